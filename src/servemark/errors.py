@@ -1,0 +1,112 @@
+"""Every error that servemark raises, in one tree.
+
+::
+
+    ServemarkError                 anything that ends a run; shown as one line, never as a traceback
+    ├── UsageError          exit 2  the command asks for something that cannot be had
+    ├── OutputError         exit 2  the result cannot be written where it was asked for
+    ├── SetupError          exit 4  something that is installed once could not be (a venv, a JDK, a model)
+    ├── RecordingError      exit 4  records could not be written (disk full) or read
+    └── ServerError         exit 4  the server under test failed
+        ├── UnreachableError        nobody answers at the address
+        ├── ServerStartError        it did not come up
+        ├── ServerDiedError         it ended, or its memory did, while in use
+        ├── ModelError              it cannot load or run the model
+        └── ManagementError         a management call was refused; carries status and message
+
+A failed *request* is not here: it is a record (see :mod:`servemark.records`). Interruption is Python's own
+``KeyboardInterrupt``.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_VERDICT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INVALID = 3
+EXIT_SERVER_FAILED = 4
+EXIT_INTERRUPTED = 130
+
+
+class ServemarkError(Exception):
+    """What happened, why (if known) and what to try next; ``str()`` joins them in one line.
+
+    Never raised bare: raise one of its subclasses. `detail` holds lines worth showing below the
+    line itself, such as the end of a server's log.
+    """
+
+    exit_status: int
+
+    def __init__(self, what: str, *, cause: str = "", next_step: str = "", detail: str = "") -> None:
+        if type(self) is ServemarkError:
+            raise TypeError("raise a subclass of ServemarkError, which says who has to act")
+        self.what = what
+        self.cause = cause
+        self.next_step = next_step
+        self.detail = detail
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        line = self.what + (f": {self.cause}" if self.cause else "")
+        line += f"; {self.next_step}" if self.next_step else ""
+        return " ".join(line.split())
+
+
+class UsageError(ServemarkError):
+    """The command, or a call of the Python interface, asks for something that cannot be had."""
+
+    exit_status = EXIT_USAGE
+
+
+class OutputError(ServemarkError):
+    """The result cannot be written where it was asked for."""
+
+    exit_status = EXIT_USAGE
+
+
+class SetupError(ServemarkError):
+    """Something that is installed or built once (environment, JDK, model) could not be."""
+
+    exit_status = EXIT_SERVER_FAILED
+
+
+class RecordingError(ServemarkError):
+    """Records could not be written while running (disk full), or a record file cannot be read."""
+
+    exit_status = EXIT_SERVER_FAILED
+
+
+class ServerError(ServemarkError):
+    """The server under test, or its environment, failed."""
+
+    exit_status = EXIT_SERVER_FAILED
+
+
+class UnreachableError(ServerError):
+    """Nothing usable answers at the server's address."""
+
+
+class ServerStartError(ServerError):
+    """The server did not come up."""
+
+
+class ServerDiedError(ServerError):
+    """The server ended, or ran out of memory, while it was in use."""
+
+
+class ModelError(ServerError):
+    """The server cannot load or run the model."""
+
+
+class ManagementError(ServerError):
+    """A management call was answered with a refusal, or not in time.
+
+    `status` is the HTTP status, or None when there was no answer; `message` is the server's own text.
+    """
+
+    def __init__(
+        self, what: str, *, status: int | None, message: str = "", next_step: str = "", detail: str = ""
+    ) -> None:
+        super().__init__(what, cause=message, next_step=next_step, detail=detail)
+        self.status = status
+        self.message = message

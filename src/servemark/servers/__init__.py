@@ -1,0 +1,101 @@
+"""Servers: launchers that start a server (or find a running one), read its settings back, and stop it.
+
+What the runner needs of any server is in this file; one file a launcher beside it. ``management`` speaks the MMS
+management API, ``inference`` says how to ask MMS for a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from servemark.errors import ServerError
+from servemark.workload.plan import Address
+from servemark.workload.scenario import EndpointName, Request
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What a point asks of the server as a whole. None leaves the server's default."""
+
+    job_queue_size: int | None = None
+    response_timeout_s: int = 120
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a point asks of a model on the server. `workers` None leaves what is there (a model that is not ours)."""
+
+    workers: int | None
+    batch_size: int = 1
+    max_batch_delay_ms: int = 100
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that has answered its readiness prediction.
+
+    Attributes:
+        name: its name on the wire.
+        requests: the prediction requests, one for each input of the pool.
+        cold_start_ms: time of the first prediction after registering; None when the model was there before.
+        register_ms: time of the registering call; None likewise.
+        read_back: settings as the server reports them: workers, batch_size, max_batch_delay_ms, ...
+        requested: the same keys, as asked for; what could not be read back is only here.
+    """
+
+    name: str
+    requests: tuple[Request, ...]
+    cold_start_ms: float | None
+    register_ms: float | None
+    read_back: Mapping[str, object] = field(default_factory=dict)
+    requested: Mapping[str, object] = field(default_factory=dict)
+
+
+class Server(Protocol):
+    """A server that answers.
+
+    Attributes:
+        launcher: "managed", "running", ...
+        product: "Multi Model Server".
+        version: as far as it is known, else None.
+        addresses: where its APIs listen; "management" is missing when that cannot be reached.
+        facts: what describes it in the result: JDK, backend, command, config. JSON values only.
+    """
+
+    launcher: str
+    product: str
+    version: str | None
+    addresses: Mapping[EndpointName, Address]
+    facts: Mapping[str, object]
+
+    def serve_model(self, settings: ModelSettings) -> AbstractContextManager[ServedModel]:
+        """Have the launcher's model served with `settings`, prove it ready, and undo that at the end.
+
+        Raises:
+            ModelError: the server cannot load or run it.
+            ManagementError: the server refused.
+        """
+        ...
+
+    def read_back(self) -> Mapping[str, object]:
+        """The served model's settings as the server reports them now; empty when they cannot be read."""
+        ...
+
+    def failure(self) -> ServerError | None:
+        """Why the server can no longer be measured (it died, a worker ran out of memory), or None while it lives."""
+        ...
+
+    def log_tail(self) -> str:
+        """The last lines of its log; empty when its log is not ours to read."""
+        ...
+
+
+class Launcher(Protocol):
+    """One way of having a server."""
+
+    def serve(self, settings: ServerSettings) -> AbstractContextManager[Server]:
+        """A server, ready for ``serve_model`` or a ping; stopped at the end if this started it."""
+        ...
