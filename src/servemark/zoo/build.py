@@ -1,0 +1,100 @@
+"""Building a zoo model on this machine, once: its network, the input that is sent to it, and its archive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from servemark.environments.cache import Progress, build_once
+from servemark.environments.commands import run_command
+from servemark.environments.mms import MmsEnvironment
+from servemark.workload.inputs import Input
+from servemark.zoo.archive import write_archive
+from servemark.zoo.catalogue import ZooModel
+
+_HERE = Path(__file__).parent
+_BUILD_TIMEOUT_S = 600.0
+_HANDLERS = {
+    "resnet": "handlers.image_classifier:handle",
+    "squeezenet": "handlers.image_classifier:handle",
+    "lstm": "handlers.language_model:handle",
+    "noop": "handlers.noop:handle",
+}
+_IMAGE_MODELS = ("resnet", "squeezenet")
+_IMAGE_FILE = "input.jpg"
+#: A sentence of 32 words, all within the vocabulary of 10,000.
+_TOKENS = [(7919 * position + 17) % 10_000 for position in range(32)]
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A zoo model that a server can be given.
+
+    Attributes:
+        model: which one.
+        archive: its .mar, named as the model is on the wire.
+        default_input: what it is sent unless the user gives an input.
+    """
+
+    model: ZooModel
+    archive: Path
+    default_input: Input
+
+
+def build_model(model: ZooModel, environment: MmsEnvironment, progress: Progress) -> BuiltModel:
+    """Build `model` for the backend of `environment`, in which its network is made; reused when it is in the cache.
+
+    Raises:
+        SetupError: it could not be built; holds the last lines of what failed.
+    """
+    folder = build_once(model_key(model, environment), partial(_build, model, environment, progress), progress)
+    return BuiltModel(model, folder / _archive_name(model), _default_input(model, folder))
+
+
+def model_key(model: ZooModel, environment: MmsEnvironment) -> str:
+    """Where the built model is in the cache: changes with the backend, its packages and everything that makes it."""
+    digest = hashlib.sha256(json.dumps(dict(environment.versions), sort_keys=True).encode())
+    for source in sorted([*_HERE.glob("graphs/*.py"), *_HERE.glob("handlers/*.py"), *_HERE.glob("*.py")]):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return f"zoo/{model.name}-{environment.backend}-{digest.hexdigest()[:12]}"
+
+
+def _archive_name(model: ZooModel) -> str:
+    return f"{model.wire_name}.mar"
+
+
+def _build(model: ZooModel, environment: MmsEnvironment, progress: Progress, folder: Path) -> None:
+    progress(f"building {model.title} for {environment.backend} (once, a few seconds)")
+    files = {f"handlers/{path.name}": path for path in _HERE.glob("handlers/*.py")}
+    if model.name != "noop":
+        network = folder / "network"
+        network.mkdir()
+        _run_graphs(environment, model.name, environment.backend, str(network))
+        files.update({path.name: path for path in network.iterdir()})
+    if model.name in _IMAGE_MODELS:
+        _run_graphs(environment, "image", str(folder / _IMAGE_FILE))
+    write_archive(folder / _archive_name(model), model_name=model.wire_name, handler=_HANDLERS[model.name], files=files)
+    shutil.rmtree(folder / "network", ignore_errors=True)
+
+
+def _run_graphs(environment: MmsEnvironment, *arguments: str) -> None:
+    run_command(
+        [environment.python, "-m", "graphs", *arguments],
+        what=f"build the zoo's {arguments[0]}",
+        timeout_s=_BUILD_TIMEOUT_S,
+        next_step="see the last lines below; removing the folder environments from the cache installs them again",
+        environ={"PYTHONPATH": str(_HERE), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def _default_input(model: ZooModel, folder: Path) -> Input:
+    if model.name in _IMAGE_MODELS:
+        return Input((folder / _IMAGE_FILE).read_bytes(), "image/jpeg", "zoo: generated 224x224 JPEG")
+    if model.name == "lstm":
+        body = json.dumps({"tokens": _TOKENS}).encode()
+        return Input(body, "application/json", f"zoo: {len(_TOKENS)} tokens")
+    return Input(b"hello", "text/plain", "zoo: short text")
