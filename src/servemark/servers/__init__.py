@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from servemark.errors import ServerError
@@ -39,6 +40,7 @@ class ServedModel:
 
     Attributes:
         name: its name on the wire.
+        backend: what computes it, when it is a model of the zoo; else None.
         requests: the prediction requests, one for each input of the pool.
         cold_start_ms: time of the first prediction after registering; None when the model was there before.
         register_ms: time of the registering call; None likewise.
@@ -47,6 +49,7 @@ class ServedModel:
     """
 
     name: str
+    backend: str | None
     requests: tuple[Request, ...]
     cold_start_ms: float | None
     register_ms: float | None
@@ -90,6 +93,10 @@ class Server(Protocol):
 
     def log_tail(self) -> str:
         """The last lines of its log; empty when its log is not ours to read."""
+        ...
+
+    def save_logs(self, folder: Path) -> None:
+        """Write what there is of its configuration and logs into `folder`, which is made if it is missing."""
         ...
 
 

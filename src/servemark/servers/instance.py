@@ -1,0 +1,170 @@
+"""Instances: the directory of one started server, and the cleaning up of those whose owner was killed.
+
+Under ``cache_dir()/instances/<id>/``: configuration, model store, temporary files, logs, and ``instance.json``, which
+says whose it is and which processes belong to it. The owner holds a lock on it as long as it lives; the kernel lets go
+of the lock whatever way the owner ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from servemark.environments.cache import cache_dir
+from servemark.errors import SetupError
+from servemark.servers.process import ProcessIdentity, identify, kill_members
+
+_RECORD = "instance.json"
+_OWNER_LOCK = "owner.lock"
+#: Names of unix sockets are limited to 104 bytes (macOS) or 108 (Linux); the server's are in its temporary directory.
+_LONGEST_SOCKET_PATH = 100
+_SOCKET_NAME = ".mms.sock.99999"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Where one server lives. `temporary` is the server's TMPDIR; it is elsewhere when the cache's path is long."""
+
+    root: Path
+    temporary: Path
+    owner: ProcessIdentity | None
+    processes: tuple[ProcessIdentity, ...] = ()
+
+    @property
+    def config(self) -> Path:
+        """The server's configuration file."""
+        return self.root / "config.properties"
+
+    @property
+    def log_config(self) -> Path:
+        """The server's log4j configuration."""
+        return self.root / "log4j2.xml"
+
+    @property
+    def store(self) -> Path:
+        """The model store."""
+        return self.root / "store"
+
+    @property
+    def logs(self) -> Path:
+        """Where the server's logs go."""
+        return self.root / "logs"
+
+    def with_processes(self, pids: Iterable[int]) -> Instance:
+        """This instance with these processes recorded, too; written to its record."""
+        found = {identity for identity in map(identify, pids) if identity}
+        recorded = replace(self, processes=tuple({*self.processes, *found}))
+        recorded.write()
+        return recorded
+
+    def write(self) -> None:
+        """Write the record, whole or not at all."""
+        text = json.dumps(
+            {
+                "temporary": str(self.temporary),
+                "owner": asdict(self.owner) if self.owner else None,
+                "processes": [asdict(identity) for identity in self.processes],
+            },
+            indent=2,
+        )
+        unfinished = self.root / (_RECORD + ".new")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(self.root / _RECORD)
+
+
+@contextmanager
+def new_instance() -> Iterator[Instance]:
+    """A fresh instance, locked by this process; its directories are removed at the end. Stop its processes before.
+
+    Raises:
+        SetupError: the cache cannot be written.
+    """
+    root = _instances() / secrets.token_hex(4)
+    try:
+        with _creating_or_sweeping():
+            root.mkdir()
+            lock = (root / _OWNER_LOCK).open("w", encoding="ascii")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise SetupError(
+            f"cannot write in the cache {_instances()}",
+            cause=error.strerror or str(error),
+            next_step="make it writable and free disk space, or set SERVEMARK_CACHE to another folder",
+        ) from error
+    with lock:
+        instance = Instance(root=root, temporary=root / "tmp", owner=identify(os.getpid()))
+        try:
+            if len(os.fsencode(instance.temporary / _SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
+                instance = replace(instance, temporary=Path(tempfile.mkdtemp(prefix="servemark-", dir="/tmp")))
+            instance.write()
+            for folder in (instance.temporary, instance.store, instance.logs):
+                folder.mkdir(exist_ok=True)
+            yield instance
+        finally:
+            _remove(instance)
+
+
+def sweep_stale(tell: Callable[[str], None]) -> None:
+    """Kill and remove what is left of instances whose owner is gone; `tell` hears of each.
+
+    Raises:
+        ServerError: a left-over process could not be killed.
+    """
+    if not _instances().is_dir():
+        return
+    with _creating_or_sweeping():
+        for root in sorted(path for path in _instances().iterdir() if path.is_dir()):
+            if _owner_lives(root):
+                continue
+            instance = _read(root)
+            kill_members(root, instance.processes)
+            _remove(instance)
+            tell(f"cleaned up the server {root.name}, whose servemark was killed")
+
+
+def _instances() -> Path:
+    return cache_dir() / "instances"
+
+
+def _owner_lives(root: Path) -> bool:
+    try:
+        with (root / _OWNER_LOCK).open("r", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _read(root: Path) -> Instance:
+    """The instance as recorded; a record that was never finished tells only the directory."""
+    try:
+        record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
+        processes = tuple(ProcessIdentity(**identity) for identity in record["processes"])
+        return Instance(root, Path(record["temporary"]), owner=None, processes=processes)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Instance(root, root / "tmp", owner=None)
+
+
+def _remove(instance: Instance) -> None:
+    # A file that is not there any more or cannot be removed is the next sweep's: the server itself has ended.
+    shutil.rmtree(instance.temporary, ignore_errors=True)
+    shutil.rmtree(instance.root, ignore_errors=True)
+
+
+@contextmanager
+def _creating_or_sweeping() -> Iterator[None]:
+    """So that nobody sweeps a directory between its making and its locking."""
+    _instances().mkdir(parents=True, exist_ok=True)
+    with (_instances() / ".lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,271 @@
+"""The launcher *managed*: a Multi Model Server of our own, started, proved ready, watched and stopped.
+
+``MmsProcess`` (in ``mms_process``) is the running server; here is what the runner sees of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from servemark.environments.cache import Progress
+from servemark.environments.mms import MmsEnvironment, mms_environment
+from servemark.errors import ManagementError, ModelError, ServerDiedError, ServerError, UsageError
+from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
+from servemark.servers.inference import prediction_request
+from servemark.servers.instance import sweep_stale
+from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
+from servemark.servers.mms_config import free_port_pair
+from servemark.servers.mms_process import MmsProcess, started_mms
+from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
+from servemark.servers.servable import ServableModel, built
+from servemark.workload.inputs import Input
+from servemark.workload.plan import Address
+from servemark.workload.scenario import EndpointName
+from servemark.zoo.catalogue import Backend, ZooModel
+
+_REGISTER_S = 60.0
+_REGISTER_EACH_WORKER_S = 30.0
+_WATCH_TIMEOUT_S = 2.0
+#: Watching takes at most this share of the time.
+_WATCH_SHARE = 0.05
+
+
+class ManagedLauncher:
+    """Starts a Multi Model Server 1.1.11 on this machine.
+
+    Args:
+        model: of the zoo, or any archive; None when only the server itself is measured (ping).
+        inputs: what is sent to the model; None is the model's own input.
+        backend: of the server's environment; None chooses.
+        progress: told what takes a while, for people.
+        log: told every command and management call, and the server's log line by line; None is quiet.
+        tls: serve https, with a certificate that the server makes for itself.
+        choose_ports: gives an inference and a management port; asked again when they turn out to be taken.
+    """
+
+    def __init__(
+        self,
+        model: ZooModel | ServableModel | None,
+        *,
+        inputs: tuple[Input, ...] | None = None,
+        backend: Backend | None = None,
+        progress: Progress = lambda line: None,
+        log: Callable[[str], None] | None = None,
+        tls: bool = False,
+        choose_ports: Callable[[], tuple[int, int]] = free_port_pair,
+    ) -> None:
+        self._model = model
+        self._inputs = inputs
+        self._backend = backend
+        self._progress = progress
+        self._log = log
+        self._tls = tls
+        self._choose_ports = choose_ports
+
+    @contextmanager
+    def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:
+        """A started server. On first use this installs its environment and builds the model.
+
+        Raises:
+            UsageError: the backend cannot be had here.
+            SetupError: environment or model could not be made.
+            ServerStartError: the server did not come up; `detail` has the end of its log.
+        """
+        sweep_stale(self._progress)
+        environment = mms_environment(self._backend, self._progress)
+        model = self._model
+        if isinstance(model, ZooModel):
+            model = built(model, self._inputs, environment, self._progress)
+        self._progress("starting Multi Model Server")
+        with (
+            started_mms(environment, settings, tls=self._tls, choose_ports=self._choose_ports, log=self._log) as mms,
+            ManagementClient(mms.management, self._log) as management,
+        ):
+            yield ManagedServer(mms, management, environment, settings, model, self._progress)
+
+
+class ManagedServer:
+    """A server that we started; see ``servemark.servers.Server``."""
+
+    launcher = "managed"
+    product = "Multi Model Server"
+
+    def __init__(
+        self,
+        mms: MmsProcess,
+        management: ManagementClient,
+        environment: MmsEnvironment,
+        settings: ServerSettings,
+        model: ServableModel | None,
+        progress: Progress,
+    ) -> None:
+        self.version: str | None = environment.versions.get("multi-model-server")
+        self.addresses: Mapping[EndpointName, Address] = {"inference": mms.inference, "management": mms.management}
+        self.management = management
+        self.facts: Mapping[str, object] = {
+            "backend": environment.backend,
+            "java": environment.versions.get("java"),
+            "versions": dict(environment.versions),
+            "command": [str(word) for word in mms.command],
+            "config": dict(mms.properties),
+            "job_queue_size": int(mms.properties["job_queue_size"]),
+            "pid": mms.pid,
+            "url": mms.inference.url,
+            "management_url": mms.management.url,
+        }
+        self._mms = mms
+        self._settings = settings
+        self._model = model
+        self._progress = progress
+        self._served: ModelDescription | None = None
+        self._seen_log_bytes = 0
+        self._next_watch_s = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process that leads the server's session."""
+        return self._mms.pid
+
+    @contextmanager
+    def serve_model(self, settings: ModelSettings) -> Iterator[ServedModel]:
+        """The launcher's model, registered with `settings` and proved ready; removed at the end.
+
+        Raises:
+            ModelError: it could not be loaded, or its first prediction was not right.
+            ServerDiedError: the server ended meanwhile.
+        """
+        if self._model is None:
+            raise UsageError("this server was started without a model", next_step="name one with -m")
+        model = self._model
+        workers = settings.workers or os.cpu_count() or 1
+        self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")
+        register_ms = self._register(model, settings, workers)
+        try:
+            with self._explaining_death():
+                description = wait_for_workers(self.management, model.name, workers, _REGISTER_S, self._mms.check_alive)
+                self._mms.record_processes()
+                cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
+                self._served = self.management.describe(model.name)
+                self._seen_log_bytes = server_log.size(self._mms.instance.logs)
+            yield ServedModel(
+                name=model.name,
+                backend=model.backend,
+                requests=tuple(prediction_request(model.name, what) for what in model.inputs),
+                cold_start_ms=cold_start_ms,
+                register_ms=register_ms,
+                read_back=settings_of(description),
+                requested={
+                    "workers": settings.workers,
+                    "batch_size": settings.batch_size,
+                    "max_batch_delay_ms": settings.max_batch_delay_ms,
+                },
+            )
+        finally:
+            self._served = None
+            self._remove(model.name)
+
+    def read_back(self) -> Mapping[str, object]:
+        """The served model's settings as the server reports them now; empty when it serves none or cannot say."""
+        if self._served is None:
+            return {}
+        try:
+            return settings_of(self.management.describe(self._served.name))
+        except ManagementError as error:
+            self._mms.tell(str(error))
+            return {}
+
+    def failure(self) -> ServerError | None:
+        """Why the server can no longer be measured, or None. Cheap: asks the server only when its log has grown."""
+        if not self._mms.is_alive():
+            return self._mms.death()
+        started_s = time.monotonic()
+        if self._served is None or started_s < self._next_watch_s:
+            return None
+        log_bytes = server_log.size(self._mms.instance.logs)
+        if log_bytes == self._seen_log_bytes:
+            return None
+        self._seen_log_bytes = log_bytes
+        happened = changed_worker(self._served, self.management, _WATCH_TIMEOUT_S)
+        memory = server_log.out_of_memory(self._mms.instance.logs)
+        self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
+        if not happened and not memory:
+            return None
+        return ServerDiedError(
+            happened or "the server ran out of memory",
+            cause=f"out of memory ({memory})" if happened and memory else memory,
+            next_step="use fewer workers (-w)" if memory else "see the end of its log below",
+            detail=self.log_tail(),
+        )
+
+    def log_tail(self) -> str:
+        """The last lines of its log."""
+        return server_log.tail(self._mms.instance.logs)
+
+    def save_logs(self, folder: Path) -> None:
+        """Copy its configuration and logs into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        instance = self._mms.instance
+        for path in (instance.config, instance.log_config, *sorted(instance.logs.glob("*.log"))):
+            if path.exists():
+                shutil.copyfile(path, folder / path.name)
+
+    def _register(self, model: ServableModel, settings: ModelSettings, workers: int) -> float:
+        """Register the model and wait until its workers have loaded it; the time that took, in ms."""
+        in_store = self._mms.instance.store / model.archive.name
+        if not in_store.exists():
+            in_store.symlink_to(model.archive)
+        logs = self._mms.instance.logs
+        try:
+            with self._explaining_death():
+                accepted = self.management.register(
+                    in_store.name,
+                    model_name=model.name,
+                    batch_size=settings.batch_size,
+                    max_batch_delay_ms=settings.max_batch_delay_ms,
+                    initial_workers=workers,
+                    synchronous=True,
+                    timeout_s=_REGISTER_S + _REGISTER_EACH_WORKER_S * workers,
+                )
+        except ManagementError as error:
+            # The worker's traceback reaches the log a moment after the server's answer.
+            time.sleep(0.3)
+            exception = server_log.last_exception(logs)
+            memory = refusal_of(error) is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs)
+            if refusal_of(error) in (Refusal.NO_ANSWER, Refusal.PARTIAL):
+                self._remove(model.name)
+            raise ModelError(
+                f"the server cannot load the model {model.name}",
+                cause=exception or error.message,
+                next_step="use fewer workers (-w)" if memory else "see the end of the server's log below",
+                detail=self.log_tail(),
+            ) from error
+        self._mms.record_processes()
+        return accepted.elapsed_ms
+
+    def _remove(self, name: str) -> None:
+        """Remove the model, if the server still lives and has it. What cannot be removed ends with the server."""
+        if not self._mms.is_alive():
+            return
+        try:
+            self.management.unregister(name, timeout_s=10.0)
+        except ManagementError as error:
+            self._mms.tell(str(error))
+
+    @contextmanager
+    def _explaining_death(self) -> Iterator[None]:
+        """A call that fails because the server died says so."""
+        try:
+            yield
+        except (ManagementError, ModelError) as error:
+            if isinstance(error, ManagementError) and error.status is None:
+                time.sleep(0.2)  # A broken connection is noticed before the end of the process is.
+            if not self._mms.is_alive():
+                raise self._mms.death() from error
+            if isinstance(error, ModelError) and not error.detail:
+                error.detail = self.log_tail()
+            raise

@@ -1,0 +1,88 @@
+"""What Multi Model Server is configured with: its properties file, its log4j file, and free ports."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Mapping
+
+from servemark.errors import ServerStartError
+from servemark.servers import ServerSettings
+
+#: MMS's own default.
+DEFAULT_JOB_QUEUE_SIZE = 100
+LOOPBACK = "127.0.0.1"
+#: Below the range from which systems take the ports of outgoing connections (32768 on), which a load test eats.
+_PORTS = range(18000, 32000, 2)
+_PORT_TRIES = 100
+
+
+def server_properties(
+    settings: ServerSettings, inference_port: int, management_port: int, *, tls: bool
+) -> Mapping[str, str]:
+    """The server's configuration. With `tls` and no certificate of ours MMS makes a self-signed one."""
+    scheme = "https" if tls else "http"
+    properties = {
+        "inference_address": f"{scheme}://{LOOPBACK}:{inference_port}",
+        "management_address": f"{scheme}://{LOOPBACK}:{management_port}",
+        "job_queue_size": str(settings.job_queue_size or DEFAULT_JOB_QUEUE_SIZE),
+        "default_response_timeout_seconds": str(settings.response_timeout_s),
+    }
+    return properties
+
+
+def properties_text(properties: Mapping[str, str]) -> str:
+    """`properties` as a Java properties file."""
+    return "".join(f"{key}={value}\n" for key, value in properties.items())
+
+
+def log4j_text() -> str:
+    """Warnings and what workers print, to one file of bounded size; nothing that grows with every request."""
+    return """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="ERROR">
+  <Appenders>
+    <RollingFile name="server" fileName="${env:LOG_LOCATION}/mms_log.log"
+                 filePattern="${env:LOG_LOCATION}/mms_log.%i.log">
+      <PatternLayout pattern="%d{ISO8601} [%-5p] %t %c{1} - %m%n"/>
+      <Policies><SizeBasedTriggeringPolicy size="20 MB"/></Policies>
+      <DefaultRolloverStrategy max="2"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="MODEL_METRICS" level="off"/>
+    <Logger name="MMS_METRICS" level="off"/>
+    <Logger name="io.netty" level="error"/>
+    <Logger name="org.apache" level="off"/>
+    <!-- What workers print: a handler's traceback comes at this level. -->
+    <Logger name="com.amazonaws.ml.mms.wlm.WorkerLifeCycle" level="info"/>
+    <Root level="warn"><AppenderRef ref="server"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+def free_port_pair() -> tuple[int, int]:
+    """Two ports on the loopback address, one after the other, on which nobody listens now.
+
+    Somebody else may take them before the server does: whoever starts one has to be ready to try again.
+
+    Raises:
+        ServerStartError: there seem to be none.
+    """
+    for _ in range(_PORT_TRIES):
+        port = random.choice(_PORTS)
+        if _is_free(port) and _is_free(port + 1):
+            return port, port + 1
+    raise ServerStartError(
+        f"found no free ports on {LOOPBACK} between {_PORTS.start} and {_PORTS.stop}", next_step="stop what uses them"
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        try:
+            candidate.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

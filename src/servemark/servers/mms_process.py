@@ -1,0 +1,221 @@
+"""A running Multi Model Server process: started with bounded retries, and stopped with everything it started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from servemark.environments.mms import MmsEnvironment
+from servemark.errors import ServerDiedError, ServerStartError
+from servemark.servers import ServerSettings, server_log
+from servemark.servers.connection import send_once
+from servemark.servers.inference import ping_request
+from servemark.servers.instance import Instance, new_instance
+from servemark.servers.mms_config import LOOPBACK, log4j_text, properties_text, server_properties
+from servemark.servers.process import listening_ports, members, start_process, stop_members
+from servemark.workload.plan import Address, Tls
+
+_START_TIMEOUT_S = 60.0
+_LOOK_EVERY_S = 0.05
+_START_TRIES = 5
+_PORT_TAKEN = ("Address already in use", "BindException")
+#: Variables of our environment that would change what the server runs.
+_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+
+
+class _PortTakenError(Exception):
+    """Somebody else got a port between our choosing it and the server's binding it."""
+
+
+@dataclass
+class MmsProcess:
+    """A server's process, its instance, its addresses and how it was started."""
+
+    instance: Instance
+    process: subprocess.Popen[bytes]
+    command: tuple[str | Path, ...]
+    properties: Mapping[str, str]
+    inference: Address
+    management: Address
+    log: Callable[[str], None] | None
+
+    @property
+    def pid(self) -> int:
+        """The process that leads the server's session."""
+        return self.process.pid
+
+    def tell(self, line: str) -> None:
+        """Tell the log, if there is one."""
+        if self.log:
+            self.log(line)
+
+    def is_alive(self) -> bool:
+        """Whether it still runs. It ends when Java does."""
+        return self.process.poll() is None
+
+    def check_alive(self) -> None:
+        """Raise ServerDiedError when it has ended."""
+        if not self.is_alive():
+            raise self.death()
+
+    def death(self) -> ServerDiedError:
+        """That it has ended, and how."""
+        memory = server_log.out_of_memory(self.instance.logs)
+        status = self.process.poll()
+        how = f"killed by signal {-status}" if status is not None and status < 0 else f"exit status {status}"
+        return ServerDiedError(
+            "the server died while it was in use",
+            cause=f"out of memory ({memory})" if memory else how,
+            next_step="use fewer workers (-w)" if memory else "see the end of its log below",
+            detail=server_log.tail(self.instance.logs),
+        )
+
+    def record_processes(self) -> None:
+        """Write down which processes belong to it, for whoever has to clean up after us."""
+        self.instance = self.instance.with_processes(p.pid for p in members(self.instance.root))
+
+
+@contextmanager
+def started_mms(
+    environment: MmsEnvironment,
+    settings: ServerSettings,
+    *,
+    tls: bool,
+    choose_ports: Callable[[], tuple[int, int]],
+    log: Callable[[str], None] | None,
+) -> Iterator[MmsProcess]:
+    """A server that answers, stopped at the end with every process it started.
+
+    Raises:
+        ServerStartError: it did not come up; `detail` has the end of its log.
+        SetupError: its directory cannot be written.
+    """
+    with ExitStack() as stack:
+        for tries_left in reversed(range(_START_TRIES)):
+            attempt = ExitStack()
+            try:
+                mms = attempt.enter_context(_one_start(environment, settings, tls, choose_ports(), log))
+                stack.push(attempt.pop_all())
+                break
+            except _PortTakenError as error:
+                if not tries_left:
+                    raise ServerStartError(
+                        f"the server could not have a port in {_START_TRIES} tries",
+                        cause=str(error),
+                        next_step="stop what uses the ports, or run again",
+                    ) from error
+                if log:
+                    log(f"{error}; trying others")
+        yield mms
+
+
+@contextmanager
+def _one_start(
+    environment: MmsEnvironment,
+    settings: ServerSettings,
+    tls: bool,
+    ports: tuple[int, int],
+    log: Callable[[str], None] | None,
+) -> Iterator[MmsProcess]:
+    with new_instance() as instance, server_log.followed(instance.logs, log):
+        properties = server_properties(settings, *ports, tls=tls)
+        instance.config.write_text(properties_text(properties), encoding="utf-8")
+        instance.log_config.write_text(log4j_text(), encoding="utf-8")
+        command = _command(environment, instance)
+        if log:
+            log(f"command: {' '.join(map(str, command))}")
+        inference, management = (_address(port, tls) for port in ports)
+        try:
+            process = start_process(
+                command,
+                instance=instance.root,
+                environ=_environ(environment, instance),
+                output=instance.logs / server_log.OUTPUT,
+                cwd=instance.root,
+            )
+            mms = MmsProcess(instance, process, command, properties, inference, management, log)
+            mms.instance = instance.with_processes([process.pid])
+            _wait_until_up(mms)
+            mms.record_processes()
+            yield mms
+        except OSError as error:
+            raise ServerStartError(
+                f"cannot start {environment.server_command}",
+                cause=error.strerror or str(error),
+                next_step="remove the folder environments from the cache; it is installed again",
+            ) from error
+        finally:
+            # By its mark, so that it is found even if we were interrupted before the line that would have told us.
+            stop_members(instance.root)
+            if log:
+                log("the server is stopped")
+
+
+def _command(environment: MmsEnvironment, instance: Instance) -> tuple[str | Path, ...]:
+    return (
+        environment.server_command,
+        "--start",
+        "--foreground",
+        "--mms-config",
+        instance.config,
+        "--model-store",
+        instance.store,
+        "--log-config",
+        instance.log_config,
+    )
+
+
+def _environ(environment: MmsEnvironment, instance: Instance) -> Mapping[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
+    temporary, logs = str(instance.temporary), str(instance.logs)
+    return {
+        **inherited,
+        "PATH": f"{environment.root / 'bin'}{os.pathsep}{inherited.get('PATH', os.defpath)}",
+        "JAVA_HOME": str(environment.java_home),
+        "TMPDIR": temporary,
+        "TEMP": temporary,
+        "LOG_LOCATION": logs,
+        "METRICS_LOCATION": logs,
+    }
+
+
+def _address(port: int, tls: bool) -> Address:
+    return Address(LOOPBACK, LOOPBACK, port, Tls(server_name="localhost", verify=False) if tls else None)
+
+
+def _wait_until_up(mms: MmsProcess) -> None:
+    """Wait until the server listens on both ports (it, not somebody else) and answers."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    wanted = {mms.inference.port, mms.management.port}
+    while not (wanted <= listening_ports(members(mms.instance.root)) and _answers(mms.inference)):
+        output = server_log.tail(mms.instance.logs)
+        if any(sign in output for sign in _PORT_TAKEN):
+            raise _PortTakenError(f"port {mms.inference.port} or {mms.management.port} was taken meanwhile")
+        if not mms.is_alive():
+            raise ServerStartError(
+                "the server ended while it was starting",
+                cause=server_log.last_exception(mms.instance.logs) or f"exit status {mms.process.poll()}",
+                next_step="see the end of its log below",
+                detail=output,
+            )
+        if time.monotonic() > deadline:
+            raise ServerStartError(
+                f"the server did not answer within {_START_TIMEOUT_S:g} s",
+                next_step="see the end of its log below; run with -v for all of it",
+                detail=output,
+            )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _answers(address: Address) -> bool:
+    try:
+        return send_once(address, ping_request(), _START_TIMEOUT_S).status == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,116 @@
+"""Readiness: every worker READY, and a prediction that is right. MMS's own health check says neither."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from servemark.errors import ManagementError, ModelError
+from servemark.servers.connection import Answer, send_once
+from servemark.servers.inference import describe_failure, prediction_request
+from servemark.servers.management import ManagementClient, ModelDescription
+from servemark.workload.inputs import Input
+from servemark.workload.plan import Address
+
+_LOOK_EVERY_S = 0.05
+FIRST_PREDICTION_TIMEOUT_S = 120.0
+
+
+def wait_for_workers(
+    management: ManagementClient, name: str, workers: int, timeout_s: float, check_alive: Callable[[], None]
+) -> ModelDescription:
+    """The model's description once `workers` workers are READY. `check_alive` raises when waiting is in vain.
+
+    Raises:
+        ModelError: they were not READY in time.
+        ManagementError: the server refused to say.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        description = management.describe(name)
+        if description.ready_workers >= workers:
+            return description
+        check_alive()
+        if time.monotonic() > deadline:
+            raise ModelError(
+                f"only {description.ready_workers} of {workers} workers of {name} were ready after {timeout_s:g} s",
+                next_step="ask for fewer workers with -w",
+            )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def first_prediction(
+    address: Address,
+    name: str,
+    inputs: tuple[Input, ...],
+    check: Callable[[bytes], str | None],
+    timeout_s: float = FIRST_PREDICTION_TIMEOUT_S,
+) -> float:
+    """Send every input once and check the answers; the time of the first, in ms, is the cold start.
+
+    Raises:
+        ModelError: the model failed, refused an input, gave no answer, or gave a wrong one.
+    """
+    elapsed = [_checked(address, name, what, check, timeout_s).elapsed_ms for what in inputs]
+    return elapsed[0]
+
+
+def settings_of(description: ModelDescription) -> Mapping[str, object]:
+    """A model's settings under the names that servemark uses."""
+    return {
+        "workers": description.ready_workers,
+        "batch_size": description.batch_size,
+        "max_batch_delay_ms": description.max_batch_delay_ms,
+    }
+
+
+def changed_worker(before: ModelDescription, management: ManagementClient, timeout_s: float) -> str:
+    """What happened to the workers since `before`: '' while all are well. No answer in time tells nothing: ''.
+
+    MMS calls a worker READY even when its process has just died, but lengthens its id when it is started again.
+    """
+    try:
+        now = management.describe(before.name, timeout_s)
+    except ManagementError as error:
+        if error.status is None:
+            return ""
+        return f"the server no longer has the model {before.name} ({error.message})"
+    if now.ready_workers < now.min_workers:
+        return f"{now.min_workers - now.ready_workers} of {now.min_workers} workers of {now.name} are gone"
+    known = [worker.worker_id for worker in before.workers]
+    for worker in now.workers:
+        if any(worker.worker_id.startswith(f"{old}-") for old in known):
+            return f"worker {worker.worker_id.split('-')[0]} of {now.name} died and was started again"
+    return ""
+
+
+def _checked(
+    address: Address, name: str, what: Input, check: Callable[[bytes], str | None], timeout_s: float
+) -> Answer:
+    try:
+        answer = send_once(address, prediction_request(name, what), timeout_s)
+    except httpx.TimeoutException as error:
+        raise ModelError(
+            f"the model {name} did not answer its first prediction in {timeout_s:g} s", next_step="see its log (-v)"
+        ) from error
+    except httpx.TransportError as error:
+        raise ModelError(
+            f"the connection broke in the first prediction of {name}", cause=str(error), next_step="see its log (-v)"
+        ) from error
+    if not 200 <= answer.status < 300:
+        refused = 400 <= answer.status < 500 and answer.status != 404
+        raise ModelError(
+            f"the model {name} {'refused' if refused else 'failed on'} the input {what.origin}",
+            cause=f"HTTP {answer.status}, {describe_failure(answer.status, answer.body)}",
+            next_step="give an input that it takes with -i" if refused else "see the server's log (-v)",
+        )
+    wrong = check(answer.body)
+    if wrong:
+        raise ModelError(
+            f"the model {name} gave a wrong answer to {what.origin}",
+            cause=wrong,
+            next_step="give an input that it takes with -i, or check what is registered under that name",
+        )
+    return answer

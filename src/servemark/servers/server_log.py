@@ -1,0 +1,91 @@
+"""The logs of a server that we started: their last lines, what they say of failures, and following them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: What the process itself prints, and what MMS logs.
+OUTPUT = "output.log"
+SERVER_LOG = "mms_log.log"
+
+_TAIL_LINES = 20
+_TAIL_BYTES = 64 * 1024
+_FOLLOW_EVERY_S = 0.2
+#: What the JDK prints on every start, and what tells nothing about a failure.
+_NOISE = re.compile(r"^WARNING: |StreamsScanner|IOStreams\(\) threadName|Stopped Scanner|^\s*$")
+_EXCEPTION = re.compile(r"(?:^| - )(?P<line>(?:[\w.]*\.)?[A-Z]\w*(?:Error|Exception)\b.*)$")
+_OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|System out of memory|\bMemoryError\b|Cannot allocate memory")
+
+
+def tail(folder: Path, lines: int = _TAIL_LINES) -> str:
+    """The last lines of the logs in `folder`, the JDK's own warnings left out."""
+    told = [*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]
+    return "\n".join([line for line in told if not _NOISE.search(line)][-lines:])
+
+
+def last_exception(folder: Path) -> str:
+    """The last line that names an exception, such as ``ModuleNotFoundError: No module named 'x'``; else ''."""
+    for line in reversed([*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]):
+        match = _EXCEPTION.search(line)
+        # Java's own is what the server thinks of a worker that ended; the worker's is why it did.
+        if match and not match["line"].startswith(("com.amazonaws.", "java.")):
+            return match["line"].strip()
+    return ""
+
+
+def out_of_memory(folder: Path) -> str:
+    """The last line that says that the server or a worker ran out of memory; else ''."""
+    lines = [*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]
+    return next((line.strip() for line in reversed(lines) if _OUT_OF_MEMORY.search(line)), "")
+
+
+def size(folder: Path) -> int:
+    """How many bytes the logs hold; grows whenever something noteworthy happens."""
+    return sum(path.stat().st_size for path in folder.glob("*.log"))
+
+
+@contextmanager
+def followed(folder: Path, log: Callable[[str], None] | None) -> Iterator[None]:
+    """While this is open, `log` is told every line that the logs in `folder` get."""
+    if log is None:
+        yield
+        return
+    ended = threading.Event()
+    follower = threading.Thread(target=_follow, args=(folder, log, ended), name="server-log", daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
+
+
+def _follow(folder: Path, log: Callable[[str], None], ended: threading.Event) -> None:
+    positions = {OUTPUT: 0, SERVER_LOG: 0}
+    last_round = False
+    while not last_round:
+        last_round = ended.wait(_FOLLOW_EVERY_S)
+        for name, position in positions.items():
+            path = folder / name
+            if not path.exists():
+                continue
+            if path.stat().st_size < position:
+                position = 0  # The log has been rolled over.
+            with path.open("rb") as file:
+                file.seek(position)
+                whole, newline, _ = file.read().rpartition(b"\n")
+            positions[name] = position + len(whole) + len(newline)
+            for line in whole.decode("utf-8", "replace").splitlines():
+                log(f"server: {line}")
+
+
+def _end_of(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return file.read().decode("utf-8", "replace").splitlines()
