@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +112,7 @@ class Worker:
 @pytest.fixture(scope="module", params=BACKENDS)
 def environment(request: pytest.FixtureRequest) -> MmsEnvironment:
     backend: Backend = request.param
-    return mms_environment(backend, lambda message: print(message, file=sys.stderr))
+    return mms_environment(backend, lambda message: None)
 
 
 @pytest.fixture(params=ZOO, ids=lambda model: model.name)

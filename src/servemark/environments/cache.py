@@ -99,8 +99,9 @@ def _locked(path: Path, key: str, progress: Progress) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            progress(f"waiting for another servemark (process {holder}), which is building {key}")
+            holder = lock.read().strip()
+            who = f"another servemark (process {holder})" if holder else "another servemark"
+            progress(f"waiting for {who}, which is building {key}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")

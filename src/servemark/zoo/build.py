@@ -68,7 +68,7 @@ def _archive_name(model: ZooModel) -> str:
 
 
 def _build(model: ZooModel, environment: MmsEnvironment, progress: Progress, folder: Path) -> None:
-    progress(f"building {model.title} for {environment.backend} (once, a few seconds)")
+    progress(f"building the model {model.name} for {environment.backend} (once, a few seconds)")
     files = {f"handlers/{path.name}": path for path in _HERE.glob("handlers/*.py")}
     if model.name != "noop":
         network = folder / "network"

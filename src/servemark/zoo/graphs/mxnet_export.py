@@ -23,5 +23,5 @@ def export(network: Any, sample: Any, folder: Path, *, seed: int) -> None:
 def export_image_network(body: Any, output: Any, folder: Path, *, seed: int) -> None:
     """Export an image classifier: `body` then `output`, then probabilities, for 3x224x224 inputs named "data"."""
     network = mx.gluon.nn.HybridSequential()
-    network.add(body, output, mx.gluon.nn.HybridLambda(lambda F, x: F.softmax(x, axis=1)))
+    network.add(body, output, mx.gluon.nn.HybridLambda(lambda operators, x: operators.softmax(x, axis=1)))
     export(network, mx.nd.zeros((1, 3, 224, 224)), folder, seed=seed)

@@ -9,7 +9,7 @@ Parsed = TypeVar("Parsed")
 _BAD_REQUEST = 400
 
 
-class BadInput(Exception):
+class BadInputError(Exception):
     """The request's body is not what the model takes; the text says what it takes."""
 
 
@@ -17,7 +17,7 @@ def body_of(item: dict[str, Any]) -> Any:
     """The body of one request: bytes, or what the server has made of text and JSON. A form's field is named "data"."""
     body = item.get("body", item.get("data"))
     if body is None or (isinstance(body, (bytes, bytearray, str)) and not body):
-        raise BadInput("the request has no body")
+        raise BadInputError("the request has no body")
     return body
 
 
@@ -33,7 +33,7 @@ def answer(
     for index, item in enumerate(items):
         try:
             good[index] = parse(body_of(item))
-        except BadInput as error:
+        except BadInputError as error:
             context.set_response_status(_BAD_REQUEST, "Bad Request", index)
             answers[index] = {"code": _BAD_REQUEST, "type": "BadInput", "message": str(error)}
     if good:

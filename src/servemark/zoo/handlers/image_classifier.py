@@ -6,9 +6,9 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image  # type: ignore[import-not-found, unused-ignore]
+from PIL import Image, UnidentifiedImageError  # type: ignore[import-not-found, unused-ignore]
 
-from .batch import BadInput, answer
+from .batch import BadInputError, answer
 from .network import Network, load_network
 from .top import most_probable
 
@@ -25,7 +25,6 @@ def handle(items: list[dict[str, Any]] | None, context: Any) -> list[Any] | None
     global _network
     if _network is None:
         _network = load_network(context)
-        _network.run(np.zeros((1, 3, _SIDE, _SIDE), dtype=np.float32))
     if items is None:
         return None
     network = _network
@@ -39,11 +38,13 @@ def handle(items: list[dict[str, Any]] | None, context: Any) -> list[Any] | None
 def _pixels(body: Any) -> Any:
     """The image as the network takes it: (3, 224, 224), normalised."""
     if not isinstance(body, (bytes, bytearray)):
-        raise BadInput("expected an image, such as a JPEG with content type image/jpeg")
+        raise BadInputError("expected an image, such as a JPEG with content type image/jpeg")
     try:
         image = Image.open(io.BytesIO(body)).convert("RGB")
+    except UnidentifiedImageError as error:
+        raise BadInputError("cannot decode the image: its format is unknown") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(f"cannot decode the image: {error}") from error
+        raise BadInputError(f"cannot decode the image: {error}") from error
     if image.size != (_SIDE, _SIDE):
         image = image.resize((_SIDE, _SIDE), Image.BILINEAR)
     pixels = (np.asarray(image, dtype=np.float32) / 255 - _MEAN) / _DEVIATION

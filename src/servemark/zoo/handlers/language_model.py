@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .batch import BadInput, answer
+from .batch import BadInputError, answer
 from .network import Network, load_network
 from .top import most_probable
 
@@ -23,7 +23,6 @@ def handle(items: list[dict[str, Any]] | None, context: Any) -> list[Any] | None
     global _network
     if _network is None:
         _network = load_network(context)
-        _network.run(np.zeros((1, 8), dtype=np.int64))
     if items is None:
         return None
     network = _network
@@ -46,17 +45,17 @@ def _tokens(body: Any) -> list[int]:
         try:
             body = json.loads(body)
         except ValueError as error:
-            raise BadInput(f"{_TAKES}: {error}") from error
+            raise BadInputError(f"{_TAKES}: {error}") from error
     tokens = body.get("tokens") if isinstance(body, dict) else None
     if not isinstance(tokens, list):
-        raise BadInput(_TAKES)
+        raise BadInputError(_TAKES)
     if not 1 <= len(tokens) <= _LONGEST:
-        raise BadInput(f"expected 1 to {_LONGEST} tokens, not {len(tokens)}")
+        raise BadInputError(f"expected 1 to {_LONGEST} tokens, not {len(tokens)}")
     for token in tokens:
         if type(token) is not int:
-            raise BadInput(f"a token is an integer, not {json.dumps(token)[:40]}")
+            raise BadInputError(f"a token is an integer, not {json.dumps(token)[:40]}")
         if not 0 <= token < _VOCABULARY:
-            raise BadInput(f"token {token} is not in the vocabulary, 0 to {_VOCABULARY - 1}")
+            raise BadInputError(f"token {token} is not in the vocabulary, 0 to {_VOCABULARY - 1}")
     return tokens
 
 

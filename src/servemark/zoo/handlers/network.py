@@ -89,5 +89,6 @@ def load_network(context: Any) -> Network:
         "threads": THREADS,
     }
     # On stderr, because the server logs a worker's stderr at WARN, the lowest level that a measured server writes.
-    print(REPORT + json.dumps(report), file=sys.stderr, flush=True)
+    sys.stderr.write(REPORT + json.dumps(report) + "\n")
+    sys.stderr.flush()
     return network
