@@ -1,0 +1,123 @@
+//! What the outside may ask of a run, and what it may see of it: atomics that generator threads read and write.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+/// A time before every other: at once, also before the start.
+pub const AT_ONCE_NS: i64 = i64::MIN;
+
+/// When to end, and how to wake the threads that must know.
+#[derive(Debug)]
+pub struct Control {
+    stop_at_ns: AtomicI64,
+    cancel_at_ns: AtomicI64,
+    wakers: Vec<OwnedFd>,
+}
+
+impl Control {
+    /// A run of `threads` generator threads that ends by itself.
+    pub fn new(threads: u32) -> io::Result<Self> {
+        let wakers = (0..threads)
+            .map(|_| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            stop_at_ns: AtomicI64::new(i64::MAX),
+            cancel_at_ns: AtomicI64::new(i64::MAX),
+            wakers,
+        })
+    }
+
+    /// Schedule nothing from `at_ns`. Returns the time that holds: an earlier one stays.
+    pub fn stop_at(&self, at_ns: i64) -> i64 {
+        let before_ns = self.stop_at_ns.fetch_min(at_ns, Ordering::SeqCst);
+        self.wake();
+        before_ns.min(at_ns)
+    }
+
+    /// Cut off at `at_ns` what is in flight.
+    pub fn cancel_at(&self, at_ns: i64) {
+        self.cancel_at_ns.fetch_min(at_ns, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// From when nothing is scheduled.
+    #[must_use]
+    pub fn stop_at_ns(&self) -> i64 {
+        self.stop_at_ns.load(Ordering::Relaxed)
+    }
+
+    /// From when what is in flight is cut off.
+    #[must_use]
+    pub fn cancel_at_ns(&self) -> i64 {
+        self.cancel_at_ns.load(Ordering::Relaxed)
+    }
+
+    /// Becomes readable whenever something was asked.
+    #[must_use]
+    pub fn waker(&self, thread: u32) -> BorrowedFd<'_> {
+        self.wakers[thread as usize].as_fd()
+    }
+
+    fn wake(&self) {
+        for waker in &self.wakers {
+            // It fails only when its counter is full: then the thread was woken often enough.
+            let _ = rustix::io::write(waker, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+/// Counts of one generator thread. Only that thread writes them; a cache line of its own keeps readers out of its way.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Counters {
+    /// Requests that became due.
+    pub scheduled: Counter,
+    /// Records of kind ok.
+    pub succeeded: Counter,
+    /// Records of other kinds.
+    pub failed: Counter,
+    /// Requests without a record yet, counted by the driver on its own.
+    pub in_flight: Counter,
+    /// Records of kind ok without the warm-up flag.
+    pub measured_succeeded: Counter,
+}
+
+/// A number that one thread writes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Add one. Only for the thread that owns the counter: a load and a store, no locked instruction.
+    pub fn increment(&self) {
+        self.0.store(self.value() + 1, Ordering::Relaxed);
+    }
+
+    /// Set the value; only for the thread that owns the counter.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value at some recent time.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_stop_holds() {
+        let control = Control::new(2).unwrap();
+        assert_eq!(control.stop_at(500), 500);
+        assert_eq!(control.stop_at(900), 500);
+        assert_eq!(control.stop_at(AT_ONCE_NS), AT_ONCE_NS);
+        assert_eq!(control.stop_at_ns(), AT_ONCE_NS);
+        assert_eq!(control.cancel_at_ns(), i64::MAX);
+    }
+}

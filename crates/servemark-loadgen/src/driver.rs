@@ -1,0 +1,313 @@
+//! The driver: the one work loop, for every load and every protocol.
+//!
+//! A turn: see what the outside asks, send what is due, give up what is late, wait for events, and move bytes. No
+//! allocation and no lock per request. In the steady state a request costs two system calls, a read and a write: sockets
+//! are registered once, edge-triggered; the next request is written as soon as the response is parsed; a read that
+//! does not fill the buffer has drained the socket, unless a hang-up was flagged.
+
+mod exchange;
+mod link;
+
+use std::collections::VecDeque;
+use std::io;
+
+use slab::Slab;
+
+use crate::clock::{Clock, NS_PER_S, monotonic_ns, thread_cpu_ns};
+use crate::connection::{Connection, Phase};
+use crate::control::{AT_ONCE_NS, Control, Counters};
+use crate::deadline::Deadlines;
+use crate::error::{Failure, Kind};
+use crate::example::Examples;
+use crate::load::{Arrival, Load};
+use crate::plan::Plan;
+use crate::poller::{Events, Poller};
+use crate::pool::Pool;
+use crate::protocol::{Event, Protocol};
+use crate::recorder::Recorder;
+use crate::request::{InFlight, RequestId};
+use crate::tls::TlsSetup;
+
+/// The most bytes that one connection reads or writes before the others have their turn.
+const TURN_BYTES: usize = 64 * 1024;
+
+/// The most requests that become due before events are looked at again.
+const MAX_DUE_A_TURN: usize = 256;
+
+/// Connections being opened at once by all threads together, before the start: more would overrun a listen backlog.
+const MAX_OPENING: usize = 256;
+
+const MAX_WAIT_NS: i64 = 3600 * NS_PER_S;
+const WAKE_TOKEN: u64 = u64::MAX;
+
+/// What a driver is given by its run.
+pub(crate) struct Surroundings<'plan> {
+    pub(crate) plan: &'plan Plan,
+    /// Number of the generator thread.
+    pub(crate) thread: u32,
+    /// By address.
+    pub(crate) tls: &'plan [Option<TlsSetup>],
+    pub(crate) control: &'plan Control,
+    pub(crate) counters: &'plan Counters,
+}
+
+/// What a driver did.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) records: u64,
+    pub(crate) last_end_ns: i64,
+    /// What ended scheduling although work was left, if something did.
+    pub(crate) cut_off_ns: Option<i64>,
+    pub(crate) has_cancelled: bool,
+    /// User and system time of the thread since the start barrier.
+    pub(crate) cpu_ns: i64,
+    pub(crate) examples: Examples,
+}
+
+pub(crate) struct Driver<'plan, L, P> {
+    around: Surroundings<'plan>,
+    load: L,
+    recorder: Recorder,
+    poller: Poller,
+    clock: Clock,
+    /// The last reading of the clock.
+    now_ns: i64,
+    is_started: bool,
+    stop_at_ns: i64,
+    last_opened_ns: i64,
+    requests: Slab<InFlight<'plan>>,
+    request_deadlines: Deadlines,
+    connections: Slab<Connection<P>>,
+    connect_deadlines: Deadlines,
+    /// By address.
+    pools: Vec<Pool>,
+    /// Requests that are due, and were not begun within the event that brought them.
+    due: VecDeque<Arrival>,
+    /// Connections with more to do than one turn allows: key and number.
+    carried: VecDeque<(usize, u32)>,
+    /// Events of the last wait.
+    ready: Events,
+    /// Events of the protocol that is being driven.
+    events: Vec<Event>,
+    buffer: Box<[u8]>,
+    next_request: u64,
+    next_connection: u32,
+    tally: Tally,
+}
+
+impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
+    /// A driver with a pool for each address: the most connections that `load` uses there.
+    pub(crate) fn new(
+        around: Surroundings<'plan>,
+        load: L,
+        connections_by_address: &[usize],
+        recorder: Recorder,
+    ) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.watch_waker(around.control.waker(around.thread), WAKE_TOKEN)?;
+        let pools = connections_by_address.iter().copied().map(Pool::new);
+        Ok(Self {
+            load,
+            recorder,
+            poller,
+            clock: Clock::from_origin(monotonic_ns()),
+            now_ns: 0,
+            is_started: false,
+            stop_at_ns: i64::MAX,
+            last_opened_ns: 0,
+            requests: Slab::new(),
+            request_deadlines: Deadlines::new(),
+            connections: Slab::new(),
+            connect_deadlines: Deadlines::new(),
+            pools: pools.collect(),
+            due: VecDeque::new(),
+            carried: VecDeque::new(),
+            ready: Events::new(),
+            events: Vec::new(),
+            buffer: vec![0; TURN_BYTES].into(),
+            next_request: u64::from(around.thread),
+            next_connection: around.thread,
+            tally: Tally::default(),
+            around,
+        })
+    }
+
+    /// Open connections, wait for `start` to give the origin, and work until nothing is left to do.
+    pub(crate) fn run(mut self, wanted: &[usize], start: impl FnOnce() -> i64) -> io::Result<Tally> {
+        self.open_before_start(wanted)?;
+        self.clock = Clock::from_origin(start());
+        let cpu_before_ns = thread_cpu_ns();
+        for (_, connection) in &mut self.connections {
+            connection.free_since_ns = AT_ONCE_NS;
+        }
+        self.is_started = true;
+        self.read_clock();
+        self.observe_control();
+        while !self.is_done() {
+            self.turn()?;
+        }
+        self.recorder.flush();
+        self.tally.records = self.recorder.records();
+        self.tally.cut_off_ns = self.load.cut_off_ns();
+        self.tally.cpu_ns = thread_cpu_ns() - cpu_before_ns;
+        Ok(self.tally)
+    }
+
+    fn is_done(&self) -> bool {
+        self.load.is_exhausted() && self.due.is_empty() && self.requests.is_empty()
+    }
+
+    /// Open `wanted` connections to each address, as far as that is possible.
+    ///
+    /// A failure is not reported: the request that misses the connection opens one itself, and its record shows what
+    /// happens. Ends when no connection could be opened for as long as the connect timeout.
+    fn open_before_start(&mut self, wanted: &[usize]) -> io::Result<()> {
+        let at_once = (MAX_OPENING / self.around.plan.threads as usize).max(1);
+        let mut addresses = wanted
+            .iter()
+            .enumerate()
+            .flat_map(|(address, &count)| std::iter::repeat_n(address, count));
+        self.read_clock();
+        self.last_opened_ns = self.now_ns;
+        loop {
+            while self.opening() < at_once {
+                let Some(address) = addresses.next() else {
+                    break;
+                };
+                self.open(address);
+            }
+            let patience_ns = self.around.plan.connect_timeout_ns;
+            let is_hopeless = self.now_ns.saturating_sub(self.last_opened_ns) > patience_ns;
+            if self.opening() == 0 || is_hopeless || self.around.control.stop_at_ns() <= 0 {
+                break;
+            }
+            self.turn()?;
+        }
+        let unfinished: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.phase != Phase::Open)
+            .map(|(key, _)| key)
+            .collect();
+        for key in unfinished {
+            self.abandon(key);
+        }
+        Ok(())
+    }
+
+    fn opening(&self) -> usize {
+        self.pools.iter().map(Pool::opening_count).sum()
+    }
+
+    /// One turn of the loop.
+    fn turn(&mut self) -> io::Result<()> {
+        self.read_clock();
+        if self.is_started {
+            self.observe_control();
+            self.begin_due();
+            self.recorder.flush_if_due(self.now_ns);
+        }
+        self.give_up_late();
+        let timeout_ns = self.wait_ns();
+        self.poller.wait(&mut self.ready, timeout_ns)?;
+        for index in 0..self.ready.len() {
+            if self.is_started && self.load.next_due_ns() <= self.now_ns {
+                self.begin_due();
+            }
+            let ready = self.ready.at(index);
+            if ready.token != WAKE_TOKEN {
+                self.handle(ready);
+            }
+        }
+        self.carry_on();
+        Ok(())
+    }
+
+    fn read_clock(&mut self) {
+        self.now_ns = self.clock.now_ns();
+    }
+
+    /// How long to wait for events: until something else is to be done.
+    fn wait_ns(&self) -> i64 {
+        if !self.due.is_empty() || !self.carried.is_empty() {
+            return 0;
+        }
+        let mut next_ns = self
+            .request_deadlines
+            .next_ns()
+            .min(self.connect_deadlines.next_ns());
+        if self.is_started {
+            next_ns = next_ns
+                .min(self.load.next_due_ns())
+                .min(self.recorder.next_flush_ns())
+                .min(self.around.control.cancel_at_ns());
+            if self.is_done() {
+                return 0;
+            }
+        }
+        next_ns.saturating_sub(self.clock.now_ns()).min(MAX_WAIT_NS)
+    }
+
+    /// Do what was asked from outside.
+    fn observe_control(&mut self) {
+        self.observe_stop();
+        if self.around.control.cancel_at_ns() <= self.now_ns {
+            self.cancel_all();
+        }
+    }
+
+    fn observe_stop(&mut self) {
+        let stop_at_ns = self.around.control.stop_at_ns();
+        if stop_at_ns != self.stop_at_ns {
+            self.stop_at_ns = stop_at_ns;
+            self.load.end_scheduling(stop_at_ns);
+        }
+    }
+
+    /// Begin what is due: first what events brought, then what time brings.
+    fn begin_due(&mut self) {
+        for _ in 0..self.due.len() {
+            if let Some(arrival) = self.due.pop_front() {
+                self.begin(arrival);
+            }
+        }
+        for _ in 0..MAX_DUE_A_TURN {
+            let Some(arrival) = self.load.take_due(self.now_ns) else {
+                break;
+            };
+            self.begin(arrival);
+        }
+    }
+
+    /// Give up connections that take too long to open, and requests that take too long.
+    fn give_up_late(&mut self) {
+        while let Some(key) = self.connect_deadlines.take_passed(self.now_ns) {
+            let limit_s = seconds(self.around.plan.connect_timeout_ns);
+            let phase = match self.connections[key].phase {
+                Phase::Handshaking => "the connect timed out in the TLS handshake",
+                Phase::Connecting | Phase::Open => "the connect timed out",
+            };
+            let failure = Failure::new(Kind::Timeout, format!("{phase}, after {limit_s} s"));
+            self.fail_opening(key, failure);
+        }
+        while let Some(id) = self.request_deadlines.take_passed(self.now_ns) {
+            let limit_s = seconds(self.around.plan.timeout_ns);
+            let message = format!("no complete response within {limit_s} s");
+            self.give_up(RequestId(id), Failure::new(Kind::Timeout, message));
+        }
+    }
+
+    /// Give the connections that had more to do another turn.
+    fn carry_on(&mut self) {
+        for _ in 0..self.carried.len() {
+            let Some((key, number)) = self.carried.pop_front() else {
+                return;
+            };
+            self.take_turn(key, number);
+        }
+    }
+}
+
+fn seconds(time_ns: i64) -> f64 {
+    time_ns as f64 / NS_PER_S as f64
+}

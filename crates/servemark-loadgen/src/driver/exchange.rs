@@ -1,0 +1,208 @@
+//! Requests: from being due to their record.
+
+use super::Driver;
+use crate::error::{Failure, Kind};
+use crate::example::Example;
+use crate::load::{Arrival, Load};
+use crate::protocol::{Exchange, Protocol};
+use crate::record::{NEVER_NS, Record, flags};
+use crate::request::{InFlight, Numbers, RequestId, draw};
+
+impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
+    /// Begin a request on whatever connection is free, or wait for one.
+    pub(super) fn begin(&mut self, arrival: Arrival) {
+        let id = self.admit(arrival);
+        self.acquire(id);
+    }
+
+    /// Begin a request on the connection that has just become free, if it leads to the right address.
+    pub(super) fn begin_on(&mut self, arrival: Arrival, key: usize) {
+        let id = self.admit(arrival);
+        self.assign(id, key);
+    }
+
+    fn admit(&mut self, arrival: Arrival) -> RequestId {
+        let plan = self.around.plan;
+        let seq = self.next_request;
+        self.next_request += u64::from(plan.threads);
+        let pool = &plan.steps[usize::from(arrival.step)].requests;
+        let input = draw(plan.seed, arrival.step, seq, pool.len());
+        let request = InFlight::new(arrival, seq, input, &pool[input as usize], plan.warmup_ns);
+        let id = RequestId(self.requests.insert(request));
+        self.around.counters.scheduled.increment();
+        self.count_in_flight();
+        id
+    }
+
+    /// Take a free connection that is alive, or wait for one to be opened.
+    fn acquire(&mut self, id: RequestId) {
+        let address = self.address_of(id);
+        while let Some(key) = self.pools[address].take_idle() {
+            if self.is_alive(key) {
+                return self.assign(id, key);
+            }
+            self.close(key);
+        }
+        self.pools[address].wait(id);
+        self.open_needed(address);
+    }
+
+    fn address_of(&self, id: RequestId) -> usize {
+        let step = self.requests[id.0].arrival.step;
+        self.around.plan.steps[usize::from(step)].address
+    }
+
+    /// Send a request on a connection that has a slot.
+    pub(super) fn assign(&mut self, id: RequestId, key: usize) {
+        let connection = &mut self.connections[key];
+        let request = &mut self.requests[id.0];
+        connection.is_idle = false;
+        request.connection = Some(key);
+        request.connection_number = connection.number;
+        request.connect_us = std::mem::take(&mut connection.connect_us);
+        request.tls_us = std::mem::take(&mut connection.tls_us);
+        request.ready_ns = request.arrival.scheduled_ns.max(connection.free_since_ns);
+        let numbers = Numbers {
+            user: request.arrival.user,
+            seq: request.seq,
+        };
+        connection.protocol.start(id, request.request, numbers);
+        let deadline_ns = request.ready_ns.saturating_add(self.around.plan.timeout_ns);
+        self.request_deadlines.set(id.0, deadline_ns);
+        self.now_ns = self.clock.now_ns();
+        request.sent_ns = self.now_ns;
+        let wire_bytes = request.request.wire.len();
+        if let Err(error) = self.write(key) {
+            let connection = &self.connections[key];
+            if connection.has_rested && connection.protocol.output().len() == wire_bytes {
+                self.try_another(id, key);
+            } else {
+                self.fail_write(key, &error);
+            }
+        }
+    }
+
+    /// The connection died while it was idle, and took no byte of the request: nothing has happened yet.
+    fn try_another(&mut self, id: RequestId, key: usize) {
+        self.request_deadlines.clear(id.0);
+        let request = &mut self.requests[id.0];
+        request.connection = None;
+        request.sent_ns = NEVER_NS;
+        self.connections[key].is_idle = true;
+        self.close(key);
+        self.acquire(id);
+    }
+
+    /// Give up a request, wherever it stands.
+    pub(super) fn give_up(&mut self, id: RequestId, failure: Failure) {
+        match self.requests[id.0].connection {
+            Some(key) => {
+                self.connections[key]
+                    .protocol
+                    .cancel(id, failure, &mut self.events);
+                self.apply(key);
+            }
+            None => self.finish_unsent(id, failure),
+        }
+    }
+
+    /// Record a request that never had an open connection.
+    pub(super) fn finish_unsent(&mut self, id: RequestId, failure: Failure) {
+        let next = self.finish(id, &Exchange::default(), Some(failure));
+        self.due.extend(next);
+    }
+
+    /// The run was stopped and its time is over: everything unfinished becomes a cancelled record.
+    pub(super) fn cancel_all(&mut self) {
+        let unbegun: Vec<Arrival> = self.due.drain(..).collect();
+        for arrival in unbegun {
+            self.admit(arrival);
+        }
+        self.pools.iter_mut().for_each(super::Pool::clear_waiting);
+        let unfinished: Vec<usize> = self.requests.iter().map(|(id, _)| id).collect();
+        self.tally.has_cancelled |= !unfinished.is_empty();
+        for id in unfinished {
+            let failure = Failure::new(Kind::Cancelled, "the run was stopped");
+            self.give_up(RequestId(id), failure);
+        }
+    }
+
+    /// Write the record of a request that ended now. Returns what is due because of that.
+    pub(super) fn finish(
+        &mut self,
+        id: RequestId,
+        exchange: &Exchange,
+        failure: Option<Failure>,
+    ) -> Option<Arrival> {
+        self.request_deadlines.clear(id.0);
+        let request = self.requests.remove(id.0);
+        let failure = failure.or_else(|| unsuccessful(exchange.status));
+        let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
+        let record = self.record_of(&request, exchange, kind);
+        self.recorder.push(&record);
+        self.tally.last_end_ns = self.tally.last_end_ns.max(record.end_ns);
+        match failure {
+            None => self.around.counters.succeeded.increment(),
+            Some(failure) => {
+                self.around.counters.failed.increment();
+                self.note_example(id, &request, &record, failure);
+            }
+        }
+        if kind == Kind::Ok && record.flags & flags::WARMUP == 0 {
+            self.around.counters.measured_succeeded.increment();
+        }
+        self.count_in_flight();
+        self.observe_stop();
+        self.load.ended(&request.arrival, record.end_ns)
+    }
+
+    fn record_of(&self, request: &InFlight<'_>, exchange: &Exchange, kind: Kind) -> Record {
+        let was_cut = kind.is_response() && exchange.bytes_sent < request.request.wire.len() as u64;
+        Record {
+            seq: request.seq,
+            scheduled_ns: request.arrival.scheduled_ns,
+            ready_ns: request.ready_ns,
+            sent_ns: request.sent_ns,
+            first_byte_ns: request.first_byte_ns,
+            end_ns: self.now_ns,
+            connect_us: request.connect_us,
+            tls_us: request.tls_us,
+            user: request.arrival.user,
+            connection: request.connection_number,
+            bytes_sent: u32::try_from(exchange.bytes_sent).unwrap_or(u32::MAX),
+            bytes_received: u32::try_from(exchange.bytes_received).unwrap_or(u32::MAX),
+            input: request.input,
+            events: 0,
+            status: exchange.status,
+            step: request.arrival.step,
+            kind,
+            flags: request.flags | if was_cut { flags::CUT_BODY } else { 0 },
+            group: request.arrival.group,
+        }
+    }
+
+    fn note_example(&mut self, id: RequestId, request: &InFlight<'_>, record: &Record, failure: Failure) {
+        let connections = &self.connections;
+        self.tally.examples.note(record, || Example {
+            kind: record.kind,
+            status: record.status,
+            step: record.step,
+            seq: record.seq,
+            at_ns: record.end_ns,
+            message: failure.message.into_owned(),
+            body: request
+                .connection
+                .map_or_else(Vec::new, |key| connections[key].protocol.kept_body(id).to_vec()),
+        });
+    }
+
+    fn count_in_flight(&self) {
+        self.around.counters.in_flight.set(self.requests.len() as u64);
+    }
+}
+
+/// Why a complete response with `status` is a failure, if it is one.
+fn unsuccessful(status: u16) -> Option<Failure> {
+    let is_success = (200..=299).contains(&status);
+    (!is_success).then(|| Failure::new(Kind::HttpStatus, format!("status {status}")))
+}

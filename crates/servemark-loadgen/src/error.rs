@@ -1,0 +1,157 @@
+//! What can go wrong: with one request (a kind, in its record), with a plan, and with a run.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+
+/// How a request ended; the number is the value of the `kind` column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A response with a status from 200 to 299.
+    Ok = 0,
+    /// No TCP connection could be opened.
+    Connect,
+    /// The TLS handshake failed, or a TLS record could not be read.
+    Tls,
+    /// A limit on time was passed: of the request, or of opening its connection.
+    Timeout,
+    /// The connection was reset, or broke while the request was written.
+    Reset,
+    /// The server closed the connection before the end of the response.
+    ClosedEarly,
+    /// The response cannot be understood.
+    Protocol,
+    /// A complete response with a status outside 200 to 299.
+    HttpStatus,
+    /// A complete response with a status that the plan did not expect.
+    UnexpectedStatus,
+    /// A complete response whose body is not what the step expects.
+    Application,
+    /// The run was stopped before the response came.
+    Cancelled,
+}
+
+impl Kind {
+    /// Names by number, as the header of a record file lists them.
+    pub const NAMES: [&'static str; 11] = [
+        "ok",
+        "connect",
+        "tls",
+        "timeout",
+        "reset",
+        "closed_early",
+        "protocol",
+        "http_status",
+        "unexpected_status",
+        "application",
+        "cancelled",
+    ];
+
+    /// Whether a complete response was read.
+    #[must_use]
+    pub fn is_response(self) -> bool {
+        use Kind::{Application, HttpStatus, Ok, UnexpectedStatus};
+        matches!(self, Ok | HttpStatus | UnexpectedStatus | Application)
+    }
+
+    /// The name of this kind.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Why a request failed: its kind, and what was seen, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind that the record will carry.
+    pub kind: Kind,
+    /// What the generator saw.
+    pub message: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure of `kind`.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// A failure of `kind` that `error` explains: "while reading: Connection reset by peer (os error 104)".
+    #[must_use]
+    pub fn from_io(kind: Kind, doing: &str, error: &io::Error) -> Self {
+        Self::new(kind, format!("{doing}: {error}"))
+    }
+}
+
+/// Why a plan cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanError(pub String);
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// Why a run could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The plan is inconsistent.
+    Plan(PlanError),
+    /// The record file, a thread or an epoll instance could not be made.
+    Io(io::Error),
+}
+
+impl From<PlanError> for StartError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(error) => error.fmt(formatter),
+            Self::Io(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A generator thread that ended before its work did; the records are incomplete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunError(pub String);
+
+impl fmt::Display for RunError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RunError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_at_their_kinds_number() {
+        assert_eq!(Kind::Ok.name(), "ok");
+        assert_eq!(Kind::ClosedEarly.name(), "closed_early");
+        assert_eq!(Kind::Cancelled.name(), "cancelled");
+        assert_eq!(Kind::Cancelled as usize + 1, Kind::NAMES.len());
+    }
+}

@@ -1,0 +1,29 @@
+//! servemark's load generator: a plan in, one record a request out.
+//!
+//! [`Run::start`] takes a [`plan::Plan`] and runs it on threads of its own. Each generator thread owns one driver: the
+//! one work loop, for every load ([`load::Load`] says what is due) and every protocol ([`protocol::Protocol`] turns
+//! requests into bytes and bytes into events). What happened to a request becomes a [`record::Record`], written to a
+//! file by another thread. Nothing here knows of Python.
+
+pub mod clock;
+mod connection;
+pub mod control;
+pub mod deadline;
+mod driver;
+pub mod error;
+pub mod example;
+pub mod http1;
+pub mod load;
+pub mod plan;
+pub mod poller;
+pub mod pool;
+pub mod protocol;
+pub mod record;
+pub mod recorder;
+pub mod request;
+pub mod run;
+mod start;
+pub mod tls;
+pub mod transport;
+
+pub use run::{Outcome, Progress, Run};

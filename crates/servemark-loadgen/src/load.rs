@@ -1,0 +1,39 @@
+//! The seat of loads: where due work comes from. The driver asks what is due and reports what has ended.
+
+mod closed;
+
+pub use closed::ClosedLoop;
+
+/// A request that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it is due.
+    pub scheduled_ns: i64,
+    /// The virtual user, counted over the whole plan.
+    pub user: u32,
+    /// Index of the step in the plan.
+    pub step: u16,
+    /// Index of the group in the plan.
+    pub group: u16,
+}
+
+/// How requests arrive at one generator thread.
+pub trait Load {
+    /// When the next request is due whatever happens in between, or `i64::MAX`.
+    fn next_due_ns(&self) -> i64;
+
+    /// The next request that is due at `now_ns` or was before.
+    fn take_due(&mut self, now_ns: i64) -> Option<Arrival>;
+
+    /// A request has ended, well or not. Returns the request that is due because of it, at the same instant.
+    fn ended(&mut self, arrival: &Arrival, end_ns: i64) -> Option<Arrival>;
+
+    /// Schedule nothing from `at_ns`.
+    fn end_scheduling(&mut self, at_ns: i64);
+
+    /// Whether nothing more will become due by itself; the end of a request may still bring another.
+    fn is_exhausted(&self) -> bool;
+
+    /// The time that cut the load off, when work was left: its own duration, or `end_scheduling`.
+    fn cut_off_ns(&self) -> Option<i64>;
+}

@@ -1,0 +1,146 @@
+//! The connections to one address: which are free, how many there may be, and who waits for one.
+
+use std::collections::VecDeque;
+
+use crate::request::RequestId;
+
+/// Counts and queues of one address; connections are named by their keys in the driver.
+///
+/// Free connections are used in turn, the one that rested longest first, so that each carries its share.
+#[derive(Debug)]
+pub struct Pool {
+    limit: usize,
+    open: usize,
+    opening: usize,
+    /// Connections that died while idle and were not replaced yet.
+    lost: usize,
+    idle: VecDeque<usize>,
+    waiting: VecDeque<RequestId>,
+}
+
+impl Pool {
+    /// A pool of at most `limit` connections.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            open: 0,
+            opening: 0,
+            lost: 0,
+            idle: VecDeque::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Take a free connection.
+    pub fn take_idle(&mut self) -> Option<usize> {
+        self.idle.pop_front()
+    }
+
+    /// Put a connection at rest.
+    pub fn rest(&mut self, connection: usize) {
+        self.idle.push_back(connection);
+    }
+
+    /// Queue a request until a connection is free.
+    pub fn wait(&mut self, request: RequestId) {
+        self.waiting.push_back(request);
+    }
+
+    /// The request that has waited longest.
+    pub fn take_waiting(&mut self) -> Option<RequestId> {
+        self.waiting.pop_front()
+    }
+
+    /// Whether a connection should be opened: more requests wait than connections are being opened, and one more is allowed.
+    #[must_use]
+    pub fn needs_connection(&self) -> bool {
+        self.waiting.len() > self.opening && self.open < self.limit
+    }
+
+    /// A connection is being opened. Returns whether it takes the place of one that died while idle.
+    pub fn opening(&mut self) -> bool {
+        self.open += 1;
+        self.opening += 1;
+        let replaces = self.lost > 0;
+        self.lost -= usize::from(replaces);
+        replaces
+    }
+
+    /// How many connections are being opened.
+    #[must_use]
+    pub fn opening_count(&self) -> usize {
+        self.opening
+    }
+
+    /// A connection that was being opened is open, or failed to open (then `closed` follows).
+    pub fn opened(&mut self) {
+        self.opening -= 1;
+    }
+
+    /// A connection could not even begin to be opened.
+    pub fn failed_to_open(&mut self) {
+        self.opening -= 1;
+        self.open -= 1;
+    }
+
+    /// Forget the requests that wait.
+    pub fn clear_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// A connection is gone; `was_idle` when it died without a request on it.
+    pub fn closed(&mut self, connection: usize, was_idle: bool) {
+        self.open -= 1;
+        if was_idle {
+            self.lost += 1;
+            self.idle.retain(|&idle| idle != connection);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_one_connection_for_each_waiting_request_up_to_its_limit() {
+        let mut pool = Pool::new(2);
+        assert!(!pool.needs_connection());
+        pool.wait(RequestId(0));
+        assert!(pool.needs_connection());
+        assert!(!pool.opening());
+        assert!(!pool.needs_connection());
+        pool.wait(RequestId(1));
+        pool.wait(RequestId(2));
+        assert!(pool.needs_connection());
+        pool.opening();
+        assert!(!pool.needs_connection());
+        pool.opened();
+        assert_eq!(pool.take_waiting(), Some(RequestId(0)));
+    }
+
+    #[test]
+    fn connections_rest_in_turn() {
+        let mut pool = Pool::new(2);
+        pool.rest(7);
+        pool.rest(8);
+        assert_eq!(pool.take_idle(), Some(7));
+        pool.rest(7);
+        assert_eq!(pool.take_idle(), Some(8));
+    }
+
+    #[test]
+    fn a_connection_that_died_idle_is_replaced_once() {
+        let mut pool = Pool::new(1);
+        pool.opening();
+        pool.opened();
+        pool.rest(3);
+        pool.closed(3, true);
+        assert_eq!(pool.take_idle(), None);
+        assert!(pool.opening());
+        pool.opened();
+        pool.closed(4, false);
+        assert!(!pool.opening());
+    }
+}

@@ -1,0 +1,68 @@
+//! The seat of protocols: state machines without a socket, as in rustls, h11 and quinn-proto.
+//!
+//! The driver moves bytes and keeps time; a protocol turns requests into bytes to write, and bytes read into events that
+//! name the request. One connection has one protocol value. Requests that are in flight at the same time on one
+//! connection (HTTP/2 will have them) are told apart by their [`RequestId`].
+
+use crate::error::Failure;
+use crate::plan::Request;
+use crate::request::{Numbers, RequestId};
+
+/// What a protocol reports to the driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A head begins. It may come again: after an interim response (100, 103), the last one counts.
+    FirstByte(RequestId),
+    /// The response is complete.
+    Ended(RequestId, Exchange),
+    /// The request failed.
+    Failed(RequestId, Exchange, Failure),
+    /// The connection must carry no further request and be closed now.
+    MustClose,
+}
+
+/// What went over the wire for one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Status of the final response; 0 when none was read.
+    pub status: u16,
+    /// Bytes of the request that were handed to the transport.
+    pub bytes_sent: u64,
+    /// Bytes of the response: interim and final head, chunk framing and body.
+    pub bytes_received: u64,
+}
+
+/// A protocol's state machine for one connection.
+///
+/// Bytes come in through [`receive`](Self::receive) however the network cut them; the events must not depend on the cuts.
+pub trait Protocol<'plan> {
+    /// The state of a fresh connection. The first `keep_body_bytes` of each body are kept.
+    fn new(keep_body_bytes: usize) -> Self;
+
+    /// How many requests could be started now: 0 when busy, and when the connection can no longer be trusted.
+    fn slots(&self) -> usize;
+
+    /// Start a request. The caller has checked that there is a slot.
+    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers);
+
+    /// Bytes to write, in order; empty when there are none.
+    fn output(&self) -> &[u8];
+
+    /// The first `count` bytes of `output` were handed to the transport.
+    fn written(&mut self, count: usize);
+
+    /// Bytes came from the server.
+    fn receive(&mut self, bytes: &[u8], events: &mut Vec<Event>);
+
+    /// The server will send no more.
+    fn eof(&mut self, events: &mut Vec<Event>);
+
+    /// The connection broke: every request on it fails.
+    fn broken(&mut self, failure: &Failure, events: &mut Vec<Event>);
+
+    /// Give up one request: its deadline passed, or the run was stopped.
+    fn cancel(&mut self, id: RequestId, failure: Failure, events: &mut Vec<Event>);
+
+    /// The first bytes of the response's body, decoded; valid until the next `start`.
+    fn kept_body(&self, id: RequestId) -> &[u8];
+}

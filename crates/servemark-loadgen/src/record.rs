@@ -1,0 +1,325 @@
+//! Records: the row of one request, and the file that holds them.
+//!
+//! A record file is a header and rows, nothing else, all little-endian. The header: the magic `SERVEMARK-REC` padded with
+//! zeros to 16 bytes; u32 version, u32 bytes of a row, u32 bytes of the header, u32 bytes of the JSON; the JSON (column
+//! table, names, start); zeros up to a multiple of 4096. The number of rows is (file size - header) / row size, rounded
+//! down, so that the file of a killed run is readable. `seq` is unique within a run, not dense: a thread numbers its
+//! requests `thread + n * threads`.
+
+use std::fmt::Write;
+
+use crate::error::Kind;
+
+/// A time that did not come: the request failed before.
+pub const NEVER_NS: i64 = -1;
+
+/// Version of the format that this module writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a record file begins with.
+pub const MAGIC: [u8; 16] = *b"SERVEMARK-REC\0\0\0";
+
+/// Bytes of one row.
+pub const ROW_BYTES: usize = 88;
+
+const HEADER_FIXED_BYTES: usize = 32;
+const HEADER_UNIT_BYTES: usize = 4096;
+
+/// Bits of the `flags` column.
+pub mod flags {
+    /// Scheduled before the end of the warm-up.
+    pub const WARMUP: u8 = 1;
+    /// The server answered before the whole request was sent; the rest was not sent.
+    pub const CUT_BODY: u8 = 2;
+    /// The request waited while its connection was opened (the others were open before the start, or used before).
+    pub const OPENED: u8 = 4;
+    /// That connection took the place of one that the server had closed while it was idle.
+    pub const RECONNECTED: u8 = 8;
+
+    /// Names of the bits.
+    pub const NAMES: [(&str, u8); 4] = [
+        ("warmup", WARMUP),
+        ("cut_body", CUT_BODY),
+        ("opened", OPENED),
+        ("reconnected", RECONNECTED),
+    ];
+}
+
+/// What happened to one request. Times are nanoseconds from the run's origin, [`NEVER_NS`] when they did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Number of the request, unique within the run.
+    pub seq: u64,
+    /// When it was due.
+    pub scheduled_ns: i64,
+    /// When it could first have been sent: the latest of scheduled, a slot free, connect and TLS done.
+    pub ready_ns: i64,
+    /// Just before its first byte was written.
+    pub sent_ns: i64,
+    /// When the first byte of the (final) response was read.
+    pub first_byte_ns: i64,
+    /// When the last byte of the response was read, or the request failed.
+    pub end_ns: i64,
+    /// TCP connect time, in the first record of a connection.
+    pub connect_us: u32,
+    /// TLS handshake time, likewise.
+    pub tls_us: u32,
+    /// The virtual user.
+    pub user: u32,
+    /// Number of the connection in the run.
+    pub connection: u32,
+    /// Bytes of the request that were written; saturates.
+    pub bytes_sent: u32,
+    /// Bytes of the response, head, chunk framing and body; saturates.
+    pub bytes_received: u32,
+    /// Index of the request in its step's pool.
+    pub input: u32,
+    /// Events of a streamed response.
+    pub events: u32,
+    /// Status of the response, 0 without one.
+    pub status: u16,
+    /// Index of the step.
+    pub step: u16,
+    /// How it ended.
+    pub kind: Kind,
+    /// Bits of [`flags`].
+    pub flags: u8,
+    /// Index of the group.
+    pub group: u16,
+}
+
+/// Name, numpy dtype and offset of each column.
+pub const COLUMNS: [(&str, &str, usize); 19] = [
+    ("seq", "<u8", 0),
+    ("scheduled", "<i8", 8),
+    ("ready", "<i8", 16),
+    ("sent", "<i8", 24),
+    ("first_byte", "<i8", 32),
+    ("end", "<i8", 40),
+    ("connect_us", "<u4", 48),
+    ("tls_us", "<u4", 52),
+    ("user", "<u4", 56),
+    ("connection", "<u4", 60),
+    ("bytes_sent", "<u4", 64),
+    ("bytes_received", "<u4", 68),
+    ("input", "<u4", 72),
+    ("events", "<u4", 76),
+    ("status", "<u2", 80),
+    ("step", "<u2", 82),
+    ("kind", "u1", 84),
+    ("flags", "u1", 85),
+    ("group", "<u2", 86),
+];
+
+impl Record {
+    /// The row, as [`COLUMNS`] lays it out.
+    #[must_use]
+    pub fn to_row(&self) -> [u8; ROW_BYTES] {
+        let mut row = [0; ROW_BYTES];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            row[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        put(&self.seq.to_le_bytes());
+        for time_ns in [
+            self.scheduled_ns,
+            self.ready_ns,
+            self.sent_ns,
+            self.first_byte_ns,
+            self.end_ns,
+        ] {
+            put(&time_ns.to_le_bytes());
+        }
+        for number in [
+            self.connect_us,
+            self.tls_us,
+            self.user,
+            self.connection,
+            self.bytes_sent,
+            self.bytes_received,
+            self.input,
+            self.events,
+        ] {
+            put(&number.to_le_bytes());
+        }
+        put(&self.status.to_le_bytes());
+        put(&self.step.to_le_bytes());
+        put(&[self.kind as u8, self.flags]);
+        put(&self.group.to_le_bytes());
+        row
+    }
+}
+
+/// What the header of a record file says besides the columns.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// Names of the steps, by the value of the `step` column.
+    pub steps: Vec<String>,
+    /// Wall-clock time of the origin; 0 until it is known.
+    pub started_unix_ns: i64,
+    /// The plan's warm-up.
+    pub warmup_ns: i64,
+}
+
+impl Header {
+    /// The bytes of the header. Their number does not depend on `started_unix_ns`, so that it can be written over.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        const LONGEST_NUMBER: usize = 20;
+        let unpadded = HEADER_FIXED_BYTES + self.json(0).len() + LONGEST_NUMBER;
+        let header_bytes = unpadded.next_multiple_of(HEADER_UNIT_BYTES);
+        let json = self.json(header_bytes);
+        let mut bytes = MAGIC.to_vec();
+        for number in [
+            FORMAT_VERSION,
+            ROW_BYTES as u32,
+            header_bytes as u32,
+            json.len() as u32,
+        ] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(json.as_bytes());
+        bytes.resize(header_bytes, 0);
+        bytes
+    }
+
+    fn json(&self, header_bytes: usize) -> String {
+        let columns = COLUMNS.map(|(name, dtype, offset)| {
+            format!(r#"{{"name":"{name}","dtype":"{dtype}","offset":{offset}}}"#)
+        });
+        let kinds = Kind::NAMES.map(|name| format!("{name:?}"));
+        let flags = flags::NAMES.map(|(name, bit)| format!("{name:?}:{bit}"));
+        let steps: Vec<String> = self.steps.iter().map(|name| json_string(name)).collect();
+        format!(
+            concat!(
+                r#"{{"version":{},"row_bytes":{},"header_bytes":{:8},"columns":[{}],"#,
+                r#""error_kinds":[{}],"flags":{{{}}},"steps":[{}],"started_unix_ns":{},"warmup_ns":{}}}"#
+            ),
+            FORMAT_VERSION,
+            ROW_BYTES,
+            header_bytes,
+            columns.join(","),
+            kinds.join(","),
+            flags.join(","),
+            steps.join(","),
+            self.started_unix_ns,
+            self.warmup_ns,
+        )
+    }
+}
+
+fn json_string(text: &str) -> String {
+    let mut json = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..='\u{1f}' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(character));
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(row: &[u8], name: &str) -> u64 {
+        let index = COLUMNS.iter().position(|column| column.0 == name).unwrap();
+        let (_, dtype, offset) = COLUMNS[index];
+        let width = dtype
+            .trim_start_matches(['<', 'u', 'i'])
+            .parse::<usize>()
+            .unwrap();
+        let mut bytes = [0; 8];
+        bytes[..width].copy_from_slice(&row[offset..offset + width]);
+        u64::from_le_bytes(bytes)
+    }
+
+    #[test]
+    fn every_field_is_found_at_its_column() {
+        let record = Record {
+            seq: u64::MAX - 1,
+            scheduled_ns: 1 << 40,
+            ready_ns: 2,
+            sent_ns: NEVER_NS,
+            first_byte_ns: 4,
+            end_ns: 5,
+            connect_us: 6,
+            tls_us: 7,
+            user: 8,
+            connection: u32::MAX,
+            bytes_sent: 10,
+            bytes_received: 11,
+            input: 12,
+            events: 13,
+            status: 503,
+            step: 15,
+            kind: Kind::HttpStatus,
+            flags: flags::WARMUP | flags::RECONNECTED,
+            group: 18,
+        };
+        let row = record.to_row();
+        let expected = [
+            ("seq", u64::MAX - 1),
+            ("scheduled", 1 << 40),
+            ("ready", 2),
+            ("sent", u64::MAX),
+            ("first_byte", 4),
+            ("end", 5),
+            ("connect_us", 6),
+            ("tls_us", 7),
+            ("user", 8),
+            ("connection", u64::from(u32::MAX)),
+            ("bytes_sent", 10),
+            ("bytes_received", 11),
+            ("input", 12),
+            ("events", 13),
+            ("status", 503),
+            ("step", 15),
+            ("kind", 7),
+            ("flags", 9),
+            ("group", 18),
+        ];
+        assert_eq!(expected.len(), COLUMNS.len());
+        for (name, value) in expected {
+            assert_eq!(column(&row, name), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn columns_follow_one_another_without_a_gap() {
+        let mut end = 0;
+        for (_, dtype, offset) in COLUMNS {
+            assert_eq!(offset, end);
+            end += dtype
+                .trim_start_matches(['<', 'u', 'i'])
+                .parse::<usize>()
+                .unwrap();
+        }
+        assert_eq!(end, ROW_BYTES);
+    }
+
+    #[test]
+    fn a_header_keeps_its_size_when_the_start_is_filled_in() {
+        let mut header = Header {
+            steps: vec!["say \"hi\"\n".into(); 400],
+            started_unix_ns: 0,
+            warmup_ns: 5,
+        };
+        let before = header.to_bytes();
+        header.started_unix_ns = i64::MAX;
+        let after = header.to_bytes();
+        assert_eq!(before.len(), after.len());
+        assert_eq!(after.len() % 4096, 0);
+        assert!(after.len() > 4096);
+        assert_eq!(&after[..13], b"SERVEMARK-REC");
+        let text = String::from_utf8_lossy(&after);
+        assert!(text.contains(r#""say \"hi\"\u000a""#));
+        assert!(text.contains(r#""started_unix_ns":9223372036854775807"#));
+    }
+}

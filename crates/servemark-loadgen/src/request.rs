@@ -1,0 +1,161 @@
+//! A request on its way: which one of its step's pool it is, its bytes, and what is known of it so far.
+
+use crate::load::Arrival;
+use crate::plan::{Patch, PatchValue, Request};
+use crate::record::{NEVER_NS, flags};
+
+/// Names a request in flight within its generator thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(pub usize);
+
+/// The numbers that patches write into a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// The virtual user.
+    pub user: u32,
+    /// The request's `seq`.
+    pub seq: u64,
+}
+
+/// A request from its scheduled time to its record.
+#[derive(Debug)]
+pub struct InFlight<'plan> {
+    /// When it was due, whose it is and which step.
+    pub arrival: Arrival,
+    /// Its number in the run.
+    pub seq: u64,
+    /// Its index in the step's pool.
+    pub input: u32,
+    /// Its bytes.
+    pub request: &'plan Request,
+    /// Key of the connection that carries it, once it has one.
+    pub connection: Option<usize>,
+    /// Number of that connection in the run, or of the one that could not be opened.
+    pub connection_number: u32,
+    /// TCP connect time of the connection, if this is the first request on it.
+    pub connect_us: u32,
+    /// TLS handshake time of the connection, likewise.
+    pub tls_us: u32,
+    /// When it could first have been sent.
+    pub ready_ns: i64,
+    /// Just before its first byte was written.
+    pub sent_ns: i64,
+    /// When the first byte of the response was read.
+    pub first_byte_ns: i64,
+    /// Bits of the `flags` column.
+    pub flags: u8,
+}
+
+impl<'plan> InFlight<'plan> {
+    /// A request of which nothing has happened yet.
+    #[must_use]
+    pub fn new(arrival: Arrival, seq: u64, input: u32, request: &'plan Request, warmup_ns: i64) -> Self {
+        Self {
+            arrival,
+            seq,
+            input,
+            request,
+            connection: None,
+            connection_number: NO_CONNECTION,
+            connect_us: 0,
+            tls_us: 0,
+            ready_ns: NEVER_NS,
+            sent_ns: NEVER_NS,
+            first_byte_ns: NEVER_NS,
+            flags: if arrival.scheduled_ns < warmup_ns {
+                flags::WARMUP
+            } else {
+                0
+            },
+        }
+    }
+}
+
+/// The `connection` column of a request that never had a connection, not even one that failed to open.
+pub const NO_CONNECTION: u32 = u32::MAX;
+
+/// Which of a pool of `size` requests a record uses: a pure function of the plan's seed, the step and the `seq`.
+///
+/// Three rounds of splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014), scaled
+/// to the pool by a 128-bit product, whose bias is below `size / 2^64`.
+#[must_use]
+pub fn draw(seed: u64, step: u16, seq: u64, size: usize) -> u32 {
+    if size <= 1 {
+        return 0;
+    }
+    let mixed = splitmix64(splitmix64(splitmix64(seed) ^ u64::from(step)) ^ seq);
+    ((u128::from(mixed) * size as u128) >> 64) as u32
+}
+
+fn splitmix64(state: u64) -> u64 {
+    let mut mixed = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Write the numbers into `wire`. A number wider than its field keeps its last digits.
+pub fn apply_patches(wire: &mut [u8], patches: &[Patch], numbers: Numbers) {
+    for patch in patches {
+        let mut rest = match patch.value {
+            PatchValue::User => u64::from(numbers.user),
+            PatchValue::Seq => numbers.seq,
+        };
+        for digit in wire[patch.offset..patch.offset + patch.width].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splitmix64_gives_the_published_sequence() {
+        // The first outputs of the reference implementation from state 0.
+        assert_eq!(splitmix64(0), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(splitmix64(0x9e37_79b9_7f4a_7c15), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    #[test]
+    fn a_draw_depends_on_nothing_but_its_arguments() {
+        assert_eq!(draw(1, 2, 3, 100), draw(1, 2, 3, 100));
+        assert_eq!(draw(9, 9, 9, 1), 0);
+        let picks = |seed, step| (0..64).map(move |seq| draw(seed, step, seq, 1000));
+        assert!(!picks(1, 0).eq(picks(2, 0)));
+        assert!(!picks(1, 0).eq(picks(1, 1)));
+    }
+
+    #[test]
+    fn draws_use_the_whole_pool_evenly() {
+        let mut counts = [0_u32; 7];
+        for seq in 0..70_000 {
+            counts[draw(42, 1, seq, 7) as usize] += 1;
+        }
+        // 5 standard deviations of a binomial(70000, 1/7) are 463.
+        assert!(counts.iter().all(|&count| count.abs_diff(10_000) < 463));
+    }
+
+    #[test]
+    fn patches_are_zero_padded_decimals() {
+        let mut wire = b"/u/__/s/____?".to_vec();
+        let patches = [
+            Patch {
+                offset: 3,
+                width: 2,
+                value: PatchValue::User,
+            },
+            Patch {
+                offset: 8,
+                width: 4,
+                value: PatchValue::Seq,
+            },
+        ];
+        apply_patches(&mut wire, &patches, Numbers { user: 7, seq: 1234 });
+        assert_eq!(wire, b"/u/07/s/1234?");
+        apply_patches(&mut wire, &patches, Numbers { user: 107, seq: 9 });
+        assert_eq!(wire, b"/u/07/s/0009?");
+    }
+}

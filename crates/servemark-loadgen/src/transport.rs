@@ -1,0 +1,119 @@
+//! How bytes travel: a TCP socket, with or without TLS, non-blocking. The driver sees no difference.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+
+use crate::tls::{TlsConnection, TlsSetup};
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// So many bytes; `drained` when the next read would find nothing, unless a hang-up was flagged.
+    Bytes {
+        /// How many.
+        count: usize,
+        /// Nothing more is there.
+        drained: bool,
+    },
+    /// Nothing is there.
+    Blocked,
+    /// The server will send no more.
+    Eof,
+}
+
+/// A connection's way to its server.
+#[derive(Debug)]
+pub enum Transport {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsConnection>),
+}
+
+impl Transport {
+    /// Open a socket and begin to connect it. With `tls`, the handshake comes after.
+    pub fn connect(address: SocketAddr, tls: Option<&TlsSetup>) -> io::Result<Self> {
+        let family = if address.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        match connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match tls {
+            None => Ok(Self::Tcp(socket.into())),
+            Some(setup) => TlsConnection::new(socket.into(), setup).map(|tls| Self::Tls(tls.into())),
+        }
+    }
+
+    /// Whether the TCP connection stands, once the socket is writable.
+    pub fn finish_connect(&self) -> io::Result<()> {
+        sockopt::socket_error(self)?.map_err(io::Error::from)
+    }
+
+    /// Take the handshake as far as it goes. Returns whether it is done; plain TCP has none.
+    pub fn handshake(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(_) => Ok(true),
+            Self::Tls(connection) => connection.handshake(),
+        }
+    }
+
+    /// Read what is there, once.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
+        match self {
+            Self::Tcp(socket) => read_once(socket, buffer),
+            Self::Tls(connection) => connection.read(buffer),
+        }
+    }
+
+    /// Write some of `bytes`. Returns how many were taken, 0 when the socket is full.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => match socket.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+                other => other,
+            },
+            Self::Tls(connection) => connection.write(bytes),
+        }
+    }
+
+    /// Push out what the transport itself still holds; it tries again on later calls.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            Self::Tls(connection) => connection.flush(),
+        }
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Tls(connection) => connection.as_fd(),
+        }
+    }
+}
+
+fn read_once(socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
+    match socket.read(buffer) {
+        Ok(0) => Ok(ReadOutcome::Eof),
+        Ok(count) => Ok(ReadOutcome::Bytes {
+            count,
+            drained: count < buffer.len(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(ReadOutcome::Blocked),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => read_once(socket, buffer),
+        Err(error) => Err(error),
+    }
+}
