@@ -195,6 +195,13 @@ def test_a_command_past_its_limit_is_killed_with_its_children(tmp_path: Path) ->
     assert not alive.exists()
 
 
+def test_what_a_finished_command_left_in_the_background_is_killed_too(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    assert finish(["sh", "-c", f"(sleep 1; touch {alive}) &"], timeout_s=0.3).status is None
+    time.sleep(1.2)
+    assert not alive.exists()
+
+
 def test_a_command_that_fails_gives_its_last_lines() -> None:
     with pytest.raises(SetupError) as raised:
         run_command(["sh", "-c", "echo begin; echo the cause >&2; exit 3"], what="try it", timeout_s=5)
@@ -206,3 +213,13 @@ def test_a_command_that_does_not_exist_is_told_as_such() -> None:
     finished = finish(["/nonexistent/python"], timeout_s=5)
     assert finished.status is None
     assert finished.output == "/nonexistent/python: No such file or directory"
+
+
+def test_packages_of_another_python_are_not_mixed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("KEPT", "yes")
+    show = "import os; print(os.environ.get('PYTHONPATH'), os.environ['KEPT'], os.environ['ADDED'])"
+
+    finished = finish([sys.executable, "-c", show], timeout_s=20, environ={"ADDED": "too"})
+
+    assert finished.output == "None yes too\n"

@@ -12,6 +12,8 @@ from pathlib import Path
 from servemark.errors import SetupError
 
 _TAIL_LINES = 20
+#: Of our environment: they would mix another Python's packages into the one that is run.
+_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME")
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,18 @@ class Finished:
 def finish(command: Sequence[str | Path], *, timeout_s: float, environ: Mapping[str, str] | None = None) -> Finished:
     """Run `command` to its end; stdout and stderr are joined. Its whole process group is killed if this is left early.
 
-    `environ` is added to ours. It inherits the locks of :mod:`servemark.environments.cache` (the only descriptors that
-    are inheritable), so that a command which outlives a killed servemark keeps the lock on what it writes.
+    `environ` is added to ours, PYTHONPATH and PYTHONHOME left out. The command inherits the locks of
+    :mod:`servemark.environments.cache` (the only descriptors that are inheritable), so that one which outlives a killed
+    servemark keeps the lock on what it writes.
     """
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     try:
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environ or {})},
+            env={**inherited, **(environ or {})},
             start_new_session=True,
             close_fds=False,
             text=True,
@@ -86,7 +90,7 @@ def run_command(
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
-    # The leader is not reaped yet, so its number cannot have gone to another process.
-    if process.poll() is None:
+    # While the leader is not reaped, be it dead, its number cannot have gone to another process.
+    if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -197,7 +197,10 @@ def _install_packages(root: Path, requirements: Path) -> None:
         command = [uv, "pip", "install", "--compile-bytecode", "--python", python]
     # Wheels only: a package that has to be compiled would take minutes, and then fail.
     finished = finish(
-        [*command, "--only-binary", ":all:", "--no-deps", "-r", requirements], timeout_s=_INSTALL_TIMEOUT_S
+        [*command, "--only-binary", ":all:", "--no-deps", "-r", requirements],
+        timeout_s=_INSTALL_TIMEOUT_S,
+        # A user's pip may be set to install outside of virtual environments.
+        environ={"PIP_USER": "0"},
     )
     if finished.status == 0:
         return

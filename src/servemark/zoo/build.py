@@ -57,8 +57,9 @@ def build_model(model: ZooModel, environment: MmsEnvironment, progress: Progress
 
 def model_key(model: ZooModel, environment: MmsEnvironment) -> str:
     """Where the built model is in the cache: changes with the backend, its packages and everything that makes it."""
-    digest = hashlib.sha256(json.dumps(dict(environment.versions), sort_keys=True).encode())
-    for source in sorted([*_HERE.glob("graphs/*.py"), *_HERE.glob("handlers/*.py"), *_HERE.glob("*.py")]):
+    digest = hashlib.sha256(json.dumps([model.wire_name, dict(environment.versions)], sort_keys=True).encode())
+    makers = (_HERE / "archive.py", Path(__file__), *_HERE.glob("graphs/*.py"), *_HERE.glob("handlers/*.py"))
+    for source in sorted(makers):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return f"zoo/{model.name}-{environment.backend}-{digest.hexdigest()[:12]}"
 
