@@ -194,6 +194,12 @@ def test_the_worker_says_what_it_computes_with(worker: Worker, environment: MmsE
     assert (report["device"], report["threads"]) == ("cpu", 1)
 
 
+def test_another_input_gives_another_answer(environment: MmsEnvironment, tmp_path: Path) -> None:
+    worker = Worker(build_model(_model("lstm"), environment, lambda message: None), environment, tmp_path)
+    (answers,), _ = worker.predict([_json({"tokens": tokens}) for tokens in ([1, 2, 3], [3, 2, 1], [1, 2, 4])])
+    assert len({answer.body for answer in answers}) == 3
+
+
 def test_an_image_of_another_size_and_mode_is_taken(environment: MmsEnvironment, tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     draw = f"from PIL import Image; Image.linear_gradient('L').resize((300, 200)).save({str(path)!r})"
@@ -201,9 +207,10 @@ def test_an_image_of_another_size_and_mode_is_taken(environment: MmsEnvironment,
     built = build_model(_model("squeezenet"), environment, lambda message: None)
     worker = Worker(built, environment, tmp_path / "model")
 
-    ((answer,),), _ = worker.predict([Input(path.read_bytes(), "image/png", "test")])
+    ((answer, usual),), _ = worker.predict([Input(path.read_bytes(), "image/png", "test"), built.default_input])
 
     assert check_prediction(built.model, answer.body) is None
+    assert answer.body != usual.body
 
 
 def test_the_manifest_is_what_model_archiver_writes(environment: MmsEnvironment, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ _SEED = 2
 _VOCABULARY = 10_000
 _WIDTH = 200
 _LAYERS = 2
+_DEVIATION = 0.1
 
 
 def write_mxnet(folder: Path) -> None:
@@ -27,7 +28,7 @@ def write_mxnet(folder: Path) -> None:
         mx.gluon.rnn.LSTM(_WIDTH, _LAYERS, layout="NTC", input_size=_WIDTH),
         nn.Dense(_VOCABULARY, flatten=False, in_units=_WIDTH),
     )
-    export(network, mx.nd.zeros((1, 8)), folder, seed=_SEED)
+    export(network, mx.nd.zeros((1, 8)), folder, seed=_SEED, weights=mx.init.Normal(_DEVIATION))
 
 
 def write_onnx(folder: Path) -> None:
@@ -40,7 +41,7 @@ def write_onnx(folder: Path) -> None:
     graph = OnnxGraph(_SEED)
 
     def weights(*shape: int) -> Any:
-        return graph.weight(graph.random.normal(0, 0.1, shape))
+        return graph.weight(graph.random.normal(0, _DEVIATION, shape))
 
     x = graph.node("Gather", weights(_VOCABULARY, _WIDTH), "data", axis=0)
     x = graph.node("Transpose", x, perm=[1, 0, 2])
