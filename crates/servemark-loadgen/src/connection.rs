@@ -12,6 +12,10 @@ pub(crate) enum Phase {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent observations, not states"
+)]
 pub(crate) struct Connection<P> {
     /// Unique in the run; tells a connection from an earlier one with the same key.
     pub(crate) number: u32,

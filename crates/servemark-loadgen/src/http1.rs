@@ -182,11 +182,11 @@ impl Http1<'_> {
             }
         };
         match parsed {
-            Parsed::Complete(head) if head.bytes <= MAX_HEAD_BYTES => {
-                let (used, rest) = bytes.split_at(head.bytes - held);
+            Parsed::Complete(complete) if complete.bytes <= MAX_HEAD_BYTES => {
+                let (used, rest) = bytes.split_at(complete.bytes - held);
                 self.exchange.bytes_received += used.len() as u64;
                 self.partial_head.clear();
-                self.begin_body(&head, events);
+                self.begin_body(&complete, events);
                 rest
             }
             Parsed::Partial if held + bytes.len() <= MAX_HEAD_BYTES => {

@@ -137,7 +137,7 @@ impl Plan {
         for (index, group) in self.groups.iter().enumerate() {
             self.validate_group(index, group)?;
         }
-        require(self.users() <= u64::from(u32::MAX), || "too many users".into())
+        require(u32::try_from(self.users()).is_ok(), || "too many users".into())
     }
 
     /// Users of all groups together.
@@ -154,7 +154,7 @@ impl Plan {
         require(!step.requests.is_empty(), || {
             format!("step {name:?} has no request")
         })?;
-        require(step.requests.len() <= u32::MAX as usize, || {
+        require(u32::try_from(step.requests.len()).is_ok(), || {
             format!("step {name:?} has too many requests")
         })?;
         for request in &step.requests {
@@ -176,7 +176,7 @@ impl Plan {
         require(group.steps.iter().all(|&step| step < self.steps.len()), || {
             format!("group {index} names a step that does not exist")
         })?;
-        require(group.steps.len() <= usize::from(u16::MAX), || {
+        require(u16::try_from(group.steps.len()).is_ok(), || {
             format!("group {index} has too many steps")
         })?;
         require(group.users >= 1, || format!("group {index} has no user"))?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::clock::{NS_PER_S, monotonic_ns};
+use crate::clock::{NS_PER_MS, NS_PER_S, monotonic_ns};
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::driver::{Driver, Surroundings, Tally};
 use crate::error::{RunError, StartError};
@@ -176,9 +176,12 @@ impl Run {
     }
 
     /// Schedule nothing new from `elapsed_ns`, or from now if that is past. Returns the time that took effect.
+    ///
+    /// "Now" is a millisecond ahead, so that every thread knows before it comes: no record is scheduled later than the
+    /// time returned.
     pub fn stop_at(&self, elapsed_ns: i64) -> i64 {
-        let now_ns = self.shared.elapsed_ns().max(0);
-        self.shared.control.stop_at(elapsed_ns.max(now_ns))
+        let soon_ns = self.shared.elapsed_ns().max(0) + NS_PER_MS;
+        self.shared.control.stop_at(elapsed_ns.max(soon_ns))
     }
 
     /// Schedule nothing new from now, and cut off what is in flight after `drain`.
@@ -328,6 +331,8 @@ fn spawn(shared: &Arc<Shared>, writer: Writer, handle: WriterHandle) -> io::Resu
             }
         }
     }
+    // The writer ends when the last handle is gone: only the generators keep one.
+    drop(handle);
     Ok(Threads { generators, writer })
 }
 

@@ -67,7 +67,9 @@ impl<'plan> ClosedLoop<'plan> {
             let mut visited: Vec<usize> = steps.iter().map(|&s| plan.steps[s].address).collect();
             visited.sort_unstable();
             visited.dedup();
-            visited.iter().for_each(|&address| users[address] += 1);
+            for address in visited {
+                users[address] += 1;
+            }
         }
         users
     }
