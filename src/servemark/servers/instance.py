@@ -59,7 +59,7 @@ class Instance:
         return self.root / "logs"
 
     def with_processes(self, pids: Iterable[int]) -> Instance:
-        """This instance with these processes recorded, too; written to its record."""
+        """The instance with these processes recorded, too; written to its record."""
         found = {identity for identity in map(identify, pids) if identity}
         recorded = replace(self, processes=tuple({*self.processes, *found}))
         recorded.write()

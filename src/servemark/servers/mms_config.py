@@ -20,15 +20,14 @@ _PORT_TRIES = 100
 def server_properties(
     settings: ServerSettings, inference_port: int, management_port: int, *, tls: bool
 ) -> Mapping[str, str]:
-    """The server's configuration. With `tls` and no certificate of ours MMS makes a self-signed one."""
+    """The server's configuration, apart from what says where its certificate is."""
     scheme = "https" if tls else "http"
-    properties = {
+    return {
         "inference_address": f"{scheme}://{LOOPBACK}:{inference_port}",
         "management_address": f"{scheme}://{LOOPBACK}:{management_port}",
         "job_queue_size": str(settings.job_queue_size or DEFAULT_JOB_QUEUE_SIZE),
         "default_response_timeout_seconds": str(settings.response_timeout_s),
     }
-    return properties
 
 
 def properties_text(properties: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ import httpx
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import ServerDiedError, ServerStartError
 from servemark.servers import ServerSettings, server_log
+from servemark.servers.certificate_store import make_keystore
 from servemark.servers.connection import send_once
 from servemark.servers.inference import ping_request
 from servemark.servers.instance import Instance, new_instance
@@ -125,7 +126,9 @@ def _one_start(
     log: Callable[[str], None] | None,
 ) -> Iterator[MmsProcess]:
     with new_instance() as instance, server_log.followed(instance.logs, log):
-        properties = server_properties(settings, *ports, tls=tls)
+        properties = dict(server_properties(settings, *ports, tls=tls))
+        if tls:
+            properties.update(make_keystore(environment.java_home, instance.root))
         instance.config.write_text(properties_text(properties), encoding="utf-8")
         instance.log_config.write_text(log4j_text(), encoding="utf-8")
         command = _command(environment, instance)
@@ -133,29 +136,34 @@ def _one_start(
             log(f"command: {' '.join(map(str, command))}")
         inference, management = (_address(port, tls) for port in ports)
         try:
-            process = start_process(
-                command,
-                instance=instance.root,
-                environ=_environ(environment, instance),
-                output=instance.logs / server_log.OUTPUT,
-                cwd=instance.root,
-            )
+            process = _start(environment, instance, command)
             mms = MmsProcess(instance, process, command, properties, inference, management, log)
             mms.instance = instance.with_processes([process.pid])
             _wait_until_up(mms)
             mms.record_processes()
             yield mms
-        except OSError as error:
-            raise ServerStartError(
-                f"cannot start {environment.server_command}",
-                cause=error.strerror or str(error),
-                next_step="remove the folder environments from the cache; it is installed again",
-            ) from error
         finally:
             # By its mark, so that it is found even if we were interrupted before the line that would have told us.
             stop_members(instance.root)
             if log:
                 log("the server is stopped")
+
+
+def _start(environment: MmsEnvironment, instance: Instance, command: tuple[str | Path, ...]) -> subprocess.Popen[bytes]:
+    try:
+        return start_process(
+            command,
+            instance=instance.root,
+            environ=_environ(environment, instance),
+            output=instance.logs / server_log.OUTPUT,
+            cwd=instance.root,
+        )
+    except OSError as error:
+        raise ServerStartError(
+            f"cannot start {environment.server_command}",
+            cause=error.strerror or str(error),
+            next_step="remove the folder environments from the cache; it is installed again",
+        ) from error
 
 
 def _command(environment: MmsEnvironment, instance: Instance) -> tuple[str | Path, ...]:
@@ -201,7 +209,7 @@ def _wait_until_up(mms: MmsProcess) -> None:
         if not mms.is_alive():
             raise ServerStartError(
                 "the server ended while it was starting",
-                cause=server_log.last_exception(mms.instance.logs) or f"exit status {mms.process.poll()}",
+                cause=server_log.start_exception(mms.instance.logs) or f"exit status {mms.process.poll()}",
                 next_step="see the end of its log below",
                 detail=output,
             )

@@ -34,7 +34,7 @@ class ServableModel:
     backend: str | None = None
 
 
-def accept_any(body: bytes) -> str | None:
+def accept_any(_body: bytes) -> str | None:
     """The check of a model about which nothing is known."""
     return None
 

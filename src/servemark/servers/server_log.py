@@ -28,13 +28,19 @@ def tail(folder: Path, lines: int = _TAIL_LINES) -> str:
 
 
 def last_exception(folder: Path) -> str:
-    """The last line that names an exception, such as ``ModuleNotFoundError: No module named 'x'``; else ''."""
+    """The last line that names a worker's exception, such as ``ModuleNotFoundError: No module named 'x'``; else ''."""
     for line in reversed([*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]):
         match = _EXCEPTION.search(line)
         # Java's own is what the server thinks of a worker that ended; the worker's is why it did.
         if match and not match["line"].startswith(("com.amazonaws.", "java.")):
             return match["line"].strip()
     return ""
+
+
+def start_exception(folder: Path) -> str:
+    """The first line of what the process printed that names an exception: why it did not come up; else ''."""
+    matches = map(_EXCEPTION.search, _end_of(folder / OUTPUT))
+    return next((match["line"].strip() for match in matches if match), "")
 
 
 def out_of_memory(folder: Path) -> str:

@@ -1,0 +1,78 @@
+"""A short-lived web server of ours that offers one archive to a model server, which downloads it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from servemark.workload.plan import Address
+
+_CLIENT_TIMEOUT_S = 60
+
+
+@contextmanager
+def offered_archive(archive: Path, server: Address, log: Callable[[str], None] | None = None) -> Iterator[str]:
+    """While this is open, `archive` can be downloaded at the URL it gives, whose path cannot be guessed.
+
+    It listens only on the local address from which `server` is reached: for a loopback server on loopback.
+
+    Raises:
+        OSError: there is no way to `server`, or no free port.
+    """
+    ip = _local_address(server)
+    path = f"/{secrets.token_urlsafe(12)}/{archive.name}"
+    with _OfferServer((ip, 0), _handler(archive, path, log)) as offer:
+        thread = threading.Thread(target=offer.serve_forever, kwargs={"poll_interval": 0.1}, name="offer", daemon=True)
+        thread.start()
+        try:
+            host = f"[{ip}]" if ":" in ip else ip
+            yield f"http://{host}:{offer.server_address[1]}{path}"
+        finally:
+            offer.shutdown()
+            thread.join()
+
+
+class _OfferServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+
+def _local_address(server: Address) -> str:
+    """Our end of the route to `server`. Connecting a datagram socket sends nothing."""
+    family = socket.AF_INET6 if ":" in server.ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as route:
+        route.connect((server.ip, server.port))
+        return str(route.getsockname()[0])
+
+
+def _handler(archive: Path, path: str, log: Callable[[str], None] | None) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _CLIENT_TIMEOUT_S
+
+        def do_GET(self) -> None:
+            if self.path != path:
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            with archive.open("rb") as file:
+                self.send_response(HTTPStatus.OK)
+                self.send_header("Content-Type", "application/octet-stream")
+                self.send_header("Content-Length", str(archive.stat().st_size))
+                self.end_headers()
+                shutil.copyfileobj(file, self.wfile)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server has
+            if log:
+                log(f"offer: {self.client_address[0]} {format % args}")
+
+    return Handler

@@ -1,0 +1,316 @@
+"""The launcher *running*: a server that somebody else started (``--mms``). It is measured as it is.
+
+Nothing that was on the server is changed, scaled or removed. Only a zoo model that it lacks is offered to it, and that
+one is removed afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from servemark.environments.cache import Progress
+from servemark.environments.mms import mms_environment
+from servemark.errors import ManagementError, ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
+from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.servers.connection import send_once
+from servemark.servers.inference import prediction_request
+from servemark.servers.management import ManagementClient, ModelDescription
+from servemark.servers.offered_model import offered_model, registering_by_hand
+from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
+from servemark.servers.servable import accept_any, built
+from servemark.servers.target import Trust, find_server
+from servemark.workload.inputs import Input
+from servemark.workload.plan import Address
+from servemark.workload.scenario import EndpointName, Request
+from servemark.zoo.catalogue import ZOO, Backend, ZooModel, find
+
+_WATCH_TIMEOUT_S = 2.0
+#: Watching takes at most this share of the time.
+_WATCH_SHARE = 0.05
+_READY_TIMEOUT_S = 60.0
+
+
+class RunningLauncher:
+    """Finds a running Multi Model Server.
+
+    Args:
+        target: ``[SCHEME://]HOST[:PORT]`` of its inference API.
+        model: a name in the zoo or on the server; None when only the server itself is measured (ping).
+        inputs: what is sent to the model; None is the model's own input, which only zoo models have.
+        backend: of a zoo model that has to be offered to the server; None is what a server of ours would use.
+        management_port: of its management API; None is the inference port + 1.
+        trust: how far its certificate is checked.
+        progress: told what takes a while and what is left out, for people.
+        log: told every management call; None is quiet.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        model: str | None,
+        *,
+        inputs: tuple[Input, ...] | None = None,
+        backend: Backend | None = None,
+        management_port: int | None = None,
+        trust: Trust | None = None,
+        progress: Progress = lambda _: None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.target = target
+        self.model = model
+        self.inputs = inputs
+        self.backend = backend
+        self.management_port = management_port
+        self.trust = trust or Trust()
+        self.progress = progress
+        self.log = log
+
+    @contextmanager
+    def serve(self, settings: ServerSettings) -> Iterator[RunningServer]:
+        """The server, found and proved to be one. `settings` are only requested: it has its own.
+
+        Raises:
+            UsageError: the target or the CA file cannot be used.
+            UnreachableError: nobody answers there, or something else than a Multi Model Server does.
+        """
+        addresses = find_server(
+            self.target, management_port=self.management_port, trust=self.trust, progress=self.progress
+        )
+        with ExitStack() as stack:
+            management = None
+            if "management" in addresses:
+                management = stack.enter_context(ManagementClient(addresses["management"], self.log))
+            yield RunningServer(self, addresses, management, settings)
+
+
+class RunningServer:
+    """A server that somebody else started; see ``servemark.servers.Server``."""
+
+    launcher = "running"
+    product = "Multi Model Server"
+
+    def __init__(
+        self,
+        launcher: RunningLauncher,
+        addresses: Mapping[EndpointName, Address],
+        management: ManagementClient | None,
+        settings: ServerSettings,
+    ) -> None:
+        self.addresses = addresses
+        self.management = management
+        # No API of MMS tells its version.
+        self.version: str | None = None
+        self.facts: Mapping[str, object] = {
+            "target": launcher.target,
+            "url": addresses["inference"].url,
+            "management_url": management.address.url if management else None,
+            "models": [model.name for model in management.list_models()] if management else None,
+            "requested": {
+                "job_queue_size": settings.job_queue_size,
+                "response_timeout_s": settings.response_timeout_s,
+            },
+        }
+        self._settings = settings
+        self._ask = launcher
+        self._served: ModelDescription | None = None
+        self._last_served: ServedModel | None = None
+        self._next_watch_s = 0.0
+
+    @contextmanager
+    def serve_model(self, settings: ModelSettings) -> Iterator[ServedModel]:
+        """The launcher's model: the server's own if it has it, else one of the zoo, offered and removed again.
+
+        Raises:
+            UsageError: neither server nor zoo knows it; or it needs an input; or settings are asked of a model that
+                is not ours to change.
+            ModelError: it cannot be had or does not answer.
+        """
+        name, zoo_model = self._ask.model, find(self._ask.model or "")
+        if name is None:
+            raise UsageError("no model was named", next_step="name one with -m")
+        on_server = self._find_on_server(name, zoo_model)
+        if on_server is None and zoo_model is None:
+            raise self._unknown(name)
+        inputs = self._inputs(on_server or name, zoo_model)
+        with ExitStack() as stack:
+            if on_server is not None:
+                served = self._existing(on_server, inputs, zoo_model, settings)
+            else:
+                assert zoo_model is not None
+                served = stack.enter_context(self._offered(zoo_model, settings))
+            self._last_served = served
+            try:
+                yield served
+            finally:
+                self._served = None
+
+    def read_back(self) -> Mapping[str, object]:
+        """The served model's settings as the server reports them now; empty when they cannot be read."""
+        if self._served is None or self.management is None:
+            return {}
+        try:
+            return settings_of(self.management.describe(self._served.name))
+        except ManagementError as error:
+            self._tell(str(error))
+            return {}
+
+    def failure(self) -> ServerError | None:
+        """Why the server can no longer be measured, or None as far as can be told from here."""
+        started_s = time.monotonic()
+        if started_s < self._next_watch_s:
+            return None
+        happened = ""
+        if _refuses(self.addresses["inference"]):
+            happened = f"{self.addresses['inference'].url} refuses connections"
+        elif self._served and self.management:
+            happened = changed_worker(self._served, self.management, _WATCH_TIMEOUT_S)
+        self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
+        if not happened:
+            return None
+        return ServerDiedError(
+            "the server failed while it was in use", cause=happened, next_step="see the server's own log"
+        )
+
+    def log_tail(self) -> str:
+        """Empty: its log is not ours to read."""
+        return ""
+
+    def save_logs(self, folder: Path) -> None:
+        """Write what is known of it into ``server.json``: addresses, settings requested and read back."""
+        folder.mkdir(parents=True, exist_ok=True)
+        known = {
+            "facts": dict(self.facts),
+            "version": self.version,
+            "model": self._last_served.name if self._last_served else None,
+            "requested": dict(self._last_served.requested) if self._last_served else {},
+            "read_back": dict(self._last_served.read_back) if self._last_served else {},
+        }
+        (folder / "server.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+    def _find_on_server(self, name: str, zoo_model: ZooModel | None) -> str | None:
+        """The spelling under which the server has the model; None when it has not."""
+        spellings = [name, *(zoo_model.all_names if zoo_model else ())]
+        if self.management:
+            listed = {model.name for model in self.management.list_models()}
+            return next((spelling for spelling in spellings if spelling in listed), None)
+        return next(filter(self._knows, spellings), None)
+
+    def _knows(self, name: str) -> bool:
+        """Whether the inference API knows a model of that name. OPTIONS describes its API and runs nothing."""
+        address, path = self.addresses["inference"], prediction_request(name, Input(b"", "", "")).path
+        try:
+            return send_once(address, Request("OPTIONS", path), _READY_TIMEOUT_S).status != 404
+        except httpx.TransportError as error:
+            raise UnreachableError(
+                f"{address.url} no longer answers", cause=str(error), next_step="see the server's own log"
+            ) from error
+
+    def _unknown(self, name: str) -> UsageError:
+        if self.management:
+            listed = ", ".join(model.name for model in self.management.list_models()) or "none"
+            has = f"the server has {listed}"
+        else:
+            has = "its models cannot be listed without its management API"
+        return UsageError(
+            f"neither the server nor the zoo has a model {name!r}",
+            cause=f"{has}; the zoo has {', '.join(model.name for model in ZOO)}",
+            next_step="give -m one of these",
+        )
+
+    def _inputs(self, name: str, zoo_model: ZooModel | None) -> tuple[Input, ...] | None:
+        if self._ask.inputs is None and zoo_model is None:
+            raise UsageError(f"the model {name} is not one of ours", next_step="say with -i what to send to it")
+        return self._ask.inputs
+
+    def _existing(
+        self, name: str, inputs: tuple[Input, ...] | None, zoo_model: ZooModel | None, settings: ModelSettings
+    ) -> ServedModel:
+        """A model that the server had before: looked at, asked once, left alone."""
+        if settings.workers is not None or settings.batch_size != ModelSettings.batch_size:
+            raise UsageError(
+                f"the model {name} was on the server before, so its workers and batches are not changed",
+                next_step="leave the option (-w) out, or measure a server of our own by leaving out --mms",
+            )
+        if inputs is None:
+            assert zoo_model is not None
+            environment = mms_environment(self._ask.backend, self._ask.progress)
+            inputs = built(zoo_model, None, environment, self._ask.progress).inputs
+        # Its answers are not checked: that it is called like one of ours does not make it ours.
+        first_prediction(self.addresses["inference"], name, inputs, accept_any)
+        read_back: Mapping[str, object] = {}
+        if self.management:
+            self._served = self.management.describe(name)
+            read_back = settings_of(self._served)
+        return ServedModel(
+            name=name,
+            backend=None,
+            requests=tuple(prediction_request(name, what) for what in inputs),
+            cold_start_ms=None,
+            register_ms=None,
+            read_back=read_back,
+        )
+
+    @contextmanager
+    def _offered(self, zoo_model: ZooModel, settings: ModelSettings) -> Iterator[ServedModel]:
+        """A zoo model, registered from a web server of ours, proved ready, and removed at the end."""
+        environment = mms_environment(self._ask.backend, self._ask.progress)
+        model = built(zoo_model, self._ask.inputs, environment, self._ask.progress)
+        workers = settings.workers or os.cpu_count() or 1
+        if self.management is None:
+            raise ModelError(
+                f"the server has no model {model.name}, and without its management API it cannot be given one",
+                next_step=registering_by_hand(model, workers, self._usual_management()),
+            )
+        self._ask.progress(f"offering {model.name} to the server")
+        with offered_model(
+            self.management,
+            model,
+            settings,
+            workers,
+            self._settings.response_timeout_s,
+            self._ask.progress,
+            self._ask.log,
+        ) as register_ms:
+            description = wait_for_workers(self.management, model.name, workers, _READY_TIMEOUT_S, lambda: None)
+            cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
+            self._served = description
+            yield ServedModel(
+                name=model.name,
+                backend=model.backend,
+                requests=tuple(prediction_request(model.name, what) for what in model.inputs),
+                cold_start_ms=cold_start_ms,
+                register_ms=register_ms,
+                read_back=settings_of(description),
+                requested={
+                    "workers": settings.workers,
+                    "batch_size": settings.batch_size,
+                    "max_batch_delay_ms": settings.max_batch_delay_ms,
+                },
+            )
+
+    def _usual_management(self) -> Address:
+        inference = self.addresses["inference"]
+        return replace(inference, port=self._ask.management_port or inference.port + 1)
+
+    def _tell(self, line: str) -> None:
+        if self._ask.log:
+            self._ask.log(line)
+
+
+def _refuses(address: Address) -> bool:
+    try:
+        with socket.create_connection((address.ip, address.port), timeout=_WATCH_TIMEOUT_S):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False  # Too busy to accept is not dead.
