@@ -1,0 +1,124 @@
+"""Records: what happened to each request of a run, as columns.
+
+A record file is a header (magic, sizes, then JSON with its own column table) followed by fixed-width rows, appended
+while the run goes on. A file cut short by a crash is readable up to its last whole row. Times are nanoseconds from
+the run's origin on one monotonic clock; -1 means that it never happened.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark.errors import RecordingError
+
+_CHUNK_ROWS = 1 << 17
+#: The header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
+_MAGIC = b"SERVEMARK-REC\0\0\0"
+_VERSION = 1
+_FIXED = struct.Struct("<16s4I")
+
+IntArray = NDArray[np.int64]
+Rows = NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """An open record file; reading it costs memory only for what is asked for.
+
+    Attributes:
+        path: the file.
+        rows: how many whole records it holds.
+        dtype: the numpy dtype of a row, as the file's own header gives it.
+        step_names: the name of each value of the `step` column.
+        error_kinds: the name of each value of the `kind` column; 0 is "ok".
+        flags: the bits of the `flags` column by name.
+        started_unix_ns: wall-clock time of the origin.
+        warmup_ns: records scheduled before it are the warm-up.
+    """
+
+    path: Path
+    rows: int
+    dtype: np.dtype[np.void]
+    header_bytes: int
+    step_names: tuple[str, ...]
+    error_kinds: tuple[str, ...]
+    flags: dict[str, int]
+    started_unix_ns: int
+    warmup_ns: int
+
+    def chunks(self) -> Iterator[Rows]:
+        """The rows in the order in which they were written, some 100,000 at a time, as structured arrays."""
+        with self.path.open("rb") as file:
+            file.seek(self.header_bytes)
+            left = self.rows
+            while left > 0:
+                chunk = np.fromfile(file, dtype=self.dtype, count=min(left, _CHUNK_ROWS))
+                if not len(chunk):
+                    raise RecordingError(f"{self.path} became shorter while it was read")
+                left -= len(chunk)
+                yield chunk
+
+    def span_ns(self) -> tuple[int, int]:
+        """The first `scheduled` and the last `end`; (0, 0) without records."""
+        spans = [(int(chunk["scheduled"].min()), int(chunk["end"].max())) for chunk in self.chunks()]
+        return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else (0, 0)
+
+    def memmap(self) -> Rows:
+        """All rows as one structured array over the mapped file."""
+        if not self.rows:
+            return np.empty(0, dtype=self.dtype)
+        return np.memmap(self.path, dtype=self.dtype, mode="r", offset=self.header_bytes, shape=(self.rows,))
+
+
+def open_records(path: Path) -> RecordFile:
+    """Read the header of the record file at `path`.
+
+    Raises:
+        RecordingError: it is missing, or is not a record file of a version that this one reads.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file, path)
+        size = path.stat().st_size
+    except OSError as error:
+        raise RecordingError(f"cannot read the records in {path}", cause=error.strerror or str(error)) from error
+    dtype = np.dtype(
+        {
+            "names": [column["name"] for column in header["columns"]],
+            "formats": [column["dtype"] for column in header["columns"]],
+            "offsets": [column["offset"] for column in header["columns"]],
+            "itemsize": header["row_bytes"],
+        }
+    )
+    return RecordFile(
+        path=path,
+        rows=(size - header["header_bytes"]) // header["row_bytes"],
+        dtype=dtype,
+        header_bytes=header["header_bytes"],
+        step_names=tuple(header["steps"]),
+        error_kinds=tuple(header["error_kinds"]),
+        flags=dict(header["flags"]),
+        started_unix_ns=header["started_unix_ns"],
+        warmup_ns=header["warmup_ns"],
+    )
+
+
+def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
+    fixed = file.read(_FIXED.size)
+    if len(fixed) < _FIXED.size or fixed[: len(_MAGIC)] != _MAGIC:
+        raise RecordingError(f"{path} is not a record file")
+    _, version, _, _, json_bytes = _FIXED.unpack(fixed)
+    if version != _VERSION:
+        raise RecordingError(
+            f"{path} has records of version {version}", next_step=f"this servemark reads version {_VERSION}"
+        )
+    header: dict[str, Any] = json.loads(file.read(json_bytes))
+    return header

@@ -1,0 +1,181 @@
+"""Results: everything about one invocation, as frozen data.
+
+The field names are the names in ``result.json`` (schema ``servemark/result/1``, beside this file as
+``result.schema.json``); each carries its unit. Behaviour lives elsewhere: ``stats`` computes, ``report`` writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+SCHEMA = "servemark/result/1"
+#: The statistics of a latency that carry an interval.
+STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9")
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A value and its two-sided 95% confidence interval.
+
+    Where no interval can be had, `ci95` is None and `needs_n` says how many values it would take.
+    """
+
+    value: float | None
+    ci95: tuple[float, float] | None
+    needs_n: int | None = None
+
+
+@dataclass(frozen=True)
+class LatencySummary:
+    """The distribution of one latency, in milliseconds."""
+
+    mean: Statistic
+    p50: Statistic
+    p90: Statistic
+    p95: Statistic
+    p99: Statistic
+    p99_9: Statistic
+    min: float | None
+    max: float | None
+    stddev: float | None
+
+
+@dataclass(frozen=True)
+class ErrorExample:
+    """The first failure of its kind: when it ended, what the generator saw, and the start of the response's body."""
+
+    kind: str
+    at_s: float
+    message: str
+    body: str
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """The statistics of one step.
+
+    `requests`, `succeeded` and `errors` (by kind, with the code of an HTTP status: ``http_status:503``) count
+    everything that was sent; `measured` is how many successes the statistics are of.
+    """
+
+    name: str
+    requests: int
+    succeeded: int
+    measured: int
+    errors: Mapping[str, int]
+    error_examples: tuple[ErrorExample, ...]
+    throughput_per_s: Statistic
+    response_ms: LatencySummary
+    service_ms: LatencySummary
+    client_queue_ms: LatencySummary
+    generator_lag_ms: LatencySummary
+    failed_response_ms: LatencySummary
+    bytes_sent: int
+    bytes_received: int
+
+    @property
+    def failed(self) -> int:
+        """How many requests failed, of any kind."""
+        return sum(self.errors.values())
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a certificate. `passed` None: not applicable, for the `reason` given."""
+
+    name: str
+    passed: bool | None
+    reason: str
+    measured: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Whether the generator did what was asked: valid unless a check failed."""
+
+    valid: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to a question that was asked. `passed` None: a finding that does not change the exit status."""
+
+    question: str
+    answer: str
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One execution of one point."""
+
+    trial: int
+    point: Mapping[str, Any]
+    server: Mapping[str, Any]
+    load: Mapping[str, Any]
+    window_s: tuple[float, float]
+    warmup_s: float
+    certificate: Certificate
+    steps: tuple[StepSummary, ...]
+    telemetry: Mapping[str, Any]
+    records: str
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """One benchmark: its headline statistics (`steps`), its runs, and what they answer."""
+
+    name: str
+    model: str | None
+    backend: str | None
+    options: Mapping[str, Any]
+    cold_start_ms: float | None
+    partial: bool
+    steps: tuple[StepSummary, ...]
+    runs: tuple[RunResult, ...]
+    certificate: Certificate | None
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything for one invocation. `error` is the line that ended it, if one did."""
+
+    id: str
+    started_at: str
+    command: tuple[str, ...]
+    seed: int
+    partial: bool
+    tool: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    server: Mapping[str, Any] | None
+    benchmarks: tuple[BenchmarkResult, ...]
+    error: str | None = None
+    schema: str = field(default=SCHEMA)
+
+
+def to_json(value: Any) -> Any:
+    """`value` as what ``json`` can write: dataclasses as objects, `needs_n` only where there is no interval."""
+    if isinstance(value, Statistic):
+        if value.ci95 is not None:
+            return {"value": value.value, "ci95": list(value.ci95)}
+        return {"value": value.value, "ci95": None, "needs_n": value.needs_n}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def schema_text() -> str:
+    """The JSON Schema of ``result.json``."""
+    return resources.files("servemark").joinpath("result.schema.json").read_text(encoding="utf-8")

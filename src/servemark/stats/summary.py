@@ -1,0 +1,206 @@
+"""Summaries: the statistics of a run's records, one summary a step.
+
+One pass over the record file; memory is 8 bytes a latency a measured record, so ten million records fit in 1 GiB.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark.result import ErrorExample, LatencySummary, Statistic, StepSummary
+from servemark.stats import intervals
+from servemark.stats.percentiles import REPORTED, percentiles
+from servemark.units import NS_PER_MS, NS_PER_S
+
+LATENCIES = ("response", "service", "client_queue", "generator_lag")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The measured time of a run: successes scheduled in it make the latencies, successes that end in it the rate.
+
+    Both ends are nanoseconds from the run's origin.
+    """
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end_ns - self.start_ns) / NS_PER_S
+
+    def batch_of(self, times_ns: NDArray[np.int64], batches: int) -> NDArray[np.intp]:
+        """The number of the time batch that each time falls in, clipped to the window."""
+        share = (times_ns - self.start_ns) / max(self.end_ns - self.start_ns, 1)
+        return np.clip(share * batches, 0, batches - 1).astype(np.intp)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The statistics of a run.
+
+    Attributes:
+        steps: one entry a step.
+        punctual_ms: for each step, the reported percentiles of response minus generator_lag, by name: what a
+            generator that is never late would have reported. Empty for a step without successes.
+    """
+
+    steps: tuple[StepSummary, ...]
+    punctual_ms: tuple[Mapping[str, float], ...]
+
+
+def latencies_ns(rows: NDArray[np.void]) -> dict[str, NDArray[np.int64]]:
+    """The four latencies of records that were sent (design: measurement rule 2), in nanoseconds."""
+    return {
+        "response": rows["end"] - rows["scheduled"],
+        "service": rows["end"] - rows["sent"],
+        "client_queue": rows["ready"] - rows["scheduled"],
+        "generator_lag": rows["sent"] - rows["ready"],
+    }
+
+
+class _StepTally:
+    """What is gathered about one step while its records pass by."""
+
+    def __init__(self, capacity: int, batches: int) -> None:
+        self.latency = {name: np.empty(capacity, dtype=np.int64) for name in LATENCIES}
+        self.batch_sum = {name: np.zeros(batches) for name in LATENCIES}
+        self.batch_count = np.zeros(batches)
+        self.batch_completed = np.zeros(batches)
+        self.failed_response: list[NDArray[np.int64]] = []
+        self.measured = self.requests = self.succeeded = self.bytes_sent = self.bytes_received = 0
+        self.errors: Counter[tuple[int, int]] = Counter()
+
+    def add(self, rows: NDArray[np.void], window: Window) -> None:
+        batches = len(self.batch_count)
+        ok = rows["kind"] == 0
+        self.requests += len(rows)
+        self.succeeded += int(ok.sum())
+        self.bytes_sent += int(rows["bytes_sent"].sum(dtype=np.int64))
+        self.bytes_received += int(rows["bytes_received"].sum(dtype=np.int64))
+        inside = (rows["scheduled"] >= window.start_ns) & (rows["scheduled"] < window.end_ns)
+        if not ok.all():
+            failed = rows[~ok]
+            self.errors.update(zip(failed["kind"].tolist(), failed["status"].tolist(), strict=True))
+            failed = rows[~ok & inside]
+            self.failed_response.append(failed["end"] - failed["scheduled"])
+        completed = rows["end"][ok & (rows["end"] >= window.start_ns) & (rows["end"] <= window.end_ns)]
+        self.batch_completed += np.bincount(window.batch_of(completed, batches), minlength=batches)
+        measured = rows[ok & inside]
+        batch = window.batch_of(measured["scheduled"], batches)
+        self.batch_count += np.bincount(batch, minlength=batches)
+        for name, values in latencies_ns(measured).items():
+            self.latency[name][self.measured : self.measured + len(values)] = values
+            self.batch_sum[name] += np.bincount(batch, weights=values, minlength=batches)
+        self.measured += len(measured)
+
+
+def summarise(
+    chunks: Iterable[NDArray[np.void]],
+    *,
+    rows: int,
+    window: Window,
+    step_names: tuple[str, ...],
+    error_kinds: tuple[str, ...],
+    examples: Mapping[int, tuple[ErrorExample, ...]],
+    seed: int,
+) -> Summary:
+    """Summarise the records in `chunks` (at most `rows` of them), a step at a time, in the order of `step_names`.
+
+    `examples` holds the first failures of each step, by its number; `seed` makes the bootstrap repeatable.
+    """
+    batches = max(1, min(intervals.MOST_BATCHES, rows))
+    tallies = [_StepTally(rows, batches) for _ in step_names]
+    for chunk in chunks:
+        for number, tally in enumerate(tallies):
+            tally.add(chunk if len(tallies) == 1 else chunk[chunk["step"] == number], window)
+    resampled = intervals.stationary_bootstrap(batches, seed)
+    punctual = tuple(_punctual_ms(tally) for tally in tallies)  # first: what follows reorders the latencies
+    steps = tuple(
+        _step_summary(name, tally, window, error_kinds, examples.get(number, ()), resampled)
+        for number, (name, tally) in enumerate(zip(step_names, tallies, strict=True))
+    )
+    return Summary(steps, punctual)
+
+
+def _punctual_ms(tally: _StepTally) -> dict[str, float]:
+    values = tally.latency["response"][: tally.measured] - tally.latency["generator_lag"][: tally.measured]
+    found = zip(REPORTED, percentiles(values, NS_PER_MS, list(REPORTED.values())), strict=True)
+    return {name: statistic.value for name, statistic in found if statistic.value is not None}
+
+
+def _step_summary(
+    name: str,
+    tally: _StepTally,
+    window: Window,
+    error_kinds: tuple[str, ...],
+    examples: tuple[ErrorExample, ...],
+    resampled: NDArray[np.intp],
+) -> StepSummary:
+    def latency(which: str) -> LatencySummary:
+        values = tally.latency[which][: tally.measured]
+        if tally.measured < intervals.SMALLEST_N:
+            return latency_summary(values, None)
+        low, high = intervals.ratio_interval(tally.batch_sum[which], tally.batch_count, resampled)
+        return latency_summary(values, (low / NS_PER_MS, high / NS_PER_MS))
+
+    failed = np.concatenate([np.empty(0, dtype=np.int64), *tally.failed_response])
+    return StepSummary(
+        name=name,
+        requests=tally.requests,
+        succeeded=tally.succeeded,
+        measured=tally.measured,
+        errors=dict(_named_errors(tally.errors, error_kinds)),
+        error_examples=examples,
+        throughput_per_s=_throughput(tally.batch_completed, window, resampled),
+        response_ms=latency("response"),
+        service_ms=latency("service"),
+        client_queue_ms=latency("client_queue"),
+        generator_lag_ms=latency("generator_lag"),
+        failed_response_ms=latency_summary(failed, None),
+        bytes_sent=tally.bytes_sent,
+        bytes_received=tally.bytes_received,
+    )
+
+
+def latency_summary(values_ns: NDArray[np.int64], mean_ci95: tuple[float, float] | None) -> LatencySummary:
+    """The distribution of latencies in nanoseconds (reordered in place), in milliseconds.
+
+    `mean_ci95` is the interval of the mean, in milliseconds, where one could be had.
+    """
+    n = len(values_ns)
+    mean = float(values_ns.mean()) / NS_PER_MS if n else None
+    statistics: dict[str, Any] = dict(
+        zip(REPORTED, percentiles(values_ns, NS_PER_MS, list(REPORTED.values())), strict=True)
+    )
+    return LatencySummary(
+        mean=Statistic(mean, mean_ci95, None if mean_ci95 else intervals.SMALLEST_N),
+        min=float(values_ns.min()) / NS_PER_MS if n else None,
+        max=float(values_ns.max()) / NS_PER_MS if n else None,
+        stddev=float(values_ns.std(ddof=1)) / NS_PER_MS if n > 1 else None,
+        **statistics,
+    )
+
+
+def _throughput(completed: NDArray[np.float64], window: Window, resampled: NDArray[np.intp]) -> Statistic:
+    count = float(completed.sum())
+    value = count / window.seconds if window.seconds > 0 else None
+    if value is None or count < intervals.SMALLEST_N:
+        return Statistic(value, None, intervals.SMALLEST_N)
+    batch_s = np.full(len(completed), window.seconds / len(completed))
+    return Statistic(value, intervals.ratio_interval(completed, batch_s, resampled))
+
+
+def _named_errors(errors: Counter[tuple[int, int]], kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    by_name: Counter[str] = Counter()
+    for (kind, status), count in errors.items():
+        name = kinds[kind]
+        by_name[f"{name}:{status}" if name in {"http_status", "unexpected_status"} else name] += count
+    yield from sorted(by_name.items(), key=lambda item: (-item[1], item[0]))

@@ -1,0 +1,41 @@
+"""Verdicts: answers to the questions that were asked of a benchmark."""
+
+from __future__ import annotations
+
+from servemark.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_SERVER_FAILED, EXIT_VERDICT_FAILED
+from servemark.result import Result, StepSummary, Verdict
+
+
+def errors_within(step: StepSummary, limit_share: float) -> Verdict:
+    """Did no more than `limit_share` of the requests fail?"""
+    share = step.failed / step.requests if step.requests else 0.0
+    answer = f"{step.failed} of {step.requests} failed ({share:.2%})"
+    return Verdict(f"{step.name}: at most {limit_share:.3g} of the requests failed", answer, share <= limit_share)
+
+
+def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
+    """Did the load keep every worker busy? A finding: it changes no exit status."""
+    question = "the load saturated the server"
+    if least_in_flight is None:
+        return Verdict(question, "undecided: too few requests", None)
+    if needed is None:
+        return Verdict(question, "undecided: the server's workers cannot be read back", None)
+    figures = f"at least {least_in_flight} requests in flight, {needed} keep all workers busy"
+    if least_in_flight >= needed:
+        return Verdict(question, f"saturated: {figures}", None)
+    return Verdict(question, f"not saturated: raise -t ({figures})", None)
+
+
+def exit_status(result: Result, *, allow_invalid: bool) -> int:
+    """The exit status that a finished result deserves: the first that applies, in the order of the design."""
+    steps = [step for benchmark in result.benchmarks for step in benchmark.steps]
+    if result.partial:
+        return EXIT_INTERRUPTED
+    if any(step.requests and not step.succeeded for step in steps):
+        return EXIT_SERVER_FAILED
+    certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
+    if not allow_invalid and not all(certificate.valid for certificate in certificates):
+        return EXIT_INVALID
+    if any(verdict.passed is False for benchmark in result.benchmarks for verdict in benchmark.verdicts):
+        return EXIT_VERDICT_FAILED
+    return EXIT_OK

@@ -1,0 +1,82 @@
+"""What all tests share: record files made by hand, and the account of what was skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from servemark import _loadgen
+from servemark.records import RecordFile, open_records
+
+#: Why a test may be skipped in CI, and the command that enables it elsewhere.
+ALLOWED_SKIPS: dict[str, str] = {}
+
+MakeRecords = Callable[..., RecordFile]
+
+
+def write_record_file(
+    path: Path, rows: int, columns: dict[str, object], *, steps: tuple[str, ...] = ("predict",), warmup_ns: int = 0
+) -> None:
+    """A record file of the engine's format; columns that are not given are those of a successful request."""
+    header = {
+        "version": 1,
+        "row_bytes": _loadgen.RECORD_ROW_BYTES,
+        "header_bytes": 4096,
+        "columns": [{"name": n, "dtype": d, "offset": o} for n, d, o in _loadgen.RECORD_COLUMNS],
+        "error_kinds": list(_loadgen.ERROR_KINDS),
+        "flags": _loadgen.RECORD_FLAGS,
+        "steps": list(steps),
+        "started_unix_ns": 1_700_000_000_000_000_000,
+        "warmup_ns": warmup_ns,
+    }
+    text = json.dumps(header).encode()
+    fixed = struct.pack("<16s4I", b"SERVEMARK-REC", 1, _loadgen.RECORD_ROW_BYTES, 4096, len(text))
+    dtype = np.dtype(
+        {
+            "names": [n for n, _, _ in _loadgen.RECORD_COLUMNS],
+            "formats": [d for _, d, _ in _loadgen.RECORD_COLUMNS],
+            "offsets": [o for _, _, o in _loadgen.RECORD_COLUMNS],
+            "itemsize": _loadgen.RECORD_ROW_BYTES,
+        }
+    )
+    table = np.zeros(rows, dtype=dtype)
+    table["seq"] = np.arange(rows)
+    table["status"] = 200
+    for name, values in columns.items():
+        table[name] = values
+    path.write_bytes((fixed + text).ljust(4096, b"\0") + table.tobytes())
+
+
+@pytest.fixture
+def make_records(tmp_path: Path) -> MakeRecords:
+    """``make_records(rows, steps=..., warmup_ns=..., column=values, ...)``: a record file, opened."""
+
+    def make(rows: int, *, steps: tuple[str, ...] = ("predict",), warmup_ns: int = 0, **columns: object) -> RecordFile:
+        path = tmp_path / f"records-{len(list(tmp_path.iterdir()))}.bin"
+        write_record_file(path, rows, columns, steps=steps, warmup_ns=warmup_ns)
+        return open_records(path)
+
+    return make
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was skipped, and the command that enables it."""
+    for reason in sorted({str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])}):
+        plain = reason.removeprefix("Skipped: ")
+        terminalreporter.write_line(f"skipped: {plain}; to enable it: {ALLOWED_SKIPS.get(plain, 'see the test')}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skip that is not listed above is a failure: nothing goes untested unseen."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    reasons = {str(report.longrepr[2]).removeprefix("Skipped: ") for report in reporter.stats.get("skipped", [])}
+    if reasons - set(ALLOWED_SKIPS):
+        session.exitstatus = 1

@@ -1,0 +1,84 @@
+"""Percentiles are nearest-rank order statistics, and their intervals hold what they promise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from servemark.stats.percentiles import interval_ranks, percentiles, smallest_n
+
+
+@pytest.mark.parametrize(("q", "n"), [(0.5, 6), (0.9, 36), (0.95, 72), (0.99, 368), (0.999, 3688), (0.9999, 36887)])
+def test_an_interval_exists_from_the_published_sample_sizes(q, n):
+    assert smallest_n(q) == n
+    assert interval_ranks(n - 1, q) is None
+    lower, upper = interval_ranks(n, q)
+    assert 1 <= lower < upper <= n
+
+
+@pytest.mark.parametrize(
+    ("n", "q", "expected"),
+    # By scipy 1.17: max l with binom.cdf(l-1, n, q) <= .025, min u with binom.sf(u-1, n, q) <= .025.
+    [(10, 0.5, (2, 9)), (100, 0.5, (40, 61)), (100, 0.9, (84, 96)), (400, 0.99, (392, 400)), (9999, 0.5, (4902, 5098))],
+)
+def test_ranks_equal_those_of_an_exact_binomial(n, q, expected):
+    assert interval_ranks(n, q) == expected
+
+
+@pytest.mark.parametrize(("n", "q"), [(37, 0.9), (500, 0.99), (4000, 0.999), (50_000, 0.5)])
+def test_each_rank_is_the_tightest_that_keeps_its_tail(n, q):
+    def tail_below(rank):  # P(B < rank), by the definition
+        return math.fsum(math.exp(_log_pmf(n, k, q)) for k in range(rank))
+
+    lower, upper = interval_ranks(n, q)
+    assert tail_below(lower) <= 0.025 + 1e-9 < tail_below(lower + 1) + 2e-9
+    assert 1 - tail_below(upper) <= 0.025 + 1e-9
+    assert 1 - tail_below(upper - 1) > 0.025 - 1e-9
+
+
+def _log_pmf(n, k, q):
+    choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return choose + k * math.log(q) + (n - k) * math.log(1 - q)
+
+
+def test_ten_million_ranks_are_near_the_normal_approximation():
+    n, q = 10_000_000, 0.99
+    lower, upper = interval_ranks(n, q)
+    spread = 1.959964 * math.sqrt(n * q * (1 - q))
+    assert lower == pytest.approx(n * q - spread, abs=3)
+    assert upper == pytest.approx(n * q + spread, abs=3)
+
+
+def test_the_interval_covers_the_true_quantile_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    n, q, trials = 500, 0.9, 2000
+    lower, upper = interval_ranks(n, q)
+    samples = np.sort(rng.exponential(size=(trials, n)), axis=1)
+    true = -math.log(1 - q)
+    covered = ((samples[:, lower - 1] <= true) & (true <= samples[:, upper - 1])).mean()
+    assert 0.94 < covered < 0.98
+
+
+def test_values_are_order_statistics_in_the_unit_asked_for():
+    values = np.arange(1, 101, dtype=np.int64) * 1_000_000
+    np.random.default_rng(1).shuffle(values)
+    p50, p95, p99 = percentiles(values, 1e6, [0.50, 0.95, 0.99])
+    assert (p50.value, p95.value, p99.value) == (50.0, 95.0, 99.0)
+    assert p50.ci95 == (40.0, 61.0)
+    assert p50.needs_n is None
+    assert p99.ci95 is None
+    assert p99.needs_n == 368
+
+
+def test_a_single_value_is_every_percentile_and_none_has_an_interval():
+    found = percentiles(np.array([5_000_000]), 1e6, [0.5, 0.999])
+    assert [item.value for item in found] == [5.0, 5.0]
+    assert [item.ci95 for item in found] == [None, None]
+
+
+def test_an_empty_sample_has_no_percentiles():
+    (p50,) = percentiles(np.empty(0, dtype=np.int64), 1e6, [0.5])
+    assert p50.value is None
+    assert p50.ci95 is None

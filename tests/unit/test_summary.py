@@ -1,0 +1,128 @@
+"""Summaries: which records count for what."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from servemark import _loadgen
+from servemark.result import ErrorExample
+from servemark.stats.summary import Window, summarise
+
+MS = 1_000_000
+KIND = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
+
+
+def _summarise(file, window, examples=None):
+    return summarise(
+        file.chunks(),
+        rows=file.rows,
+        window=window,
+        step_names=file.step_names,
+        error_kinds=file.error_kinds,
+        examples=examples or {},
+        seed=0,
+    )
+
+
+def _even(n, gap_ms=10, service_ms=4):
+    scheduled = np.arange(n, dtype=np.int64) * gap_ms * MS
+    return {
+        "scheduled": scheduled,
+        "ready": scheduled + 1 * MS,
+        "sent": scheduled + 2 * MS,
+        "first_byte": scheduled + 3 * MS,
+        "end": scheduled + (2 + service_ms) * MS,
+        "bytes_sent": 100,
+        "bytes_received": 1000,
+    }
+
+
+def test_the_four_latencies_are_those_of_the_design(make_records):
+    file = make_records(100, **_even(100))
+    (step,) = _summarise(file, Window(0, 1000 * MS)).steps
+    assert step.response_ms.p50.value == 6.0
+    assert step.service_ms.p50.value == 4.0
+    assert step.client_queue_ms.p50.value == 1.0
+    assert step.generator_lag_ms.p50.value == 1.0
+    assert (step.bytes_sent, step.bytes_received) == (10_000, 100_000)
+
+
+def test_a_punctual_generator_would_have_reported_response_minus_lag(make_records):
+    file = make_records(100, **_even(100))
+    (punctual,) = _summarise(file, Window(0, 1000 * MS)).punctual_ms
+    assert punctual["p50"] == punctual["p99"] == 5.0
+
+
+def test_latencies_are_of_what_was_scheduled_in_the_window_and_counts_of_everything(make_records):
+    file = make_records(100, **_even(100))
+    (step,) = _summarise(file, Window(200 * MS, 800 * MS)).steps
+    assert step.requests == step.succeeded == 100
+    assert step.measured == 60
+
+
+def test_the_rate_is_of_successes_that_end_in_the_window(make_records):
+    columns = _even(100)
+    file = make_records(100, **columns)
+    (step,) = _summarise(file, Window(200 * MS, 800 * MS)).steps
+    ended = ((columns["end"] >= 200 * MS) & (columns["end"] <= 800 * MS)).sum()
+    assert step.throughput_per_s.value == pytest.approx(ended / 0.6)
+    low, high = step.throughput_per_s.ci95
+    assert low <= step.throughput_per_s.value <= high
+
+
+def test_failures_have_their_own_count_and_times(make_records):
+    columns = _even(40)
+    kind, status = np.zeros(40, dtype=np.uint8), np.full(40, 200, dtype=np.uint16)
+    kind[3], status[3] = KIND["http_status"], 503
+    kind[[5, 6]], status[[5, 6]] = KIND["timeout"], 0
+    end = columns["end"].copy()
+    end[[5, 6]] += 500 * MS
+    example = ErrorExample("http_status:503", 0.03, "queue full", "{}")
+    file = make_records(40, **{**columns, "kind": kind, "status": status, "end": end})
+    (step,) = _summarise(file, Window(0, 1000 * MS), {0: (example,)}).steps
+    assert step.errors == {"timeout": 2, "http_status:503": 1}
+    assert (step.requests, step.succeeded, step.failed, step.measured) == (40, 37, 3, 37)
+    assert step.response_ms.max == 6.0
+    assert step.failed_response_ms.max == 506.0
+    assert step.error_examples == (example,)
+
+
+def test_steps_are_summarised_apart(make_records):
+    number = np.arange(90) % 2
+    columns = _even(90)
+    columns["end"] = columns["end"] + number * 10 * MS
+    file = make_records(90, steps=("first", "second"), step=number, **columns)
+    first, second = _summarise(file, Window(0, 1000 * MS)).steps
+    assert (first.name, second.name) == ("first", "second")
+    assert (first.response_ms.p50.value, second.response_ms.p50.value) == (6.0, 16.0)
+
+
+def test_a_run_without_records_has_a_summary_without_values(make_records):
+    (step,) = _summarise(make_records(0), Window(0, 0)).steps
+    assert step.requests == step.measured == 0
+    assert step.response_ms.mean.value is None
+    assert step.throughput_per_s.value is None
+
+
+def test_few_requests_have_values_but_no_interval_of_the_mean(make_records):
+    (step,) = _summarise(make_records(29, **_even(29)), Window(0, 1000 * MS)).steps
+    assert step.response_ms.mean.value == 6.0
+    assert step.response_ms.mean.ci95 is None
+    assert step.response_ms.mean.needs_n == 30
+    assert step.throughput_per_s.needs_n == 30
+
+
+def test_the_mean_and_its_spread_are_those_of_numpy(make_records):
+    rng = np.random.default_rng(2)
+    columns = _even(5000)
+    columns["end"] = columns["sent"] + rng.integers(MS, 9 * MS, 5000)
+    file = make_records(5000, **columns)
+    (step,) = _summarise(file, Window(0, 50_001 * MS)).steps
+    response_ms = (columns["end"] - columns["scheduled"]) / MS
+    assert step.response_ms.mean.value == pytest.approx(response_ms.mean())
+    assert step.response_ms.stddev == pytest.approx(response_ms.std(ddof=1))
+    low, high = step.response_ms.mean.ci95
+    half = 1.96 * response_ms.std() / 5000**0.5
+    assert high - low == pytest.approx(2 * half, rel=0.3)
+    assert low < response_ms.mean() < high
