@@ -1,0 +1,103 @@
+"""servemark: measure how fast a model server really is, and prove that the numbers are right.
+
+The public names are below; everything else may change. They are loaded when first used, so that ``import servemark``
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from servemark.errors import (
+        ManagementError,
+        ModelError,
+        OutputError,
+        RecordingError,
+        ServemarkError,
+        ServerDiedError,
+        ServerError,
+        ServerStartError,
+        SetupError,
+        UnreachableError,
+        UsageError,
+    )
+    from servemark.records import RecordFile, open_records
+    from servemark.result import (
+        BenchmarkResult,
+        Certificate,
+        Check,
+        ErrorExample,
+        LatencySummary,
+        Result,
+        RunResult,
+        Statistic,
+        StepSummary,
+        Verdict,
+    )
+    from servemark.runner import run
+
+_HOME = {
+    "servemark.errors": (
+        "ManagementError",
+        "ModelError",
+        "OutputError",
+        "RecordingError",
+        "ServemarkError",
+        "ServerDiedError",
+        "ServerError",
+        "ServerStartError",
+        "SetupError",
+        "UnreachableError",
+        "UsageError",
+    ),
+    "servemark.records": ("RecordFile", "open_records"),
+    "servemark.result": (
+        "BenchmarkResult",
+        "Certificate",
+        "Check",
+        "ErrorExample",
+        "LatencySummary",
+        "Result",
+        "RunResult",
+        "Statistic",
+        "StepSummary",
+        "Verdict",
+    ),
+    "servemark.runner": ("run",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "BenchmarkResult",
+    "Certificate",
+    "Check",
+    "ErrorExample",
+    "LatencySummary",
+    "ManagementError",
+    "ModelError",
+    "OutputError",
+    "RecordFile",
+    "RecordingError",
+    "Result",
+    "RunResult",
+    "ServemarkError",
+    "ServerDiedError",
+    "ServerError",
+    "ServerStartError",
+    "SetupError",
+    "Statistic",
+    "StepSummary",
+    "UnreachableError",
+    "UsageError",
+    "Verdict",
+    "open_records",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'servemark' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)

@@ -1,0 +1,7 @@
+"""``python -m servemark``."""
+
+import sys
+
+from servemark.cli import main
+
+sys.exit(main())

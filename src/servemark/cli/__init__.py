@@ -1,0 +1,60 @@
+"""The command line: one file a subcommand; ``options`` parses for all of them.
+
+Anything heavy is imported by the subcommand that needs it, when it runs: ``servemark --help`` imports argparse.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+from servemark.errors import EXIT_INTERRUPTED, EXIT_OK, ServemarkError, UsageError
+
+#: Subcommands by name, with the line that help shows.
+SUBCOMMANDS = {"run": "run a benchmark"}
+
+
+def main(words: list[str] | None = None, prog: str = "servemark") -> int:
+    """Run the command line in `words` (default: this process's) and return its exit status."""
+    from servemark.cli.options import print_error
+
+    try:
+        return _dispatch(sys.argv[1:] if words is None else words, prog)
+    except ServemarkError as error:
+        print_error(error)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("servemark: interrupted; nothing was measured, and nothing is left running", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; say nothing more, and do not fail at exit when Python flushes stdout.
+        sys.stdout = None
+        return EXIT_OK
+
+
+def _dispatch(words: list[str], prog: str) -> int:
+    from servemark.cli.options import nearest
+
+    if not words or words[0] in {"-h", "--help"}:
+        listing = "\n".join(f"  {name:8} {line}" for name, line in SUBCOMMANDS.items())
+        print(f"usage: {prog} SUBCOMMAND ...\n\nsubcommands:\n{listing}\n\n{prog} SUBCOMMAND -h tells more")
+        return EXIT_OK
+    if words[0] == "--version":
+        from servemark.version import version
+
+        print(f"servemark {version()}")
+        return EXIT_OK
+    if words[0] not in SUBCOMMANDS:
+        raise UsageError(f"unknown subcommand {words[0]!r}", next_step=nearest(words[0], SUBCOMMANDS))
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    status: int = import_module(f"servemark.cli.{words[0]}").main(words[1:], f"{prog} {words[0]}")
+    return status
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # Whoever ends us politely gets what Ctrl-C gets: the partial result saved, everything stopped.
+    raise KeyboardInterrupt

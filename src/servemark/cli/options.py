@@ -1,0 +1,264 @@
+"""The option tables of every subcommand. Standard library only: ``-h`` and usage errors need nothing installed.
+
+Parsing ends in plain values; ``cli/run.py`` makes a request of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from servemark.benchmarks import Benchmark, catalogue
+from servemark.errors import EXIT_USAGE, UsageError
+from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
+
+_EPILOG = """\
+examples:
+  ./benchmark.py latency                       ResNet-18 on a server of its own
+  ./benchmark.py throughput -m squeezenet      another model of the zoo
+  ./benchmark.py latency -v -l 1               one request, everything shown
+  ./benchmark.py latency -i cat.jpg -t 4       your input, 4 users at once
+  ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
+
+exit status:
+  0 done                       3 INVALID measurement
+  1 too many requests failed   4 the server or its environment failed
+  2 usage                      130 interrupted
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line with the next step."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` and exit with the status of a usage error."""
+        hint = "" if "; " in message else f"; see {self.prog} -h"
+        self.exit(EXIT_USAGE, f"servemark: error: {message}{hint}\n")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``", did you mean latency?"`` for the known word nearest to `word`, or the whole list when none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A converter for whole numbers from `least` to `most`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{text} is more than {most}")
+        return value
+
+    return convert
+
+
+def seconds(*, above_zero: bool) -> Callable[[str], float]:
+    """A converter for times in seconds, at least 0 or above it."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+        if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
+            raise argparse.ArgumentTypeError(f"{text} is not {'above' if above_zero else 'at least'} 0 seconds")
+        return value
+
+    return convert
+
+
+def share(text: str) -> float:
+    """A converter for shares: ``1%`` or ``0.01``."""
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 1% or 0.01") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0% and 100%")
+    return value
+
+
+def run_parser(prog: str) -> Parser:
+    """The parser of ``servemark run`` (and so of ``benchmark.py``)."""
+    lines = "\n".join(f"  {item.name:12} {item.summary}" for item in catalogue().values())
+    models = "\n".join(f"  {model.name:12} {model.title}" for model in ZOO)
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog} [BENCHMARK] [options]",
+        description=f"Measure a model server.\n\nbenchmarks:\n{lines}\n\nmodels:\n{models}",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run")
+    _add_common(parser)
+    _add_server(parser)
+    _add_load(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_common(parser: Parser) -> None:
+    parser.add_argument("-m", "--model", help=f"model to serve (default: {DEFAULT_MODEL})")
+    parser.add_argument(
+        "-i", "--input", metavar="FILE", action="append", default=[], help="input to send (default: the model's own)"
+    )
+    parser.add_argument("-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU)")
+    parser.add_argument(
+        "-t", "--threads", metavar="N", type=whole_number(1), help="users that send at once (default: the benchmark's)"
+    )
+    parser.add_argument(
+        "-l", "--loops", metavar="N", type=whole_number(1), help="requests a user, exactly; all of them are measured"
+    )
+    parser.add_argument(
+        "--options", metavar=("KEY", "VALUE"), nargs="+", default=[], help="benchmark parameters: threads N, loops N"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
+
+
+def _add_server(parser: Parser) -> None:
+    group = parser.add_argument_group("server (default: a Multi Model Server of our own)")
+    group.add_argument("--mms", metavar="[SCHEME://]HOST[:PORT]", help="measure a server that is already running")
+    group.add_argument(
+        "--management-port", metavar="P", type=whole_number(1, 65535), help="its management port (default: port + 1)"
+    )
+    group.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
+    group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates to trust")
+    group.add_argument("--insecure", action="store_true", help="trust any certificate")
+
+
+def _add_load(parser: Parser) -> None:
+    group = parser.add_argument_group("load")
+    group.add_argument(
+        "--duration",
+        metavar="S",
+        type=seconds(above_zero=True),
+        help="measure for S seconds (default: until 400 successes and at least 10 s, at most 60 s)",
+    )
+    group.add_argument(
+        "--warmup", metavar="S", type=seconds(above_zero=False), help="load before the measured time (default: 2)"
+    )
+    group.add_argument("--ramp", metavar="S", type=seconds(above_zero=False), default=0.0, help="start users over S")
+    group.add_argument(
+        "--think", metavar="S", type=seconds(above_zero=False), default=0.0, help="pause between a user's requests"
+    )
+    group.add_argument(
+        "--timeout", metavar="S", type=seconds(above_zero=True), default=120.0, help="limit on a request (default: 120)"
+    )
+    group.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="seed of every random draw")
+    group.add_argument(
+        "--generator-threads", metavar="N", type=whole_number(1), default=1, help="threads that send (default: 1)"
+    )
+    group.add_argument(
+        "--max-errors", metavar="SHARE", type=share, default=0.01, help="failures allowed (default: 1%%)"
+    )
+    group.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
+
+
+def _add_output(parser: Parser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="DIR", type=Path, help="result directory (default: a new one)")
+    group.add_argument("--force", action="store_true", help="write into DIR although it is not empty")
+    group.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
+
+
+def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
+    """Parse and check the words of ``servemark run``; everything that can be said without running is said here.
+
+    Raises:
+        UsageError: the words contradict each other, or name what does not exist.
+        SystemExit: argparse refused them (status 2), or printed help (status 0).
+    """
+    arguments = run_parser(prog).parse_args(words)
+    known = catalogue()
+    if arguments.benchmark is None:
+        raise UsageError("which benchmark?", next_step=f"choose from {', '.join(known)}; see {prog} -h")
+    if arguments.benchmark not in known:
+        raise UsageError(f"unknown benchmark {arguments.benchmark!r}", next_step=nearest(arguments.benchmark, known))
+    benchmark = known[arguments.benchmark]
+    _apply_options(arguments)
+    _check_together(arguments, benchmark)
+    arguments.model = arguments.model or DEFAULT_MODEL
+    arguments.input = [_readable_file(name) for name in arguments.input]
+    if arguments.threads is None:
+        arguments.threads = benchmark.threads
+    return arguments
+
+
+def _apply_options(arguments: argparse.Namespace) -> None:
+    words = arguments.options
+    if len(words) % 2:
+        raise UsageError(f"--options takes pairs of KEY VALUE, and {words[-1]!r} is alone")
+    keys = {"threads": whole_number(1), "loops": whole_number(1), "workers": whole_number(1)}
+    for key, text in zip(words[::2], words[1::2], strict=True):
+        if key not in keys:
+            raise UsageError(f"unknown option key {key!r} after --options", next_step=nearest(key, keys))
+        if getattr(arguments, key) is not None:
+            raise UsageError(f"{key} is given twice", next_step=f"give either --{key} or --options {key}")
+        try:
+            setattr(arguments, key, keys[key](text))
+        except argparse.ArgumentTypeError as error:
+            raise UsageError(f"--options {key}", cause=str(error)) from None
+
+
+def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
+    def refuse(first: str, second: str, why: str) -> NoReturn:
+        raise UsageError(f"{first} and {second} do not go together", cause=why)
+
+    if arguments.loops is not None and arguments.duration is not None:
+        refuse("--loops", "--duration", "one says how many requests, the other how long")
+    if arguments.loops is not None and arguments.warmup:
+        refuse("--loops", "--warmup", "with --loops every request is measured")
+    if not benchmark.needs_model:
+        given = [
+            name
+            for name, value in (("-m", arguments.model), ("-i", arguments.input), ("-w", arguments.workers))
+            if value
+        ]
+        if given:
+            raise UsageError(f"{given[0]} makes no sense with {benchmark.name}", cause="it uses no model")
+    if arguments.mms is None:
+        if arguments.model and find(arguments.model) is None:
+            names = [name for model in ZOO for name in model.all_names]
+            raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
+        for name, value in (
+            ("--management-port", arguments.management_port),
+            ("--ca-file", arguments.ca_file),
+            ("--insecure", arguments.insecure),
+        ):
+            if value:
+                raise UsageError(f"{name} needs --mms", next_step="a server of our own has no use for it")
+    if arguments.ca_file and arguments.insecure:
+        refuse("--ca-file", "--insecure", "one checks the certificate, the other does not")
+    if arguments.ca_file:
+        _readable_file(arguments.ca_file)
+
+
+def _readable_file(name: str | Path) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        missing = "it is a directory" if path.is_dir() else "no such file"
+        raise UsageError(f"cannot read {path}", cause=missing)
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"cannot read {path}", cause="permission denied")
+    return path
+
+
+def print_error(error: BaseException) -> None:
+    """One line on stderr that says what happened and what to try; below it the lines that belong to it."""
+    detail = getattr(error, "detail", "")
+    print(f"servemark: error: {error}", *([detail] if detail else []), sep="\n", file=sys.stderr)

@@ -1,0 +1,57 @@
+"""``summary.csv``: the columns of JMeter's aggregate report, one row a step of each benchmark.
+
+Times are in milliseconds and are responses, counted from the schedule; the rate is of successes.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import TextIO
+
+from servemark.result import Result, Statistic, StepSummary
+
+COLUMNS = (
+    "sampler_label",
+    "aggregate_report_count",
+    "average",
+    "aggregate_report_median",
+    "aggregate_report_90%_line",
+    "aggregate_report_95%_line",
+    "aggregate_report_99%_line",
+    "aggregate_report_min",
+    "aggregate_report_max",
+    "aggregate_report_error%",
+    "aggregate_report_rate",
+    "aggregate_report_bandwidth",
+    "aggregate_report_stddev",
+)
+
+
+def write(out: TextIO, result: Result) -> None:
+    """Write the rows of `result` to `out`."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for benchmark in result.benchmarks:
+        writer.writerows(_row(step) for step in benchmark.steps)
+
+
+def _row(step: StepSummary) -> list[str]:
+    response = step.response_ms
+    rate = step.throughput_per_s.value
+    bytes_per_response = step.bytes_received / step.requests if step.requests else 0.0
+    return [
+        step.name,
+        str(step.requests),
+        *(_number(value) for value in (response.mean, response.p50, response.p90, response.p95, response.p99)),
+        _number(response.min),
+        _number(response.max),
+        f"{step.failed / step.requests:.2%}" if step.requests else "",
+        _number(rate),
+        _number(rate * bytes_per_response / 1024 if rate is not None else None),
+        _number(response.stddev),
+    ]
+
+
+def _number(value: Statistic | float | None) -> str:
+    plain = value.value if isinstance(value, Statistic) else value
+    return "" if plain is None else f"{plain:.3f}"

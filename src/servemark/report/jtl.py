@@ -1,0 +1,107 @@
+"""``requests.jtl``: records as JMeter's CSV results, to be opened in JMeter or with pandas.
+
+``timeStamp`` is when the request was scheduled and ``elapsed`` the response time, both in whole milliseconds as
+JMeter has them; ``Latency`` is the time to the first byte, ``Connect`` the time to open the connection.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from servemark.records import RecordFile
+from servemark.units import NS_PER_MS
+
+#: More records than this are left out of the file, which is made for looking at them one by one.
+MOST_ROWS = 100_000
+COLUMNS = (
+    "timeStamp",
+    "elapsed",
+    "label",
+    "responseCode",
+    "responseMessage",
+    "threadName",
+    "dataType",
+    "success",
+    "failureMessage",
+    "bytes",
+    "sentBytes",
+    "grpThreads",
+    "allThreads",
+    "URL",
+    "Latency",
+    "IdleTime",
+    "Connect",
+)
+
+
+#: The columns that make a row, in the order in which `_row` takes them.
+_READ = (
+    "scheduled",
+    "first_byte",
+    "end",
+    "status",
+    "kind",
+    "step",
+    "group",
+    "user",
+    "bytes_received",
+    "bytes_sent",
+    "connect_us",
+    "tls_us",
+)
+
+
+def write(out: TextIO, files: Sequence[RecordFile]) -> None:
+    """Write the records of `files`, the first `MOST_ROWS` of them, to `out`."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(itertools.islice(itertools.chain.from_iterable(map(_rows, files)), MOST_ROWS))
+
+
+def _rows(file: RecordFile) -> Iterator[tuple[object, ...]]:
+    for chunk in file.chunks():
+        users = int(chunk["user"].max()) + 1
+        for record in zip(*(chunk[name].tolist() for name in _READ), strict=True):
+            yield _row(file, users, *record)
+
+
+def _row(
+    file: RecordFile,
+    users: int,
+    scheduled: int,
+    first_byte: int,
+    end: int,
+    status: int,
+    kind: int,
+    step: int,
+    group: int,
+    user: int,
+    bytes_received: int,
+    bytes_sent: int,
+    connect_us: int,
+    tls_us: int,
+) -> tuple[object, ...]:
+    name = file.error_kinds[kind]
+    failure = "" if kind == 0 else name
+    return (
+        (file.started_unix_ns + scheduled) // NS_PER_MS,
+        (end - scheduled) // NS_PER_MS,
+        file.step_names[step],
+        status or f"Non HTTP response code: {name}",
+        failure or "OK",
+        f"users {group + 1}-{user + 1}",
+        "text",
+        "false" if failure else "true",
+        failure,
+        bytes_received,
+        bytes_sent,
+        users,
+        users,
+        "null",
+        (first_byte - scheduled) // NS_PER_MS if first_byte >= 0 else 0,
+        0,
+        (connect_us + tls_us) // 1000,
+    )

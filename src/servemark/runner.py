@@ -1,0 +1,393 @@
+"""The runner: executes a benchmark, from its points to the written result. It alone executes.
+
+``run`` reads as the data line of the design: benchmark -> point -> launcher -> plan -> engine -> records -> summary and
+certificate -> verdict -> result -> reports.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from servemark import benchmarks
+from servemark.benchmarks import Benchmark, Point
+from servemark.certificate import certify, check_accounted, check_lag, check_server
+from servemark.engines import EngineRun, ProgressReport, native
+from servemark.errors import ServemarkError, ServerError, UsageError
+from servemark.records import RecordFile, open_records
+from servemark.report.directory import ResultDirectory
+from servemark.result import BenchmarkResult, ErrorExample, Result, RunResult, Verdict, to_json
+from servemark.servers import Launcher, ServedModel, Server
+from servemark.servers.inference import describe_failure, ping_request
+from servemark.servers.managed import ManagedLauncher
+from servemark.servers.running import RunningLauncher
+from servemark.servers.target import Trust
+from servemark.stats.concurrency import busy_period, least_in_flight
+from servemark.stats.summary import Window, summarise
+from servemark.units import BYTES_PER_MIB, NS_PER_S
+from servemark.verdict import errors_within, saturated
+from servemark.version import version
+from servemark.workload.inputs import Input, read_input
+from servemark.workload.load import ClosedLoad, Until
+from servemark.workload.plan import EnginePlan, compile_plan
+from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
+
+_CONNECT_TIMEOUT_S = 30.0
+#: How often the server's life is looked at while it is measured.
+_LOOK_AT_SERVER_EVERY_S = 1.0
+DEFAULT_WARMUP_S = 2.0
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What one invocation asks for; the command line and ``run`` both end here.
+
+    Attributes:
+        benchmark: its name.
+        model: a name in the zoo, or on the server that `server` names.
+        server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
+        inputs: files to send; empty for the model's own input.
+        threads: users; None for the benchmark's own number.
+        loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
+        warmup_s: None is 2 s, or nothing with `loops`.
+        max_errors_share: share of failures from which on the verdict fails.
+        output: result directory; None makes a new one.
+        command: the words of the command line, for the result.
+    """
+
+    benchmark: str
+    model: str = DEFAULT_MODEL
+    server: str | None = None
+    inputs: tuple[Path, ...] = ()
+    workers: int | None = None
+    threads: int | None = None
+    loops: int | None = None
+    duration_s: float | None = None
+    warmup_s: float | None = None
+    ramp_s: float = 0.0
+    think_s: float = 0.0
+    timeout_s: float = 120.0
+    seed: int = 0
+    generator_threads: int = 1
+    management_port: int | None = None
+    backend: Backend | None = None
+    ca_file: Path | None = None
+    insecure: bool = False
+    max_errors_share: float = 0.01
+    output: Path | None = None
+    force: bool = False
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told what happens.
+
+    `note` takes a line for people, `log` a line of detail (commands, management calls, the server's log), `progress`
+    the counts of the run under way, with the load that it is of.
+    """
+
+    note: Callable[[str], None] = lambda _line: None
+    log: Callable[[str], None] | None = None
+    progress: Callable[[ProgressReport, ClosedLoad], None] = lambda _report, _load: None
+
+
+@dataclass(frozen=True)
+class Performed:
+    """A result and where it was written."""
+
+    result: Result
+    folder: Path
+
+
+def run(benchmark: str, **options: Any) -> Result:
+    """Run a benchmark and return its result; `options` are the fields of ``RunRequest``.
+
+    The result directory is written as by the command line.
+
+    Raises:
+        ServemarkError: it could not be run, or the server failed; see ``servemark.errors``.
+    """
+    return perform(RunRequest(benchmark=benchmark, **options), Listener()).result
+
+
+def perform(request: RunRequest, listener: Listener) -> Performed:
+    """Execute `request` and write its result directory; whatever happens, what was measured is saved.
+
+    A partial result is returned when Ctrl-C ended the measurement.
+
+    Raises:
+        ServemarkError: something failed; the partial result has been written.
+        KeyboardInterrupt: interrupted before anything was measured.
+    """
+    benchmark = _benchmark(request.benchmark)
+    inputs = tuple(read_input(path) for path in request.inputs)
+    name = f"{benchmark.name}-{_file_name(request.model)}" if benchmark.needs_model else benchmark.name
+    started = datetime.now(timezone.utc)
+    folder = ResultDirectory.create(request.output, name, started, force=request.force)
+    written = _Written(folder, _empty_result(request, name, started))
+    try:
+        launcher = _launcher(request, benchmark, inputs, listener)
+        for point in benchmark.points(_load(request, benchmark), request.workers, request.timeout_s):
+            _measure(launcher, benchmark, point, request, written, listener)
+    except (ServemarkError, KeyboardInterrupt) as error:
+        written.fail(error)
+        listener.note(f"what there is of a result is in {folder.path}")
+        raise
+    return Performed(written.result, folder.path)
+
+
+class _Written:
+    """The result as far as it is known, always the same on disk."""
+
+    def __init__(self, folder: ResultDirectory, result: Result) -> None:
+        self.folder = folder
+        self.result = result
+
+    def add(self, benchmark: BenchmarkResult, server: Server) -> None:
+        """The result with one benchmark more."""
+        facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
+        self.result = replace(
+            self.result,
+            partial=benchmark.partial,
+            server=facts,
+            benchmarks=(*self.result.benchmarks, benchmark),
+        )
+        self.folder.write(self.result)
+
+    def fail(self, error: BaseException) -> None:
+        """The result marked partial, because of `error`; if it cannot be written, that is said in the error."""
+        line = str(error) or "interrupted"
+        self.result = replace(self.result, partial=True, error=line)
+        try:
+            self.folder.write(self.result)
+        except ServemarkError as second:
+            if isinstance(error, ServemarkError):
+                error.detail = f"{error.detail}\n{second}".strip()
+
+
+def _measure(
+    launcher: Launcher,
+    benchmark: Benchmark,
+    point: Point,
+    request: RunRequest,
+    written: _Written,
+    listener: Listener,
+) -> None:
+    """Measure one point: start the server, serve the model, send the plan, and write what came of it."""
+    folder = written.folder
+    with launcher.serve(point.server) as server, ExitStack() as stack:
+        stack.callback(server.save_logs, folder.server_logs)
+        served = stack.enter_context(server.serve_model(point.model)) if benchmark.needs_model else None
+        requests = served.requests if served else (ping_request(),)
+        plan = compile_plan(
+            benchmark.plan(point, requests),
+            server.addresses,
+            timeout_s=request.timeout_s,
+            connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
+            seed=request.seed,
+            threads=request.generator_threads,
+        )
+        record_path = folder.new_record_path(benchmark.name)
+        watch = _Watch(server, point.load, listener)
+        engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
+        failure = watch.failure or server.failure()
+        run_result = _run_result(point, plan, open_records(record_path), engine_run, server, served, failure, request)
+        written.add(_benchmark_result(benchmark, request, run_result, served, engine_run, record_path), server)
+        if failure:
+            raise failure
+
+
+class _Watch:
+    """Shows a run's progress, and ends it when the server has failed."""
+
+    def __init__(self, server: Server, load: ClosedLoad, listener: Listener) -> None:
+        self.failure: ServerError | None = None
+        self._server = server
+        self._load = load
+        self._listener = listener
+        self._next_look_s = 0.0
+
+    def __call__(self, progress: ProgressReport) -> str | None:
+        self._listener.progress(progress, self._load)
+        elapsed_s = progress.elapsed_ns / NS_PER_S
+        if elapsed_s >= self._next_look_s and not self.failure:
+            self._next_look_s = elapsed_s + _LOOK_AT_SERVER_EVERY_S
+            self.failure = self._server.failure()
+        return str(self.failure) if self.failure else None
+
+
+def _run_result(
+    point: Point,
+    plan: EnginePlan,
+    file: RecordFile,
+    engine_run: EngineRun,
+    server: Server,
+    served: ServedModel | None,
+    failure: ServerError | None,
+    request: RunRequest,
+) -> RunResult:
+    window = _window(point.load, file, engine_run)
+    summary = summarise(
+        file.chunks(),
+        rows=file.rows,
+        window=window,
+        step_names=file.step_names,
+        error_kinds=file.error_kinds,
+        examples={step: tuple(map(_explained, found)) for step, found in engine_run.examples.items()},
+        seed=request.seed,
+    )
+    before = served.read_back if served else {}
+    after = server.read_back() if served and not failure else {}
+    loops = point.load.loops
+    certificate = certify(
+        [
+            check_accounted(
+                expected=loops * point.load.users * len(plan.steps) if loops else None,
+                scheduled=engine_run.scheduled,
+                recorded=file.rows,
+                interrupted=engine_run.interrupted,
+            ),
+            *map(check_lag, summary.steps, summary.punctual_ms),
+            check_server(str(failure) if failure else None, before, after),
+        ]
+    )
+    elapsed_s = max(engine_run.scheduling_ended_ns / NS_PER_S, 1e-9)
+    return RunResult(
+        trial=1,
+        point={"workers": point.model.workers, "batch_size": point.model.batch_size, "users": point.load.users},
+        server={"requested": served.requested if served else {}, "read_back": before},
+        load={"kind": "closed", **to_json(point.load), "generator_threads": request.generator_threads},
+        window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
+        warmup_s=point.load.warmup_s,
+        certificate=certificate,
+        steps=summary.steps,
+        telemetry={
+            "generator_cpu_s": engine_run.generator_cpu_s,
+            "generator_cpu_share": engine_run.generator_cpu_s / elapsed_s / request.generator_threads,
+        },
+        records=str(file.path.relative_to(file.path.parent.parent)),
+    )
+
+
+def _window(load: ClosedLoad, file: RecordFile, engine_run: EngineRun) -> Window:
+    """With loops, from the first request to the last response; else from the warm-up to the end of scheduling."""
+    if load.loops is not None:
+        first_ns, last_ns = file.span_ns()
+        return Window(first_ns, last_ns)
+    return Window(min(file.warmup_ns, engine_run.scheduling_ended_ns), engine_run.scheduling_ended_ns)
+
+
+def _explained(example: ErrorExample) -> ErrorExample:
+    """The example with what its HTTP status means on this server, where it has one."""
+    _, _, status = example.kind.partition(":")
+    return replace(example, message=describe_failure(int(status), example.body)) if status else example
+
+
+def _benchmark_result(
+    benchmark: Benchmark,
+    request: RunRequest,
+    run_result: RunResult,
+    served: ServedModel | None,
+    engine_run: EngineRun,
+    record_path: Path,
+) -> BenchmarkResult:
+    verdicts = [errors_within(step, request.max_errors_share) for step in run_result.steps]
+    if benchmark.asks_saturation:
+        verdicts.append(_saturation(open_records(record_path), run_result))
+    return BenchmarkResult(
+        name=benchmark.name,
+        model=served.name if served else None,
+        backend=served.backend if served else None,
+        options={"threads": run_result.load["users"], "inputs": [str(path) for path in request.inputs]},
+        cold_start_ms=served.cold_start_ms if served else None,
+        partial=engine_run.interrupted,
+        steps=run_result.steps,
+        runs=(run_result,),
+        certificate=run_result.certificate,
+        verdicts=tuple(verdicts),
+    )
+
+
+def _saturation(file: RecordFile, run_result: RunResult) -> Verdict:
+    read_back = run_result.server["read_back"]
+    workers, batch_size = read_back.get("workers"), read_back.get("batch_size")
+    needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
+    rows = file.memmap()
+    start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])
+    start_ns = max(start_ns, file.warmup_ns)
+    return saturated(least_in_flight(rows["sent"], rows["end"], start_ns, stop_ns), needed)
+
+
+def _load(request: RunRequest, benchmark: Benchmark) -> ClosedLoad:
+    users = benchmark.threads if request.threads is None else request.threads
+    timed = request.loops is None
+    warmup_s = request.warmup_s if request.warmup_s is not None else DEFAULT_WARMUP_S if timed else 0.0
+    return ClosedLoad(
+        users=users,
+        loops=request.loops,
+        duration_s=request.duration_s,
+        until=Until() if timed and request.duration_s is None else None,
+        warmup_s=warmup_s,
+        ramp_s=request.ramp_s,
+        think_s=request.think_s,
+    )
+
+
+def _benchmark(name: str) -> Benchmark:
+    known = benchmarks.catalogue()
+    if name not in known:
+        raise UsageError(f"unknown benchmark {name!r}", next_step=f"choose from {', '.join(known)}")
+    return known[name]
+
+
+def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ...], listener: Listener) -> Launcher:
+    chosen = inputs or None
+    if request.server is not None:
+        return RunningLauncher(
+            request.server,
+            request.model if benchmark.needs_model else None,
+            inputs=chosen,
+            backend=request.backend,
+            management_port=request.management_port,
+            trust=Trust(ca_file=request.ca_file, insecure=request.insecure),
+            progress=listener.note,
+            log=listener.log,
+        )
+    model = find(request.model) if benchmark.needs_model else None
+    if benchmark.needs_model and model is None:
+        raise UsageError(f"unknown model {request.model!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
+    return ManagedLauncher(model, inputs=chosen, backend=request.backend, progress=listener.note, log=listener.log)
+
+
+def _empty_result(request: RunRequest, name: str, started: datetime) -> Result:
+    return Result(
+        id=f"{started:%Y%m%dT%H%M%S.%fZ}-{name}",
+        started_at=started.isoformat(),
+        command=request.command,
+        seed=request.seed,
+        partial=True,
+        tool={"name": "servemark", "version": version(), "engine": "native"},
+        environment={
+            "os": platform.platform(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "memory_mib": psutil.virtual_memory().total // BYTES_PER_MIB,
+            "python": platform.python_version(),
+        },
+        server=None,
+        benchmarks=(),
+    )
+
+
+def _file_name(model: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", model)

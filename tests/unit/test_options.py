@@ -1,0 +1,105 @@
+"""The command line: every line that it refuses, with the status and the next step."""
+
+from __future__ import annotations
+
+import pytest
+
+from servemark.cli import main
+from servemark.cli.options import parse_run
+
+
+def _parse(line):
+    return parse_run("servemark run", line.split())
+
+
+@pytest.mark.parametrize("line", ["-t 50 latency", "latency -t 50", "latency --options threads 50"])
+def test_options_come_in_any_order(line):
+    arguments = _parse(line)
+    assert (arguments.benchmark, arguments.threads) == ("latency", 50)
+
+
+@pytest.mark.parametrize(("line", "threads"), [("latency", 1), ("throughput", 100), ("ping", 100)])
+def test_the_number_of_threads_is_the_benchmarks_own_unless_given(line, threads):
+    assert _parse(line).threads == threads
+
+
+@pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.5", 0.5), ("0", 0.0)])
+def test_shares_are_percentages_or_fractions(text, share):
+    assert _parse(f"latency --max-errors {text}").max_errors == share
+
+
+REFUSED = [
+    ("", "which benchmark?; choose from latency, throughput, ping"),
+    ("latancy", "unknown benchmark 'latancy'; did you mean latency?"),
+    ("resnet", "unknown benchmark 'resnet'; choose from"),
+    ("latency -m resnt", "unknown model 'resnt'; did you mean resnet?"),
+    ("latency -t x", "'x' is not a whole number"),
+    ("latency -t 0", "0 is less than 1"),
+    ("latency -t -3", "-3 is less than 1"),
+    ("latency -w 1.5", "'1.5' is not a whole number"),
+    ("latency -l 0", "0 is less than 1"),
+    ("latency --duration -1", "-1 is not above 0 seconds"),
+    ("latency --duration 0", "0 is not above 0 seconds"),
+    ("latency --duration nan", "nan is not above 0 seconds"),
+    ("latency --warmup soon", "'soon' is not a number of seconds"),
+    ("latency --max-errors 101%", "is not between 0% and 100%"),
+    ("latency -i none.jpg", "cannot read none.jpg: no such file"),
+    ("latency -i .", "cannot read .: it is a directory"),
+    ("latency --options thread 3", "unknown option key 'thread' after --options; did you mean threads?"),
+    ("latency --options threads", "'threads' is alone"),
+    ("latency --options threads x", "--options threads: 'x' is not a whole number"),
+    ("latency -t 3 --options threads 4", "threads is given twice"),
+    ("latency -l 3 --duration 4", "--loops and --duration do not go together"),
+    ("latency -l 3 --warmup 1", "--loops and --warmup do not go together"),
+    ("ping -w 2", "-w makes no sense with ping: it uses no model"),
+    ("ping -m lstm", "-m makes no sense with ping: it uses no model"),
+    ("latency --mms h --management-port 70000", "70000 is more than 65535"),
+    ("latency --management-port 3", "--management-port needs --mms"),
+    ("latency --insecure", "--insecure needs --mms"),
+    ("latency --mms h --backend tpu", "invalid choice: 'tpu'"),
+    ("latency --rate 5", "unrecognized arguments: --rate 5"),
+    ("latency throughput", "unrecognized arguments: throughput"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), REFUSED, ids=[line or "nothing" for line, _ in REFUSED])
+def test_what_cannot_be_had_is_refused_in_one_line_with_status_2(capsys, line, message):
+    try:
+        status = main(["run", *line.split()])
+    except SystemExit as end:  # argparse's own refusals
+        status = end.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.startswith("servemark: error: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_an_unreadable_input_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(b"x")
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may read everything
+    with pytest.raises(Exception, match=r"secret\.jpg: permission denied"):
+        _parse(f"latency -i {path}")
+
+
+def test_an_unknown_subcommand_names_the_known_ones(capsys):
+    assert main(["runn"]) == 2
+    assert "unknown subcommand 'runn'; did you mean run?" in capsys.readouterr().err
+
+
+def test_help_names_every_benchmark_model_and_option(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["run", "-h"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("latency", "throughput", "ping", "squeezenet", "--mms", "--json", "exit status"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])
+def test_the_bare_command_and_its_help_succeed(capsys, words):
+    assert main(words) == 0
+    assert "servemark" in capsys.readouterr().out

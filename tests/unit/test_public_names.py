@@ -1,0 +1,49 @@
+"""The public surface is what ``__all__`` says, importable, and nothing heavy is loaded before it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import servemark
+from servemark import errors
+
+
+def test_every_public_name_can_be_had_and_is_documented():
+    assert sorted(servemark.__all__) == servemark.__all__
+    for name in servemark.__all__:
+        assert getattr(servemark, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = servemark.nothing
+
+
+def test_every_error_is_public_and_has_an_exit_status():
+    tree = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, Exception)]
+    assert {item.__name__ for item in tree} <= set(servemark.__all__)
+    for item in tree:
+        if item is not errors.ServemarkError:
+            assert item.exit_status in {2, 4}
+
+
+def test_the_root_of_the_tree_is_never_raised_bare():
+    with pytest.raises(TypeError):
+        errors.ServemarkError("x")
+
+
+def test_an_error_reads_as_one_line():
+    error = errors.UsageError("cannot do it", cause="no\nway", next_step="try another")
+    assert str(error) == "cannot do it: no way; try another"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from servemark.cli.options import parse_run; parse_run('x', ['latency']);"
+        "print(sorted({'numpy', 'rich', 'httpx', 'psutil', 'servemark._loadgen'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
