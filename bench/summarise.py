@@ -1,0 +1,101 @@
+"""How long the summary of ten million records takes, and how much memory: at most 5 s and 1 GiB.
+
+Run: make bench
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROWS = 10_000_000
+LIMIT_S = 5.0
+LIMIT_MIB = 1024.0
+_CHUNK = 1_000_000
+
+
+def write_records(path: Path) -> None:
+    """Ten million records of a plausible run: exponential service, 10,000 a second."""
+    import json
+    import struct
+
+    import numpy as np
+
+    from servemark import _loadgen
+
+    columns = _loadgen.RECORD_COLUMNS
+    header = {
+        "version": 1,
+        "row_bytes": _loadgen.RECORD_ROW_BYTES,
+        "header_bytes": 4096,
+        "columns": [{"name": name, "dtype": dtype, "offset": offset} for name, dtype, offset in columns],
+        "error_kinds": list(_loadgen.ERROR_KINDS),
+        "flags": _loadgen.RECORD_FLAGS,
+        "steps": ["predict"],
+        "started_unix_ns": 0,
+        "warmup_ns": 0,
+    }
+    text = json.dumps(header).encode()
+    row = np.dtype({"names": [c[0] for c in columns], "formats": [c[1] for c in columns],
+                    "offsets": [c[2] for c in columns], "itemsize": _loadgen.RECORD_ROW_BYTES})  # fmt: skip
+    rng = np.random.default_rng(1)
+    with path.open("wb") as out:
+        fixed = struct.pack("<16s4I", b"SERVEMARK-REC", 1, _loadgen.RECORD_ROW_BYTES, 4096, len(text))
+        out.write((fixed + text).ljust(4096, b"\0"))
+        for start in range(0, ROWS, _CHUNK):
+            table = np.zeros(_CHUNK, dtype=row)
+            scheduled = (start + np.arange(_CHUNK)) * 100_000
+            table["scheduled"], table["ready"], table["sent"] = scheduled, scheduled + 500, scheduled + 900
+            table["end"] = table["sent"] + rng.exponential(5e6, _CHUNK).astype(np.int64)
+            table["status"] = 200
+            out.write(table.tobytes())
+
+
+def summarise_once(path: Path) -> None:
+    """Summarise the records at `path`, and print the seconds it took."""
+    from servemark.records import open_records
+    from servemark.stats.summary import Window, summarise
+
+    started = time.perf_counter()
+    file = open_records(path)
+    first_ns, last_ns = file.span_ns()
+    summary = summarise(
+        file.chunks(),
+        rows=file.rows,
+        window=Window(first_ns, last_ns),
+        step_names=file.step_names,
+        error_kinds=file.error_kinds,
+        examples={},
+        seed=0,
+    )
+    assert summary.steps[0].measured == ROWS
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{time.perf_counter() - started:.2f} {peak_mib:.0f}")
+
+
+def main() -> int:
+    """Measure three times; 1 when the median time or any peak is over its limit."""
+    if len(sys.argv) == 2:
+        summarise_once(Path(sys.argv[1]))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "records.bin"
+        write_records(path)
+        runs = []
+        for _ in range(3):
+            done = subprocess.run([sys.executable, __file__, str(path)], capture_output=True, text=True, check=True)
+            seconds, mib = map(float, done.stdout.split())
+            runs.append((seconds, mib))
+    times = sorted(seconds for seconds, _ in runs)
+    peak_mib = max(mib for _, mib in runs)
+    print(f"summary of {ROWS:,} records: {times[1]:.2f} s ({times[0]:.2f} to {times[2]:.2f}), peak {peak_mib:.0f} MiB")
+    print(f"limits: {LIMIT_S:.0f} s, {LIMIT_MIB:.0f} MiB")
+    return int(times[1] > LIMIT_S or peak_mib > LIMIT_MIB)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

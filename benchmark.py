@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Run servemark from its sources: make the environment on first use, then become ``servemark run ARGUMENTS``.
+
+Standard library only, and nothing is changed outside this folder. The environment is ``.venv`` beside this file; it is
+made again, under a lock, whenever the sources have changed since. Help and usage errors need no environment at all.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "servemark-sources"
+LOG = ROOT / ".venv.log"
+LOCK = ROOT / ".venv.lock"
+SOURCES = ("pyproject.toml", "constraints.txt", "Cargo.toml", "Cargo.lock", "crates", "src")
+LEAST_PYTHON = (3, 10)
+LEAST_RUST = (1, 85)
+INSTALL_TIMEOUT_S = 1800
+EXIT_USAGE, EXIT_SETUP_FAILED, EXIT_INTERRUPTED = 2, 4, 130
+#: The one option of this script itself: make the environment and stop there.
+SET_UP_ONLY = "--set-up-only"
+#: Extra requirements of the package: the Makefile asks for "dev".
+EXTRAS = os.environ.get("SERVEMARK_EXTRAS", "")
+NO_DOWNLOAD = re.compile(
+    r"failed to establish|name resolution|network is unreachable|NewConnectionError|timed out", re.I
+)
+
+
+class SetUpError(Exception):
+    """The environment cannot be made; says why and what to do, in one line."""
+
+
+def main(words):
+    """Run the command line in `words`; does not return when it becomes servemark."""
+    if sys.version_info < LEAST_PYTHON:
+        wanted, have = (".".join(map(str, version[:2])) for version in (LEAST_PYTHON, sys.version_info))
+        return fail(f"Python {wanted} or newer is needed, this is {have}; run: python{wanted} benchmark.py ...")
+    if importlib.util.find_spec("servemark") and importlib.util.find_spec("servemark._loadgen"):
+        from servemark.cli import main as servemark_main
+
+        return servemark_main(subcommand(words), "servemark")
+    sys.path.insert(0, str(ROOT / "src"))  # for the option tables, which are standard library only
+    try:
+        if not is_current():
+            status = None if words == [SET_UP_ONLY] else answer_without_environment(words)
+            if status is not None:
+                return status
+            with locked():
+                if not is_current():
+                    make_environment()
+    except SetUpError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        print("servemark: interrupted while setting up; the next start begins again", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if words == [SET_UP_ONLY]:
+        return 0
+    program = str(VENV / "bin" / "servemark")
+    return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
+
+
+def fail(line):
+    """Say `line` on stderr; the exit status of a set-up that failed."""
+    print(f"servemark: error: {line}", file=sys.stderr)
+    return EXIT_SETUP_FAILED
+
+
+def subcommand(words):
+    """The words of the ``servemark`` command: ``run`` goes before them unless they name a subcommand."""
+    from servemark.cli import SUBCOMMANDS
+
+    return list(words) if words and words[0] in SUBCOMMANDS else ["run", *words]
+
+
+def answer_without_environment(words):
+    """The exit status of help and of usage errors, or None when the words ask for something to be run."""
+    from servemark.cli.options import parse_run, print_error
+    from servemark.errors import UsageError
+
+    words = subcommand(words)
+    if words[0] != "run":
+        return None
+    try:
+        parse_run("./benchmark.py", words[1:])
+    except UsageError as error:
+        print_error(error)
+        return EXIT_USAGE
+    except SystemExit as end:
+        return end.code
+    return None
+
+
+def is_current():
+    """Whether ``.venv`` was made from the sources as they are now."""
+    try:
+        return STAMP.read_text() == sources_digest()
+    except OSError:
+        return False
+
+
+def sources_digest():
+    """A digest of names, sizes and modification times of all sources, and of this Python."""
+    digest = hashlib.sha256(f"{sys.version} {ROOT} {EXTRAS}".encode())
+    for name in SOURCES:
+        top = ROOT / name
+        folders = os.walk(top) if top.is_dir() else [(ROOT, [], [name] if top.exists() else [])]
+        for folder, subfolders, files in folders:
+            subfolders[:] = sorted(sub for sub in subfolders if sub != "__pycache__")
+            for file in sorted(files):
+                if not file.endswith((".so", ".pyc")):
+                    facts = os.stat(f"{folder}/{file}")  # noqa: PTH116 - a Path for each costs half the start-up
+                    digest.update(f"{folder}/{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked():
+    """Hold the lock of this checkout's environment; another holder is waited for."""
+    import fcntl
+
+    try:
+        file = LOCK.open("w")
+    except OSError as error:
+        raise SetUpError(f"cannot write in {ROOT}: {error.strerror}; clone into a folder of your own") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("waiting for another servemark that is setting up")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_environment():
+    """Make ``.venv`` and install the package; the stamp is written last, so a broken one is never trusted."""
+    check_tools()
+    started = time.monotonic()
+    digest = sources_digest()
+    fresh = not STAMP.exists()
+    say("setting up in .venv" + (" (once, about 2 minutes)" if fresh else " again: the sources have changed"))
+    with build_path() as environment, LOG.open("w") as log:
+        if fresh:
+            run([sys.executable, "-m", "venv", "--clear", str(VENV)], environment, log, "making the environment")
+        STAMP.unlink(missing_ok=True)
+        package = f"{ROOT}[{EXTRAS}]" if EXTRAS else str(ROOT)
+        install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+        install += ["--constraint", str(ROOT / "constraints.txt"), package]
+        run(install, environment, log, "building servemark and installing what it needs")
+    STAMP.write_text(digest)
+    say(f"set up in {time.monotonic() - started:.0f} s")
+
+
+def say(line):
+    """A line of progress on stderr."""
+    print(f"servemark: {line}", file=sys.stderr, flush=True)
+
+
+def check_tools():
+    """Everything that is missing, said at once as one line to paste."""
+    missing = []
+    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        missing.append("python3-venv")
+    if not shutil.which(os.environ.get("CC", "cc")):
+        missing.append("gcc")
+    if not missing:
+        return
+    what = {"python3-venv": "Python's venv module", "gcc": "a C compiler"}
+    named = " and ".join(what[package] for package in missing)
+    raise SetUpError(f"{named} missing; run: {install_command(missing)}")
+
+
+def install_command(packages):
+    """The line that installs Debian's `packages`, or their like, on this system."""
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    if shutil.which("apt-get"):
+        libc = ["libc6-dev"] if "gcc" in packages else []
+        return f"{sudo}apt-get update && {sudo}apt-get install -y {' '.join([*packages, *libc])}"
+    if shutil.which("dnf"):
+        return f"{sudo}dnf install -y {' '.join(package.replace('python3-venv', 'python3') for package in packages)}"
+    if sys.platform == "darwin":
+        return "xcode-select --install"
+    return f"install {' and '.join(packages)} with your system's package manager"
+
+
+@contextmanager
+def build_path():
+    """The process environment to build in: a Rust that is too old is hidden, so that a newer one is fetched."""
+    environment = dict(os.environ)
+    version = cargo_version()
+    if version is not None and version >= LEAST_RUST:
+        yield environment
+        return
+    with tempfile.TemporaryDirectory(prefix="servemark-path-") as shadows:
+        folders = []
+        for number, folder in enumerate(os.environ.get("PATH", os.defpath).split(os.pathsep)):
+            folders.append(without_rust(Path(folder), Path(shadows) / str(number)))
+        environment["PATH"] = os.pathsep.join(folders)
+        yield environment
+
+
+def cargo_version():
+    """The version of the cargo on PATH as a pair, or None when there is none that works."""
+    try:
+        answer = subprocess.run(["cargo", "--version"], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"cargo (\d+)\.(\d+)", answer.stdout)
+    return (int(match[1]), int(match[2])) if match and answer.returncode == 0 else None
+
+
+def without_rust(folder, shadow):
+    """`folder`, or, if Rust's programs are in it, a folder of links to everything else."""
+    rust = {"cargo", "rustc", "rustup", "rustdoc"}
+    if not any((folder / name).exists() for name in rust):
+        return str(folder)
+    shadow.mkdir()
+    for entry in folder.iterdir():
+        if entry.name not in rust:
+            (shadow / entry.name).symlink_to(entry.resolve())
+    return str(shadow)
+
+
+def run(command, environment, log, what):
+    """Run one step of the set-up; its output goes to `log`, and its last lines to the error when it fails."""
+    begun = log.tell()
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+    )
+    told = -1
+    try:
+        while True:
+            try:
+                status = process.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                told = heartbeat(what, int(time.monotonic() - started), told)
+                if time.monotonic() - started > INSTALL_TIMEOUT_S:
+                    raise SetUpError(f"{what} took over {INSTALL_TIMEOUT_S} s; see {LOG}") from None
+    finally:
+        if told >= 0 and sys.stderr.isatty():
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if status != 0:
+        with LOG.open(errors="replace") as written:
+            written.seek(begun)
+            raise SetUpError(explain(what, written.read()))
+
+
+def heartbeat(what, elapsed_s, told):
+    """Show that the step goes on: a line that counts on a terminal, a line every 30 s elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2Kservemark: {what}: {elapsed_s} s", end="", file=sys.stderr, flush=True)
+        return elapsed_s
+    if elapsed_s // 30 > told:
+        say(f"{what}" + (f": {elapsed_s} s" if elapsed_s >= 30 else ""))
+        return elapsed_s // 30
+    return told
+
+
+def explain(what, output):
+    """Why a step failed, from its output, and what to do about it; the output's end goes below."""
+    tail = "\n".join(output.strip().splitlines()[-12:])
+    if "puccinialin" in output or "rustup" in output or ("cargo" in output and cargo_version() is None):
+        why = "no Rust 1.85 or newer is installed and none could be fetched; install it: ./install_dependencies.sh"
+    elif NO_DOWNLOAD.search(output):
+        why = "packages could not be downloaded; check the network, or set the proxy (HTTPS_PROXY) or pip's index"
+    else:
+        why = f"see {LOG}"
+    return f"{what} failed: {why}\n{tail}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
