@@ -1,0 +1,110 @@
+"""Real servers for the contract tests. One is started for the session, of each kind; tests leave them as they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from servemark.environments.mms import MmsEnvironment, mms_environment
+from servemark.servers import ServerSettings
+from servemark.servers.managed import ManagedLauncher, ManagedServer
+from servemark.servers.management import ManagementClient
+from servemark.servers.servable import ServableModel, accept_any
+from servemark.workload.inputs import Input
+from servemark.zoo.archive import write_archive
+
+#: The queue of the session's servers, so small that it can be filled.
+QUEUE = 2
+
+#: A handler that does what the request's body says.
+OBEDIENT = """
+import os, time
+
+def handle(data, context):
+    if data is None:
+        return None
+    order = data[0].get("body")
+    order = order.decode() if isinstance(order, (bytes, bytearray)) else order
+    if order == "raise":
+        raise RuntimeError("as ordered")
+    if order == "memory":
+        raise MemoryError
+    if order == "die":
+        os._exit(3)
+    if order == "sleep":
+        time.sleep(1)
+    return ["OK"] * (len(data) + (order == "too many"))
+"""
+BROKEN_IMPORT = "import a_package_that_is_not_there\n\ndef handle(data, context):\n    return ['OK']\n"
+
+
+@pytest.fixture(scope="session")
+def environment() -> MmsEnvironment:
+    return mms_environment(None, print)
+
+
+@pytest.fixture(scope="session")
+def make_archive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Makes NAME.mar whose handler is the given Python."""
+
+    def make(name: str, source: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        handler = folder / "service.py"
+        handler.write_text(source, encoding="utf-8")
+        archive = folder / f"{name}.mar"
+        write_archive(archive, model_name=name, handler="service:handle", files={"service.py": handler})
+        return archive
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def obedient(make_archive: Callable[[str, str], Path]) -> ServableModel:
+    """A model that fails on demand."""
+    archive = make_archive("obedient", OBEDIENT)
+    return ServableModel("obedient", archive, (Input(b"work", "text/plain", "test"),), accept_any)
+
+
+@pytest.fixture(scope="session")
+def server(obedient: ServableModel) -> Iterator[ManagedServer]:
+    """A server without models, over plain HTTP."""
+    with ManagedLauncher(obedient).serve(ServerSettings(job_queue_size=QUEUE)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def tls_server(obedient: ServableModel) -> Iterator[ManagedServer]:
+    """A server without models, over https with a certificate signed by itself."""
+    with ManagedLauncher(obedient, tls=True).serve(ServerSettings(job_queue_size=QUEUE)) as started:
+        yield started
+
+
+@pytest.fixture
+def management(server: ManagedServer) -> Iterator[ManagementClient]:
+    """The management API of the session's server, which has no model before and after."""
+    with ManagementClient(server.addresses["management"]) as client:
+        yield client
+        for model in client.list_models():
+            client.unregister(model.name)
+
+
+@pytest.fixture
+def session_processes() -> Callable[[int], list[psutil.Process]]:
+    """Finds the living processes of a session or process group."""
+
+    def find(session: int) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                in_it = os.getsid(process.pid) == session or os.getpgid(process.pid) == session
+                if in_it and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (ProcessLookupError, psutil.Error):
+                continue
+        return found
+
+    return find
