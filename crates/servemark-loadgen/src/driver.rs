@@ -227,9 +227,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.now_ns = self.clock.now_ns();
     }
 
-    /// How long to wait for events: until something else is to be done.
+    /// How long to wait for events: until something else is to be done, or not at all when no event can come.
     fn wait_ns(&self) -> i64 {
-        if !self.due.is_empty() || !self.carried.is_empty() {
+        let is_idle = if self.is_started {
+            self.is_done()
+        } else {
+            self.opening() == 0
+        };
+        if is_idle || !self.due.is_empty() || !self.carried.is_empty() {
             return 0;
         }
         let mut next_ns = self
@@ -241,9 +246,6 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 .min(self.load.next_due_ns())
                 .min(self.recorder.next_flush_ns())
                 .min(self.around.control.cancel_at_ns());
-            if self.is_done() {
-                return 0;
-            }
         }
         next_ns.saturating_sub(self.clock.now_ns()).min(MAX_WAIT_NS)
     }

@@ -316,6 +316,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         connection.free_since_ns = self.now_ns;
         let address = connection.address;
         if must_close || (has_ended && connection.hang_up) {
+            // A server that hangs up behind its answer, unannounced, has closed an idle connection.
+            connection.is_idle |= !must_close;
             self.due.extend(next);
             return self.close(key);
         }

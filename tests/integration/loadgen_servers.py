@@ -1,0 +1,222 @@
+"""Servers of scripted behaviour on the loopback interface, and plans that talk to them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from servemark import _loadgen
+from servemark.records import open_records
+from servemark.workload.plan import (
+    Address,
+    EngineGroup,
+    EnginePatch,
+    EnginePlan,
+    EngineRequest,
+    EngineStep,
+    Tls,
+)
+
+MS = 1_000_000
+S = 1_000_000_000
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+
+Serve = Callable[[socket.socket], None]
+
+
+class Server:
+    """A listening socket; each connection is served by `serve` in a thread of its own."""
+
+    def __init__(self, listener: socket.socket, serve: Serve) -> None:
+        self.port: int = listener.getsockname()[1]
+        self.accepted = 0
+        self._listener = listener
+        self._serve = serve
+        self._sockets: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+        for connection in self._sockets:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            self._sockets.append(connection)
+            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
+
+    def _run(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            self._serve(connection)
+
+
+@contextlib.contextmanager
+def serving(serve: Serve, *, ip: str = "127.0.0.1", backlog: int = 512) -> Iterator[Server]:
+    """A server that calls `serve` for each connection, until the end of the block."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((ip, 0))
+    listener.listen(backlog)
+    server = Server(listener, serve)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """One request without a body, or b"" when the client has closed."""
+    request = b""
+    while not request.endswith(b"\r\n\r\n"):
+        received = connection.recv(65536)
+        if not received:
+            return b""
+        request += received
+    return request
+
+
+def answering(response: bytes) -> Serve:
+    """Answer each request with `response`."""
+
+    def serve(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(response)
+
+    return serve
+
+
+def answering_once(response: bytes) -> Serve:
+    """Answer the first request with `response` and close."""
+
+    def serve(connection: socket.socket) -> None:
+        if read_request(connection):
+            connection.sendall(response)
+
+    return serve
+
+
+def silent(connection: socket.socket) -> None:
+    """Read and never answer."""
+    while connection.recv(65536):
+        pass
+
+
+def reset(connection: socket.socket) -> None:
+    """Close so that the peer gets a RST."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def plan_for(
+    port: int,
+    *,
+    users: int = 1,
+    loops: int = 0,
+    duration_s: float = 0.0,
+    ramp_s: float = 0.0,
+    think_s: float = 0.0,
+    warmup_s: float = 0.0,
+    timeout_s: float = 5.0,
+    connect_timeout_s: float = 3.0,
+    threads: int = 1,
+    wires: tuple[bytes, ...] = (GET,),
+    patches: tuple[EnginePatch, ...] = (),
+    head_only: bool = False,
+    steps: int = 1,
+    ip: str = "127.0.0.1",
+    tls: Tls | None = None,
+    keep_body_bytes: int = 2048,
+    seed: int = 0,
+) -> EnginePlan:
+    """One group whose users perform `steps` equal steps at one address."""
+    requests = tuple(EngineRequest(wire, patches, head_only) for wire in wires)
+    return EnginePlan(
+        addresses=(Address("test", ip, port, tls),),
+        steps=tuple(EngineStep(f"step-{index}", 0, requests) for index in range(steps)),
+        groups=(
+            EngineGroup(
+                steps=tuple(range(steps)),
+                users=users,
+                loops=loops,
+                duration_ns=round(duration_s * S),
+                ramp_ns=round(ramp_s * S),
+                think_ns=round(think_s * S),
+            ),
+        ),
+        warmup_ns=round(warmup_s * S),
+        timeout_ns=round(timeout_s * S),
+        connect_timeout_ns=round(connect_timeout_s * S),
+        threads=threads,
+        keep_body_bytes=keep_body_bytes,
+        seed=seed,
+    )
+
+
+class Ran:
+    """A finished run: its outcome, and its records as a structured array sorted by `seq`."""
+
+    def __init__(self, outcome: _loadgen.Outcome, progress: _loadgen.Progress, path: Path) -> None:
+        self.outcome = outcome
+        self.progress = progress
+        self.file = open_records(path)
+        self.rows: Any = np.sort(np.array(self.file.memmap()), order="seq")
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of each record."""
+        return [self.file.error_kinds[kind] for kind in self.rows["kind"]]
+
+    def flagged(self, name: str) -> list[bool]:
+        """Whether each record carries the flag `name`."""
+        return [bool(flags & self.file.flags[name]) for flags in self.rows["flags"]]
+
+
+def run_plan(plan: EnginePlan, path: Path) -> Ran:
+    """Run `plan` to its end."""
+    return finish(_loadgen.start(plan, str(path)), path)
+
+
+def finish(run: _loadgen.Run, path: Path) -> Ran:
+    """Wait for the end of `run`, which must come."""
+    assert run.wait(20), "the run did not end"
+    ran = Ran(run.finish(), run.progress(), path)
+    assert ran.outcome.records == len(ran.rows)
+    assert ran.progress.in_flight == 0
+    assert ran.progress.scheduled == len(ran.rows) == ran.progress.succeeded + ran.progress.failed
+    assert len(np.unique(ran.rows["seq"])) == len(ran.rows)
+    check_times(ran.rows)
+    return ran
+
+
+def check_times(rows: Any) -> None:
+    """Assert that the times of each record that was sent follow one another, and that the others have none."""
+    sent = rows[rows["sent"] >= 0]
+    assert (sent["scheduled"] >= 0).all()
+    assert (sent["scheduled"] <= sent["ready"]).all()
+    assert (sent["ready"] <= sent["sent"]).all()
+    answered = sent[sent["first_byte"] >= 0]
+    assert (answered["sent"] <= answered["first_byte"]).all()
+    assert (answered["first_byte"] <= answered["end"]).all()
+    assert (rows["scheduled"] <= rows["end"]).all()
+    unsent = rows[rows["sent"] < 0]
+    assert (unsent["first_byte"] == -1).all()
+    assert (unsent["bytes_sent"] == 0).all()

@@ -1,0 +1,159 @@
+"""TLS: what is checked, what is not, and that bytes travel as over plain TCP."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from loadgen_servers import OK, Serve, answering, answering_once, plan_for, reset, run_plan, serving, silent
+
+from servemark.workload.plan import Tls
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority, a certificate for "test" that it signed, and one that signed itself."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    (folder / "names").write_text("subjectAltName=DNS:test,IP:127.0.0.1\n")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
+    openssl("req", *key[:-2], "-keyout", "signed.key", "-out", "signed.csr", "-subj", "/CN=test")
+    issue = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
+    openssl("x509", "-req", "-in", "signed.csr", "-out", "signed.pem", *issue)
+    own = ["-subj", "/CN=test", "-addext", "subjectAltName=DNS:test"]
+    openssl("req", "-x509", *key, "-keyout", "own.key", "-out", "own.pem", *own)
+    return folder
+
+
+def over_tls(serve: Serve, folder: Path, name: str = "signed", version: ssl.TLSVersion | None = None) -> Serve:
+    """`serve`, behind TLS with the certificate `name`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
+    context.set_alpn_protocols(["http/1.1"])
+    if version is not None:
+        context.maximum_version = version
+
+    def wrapped(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            serve(secure)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_handshakes_come_before_the_start(tmp_path: Path, certificates: Path, version: ssl.TLSVersion) -> None:
+    tls = Tls("test", verify=True, ca_pem=(certificates / "ca.pem").read_bytes())
+    with serving(over_tls(answering(OK), certificates, version=version)) as server:
+        ran = run_plan(plan_for(server.port, users=4, loops=25, threads=2, tls=tls), tmp_path / "r")
+        assert server.accepted == 4
+    assert ran.kinds == ["ok"] * 100
+    first = ran.rows["tls_us"] > 0
+    assert first.sum() == 4
+    assert (first == (ran.rows["connect_us"] > 0)).all()
+    assert (ran.rows["ready"][first] == 0).all()
+    assert (ran.rows["bytes_received"] == len(OK)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "server_name", "works"),
+    [
+        ("signed", "ca", "test", True),
+        ("signed", "ca", "127.0.0.1", True),
+        ("signed", "ca", "other", False),
+        ("signed", "own", "test", False),
+        ("own", "own", "test", True),
+        ("own", "own", "other", False),
+        ("own", "ca", "test", False),
+    ],
+)
+def test_a_certificate_must_lead_to_a_trusted_one_and_bear_the_name(
+    tmp_path: Path, certificates: Path, name: str, trusted: str, server_name: str, works: bool
+) -> None:
+    tls = Tls(server_name, verify=True, ca_pem=(certificates / f"{trusted}.pem").read_bytes())
+    with serving(over_tls(answering(OK), certificates, name)) as server:
+        ran = run_plan(plan_for(server.port, loops=2, tls=tls), tmp_path / "r")
+    assert ran.kinds == (["ok"] if works else ["tls"]) * 2
+    if not works:
+        assert (ran.rows["sent"] == -1).all()
+        assert "certificate" in ran.outcome.examples[0].message
+
+
+def test_without_verification_any_certificate_will_do(tmp_path: Path, certificates: Path) -> None:
+    with serving(over_tls(answering(OK), certificates, "own")) as server:
+        plan = plan_for(server.port, users=2, loops=3, tls=Tls("elsewhere", verify=False))
+        ran = run_plan(plan, tmp_path / "r")
+    assert ran.kinds == ["ok"] * 6
+
+
+def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
+    def greet(connection: socket.socket) -> None:
+        connection.sendall(b"220 smtp ready\r\n")
+        silent(connection)
+
+    with serving(greet) as server:
+        ran = run_plan(plan_for(server.port, loops=2, tls=Tls("test", verify=False)), tmp_path / "r")
+    assert ran.kinds == ["tls"] * 2
+
+
+def test_a_connection_that_breaks_in_the_handshake(tmp_path: Path) -> None:
+    with serving(reset) as server:
+        ran = run_plan(plan_for(server.port, loops=2, tls=Tls("test", verify=False)), tmp_path / "r")
+    assert set(ran.kinds) <= {"tls", "connect"}
+    assert (ran.rows["sent"] == -1).all()
+
+
+def test_a_handshake_that_nobody_answers_times_out(tmp_path: Path) -> None:
+    with serving(silent) as server:
+        plan = plan_for(server.port, loops=1, connect_timeout_s=0.2, tls=Tls("test", verify=False))
+        ran = run_plan(plan, tmp_path / "r")
+    assert ran.kinds == ["timeout"]
+    assert ran.outcome.examples[0].message == "the connect timed out in the TLS handshake, after 0.2 s"
+    assert ran.rows["connect_us"][0] > 0
+
+
+def test_large_bodies_both_ways(tmp_path: Path, certificates: Path) -> None:
+    body = 3_000_000
+    wire = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % body + b"x" * body
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % body + b"y" * body
+
+    def exchange(connection: socket.socket) -> None:
+        while True:
+            left = len(wire)
+            while left:
+                received = connection.recv(65536)
+                if not received:
+                    return
+                left -= len(received)
+            connection.sendall(response)
+
+    with serving(over_tls(exchange, certificates)) as server:
+        plan = plan_for(server.port, users=2, loops=2, wires=(wire,), tls=Tls("test", verify=False))
+        ran = run_plan(plan, tmp_path / "r")
+    assert ran.kinds == ["ok"] * 4
+    assert (ran.rows["bytes_sent"] == len(wire)).all()
+    assert (ran.rows["bytes_received"] == len(response)).all()
+
+
+def test_an_idle_tls_connection_that_the_server_closed_is_replaced(tmp_path: Path, certificates: Path) -> None:
+    with serving(over_tls(answering_once(OK), certificates)) as server:
+        plan = plan_for(server.port, loops=3, think_s=0.2, tls=Tls("test", verify=False))
+        ran = run_plan(plan, tmp_path / "r")
+    assert ran.kinds == ["ok"] * 3
+    assert ran.flagged("reconnected") == [False, True, True]
+
+
+def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    for tls in (
+        Tls("not a name!", verify=False),
+        Tls("test", verify=True, ca_pem=b""),
+        Tls("test", verify=True, ca_pem=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            run_plan(plan_for(1, loops=1, tls=tls), tmp_path / "r")
