@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -144,10 +144,11 @@ class BenchmarkResult:
     verdicts: tuple[Verdict, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """Everything for one invocation. `error` is the line that ended it, if one did."""
 
+    schema: str = SCHEMA
     id: str
     started_at: str
     command: tuple[str, ...]
@@ -158,7 +159,6 @@ class Result:
     server: Mapping[str, Any] | None
     benchmarks: tuple[BenchmarkResult, ...]
     error: str | None = None
-    schema: str = field(default=SCHEMA)
 
 
 def to_json(value: Any) -> Any:
