@@ -163,7 +163,8 @@ impl Writer {
             }
             Message::Rows(mut rows, give_back) => {
                 if let Err(error) = self.file.write_all_at(&rows, self.end) {
-                    self.cut_to_whole_rows()?;
+                    // Readers ignore a part of a row at the end: why writing failed matters more than cutting it off.
+                    let _ = self.cut_to_whole_rows();
                     return Err(error);
                 }
                 self.end += rows.len() as u64;
@@ -176,8 +177,111 @@ impl Writer {
     }
 
     fn cut_to_whole_rows(&self) -> io::Result<()> {
-        let partial = (self.file.metadata()?.len() - self.end) % ROW_BYTES as u64;
-        let length = self.file.metadata()?.len() - partial;
-        self.file.set_len(length)
+        let length = self.file.metadata()?.len();
+        let partial = length.saturating_sub(self.end) % ROW_BYTES as u64;
+        self.file.set_len(length - partial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn record(seq: u64) -> Record {
+        Record {
+            seq,
+            scheduled_ns: 0,
+            ready_ns: 0,
+            sent_ns: 0,
+            first_byte_ns: 0,
+            end_ns: 0,
+            connect_us: 0,
+            tls_us: 0,
+            user: 0,
+            connection: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            input: 0,
+            events: 0,
+            status: 200,
+            step: 0,
+            kind: Kind::Ok,
+            flags: 0,
+            group: 0,
+        }
+    }
+
+    fn header() -> Header {
+        Header {
+            steps: vec!["s".into()],
+            started_unix_ns: 0,
+            warmup_ns: 0,
+        }
+    }
+
+    #[test]
+    fn all_records_of_all_threads_reach_the_file() {
+        let path = std::env::temp_dir().join(format!("servemark-{}-recorder", std::process::id()));
+        let (writer, handle) = Writer::new(File::create(&path).unwrap(), header()).unwrap();
+        let control = Arc::new(Control::new(1).unwrap());
+        let threads: Vec<_> = (0..2)
+            .map(|thread| {
+                let mut recorder = handle.clone().recorder();
+                std::thread::spawn(move || {
+                    (0..10_000).for_each(|n| recorder.push(&record(2 * n + thread)));
+                    recorder.flush();
+                    recorder.records()
+                })
+            })
+            .collect();
+        handle.started(77);
+        drop(handle);
+        assert_eq!(writer.run(&control), None);
+        let pushed: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(pushed, 20_000);
+        assert_eq!(bytes.len(), 4096 + 20_000 * ROW_BYTES);
+        assert!(String::from_utf8_lossy(&bytes[..4096]).contains(r#""started_unix_ns":77"#));
+        let seqs = bytes[4096..]
+            .chunks(ROW_BYTES)
+            .map(|row| u64::from_le_bytes(row[..8].try_into().unwrap()));
+        let mut seqs: Vec<u64> = seqs.collect();
+        seqs.sort_unstable();
+        assert!(seqs.into_iter().eq(0..20_000));
+    }
+
+    #[test]
+    fn a_write_that_fails_ends_the_run() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (sender, messages) = channel();
+        let writer = Writer {
+            file: full,
+            header: header(),
+            end: 0,
+            messages,
+        };
+        let control = Arc::new(Control::new(1).unwrap());
+        let mut recorder = WriterHandle(sender).recorder();
+        recorder.push(&record(0));
+        recorder.flush();
+        drop(recorder);
+        let failure = writer.run(&control).unwrap();
+        assert_eq!(failure, "No space left on device (os error 28)");
+        assert_eq!(control.stop_at_ns(), AT_ONCE_NS);
+    }
+
+    #[test]
+    fn records_wait_at_most_a_quarter_of_a_second() {
+        let (sender, messages) = channel();
+        let mut recorder = WriterHandle(sender).recorder();
+        assert_eq!(recorder.next_flush_ns(), i64::MAX);
+        recorder.push(&record(0));
+        assert_eq!(recorder.next_flush_ns(), FLUSH_INTERVAL_NS);
+        recorder.flush_if_due(FLUSH_INTERVAL_NS - 1);
+        assert!(messages.try_recv().is_err());
+        recorder.flush_if_due(FLUSH_INTERVAL_NS);
+        assert!(matches!(messages.try_recv(), Ok(Message::Rows(rows, _)) if rows.len() == ROW_BYTES));
     }
 }

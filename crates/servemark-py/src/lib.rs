@@ -39,7 +39,7 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn start(py: Python<'_>, plan: plan::EnginePlan, record_path: PathBuf) -> PyResult<Run> {
     let plan = plan.into_plan()?;
-    let started = py.detach(|| run::Run::start(plan, &record_path));
+    let started = py.detach(move || run::Run::start(plan, &record_path));
     match started {
         Ok(run) => Ok(Run(Arc::new(run))),
         Err(StartError::Plan(error)) => Err(PyValueError::new_err(error.to_string())),

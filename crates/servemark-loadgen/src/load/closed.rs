@@ -166,3 +166,115 @@ impl Load for ClosedLoop<'_> {
         self.cut_off_ns
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::simple_plan;
+
+    /// Perform everything at once: each request takes `service_ns`. Returns (user, step, scheduled) in order of time.
+    fn perform(load: &mut ClosedLoop<'_>, service_ns: i64) -> Vec<(u32, u16, i64)> {
+        let mut performed = Vec::new();
+        while !load.is_exhausted() {
+            let now_ns = load.next_due_ns();
+            assert_eq!(load.take_due(now_ns - 1), None);
+            let mut next = load.take_due(now_ns);
+            while let Some(arrival) = next {
+                performed.push((arrival.user, arrival.step, arrival.scheduled_ns));
+                next = load.ended(&arrival, arrival.scheduled_ns + service_ns);
+            }
+        }
+        performed
+    }
+
+    fn plan_of_two_steps() -> Plan {
+        let mut plan = simple_plan(80, 2, 2);
+        let mut other = plan.steps[0].clone();
+        other.address = 1;
+        plan.addresses.push(plan.addresses[0].clone());
+        plan.steps.push(other);
+        plan.groups[0].steps = vec![1, 0];
+        plan
+    }
+
+    #[test]
+    fn users_perform_their_steps_in_order_as_often_as_told() {
+        let plan = plan_of_two_steps();
+        let mut load = ClosedLoop::new(&plan, 0);
+        let of_user = |user| [(user, 1, 0), (user, 0, 5), (user, 1, 10), (user, 0, 15)];
+        assert_eq!(perform(&mut load, 5), [of_user(0), of_user(1)].concat());
+        assert_eq!(load.cut_off_ns(), None);
+        assert_eq!(load.users_by_address(&plan), [2, 2]);
+    }
+
+    #[test]
+    fn thinking_and_ramp_move_the_schedule() {
+        let mut plan = simple_plan(80, 4, 2);
+        plan.groups[0].ramp_ns = 1000;
+        plan.groups[0].think_ns = 300;
+        let mut load = ClosedLoop::new(&plan, 0);
+        let performed = perform(&mut load, 7);
+        let expected = [
+            (0, 0),
+            (1, 250),
+            (0, 307),
+            (2, 500),
+            (1, 557),
+            (3, 750),
+            (2, 807),
+            (3, 1057),
+        ];
+        assert_eq!(performed, expected.map(|(user, at_ns)| (user, 0, at_ns)));
+    }
+
+    #[test]
+    fn users_are_dealt_out_to_threads() {
+        let mut plan = simple_plan(80, 5, 1);
+        plan.threads = 3;
+        let users = |thread| -> Vec<u32> {
+            let mut load = ClosedLoop::new(&plan, thread);
+            perform(&mut load, 1)
+                .iter()
+                .map(|performed| performed.0)
+                .collect()
+        };
+        assert_eq!([users(0), users(1), users(2)], [vec![0, 3], vec![1, 4], vec![2]]);
+    }
+
+    #[test]
+    fn nothing_is_scheduled_at_the_end_or_later() {
+        let mut plan = simple_plan(80, 1, 0);
+        plan.groups[0].duration_ns = 20;
+        let mut load = ClosedLoop::new(&plan, 0);
+        let times: Vec<i64> = perform(&mut load, 5)
+            .iter()
+            .map(|performed| performed.2)
+            .collect();
+        assert_eq!(times, [0, 5, 10, 15]);
+        assert_eq!(load.cut_off_ns(), Some(20));
+    }
+
+    #[test]
+    fn a_stop_drops_users_that_rest_beyond_it() {
+        let mut plan = simple_plan(80, 2, 9);
+        plan.groups[0].ramp_ns = 100;
+        let mut load = ClosedLoop::new(&plan, 0);
+        load.end_scheduling(50);
+        load.end_scheduling(70);
+        let times: Vec<i64> = perform(&mut load, 20)
+            .iter()
+            .map(|performed| performed.2)
+            .collect();
+        assert_eq!(times, [0, 20, 40]);
+        assert_eq!(load.cut_off_ns(), Some(50));
+    }
+
+    #[test]
+    fn loops_that_end_first_are_not_cut_off() {
+        let mut plan = simple_plan(80, 1, 2);
+        plan.groups[0].duration_ns = 1000;
+        let mut load = ClosedLoop::new(&plan, 0);
+        assert_eq!(perform(&mut load, 5).len(), 2);
+        assert_eq!(load.cut_off_ns(), None);
+    }
+}

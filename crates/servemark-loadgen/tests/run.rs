@@ -1,0 +1,198 @@
+//! Whole runs against a scripted server in this process.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use servemark_loadgen::error::{Kind, StartError};
+use servemark_loadgen::plan::{Address, Group, Plan, Request, Step};
+use servemark_loadgen::record::{COLUMNS, MAGIC, ROW_BYTES};
+use servemark_loadgen::{Outcome, Run};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A server that answers whatever it reads with `response`; it lives until its connections are closed.
+fn serve(response: &'static [u8], connections: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for socket in listener.incoming().take(connections).flatten() {
+            thread::spawn(move || answer(socket, response));
+        }
+    });
+    port
+}
+
+fn answer(mut socket: TcpStream, response: &[u8]) {
+    let mut buffer = [0; 4096];
+    while let Ok(1..) = socket.read(&mut buffer) {
+        if socket.write_all(response).is_err() {
+            return;
+        }
+    }
+}
+
+fn plan(port: u16, users: u32, loops: u64) -> Plan {
+    Plan {
+        addresses: vec![Address {
+            ip: IpAddr::from([127, 0, 0, 1]),
+            port,
+            tls: None,
+        }],
+        steps: vec![Step {
+            name: "ping".into(),
+            address: 0,
+            requests: vec![Request {
+                wire: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+                patches: Vec::new(),
+                head_only: false,
+            }],
+        }],
+        groups: vec![Group {
+            steps: vec![0],
+            users,
+            loops,
+            duration_ns: 0,
+            ramp_ns: 0,
+            think_ns: 0,
+        }],
+        warmup_ns: 0,
+        timeout_ns: 5_000_000_000,
+        connect_timeout_ns: 5_000_000_000,
+        threads: 1,
+        keep_body_bytes: 100,
+        seed: 0,
+    }
+}
+
+/// A record file that goes with the test.
+struct RecordFile(PathBuf);
+
+impl RecordFile {
+    fn new(test: &str) -> Self {
+        let name = format!("servemark-{}-{test}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    /// The values of a column, in the order of the rows.
+    fn column(&self, name: &str) -> Vec<i64> {
+        let (_, dtype, offset) = COLUMNS[COLUMNS.iter().position(|column| column.0 == name).unwrap()];
+        let width: usize = dtype.trim_start_matches(['<', 'u', 'i']).parse().unwrap();
+        let bytes = fs::read(&self.0).unwrap();
+        assert_eq!(bytes[..16], MAGIC);
+        let header_bytes = u32::from_le_bytes(bytes[24..28].try_into().unwrap()) as usize;
+        let value = |row: &[u8]| {
+            let mut wide = [0; 8];
+            wide[..width].copy_from_slice(&row[offset..offset + width]);
+            i64::from_le_bytes(wide)
+        };
+        bytes[header_bytes..].chunks_exact(ROW_BYTES).map(value).collect()
+    }
+}
+
+impl Drop for RecordFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn run(plan: Plan, file: &RecordFile) -> Outcome {
+    let run = Run::start(plan, &file.0).unwrap();
+    assert!(run.wait(Duration::from_secs(20)), "the run did not end");
+    run.finish().unwrap()
+}
+
+#[test]
+fn loops_on_several_threads_give_exact_counts() {
+    let file = RecordFile::new("loops");
+    let mut plan = plan(serve(OK, 7), 7, 100);
+    plan.threads = 3;
+    let outcome = run(plan, &file);
+    assert_eq!(outcome.records, 700);
+    assert!(!outcome.is_interrupted);
+    let mut users = file.column("user");
+    users.sort_unstable();
+    assert!(
+        users
+            .chunks(100)
+            .enumerate()
+            .all(|(user, own)| own == [user as i64; 100])
+    );
+    let mut seqs = file.column("seq");
+    seqs.dedup();
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len(), 700);
+    assert_eq!(
+        outcome.scheduling_ended_ns,
+        file.column("end").into_iter().max().unwrap()
+    );
+}
+
+#[test]
+fn ramp_and_thinking_are_lower_bounds_of_sending() {
+    let file = RecordFile::new("ramp");
+    let mut plan = plan(serve(OK, 2), 2, 3);
+    plan.groups[0].ramp_ns = 40_000_000;
+    plan.groups[0].think_ns = 10_000_000;
+    run(plan, &file);
+    let (users, scheduled) = (file.column("user"), file.column("scheduled"));
+    let (sent, end) = (file.column("sent"), file.column("end"));
+    assert!(
+        scheduled
+            .iter()
+            .zip(&sent)
+            .all(|(scheduled, sent)| scheduled <= sent)
+    );
+    for user in 0..2 {
+        let own: Vec<usize> = (0..users.len()).filter(|&row| users[row] == user).collect();
+        assert_eq!(scheduled[own[0]], user * 20_000_000);
+        for pair in own.windows(2) {
+            assert_eq!(scheduled[pair[1]], end[pair[0]] + 10_000_000);
+        }
+    }
+}
+
+#[test]
+fn the_first_failure_is_kept_as_an_example() {
+    let file = RecordFile::new("example");
+    let busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
+    let outcome = run(plan(serve(busy, 1), 1, 3), &file);
+    assert_eq!(file.column("status"), [503; 3]);
+    assert_eq!(outcome.examples.len(), 1);
+    let example = &outcome.examples[0];
+    assert_eq!(
+        (example.kind, example.status, example.seq),
+        (Kind::HttpStatus, 503, 0)
+    );
+    assert_eq!(example.body, b"busy");
+    assert_eq!(example.at_ns, file.column("end")[0]);
+}
+
+#[test]
+fn a_stop_wakes_threads_that_wait_for_an_answer() {
+    let file = RecordFile::new("stop");
+    let mut plan = plan(serve(b"", 2), 2, 1);
+    plan.threads = 2;
+    let run = Run::start(plan, &file.0).unwrap();
+    while run.progress().in_flight < 2 {
+        assert!(!run.wait(Duration::from_millis(1)));
+    }
+    run.stop(Duration::ZERO);
+    assert!(run.wait(Duration::from_secs(2)));
+    let outcome = run.finish().unwrap();
+    assert!(outcome.is_interrupted);
+    assert_eq!(file.column("kind"), [Kind::Cancelled as i64; 2]);
+    assert_eq!(file.column("first_byte"), [-1, -1]);
+}
+
+#[test]
+fn a_bad_plan_leaves_no_file() {
+    let file = RecordFile::new("bad");
+    let error = Run::start(plan(1, 0, 1), &file.0).unwrap_err();
+    assert!(matches!(error, StartError::Plan(_)));
+    assert!(!file.0.exists());
+}
