@@ -13,6 +13,7 @@ from servemark.environments.commands import run_command
 
 _MAKE_TIMEOUT_S = 30.0
 _ALIAS = "servemark"
+_CERTIFICATE = "certificate.pem"
 _VALID_DAYS = "30"
 
 
@@ -32,7 +33,13 @@ def make_keystore(java_home: Path, folder: Path) -> Mapping[str, str]:
     key = ["-keyalg", "RSA", "-keysize", "2048", "-validity", _VALID_DAYS]
     what = "make the server's certificate"
     run_command([keytool, "-genkeypair", *store, *names, *key], what=what, timeout_s=_MAKE_TIMEOUT_S)
-    certificate = str(folder / "certificate.pem")
+    certificate = str(folder / _CERTIFICATE)
     run_command([keytool, "-exportcert", "-rfc", "-file", certificate, *store], what=what, timeout_s=_MAKE_TIMEOUT_S)
     keystore.chmod(0o600)
     return {"keystore": str(keystore), "keystore_pass": password, "keystore_type": "PKCS12"}
+
+
+def certificate_in(folder: Path) -> Path | None:
+    """The certificate that :func:`make_keystore` made in `folder`, if it did."""
+    path = folder / _CERTIFICATE
+    return path if path.exists() else None

@@ -16,11 +16,14 @@ from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import ManagementError, ModelError, ServerDiedError, ServerError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
+from servemark.servers.certificate_store import certificate_in
 from servemark.servers.inference import prediction_request
 from servemark.servers.instance import sweep_stale
+from servemark.servers.load_failure import load_outside
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
 from servemark.servers.mms_config import free_port_pair
 from servemark.servers.mms_process import MmsProcess, started_mms
+from servemark.servers.process import stop_members
 from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
 from servemark.servers.servable import ServableModel, built
 from servemark.workload.inputs import Input
@@ -118,11 +121,13 @@ class ManagedServer:
             "url": mms.inference.url,
             "management_url": mms.management.url,
         }
+        self._environment = environment
         self._mms = mms
         self._settings = settings
         self._model = model
         self._progress = progress
         self._served: ModelDescription | None = None
+        self._failed: ServerError | None = None
         self._seen_log_bytes = 0
         self._next_watch_s = 0.0
 
@@ -130,6 +135,15 @@ class ManagedServer:
     def pid(self) -> int:
         """The process that leads the server's session."""
         return self._mms.pid
+
+    @property
+    def certificate(self) -> Path | None:
+        """The PEM file with the certificate of a server that speaks https; clients can trust it. Else None."""
+        return certificate_in(self._mms.instance.root)
+
+    def stop(self) -> None:
+        """End it before its time: as leaving ``serve`` does, but what is known of it stays."""
+        stop_members(self._mms.instance.root)
 
     @contextmanager
     def serve_model(self, settings: ModelSettings) -> Iterator[ServedModel]:
@@ -181,6 +195,10 @@ class ManagedServer:
 
     def failure(self) -> ServerError | None:
         """Why the server can no longer be measured, or None. Cheap: asks the server only when its log has grown."""
+        self._failed = self._failed or self._look_for_failure()
+        return self._failed
+
+    def _look_for_failure(self) -> ServerError | None:
         if not self._mms.is_alive():
             return self._mms.death()
         started_s = time.monotonic()
@@ -202,6 +220,13 @@ class ManagedServer:
             detail=self.log_tail(),
         )
 
+    def put_in_store(self, archive: Path) -> str:
+        """Put an archive into the server's model store; the url by which it can be registered."""
+        in_store = self._mms.instance.store / archive.name
+        if not in_store.exists():
+            in_store.symlink_to(archive.resolve())
+        return in_store.name
+
     def log_tail(self) -> str:
         """The last lines of its log."""
         return server_log.tail(self._mms.instance.logs)
@@ -216,14 +241,11 @@ class ManagedServer:
 
     def _register(self, model: ServableModel, settings: ModelSettings, workers: int) -> float:
         """Register the model and wait until its workers have loaded it; the time that took, in ms."""
-        in_store = self._mms.instance.store / model.archive.name
-        if not in_store.exists():
-            in_store.symlink_to(model.archive)
-        logs = self._mms.instance.logs
+        url = self.put_in_store(model.archive)
         try:
             with self._explaining_death():
                 accepted = self.management.register(
-                    in_store.name,
+                    url,
                     model_name=model.name,
                     batch_size=settings.batch_size,
                     max_batch_delay_ms=settings.max_batch_delay_ms,
@@ -232,20 +254,27 @@ class ManagedServer:
                     timeout_s=_REGISTER_S + _REGISTER_EACH_WORKER_S * workers,
                 )
         except ManagementError as error:
-            # The worker's traceback reaches the log a moment after the server's answer.
-            time.sleep(0.3)
-            exception = server_log.last_exception(logs)
-            memory = refusal_of(error) is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs)
-            if refusal_of(error) in (Refusal.NO_ANSWER, Refusal.PARTIAL):
-                self._remove(model.name)
-            raise ModelError(
-                f"the server cannot load the model {model.name}",
-                cause=exception or error.message,
-                next_step="use fewer workers (-w)" if memory else "see the end of the server's log below",
-                detail=self.log_tail(),
-            ) from error
+            raise self._load_error(model, error) from error
         self._mms.record_processes()
         return accepted.elapsed_ms
+
+    def _load_error(self, model: ServableModel, error: ManagementError) -> ModelError:
+        """Why the server refused the model, as its log or loading it outside the server tells."""
+        refusal, logs = refusal_of(error), self._mms.instance.logs
+        if refusal in (Refusal.NO_ANSWER, Refusal.PARTIAL):
+            self._remove(model.name)
+        memory = refusal is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs)
+        exception, detail = server_log.last_exception(logs), self.log_tail()
+        if refusal is Refusal.WORKERS_FAILED and not exception:
+            outside = load_outside(model.archive, self._environment)
+            detail = outside.tail if outside else detail
+            exception = detail.splitlines()[-1] if outside and detail else ""
+        return ModelError(
+            f"the server cannot load the model {model.name}",
+            cause=exception or error.message,
+            next_step="use fewer workers (-w)" if memory else "see the last lines below",
+            detail=detail,
+        )
 
     def _remove(self, name: str) -> None:
         """Remove the model, if the server still lives and has it. What cannot be removed ends with the server."""

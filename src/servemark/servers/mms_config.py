@@ -71,14 +71,15 @@ def free_port_pair() -> tuple[int, int]:
     """
     for _ in range(_PORT_TRIES):
         port = random.choice(_PORTS)
-        if _is_free(port) and _is_free(port + 1):
+        if is_free(port) and is_free(port + 1):
             return port, port + 1
     raise ServerStartError(
         f"found no free ports on {LOOPBACK} between {_PORTS.start} and {_PORTS.stop}", next_step="stop what uses them"
     )
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server could listen on that port of the loopback address now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
         try:
             candidate.bind((LOOPBACK, port))

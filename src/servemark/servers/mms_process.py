@@ -19,14 +19,13 @@ from servemark.servers.certificate_store import make_keystore
 from servemark.servers.connection import send_once
 from servemark.servers.inference import ping_request
 from servemark.servers.instance import Instance, new_instance
-from servemark.servers.mms_config import LOOPBACK, log4j_text, properties_text, server_properties
+from servemark.servers.mms_config import LOOPBACK, is_free, log4j_text, properties_text, server_properties
 from servemark.servers.process import listening_ports, members, start_process, stop_members
 from servemark.workload.plan import Address, Tls
 
 _START_TIMEOUT_S = 60.0
 _LOOK_EVERY_S = 0.05
-_START_TRIES = 5
-_PORT_TAKEN = ("Address already in use", "BindException")
+_START_TRIES = 3
 #: Variables of our environment that would change what the server runs.
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 
@@ -203,10 +202,13 @@ def _wait_until_up(mms: MmsProcess) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     wanted = {mms.inference.port, mms.management.port}
     while not (wanted <= listening_ports(members(mms.instance.root)) and _answers(mms.inference)):
+        ended = not mms.is_alive()
         output = server_log.tail(mms.instance.logs)
-        if any(sign in output for sign in _PORT_TAKEN):
-            raise _PortTakenError(f"port {mms.inference.port} or {mms.management.port} was taken meanwhile")
-        if not mms.is_alive():
+        if ended:
+            # MMS itself says nothing of a port that it could not have.
+            for port in sorted(wanted):
+                if not is_free(port):
+                    raise _PortTakenError(f"port {port} was taken meanwhile")
             raise ServerStartError(
                 "the server ended while it was starting",
                 cause=server_log.start_exception(mms.instance.logs) or f"exit status {mms.process.poll()}",

@@ -123,6 +123,7 @@ class RunningServer:
         self._ask = launcher
         self._served: ModelDescription | None = None
         self._last_served: ServedModel | None = None
+        self._failed: ServerError | None = None
         self._next_watch_s = 0.0
 
     @contextmanager
@@ -165,6 +166,10 @@ class RunningServer:
 
     def failure(self) -> ServerError | None:
         """Why the server can no longer be measured, or None as far as can be told from here."""
+        self._failed = self._failed or self._look_for_failure()
+        return self._failed
+
+    def _look_for_failure(self) -> ServerError | None:
         started_s = time.monotonic()
         if started_s < self._next_watch_s:
             return None

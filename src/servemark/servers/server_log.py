@@ -23,13 +23,12 @@ _OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|System out of memory|\bMemoryErro
 
 def tail(folder: Path, lines: int = _TAIL_LINES) -> str:
     """The last lines of the logs in `folder`, the JDK's own warnings left out."""
-    told = [*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]
-    return "\n".join([line for line in told if not _NOISE.search(line)][-lines:])
+    return "\n".join([line for line in _ends(folder) if not _NOISE.search(line)][-lines:])
 
 
 def last_exception(folder: Path) -> str:
     """The last line that names a worker's exception, such as ``ModuleNotFoundError: No module named 'x'``; else ''."""
-    for line in reversed([*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]):
+    for line in reversed(_ends(folder)):
         match = _EXCEPTION.search(line)
         # Java's own is what the server thinks of a worker that ended; the worker's is why it did.
         if match and not match["line"].startswith(("com.amazonaws.", "java.")):
@@ -45,8 +44,7 @@ def start_exception(folder: Path) -> str:
 
 def out_of_memory(folder: Path) -> str:
     """The last line that says that the server or a worker ran out of memory; else ''."""
-    lines = [*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]
-    return next((line.strip() for line in reversed(lines) if _OUT_OF_MEMORY.search(line)), "")
+    return next((line.strip() for line in reversed(_ends(folder)) if _OUT_OF_MEMORY.search(line)), "")
 
 
 def size(folder: Path) -> int:
@@ -87,6 +85,10 @@ def _follow(folder: Path, log: Callable[[str], None], ended: threading.Event) ->
             positions[name] = position + len(whole) + len(newline)
             for line in whole.decode("utf-8", "replace").splitlines():
                 log(f"server: {line}")
+
+
+def _ends(folder: Path) -> list[str]:
+    return [*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]
 
 
 def _end_of(path: Path) -> list[str]:

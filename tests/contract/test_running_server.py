@@ -1,0 +1,277 @@
+"""The launcher *running* (``--mms``) against real servers: found, told apart, used, and left as they were."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from servemark.errors import ModelError, ServerDiedError, UnreachableError, UsageError
+from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.connection import send_once
+from servemark.servers.managed import ManagedLauncher, ManagedServer
+from servemark.servers.management import ManagementClient
+from servemark.servers.running import RunningLauncher
+from servemark.servers.servable import ServableModel
+from servemark.servers.target import Trust, find_server
+from servemark.workload.inputs import Input
+
+pytestmark = pytest.mark.slow
+
+TEXT = Input(b"work", "text/plain", "test")
+AS_IT_IS = ModelSettings(workers=None)
+
+
+def port_of(server: ManagedServer) -> int:
+    return server.addresses["inference"].port
+
+
+@pytest.fixture
+def something_else() -> Iterator[int]:
+    """The port of a web server that is no model server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"hello from elsewhere")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
+        thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield web.server_address[1]
+        web.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port that is taken but on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:{}", "http://localhost:{}/", "127.0.0.1:{}", "localhost:{}"])
+def test_a_plain_server_is_found(server: ManagedServer, target: str) -> None:
+    with RunningLauncher(target.format(port_of(server)), None).serve(ServerSettings()) as found:
+        assert found.addresses["inference"].tls is None
+        assert found.addresses["inference"].ip == "127.0.0.1"
+        assert found.addresses["management"].port == port_of(server) + 1
+        assert found.failure() is None
+
+
+@pytest.mark.parametrize("scheme", ["", "https://"])
+def test_a_tls_server_is_found_and_its_unchecked_certificate_is_said(tls_server: ManagedServer, scheme: str) -> None:
+    notes: list[str] = []
+    launcher = RunningLauncher(
+        f"{scheme}localhost:{port_of(tls_server)}", "obedient", inputs=(TEXT,), progress=notes.append
+    )
+    with tls_server.serve_model(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
+        tls = found.addresses["inference"].tls
+        assert tls is not None
+        assert not tls.verify
+        with found.serve_model(AS_IT_IS) as served:
+            assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"OK"
+    assert any("is not checked" in note for note in notes)
+
+
+def test_the_certificate_is_checked_against_a_ca_file(tls_server: ManagedServer, tmp_path: Path) -> None:
+    certificate = tls_server.certificate
+    assert certificate is not None
+    found = find_server(
+        f"localhost:{port_of(tls_server)}", management_port=None, trust=Trust(ca_file=certificate), progress=print
+    )
+    tls = found["inference"].tls
+    assert tls is not None
+    assert tls.verify
+    assert tls.ca_pem == certificate.read_bytes()
+
+
+def test_a_certificate_of_another_authority_is_refused(tls_server: ManagedServer, tmp_path: Path) -> None:
+    import certifi
+
+    trust = Trust(ca_file=Path(certifi.where()))
+    with pytest.raises(UnreachableError, match=r"is not trusted.*--insecure"):
+        find_server(f"localhost:{port_of(tls_server)}", management_port=None, trust=trust, progress=print)
+
+
+def test_the_wrong_scheme_is_said(server: ManagedServer, tls_server: ManagedServer) -> None:
+    for text in (f"https://127.0.0.1:{port_of(server)}", f"http://127.0.0.1:{port_of(tls_server)}"):
+        with pytest.raises(UnreachableError, match="no Multi Model Server answers"):
+            find_server(text, management_port=None, trust=Trust(), progress=print)
+
+
+def test_something_that_is_no_mms(something_else: int) -> None:
+    with pytest.raises(UnreachableError, match=r"no Multi Model Server.*GET /ping with 200 'hello from elsewhere'"):
+        find_server(f"127.0.0.1:{something_else}", management_port=None, trust=Trust(), progress=print)
+
+
+def test_nobody_answers(free_port: int) -> None:
+    with pytest.raises(UnreachableError, match=r"nobody answers.*refused.*start the server"):
+        find_server(f"127.0.0.1:{free_port}", management_port=None, trust=Trust(), progress=print)
+
+
+def test_an_unknown_host() -> None:
+    with pytest.raises(UnreachableError, match=r"host nowhere\.invalid is not known"):
+        find_server("nowhere.invalid:80", management_port=None, trust=Trust(), progress=print)
+
+
+@pytest.mark.parametrize("name", ["noop", "noop-v1.0", "NOOP"])
+def test_a_zoo_model_that_the_server_lacks_is_offered_and_removed(server: ManagedServer, name: str) -> None:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", name)
+    with launcher.serve(ServerSettings()) as found:
+        with found.serve_model(ModelSettings(workers=2)) as served:
+            assert served.name == "noop-v1.0"
+            assert served.backend == server.facts["backend"]
+            assert served.read_back["workers"] == 2
+            assert served.cold_start_ms is not None
+            assert found.read_back() == served.read_back
+            assert server.management.describe("noop-v1.0").ready_workers == 2
+        assert server.management.list_models() == ()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_offered_model_is_removed_after_an_exception(server: ManagedServer, error: type[BaseException]) -> None:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "noop")
+    with pytest.raises(error), launcher.serve(ServerSettings()) as found, found.serve_model(AS_IT_IS):
+        raise error
+    assert server.management.list_models() == ()
+
+
+def test_a_zoo_model_is_offered_over_tls_too(tls_server: ManagedServer) -> None:
+    launcher = RunningLauncher(f"https://localhost:{port_of(tls_server)}", "noop")
+    with launcher.serve(ServerSettings()) as found, found.serve_model(ModelSettings(workers=1)) as served:
+        assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"OK"
+    assert tls_server.management.list_models() == ()
+
+
+def test_an_existing_model_is_used_and_left_alone(server: ManagedServer, obedient: ServableModel) -> None:
+    with server.serve_model(ModelSettings(workers=2, batch_size=2)):
+        before = server.management.describe("obedient")
+        launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "obedient", inputs=(TEXT,))
+        with launcher.serve(ServerSettings()) as found, found.serve_model(AS_IT_IS) as served:
+            assert (served.name, served.backend, served.cold_start_ms) == ("obedient", None, None)
+            assert served.read_back["workers"] == 2
+            assert served.read_back["batch_size"] == 2
+            assert found.failure() is None
+        after = server.management.describe("obedient")
+        assert [worker.worker_id for worker in after.workers] == [worker.worker_id for worker in before.workers]
+        assert (after.min_workers, after.batch_size, after.url) == (before.min_workers, before.batch_size, before.url)
+
+
+def test_an_alias_finds_the_servers_own_spelling(server: ManagedServer, obedient: ServableModel) -> None:
+    url = server.put_in_store(obedient.archive)
+    server.management.register(url, model_name="lstm_ptb", initial_workers=1)
+    try:
+        launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "lstm", inputs=(TEXT,))
+        with launcher.serve(ServerSettings()) as found, found.serve_model(AS_IT_IS) as served:
+            assert served.name == "lstm_ptb"
+            assert served.cold_start_ms is None
+        assert [model.name for model in server.management.list_models()] == ["lstm_ptb"]
+    finally:
+        server.management.unregister("lstm_ptb")
+
+
+def test_workers_of_an_existing_model_are_not_ours_to_change(server: ManagedServer) -> None:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "obedient", inputs=(TEXT,))
+    with server.serve_model(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
+        with (
+            pytest.raises(UsageError, match=r"was on the server before.*-w"),
+            found.serve_model(ModelSettings(workers=3)),
+        ):
+            pass
+        assert server.management.describe("obedient").ready_workers == 1
+
+
+def test_a_model_that_is_not_ours_needs_an_input(server: ManagedServer) -> None:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "obedient")
+    with (
+        server.serve_model(ModelSettings(workers=1)),
+        launcher.serve(ServerSettings()) as found,
+        pytest.raises(UsageError, match="say with -i what to send"),
+    ):
+        found.serve_model(AS_IT_IS).__enter__()
+
+
+def test_an_unknown_model_lists_what_there_is(server: ManagedServer) -> None:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "nobody", inputs=(TEXT,))
+    with (
+        server.serve_model(ModelSettings(workers=1)),
+        launcher.serve(ServerSettings()) as found,
+        pytest.raises(UsageError, match=r"'nobody'.*the server has obedient; the zoo has resnet"),
+    ):
+        found.serve_model(AS_IT_IS).__enter__()
+
+
+@pytest.fixture
+def without_management(server: ManagedServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The target of a server whose management API cannot be reached."""
+    monkeypatch.setattr("servemark.servers.target._management", lambda *_: None)
+    return f"127.0.0.1:{port_of(server)}"
+
+
+def test_a_server_without_management_is_used_as_it_is(server: ManagedServer, without_management: str) -> None:
+    notes: list[str] = []
+    launcher = RunningLauncher(without_management, "obedient", inputs=(TEXT,), progress=notes.append)
+    with server.serve_model(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
+        assert "management" not in found.addresses
+        with found.serve_model(AS_IT_IS) as served:
+            assert served.read_back == {}
+            assert found.read_back() == {}
+            assert found.failure() is None
+    assert any("no management API answers" in note for note in notes)
+
+
+def test_without_management_a_missing_model_is_named_with_the_command(without_management: str) -> None:
+    launcher = RunningLauncher(without_management, "noop")
+    with (
+        launcher.serve(ServerSettings()) as found,
+        pytest.raises(ModelError, match=r"register it by hand: copy .*noop-v1\.0\.mar .*curl -X POST"),
+    ):
+        found.serve_model(AS_IT_IS).__enter__()
+
+
+def test_a_management_port_that_was_given_must_answer(server: ManagedServer, free_port: int) -> None:
+    with pytest.raises(UnreachableError, match="check --management-port"):
+        find_server(f"127.0.0.1:{port_of(server)}", management_port=free_port, trust=Trust(), progress=print)
+
+
+def test_a_model_that_the_server_cannot_run_is_not_left_behind(
+    server: ManagedServer, make_archive: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from .conftest import BROKEN_IMPORT
+
+    broken = ServableModel("noop-v1.0", make_archive("noop-v1.0", BROKEN_IMPORT), (TEXT,), lambda _: None, "onnx")
+    monkeypatch.setattr("servemark.servers.running.built", lambda *_: broken)
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "noop")
+    with (
+        launcher.serve(ServerSettings()) as found,
+        pytest.raises(ModelError, match=r"cannot import ONNX Runtime.*--backend mxnet"),
+    ):
+        found.serve_model(AS_IT_IS).__enter__()
+    assert server.management.list_models() == ()
+
+
+def test_a_server_that_ends_in_use_is_a_failure(obedient: ServableModel, tmp_path: Path) -> None:
+    with ManagedLauncher(obedient).serve(ServerSettings()) as mine:
+        launcher = RunningLauncher(f"127.0.0.1:{port_of(mine)}", None)
+        with launcher.serve(ServerSettings()) as found:
+            found.save_logs(tmp_path)
+            mine.stop()
+            failure = found.failure()
+    assert isinstance(failure, ServerDiedError)
+    assert "refuses connections" in str(failure)
+    assert (tmp_path / "server.json").exists()
+
+
+def test_the_management_client_of_a_tls_server_works(tls_server: ManagedServer) -> None:
+    with ManagementClient(tls_server.addresses["management"]) as client:
+        assert client.list_models() == ()
