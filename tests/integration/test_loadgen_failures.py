@@ -99,7 +99,9 @@ CASES: list[tuple[str, Serve, str, int, str, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(("serve", "kind", "status", "words", "body"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("serve", "kind", "status", "words", "body"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_what_goes_wrong_is_a_record_of_its_kind(
     tmp_path: Path, serve: Serve, kind: str, status: int, words: str, body: bytes
 ) -> None:
