@@ -1,0 +1,168 @@
+"""The parts of ``servers`` that need no server: answers explained, logs read, processes identified, records kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from servemark.errors import ManagementError
+from servemark.servers import server_log
+from servemark.servers.inference import describe_failure, ping_request, prediction_request
+from servemark.servers.instance import new_instance, sweep_stale
+from servemark.servers.management import Refusal, refusal_of
+from servemark.servers.offer import offered_archive
+from servemark.servers.process import MARK, ProcessIdentity, identify, kill_members, members, stop_members
+from servemark.workload.inputs import Input
+from servemark.workload.plan import Address
+
+NO_WORKER = b'{"code": 503, "message": "No worker is available to serve request for model: m. Consider"}'
+
+
+def sleeper(mark: Path, program: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, MARK: str(mark)}, start_new_session=True
+    )
+
+
+def test_predictions_are_posted_with_their_content_type() -> None:
+    request = prediction_request("a b/c", Input(b"x", "image/jpeg", "test"))
+    assert (request.method, request.path, request.body) == ("POST", "/predictions/a%20b%2Fc", b"x")
+    assert request.headers == (("Content-Type", "image/jpeg"),)
+    assert (ping_request().method, ping_request().path) == ("GET", "/ping")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "workers", "expected"),
+    [
+        (503, NO_WORKER, None, "queue full or no worker"),
+        (503, NO_WORKER, 2, "queue full"),
+        (503, NO_WORKER, 0, "no worker"),
+        (503, b'{"message": "Prediction failed"}', None, "the handler raised an exception (Prediction failed)"),
+        (404, b'{"message": "Model not found: m"}', None, "the server has no such model"),
+        (400, b'{"message": "bad pixels"}', None, "bad pixels"),
+        (502, b"<html>\n oops </html>", None, "<html> oops </html>"),
+        (500, b"", None, "HTTP 500"),
+    ],
+)
+def test_failing_answers_are_explained(status: int, body: bytes, workers: int | None, expected: str) -> None:
+    assert describe_failure(status, body, workers).startswith(expected)
+    assert describe_failure(status, body.decode(), workers).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (None, "no answer in 1 s", Refusal.NO_ANSWER),
+        (210, "Workers scaling in progress...", Refusal.PARTIAL),
+        (404, "Model not found: x", Refusal.UNKNOWN),
+        (409, "Model x is already registered.", Refusal.DUPLICATE),
+        (500, "Failed to save model: x.mar", Refusal.BAD_ARCHIVE),
+        (500, "Failed to start workers", Refusal.WORKERS_FAILED),
+        (503, "", Refusal.NO_WORKER),
+        (507, "", Refusal.OUT_OF_MEMORY),
+        (418, "", Refusal.OTHER),
+    ],
+)
+def test_refusals_have_classes(status: int | None, message: str, expected: Refusal) -> None:
+    assert refusal_of(ManagementError("cannot", status=status, message=message)) is expected
+
+
+def test_logs_give_their_tail_without_noise_and_the_workers_exception(tmp_path: Path) -> None:
+    (tmp_path / server_log.OUTPUT).write_text("WARNING: a JDK says so\nModel server started.\n", encoding="utf-8")
+    (tmp_path / server_log.SERVER_LOG).write_text(
+        "2026 [INFO ] W-1 WorkerLifeCycle - ImportError: no libx.so\n"
+        "2026 [ERROR] W-1 WorkerThread - java.lang.IllegalStateException: over\n",
+        encoding="utf-8",
+    )
+    assert server_log.tail(tmp_path, 2).splitlines()[-1].endswith("over")
+    assert "JDK" not in server_log.tail(tmp_path)
+    assert server_log.last_exception(tmp_path) == "ImportError: no libx.so"
+    assert server_log.out_of_memory(tmp_path) == ""
+
+
+def test_logs_are_followed_to_their_last_line(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with server_log.followed(tmp_path, lines.append):
+        (tmp_path / server_log.OUTPUT).write_text("one\ntwo\n", encoding="utf-8")
+    assert lines == ["server: one", "server: two"]
+    assert not any(thread.name == "server-log" for thread in threading.enumerate())
+
+
+def test_an_identity_tells_a_process_from_a_later_one_of_that_number() -> None:
+    mine = identify(os.getpid())
+    assert mine is not None
+    assert identify(os.getpid()) == mine
+    assert ProcessIdentity(os.getpid(), "another start") != mine
+    assert identify(2**22 + 1) is None
+
+
+def test_marked_processes_and_their_children_are_stopped_though_they_ignore_sigterm(tmp_path: Path) -> None:
+    stubborn = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); print(1, flush=True); "
+        "time.sleep(60)"
+    )
+    with sleeper(tmp_path, stubborn) as process:
+        deadline = time.monotonic() + 10
+        while len(members(tmp_path)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert len(members(tmp_path)) == 2
+        time.sleep(0.2)
+        stop_members(tmp_path, grace_s=0.3)
+        assert members(tmp_path) == []
+    assert process.returncode is not None
+
+
+def test_a_process_that_only_got_a_recorded_number_is_left_alone(tmp_path: Path) -> None:
+    with sleeper(tmp_path / "somebody else's") as innocent:
+        kill_members(tmp_path, [ProcessIdentity(innocent.pid, "an earlier start")])
+        assert innocent.poll() is None
+        innocent.kill()
+
+
+def test_an_instance_lives_as_long_as_its_owner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path))
+    swept: list[str] = []
+    with new_instance() as instance:
+        assert instance.store.is_dir()
+        assert instance.temporary.is_dir()
+        sweep_stale(swept.append)
+        assert instance.root.is_dir()
+    assert not instance.root.exists()
+    assert not instance.temporary.exists()
+    assert swept == []
+
+
+def test_a_leftover_instance_is_swept_with_its_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path))
+    left = tmp_path / "instances" / "left"
+    left.mkdir(parents=True)
+    (left / "instance.json").write_text("{ torn", encoding="utf-8")
+    swept: list[str] = []
+    with sleeper(left) as process:
+        sweep_stale(swept.append)
+        process.wait(5)
+    assert members(left) == []
+    assert not left.exists()
+    assert len(swept) == 1
+    assert "left" in swept[0]
+
+
+def test_an_archive_is_offered_only_under_its_secret_path_and_only_for_a_while(tmp_path: Path) -> None:
+    archive = tmp_path / "m.mar"
+    archive.write_bytes(b"content")
+    with offered_archive(archive, Address("127.0.0.1", "127.0.0.1", 9)) as url:
+        assert url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(url, timeout=5) as response:
+            assert response.read() == b"content"
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(url.replace("/m.mar", "/../../etc/passwd"), timeout=5)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url, timeout=5)

@@ -1,0 +1,73 @@
+"""What ``--mms`` accepts, and what it refuses with one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from servemark.errors import UsageError
+from servemark.servers.target import Target, Trust, _tls, parse_target
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:8443", Target("127.0.0.1", None, 8443)),
+        ("https://localhost:8443", Target("localhost", "https", 8443)),
+        ("HTTP://Example.org", Target("Example.org", "http", None)),
+        ("localhost", Target("localhost", None, None)),
+        ("http://localhost:80/", Target("localhost", "http", 80)),
+        ("[::1]:8080", Target("::1", None, 8080)),
+        ("https://[2001:db8::1]", Target("2001:db8::1", "https", None)),
+        ("  host:1 ", Target("host", None, 1)),
+    ],
+)
+def test_targets(text: str, expected: Target) -> None:
+    assert parse_target(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":8080",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:-1",
+        "host:http",
+        "host:8080/path",
+        "::1",
+        "[::g]:80",
+        "[::1:80",
+        "ftp://host",
+        "http://user@host",
+        "http://",
+        "a:b:c",
+        "host:٣",
+    ],
+)
+def test_bad_forms_say_what_to_write(text: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the server .*write \[http://\|https://\]HOST\[:PORT\]"):
+        parse_target(text)
+
+
+def test_certificates_of_loopback_hosts_are_not_checked_and_others_are() -> None:
+    assert not _tls("localhost", "127.0.0.1", Trust()).verify
+    assert not _tls("localhost", "::1", Trust()).verify
+    other = _tls("example.org", "192.0.2.1", Trust())
+    assert other.verify
+    assert b"BEGIN CERTIFICATE" in other.ca_pem
+    assert other.server_name == "example.org"
+    assert not _tls("example.org", "192.0.2.1", Trust(insecure=True)).verify
+
+
+def test_a_ca_file_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no certificate", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds no PEM certificate"):
+        _tls("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "text"))
+    with pytest.raises(UsageError, match="cannot read the CA file"):
+        _tls("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "missing"))
+    with pytest.raises(UsageError, match="contradict"):
+        _tls("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "text", insecure=True))
