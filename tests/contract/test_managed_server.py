@@ -255,7 +255,8 @@ def test_a_port_taken_between_choice_and_bind_is_replaced(obedient: ServableMode
         assert any("was taken meanwhile" in line for line in lines)
 
 
-def test_ports_that_are_always_taken_end_in_an_error(obedient: ServableModel) -> None:
+def test_ports_that_are_always_taken_end_in_an_error(obedient: ServableModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servemark.servers.mms_process._START_TRIES", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

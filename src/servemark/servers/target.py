@@ -198,12 +198,13 @@ def _tls(host: str, ip: str, trust: Trust) -> Tls:
 def _read_ca(path: Path) -> bytes:
     try:
         pem = path.read_bytes()
-        ssl.create_default_context(cadata=pem.decode("ascii"))
     except OSError as error:
         raise UsageError(
             f"cannot read the CA file {path}", cause=error.strerror or str(error), next_step="give --ca-file a PEM file"
         ) from error
-    except ValueError as error:
+    try:
+        ssl.create_default_context(cadata=pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
         raise UsageError(
             f"the CA file {path} holds no PEM certificate", next_step="give --ca-file a PEM file"
         ) from error
