@@ -1,30 +1,25 @@
-//! A run: its threads, its end, and what is known of it meanwhile and afterwards.
+//! A run: its end, and what is known of it meanwhile and afterwards.
+
+mod threads;
 
 use std::any::Any;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::clock::{NS_PER_MS, NS_PER_S, monotonic_ns};
 use crate::control::{AT_ONCE_NS, Control, Counters};
-use crate::driver::{Driver, Surroundings, Tally};
+use crate::driver::Tally;
 use crate::error::{RunError, StartError};
 use crate::example::Example;
-use crate::http1::Http1;
-use crate::load::ClosedLoop;
 use crate::plan::Plan;
 use crate::record::Header;
-use crate::recorder::{Recorder, Writer, WriterHandle};
+use crate::recorder::Writer;
 use crate::start::StartBarrier;
 use crate::tls::TlsSetup;
-
-/// Descriptors that a process needs besides its connections.
-const SPARE_DESCRIPTORS: u64 = 64;
 
 /// A snapshot of a run; counts are over all threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,27 +99,15 @@ impl Run {
             .iter()
             .map(|address| address.tls.as_ref().map(TlsSetup::new).transpose())
             .collect::<Result<Vec<_>, _>>()?;
-        allow_descriptors(&plan);
+        threads::allow_descriptors(&plan);
         let header = Header {
             steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
             started_unix_ns: 0,
             warmup_ns: plan.warmup_ns,
         };
         let (writer, handle) = Writer::new(File::create(record_path)?, header)?;
-        let shared = Arc::new(Shared {
-            control: Arc::new(Control::new(plan.threads)?),
-            counters: (0..plan.threads).map(|_| Counters::default()).collect(),
-            barrier: StartBarrier::new(plan.threads),
-            life: Mutex::new(Life {
-                running: plan.threads,
-                ended_ns: 0,
-                was_stopped: false,
-            }),
-            ended: Condvar::new(),
-            tls,
-            plan,
-        });
-        let threads = spawn(&shared, writer, handle)?;
+        let shared = Arc::new(Shared::new(plan, tls)?);
+        let threads = threads::spawn(&shared, writer, handle)?;
         Ok(Self {
             shared,
             threads: Mutex::new(Some(threads)),
@@ -272,6 +255,22 @@ impl Tally {
 }
 
 impl Shared {
+    fn new(plan: Plan, tls: Vec<Option<TlsSetup>>) -> io::Result<Self> {
+        Ok(Self {
+            control: Arc::new(Control::new(plan.threads)?),
+            counters: (0..plan.threads).map(|_| Counters::default()).collect(),
+            barrier: StartBarrier::new(plan.threads),
+            life: Mutex::new(Life {
+                running: plan.threads,
+                ended_ns: 0,
+                was_stopped: false,
+            }),
+            ended: Condvar::new(),
+            tls,
+            plan,
+        })
+    }
+
     fn lock_life(&self) -> MutexGuard<'_, Life> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -281,100 +280,6 @@ impl Shared {
         self.barrier
             .origin()
             .map_or(-1, |origin| monotonic_ns() - origin.monotonic_ns)
-    }
-}
-
-/// Notes the end of a generator thread, whether it returned or panicked.
-struct Presence<'run> {
-    shared: &'run Shared,
-    is_before_start: bool,
-    is_complete: bool,
-}
-
-impl Drop for Presence<'_> {
-    fn drop(&mut self) {
-        if self.is_before_start {
-            self.shared.barrier.leave();
-        }
-        if !self.is_complete {
-            self.shared.control.stop_at(AT_ONCE_NS);
-            self.shared.control.cancel_at(AT_ONCE_NS);
-        }
-        let mut life = self.shared.lock_life();
-        life.running -= 1;
-        life.ended_ns = self.shared.elapsed_ns().max(0);
-        self.shared.ended.notify_all();
-    }
-}
-
-fn spawn(shared: &Arc<Shared>, writer: Writer, handle: WriterHandle) -> io::Result<Threads> {
-    let control = Arc::clone(&shared.control);
-    let writer = thread::Builder::new()
-        .name("records".into())
-        .spawn(move || writer.run(&control))?;
-    let mut generators = Vec::new();
-    for number in 0..shared.plan.threads {
-        let own = Arc::clone(shared);
-        let recorder = handle.clone().recorder();
-        let handle = handle.clone();
-        let spawned = thread::Builder::new()
-            .name(format!("generator-{number}"))
-            .spawn(move || generate(&own, number, recorder, &handle));
-        match spawned {
-            Ok(generator) => generators.push(generator),
-            Err(error) => {
-                // Those that run already must not wait for the one that will never come.
-                shared.control.stop_at(AT_ONCE_NS);
-                shared.control.cancel_at(AT_ONCE_NS);
-                (number..shared.plan.threads).for_each(|_| shared.barrier.leave());
-                return Err(error);
-            }
-        }
-    }
-    // The writer ends when the last handle is gone: only the generators keep one.
-    drop(handle);
-    Ok(Threads { generators, writer })
-}
-
-/// The life of a generator thread.
-fn generate(shared: &Shared, thread: u32, recorder: Recorder, writer: &WriterHandle) -> io::Result<Tally> {
-    let mut presence = Presence {
-        shared,
-        is_before_start: true,
-        is_complete: false,
-    };
-    let load = ClosedLoop::new(&shared.plan, thread);
-    let connections_by_address = load.users_by_address(&shared.plan);
-    let around = Surroundings {
-        plan: &shared.plan,
-        thread,
-        tls: &shared.tls,
-        control: &shared.control,
-        counters: &shared.counters[thread as usize],
-    };
-    let driver: Driver<'_, _, Http1<'_>> = Driver::new(around, load, &connections_by_address, recorder)?;
-    let tally = driver.run(&connections_by_address, || {
-        presence.is_before_start = false;
-        let origin = shared.barrier.wait();
-        if thread == 0 {
-            writer.started(origin.unix_ns);
-        }
-        origin.monotonic_ns
-    })?;
-    presence.is_complete = true;
-    Ok(tally)
-}
-
-/// Raise the limit on open files, as far as it may be, to what the plan's connections need.
-///
-/// Where that is not enough, opening fails and the records say so.
-fn allow_descriptors(plan: &Plan) {
-    let addresses = plan.addresses.len() as u64;
-    let needed = plan.users().saturating_mul(addresses) + SPARE_DESCRIPTORS;
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < needed) {
-        limit.current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
-        let _ = setrlimit(Resource::Nofile, limit);
     }
 }
 
