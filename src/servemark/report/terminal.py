@@ -17,6 +17,7 @@ from servemark.units import NS_PER_S, format_ms
 from servemark.workload.load import ClosedLoad
 
 _LABELS = {"p99_9": "p99.9"}
+_LABEL_WIDTH = 14
 
 
 def print_summary(result: Result, folder: Path) -> None:
@@ -25,14 +26,15 @@ def print_summary(result: Result, folder: Path) -> None:
     for benchmark in result.benchmarks:
         for line in _summary_lines(result, benchmark):
             console.print(line)
-    console.print(Text.assemble(("results  ", "dim"), str(folder)))
+    console.print(_fact("results", str(folder)))
 
 
 def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text | Table]:
     headline = catalogue()[benchmark.name].headline
     for step in benchmark.steps:
         yield _headline(benchmark, step, headline)
-    yield Text(_setting(result, benchmark), style="dim")
+    yield Text(_server_line(result, benchmark), style="dim")
+    yield Text(_load_line(benchmark), style="dim")
     yield Text()
     for step in benchmark.steps:
         if step.measured:
@@ -72,22 +74,26 @@ def _first_error(step: StepSummary) -> str:
     if not step.error_examples:
         return kinds
     example = min(step.error_examples, key=lambda item: item.at_s)
-    return f"{kinds}; first at {example.at_s:.3f} s: {' '.join(example.message.split())}"
+    # A server's words must not steer the terminal.
+    words = "".join(letter if letter.isprintable() else " " for letter in example.message).split()
+    return f"{kinds}; first at {example.at_s:.3f} s: {' '.join(words)}"
 
 
-def _setting(result: Result, benchmark: BenchmarkResult) -> str:
-    run = benchmark.runs[0]
-    server = result.server or {}
-    backend = f", {benchmark.backend}" if benchmark.backend else ""
-    workers = run.server["read_back"].get("workers") or run.server["requested"].get("workers")
-    known = f", {_count(workers, 'worker')}" if workers else ""
+def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
+    run, server = benchmark.runs[0], result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
+    words = [f"{product}, {server.get('launcher')}"]
+    words += [benchmark.backend] if benchmark.backend else []
+    workers = run.server["read_back"].get("workers")
+    words += [_count(workers, "worker")] if workers else []
+    return "; ".join(words)
+
+
+def _load_line(benchmark: BenchmarkResult) -> str:
+    run = benchmark.runs[0]
     measured_s = run.window_s[1] - run.window_s[0]
     warmup = f" after {run.warmup_s:g} s of warm-up" if run.warmup_s else ""
-    return (
-        f"{product} ({server.get('launcher')}{backend}{known}); "
-        f"{_count(run.load['users'], 'thread')}, {measured_s:.1f} s{warmup}"
-    )
+    return f"{_count(run.load['users'], 'thread')}, {measured_s:.1f} s measured{warmup}"
 
 
 def _latency_table(step: StepSummary) -> Table:
@@ -95,16 +101,18 @@ def _latency_table(step: StepSummary) -> Table:
     table.add_column("ms", style="dim")
     for heading in ("response", "95% interval", "service"):
         table.add_column(heading, justify="right")
+    digits = _digits(step.response_ms.p50.value or 0.0)  # the same in every row, so that they compare at a glance
     for name in STATISTICS:
         response, service = getattr(step.response_ms, name), getattr(step.service_ms, name)
-        table.add_row(_LABELS.get(name, name), _number(response.value), _interval(response), _number(service.value))
+        row = (_number(response.value, digits), _interval(response, digits), _number(service.value, digits))
+        table.add_row(_LABELS.get(name, name), *row)
     for name in ("min", "max"):
         response_ms, service_ms = getattr(step.response_ms, name), getattr(step.service_ms, name)
-        table.add_row(name, _number(response_ms), "", _number(service_ms))
+        table.add_row(name, _number(response_ms, digits), "", _number(service_ms, digits))
     return table
 
 
-def _facts(step: StepSummary) -> Iterator[Text]:
+def _facts(step: StepSummary) -> Iterator[Table]:
     yield _fact("throughput", f"{_rate(step.throughput_per_s)} {_rate_interval(step.throughput_per_s)}")
     counts = f"{step.requests} sent, {step.succeeded} succeeded, {step.failed} failed; {step.measured} measured"
     yield _fact("requests", counts, "red" if step.failed else "")
@@ -119,7 +127,7 @@ def _client_side(queue: LatencySummary, lag: LatencySummary) -> str:
     return f"p99 {_ms(queue.p99)} waiting for a connection, {_ms(lag.p99)} sending late"
 
 
-def _judgements(benchmark: BenchmarkResult) -> Iterator[Text]:
+def _judgements(benchmark: BenchmarkResult) -> Iterator[Table]:
     for verdict in benchmark.verdicts:
         if verdict.passed is not True:
             style = "red" if verdict.passed is False else "yellow" if verdict.answer.startswith("not") else ""
@@ -136,7 +144,7 @@ def _judgements(benchmark: BenchmarkResult) -> Iterator[Text]:
 
 
 def _fact(label: str, text: str, style: str = "") -> Text:
-    return Text.assemble((f"{label:14}", "dim"), (text, style))
+    return Text.assemble((f"{label:15}", "dim"), (text, style))
 
 
 def _count(number: int, noun: str) -> str:
@@ -158,14 +166,14 @@ def _rate_interval(statistic: Statistic) -> str:
     return f"({statistic.ci95[0]:.{digits}f} to {statistic.ci95[1]:.{digits}f})"
 
 
-def _interval(statistic: Statistic) -> str:
+def _interval(statistic: Statistic, digits: int) -> str:
     if statistic.ci95 is None:
         return f"- needs {statistic.needs_n:,}"
-    return f"{_number(statistic.ci95[0])} to {_number(statistic.ci95[1])}"
+    return f"{_number(statistic.ci95[0], digits)} to {_number(statistic.ci95[1], digits)}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.{_digits(value)}f}"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def _digits(value: float) -> int:
