@@ -84,8 +84,9 @@ def test_logs_give_their_tail_without_noise_and_the_workers_exception(tmp_path: 
     )
     assert server_log.tail(tmp_path, 2).splitlines()[-1].endswith("over")
     assert "JDK" not in server_log.tail(tmp_path)
-    assert server_log.last_exception(tmp_path) == "ImportError: no libx.so"
-    assert server_log.out_of_memory(tmp_path) == ""
+    assert server_log.last_exception(tmp_path, {}) == "ImportError: no libx.so"
+    assert server_log.out_of_memory(tmp_path, {}) == ""
+    assert server_log.last_exception(tmp_path, server_log.sizes(tmp_path)) == ""
 
 
 def test_logs_are_followed_to_their_last_line(tmp_path: Path) -> None:

@@ -65,8 +65,23 @@ class Instance:
         recorded.write()
         return recorded
 
+    def configure(self, properties: str, log4j: str) -> None:
+        """Write the server's configuration, for nobody else to read: it may hold the key store's password.
+
+        Raises:
+            SetupError: the cache cannot be written.
+        """
+        with _writing():
+            self.config.touch(mode=0o600)
+            self.config.write_text(properties, encoding="utf-8")
+            self.log_config.write_text(log4j, encoding="utf-8")
+
     def write(self) -> None:
-        """Write the record, whole or not at all."""
+        """Write the record, whole or not at all.
+
+        Raises:
+            SetupError: the cache cannot be written.
+        """
         text = json.dumps(
             {
                 "temporary": str(self.temporary),
@@ -76,8 +91,9 @@ class Instance:
             indent=2,
         )
         unfinished = self.root / (_RECORD + ".new")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(self.root / _RECORD)
+        with _writing():
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(self.root / _RECORD)
 
 
 @contextmanager
@@ -88,25 +104,19 @@ def new_instance() -> Iterator[Instance]:
         SetupError: the cache cannot be written.
     """
     root = _instances() / secrets.token_hex(4)
-    try:
-        with _creating_or_sweeping():
-            root.mkdir()
-            lock = (root / _OWNER_LOCK).open("w", encoding="ascii")
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise SetupError(
-            f"cannot write in the cache {_instances()}",
-            cause=error.strerror or str(error),
-            next_step="make it writable and free disk space, or set SERVEMARK_CACHE to another folder",
-        ) from error
+    with _writing(), _creating_or_sweeping():
+        root.mkdir()
+        lock = (root / _OWNER_LOCK).open("w", encoding="ascii")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with lock:
         instance = Instance(root=root, temporary=root / "tmp", owner=identify(os.getpid()))
         try:
-            if len(os.fsencode(instance.temporary / _SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
-                instance = replace(instance, temporary=Path(tempfile.mkdtemp(prefix="servemark-", dir="/tmp")))
+            with _writing():
+                if len(os.fsencode(instance.temporary / _SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
+                    instance = replace(instance, temporary=Path(tempfile.mkdtemp(prefix="servemark-", dir="/tmp")))
+                for folder in (instance.temporary, instance.store, instance.logs):
+                    folder.mkdir(exist_ok=True)
             instance.write()
-            for folder in (instance.temporary, instance.store, instance.logs):
-                folder.mkdir(exist_ok=True)
             yield instance
         finally:
             _remove(instance)
@@ -117,10 +127,11 @@ def sweep_stale(tell: Callable[[str], None]) -> None:
 
     Raises:
         ServerError: a left-over process could not be killed.
+        SetupError: the cache cannot be written.
     """
     if not _instances().is_dir():
         return
-    with _creating_or_sweeping():
+    with _writing(), _creating_or_sweeping():
         for root in sorted(path for path in _instances().iterdir() if path.is_dir()):
             if _owner_lives(root):
                 continue
@@ -159,6 +170,19 @@ def _remove(instance: Instance) -> None:
     # A file that is not there any more or cannot be removed is the next sweep's: the server itself has ended.
     shutil.rmtree(instance.temporary, ignore_errors=True)
     shutil.rmtree(instance.root, ignore_errors=True)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Say what to do when the cache cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(
+            f"cannot write in the cache {_instances()}",
+            cause=error.strerror or str(error),
+            next_step="make it writable and free disk space, or set SERVEMARK_CACHE to another folder",
+        ) from error
 
 
 @contextmanager

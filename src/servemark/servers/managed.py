@@ -21,7 +21,7 @@ from servemark.servers.inference import prediction_request
 from servemark.servers.instance import sweep_stale
 from servemark.servers.load_failure import load_outside
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
-from servemark.servers.mms_config import free_port_pair
+from servemark.servers.mms_config import free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.process import stop_members
 from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
@@ -128,7 +128,8 @@ class ManagedServer:
         self._progress = progress
         self._served: ModelDescription | None = None
         self._failed: ServerError | None = None
-        self._seen_log_bytes = 0
+        self._log_at_start: Mapping[str, int] = {}
+        self._seen_log: Mapping[str, int] = {}
         self._next_watch_s = 0.0
 
     @property
@@ -165,7 +166,7 @@ class ManagedServer:
                 self._mms.record_processes()
                 cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
                 self._served = self.management.describe(model.name)
-                self._seen_log_bytes = server_log.size(self._mms.instance.logs)
+                self._seen_log = server_log.sizes(self._mms.instance.logs)
             yield ServedModel(
                 name=model.name,
                 backend=model.backend,
@@ -204,12 +205,12 @@ class ManagedServer:
         started_s = time.monotonic()
         if self._served is None or started_s < self._next_watch_s:
             return None
-        log_bytes = server_log.size(self._mms.instance.logs)
-        if log_bytes == self._seen_log_bytes:
+        logs = server_log.sizes(self._mms.instance.logs)
+        if logs == self._seen_log:
             return None
-        self._seen_log_bytes = log_bytes
+        self._seen_log = logs
         happened = changed_worker(self._served, self.management, _WATCH_TIMEOUT_S)
-        memory = server_log.out_of_memory(self._mms.instance.logs)
+        memory = server_log.out_of_memory(self._mms.instance.logs, self._log_at_start)
         self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
         if not happened and not memory:
             return None
@@ -235,12 +236,14 @@ class ManagedServer:
         """Copy its configuration and logs into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         instance = self._mms.instance
-        for path in (instance.config, instance.log_config, *sorted(instance.logs.glob("*.log"))):
-            if path.exists():
-                shutil.copyfile(path, folder / path.name)
+        config = {key: value for key, value in self._mms.properties.items() if key != "keystore_pass"}
+        (folder / instance.config.name).write_text(properties_text(config), encoding="utf-8")
+        for path in (instance.log_config, *sorted(instance.logs.glob("*.log"))):
+            shutil.copyfile(path, folder / path.name)
 
     def _register(self, model: ServableModel, settings: ModelSettings, workers: int) -> float:
         """Register the model and wait until its workers have loaded it; the time that took, in ms."""
+        self._log_at_start = server_log.sizes(self._mms.instance.logs)
         url = self.put_in_store(model.archive)
         try:
             with self._explaining_death():
@@ -263,8 +266,8 @@ class ManagedServer:
         refusal, logs = refusal_of(error), self._mms.instance.logs
         if refusal in (Refusal.NO_ANSWER, Refusal.PARTIAL):
             self._remove(model.name)
-        memory = refusal is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs)
-        exception, detail = server_log.last_exception(logs), self.log_tail()
+        memory = refusal is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs, self._log_at_start)
+        exception, detail = server_log.last_exception(logs, self._log_at_start), self.log_tail()
         if refusal is Refusal.WORKERS_FAILED and not exception:
             outside = load_outside(model.archive, self._environment)
             detail = outside.tail if outside else detail

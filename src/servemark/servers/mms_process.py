@@ -67,7 +67,7 @@ class MmsProcess:
 
     def death(self) -> ServerDiedError:
         """That it has ended, and how."""
-        memory = server_log.out_of_memory(self.instance.logs)
+        memory = server_log.out_of_memory(self.instance.logs, {})
         status = self.process.poll()
         how = f"killed by signal {-status}" if status is not None and status < 0 else f"exit status {status}"
         return ServerDiedError(
@@ -128,8 +128,7 @@ def _one_start(
         properties = dict(server_properties(settings, *ports, tls=tls))
         if tls:
             properties.update(make_keystore(environment.java_home, instance.root))
-        instance.config.write_text(properties_text(properties), encoding="utf-8")
-        instance.log_config.write_text(log4j_text(), encoding="utf-8")
+        instance.configure(properties_text(properties), log4j_text())
         command = _command(environment, instance)
         if log:
             log(f"command: {' '.join(map(str, command))}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,9 +26,14 @@ def tail(folder: Path, lines: int = _TAIL_LINES) -> str:
     return "\n".join([line for line in _ends(folder) if not _NOISE.search(line)][-lines:])
 
 
-def last_exception(folder: Path) -> str:
-    """The last line that names a worker's exception, such as ``ModuleNotFoundError: No module named 'x'``; else ''."""
-    for line in reversed(_ends(folder)):
+def sizes(folder: Path) -> Mapping[str, int]:
+    """How long each log is now: it grows whenever something noteworthy happens, and tells what came later."""
+    return {path.name: path.stat().st_size for path in folder.glob("*.log")}
+
+
+def last_exception(folder: Path, since: Mapping[str, int]) -> str:
+    """The last line after `since` that names a worker's exception, such as ``ImportError: no libx.so``; else ''."""
+    for line in reversed(_ends(folder, since)):
         match = _EXCEPTION.search(line)
         # Java's own is what the server thinks of a worker that ended; the worker's is why it did.
         if match and not match["line"].startswith(("com.amazonaws.", "java.")):
@@ -42,14 +47,9 @@ def start_exception(folder: Path) -> str:
     return next((match["line"].strip() for match in matches if match), "")
 
 
-def out_of_memory(folder: Path) -> str:
-    """The last line that says that the server or a worker ran out of memory; else ''."""
-    return next((line.strip() for line in reversed(_ends(folder)) if _OUT_OF_MEMORY.search(line)), "")
-
-
-def size(folder: Path) -> int:
-    """How many bytes the logs hold; grows whenever something noteworthy happens."""
-    return sum(path.stat().st_size for path in folder.glob("*.log"))
+def out_of_memory(folder: Path, since: Mapping[str, int]) -> str:
+    """The last line after `since` that says that the server or a worker ran out of memory; else ''."""
+    return next((line.strip() for line in reversed(_ends(folder, since)) if _OUT_OF_MEMORY.search(line)), "")
 
 
 @contextmanager
@@ -87,13 +87,17 @@ def _follow(folder: Path, log: Callable[[str], None], ended: threading.Event) ->
                 log(f"server: {line}")
 
 
-def _ends(folder: Path) -> list[str]:
-    return [*_end_of(folder / OUTPUT), *_end_of(folder / SERVER_LOG)]
+def _ends(folder: Path, since: Mapping[str, int] | None = None) -> list[str]:
+    starts = since or {}
+    return [line for name in (OUTPUT, SERVER_LOG) for line in _end_of(folder / name, starts.get(name, 0))]
 
 
-def _end_of(path: Path) -> list[str]:
+def _end_of(path: Path, start: int = 0) -> list[str]:
     if not path.exists():
         return []
+    length = path.stat().st_size
+    if length < start:
+        start = 0  # The log has been rolled over.
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        file.seek(max(start, length - _TAIL_BYTES))
         return file.read().decode("utf-8", "replace").splitlines()
