@@ -201,9 +201,7 @@ def test_failing_predictions_are_told_apart(
     assert describe_failure(status, answer.body).startswith(meaning)
 
 
-def test_no_worker_and_full_queue_are_told_apart(
-    management: ManagementClient, server: ManagedServer, url: str
-) -> None:
+def test_no_worker_and_full_queue_are_told_apart(management: ManagementClient, server: ManagedServer, url: str) -> None:
     management.register(url)
     answer = predict(server, "work")
     assert answer.status == 503
