@@ -11,19 +11,19 @@ from typing import TextIO
 from servemark.result import Result, Statistic, StepSummary
 
 COLUMNS = (
-    "sampler_label",
-    "aggregate_report_count",
-    "average",
-    "aggregate_report_median",
-    "aggregate_report_90%_line",
-    "aggregate_report_95%_line",
-    "aggregate_report_99%_line",
-    "aggregate_report_min",
-    "aggregate_report_max",
-    "aggregate_report_error%",
-    "aggregate_report_rate",
-    "aggregate_report_bandwidth",
-    "aggregate_report_stddev",
+    "Label",
+    "# Samples",
+    "Average",
+    "Median",
+    "90% Line",
+    "95% Line",
+    "99% Line",
+    "Min",
+    "Max",
+    "Error %",
+    "Throughput",
+    "Received KB/sec",
+    "Std. Dev.",
 )
 
 

@@ -1,7 +1,8 @@
 """``requests.jtl``: records as JMeter's CSV results, to be opened in JMeter or with pandas.
 
 ``timeStamp`` is when the request was scheduled and ``elapsed`` the response time, both in whole milliseconds as
-JMeter has them; ``Latency`` is the time to the first byte, ``Connect`` the time to open the connection.
+JMeter has them; ``Latency`` is the time to the first byte, ``Connect`` the time to open the connection. Requests of the
+warm-up have a label of their own, so that JMeter's statistics of a step are of what was measured.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _READ = (
     "bytes_sent",
     "connect_us",
     "tls_us",
+    "flags",
 )
 
 
@@ -83,13 +85,14 @@ def _row(
     bytes_sent: int,
     connect_us: int,
     tls_us: int,
+    flags: int,
 ) -> tuple[object, ...]:
     name = file.error_kinds[kind]
     failure = "" if kind == 0 else name
     return (
         (file.started_unix_ns + scheduled) // NS_PER_MS,
         (end - scheduled) // NS_PER_MS,
-        file.step_names[step],
+        file.step_names[step] + (" warm-up" if flags & file.flags["warmup"] else ""),
         status or f"Non HTTP response code: {name}",
         failure or "OK",
         f"users {group + 1}-{user + 1}",
