@@ -20,7 +20,7 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
         return Verdict(question, "undecided: too few requests", None)
     if needed is None:
         return Verdict(question, "undecided: the server's workers cannot be read back", None)
-    figures = f"at least {least_in_flight} requests in flight, {needed} keep all workers busy"
+    figures = f"at least {least_in_flight} in flight, {needed} keep all workers busy"
     if least_in_flight >= needed:
         return Verdict(question, f"saturated: {figures}", None)
     return Verdict(question, f"not saturated: raise -t ({figures})", None)

@@ -27,7 +27,7 @@ def main(words: list[str] | None = None, prog: str = "servemark") -> int:
         print_error(error)
         return error.exit_status
     except KeyboardInterrupt:
-        print("servemark: interrupted; nothing was measured, and nothing is left running", file=sys.stderr)
+        print("servemark: interrupted; nothing is left running", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has left; say nothing more, and do not fail at exit when Python flushes stdout.

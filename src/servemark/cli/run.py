@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 def main(words: list[str], prog: str) -> int:
     """Run the benchmark that `words` ask for; returns the exit status."""
     arguments = parse_run(prog, words)
+    json_file = Path(arguments.json) if arguments.json and arguments.json != "-" else None
+    if json_file:
+        _check_writable(json_file)
 
     from servemark.report.directory import result_text
     from servemark.report.terminal import ProgressLine, print_summary
@@ -29,12 +35,13 @@ def main(words: list[str], prog: str) -> int:
         performed = perform(_request(arguments, (prog, *words)), _listener(line, arguments.verbose))
     finally:
         line.clear()
-    if arguments.json == "-":
-        sys.stdout.write(result_text(performed.result))
-    else:
-        print_summary(performed.result, performed.folder)
-        if arguments.json:
-            _write_json(Path(arguments.json), result_text(performed.result))
+    if json_file:
+        _write_json(json_file, result_text(performed.result))
+    with _printing():
+        if arguments.json == "-":
+            sys.stdout.write(result_text(performed.result))
+        else:
+            print_summary(performed.result, performed.folder)
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
 
 
@@ -77,8 +84,40 @@ def _listener(line: ProgressLine, verbose: bool) -> Listener:
     return Listener(note=say, log=say if verbose else None, progress=line.show)
 
 
+@contextmanager
+def _printing() -> Iterator[None]:
+    """What is printed meanwhile reaches its reader, or it is said why not. A reader that has left wanted no more."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try again at its end, fail again, and change the exit status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OutputError(
+                "cannot write to stdout", cause=error.strerror or str(error), next_step="see result.json instead"
+            ) from error
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written before minutes are spent on what goes into it."""
+    try:
+        existed = path.exists()
+        with path.open("a", encoding="utf-8"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _write_json(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write {path}", cause=error.strerror or str(error)) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    cause = error.strerror or str(error)
+    return OutputError(f"cannot write {path}", cause=cause, next_step="give --json a file that you may write")

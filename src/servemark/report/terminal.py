@@ -17,16 +17,19 @@ from servemark.units import NS_PER_S, format_ms
 from servemark.workload.load import ClosedLoad
 
 _LABELS = {"p99_9": "p99.9"}
-_LABEL_WIDTH = 14
+_LABEL_WIDTH = 15
 
 
 def print_summary(result: Result, folder: Path) -> None:
     """Print what was measured, the headline first."""
-    console = Console(highlight=False, soft_wrap=True)
-    for benchmark in result.benchmarks:
-        for line in _summary_lines(result, benchmark):
-            console.print(line)
-    console.print(_fact("results", str(folder)))
+    console = Console(highlight=False)
+    with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
+        for benchmark in result.benchmarks:
+            for line in _summary_lines(result, benchmark):
+                console.print(line)
+        path = Text.assemble((f"{'results':{_LABEL_WIDTH}}", "dim"), str(folder))
+        console.print(path, soft_wrap=True)  # in one piece, so that it can be copied
+    print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
 
 
 def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text | Table]:
@@ -143,8 +146,13 @@ def _judgements(benchmark: BenchmarkResult) -> Iterator[Table]:
             yield _fact("INVALID", f"{check.name}: {check.reason}", "bold red")
 
 
-def _fact(label: str, text: str, style: str = "") -> Text:
-    return Text.assemble((f"{label:15}", "dim"), (text, style))
+def _fact(label: str, text: str, style: str = "") -> Table:
+    """A line with its label; a long text goes on below itself."""
+    line = Table.grid()
+    line.add_column(width=_LABEL_WIDTH)
+    line.add_column()
+    line.add_row(Text(label, style="dim"), Text(text, style=style))
+    return line
 
 
 def _count(number: int, noun: str) -> str:
