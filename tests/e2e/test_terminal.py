@@ -1,0 +1,96 @@
+"""What reaches a terminal, a pipe and a full device."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import threading
+
+import pytest
+
+from .conftest import Command
+
+pytestmark = pytest.mark.slow
+
+
+def run_on_a_terminal(command: Command, line: str) -> tuple[int, str]:
+    """The status and everything that a terminal of 80 columns would show."""
+    leader, follower = pty.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        while True:
+            try:
+                got = os.read(leader, 65536)
+            except OSError:
+                return
+            if not got:
+                return
+            shown.append(got)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with command.started(line, stdout=follower, stderr=follower) as started:
+            os.close(follower)
+            status = started.process.wait(timeout=60)
+            reader.join(timeout=10)
+    finally:
+        os.close(leader)
+    command.assert_nothing_left()
+    return status, b"".join(shown).decode("utf-8", "replace")
+
+
+def test_a_terminal_gets_colour_and_a_line_of_progress_that_goes_away(command):
+    status, shown = run_on_a_terminal(command, "ping -t 2 --duration 1 --warmup 0")
+    assert status == 0
+    assert "\x1b[1" in shown
+    assert "\r\x1b[2Kmeasuring: " in shown
+    assert shown.index("ping: ") > shown.rindex("measuring: ")
+
+
+def test_no_color_is_honoured_on_a_terminal(command):
+    command.environ["NO_COLOR"] = "1"
+    status, shown = run_on_a_terminal(command, "ping -t 2 -l 20")
+    assert status == 0
+    summary = shown[shown.rindex("ping: ") - 20 :]
+    assert "\x1b[3" not in summary  # colours
+    assert "\x1b[9" not in summary
+
+
+def test_a_reader_that_leaves_is_no_failure(command):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        run = command.run("ping -t 2 -l 5", stdout=write_end)
+    finally:
+        os.close(write_end)
+    assert run.stderr.count("BrokenPipe") == 0
+    assert run.status == 0, run.stderr
+    assert run.result["partial"] is False
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")  # noqa: PTH110
+def test_a_summary_that_cannot_be_printed_is_an_error_line(command):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        run = command.run("ping -t 2 -l 5", stdout=full)
+    assert run.status == 2, run.stderr
+    assert "cannot write to stdout" in run.error_line
+    assert run.result["partial"] is False
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-h"], ["run", "-h"]])
+def test_words_that_ask_for_text_print_it(command, words):
+    answer = command.main(*words)
+    assert answer.returncode == 0
+    assert answer.stderr == ""
+    assert "servemark" in answer.stdout
+
+
+def test_the_command_can_be_a_module(command):
+    import sys
+
+    answer = subprocess.run([sys.executable, "-m", "servemark", "--version"], capture_output=True, text=True)
+    assert answer.stdout.startswith("servemark ")
+    assert answer.returncode == 0
