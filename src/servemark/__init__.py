@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from servemark.errors import (
+        InputRefusedError,
         ManagementError,
         ModelError,
         OutputError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "servemark.errors": (
+        "InputRefusedError",
         "ManagementError",
         "ModelError",
         "OutputError",
@@ -74,6 +76,7 @@ __all__ = [
     "Certificate",
     "Check",
     "ErrorExample",
+    "InputRefusedError",
     "LatencySummary",
     "ManagementError",
     "ModelError",

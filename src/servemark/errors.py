@@ -12,6 +12,7 @@
         ├── ServerStartError        it did not come up
         ├── ServerDiedError         it ended, or its memory did, while in use
         ├── ModelError              it cannot load or run the model
+        │   └── InputRefusedError   the model takes no such input
         └── ManagementError         a management call was refused; carries status and message
 
 A failed *request* is not here: it is a record (see :mod:`servemark.records`). Interruption is Python's own
@@ -96,6 +97,10 @@ class ServerDiedError(ServerError):
 
 class ModelError(ServerError):
     """The server cannot load or run the model."""
+
+
+class InputRefusedError(ModelError):
+    """The model answered its first prediction with a client error: it takes no such input."""
 
 
 class ManagementError(ServerError):

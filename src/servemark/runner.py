@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,26 +21,23 @@ from typing import Any
 import psutil
 
 from servemark import benchmarks
+from servemark.assessment import Measured, assess
 from servemark.benchmarks import Benchmark, Point
-from servemark.certificate import certify, check_accounted, check_lag, check_server
-from servemark.engines import EngineRun, ProgressReport, native
+from servemark.engines import ProgressReport, native
 from servemark.errors import ServemarkError, ServerError, UsageError
-from servemark.records import RecordFile, open_records
+from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
-from servemark.result import BenchmarkResult, ErrorExample, Result, RunResult, Verdict, to_json
-from servemark.servers import Launcher, ServedModel, Server
-from servemark.servers.inference import describe_failure, ping_request
+from servemark.result import BenchmarkResult, Result
+from servemark.servers import Launcher, Server
+from servemark.servers.inference import ping_request
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
 from servemark.servers.target import Trust
-from servemark.stats.concurrency import busy_period, least_in_flight
-from servemark.stats.summary import Window, summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_S
-from servemark.verdict import errors_within, saturated
 from servemark.version import version
 from servemark.workload.inputs import Input, read_input
 from servemark.workload.load import ClosedLoad, Until
-from servemark.workload.plan import EnginePlan, compile_plan
+from servemark.workload.plan import compile_plan
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
 
 _CONNECT_TIMEOUT_S = 30.0
@@ -201,10 +200,39 @@ def _measure(
         watch = _Watch(server, point.load, listener)
         engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
         failure = watch.failure or server.failure()
-        run_result = _run_result(point, plan, open_records(record_path), engine_run, server, served, failure, request)
-        written.add(_benchmark_result(benchmark, request, run_result, served, engine_run, record_path), server)
+        measured = Measured(
+            benchmark=benchmark,
+            point=point,
+            plan=plan,
+            records=open_records(record_path),
+            engine_run=engine_run,
+            served=served,
+            settings_after=server.read_back() if served and not failure else {},
+            failure=failure,
+            inputs=tuple(map(str, request.inputs)),
+        )
+        with _finishing():
+            written.add(assess(measured, request.max_errors_share), server)
         if failure:
             raise failure
+
+
+@contextmanager
+def _finishing() -> Iterator[None]:
+    """Ctrl-C and its like wait until this is done: what was measured is saved first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 class _Watch:
@@ -224,108 +252,6 @@ class _Watch:
             self._next_look_s = elapsed_s + _LOOK_AT_SERVER_EVERY_S
             self.failure = self._server.failure()
         return str(self.failure) if self.failure else None
-
-
-def _run_result(
-    point: Point,
-    plan: EnginePlan,
-    file: RecordFile,
-    engine_run: EngineRun,
-    server: Server,
-    served: ServedModel | None,
-    failure: ServerError | None,
-    request: RunRequest,
-) -> RunResult:
-    window = _window(point.load, file, engine_run)
-    summary = summarise(
-        file.chunks(),
-        rows=file.rows,
-        window=window,
-        step_names=file.step_names,
-        error_kinds=file.error_kinds,
-        examples={step: tuple(map(_explained, found)) for step, found in engine_run.examples.items()},
-        seed=request.seed,
-    )
-    before = served.read_back if served else {}
-    after = server.read_back() if served and not failure else {}
-    loops = point.load.loops
-    certificate = certify(
-        [
-            check_accounted(
-                expected=loops * point.load.users * len(plan.steps) if loops else None,
-                scheduled=engine_run.scheduled,
-                recorded=file.rows,
-                interrupted=engine_run.interrupted,
-            ),
-            *map(check_lag, summary.steps, summary.punctual_ms),
-            check_server(str(failure) if failure else None, before, after),
-        ]
-    )
-    elapsed_s = max(engine_run.scheduling_ended_ns / NS_PER_S, 1e-9)
-    return RunResult(
-        trial=1,
-        point={"workers": point.model.workers, "batch_size": point.model.batch_size, "users": point.load.users},
-        server={"requested": served.requested if served else {}, "read_back": before},
-        load={"kind": "closed", **to_json(point.load), "generator_threads": request.generator_threads},
-        window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
-        warmup_s=point.load.warmup_s,
-        certificate=certificate,
-        steps=summary.steps,
-        telemetry={
-            "generator_cpu_s": engine_run.generator_cpu_s,
-            "generator_cpu_share": engine_run.generator_cpu_s / elapsed_s / request.generator_threads,
-        },
-        records=str(file.path.relative_to(file.path.parent.parent)),
-    )
-
-
-def _window(load: ClosedLoad, file: RecordFile, engine_run: EngineRun) -> Window:
-    """With loops, from the first request to the last response; else from the warm-up to the end of scheduling."""
-    if load.loops is not None:
-        first_ns, last_ns = file.span_ns()
-        return Window(first_ns, last_ns)
-    return Window(min(file.warmup_ns, engine_run.scheduling_ended_ns), engine_run.scheduling_ended_ns)
-
-
-def _explained(example: ErrorExample) -> ErrorExample:
-    """The example with what its HTTP status means on this server, where it has one."""
-    _, _, status = example.kind.partition(":")
-    return replace(example, message=describe_failure(int(status), example.body)) if status else example
-
-
-def _benchmark_result(
-    benchmark: Benchmark,
-    request: RunRequest,
-    run_result: RunResult,
-    served: ServedModel | None,
-    engine_run: EngineRun,
-    record_path: Path,
-) -> BenchmarkResult:
-    verdicts = [errors_within(step, request.max_errors_share) for step in run_result.steps]
-    if benchmark.asks_saturation:
-        verdicts.append(_saturation(open_records(record_path), run_result))
-    return BenchmarkResult(
-        name=benchmark.name,
-        model=served.name if served else None,
-        backend=served.backend if served else None,
-        options={"threads": run_result.load["users"], "inputs": [str(path) for path in request.inputs]},
-        cold_start_ms=served.cold_start_ms if served else None,
-        partial=engine_run.interrupted,
-        steps=run_result.steps,
-        runs=(run_result,),
-        certificate=run_result.certificate,
-        verdicts=tuple(verdicts),
-    )
-
-
-def _saturation(file: RecordFile, run_result: RunResult) -> Verdict:
-    read_back = run_result.server["read_back"]
-    workers, batch_size = read_back.get("workers"), read_back.get("batch_size")
-    needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
-    rows = file.memmap()
-    start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])
-    start_ns = max(start_ns, file.warmup_ns)
-    return saturated(least_in_flight(rows["sent"], rows["end"], start_ns, stop_ns), needed)
 
 
 def _load(request: RunRequest, benchmark: Benchmark) -> ClosedLoad:

@@ -19,10 +19,15 @@ from servemark.workload.scenario import EndpointName, Request
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What a point asks of the server as a whole. None leaves the server's default."""
+    """What a point asks of the server as a whole. None leaves the server's default.
+
+    `decode_json` is MMS's own way with JSON bodies: decoded before the handler sees them, and a malformed one kills the
+    worker. The zoo's handlers do without, and answer a client error.
+    """
 
     job_queue_size: int | None = None
     response_timeout_s: int = 120
+    decode_json: bool = True
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
-from servemark.errors import ManagementError, ModelError, ServerDiedError, ServerError, UsageError
+from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
 from servemark.servers.inference import prediction_request
@@ -84,6 +85,8 @@ class ManagedLauncher:
         model = self._model
         if isinstance(model, ZooModel):
             model = built(model, self._inputs, environment, self._progress)
+        if isinstance(self._model, ZooModel):
+            settings = replace(settings, decode_json=False)
         self._progress("starting Multi Model Server")
         with (
             started_mms(environment, settings, tls=self._tls, choose_ports=self._choose_ports, log=self._log) as mms,
@@ -175,7 +178,7 @@ class ManagedServer:
                 register_ms=register_ms,
                 read_back=settings_of(description),
                 requested={
-                    "workers": settings.workers,
+                    "workers": workers,
                     "batch_size": settings.batch_size,
                     "max_batch_delay_ms": settings.max_batch_delay_ms,
                 },
@@ -298,6 +301,6 @@ class ManagedServer:
                 time.sleep(0.2)  # A broken connection is noticed before the end of the process is.
             if not self._mms.is_alive():
                 raise self._mms.death() from error
-            if isinstance(error, ModelError) and not error.detail:
+            if isinstance(error, ModelError) and not isinstance(error, InputRefusedError) and not error.detail:
                 error.detail = self.log_tail()
             raise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from servemark.errors import ManagementError, ModelError
+from servemark.errors import InputRefusedError, ManagementError, ModelError
 from servemark.servers.connection import Answer, send_once
 from servemark.servers.inference import describe_failure, prediction_request
 from servemark.servers.management import ManagementClient, ModelDescription
@@ -51,7 +51,8 @@ def first_prediction(
     """Send every input once and check the answers; the time of the first, in ms, is the cold start.
 
     Raises:
-        ModelError: the model failed, refused an input, gave no answer, or gave a wrong one.
+        InputRefusedError: the model refused an input.
+        ModelError: the model failed, gave no answer, or gave a wrong one.
     """
     elapsed = [_checked(address, name, what, check, timeout_s).elapsed_ms for what in inputs]
     return elapsed[0]
@@ -100,11 +101,15 @@ def _checked(
             f"the connection broke in the first prediction of {name}", cause=str(error), next_step="see its log (-v)"
         ) from error
     if not 200 <= answer.status < 300:
-        refused = 400 <= answer.status < 500 and answer.status != 404
+        cause = f"HTTP {answer.status}, {describe_failure(answer.status, answer.body)}"
+        if 400 <= answer.status < 500 and answer.status != 404:
+            raise InputRefusedError(
+                f"the model {name} refused the input {what.origin}",
+                cause=cause,
+                next_step="give an input that it takes with -i",
+            )
         raise ModelError(
-            f"the model {name} {'refused' if refused else 'failed on'} the input {what.origin}",
-            cause=f"HTTP {answer.status}, {describe_failure(answer.status, answer.body)}",
-            next_step="give an input that it takes with -i" if refused else "see the server's log (-v)",
+            f"the model {name} failed on the input {what.origin}", cause=cause, next_step="see the server's log (-v)"
         )
     wrong = check(answer.body)
     if wrong:

@@ -296,7 +296,7 @@ class RunningServer:
                 register_ms=register_ms,
                 read_back=settings_of(description),
                 requested={
-                    "workers": settings.workers,
+                    "workers": workers,
                     "batch_size": settings.batch_size,
                     "max_batch_delay_ms": settings.max_batch_delay_ms,
                 },

@@ -1,0 +1,149 @@
+"""Assessment: from what an engine recorded to what is reported: window, summary, certificate, verdicts.
+
+Nothing here executes or asks a server; everything it needs is in ``Measured``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from servemark.benchmarks import Benchmark, Point
+from servemark.certificate import certify, check_accounted, check_lag, check_server
+from servemark.engines import EngineRun
+from servemark.errors import ServerError
+from servemark.records import RecordFile
+from servemark.result import BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict, to_json
+from servemark.servers import ServedModel
+from servemark.servers.inference import describe_failure
+from servemark.stats.concurrency import busy_period, least_in_flight
+from servemark.stats.summary import Summary, Window, summarise
+from servemark.units import NS_PER_S
+from servemark.verdict import errors_within, saturated
+from servemark.workload.plan import EnginePlan
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One execution of one point, and what was seen of the server around it.
+
+    Attributes:
+        served: the model, with its settings as read back before; None when there was none.
+        settings_after: the same settings as read back afterwards.
+        failure: why the server could no longer be measured, if that ended the run.
+        inputs: where the inputs came from; empty for the model's own.
+    """
+
+    benchmark: Benchmark
+    point: Point
+    plan: EnginePlan
+    records: RecordFile
+    engine_run: EngineRun
+    served: ServedModel | None
+    settings_after: Mapping[str, object]
+    failure: ServerError | None
+    inputs: tuple[str, ...]
+
+    @property
+    def settings_before(self) -> Mapping[str, object]:
+        """The served model's settings as read back before the run; empty when they could not be."""
+        return self.served.read_back if self.served else {}
+
+
+def assess(measured: Measured, max_errors_share: float) -> BenchmarkResult:
+    """The result of a benchmark with this one run."""
+    benchmark, served = measured.benchmark, measured.served
+    window = measured_window(measured)
+    summary = summarise(
+        measured.records.chunks(),
+        rows=measured.records.rows,
+        window=window,
+        step_names=measured.records.step_names,
+        error_kinds=measured.records.error_kinds,
+        examples=_explained_examples(measured),
+        seed=measured.plan.seed,
+    )
+    certificate = _certificate(measured, summary)
+    verdicts = [errors_within(step, max_errors_share) for step in summary.steps]
+    if benchmark.asks_saturation:
+        verdicts.append(_saturation(measured))
+    return BenchmarkResult(
+        name=benchmark.name,
+        model=served.name if served else None,
+        backend=served.backend if served else None,
+        options={"threads": measured.point.load.users, "inputs": list(measured.inputs)},
+        cold_start_ms=served.cold_start_ms if served else None,
+        partial=measured.engine_run.interrupted,
+        steps=summary.steps,
+        runs=(_run_result(measured, window, summary, certificate),),
+        certificate=certificate,
+        verdicts=tuple(verdicts),
+    )
+
+
+def measured_window(measured: Measured) -> Window:
+    """With loops, from the first request to the last response; else from the warm-up to the end of scheduling."""
+    if measured.point.load.loops is not None:
+        return Window(*measured.records.span_ns())
+    ended_ns = measured.engine_run.scheduling_ended_ns
+    return Window(min(measured.records.warmup_ns, ended_ns), ended_ns)
+
+
+def _run_result(measured: Measured, window: Window, summary: Summary, certificate: Certificate) -> RunResult:
+    point, engine_run, records = measured.point, measured.engine_run, measured.records
+    threads = measured.plan.threads
+    elapsed_s = max(engine_run.scheduling_ended_ns / NS_PER_S, 1e-9)
+    return RunResult(
+        trial=1,
+        point={"workers": point.model.workers, "batch_size": point.model.batch_size, "users": point.load.users},
+        server={
+            "requested": measured.served.requested if measured.served else {},
+            "read_back": measured.settings_before,
+        },
+        load={"kind": "closed", **to_json(point.load), "generator_threads": threads},
+        window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
+        warmup_s=point.load.warmup_s,
+        certificate=certificate,
+        steps=summary.steps,
+        telemetry={
+            "generator_cpu_s": engine_run.generator_cpu_s,
+            "generator_cpu_share": engine_run.generator_cpu_s / elapsed_s / threads,
+        },
+        records=f"{records.path.parent.name}/{records.path.name}",
+    )
+
+
+def _certificate(measured: Measured, summary: Summary) -> Certificate:
+    load, failure = measured.point.load, measured.failure
+    accounted = check_accounted(
+        expected=load.loops * load.users * len(measured.plan.steps) if load.loops else None,
+        scheduled=measured.engine_run.scheduled,
+        recorded=measured.records.rows,
+        interrupted=measured.engine_run.interrupted,
+    )
+    lag = map(check_lag, summary.steps, summary.punctual_ms)
+    server = check_server(str(failure) if failure else None, measured.settings_before, measured.settings_after)
+    return certify([accounted, *lag, server])
+
+
+def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...]]:
+    """The first failures of each step, with what an HTTP status means on this server."""
+    workers = measured.settings_before.get("workers")
+    ready_workers = workers if isinstance(workers, int) else None
+
+    def explain(example: ErrorExample) -> ErrorExample:
+        _, _, status = example.kind.partition(":")
+        if not status:
+            return example
+        return replace(example, message=describe_failure(int(status), example.body, ready_workers))
+
+    return {step: tuple(map(explain, found)) for step, found in measured.engine_run.examples.items()}
+
+
+def _saturation(measured: Measured) -> Verdict:
+    workers, batch_size = (measured.settings_before.get(name) for name in ("workers", "batch_size"))
+    needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
+    rows = measured.records.memmap()
+    start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])
+    start_ns = max(start_ns, measured.records.warmup_ns)
+    return saturated(least_in_flight(rows["sent"], rows["end"], start_ns, stop_ns), needed)
