@@ -6,7 +6,7 @@
     ├── UsageError          exit 2  the command asks for something that cannot be had
     ├── OutputError         exit 2  the result cannot be written where it was asked for
     ├── SetupError          exit 4  something that is installed once could not be (a venv, a JDK, a model)
-    ├── RecordingError      exit 4  records could not be written (disk full) or read
+    ├── RecordingError      exit 4  records or results could not be written (disk full) or read
     └── ServerError         exit 4  the server under test failed
         ├── UnreachableError        nobody answers at the address
         ├── ServerStartError        it did not come up
@@ -72,7 +72,7 @@ class SetupError(ServemarkError):
 
 
 class RecordingError(ServemarkError):
-    """Records could not be written while running (disk full), or a record file cannot be read."""
+    """Records or results could not be written (disk full), or a record file cannot be read."""
 
     exit_status = EXIT_SERVER_FAILED
 

@@ -134,14 +134,17 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
     started = datetime.now(timezone.utc)
     folder = ResultDirectory.create(request.output, name, started, force=request.force)
     written = _Written(folder, _empty_result(request, name, started))
+    folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
         launcher = _launcher(request, benchmark, inputs, listener)
         for point in benchmark.points(_load(request, benchmark), request.workers, request.timeout_s):
             _measure(launcher, benchmark, point, request, written, listener)
     except (ServemarkError, KeyboardInterrupt) as error:
-        written.fail(error)
-        listener.note(f"what there is of a result is in {folder.path}")
-        raise
+        with _finishing():
+            written.fail(error)
+        if isinstance(error, ServemarkError) or not written.result.benchmarks:
+            listener.note(f"what there is of a result is in {folder.path}")
+            raise
     return Performed(written.result, folder.path)
 
 
@@ -199,19 +202,19 @@ def _measure(
         record_path = folder.new_record_path(benchmark.name)
         watch = _Watch(server, point.load, listener)
         engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
-        failure = watch.failure or server.failure()
-        measured = Measured(
-            benchmark=benchmark,
-            point=point,
-            plan=plan,
-            records=open_records(record_path),
-            engine_run=engine_run,
-            served=served,
-            settings_after=server.read_back() if served and not failure else {},
-            failure=failure,
-            inputs=tuple(map(str, request.inputs)),
-        )
         with _finishing():
+            failure = watch.failure or server.failure()
+            measured = Measured(
+                benchmark=benchmark,
+                point=point,
+                plan=plan,
+                records=open_records(record_path),
+                engine_run=engine_run,
+                served=served,
+                settings_after=server.read_back() if served and not failure else {},
+                failure=failure,
+                inputs=tuple(map(str, request.inputs)),
+            )
             written.add(assess(measured, request.max_errors_share), server)
         if failure:
             raise failure

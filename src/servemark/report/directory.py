@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from servemark.errors import OutputError
+from servemark.errors import OutputError, RecordingError
 from servemark.records import open_records
 from servemark.report import csv, jtl
 from servemark.result import Result, to_json
@@ -62,7 +62,7 @@ class ResultDirectory:
         """Write every report of `result`; each file is replaced in one step.
 
         Raises:
-            OutputError: the disk is full, or the folder is gone.
+            RecordingError: the disk is full, or the folder is gone.
         """
         try:
             with _replacing(self.path / "result.json") as out:
@@ -73,8 +73,10 @@ class ResultDirectory:
             with _replacing(self.path / "requests.jtl") as out:
                 jtl.write(out, [open_records(self.path / run.records) for run in runs])
         except OSError as error:
-            raise OutputError(
-                f"cannot write the result into {self.path}", cause=error.strerror or str(error)
+            raise RecordingError(
+                f"cannot write the result into {self.path}",
+                cause=error.strerror or str(error),
+                next_step="free some space, or give -o a folder on another disk",
             ) from error
 
 
