@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,6 @@ from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
-from servemark.servers.inference import prediction_request
 from servemark.servers.instance import sweep_stale
 from servemark.servers.load_failure import load_outside
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
@@ -26,7 +24,7 @@ from servemark.servers.mms_config import free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.process import stop_members
 from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
-from servemark.servers.servable import ServableModel, built
+from servemark.servers.servable import ServableModel, built, default_workers, served_model
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
@@ -160,7 +158,7 @@ class ManagedServer:
         if self._model is None:
             raise UsageError("this server was started without a model", next_step="name one with -m")
         model = self._model
-        workers = settings.workers or os.cpu_count() or 1
+        workers = settings.workers or default_workers()
         self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")
         register_ms = self._register(model, settings, workers)
         try:
@@ -170,19 +168,7 @@ class ManagedServer:
                 cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
                 self._served = self.management.describe(model.name)
                 self._seen_log = server_log.sizes(self._mms.instance.logs)
-            yield ServedModel(
-                name=model.name,
-                backend=model.backend,
-                requests=tuple(prediction_request(model.name, what) for what in model.inputs),
-                cold_start_ms=cold_start_ms,
-                register_ms=register_ms,
-                read_back=settings_of(description),
-                requested={
-                    "workers": workers,
-                    "batch_size": settings.batch_size,
-                    "max_batch_delay_ms": settings.max_batch_delay_ms,
-                },
-            )
+            yield served_model(model, settings, workers, description, register_ms, cold_start_ms)
         finally:
             self._served = None
             self._remove(model.name)

@@ -7,7 +7,6 @@ one is removed afterwards.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,7 @@ from servemark.servers.inference import prediction_request
 from servemark.servers.management import ManagementClient, ModelDescription
 from servemark.servers.offered_model import offered_model, registering_by_hand
 from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
-from servemark.servers.servable import accept_any, built
+from servemark.servers.servable import accept_any, built, default_workers, served_model
 from servemark.servers.target import Trust, find_server
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
@@ -269,7 +268,7 @@ class RunningServer:
         """A zoo model, registered from a web server of ours, proved ready, and removed at the end."""
         environment = mms_environment(self._ask.backend, self._ask.progress)
         model = built(zoo_model, self._ask.inputs, environment, self._ask.progress)
-        workers = settings.workers or os.cpu_count() or 1
+        workers = settings.workers or default_workers()
         if self.management is None:
             raise ModelError(
                 f"the server has no model {model.name}, and without its management API it cannot be given one",
@@ -288,19 +287,7 @@ class RunningServer:
             description = wait_for_workers(self.management, model.name, workers, _READY_TIMEOUT_S, lambda: None)
             cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
             self._served = description
-            yield ServedModel(
-                name=model.name,
-                backend=model.backend,
-                requests=tuple(prediction_request(model.name, what) for what in model.inputs),
-                cold_start_ms=cold_start_ms,
-                register_ms=register_ms,
-                read_back=settings_of(description),
-                requested={
-                    "workers": workers,
-                    "batch_size": settings.batch_size,
-                    "max_batch_delay_ms": settings.max_batch_delay_ms,
-                },
-            )
+            yield served_model(model, settings, workers, description, register_ms, cold_start_ms)
 
     def _usual_management(self) -> Address:
         inference = self.addresses["inference"]
