@@ -29,7 +29,7 @@ main() {
     find_missing
     if [[ ${#missing[@]} -gt 0 ]] || ! rust_is_new_enough; then
         say "reading the package lists"
-        as_root apt-get update -q || fail 1 "apt-get update failed: see above; check the network and the package sources"
+        as_root apt-get update -qq || fail 1 "apt-get update failed: see above; check the network and the package sources"
         find_missing # now knowing what this system has
         [[ ${#missing[@]} -eq 0 ]] || install_packages "${missing[@]}"
         rust_is_new_enough || install_rust
@@ -113,7 +113,7 @@ find_missing() {
 
 install_packages() {
     say "installing $*"
-    as_root apt-get install -y -q --no-install-recommends "$@" ||
+    as_root apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" ||
         fail 1 "apt-get could not install $*: see above; check the network, then run this again"
 }
 
