@@ -105,7 +105,12 @@ def test_requests_jtl_loads_in_pandas_with_jmeters_columns_and_types(run):
     assert table["success"].dtype == bool
     assert len(table) == min(run.step["requests"], 100_000)
     assert table["success"].all()
-    assert set(table["label"]) == {run.step["name"]}
+    name, warmup = (
+        run.step["name"],
+        open_records(run.records).memmap()["scheduled"] < open_records(run.records).warmup_ns,
+    )
+    assert (table["label"] == f"{name} warm-up").tolist() == warmup.tolist()
+    assert set(table["label"]) <= {name, f"{name} warm-up"}
     assert (table["responseCode"] == 200).all()
     assert table["bytes"].sum() == run.step["bytes_received"]
     assert table["allThreads"].max() == run.benchmark["runs"][0]["load"]["users"]
@@ -116,12 +121,12 @@ def test_requests_jtl_loads_in_pandas_with_jmeters_columns_and_types(run):
 def test_summary_csv_has_jmeters_columns_and_the_results_numbers(run):
     with (run.folder / "summary.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row["sampler_label"] == run.step["name"]
-    assert int(row["aggregate_report_count"]) == run.step["requests"]
-    assert float(row["average"]) == pytest.approx(run.step["response_ms"]["mean"]["value"], abs=0.001)
-    assert float(row["aggregate_report_99%_line"]) == pytest.approx(run.step["response_ms"]["p99"]["value"], abs=0.001)
-    assert float(row["aggregate_report_rate"]) == pytest.approx(run.step["throughput_per_s"]["value"], abs=0.001)
-    assert row["aggregate_report_error%"] == "0.00%"
+    assert row["Label"] == run.step["name"]
+    assert int(row["# Samples"]) == run.step["requests"]
+    assert float(row["Average"]) == pytest.approx(run.step["response_ms"]["mean"]["value"], abs=0.001)
+    assert float(row["99% Line"]) == pytest.approx(run.step["response_ms"]["p99"]["value"], abs=0.001)
+    assert float(row["Throughput"]) == pytest.approx(run.step["throughput_per_s"]["value"], abs=0.001)
+    assert row["Error %"] == "0.00%"
 
 
 def test_what_the_server_was_is_in_the_result(runs):

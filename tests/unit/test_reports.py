@@ -1,0 +1,415 @@
+"""Reports of results made by hand: the terminal's words, the CSV files, the folder they are in, and the exit status."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from servemark.errors import OutputError, RecordingError
+from servemark.report import csv as summary_csv
+from servemark.report import jtl
+from servemark.report.directory import ResultDirectory
+from servemark.report.terminal import print_summary
+from servemark.result import (
+    BenchmarkResult,
+    Certificate,
+    Check,
+    ErrorExample,
+    LatencySummary,
+    Result,
+    RunResult,
+    Statistic,
+    StepSummary,
+    Verdict,
+)
+from servemark.verdict import errors_within, exit_status
+
+STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+NOTHING = Statistic(None, None, 6)
+
+
+def latency(scale: float = 1.0) -> LatencySummary:
+    def known(value: float, low: float, high: float) -> Statistic:
+        return Statistic(value * scale, (low * scale, high * scale))
+
+    return LatencySummary(
+        mean=known(20.5, 20.1, 20.9),
+        p50=known(20.0, 19.8, 20.2),
+        p90=known(25.0, 24.5, 25.5),
+        p95=known(27.0, 26.0, 28.0),
+        p99=known(40.0, 35.0, 50.0),
+        p99_9=Statistic(55.0 * scale, None, 3688),
+        min=18.25 * scale,
+        max=60.0 * scale,
+        stddev=3.0 * scale,
+    )
+
+
+NO_LATENCY = LatencySummary(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, None, None, None)
+STEP = StepSummary(
+    name="predict",
+    requests=500,
+    succeeded=500,
+    measured=450,
+    errors={},
+    error_examples=(),
+    throughput_per_s=Statistic(48.77, (47.1, 50.2)),
+    response_ms=latency(),
+    service_ms=latency(0.9),
+    client_queue_ms=latency(0.0),
+    generator_lag_ms=latency(0.001),
+    failed_response_ms=NO_LATENCY,
+    bytes_sent=50_000,
+    bytes_received=512_000,
+)
+SOME_FAILED = replace(
+    STEP,
+    succeeded=480,
+    measured=430,
+    errors={"http_status:503": 15, "timeout": 5},
+    error_examples=(
+        ErrorExample("timeout", 3.5, "no answer in 1 s", ""),
+        ErrorExample("http_status:503", 1.25, "the queue is full\n(503)\x1b[31m", "Prediction service is busy"),
+    ),
+    failed_response_ms=latency(0.1),
+)
+ALL_FAILED = replace(
+    SOME_FAILED,
+    succeeded=0,
+    measured=0,
+    errors={"connect": 500},
+    error_examples=(ErrorExample("connect", 0.001, "connection refused", ""),),
+    throughput_per_s=Statistic(0.0, None, 30),
+    response_ms=NO_LATENCY,
+    service_ms=NO_LATENCY,
+    client_queue_ms=NO_LATENCY,
+    generator_lag_ms=NO_LATENCY,
+)
+VALID = Certificate(True, (Check("accounted", True, "all there"), Check("server unchanged", True, "alive")))
+INVALID = Certificate(False, (Check("accounted", False, "500 requests were scheduled but 499 recorded"),))
+
+
+def result(step: StepSummary = STEP, *, partial: bool = False, certificate: Certificate = VALID, **changes) -> Result:
+    run = RunResult(
+        trial=1,
+        point={},
+        server={"requested": {}, "read_back": {"workers": 2}},
+        load={"kind": "closed", "users": 1},
+        window_s=(2.0, 12.3),
+        warmup_s=2.0,
+        certificate=certificate,
+        steps=(step,),
+        telemetry={},
+        records="records/latency.bin",
+    )
+    benchmark = BenchmarkResult(
+        name="latency",
+        model="resnet-18",
+        backend="mxnet",
+        options={},
+        cold_start_ms=101.5,
+        partial=partial,
+        steps=(step,),
+        runs=(run,),
+        certificate=certificate,
+        verdicts=(errors_within(step, 0.01),),
+    )
+    return Result(
+        id="x",
+        started_at=STARTED.isoformat(),
+        command=("servemark",),
+        seed=0,
+        partial=partial,
+        tool={},
+        environment={},
+        server={"product": "Multi Model Server", "version": "1.1.11", "launcher": "managed"},
+        benchmarks=(replace(benchmark, **changes),),
+    )
+
+
+def printed(capsys, what: Result) -> str:
+    print_summary(what, Path("servemark-results/x"))
+    return capsys.readouterr().out
+
+
+GOLDEN = """\
+latency resnet-18: p50 20.0 ms, p99 40.0 ms
+Multi Model Server 1.1.11, managed; mxnet; 2 workers
+1 thread, 10.3 s measured after 2 s of warm-up
+
+ms     response    95% interval  service
+mean      20.50  20.10 to 20.90    18.45
+p50       20.00  19.80 to 20.20    18.00
+p90       25.00  24.50 to 25.50    22.50
+p95       27.00  26.00 to 28.00    24.30
+p99       40.00  35.00 to 50.00    36.00
+p99.9     55.00   - needs 3,688    49.50
+min       18.25                    16.43
+max       60.00                    54.00
+
+throughput     48.77/s (47.10 to 50.20)
+requests       500 sent, 500 succeeded, 0 failed; 450 measured
+in the client  p99 0.000 ms waiting for a connection, 0.040 ms sending late
+cold start     101.5 ms, the first prediction after registering
+certificate    valid, 2 checks passed
+results        servemark-results/x
+"""
+
+
+def test_the_summary_of_a_good_run(capsys):
+    assert printed(capsys, result()) == GOLDEN
+
+
+def test_a_partial_run_says_so_before_anything_else(capsys):
+    text = printed(capsys, result(partial=True))
+    assert text == f"PARTIAL {GOLDEN}"
+
+
+def test_an_invalid_run_says_so_first_and_why(capsys):
+    lines = printed(capsys, result(certificate=INVALID)).splitlines()
+    assert lines[0] == "INVALID latency resnet-18: p50 20.0 ms, p99 40.0 ms"
+    assert "INVALID        accounted: 500 requests were scheduled but 499 recorded" in lines
+    assert not any(line.startswith("certificate") for line in lines)
+
+
+def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
+    text = printed(capsys, result(SOME_FAILED))
+    headline = " ".join(text.split("Multi Model Server")[0].split())
+    assert headline == (
+        "latency resnet-18: p50 20.0 ms, p99 40.0 ms; 4.00% failed: "
+        "15 http_status:503, 5 timeout; first at 1.250 s: the queue is full (503) [31m"
+    )
+    assert "\x1b" not in text
+    assert "requests       500 sent, 480 succeeded, 20 failed; 430 measured\n" in text
+    assert "failures       took 2.00 ms at the median, 6.00 ms at most\n" in text
+    assert "verdict        20 of 500 failed (4.00%)\n" in text
+
+
+def test_when_every_request_failed_that_is_the_headline_and_there_are_no_statistics(capsys):
+    text = printed(capsys, result(ALL_FAILED))
+    first = " ".join(text.split("Multi Model Server")[0].split())
+    assert first == ("latency resnet-18: every request failed: 500 connect; first at 0.001 s: connection refused")
+    assert "p50" not in text
+    assert "requests       500 sent, 0 succeeded, 500 failed; 0 measured\n" in text
+
+
+def test_nothing_measured_is_said(capsys):
+    nothing = replace(ALL_FAILED, requests=0, errors={}, error_examples=())
+    assert printed(capsys, result(nothing, partial=True)).startswith(
+        "PARTIAL latency resnet-18: nothing was measured\n"
+    )
+
+
+@pytest.mark.parametrize("step", [STEP, SOME_FAILED, ALL_FAILED])
+@pytest.mark.parametrize("certificate", [VALID, INVALID])
+def test_every_summary_fits_80_columns_whatever_the_figures(capsys, step, certificate):
+    long_name = "a-model-with-a-name-that-somebody-has-made-much-too-long-for-any-terminal-v1.0"
+    huge = replace(step, response_ms=latency(123_456.0), service_ms=latency(123_456.0))
+    for what in (step, huge):
+        answer = Verdict(
+            "saturated?", "not saturated: raise -t (at least 1234 in flight, 99999 keep all workers busy)", None
+        )
+        text = printed(capsys, result(what, partial=True, certificate=certificate, model=long_name, verdicts=(answer,)))
+        assert [line for line in text.splitlines() if len(line) > 80] == []
+        assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+def test_the_path_of_the_result_is_never_broken(capsys):
+    path = Path("/a/" + "very/" * 30 + "long/path")
+    print_summary(result(), path)
+    assert f"results        {path}\n" in capsys.readouterr().out
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_summary_csv_is_jmeters_aggregate_report():
+    out = io.StringIO()
+    summary_csv.write(out, result(SOME_FAILED))
+    (row,) = rows_of(out.getvalue())
+    assert row == {
+        "Label": "predict",
+        "# Samples": "500",
+        "Average": "20.500",
+        "Median": "20.000",
+        "90% Line": "25.000",
+        "95% Line": "27.000",
+        "99% Line": "40.000",
+        "Min": "18.250",
+        "Max": "60.000",
+        "Error %": "4.00%",
+        "Throughput": "48.770",
+        "Received KB/sec": "48.770",
+        "Std. Dev.": "3.000",
+    }
+
+
+def test_summary_csv_leaves_empty_what_is_not_known():
+    out = io.StringIO()
+    summary_csv.write(out, result(ALL_FAILED))
+    (row,) = rows_of(out.getvalue())
+    assert row["Average"] == row["99% Line"] == row["Std. Dev."] == ""
+    assert row["Error %"] == "100.00%"
+
+
+def test_a_row_of_requests_jtl(make_records):
+    ms = 1_000_000
+    file = make_records(
+        2,
+        warmup_ns=5 * ms,
+        scheduled=[1 * ms, 7 * ms],
+        ready=[1 * ms, 7 * ms],
+        sent=[2 * ms, 8 * ms],
+        first_byte=[5 * ms, -1],
+        end=[6 * ms, 19 * ms],
+        status=[200, 0],
+        kind=[0, 3],
+        user=[0, 1],
+        flags=[1, 0],
+        bytes_received=[123, 0],
+        bytes_sent=[45, 45],
+        connect_us=[1500, 0],
+    )
+    assert file.error_kinds[3] == "timeout"
+    assert file.flags["warmup"] == 1
+    out = io.StringIO()
+    jtl.write(out, [file])
+    good, bad = rows_of(out.getvalue())
+    assert good == {
+        "timeStamp": "1700000000001",
+        "elapsed": "5",
+        "label": "predict warm-up",
+        "responseCode": "200",
+        "responseMessage": "OK",
+        "threadName": "users 1-1",
+        "dataType": "text",
+        "success": "true",
+        "failureMessage": "",
+        "bytes": "123",
+        "sentBytes": "45",
+        "grpThreads": "2",
+        "allThreads": "2",
+        "URL": "null",
+        "Latency": "4",
+        "IdleTime": "0",
+        "Connect": "1",
+    }
+    assert (bad["label"], bad["success"], bad["failureMessage"]) == ("predict", "false", "timeout")
+    assert bad["responseCode"] == "Non HTTP response code: timeout"
+    assert (bad["elapsed"], bad["Latency"], bad["threadName"]) == ("12", "0", "users 1-2")
+
+
+def test_requests_jtl_ends_at_100_000_rows_over_all_runs(make_records):
+    out = io.StringIO()
+    jtl.write(out, [make_records(60_000, end=1), make_records(60_000, end=1)])
+    assert len(out.getvalue().splitlines()) == 100_000 + 1
+
+
+def create(wanted: Path | None, *, force: bool = False) -> ResultDirectory:
+    return ResultDirectory.create(wanted, "latency-noop", STARTED, force=force)
+
+
+def written(tmp_path: Path, make_records) -> ResultDirectory:
+    directory = create(tmp_path / "out")
+    make_records(3, end=1).path.rename(directory.new_record_path("latency"))
+    directory.write(result())
+    return directory
+
+
+def test_a_result_directory_holds_every_report(tmp_path, make_records):
+    directory = written(tmp_path, make_records)
+    names = {path.name for path in directory.path.iterdir()}
+    assert names == {"result.json", "summary.csv", "requests.jtl", "records", "server"}
+    assert json.loads((directory.path / "result.json").read_text())["schema"] == "servemark/result/1"
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [create(None).path.name for _ in range(3)]
+    first = "20260102T030405Z-latency-noop"
+    assert names == [first, f"{first}-2", f"{first}-3"]
+
+
+def test_a_folder_that_holds_something_needs_force(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(OutputError, match="is not empty; give another -o, or --force"):
+        create(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    create(tmp_path, force=True)
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_an_empty_folder_needs_no_force(tmp_path):
+    assert create(tmp_path).path == tmp_path
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_refused_with_the_next_step(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write the result into .*file.*; give -o a folder"):
+        create(tmp_path / place)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_last_one_and_nothing_half_written(
+    tmp_path, make_records, monkeypatch
+):
+    directory = written(tmp_path, make_records)
+    before = {path.name: path.read_bytes() for path in directory.path.iterdir() if path.is_file()}
+
+    def full(out, _result):
+        out.write("half a ")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(summary_csv, "write", full)
+    with pytest.raises(RecordingError, match=r"No space left on device; free some space") as caught:
+        directory.write(result())
+    assert caught.value.exit_status == 4
+    assert {path.name: path.read_bytes() for path in directory.path.iterdir() if path.is_file()} == before
+
+
+def test_what_is_not_a_number_is_never_written_as_one(tmp_path):
+    directory = create(tmp_path)
+    broken = replace(result(), environment={"memory_mib": float("nan")}, benchmarks=())
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        directory.write(broken)
+    assert not (tmp_path / "result.json").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+FAILED_VERDICT = (Verdict("question", "answer", False),)
+FACTS = {  # in the order in which they decide
+    130: {"partial": True},
+    4: {"step": ALL_FAILED},
+    3: {"certificate": INVALID},
+    1: {"verdicts": FAILED_VERDICT},
+}
+
+
+@pytest.mark.parametrize(
+    "statuses", [chosen for size in range(5) for chosen in itertools.combinations(FACTS, size)], ids=str
+)
+def test_the_exit_status_is_that_of_the_first_that_applies(statuses):
+    facts = {"verdicts": (), **{key: value for status in statuses for key, value in FACTS[status].items()}}
+    assert exit_status(result(**facts), allow_invalid=False) == (statuses[0] if statuses else 0)
+
+
+def test_an_invalid_measurement_may_be_allowed():
+    assert exit_status(result(certificate=INVALID), allow_invalid=True) == 0
+    assert exit_status(result(certificate=INVALID, verdicts=FAILED_VERDICT), allow_invalid=True) == 1
+
+
+def test_a_verdict_that_is_a_finding_does_not_fail():
+    assert exit_status(result(verdicts=(Verdict("q", "not saturated", None),)), allow_invalid=False) == 0
+
+
+@pytest.mark.parametrize(("limit", "passed"), [(0.04, True), (0.0399, False), (1.0, True), (0.0, False)])
+def test_as_many_failures_as_allowed_pass(limit, passed):
+    assert errors_within(SOME_FAILED, limit).passed is passed
