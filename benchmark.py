@@ -56,6 +56,8 @@ def main(words):
             status = None if words == [SET_UP_ONLY] else answer_without_environment(words)
             if status is not None:
                 return status
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the installer is stopped, too
             with locked():
                 if not is_current():
                     make_environment()
@@ -139,6 +141,8 @@ def locked():
         except OSError:
             say("waiting for another servemark that is setting up")
             fcntl.flock(file, fcntl.LOCK_EX)
+        # The steps hold it too: a pip that outlives a killed set-up must not write under the next one.
+        os.set_inheritable(file.fileno(), True)
         yield
 
 
@@ -236,7 +240,13 @@ def run(command, environment, log, what):
     begun = log.tell()
     started = time.monotonic()
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environment,
+        start_new_session=True,
+        close_fds=False,  # the lock
     )
     told = -1
     try:

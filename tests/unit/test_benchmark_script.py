@@ -1,0 +1,403 @@
+"""``benchmark.py`` in a checkout of its own, with a venv module, a pip, a compiler and a cargo that only pretend.
+
+The fakes write down how they were called; nothing is built and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PYTHON = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+#: Runs in every fake Python: hides modules, and pretends to be another version.
+SITE = """
+import importlib.util, os, sys
+real = importlib.util.find_spec
+hidden = set(os.environ.get("HIDE_MODULES", "servemark").split())
+importlib.util.find_spec = lambda name, package=None: None if name in hidden else real(name, package)
+if os.environ.get("FAKE_VERSION"):
+    sys.version_info = tuple(map(int, os.environ["FAKE_VERSION"].split(".")))
+"""
+
+#: ``python -m venv --clear DIR``
+VENV = """
+import pathlib, shutil, sys, os
+folder = pathlib.Path(sys.argv[-1])
+shutil.rmtree(folder, ignore_errors=True)
+(folder / "bin").mkdir(parents=True)
+fake = pathlib.Path(__file__).parent.parent / "pip.py"
+(folder / "bin" / "python").write_text(f"#!{sys.executable}\\n" + fake.read_text())
+(folder / "bin" / "python").chmod(0o755)
+with open(os.environ["CALLS"], "a") as calls:
+    calls.write("venv\\n")
+"""
+
+#: ``.venv/bin/python -m pip install ...``
+PIP = """
+import json, os, pathlib, shutil, sys, time
+with open(os.environ["CALLS"], "a") as calls:
+    seen = {name: shutil.which(name) is not None for name in ("cargo", "rustc", "cc")}
+    calls.write("pip " + json.dumps({"argv": sys.argv[1:], **seen}) + "\\n")
+while os.environ.get("HOLD") and os.path.exists(os.environ["HOLD"]):
+    time.sleep(0.02)
+if os.environ.get("FAKE_PIP"):
+    print(os.environ["FAKE_PIP"])
+    sys.exit(1)
+program = pathlib.Path(sys.argv[0]).with_name("servemark")
+program.write_text(f"#!{sys.executable}\\nimport json, sys\\nprint('servemark', json.dumps(sys.argv[1:]))\\n")
+program.chmod(0o755)
+"""
+
+
+@dataclass
+class Checkout:
+    """A checkout, and a PATH on which there is nothing but what a test puts there."""
+
+    root: Path
+    fakes: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *words: str, python: Path = PYTHON) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self._command(words, python), **self._options(), capture_output=True, text=True)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command(words, PYTHON), **self._options(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def program(self, name: str, says: str = "", status: int = 0) -> None:
+        """Put a program on PATH."""
+        path = self.fakes / "bin" / name
+        path.write_text(f"#!/bin/sh\necho '{says}'\nexit {status}\n")
+        path.chmod(0o755)
+
+    def calls(self) -> list[str]:
+        """What the fakes were called for: "venv", and for each pip a dict."""
+        path = self.fakes / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def pip(self) -> dict[str, object]:
+        """How pip was called, the last time."""
+        return json.loads([line for line in self.calls() if line.startswith("pip ")][-1].removeprefix("pip "))
+
+    def hold(self) -> Path:
+        """A file that keeps pip from ending as long as it is there."""
+        path = self.fakes / "hold"
+        path.touch()
+        self.environ["HOLD"] = str(path)
+        return path
+
+    def wait_for_pip(self, count: int = 1) -> None:
+        deadline = time.monotonic() + 20
+        while sum(line.startswith("pip ") for line in self.calls()) < count:
+            assert time.monotonic() < deadline, "pip was never run"
+            time.sleep(0.02)
+
+    def made(self) -> set[str]:
+        """What the script has left in the checkout."""
+        return {path.name for path in self.root.iterdir() if path.name.startswith(".venv")}
+
+    def _command(self, words: tuple[str, ...], python: Path) -> list[str]:
+        return [str(python), str(self.root / "benchmark.py"), *words]
+
+    def _options(self) -> dict:
+        environ = {
+            "PATH": str(self.fakes / "bin"),
+            "PYTHONPATH": str(self.fakes),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CALLS": str(self.fakes / "calls"),
+            **self.environ,
+        }
+        return {"cwd": self.fakes, "env": environ, "stdin": subprocess.DEVNULL}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """The files of the repository that the script uses."""
+    root = tmp_path_factory.mktemp("sources")
+    for name in ("benchmark.py", "pyproject.toml", "constraints.txt", "Cargo.toml", "Cargo.lock"):
+        shutil.copy(REPOSITORY / name, root / name)
+    left_out = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(REPOSITORY / "src", root / "src", ignore=left_out)
+    (root / "crates" / "one").mkdir(parents=True)
+    (root / "crates" / "one" / "lib.rs").write_text("// Rust")
+    return root
+
+
+@pytest.fixture
+def checkout(sources, tmp_path) -> Checkout:
+    """A fresh clone on a machine with a C compiler and a recent Rust."""
+    shutil.copytree(sources, tmp_path / "clone")
+    fakes = tmp_path / "fakes"
+    (fakes / "bin").mkdir(parents=True)
+    (fakes / "venv").mkdir()
+    (fakes / "venv" / "__init__.py").write_text("")
+    (fakes / "venv" / "__main__.py").write_text(VENV)
+    (fakes / "pip.py").write_text(PIP)
+    (fakes / "sitecustomize.py").write_text(SITE)
+    made = Checkout(tmp_path / "clone", fakes)
+    made.program("cc")
+    made.program("cargo", "cargo 1.99.0 (abc 2026-01-01)")
+    return made
+
+
+def error_line(answer) -> str:
+    lines = [line for line in answer.stderr.splitlines() if line.startswith("servemark: error: ")]
+    assert len(lines) == 1, answer.stderr
+    assert "Traceback" not in answer.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "becomes"),
+    [
+        (["latency", "-m", "noop"], ["run", "latency", "-m", "noop"]),
+        (["-t", "50", "latency"], ["run", "-t", "50", "latency"]),
+        (["run", "latency"], ["run", "latency"]),
+    ],
+)
+def test_it_sets_up_once_and_becomes_servemark(checkout, words, becomes):
+    first = checkout.run(*words)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == f"servemark {json.dumps(becomes)}\n"
+    assert "setting up in .venv" in first.stderr
+    second = checkout.run(*words)
+    assert second.stdout == first.stdout
+    assert second.stderr == ""
+    assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip"]
+
+
+def test_pip_installs_the_checkout_with_the_pinned_versions(checkout):
+    checkout.run("latency")
+    argv = checkout.pip()["argv"]
+    assert argv[:3] == ["-m", "pip", "install"]
+    assert argv[argv.index("--constraint") + 1] == str(checkout.root / "constraints.txt")
+    assert argv[-1] == str(checkout.root)
+
+
+def test_extras_are_installed_when_asked_for(checkout):
+    checkout.run("--set-up-only")
+    checkout.environ["SERVEMARK_EXTRAS"] = "dev"
+    answer = checkout.run("--set-up-only")
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert checkout.pip()["argv"][-1] == f"{checkout.root}[dev]"
+
+
+@pytest.mark.parametrize("changed", ["src/servemark/units.py", "crates/one/lib.rs", "Cargo.lock", "pyproject.toml"])
+def test_a_source_that_changed_is_installed_again_in_the_same_environment(checkout, changed):
+    checkout.run("latency")
+    with (checkout.root / changed).open("a") as file:
+        file.write("\n# changed\n")
+    answer = checkout.run("latency")
+    assert "again: the sources have changed" in answer.stderr
+    assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip", "pip"]
+
+
+def test_what_is_no_source_changes_nothing(checkout):
+    checkout.run("latency")
+    (checkout.root / "README.md").write_text("new words")
+    (checkout.root / "src" / "servemark" / "_loadgen.abi3.so").write_text("built")
+    (checkout.root / "src" / "servemark" / "__pycache__").mkdir()
+    (checkout.root / "src" / "servemark" / "__pycache__" / "units.pyc").write_text("compiled")
+    assert checkout.run("latency").stderr == ""
+    assert len(checkout.calls()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["-h"], 0, "usage: ./benchmark.py"),
+        (["run", "-h"], 0, "usage: ./benchmark.py"),
+        ([], 2, "which benchmark?"),
+        (["latncy"], 2, "did you mean latency?"),
+        (["latency", "-t", "-1"], 2, "-1 is less than 1"),
+        (["latency", "-i", "no-such-file"], 2, "cannot read no-such-file"),
+        (["latency", "--nonsense"], 2, "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_help_and_usage_errors_are_answered_at_once_with_nothing_built(checkout, words, status, said):
+    started = time.monotonic()
+    answer = checkout.run(*words)
+    assert time.monotonic() - started < 1
+    assert answer.returncode == status
+    assert said in (answer.stdout if status == 0 else error_line(answer))
+    assert checkout.made() == set()
+    assert checkout.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("hidden", "compiler", "named", "packages"),
+    [
+        ("ensurepip", True, "Python's venv module missing", "python3-venv"),
+        ("", False, "a C compiler missing", "gcc libc6-dev"),
+        ("ensurepip", False, "Python's venv module and a C compiler missing", "python3-venv gcc libc6-dev"),
+    ],
+)
+def test_everything_that_is_missing_is_said_at_once_as_a_line_to_paste(checkout, hidden, compiler, named, packages):
+    checkout.environ["HIDE_MODULES"] = f"servemark {hidden}"
+    checkout.program("apt-get")
+    if not compiler:
+        (checkout.fakes / "bin" / "cc").unlink()
+    answer = checkout.run("latency")
+    assert answer.returncode == 4
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    assert error_line(answer).endswith(f"{named}; run: {sudo}apt-get update && {sudo}apt-get install -y {packages}")
+    assert checkout.calls() == []
+
+
+@pytest.mark.parametrize(("program", "line"), [("dnf", "dnf install -y"), (None, "with your system's package manager")])
+def test_other_systems_are_told_in_their_own_words(checkout, program, line):
+    (checkout.fakes / "bin" / "cc").unlink()
+    if program:
+        checkout.program(program)
+    assert line in error_line(checkout.run("latency"))
+
+
+def test_a_python_that_is_too_old_is_told_so(checkout):
+    checkout.environ["FAKE_VERSION"] = "3.8.10"
+    answer = checkout.run("latency")
+    assert answer.returncode == 4
+    assert "Python 3.10 or newer is needed, this is 3.8" in error_line(answer)
+    assert checkout.made() == set()
+
+
+def test_a_python_that_is_too_old_can_read_the_script():
+    ast.parse((REPOSITORY / "benchmark.py").read_text(), feature_version=(3, 7))
+
+
+def test_a_recent_cargo_is_used(checkout):
+    checkout.run("latency")
+    assert checkout.pip()["cargo"] is True
+
+
+@pytest.mark.parametrize(("says", "status"), [("cargo 1.60.0 (abc 2022-04-01)", 0), ("no default toolchain", 1)])
+def test_a_cargo_that_is_too_old_or_broken_is_hidden_so_that_one_is_fetched(checkout, says, status):
+    checkout.program("cargo", says, status)
+    checkout.program("rustc", "rustc 1.60.0")
+    answer = checkout.run("latency")
+    assert answer.returncode == 0, answer.stderr
+    seen = checkout.pip()
+    assert (seen["cargo"], seen["rustc"], seen["cc"]) == (False, False, True)
+    assert (checkout.fakes / "bin" / "cargo").exists()
+
+
+def test_without_any_cargo_pip_may_fetch_one(checkout):
+    (checkout.fakes / "bin" / "cargo").unlink()
+    assert checkout.run("latency").returncode == 0
+    assert checkout.pip()["cargo"] is False
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (
+            "NewConnectionError: Failed to establish a new connection",
+            "packages could not be downloaded; check the network",
+        ),
+        ("Temporary failure in name resolution", "packages could not be downloaded; check the network"),
+        ("puccinialin: could not download rustup-init", "no Rust 1.85 or newer is installed and none could be fetched"),
+        ("error: something else entirely", "see "),
+    ],
+)
+def test_an_installation_that_fails_says_why_and_is_tried_again(checkout, output, why):
+    checkout.environ["FAKE_PIP"] = output
+    answer = checkout.run("latency")
+    assert answer.returncode == 4
+    assert "building servemark and installing what it needs failed: " in error_line(answer)
+    assert why in error_line(answer)
+    assert answer.stderr.splitlines()[-1] == output
+    assert output in (checkout.root / ".venv.log").read_text()
+    del checkout.environ["FAKE_PIP"]
+    again = checkout.run("latency")
+    assert again.returncode == 0
+    assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip", "venv", "pip"]
+
+
+def test_a_second_start_waits_for_the_first_and_builds_nothing_itself(checkout):
+    held = checkout.hold()
+    first = checkout.start("latency")
+    checkout.wait_for_pip()
+    second = checkout.start("ping")
+    assert second.stderr.readline() == "servemark: waiting for another servemark that is setting up\n"
+    held.unlink()
+    assert first.communicate(timeout=20)[0] == 'servemark ["run", "latency"]\n'
+    assert second.communicate(timeout=20)[0] == 'servemark ["run", "ping"]\n'
+    assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupting_the_set_up_stops_the_installer(checkout, number):
+    held = checkout.hold()
+    started = checkout.start("latency")
+    checkout.wait_for_pip()
+    started.send_signal(number)
+    _, stderr = started.communicate(timeout=20)
+    assert started.returncode == 130
+    assert stderr.splitlines()[-1] == "servemark: interrupted while setting up; the next start begins again"
+    # Were the installer alive, it would hold the lock on, and this would wait for ever.
+    del checkout.environ["HOLD"]
+    again = checkout.run("latency")
+    assert again.returncode == 0
+    assert "waiting" not in again.stderr
+    held.unlink()
+
+
+def test_a_set_up_that_was_killed_is_made_again_once_its_installer_has_ended(checkout):
+    held = checkout.hold()
+    killed = checkout.start("latency")
+    checkout.wait_for_pip()
+    killed.kill()
+    killed.communicate(timeout=20)
+    second = checkout.start("latency")
+    assert "waiting for another servemark" in second.stderr.readline()
+    held.unlink()
+    stdout, _ = second.communicate(timeout=20)
+    assert stdout == 'servemark ["run", "latency"]\n'
+    assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip", "venv", "pip"]
+
+
+def test_a_checkout_that_cannot_be_written_is_said_so(checkout):
+    if os.geteuid() == 0:  # root may write everywhere
+        (checkout.root / ".venv.lock").mkdir()
+    else:
+        checkout.root.chmod(0o500)
+    try:
+        answer = checkout.run("latency")
+    finally:
+        checkout.root.chmod(0o700)
+    assert answer.returncode == 4
+    assert f"cannot write in {checkout.root}: " in error_line(answer)
+    assert "clone into a folder of your own" in error_line(answer)
+
+
+def test_where_servemark_is_installed_that_one_is_used(tmp_path):
+    shutil.copy(REPOSITORY / "benchmark.py", tmp_path / "benchmark.py")
+    answer = subprocess.run(
+        [sys.executable, tmp_path / "benchmark.py", "-h"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "usage: servemark run" in answer.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["benchmark.py"]
+
+
+def test_it_needs_nothing_but_the_standard_library():
+    tree = ast.parse((REPOSITORY / "benchmark.py").read_text())
+    top = {
+        (node.module if isinstance(node, ast.ImportFrom) else alias.name).split(".")[0]
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert top <= sys.stdlib_module_names
