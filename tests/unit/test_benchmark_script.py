@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def sources(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def checkout(sources, tmp_path) -> Checkout:
+def checkout(sources, tmp_path) -> Iterator[Checkout]:
     """A fresh clone on a machine with a C compiler and a recent Rust."""
     shutil.copytree(sources, tmp_path / "clone")
     fakes = tmp_path / "fakes"
@@ -150,7 +151,8 @@ def checkout(sources, tmp_path) -> Checkout:
     made = Checkout(tmp_path / "clone", fakes)
     made.program("cc")
     made.program("cargo", "cargo 1.99.0 (abc 2026-01-01)")
-    return made
+    yield made
+    (fakes / "hold").unlink(missing_ok=True)  # whatever a failed test left waiting ends
 
 
 def error_line(answer) -> str:
