@@ -33,8 +33,12 @@ SET_UP_ONLY = "--set-up-only"
 #: Extra requirements of the package: the Makefile asks for "dev".
 EXTRAS = os.environ.get("SERVEMARK_EXTRAS", "")
 NO_DOWNLOAD = re.compile(
-    r"failed to establish|name resolution|network is unreachable|NewConnectionError|timed out", re.I
+    r"failed to establish|name resolution|network is unreachable|NewConnectionError|timed out"
+    r"|spurious network error|failed to download|could not resolve host",
+    re.I,
 )
+#: What pip prints where maturin's build requirement was to fetch a Rust toolchain; what cargo prints where it did.
+NO_RUST, HAD_RUST = re.compile(r"puccinialin|rustup-init"), re.compile(r"failed to download|Compiling \w+ v")
 
 
 class SetUpError(Exception):
@@ -58,9 +62,7 @@ def main(words):
                 return status
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the installer is stopped, too
-            with locked():
-                if not is_current():
-                    make_environment()
+            set_up()
     except SetUpError as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -146,13 +148,30 @@ def locked():
         yield
 
 
+def set_up():
+    """Make ``.venv``, unless another process did so while this one waited for the lock."""
+    with locked():
+        if is_current():
+            return
+        try:
+            make_environment()
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            raise SetUpError(
+                f"cannot set up in .venv: {error.strerror}{where}; free disk space, or clone into a folder of your own"
+            ) from error
+
+
 def make_environment():
     """Make ``.venv`` and install the package; the stamp is written last, so a broken one is never trusted."""
     check_tools()
+    check_temporary_folder()
     started = time.monotonic()
     digest = sources_digest()
     fresh = not STAMP.exists()
     say("setting up in .venv" + (" (once, about 2 minutes)" if fresh else " again: the sources have changed"))
+    if not has_rust():
+        say("no Rust 1.85 or newer on PATH: the build fetches one (once, about 800 MB in your cache)")
     with build_path() as environment, LOG.open("w") as log:
         if fresh:
             run([sys.executable, "-m", "venv", "--clear", str(VENV)], environment, log, "making the environment")
@@ -168,6 +187,17 @@ def make_environment():
 def say(line):
     """A line of progress on stderr."""
     print(f"servemark: {line}", file=sys.stderr, flush=True)
+
+
+def check_temporary_folder():
+    """Builds write temporary files; unlike Python, Rust's tools do not look further when TMPDIR is wrong."""
+    chosen = os.environ.get("TMPDIR")
+    try:
+        with tempfile.TemporaryFile(dir=chosen):
+            pass
+    except OSError as error:
+        where = f"TMPDIR={chosen}" if chosen else "the temporary folder"
+        raise SetUpError(f"cannot write in {where}: {error.strerror}; set TMPDIR to another folder") from error
 
 
 def check_tools():
@@ -201,8 +231,7 @@ def install_command(packages):
 def build_path():
     """The process environment to build in: a Rust that is too old is hidden, so that a newer one is fetched."""
     environment = dict(os.environ)
-    version = cargo_version()
-    if version is not None and version >= LEAST_RUST:
+    if has_rust():
         yield environment
         return
     with tempfile.TemporaryDirectory(prefix="servemark-path-") as shadows:
@@ -213,14 +242,14 @@ def build_path():
         yield environment
 
 
-def cargo_version():
-    """The version of the cargo on PATH as a pair, or None when there is none that works."""
+def has_rust():
+    """Whether the cargo on PATH works and is new enough."""
     try:
         answer = subprocess.run(["cargo", "--version"], capture_output=True, text=True, timeout=60, cwd=ROOT)
     except (OSError, subprocess.TimeoutExpired):
-        return None
+        return False
     match = re.search(r"cargo (\d+)\.(\d+)", answer.stdout)
-    return (int(match[1]), int(match[2])) if match and answer.returncode == 0 else None
+    return answer.returncode == 0 and match is not None and (int(match[1]), int(match[2])) >= LEAST_RUST
 
 
 def without_rust(folder, shadow):
@@ -284,7 +313,7 @@ def heartbeat(what, elapsed_s, told):
 def explain(what, output):
     """Why a step failed, from its output, and what to do about it; the output's end goes below."""
     tail = "\n".join(output.strip().splitlines()[-12:])
-    if "puccinialin" in output or "rustup" in output or ("cargo" in output and cargo_version() is None):
+    if NO_RUST.search(output) and not HAD_RUST.search(output):
         why = "no Rust 1.85 or newer is installed and none could be fetched; install it: ./install_dependencies.sh"
     elif NO_DOWNLOAD.search(output):
         why = "packages could not be downloaded; check the network, or set the proxy (HTTPS_PROXY) or pip's index"
