@@ -80,6 +80,14 @@ def test_a_summary_that_cannot_be_printed_is_an_error_line(command):
     assert run.result["partial"] is False
 
 
+def test_a_folder_whose_name_is_no_utf8_is_written_and_printed(command):
+    name = os.fsdecode(b"out-\xff")
+    run = command.run(f"ping -t 2 -l 5 -o {name}")
+    assert run.status == 0, run.stderr
+    assert run.step["succeeded"] == 10
+    assert r"results        out-\udcff" in run.stdout
+
+
 @pytest.mark.parametrize("words", [["--version"], ["-h"], ["run", "-h"]])
 def test_words_that_ask_for_text_print_it(command, words):
     answer = command.main(*words)

@@ -45,6 +45,8 @@ REFUSED = [
     ("latency --max-errors 101%", "is not between 0% and 100%"),
     ("latency -i none.jpg", "cannot read none.jpg: no such file"),
     ("latency -i .", "cannot read .: it is a directory"),
+    ("latency -i /dev/null", "cannot read /dev/null: not a regular file"),
+    ("latency --model=", "-m is empty; leave it out for resnet"),
     ("latency --options thread 3", "unknown option key 'thread' after --options; did you mean threads?"),
     ("latency --options threads", "'threads' is alone"),
     ("latency --options threads x", "--options threads: 'x' is not a whole number"),

@@ -384,6 +384,13 @@ def test_what_is_not_a_number_is_never_written_as_one(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_file_name_that_is_no_utf8_is_in_the_result_as_it_is(tmp_path):
+    directory = create(tmp_path)
+    name = b"a\xff\xc3\xa4".decode("utf-8", "surrogateescape")
+    directory.write(replace(result(), command=(name,), benchmarks=()))
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["command"] == [name]
+
+
 FAILED_VERDICT = (Verdict("question", "answer", False),)
 FACTS = {  # in the order in which they decide
     130: {"partial": True},

@@ -192,7 +192,7 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
     benchmark = known[arguments.benchmark]
     _apply_options(arguments)
     _check_together(arguments, benchmark)
-    arguments.model = arguments.model or DEFAULT_MODEL
+    arguments.model = DEFAULT_MODEL if arguments.model is None else arguments.model
     arguments.input = [_readable_file(name) for name in arguments.input]
     if arguments.threads is None:
         arguments.threads = benchmark.threads
@@ -231,6 +231,8 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         ]
         if given:
             raise UsageError(f"{given[0]} makes no sense with {benchmark.name}", cause="it uses no model")
+    if arguments.model == "":
+        raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
     if arguments.mms is None:
         if arguments.model and find(arguments.model) is None:
             names = [name for model in ZOO for name in model.all_names]
@@ -251,7 +253,7 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
 def _readable_file(name: str | Path) -> Path:
     path = Path(name)
     if not path.is_file():
-        missing = "it is a directory" if path.is_dir() else "no such file"
+        missing = "it is a directory" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
         raise UsageError(f"cannot read {path}", cause=missing)
     if not os.access(path, os.R_OK):
         raise UsageError(f"cannot read {path}", cause="permission denied")

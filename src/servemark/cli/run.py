@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from argparse import Namespace
@@ -87,6 +88,8 @@ def _listener(line: ProgressLine, verbose: bool) -> Listener:
 @contextmanager
 def _printing() -> Iterator[None]:
     """What is printed meanwhile reaches its reader, or it is said why not. A reader that has left wanted no more."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name need not be printable
     try:
         yield
         sys.stdout.flush()

@@ -82,7 +82,9 @@ class ResultDirectory:
 
 def result_text(result: Result) -> str:
     """``result.json`` as text."""
-    return json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file's name may hold bytes that are no UTF-8; as escapes they are JSON, and read back as they were.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _first_free(path: Path) -> Path:
