@@ -1,6 +1,6 @@
 //! Requests: from being due to their record.
 
-use super::Driver;
+use super::{Driver, seconds};
 use crate::error::{Failure, Kind};
 use crate::example::Example;
 use crate::load::{Arrival, Load};
@@ -136,7 +136,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     ) -> Option<Arrival> {
         self.request_deadlines.clear(id.0);
         let request = self.requests.remove(id.0);
-        let failure = failure.or_else(|| unsuccessful(exchange.status));
+        let failure = failure
+            .or_else(|| self.too_late(&request))
+            .or_else(|| unsuccessful(exchange.status));
         let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
         let record = self.record_of(&request, exchange, kind);
         self.recorder.push(&record);
@@ -154,6 +156,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.count_in_flight();
         self.observe_stop();
         self.load.ended(&request.arrival, record.end_ns)
+    }
+
+    /// That a response came, but after its time: a busy thread may read it before it sees the deadline.
+    fn too_late(&self, request: &InFlight<'_>) -> Option<Failure> {
+        let limit_ns = self.around.plan.timeout_ns;
+        (self.now_ns - request.ready_ns > limit_ns).then(|| timed_out(limit_ns))
     }
 
     fn record_of(&self, request: &InFlight<'_>, exchange: &Exchange, kind: Kind) -> Record {
@@ -199,6 +207,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     fn count_in_flight(&self) {
         self.around.counters.in_flight.set(self.requests.len() as u64);
     }
+}
+
+/// That a request took longer than `limit_ns`.
+pub(super) fn timed_out(limit_ns: i64) -> Failure {
+    let message = format!("no complete response within {} s", seconds(limit_ns));
+    Failure::new(Kind::Timeout, message)
 }
 
 /// Why a complete response with `status` is a failure, if it is one.
