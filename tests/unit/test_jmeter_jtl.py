@@ -147,7 +147,8 @@ def test_every_status_but_2xx_fails_and_has_an_example_with_its_body(tmp_path: P
         '<?xml version="1.0" encoding="UTF-8"?>\n<testResults version="1.2">\n'
         '<httpSample lb="predict" rc="503" tn="x"><responseData class="java.lang.String">queue &lt;full&gt;'
         "</responseData></httpSample>\n"
-        '<httpSample lb="predict" rc="503"><responseData>second</responseData></httpSample>\n<httpSample lb="predict" rc="302"><respon'
+        '<httpSample lb="predict" rc="503"><responseData>second</responseData></httpSample>\n'
+        '<httpSample lb="predict" rc="302"><respon'
     )
     converted, file, rows = _convert(tmp_path, text, failures=failures)
     assert [file.error_kinds[kind] for kind in rows["kind"]] == ["http_status"] * 3
