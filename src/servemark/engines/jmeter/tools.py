@@ -16,6 +16,7 @@ and URLs, and MergeResults counts time from 1999: ``results.jtl`` is what was me
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import tempfile
@@ -57,7 +58,7 @@ def write_reports(
     filtered = folder / FILTERED
 
     def tables() -> None:
-        filter_results(home, results, filtered, labels=labels, skip_s=round(warmup_s))
+        filter_results(home, results, filtered, labels=labels, warmup_s=warmup_s)
         if _has_samples(filtered):
             _at_once(
                 lambda: _report(home, filtered, folder / "aggregate.csv", "AggregateReport"),
@@ -70,13 +71,30 @@ def write_reports(
     _at_once(*jobs)
 
 
-def filter_results(home: JMeterHome, results: Path, filtered: Path, *, labels: Sequence[str], skip_s: int) -> None:
-    """Write those of `results` that carry one of `labels` and began `skip_s` seconds after the first, or later."""
-    words = ["--tool", "FilterResults", "--input-file", str(results.absolute()), "--output-file", filtered.name]
-    words += ["--include-labels", ",".join(labels)]
-    if skip_s:
-        words += ["--start-offset", str(skip_s)]
-    _run_tool(home, words, filtered)
+def filter_results(home: JMeterHome, results: Path, filtered: Path, *, labels: Sequence[str], warmup_s: float) -> None:
+    """Write those of `results` to `filtered` that carry one of `labels` and began after the warm-up."""
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        # The tool's own offset counts from a whole second before the first sample.
+        measured = _without_warm_up(results, Path(scratch) / "measured.jtl", warmup_s) if warmup_s else results
+        if not _has_samples(measured):
+            shutil.copyfile(measured, filtered)
+            return
+        words = ["--tool", "FilterResults", "--input-file", str(measured.absolute()), "--output-file", filtered.name]
+        _run_tool(home, [*words, "--include-labels", ",".join(labels)], filtered)
+
+
+def _without_warm_up(results: Path, measured: Path, warmup_s: float) -> Path:
+    """Copy the samples of `results` that began `warmup_s` after the first one, or later, to `measured`."""
+    with results.open(newline="", encoding="utf-8", errors="replace") as lines:
+        header, *samples = csv.reader(line.replace("\0", "") for line in lines)
+    whole = [sample for sample in samples if len(sample) == len(header)]
+    at = header.index("timeStamp")
+    began_ms = min((int(sample[at]) for sample in whole), default=0) + round(warmup_s * 1000)
+    with measured.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(header)
+        rows.writerows(sample for sample in whole if int(sample[at]) >= began_ms)
+    return measured
 
 
 def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> None:
