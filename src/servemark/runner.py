@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +23,7 @@ from servemark.assessment import Measured, assess
 from servemark.benchmarks import Benchmark, Point
 from servemark.engines import ProgressReport, native
 from servemark.errors import ServemarkError, ServerError, UsageError
+from servemark.interrupts import held_back
 from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import BenchmarkResult, Result
@@ -140,7 +139,7 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
         for point in benchmark.points(_load(request, benchmark), request.workers, request.timeout_s):
             _measure(launcher, benchmark, point, request, written, listener)
     except (ServemarkError, KeyboardInterrupt) as error:
-        with _finishing():
+        with held_back():
             written.fail(error)
         if isinstance(error, ServemarkError) or not written.result.benchmarks:
             listener.note(f"what there is of a result is in {folder.path}")
@@ -203,7 +202,7 @@ def _measure(
         record_path = folder.new_record_path(benchmark.name)
         watch = _Watch(server, point.load, listener)
         engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
-        with _finishing():
+        with held_back():
             failure = watch.failure or server.failure()
             measured = Measured(
                 benchmark=benchmark,
@@ -219,24 +218,6 @@ def _measure(
             written.add(assess(measured, request.max_errors_share), server)
         if failure:
             raise failure
-
-
-@contextmanager
-def _finishing() -> Iterator[None]:
-    """Ctrl-C and its like wait until this is done: what was measured is saved first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        raise KeyboardInterrupt
 
 
 class _Watch:
