@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from servemark.environments.cache import cache_dir
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.servers import ServerSettings
 from servemark.servers.managed import ManagedLauncher, ManagedServer
@@ -90,6 +92,15 @@ def management(server: ManagedServer) -> Iterator[ManagementClient]:
         yield client
         for model in client.list_models():
             client.unregister(model.name)
+
+
+@pytest.fixture
+def forgotten_builds() -> Iterator[None]:
+    """Afterwards the cache has no build from source that it did not have before."""
+    before = set(cache_dir().glob("sources/*"))
+    yield
+    for path in set(cache_dir().glob("sources/*")) - before:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,14 @@ def containers() -> list[str]:
     return docker("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split()
 
 
-def derived(name: str, *instructions: str) -> str:
+@contextmanager
+def derived(name: str, *instructions: str) -> Iterator[str]:
+    """An image of these lines of a Dockerfile, removed at the end."""
     docker("build", "--network", "host", "--tag", name, "-", stdin="\n".join(instructions))
-    return name
+    try:
+        yield name
+    finally:
+        docker("image", "rm", name)
 
 
 def wait_until(happened: Callable[[], object], limit_s: float = 15) -> None:
@@ -204,9 +210,12 @@ def test_a_model_that_cannot_be_imported_there_is_named_with_the_reason(
 
 
 def test_another_image_with_the_server_on_its_path(image: str, telling: ServableModel) -> None:
-    theirs = derived("servemark-test/theirs:1", f"FROM {image}", 'ENTRYPOINT ["tail", "-f", "/dev/null"]')
-    launcher = DockerLauncher(telling, image=theirs)
-    with launcher.serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)):
+    instructions = (f"FROM {image}", 'ENTRYPOINT ["tail", "-f", "/dev/null"]')
+    with (
+        derived("servemark-test/theirs:1", *instructions) as theirs,
+        DockerLauncher(telling, image=theirs).serve(ServerSettings()) as server,
+        server.serve_model(ModelSettings(workers=1)),
+    ):
         assert server.facts["container"]["image"] == theirs
         assert server.facts["backend"] is None
         assert server.version == "1.1.11"
@@ -236,6 +245,7 @@ def test_an_image_that_is_nowhere_is_named(daemon: None) -> None:
 
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="no javac on PATH")
+@pytest.mark.usefixtures("forgotten_builds")
 @pytest.mark.parametrize("in_other_image", [False, True])
 def test_a_checkout_is_built_here_and_run_in_the_container(
     image: str, telling: ServableModel, environment: MmsEnvironment, tmp_path: Path, in_other_image: bool

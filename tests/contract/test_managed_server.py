@@ -148,7 +148,9 @@ def test_a_server_whose_owner_was_killed_is_cleaned_up_by_the_next_run(
     with start_owner(obedient)[0] as owner:
         (left,) = instances() - before
         owner.kill()
-    marked = [p for p in psutil.process_iter() if p.pid != os.getpid() and left in " ".join(p.cmdline() or [])]
+    # Asked beforehand, a process that ends meanwhile has none, instead of raising.
+    seen = psutil.process_iter(["cmdline"])
+    marked = [p for p in seen if p.pid != os.getpid() and left in " ".join(p.info["cmdline"] or [])]
     assert marked, "killing the owner should leave its server, or this test shows nothing"
     notes: list[str] = []
     with ManagedLauncher(None, progress=notes.append).serve(ServerSettings()):

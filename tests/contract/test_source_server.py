@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from servemark.workload.scenario import Request
 from .stand_in_checkout import break_java, builds, make_checkout, mark_java, mark_python
 
 needs_javac = pytest.mark.skipif(shutil.which("javac") is None, reason="no javac on PATH")
-pytestmark = [pytest.mark.slow, needs_javac]
+pytestmark = [pytest.mark.slow, needs_javac, pytest.mark.usefixtures("forgotten_builds")]
 
 #: A handler that tells which ``mms`` its worker runs.
 TELLING = """
@@ -38,15 +38,6 @@ def handle(data, context):
 @pytest.fixture
 def checkout(tmp_path: Path, environment: MmsEnvironment) -> Path:
     return make_checkout(tmp_path / "a checkout", environment)
-
-
-@pytest.fixture(autouse=True)
-def forget_builds() -> Iterator[None]:
-    """Remove the builds of these tests from the cache."""
-    before = set(cache_dir().glob("sources/*"))
-    yield
-    for path in set(cache_dir().glob("sources/*")) - before:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def lab_build(server: ManagedServer) -> str:
