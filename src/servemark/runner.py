@@ -145,6 +145,7 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
         if isinstance(error, ServemarkError) or not written.result.benchmarks:
             listener.note(f"what there is of a result is in {folder.path}")
             raise
+        listener.note("interrupted")
     return Performed(written.result, folder.path)
 
 

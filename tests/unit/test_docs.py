@@ -1,0 +1,46 @@
+"""The documentation names what there is, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from servemark.benchmarks import catalogue
+from servemark.cli.options import run_parser
+from servemark.errors import ServemarkError
+from servemark.zoo.catalogue import ZOO
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
+
+
+def test_the_readme_has_every_option_and_no_other():
+    documented = {word for line in README.splitlines() if line.startswith("| `-") for word in OPTION.findall(line)}
+    known = {word for action in run_parser("x")._actions for word in action.option_strings}
+    assert documented >= known
+    assert documented - known == set()
+
+
+def test_the_readme_has_every_benchmark_and_model():
+    for benchmark in catalogue().values():
+        assert f"`./benchmark.py {benchmark.name}`" in README
+    for model in ZOO:
+        assert f"`{model.name}`" in README
+        assert f"`{model.wire_name}`" in README
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_drawn_tree_of_errors_is_the_real_one():
+    from servemark import errors
+
+    drawn = re.findall(r"── (\w+Error)", errors.__doc__)
+    real = {name for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, ServemarkError)}
+    assert set(drawn) == real - {"ServemarkError"}
