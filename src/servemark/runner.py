@@ -6,14 +6,15 @@ certificate -> verdict -> result -> reports.
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from typing import Any
 import psutil
 
 from servemark import benchmarks
-from servemark.assessment import Measured, assess
-from servemark.benchmarks import Benchmark, Point
+from servemark.assessment import Assessed, Measured, assess, assess_run
+from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.engines import ProgressReport, native
 from servemark.errors import ServemarkError, ServerError, UsageError
 from servemark.records import open_records
@@ -36,14 +37,13 @@ from servemark.servers.target import Trust
 from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
 from servemark.workload.inputs import Input, read_input
-from servemark.workload.load import ClosedLoad, Until
+from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import compile_plan
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
 _LOOK_AT_SERVER_EVERY_S = 1.0
-DEFAULT_WARMUP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class RunRequest:
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
         warmup_s: None is 2 s, or nothing with `loops`.
+        parameters: the benchmark's own, by key; those that are not given have their defaults.
         max_errors_share: share of failures from which on the verdict fails.
         output: result directory; None makes a new one.
         command: the words of the command line, for the result.
@@ -75,6 +76,7 @@ class RunRequest:
     ramp_s: float = 0.0
     think_s: float = 0.0
     timeout_s: float = 120.0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     generator_threads: int = 1
     management_port: int | None = None
@@ -136,9 +138,7 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
     written = _Written(folder, _empty_result(request, name, started))
     folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
-        launcher = _launcher(request, benchmark, inputs, listener)
-        for point in benchmark.points(_load(request, benchmark), request.workers, request.timeout_s):
-            _measure(launcher, benchmark, point, request, written, listener)
+        _measure(_launcher(request, benchmark, inputs, listener), benchmark, request, written, listener)
     except (ServemarkError, KeyboardInterrupt) as error:
         with _finishing():
             written.fail(error)
@@ -156,14 +156,14 @@ class _Written:
         self.folder = folder
         self.result = result
 
-    def add(self, benchmark: BenchmarkResult, server: Server) -> None:
-        """The result with one benchmark more."""
+    def put(self, benchmark: BenchmarkResult, server: Server) -> None:
+        """The result with this benchmark, in the place of what it was before."""
         facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
         self.result = replace(
             self.result,
             partial=benchmark.partial,
             server=facts,
-            benchmarks=(*self.result.benchmarks, benchmark),
+            benchmarks=(*(known for known in self.result.benchmarks if known.name != benchmark.name), benchmark),
         )
         self.folder.write(self.result)
 
@@ -179,18 +179,36 @@ class _Written:
 
 
 def _measure(
-    launcher: Launcher,
-    benchmark: Benchmark,
-    point: Point,
-    request: RunRequest,
-    written: _Written,
-    listener: Listener,
+    launcher: Launcher, benchmark: Benchmark, request: RunRequest, written: _Written, listener: Listener
 ) -> None:
-    """Measure one point: start the server, serve the model, send the plan, and write what came of it."""
-    folder = written.folder
-    with launcher.serve(point.server) as server, ExitStack() as stack:
-        stack.callback(server.save_logs, folder.server_logs)
-        served = stack.enter_context(server.serve_model(point.model)) if benchmark.needs_model else None
+    """Measure every point, and write the result after each. Points that ask the same of the server share one."""
+    points = benchmark.points(_ask(request, benchmark))
+    measured: list[Measured] = []
+    assessed: list[Assessed] = []
+    for settings, group in itertools.groupby(points, key=lambda point: point.server):
+        with launcher.serve(settings) as server, ExitStack() as stack:
+            stack.callback(server.save_logs, written.folder.server_logs)
+            for point in group:
+                if len(points) > 1:
+                    listener.note(f"point {len(measured) + 1} of {len(points)}: {_described(point)}")
+                number = f"-{len(measured) + 1}" if len(points) > 1 else ""
+                record_path = written.folder.new_record_path(benchmark.name + number)
+                with _measured_point(server, benchmark, point, record_path, request, listener) as one, _finishing():
+                    measured.append(one)
+                    assessed.append(assess_run(one, request.max_errors_share))
+                    written.put(assess(benchmark, measured, assessed), server)
+                if one.failure:
+                    raise one.failure
+                if one.engine_run.interrupted:
+                    return
+
+
+@contextmanager
+def _measured_point(
+    server: Server, benchmark: Benchmark, point: Point, record_path: Path, request: RunRequest, listener: Listener
+) -> Iterator[Measured]:
+    """One point, measured: the model served, the plan sent, the settings read back. It is still served inside."""
+    with server.serve_model(point.model) if benchmark.needs_model else nullcontext() as served:
         requests = served.requests if served else (ping_request(),)
         plan = compile_plan(
             benchmark.plan(point, requests),
@@ -200,25 +218,26 @@ def _measure(
             seed=request.seed,
             threads=request.generator_threads,
         )
-        record_path = folder.new_record_path(benchmark.name)
         watch = _Watch(server, point.load, listener)
         engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
         with _finishing():
             failure = watch.failure or server.failure()
-            measured = Measured(
+            settings_after = server.read_back() if served and not failure else {}
+            yield Measured(
                 benchmark=benchmark,
                 point=point,
                 plan=plan,
                 records=open_records(record_path),
                 engine_run=engine_run,
                 served=served,
-                settings_after=server.read_back() if served and not failure else {},
+                settings_after=settings_after,
                 failure=failure,
                 inputs=tuple(map(str, request.inputs)),
             )
-            written.add(assess(measured, request.max_errors_share), server)
-        if failure:
-            raise failure
+
+
+def _described(point: Point) -> str:
+    return ", ".join(f"{name} {value}" for name, value in point.values.items())
 
 
 @contextmanager
@@ -258,18 +277,21 @@ class _Watch:
         return str(self.failure) if self.failure else None
 
 
-def _load(request: RunRequest, benchmark: Benchmark) -> ClosedLoad:
-    users = benchmark.threads if request.threads is None else request.threads
-    timed = request.loops is None
-    warmup_s = request.warmup_s if request.warmup_s is not None else DEFAULT_WARMUP_S if timed else 0.0
-    return ClosedLoad(
-        users=users,
+def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
+    defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
+    unknown = sorted(set(request.parameters) - set(defaults))
+    if unknown:
+        raise UsageError(f"{benchmark.name} has no parameter {unknown[0]!r}")
+    return Ask(
+        threads=request.threads,
         loops=request.loops,
         duration_s=request.duration_s,
-        until=Until() if timed and request.duration_s is None else None,
-        warmup_s=warmup_s,
+        warmup_s=request.warmup_s,
         ramp_s=request.ramp_s,
         think_s=request.think_s,
+        workers=request.workers,
+        timeout_s=request.timeout_s,
+        parameters=defaults | dict(request.parameters),
     )
 
 

@@ -244,10 +244,8 @@ def compile_plan(
 
 def _compile_step(step: Step, address_index: int, address: Address) -> EngineStep:
     requests = tuple(encode_request(request, address) for request in step.requests)
-    until = step.until and EngineUntil(
-        text=step.until.text,
-        times=step.until.times,
-        interval_ns=ns_from_s(step.until.interval_s),
-        limit_ns=ns_from_s(step.until.limit_s),
-    )
+    until = None
+    if step.until:
+        interval_ns, limit_ns = ns_from_s(step.until.interval_s), ns_from_s(step.until.limit_s)
+        until = EngineUntil(step.until.text, step.until.times, interval_ns, limit_ns)
     return EngineStep(step.name, address_index, requests, expect_status=step.expect_status, until=until)
