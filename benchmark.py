@@ -50,7 +50,7 @@ def main(words):
     if sys.version_info < LEAST_PYTHON:
         wanted, have = (".".join(map(str, version[:2])) for version in (LEAST_PYTHON, sys.version_info))
         return fail(f"Python {wanted} or newer is needed, this is {have}; run: python{wanted} benchmark.py ...")
-    if importlib.util.find_spec("servemark") and importlib.util.find_spec("servemark._loadgen"):
+    if words != [SET_UP_ONLY] and is_importable():
         from servemark.cli import main as servemark_main
 
         return servemark_main(subcommand(words), "servemark")
@@ -72,6 +72,11 @@ def main(words):
         return 0
     program = str(VENV / "bin" / "servemark")
     return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
+
+
+def is_importable():
+    """Whether this Python has servemark, engine and all."""
+    return bool(importlib.util.find_spec("servemark") and importlib.util.find_spec("servemark._loadgen"))
 
 
 def fail(line):

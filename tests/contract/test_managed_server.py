@@ -124,8 +124,8 @@ from servemark.workload.inputs import Input
 
 model = ServableModel("obedient", Path(sys.argv[1]), (Input(b"work", "text/plain", "test"),), accept_any)
 with ManagedLauncher(model).serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=2)):
-    print(server.pid, flush=True)
     try:
+        print(server.pid, flush=True)
         time.sleep(120)
     finally:
         print("stopping", flush=True)

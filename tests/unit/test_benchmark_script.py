@@ -394,6 +394,17 @@ def test_where_servemark_is_installed_that_one_is_used(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["benchmark.py"]
 
 
+def test_asked_to_set_up_only_it_does_so_even_where_servemark_is_installed(checkout):
+    checkout.environ["HIDE_MODULES"] = "nothing"
+    site = checkout.fakes
+    for name in ("__init__.py", "_loadgen.py"):
+        (site / "servemark").mkdir(exist_ok=True)
+        (site / "servemark" / name).touch()
+    done = checkout.run("--set-up-only")
+    assert done.returncode == 0, done.stderr
+    assert checkout.calls()[0] == "venv"
+
+
 def test_it_needs_nothing_but_the_standard_library():
     tree = ast.parse((REPOSITORY / "benchmark.py").read_text())
     top = {

@@ -11,7 +11,7 @@ from servemark.result import Check, LatencySummary, Statistic, StepSummary
 
 
 def _latency(ms):
-    statistic = Statistic(ms, None, 1)
+    statistic = Statistic(ms, (ms, ms) if ms else None, None if ms else 1)
     return LatencySummary(*[statistic] * 6, min=ms, max=ms, stddev=0.0)
 
 
@@ -54,7 +54,7 @@ def test_lag_may_move_a_percentile_by_half_a_millisecond_or_5_percent(response_m
 
 def test_lag_names_the_worst_percentile():
     step = dataclasses.replace(
-        _step(10.0), response_ms=dataclasses.replace(_latency(10.0), p99=Statistic(90.0, None, 1))
+        _step(10.0), response_ms=dataclasses.replace(_latency(10.0), p99=Statistic(90.0, (80.0, 99.0)))
     )
     check = check_lag(step, {"p50": 10.0, "p99": 80.0})
     assert "p99 by 10.000 ms" in check.reason
@@ -62,6 +62,12 @@ def test_lag_names_the_worst_percentile():
 
 def test_lag_does_not_apply_when_nothing_succeeded():
     assert check_lag(_step(measured=0), {}).passed is None
+
+
+def test_lag_of_a_percentile_without_an_interval_is_not_looked_at():
+    few = dataclasses.replace(_latency(10.0), p99=Statistic(90.0, None, 368))
+    check = check_lag(dataclasses.replace(_step(10.0), response_ms=few), {"p50": 10.0, "p99": 10.0})
+    assert check.passed is True
 
 
 def test_a_server_that_failed_or_changed_fails():

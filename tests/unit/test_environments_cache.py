@@ -223,3 +223,15 @@ def test_packages_of_another_python_are_not_mixed_in(monkeypatch: pytest.MonkeyP
     finished = finish([sys.executable, "-c", show], timeout_s=20, environ={"ADDED": "too"})
 
     assert finished.output == "None yes too\n"
+
+
+def test_without_a_home_directory_it_says_what_to_set(monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME", "SERVEMARK_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pathlib.Path.expanduser", _no_home)
+    with pytest.raises(SetupError, match="set SERVEMARK_CACHE"):
+        cache_dir()
+
+
+def _no_home(_path):
+    raise RuntimeError("Could not determine home directory.")

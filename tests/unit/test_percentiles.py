@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from servemark.stats.percentiles import interval_ranks, percentiles, smallest_n
 
@@ -70,6 +72,21 @@ def test_values_are_order_statistics_in_the_unit_asked_for():
     assert p50.needs_n is None
     assert p99.ci95 is None
     assert p99.needs_n == 368
+
+
+@given(
+    values=st.lists(st.integers(0, 2**40), min_size=1, max_size=400), q=st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.999])
+)
+def test_any_sample_has_a_nearest_rank_percentile_within_its_interval(values, q):
+    (found,) = percentiles(np.array(values, dtype=np.int64), 1.0, [q])
+    at_or_below = sum(value <= found.value for value in values)
+    below = sum(value < found.value for value in values)
+    assert found.value in values
+    assert below < q * len(values) + 1e-6
+    assert at_or_below >= q * len(values) - 1e-6
+    assert (found.ci95 is None) == (len(values) < smallest_n(q))
+    if found.ci95:
+        assert found.ci95[0] <= found.value <= found.ci95[1]
 
 
 def test_a_single_value_is_every_percentile_and_none_has_an_interval():

@@ -293,9 +293,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             self.fail_opening(key, failure);
         }
         while let Some(id) = self.request_deadlines.take_passed(self.now_ns) {
-            let limit_s = seconds(self.around.plan.timeout_ns);
-            let message = format!("no complete response within {limit_s} s");
-            self.give_up(RequestId(id), Failure::new(Kind::Timeout, message));
+            self.give_up(RequestId(id), exchange::timed_out(self.around.plan.timeout_ns));
         }
     }
 

@@ -26,13 +26,21 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 
 def cache_dir() -> Path:
-    """$SERVEMARK_CACHE, else $XDG_CACHE_HOME/servemark, else ~/.cache/servemark; absolute, not created."""
-    chosen = os.environ.get("SERVEMARK_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    """$SERVEMARK_CACHE, else $XDG_CACHE_HOME/servemark, else ~/.cache/servemark; absolute, not created.
+
+    Raises:
+        SetupError: there is no home directory to find it in.
+    """
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG specification has relative paths ignored.
-    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "servemark"
+    usual = (xdg if xdg.is_absolute() else Path("~/.cache")) / "servemark"
+    try:
+        return Path(os.environ.get("SERVEMARK_CACHE") or usual).expanduser().absolute()
+    except RuntimeError as error:
+        raise SetupError(
+            "there is no home directory to keep a cache in",
+            next_step="set SERVEMARK_CACHE to a folder that you may write",
+        ) from error
 
 
 def is_built(key: str) -> bool:

@@ -12,8 +12,9 @@ from pathlib import Path
 from servemark.errors import SetupError
 
 _TAIL_LINES = 20
-#: Of our environment: they would mix another Python's packages into the one that is run.
-_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME")
+#: Of our environment: they would mix another Python's packages into the one that is run, or have git answer for
+#: another repository than the folder's.
+_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,25 @@ class Finished:
     @property
     def tail(self) -> str:
         """The last lines of what it printed."""
-        return "\n".join(self.output.strip().splitlines()[-_TAIL_LINES:])
+        return self.last_lines(_TAIL_LINES)
+
+    def last_lines(self, count: int) -> str:
+        """The last `count` lines of what it printed."""
+        return "\n".join(self.output.strip().splitlines()[-count:])
 
 
-def finish(command: Sequence[str | Path], *, timeout_s: float, environ: Mapping[str, str] | None = None) -> Finished:
+def finish(
+    command: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Finished:
     """Run `command` to its end; stdout and stderr are joined. Its whole process group is killed if this is left early.
 
-    `environ` is added to ours, PYTHONPATH and PYTHONHOME left out. The command inherits the locks of
-    :mod:`servemark.environments.cache` (the only descriptors that are inheritable), so that one which outlives a killed
-    servemark keeps the lock on what it writes.
+    `environ` is added to ours, what would lead it astray (PYTHONPATH, GIT_DIR) left out. The command inherits the locks
+    of :mod:`servemark.environments.cache` (the only descriptors that are inheritable), so that one which outlives a
+    killed servemark keeps the lock on what it writes.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     try:
@@ -44,6 +55,7 @@ def finish(command: Sequence[str | Path], *, timeout_s: float, environ: Mapping[
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**inherited, **(environ or {})},
+            cwd=cwd,
             start_new_session=True,
             close_fds=False,
             text=True,

@@ -1,6 +1,7 @@
 """The launcher *managed*: a Multi Model Server of our own, started, proved ready, watched and stopped.
 
-``MmsProcess`` (in ``mms_process``) is the running server; here is what the runner sees of it.
+``MmsProcess`` (in ``mms_process``) is the running server; here is what the runner sees of it. The launchers *source*
+and *docker* are this one at another ``Site``.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from servemark.errors import InputRefusedError, ManagementError, ModelError, Ser
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
 from servemark.servers.instance import sweep_stale
-from servemark.servers.load_failure import load_outside
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
 from servemark.servers.mms_config import free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
-from servemark.servers.process import stop_members
 from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
 from servemark.servers.servable import ServableModel, built, default_workers, served_model
+from servemark.servers.site import LocalSite, Site
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
@@ -48,6 +48,7 @@ class ManagedLauncher:
         log: told every command and management call, and the server's log line by line; None is quiet.
         tls: serve https, with a certificate that the server makes for itself.
         choose_ports: gives an inference and a management port; asked again when they turn out to be taken.
+        make_site: where the server runs, asked for each one that is started; given what is installed on this machine.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ManagedLauncher:
         log: Callable[[str], None] | None = None,
         tls: bool = False,
         choose_ports: Callable[[], tuple[int, int]] = free_port_pair,
+        make_site: Callable[[MmsEnvironment], Site] = LocalSite,
     ) -> None:
         self._model = model
         self._inputs = inputs
@@ -68,6 +70,7 @@ class ManagedLauncher:
         self._log = log
         self._tls = tls
         self._choose_ports = choose_ports
+        self._make_site = make_site
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:
@@ -85,36 +88,36 @@ class ManagedLauncher:
             model = built(model, self._inputs, environment, self._progress)
         if isinstance(self._model, ZooModel):
             settings = replace(settings, decode_json=False)
+        site = self._make_site(environment)
         self._progress("starting Multi Model Server")
         with (
-            started_mms(environment, settings, tls=self._tls, choose_ports=self._choose_ports, log=self._log) as mms,
+            started_mms(site, settings, tls=self._tls, choose_ports=self._choose_ports, log=self._log) as mms,
             ManagementClient(mms.management, self._log) as management,
         ):
-            yield ManagedServer(mms, management, environment, settings, model, self._progress)
+            yield ManagedServer(mms, management, settings, model, self._progress)
 
 
 class ManagedServer:
     """A server that we started; see ``servemark.servers.Server``."""
 
-    launcher = "managed"
     product = "Multi Model Server"
 
     def __init__(
         self,
         mms: MmsProcess,
         management: ManagementClient,
-        environment: MmsEnvironment,
         settings: ServerSettings,
         model: ServableModel | None,
         progress: Progress,
     ) -> None:
-        self.version: str | None = environment.versions.get("multi-model-server")
+        facts = mms.site.facts(mms.instance)
+        versions = facts["versions"]
+        self.launcher = mms.site.launcher
+        self.version: str | None = versions.get("multi-model-server") if isinstance(versions, Mapping) else None
         self.addresses: Mapping[EndpointName, Address] = {"inference": mms.inference, "management": mms.management}
         self.management = management
         self.facts: Mapping[str, object] = {
-            "backend": environment.backend,
-            "java": environment.versions.get("java"),
-            "versions": dict(environment.versions),
+            **facts,
             "command": [str(word) for word in mms.command],
             "config": {key: value for key, value in mms.properties.items() if key != "keystore_pass"},
             "job_queue_size": int(mms.properties["job_queue_size"]),
@@ -122,7 +125,6 @@ class ManagedServer:
             "url": mms.inference.url,
             "management_url": mms.management.url,
         }
-        self._environment = environment
         self._mms = mms
         self._settings = settings
         self._model = model
@@ -145,7 +147,7 @@ class ManagedServer:
 
     def stop(self) -> None:
         """End it before its time: as leaving ``serve`` does, but what is known of it stays."""
-        stop_members(self._mms.instance.root)
+        self._mms.site.stop(self._mms.instance)
 
     @contextmanager
     def serve_model(self, settings: ModelSettings) -> Iterator[ServedModel]:
@@ -214,7 +216,11 @@ class ManagedServer:
         """Put an archive into the server's model store; the url by which it can be registered."""
         in_store = self._mms.instance.store / archive.name
         if not in_store.exists():
-            in_store.symlink_to(archive.resolve())
+            # No symbolic link: a server in a container sees the store, but not what is outside of it.
+            try:
+                in_store.hardlink_to(archive.resolve())
+            except OSError:
+                shutil.copyfile(archive, in_store)
         return in_store.name
 
     def log_tail(self) -> str:
@@ -258,7 +264,7 @@ class ManagedServer:
         memory = refusal is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs, self._log_at_start)
         exception, detail = server_log.last_exception(logs, self._log_at_start), self.log_tail()
         if refusal is Refusal.WORKERS_FAILED and not exception:
-            outside = load_outside(model.archive, self._environment)
+            outside = self._mms.site.load_outside(self._mms.instance.store / model.archive.name, self._mms.instance)
             detail = outside.tail if outside else detail
             exception = detail.splitlines()[-1] if outside and detail else ""
         return ModelError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import httpx
 
-from servemark.environments.mms import MmsEnvironment
 from servemark.errors import ServerDiedError, ServerStartError
 from servemark.servers import ServerSettings, server_log
 from servemark.servers.certificate_store import make_keystore
@@ -20,14 +18,13 @@ from servemark.servers.connection import send_once
 from servemark.servers.inference import ping_request
 from servemark.servers.instance import Instance, new_instance
 from servemark.servers.mms_config import LOOPBACK, is_free, log4j_text, properties_text, server_properties
-from servemark.servers.process import listening_ports, members, start_process, stop_members
+from servemark.servers.process import members, start_process
+from servemark.servers.site import Site, Start
 from servemark.workload.plan import Address, Tls
 
 _START_TIMEOUT_S = 60.0
 _LOOK_EVERY_S = 0.05
 _START_TRIES = 3
-#: Variables of our environment that would change what the server runs.
-_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 
 
 class _PortTakenError(Exception):
@@ -36,8 +33,9 @@ class _PortTakenError(Exception):
 
 @dataclass
 class MmsProcess:
-    """A server's process, its instance, its addresses and how it was started."""
+    """A server's process, its instance, its addresses, and where and how it was started."""
 
+    site: Site
     instance: Instance
     process: subprocess.Popen[bytes]
     command: tuple[str | Path, ...]
@@ -84,7 +82,7 @@ class MmsProcess:
 
 @contextmanager
 def started_mms(
-    environment: MmsEnvironment,
+    site: Site,
     settings: ServerSettings,
     *,
     tls: bool,
@@ -101,7 +99,7 @@ def started_mms(
         for tries_left in reversed(range(_START_TRIES)):
             attempt = ExitStack()
             try:
-                mms = attempt.enter_context(_one_start(environment, settings, tls, choose_ports(), log))
+                mms = attempt.enter_context(_one_start(site, settings, tls, choose_ports(), log))
                 stack.push(attempt.pop_all())
                 break
             except _PortTakenError as error:
@@ -118,7 +116,7 @@ def started_mms(
 
 @contextmanager
 def _one_start(
-    environment: MmsEnvironment,
+    site: Site,
     settings: ServerSettings,
     tls: bool,
     ports: tuple[int, int],
@@ -127,69 +125,40 @@ def _one_start(
     with new_instance() as instance, server_log.followed(instance.logs, log):
         properties = dict(server_properties(settings, *ports, tls=tls))
         if tls:
-            properties.update(make_keystore(environment.java_home, instance.root))
+            properties.update(make_keystore(site.java_home, instance.root))
         instance.configure(properties_text(properties), log4j_text())
-        command = _command(environment, instance)
-        if log:
-            log(f"command: {' '.join(map(str, command))}")
         inference, management = (_address(port, tls) for port in ports)
         try:
-            process = _start(environment, instance, command)
-            mms = MmsProcess(instance, process, command, properties, inference, management, log)
+            start = site.prepare(instance)
+            if log:
+                log(f"command: {' '.join(map(str, start.command))}")
+            process = _start(start, instance)
+            mms = MmsProcess(site, instance, process, start.command, properties, inference, management, log)
             mms.instance = instance.with_processes([process.pid])
             _wait_until_up(mms)
             mms.record_processes()
             yield mms
         finally:
-            # By its mark, so that it is found even if we were interrupted before the line that would have told us.
-            stop_members(instance.root)
+            site.stop(instance)
             if log:
                 log("the server is stopped")
 
 
-def _start(environment: MmsEnvironment, instance: Instance, command: tuple[str | Path, ...]) -> subprocess.Popen[bytes]:
+def _start(start: Start, instance: Instance) -> subprocess.Popen[bytes]:
     try:
         return start_process(
-            command,
+            start.command,
             instance=instance.root,
-            environ=_environ(environment, instance),
+            environ=start.environ,
             output=instance.logs / server_log.OUTPUT,
             cwd=instance.root,
         )
     except OSError as error:
         raise ServerStartError(
-            f"cannot start {environment.server_command}",
+            f"cannot start {start.command[0]}",
             cause=error.strerror or str(error),
             next_step="remove the folder environments from the cache; it is installed again",
         ) from error
-
-
-def _command(environment: MmsEnvironment, instance: Instance) -> tuple[str | Path, ...]:
-    return (
-        environment.server_command,
-        "--start",
-        "--foreground",
-        "--mms-config",
-        instance.config,
-        "--model-store",
-        instance.store,
-        "--log-config",
-        instance.log_config,
-    )
-
-
-def _environ(environment: MmsEnvironment, instance: Instance) -> Mapping[str, str]:
-    inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
-    temporary, logs = str(instance.temporary), str(instance.logs)
-    return {
-        **inherited,
-        "PATH": f"{environment.root / 'bin'}{os.pathsep}{inherited.get('PATH', os.defpath)}",
-        "JAVA_HOME": str(environment.java_home),
-        "TMPDIR": temporary,
-        "TEMP": temporary,
-        "LOG_LOCATION": logs,
-        "METRICS_LOCATION": logs,
-    }
 
 
 def _address(port: int, tls: bool) -> Address:
@@ -200,7 +169,7 @@ def _wait_until_up(mms: MmsProcess) -> None:
     """Wait until the server listens on both ports (it, not somebody else) and answers."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     wanted = {mms.inference.port, mms.management.port}
-    while not (wanted <= listening_ports(members(mms.instance.root)) and _answers(mms.inference)):
+    while not (mms.site.listens(mms.instance, wanted) and _answers(mms.inference)):
         ended = not mms.is_alive()
         output = server_log.tail(mms.instance.logs)
         if ended:

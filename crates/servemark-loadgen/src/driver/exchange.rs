@@ -1,6 +1,6 @@
 //! Requests: from being due to their record.
 
-use super::Driver;
+use super::{Driver, seconds};
 use crate::error::{Failure, Kind};
 use crate::example::Example;
 use crate::load::{Arrival, Load, Next};
@@ -136,7 +136,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     ) -> Option<Arrival> {
         self.request_deadlines.clear(id.0);
         let request = self.requests.remove(id.0);
-        let (failure, next) = match failure {
+        let (failure, next) = match failure.or_else(|| self.too_late(&request)) {
             Some(failure) => (Some(failure), Next::GoOn),
             None => self.judge(id, &request, exchange.status),
         };
@@ -185,6 +185,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             until.times
         );
         (Some(Failure::new(Kind::Application, message)), Next::GoOn)
+    }
+
+    /// That a response came, but after its time: a busy thread may read it before it sees the deadline.
+    fn too_late(&self, request: &InFlight<'_>) -> Option<Failure> {
+        let limit_ns = self.around.plan.timeout_ns;
+        (self.now_ns - request.ready_ns > limit_ns).then(|| timed_out(limit_ns))
     }
 
     fn record_of(&self, request: &InFlight<'_>, exchange: &Exchange, kind: Kind) -> Record {

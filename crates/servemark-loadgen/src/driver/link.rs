@@ -43,7 +43,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let key = self.connections.insert(connection);
         let deadline_ns = self.now_ns.saturating_add(self.around.plan.connect_timeout_ns);
         self.connect_deadlines.set(key, deadline_ns);
-        let token = u64::from(number) << 32 | key as u64;
+        let token = (u64::from(number) << 32) | key as u64;
         let socket = &self.connections[key].transport;
         if let Err(error) = self.poller.watch(std::os::fd::AsFd::as_fd(socket), token) {
             let failure = Failure::from_io(Kind::Connect, "epoll", &error);

@@ -1,0 +1,68 @@
+"""The launcher *source*: the server in a local checkout of Multi Model Server, built whenever its files have changed.
+
+It is the launcher *managed* with another ``mms`` in front of the environment's: that of the checkout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from servemark.environments.cache import Progress
+from servemark.environments.mms import MmsEnvironment
+from servemark.environments.source import build_source, check_checkout
+from servemark.servers import ServerSettings
+from servemark.servers.managed import ManagedLauncher, ManagedServer
+from servemark.servers.servable import ServableModel
+from servemark.servers.site import LocalSite
+from servemark.workload.inputs import Input
+from servemark.zoo.catalogue import Backend, ZooModel
+
+
+class SourceLauncher:
+    """Builds and starts the server of a checkout.
+
+    Args:
+        checkout: its folder.
+        model: of the zoo, or any archive; None when only the server itself is measured (ping).
+        build_command: a shell's, run in the checkout; None is ``frontend/gradlew -p frontend :server:jar``.
+        inputs: as for the launcher *managed*, with `backend`, `progress`, `log` and `tls`.
+
+    Raises:
+        UsageError: `checkout` is none; says what is missing.
+    """
+
+    def __init__(
+        self,
+        checkout: Path,
+        model: ZooModel | ServableModel | None,
+        *,
+        build_command: str | None = None,
+        inputs: tuple[Input, ...] | None = None,
+        backend: Backend | None = None,
+        progress: Progress = lambda _: None,
+        log: Callable[[str], None] | None = None,
+        tls: bool = False,
+    ) -> None:
+        self._checkout = check_checkout(checkout, own_build=build_command is not None)
+        self._build_command = build_command
+        self._progress = progress
+        self._log = log
+        self._managed = ManagedLauncher(
+            model, inputs=inputs, backend=backend, progress=progress, log=log, tls=tls, make_site=self._built
+        )
+
+    def serve(self, settings: ServerSettings) -> AbstractContextManager[ManagedServer]:
+        """A started server, built now if the checkout's files are not those of the last build.
+
+        Raises:
+            UsageError: the backend cannot be had here.
+            SetupError: the checkout could not be built (`detail` has the compiler's last lines), or what is installed
+                or the model could not be made.
+            ServerStartError: the server did not come up; `detail` has the end of its log.
+        """
+        return self._managed.serve(settings)
+
+    def _built(self, environment: MmsEnvironment) -> LocalSite:
+        return LocalSite(environment, build_source(self._checkout, self._build_command, self._progress, self._log))
