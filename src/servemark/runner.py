@@ -12,8 +12,8 @@ import platform
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,7 +29,7 @@ from servemark.errors import ServemarkError, ServerError, UsageError
 from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import BenchmarkResult, Result
-from servemark.servers import Launcher, Server
+from servemark.servers import Launcher, ServedModel, Server
 from servemark.servers.inference import ping_request
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
@@ -181,59 +181,78 @@ class _Written:
 def _measure(
     launcher: Launcher, benchmark: Benchmark, request: RunRequest, written: _Written, listener: Listener
 ) -> None:
-    """Measure every point, and write the result after each. Points that ask the same of the server share one."""
+    """Measure every point, and write the result after each."""
     points = benchmark.points(_ask(request, benchmark))
     measured: list[Measured] = []
     assessed: list[Assessed] = []
-    for settings, group in itertools.groupby(points, key=lambda point: point.server):
+    with closing(_served_points(launcher, benchmark, points, written.folder)) as served_points:
+        for number, (server, served, point) in enumerate(served_points, 1):
+            name = benchmark.name
+            if len(points) > 1:
+                name += f"-{number}"
+                listener.note(f"point {number} of {len(points)}: {_described(point)}")
+            record_path = written.folder.new_record_path(name)
+            one = _measure_point(server, served, benchmark, point, record_path, request, listener)
+            with _finishing():
+                measured.append(one)
+                assessed.append(assess_run(one, request.max_errors_share))
+                written.put(assess(benchmark, measured, assessed), server)
+            if one.failure:
+                raise one.failure
+            if one.engine_run.interrupted:
+                return
+
+
+def _served_points(
+    launcher: Launcher, benchmark: Benchmark, points: tuple[Point, ...], folder: ResultDirectory
+) -> Generator[tuple[Server, ServedModel | None, Point], None, None]:
+    """Each point with a server, and its model, that are as it asks.
+
+    Neighbours that ask the same of the server share one, and those that ask the same of the model find it loaded.
+    """
+    for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
         with launcher.serve(settings) as server, ExitStack() as stack:
-            stack.callback(server.save_logs, written.folder.server_logs)
-            for point in group:
-                if len(points) > 1:
-                    listener.note(f"point {len(measured) + 1} of {len(points)}: {_described(point)}")
-                number = f"-{len(measured) + 1}" if len(points) > 1 else ""
-                record_path = written.folder.new_record_path(benchmark.name + number)
-                with _measured_point(server, benchmark, point, record_path, request, listener) as one, _finishing():
-                    measured.append(one)
-                    assessed.append(assess_run(one, request.max_errors_share))
-                    written.put(assess(benchmark, measured, assessed), server)
-                if one.failure:
-                    raise one.failure
-                if one.engine_run.interrupted:
-                    return
+            stack.callback(server.save_logs, folder.server_logs)
+            for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
+                with server.serve_model(model) if benchmark.needs_model else nullcontext() as served:
+                    for point in of_model:
+                        yield server, served, point
 
 
-@contextmanager
-def _measured_point(
-    server: Server, benchmark: Benchmark, point: Point, record_path: Path, request: RunRequest, listener: Listener
-) -> Iterator[Measured]:
-    """One point, measured: the model served, the plan sent, the settings read back. It is still served inside."""
-    with server.serve_model(point.model) if benchmark.needs_model else nullcontext() as served:
-        requests = served.requests if served else (ping_request(),)
-        plan = compile_plan(
-            benchmark.plan(point, requests),
-            server.addresses,
-            timeout_s=request.timeout_s,
-            connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
-            seed=request.seed,
-            threads=request.generator_threads,
+def _measure_point(
+    server: Server,
+    served: ServedModel | None,
+    benchmark: Benchmark,
+    point: Point,
+    record_path: Path,
+    request: RunRequest,
+    listener: Listener,
+) -> Measured:
+    """One point, measured: the plan sent, the server looked at, the settings read back."""
+    requests = served.requests if served else (ping_request(),)
+    plan = compile_plan(
+        benchmark.plan(point, requests),
+        server.addresses,
+        timeout_s=request.timeout_s,
+        connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
+        seed=request.seed,
+        threads=request.generator_threads,
+    )
+    watch = _Watch(server, point.load, listener)
+    engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
+    with _finishing():
+        failure = watch.failure or server.failure()
+        return Measured(
+            benchmark=benchmark,
+            point=point,
+            plan=plan,
+            records=open_records(record_path),
+            engine_run=engine_run,
+            served=served,
+            settings_after=server.read_back() if served and not failure else {},
+            failure=failure,
+            inputs=tuple(map(str, request.inputs)),
         )
-        watch = _Watch(server, point.load, listener)
-        engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
-        with _finishing():
-            failure = watch.failure or server.failure()
-            settings_after = server.read_back() if served and not failure else {}
-            yield Measured(
-                benchmark=benchmark,
-                point=point,
-                plan=plan,
-                records=open_records(record_path),
-                engine_run=engine_run,
-                served=served,
-                settings_after=settings_after,
-                failure=failure,
-                inputs=tuple(map(str, request.inputs)),
-            )
 
 
 def _described(point: Point) -> str:

@@ -18,7 +18,7 @@ from servemark.units import NS_PER_S, format_ms
 from servemark.workload.load import ClosedLoad
 
 _LABELS = {"p99_9": "p99.9"}
-_POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay ms"}
+_POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay"}
 _LABEL_WIDTH = 15
 
 
@@ -145,12 +145,12 @@ def _first_error(step: StepSummary) -> str:
 
 
 def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
-    run, server = benchmark.runs[0], result.server or {}
+    server = result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}"]
     words += [benchmark.backend] if benchmark.backend else []
-    workers = run.server["read_back"].get("workers")
-    words += [_count(workers, "worker")] if workers else []
+    workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
+    words += [_count(number, "worker") for number in workers if number] if len(workers) == 1 else []
     return "; ".join(words)
 
 

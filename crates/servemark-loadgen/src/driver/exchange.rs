@@ -244,6 +244,12 @@ fn kept_of<'plan>(protocol: &impl Protocol<'plan>, id: RequestId, at_most: usize
     kept[..kept.len().min(at_most)].to_vec()
 }
 
+/// That a request took longer than `limit_ns`.
+pub(super) fn timed_out(limit_ns: i64) -> Failure {
+    let message = format!("no complete response within {} s", seconds(limit_ns));
+    Failure::new(Kind::Timeout, message)
+}
+
 /// Why a complete response with `status` is a failure, if it is one.
 fn unsuccessful(status: u16, expected: Option<u16>) -> Option<Failure> {
     let is_success = (200..=299).contains(&status);
