@@ -271,19 +271,22 @@ def without_rust(folder, shadow):
 
 def run(command, environment, log, what):
     """Run one step of the set-up; its output goes to `log`, and its last lines to the error when it fails."""
+    from servemark.interrupts import held_back
+
     begun = log.tell()
     started = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=environment,
-        start_new_session=True,
-        close_fds=False,  # the lock
-    )
-    told = -1
+    process, told = None, -1
     try:
+        with held_back():  # an interruption within Popen would leave a process that nobody knows
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                close_fds=False,  # the lock
+            )
         while True:
             try:
                 status = process.wait(timeout=1)
@@ -295,7 +298,7 @@ def run(command, environment, log, what):
     finally:
         if told >= 0 and sys.stderr.isatty():
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-        if process.poll() is None:
+        if process and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if status != 0:

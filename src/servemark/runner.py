@@ -10,10 +10,8 @@ import itertools
 import os
 import platform
 import re
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,6 +24,7 @@ from servemark.assessment import Assessed, Measured, assess, assess_run
 from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.engines import ProgressReport, native
 from servemark.errors import ServemarkError, ServerError, UsageError
+from servemark.interrupts import held_back
 from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import BenchmarkResult, Result
@@ -38,7 +37,7 @@ from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
 from servemark.workload.inputs import Input, read_input
 from servemark.workload.load import ClosedLoad
-from servemark.workload.plan import compile_plan
+from servemark.workload.plan import EnginePlan, compile_plan
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
 
 _CONNECT_TIMEOUT_S = 30.0
@@ -140,7 +139,7 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
     try:
         _measure(_launcher(request, benchmark, inputs, listener), benchmark, request, written, listener)
     except (ServemarkError, KeyboardInterrupt) as error:
-        with _finishing():
+        with held_back():
             written.fail(error)
         if isinstance(error, ServemarkError) or not written.result.benchmarks:
             listener.note(f"what there is of a result is in {folder.path}")
@@ -192,14 +191,28 @@ def _measure(
                 name += f"-{number}"
                 listener.note(f"point {number} of {len(points)}: {_described(point)}")
             record_path = written.folder.new_record_path(name)
-            one = _measure_point(server, served, benchmark, point, record_path, request, listener)
-            with _finishing():
+            plan = _compile(benchmark, point, server, served, request)
+            watch = _Watch(server, point.load, listener)
+            engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
+            with held_back():
+                failure = watch.failure or server.failure()
+                one = Measured(
+                    benchmark=benchmark,
+                    point=point,
+                    plan=plan,
+                    records=open_records(record_path),
+                    engine_run=engine_run,
+                    served=served,
+                    settings_after=server.read_back() if served and not failure else {},
+                    failure=failure,
+                    inputs=tuple(map(str, request.inputs)),
+                )
                 measured.append(one)
                 assessed.append(assess_run(one, request.max_errors_share))
                 written.put(assess(benchmark, measured, assessed), server)
-            if one.failure:
-                raise one.failure
-            if one.engine_run.interrupted:
+            if failure:
+                raise failure
+            if engine_run.interrupted:
                 return
 
 
@@ -219,62 +232,21 @@ def _served_points(
                         yield server, served, point
 
 
-def _measure_point(
-    server: Server,
-    served: ServedModel | None,
-    benchmark: Benchmark,
-    point: Point,
-    record_path: Path,
-    request: RunRequest,
-    listener: Listener,
-) -> Measured:
-    """One point, measured: the plan sent, the server looked at, the settings read back."""
-    requests = served.requests if served else (ping_request(),)
-    plan = compile_plan(
-        benchmark.plan(point, requests),
+def _compile(
+    benchmark: Benchmark, point: Point, server: Server, served: ServedModel | None, request: RunRequest
+) -> EnginePlan:
+    return compile_plan(
+        benchmark.plan(point, served.requests if served else (ping_request(),)),
         server.addresses,
         timeout_s=request.timeout_s,
         connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
         seed=request.seed,
         threads=request.generator_threads,
     )
-    watch = _Watch(server, point.load, listener)
-    engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
-    with _finishing():
-        failure = watch.failure or server.failure()
-        return Measured(
-            benchmark=benchmark,
-            point=point,
-            plan=plan,
-            records=open_records(record_path),
-            engine_run=engine_run,
-            served=served,
-            settings_after=server.read_back() if served and not failure else {},
-            failure=failure,
-            inputs=tuple(map(str, request.inputs)),
-        )
 
 
 def _described(point: Point) -> str:
     return ", ".join(f"{name} {value}" for name, value in point.values.items())
-
-
-@contextmanager
-def _finishing() -> Iterator[None]:
-    """Ctrl-C and its like wait until this is done: what was measured is saved first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        raise KeyboardInterrupt
 
 
 class _Watch:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servemark.errors import SetupError
+from servemark.interrupts import held_back
 
 _TAIL_LINES = 20
 #: Of our environment: they would mix another Python's packages into the one that is run, or have git answer for
@@ -48,31 +49,30 @@ def finish(
     killed servemark keeps the lock on what it writes.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    process: subprocess.Popen[str] | None = None
     try:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**inherited, **(environ or {})},
-            cwd=cwd,
-            start_new_session=True,
-            close_fds=False,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        with held_back():  # an interruption within Popen would leave a process that nobody knows
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**inherited, **(environ or {})},
+                cwd=cwd,
+                start_new_session=True,
+                close_fds=False,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return Finished(None, f"no end after {timeout_s:g} s")
     except OSError as error:
         return Finished(None, f"{command[0]}: {error.strerror or error}")
-    with process:
-        try:
-            output, _ = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            _kill_group(process)
-            return Finished(None, f"no end after {timeout_s:g} s")
-        except BaseException:
-            _kill_group(process)
-            raise
+    finally:
+        if process:
+            _end_group(process)
     return Finished(process.returncode, output)
 
 
@@ -101,8 +101,11 @@ def run_command(
     )
 
 
-def _kill_group(process: subprocess.Popen[str]) -> None:
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Kill whatever of the group still runs when its leader does, and let go of its output."""
     # While the leader is not reaped, be it dead, its number cannot have gone to another process.
     if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    if process.stdout:
+        process.stdout.close()

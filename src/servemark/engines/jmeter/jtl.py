@@ -1,0 +1,353 @@
+"""JMeter's results (a JTL, CSV) as records: the same file format, read by the same ``open_records``.
+
+What a record of JMeter is, where it is less than the native engine's:
+
+- Times are whole milliseconds of the wall clock; the run's origin is the first sample's start.
+- `scheduled` is the sample's start, which for its user's first request includes opening the connection; `ready` and
+  `sent` are that plus ``Connect``. So the client's queue is the time to connect, and the generator's lag is not
+  known: it reads 0.
+- `first_byte` is the start plus ``Latency``. A request without a response has none; one whose connection could not be
+  opened has no `ready` and no `sent` either.
+- ``Connect`` includes the TLS handshake, so `tls_us` is 0. `connection` is the user's number.
+- A request that was in flight when JMeter was killed has no record.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import struct
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark import _loadgen
+from servemark.engines.jmeter.plan import WrittenPlan
+from servemark.errors import RecordingError
+from servemark.result import ErrorExample
+from servemark.units import NS_PER_MS, NS_PER_S
+
+_REQUIRED = ("timeStamp", "elapsed", "label", "responseCode", "threadName", "success")
+_CHUNK_ROWS = 1 << 16
+_LONGEST_FIELD = 1 << 24
+_KEPT_BODY = 2048
+_HEADER_UNIT = 4096
+_FIXED = struct.Struct("<16s4I")
+#: "group 1: 4 users 1-3": the third user of the first group.
+_THREAD = re.compile(r"(\d+)-(\d+)$")
+_NOT_HTTP = "Non HTTP response code: "
+_NOT_HTTP_MESSAGE = "Non HTTP response message: "
+
+#: Kinds of the exceptions that stand in the place of a status, by class name.
+_KINDS = {
+    "ConnectException": "connect",
+    "HttpHostConnectException": "connect",
+    "NoRouteToHostException": "connect",
+    "UnknownHostException": "connect",
+    "BindException": "connect",
+    "ConnectTimeoutException": "timeout",
+    "SocketTimeoutException": "timeout",
+    "InterruptedIOException": "timeout",
+    "SocketException": "reset",
+    "NoHttpResponseException": "closed_early",
+    "ConnectionClosedException": "closed_early",
+    "TruncatedChunkException": "closed_early",
+    "EOFException": "closed_early",
+    "RequestAbortedException": "cancelled",
+    "InterruptedException": "cancelled",
+    "ClosedByInterruptException": "cancelled",
+}
+#: Of these nothing was sent.
+_BEFORE_SENDING = {"ConnectTimeoutException"}
+_U32_MOST = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True)
+class JtlRecords:
+    """What was read of a JTL and written as records.
+
+    Attributes:
+        records: how many.
+        started_unix_ms: the first sample's start; 0 without records.
+        last_scheduled_ns, last_end_ns: from the origin; 0 without records.
+        examples: the first failures of each step, by the step's number.
+    """
+
+    records: int
+    started_unix_ms: int
+    last_scheduled_ns: int
+    last_end_ns: int
+    examples: dict[int, tuple[ErrorExample, ...]]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """How a sample failed: the name of the kind, and what JMeter says of it."""
+
+    kind: str
+    status: int
+    message: str
+    sent: bool
+
+
+def convert(
+    jtl: Path, plan: WrittenPlan, record_path: Path, *, warmup_ns: int, stopped_unix_ms: int | None, failures: Path
+) -> JtlRecords:
+    """Write the samples in `jtl` as records to `record_path`.
+
+    `stopped_unix_ms` is when the run was cut short: what was aborted from then on is "cancelled". `failures` is the XML
+    in which JMeter kept the bodies of failed responses; it may be missing.
+
+    A last line that was cut off is left out, and an empty or missing file has no records.
+
+    Raises:
+        RecordingError: the JTL cannot be read or is not one of this plan, or the records cannot be written.
+    """
+    reader = _Reader(plan, stopped_unix_ms)
+    try:
+        with jtl.open(newline="", encoding="utf-8", errors="replace") as lines:
+            chunks = list(reader.chunks(lines))
+    except FileNotFoundError:
+        chunks = []
+    except (OSError, csv.Error, ValueError) as error:
+        raise RecordingError(f"cannot read JMeter's results in {jtl}", cause=str(error)) from error
+    rows = np.concatenate(chunks) if chunks else np.empty(0, dtype=_row_dtype())
+    started_unix_ms = int(rows["scheduled"].min()) // NS_PER_MS if len(rows) else 0
+    for name in ("scheduled", "ready", "sent", "first_byte", "end"):
+        came = rows[name] >= 0
+        rows[name][came] -= started_unix_ms * NS_PER_MS
+    rows["seq"][np.argsort(rows["scheduled"], kind="stable")] = np.arange(len(rows), dtype=np.uint64)
+    rows["flags"][rows["scheduled"] < warmup_ns] |= _loadgen.RECORD_FLAGS["warmup"]
+    names = [name for steps in plan.steps for name in steps]
+    _write(record_path, rows, names, started_unix_ms * NS_PER_MS, warmup_ns)
+    return JtlRecords(
+        records=len(rows),
+        started_unix_ms=started_unix_ms,
+        last_scheduled_ns=int(rows["scheduled"].max()) if len(rows) else 0,
+        last_end_ns=int(rows["end"].max()) if len(rows) else 0,
+        examples=_examples(reader.first_failures, started_unix_ms, failures),
+    )
+
+
+class _Reader:
+    """Turns lines into rows, their times still of the wall clock, and keeps the first failure of each kind."""
+
+    def __init__(self, plan: WrittenPlan, stopped_unix_ms: int | None) -> None:
+        self.first_failures: dict[tuple[int, str, int], tuple[int, str, str]] = {}
+        self._stopped_unix_ms = stopped_unix_ms
+        self._steps: list[dict[str, int]] = []
+        self._first_users: list[int] = []
+        self._input_variables: dict[int, str] = {}
+        first_step = first_user = 0
+        for group, (names, users) in enumerate(zip(plan.steps, plan.users, strict=True)):
+            self._steps.append({name: first_step + index for index, name in enumerate(names)})
+            self._first_users.append(first_user)
+            self._input_variables.update(
+                {first_step + step: name for (of, step), name in plan.input_variables.items() if of == group}
+            )
+            first_step, first_user = first_step + len(names), first_user + users
+        self._seen_users: set[int] = set()
+        self._threads: dict[str, tuple[int, int]] = {}
+        self._kinds = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
+
+    def chunks(self, lines: TextIO) -> Iterator[NDArray[np.void]]:
+        """The rows of all whole lines after the header, some at a time."""
+        csv.field_size_limit(_LONGEST_FIELD)
+        whole = _WholeLines(lines)
+        samples = csv.reader(whole)
+        header = next(samples, [])
+        if not whole.ended:
+            return  # Not even the header is whole.
+        missing = [name for name in _REQUIRED if name not in header]
+        if missing:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+        rows: list[tuple[int, ...]] = []
+        held: list[str] | None = None  # The last sample counts only if its line is whole.
+        for fields in samples:
+            if held is not None and len(held) == len(header):
+                rows.append(self._row(dict(zip(header, held, strict=True))))
+            held = fields
+            if len(rows) >= _CHUNK_ROWS:
+                yield np.array(rows, dtype=_row_dtype())
+                rows = []
+        if held is not None and len(held) == len(header) and whole.ended:
+            rows.append(self._row(dict(zip(header, held, strict=True))))
+        if rows:
+            yield np.array(rows, dtype=_row_dtype())
+
+    def _row(self, sample: Mapping[str, str]) -> tuple[int, ...]:
+        """The columns of a record, in the order of the record format."""
+        group, user = self._user(sample["threadName"])
+        step = self._steps[group].get(sample["label"])
+        if step is None:
+            raise ValueError(f"the plan has no step {sample['label']!r}")
+        start_ms, elapsed_ms = int(sample["timeStamp"]), int(sample["elapsed"])
+        connect_ms = int(sample.get("Connect") or 0)
+        status = int(sample["responseCode"]) if sample["responseCode"].isdigit() else 0
+        failure = None if sample["success"] == "true" else self._failure(sample, status, start_ms + elapsed_ms)
+        sent = failure is None or failure.sent
+        kind = "ok"
+        if failure:
+            kind = failure.kind
+            key = (step, kind, failure.status)
+            self.first_failures.setdefault(key, (start_ms + elapsed_ms, failure.message, sample["label"]))
+        opened = connect_ms > 0 or user not in self._seen_users
+        self._seen_users.add(user)
+        start, sent_at = start_ms * NS_PER_MS, (start_ms + connect_ms) * NS_PER_MS if sent else -1
+        first_byte = (start_ms + int(sample.get("Latency") or 0)) * NS_PER_MS if status else -1
+        return (
+            0,
+            start,
+            sent_at,
+            sent_at,
+            max(first_byte, sent_at) if status else -1,
+            start + elapsed_ms * NS_PER_MS,
+            min(connect_ms * 1000, _U32_MOST),
+            0,
+            user,
+            user,
+            min(int(sample.get("sentBytes") or 0), _U32_MOST) if sent else 0,
+            # JMeter counts its own text of an exception as a response.
+            min(int(sample.get("bytes") or 0), _U32_MOST) if status else 0,
+            self._input(sample, step),
+            0,
+            status,
+            step,
+            self._kinds[kind],
+            _loadgen.RECORD_FLAGS["opened"] if opened else 0,
+            group,
+        )
+
+    def _user(self, thread: str) -> tuple[int, int]:
+        known = self._threads.get(thread)
+        if known:
+            return known
+        match = _THREAD.search(thread)
+        group = int(match[1]) - 1 if match else -1
+        if not match or not 0 <= group < len(self._steps):
+            raise ValueError(f"the plan has no user {thread!r}")
+        self._threads[thread] = (group, self._first_users[group] + int(match[2]) - 1)
+        return self._threads[thread]
+
+    def _input(self, sample: Mapping[str, str], step: int) -> int:
+        value = sample.get(self._input_variables.get(step, ""), "")
+        return int(value) if value.isdigit() else 0
+
+    def _failure(self, sample: Mapping[str, str], status: int, end_ms: int) -> _Failure:
+        message = sample.get("responseMessage", "").removeprefix(_NOT_HTTP_MESSAGE)
+        if status:
+            kind = "application" if 200 <= status <= 299 else "http_status"
+            return _Failure(kind, status, message, sent=True)
+        exception = sample["responseCode"].removeprefix(_NOT_HTTP).rpartition(".")[2]
+        kind = _kind_of(exception, message)
+        stopped = self._stopped_unix_ms
+        if (
+            stopped is not None
+            and end_ms >= stopped
+            and exception in {"SocketException", "ConnectionShutdownException"}
+        ):
+            kind = "cancelled"
+        sent = kind not in {"connect", "tls"} and exception not in _BEFORE_SENDING
+        return _Failure(kind, 0, message or exception, sent)
+
+
+class _WholeLines:
+    """The lines of a file; afterwards `ended` tells whether the last one was whole."""
+
+    def __init__(self, lines: TextIO) -> None:
+        self.ended = False
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.ended = line.endswith("\n")
+            yield line.replace("\0", "")
+
+
+def _kind_of(exception: str, message: str) -> str:
+    if exception.startswith(("SSL", "Certificate")):
+        broken = re.search(r"connection reset|broken pipe", message, re.IGNORECASE)
+        return "reset" if broken else "tls"
+    return _KINDS.get(exception, "protocol")
+
+
+def _row_dtype() -> np.dtype[np.void]:
+    return np.dtype(
+        {
+            "names": [name for name, _, _ in _loadgen.RECORD_COLUMNS],
+            "formats": [dtype for _, dtype, _ in _loadgen.RECORD_COLUMNS],
+            "offsets": [offset for _, _, offset in _loadgen.RECORD_COLUMNS],
+            "itemsize": _loadgen.RECORD_ROW_BYTES,
+        }
+    )
+
+
+def _write(path: Path, rows: NDArray[np.void], steps: Sequence[str], started_unix_ns: int, warmup_ns: int) -> None:
+    header = {
+        "version": 1,
+        "row_bytes": _loadgen.RECORD_ROW_BYTES,
+        "header_bytes": 0,
+        "columns": [{"name": name, "dtype": dtype, "offset": at} for name, dtype, at in _loadgen.RECORD_COLUMNS],
+        "error_kinds": list(_loadgen.ERROR_KINDS),
+        "flags": _loadgen.RECORD_FLAGS,
+        "steps": list(steps),
+        "started_unix_ns": started_unix_ns,
+        "warmup_ns": warmup_ns,
+    }
+    unpadded = _FIXED.size + len(json.dumps(header).encode()) + len(str(_U32_MOST))
+    header["header_bytes"] = header_bytes = -(-unpadded // _HEADER_UNIT) * _HEADER_UNIT
+    text = json.dumps(header).encode()
+    fixed = _FIXED.pack(b"SERVEMARK-REC", 1, _loadgen.RECORD_ROW_BYTES, header_bytes, len(text))
+    try:
+        with path.open("wb") as file:
+            file.write((fixed + text).ljust(header_bytes, b"\0"))
+            rows.tofile(file)
+    except OSError as error:
+        raise RecordingError(
+            f"cannot write records to {path}",
+            cause=error.strerror or str(error),
+            next_step="free some space, or give -o a folder on another disk",
+        ) from error
+
+
+def _examples(
+    first_failures: Mapping[tuple[int, str, int], tuple[int, str, str]], started_unix_ms: int, failures: Path
+) -> dict[int, tuple[ErrorExample, ...]]:
+    bodies = _bodies(failures, {(label, status) for (_, _, status), (_, _, label) in first_failures.items() if status})
+    found: dict[int, tuple[ErrorExample, ...]] = {}
+    for (step, kind, status), (end_ms, message, label) in first_failures.items():
+        example = ErrorExample(
+            kind=f"{kind}:{status}" if kind == "http_status" else kind,
+            at_s=(end_ms - started_unix_ms) * NS_PER_MS / NS_PER_S,
+            message=message,
+            body=bodies.get((label, status), ""),
+        )
+        found[step] = (*found.get(step, ()), example)
+    return found
+
+
+def _bodies(failures: Path, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """The first body of a failed response for each label and status in `wanted`, as far as JMeter kept them."""
+    bodies: dict[tuple[str, int], str] = {}
+    if not wanted or not failures.exists():
+        return bodies
+    try:
+        for _, sample in ET.iterparse(failures):  # noqa: S314 (JMeter wrote it; it has no entities)
+            if sample.tag != "httpSample":
+                continue
+            key = (sample.get("lb", ""), int(sample.get("rc", "0")) if sample.get("rc", "").isdigit() else 0)
+            if key in wanted and key not in bodies:
+                body = (sample.findtext("responseData") or "").encode()[:_KEPT_BODY]
+                bodies[key] = body.decode("utf-8", "ignore")
+            if bodies.keys() == wanted:
+                break
+            sample.clear()
+    except (ET.ParseError, OSError):
+        pass  # The file of a killed run ends in the middle, and a body may hold what XML cannot: the rest has no body.
+    return bodies

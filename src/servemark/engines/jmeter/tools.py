@@ -1,0 +1,195 @@
+"""What the original harness made of JMeter's results, by the same tools: tables, filtered and merged results, charts.
+
+::
+
+    filtered.jtl        the plan's steps alone, without the warm-up (FilterResults)
+    aggregate.csv       the aggregate report of those
+    synthesis.csv       the synthesis report of those
+    dashboard/          JMeter's HTML dashboard of everything that was sent, warm-up included
+    perfmon.csv, .png   the server's processes over time, drawn by PerfMon's reporter
+    merged.jtl          the results of several runs in one, each label with its run's prefix (MergeResults)
+    merged.csv          the aggregate report of those
+
+Each tool is a start of Java, some 4 s; as many run at a time as there are processors. The plugins leave out messages
+and URLs, and MergeResults counts time from 1999: ``results.jtl`` is what was measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from servemark.environments.commands import finish
+from servemark.environments.jmeter import JMeterHome
+from servemark.errors import RecordingError
+
+FILTERED, MERGED, DASHBOARD = "filtered.jtl", "merged.jtl", "dashboard"
+Words = Sequence[str | Path]
+_TIMEOUT_S = 600.0
+_HEAP_MIB = 512
+
+
+@dataclass(frozen=True)
+class MergedRun:
+    """Results to merge: the JTL, and what is put before its labels."""
+
+    results: Path
+    prefix: str
+
+
+def write_reports(
+    home: JMeterHome, results: Path, folder: Path, *, labels: Sequence[str], warmup_s: float, resources: Path | None
+) -> None:
+    """Make every report of one run's `results` in `folder`; of results without a sample there is none.
+
+    `labels` are the plan's steps, `resources` a JTL of PerfMon's with the server's processes, if they were sampled.
+
+    Raises:
+        RecordingError: a tool failed; the others were run to their end.
+    """
+    if not _has_samples(results):
+        return
+    filtered = folder / FILTERED
+
+    def tables() -> None:
+        filter_results(home, results, filtered, labels=labels, warmup_s=warmup_s)
+        if _has_samples(filtered):
+            _at_once(
+                lambda: _report(home, filtered, folder / "aggregate.csv", "AggregateReport"),
+                lambda: _report(home, filtered, folder / "synthesis.csv", "SynthesisReport"),
+            )
+
+    jobs = [tables, lambda: write_dashboard(home, results, folder / DASHBOARD)]
+    if resources is not None and _has_samples(resources):
+        jobs.append(lambda: draw_resources(home, resources, folder))
+    _at_once(*jobs)
+
+
+def filter_results(home: JMeterHome, results: Path, filtered: Path, *, labels: Sequence[str], warmup_s: float) -> None:
+    """Write those of `results` to `filtered` that carry one of `labels` and began after the warm-up."""
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        # The tool's own offset counts from a whole second before the first sample.
+        measured = _without_warm_up(results, Path(scratch) / "measured.jtl", warmup_s) if warmup_s else results
+        if not _has_samples(measured):
+            shutil.copyfile(measured, filtered)
+            return
+        words = ["--tool", "FilterResults", "--input-file", str(measured.absolute()), "--output-file", filtered.name]
+        _run_tool(home, [*words, "--include-labels", ",".join(labels)], filtered)
+
+
+def _without_warm_up(results: Path, measured: Path, warmup_s: float) -> Path:
+    """Copy the samples of `results` that began `warmup_s` after the first one, or later, to `measured`."""
+    with results.open(newline="", encoding="utf-8", errors="replace") as lines:
+        header, *samples = csv.reader(line.replace("\0", "") for line in lines)
+    whole = [sample for sample in samples if len(sample) == len(header)]
+    at = header.index("timeStamp")
+    began_ms = min((int(sample[at]) for sample in whole), default=0) + round(warmup_s * 1000)
+    with measured.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(header)
+        rows.writerows(sample for sample in whole if int(sample[at]) >= began_ms)
+    return measured
+
+
+def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> None:
+    """Write ``merged.jtl`` with the results of all `runs`, and the aggregate report of it, into `folder`.
+
+    Raises:
+        RecordingError: a tool failed.
+    """
+    lines: list[str] = []
+    for number, run in enumerate(runs, 1):
+        settings = {
+            "inputJtl": str(run.results.absolute()),
+            "prefixLabel": run.prefix,
+            "includeLabels": "",
+            "includeLabelRegex": "false",
+            "excludeLabels": "",
+            "excludeLabelRegex": "false",
+            "startOffset": "",
+            "endOffset": "",
+        }
+        lines += [f"{name}{number}={_property(value)}\n" for name, value in settings.items()]
+    recipe = folder / "merge.properties"
+    recipe.write_text("".join(lines), encoding="ascii")
+    merged = folder / MERGED
+    _report(home, recipe, merged, "MergeResults")
+    _report(home, merged, folder / "merged.csv", "AggregateReport")
+
+
+def write_dashboard(home: JMeterHome, results: Path, folder: Path) -> None:
+    """JMeter's HTML dashboard of `results`, in place of what `folder` holds."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        words: list[str | Path] = ["-jar", home.launcher, "-g", results.absolute(), "-o", folder.absolute()]
+        # Its own intermediate files would otherwise lie in the working directory.
+        words += ["-j", f"{scratch}/log", f"-Jjmeter.reportgenerator.temp_dir={scratch}/temp"]
+        _run_java(home, words, [folder / "index.html"], Path(scratch))
+
+
+def draw_resources(home: JMeterHome, resources: Path, folder: Path) -> None:
+    """A table and a chart of the samples in `resources`, which are in PerfMon's format, by its reporter."""
+    table, chart = folder / "perfmon.csv", folder / "perfmon.png"
+    words: Words = ["--tool", "Reporter", "--input-jtl", resources.absolute(), "--plugin-type", "PerfMon"]
+    _run_tool(home, [*words, "--generate-csv", table.name, "--generate-png", chart.name], table, chart)
+
+
+def _report(home: JMeterHome, source: Path, output: Path, plugin: str) -> None:
+    words: Words = ["--tool", "Reporter", "--generate-csv", output.name, "--input-jtl", source.absolute()]
+    _run_tool(home, [*words, "--plugin-type", plugin], output)
+
+
+def _run_tool(home: JMeterHome, words: Words, *outputs: Path) -> None:
+    """Run one of the plugins' tools, which writes `outputs` by their names where it runs; they are moved when whole."""
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        made = [Path(scratch) / output.name for output in outputs]
+        _run_java(home, ["-jar", home.command_runner, *words], made, Path(scratch))
+        for output, one in zip(outputs, made, strict=True):
+            shutil.move(one, output)
+
+
+def _run_java(home: JMeterHome, words: Words, outputs: Sequence[Path], scratch: Path) -> None:
+    """Run one tool in `scratch`. It succeeded when its output is there: it warns of much that does not matter."""
+    settings = [f"-Xmx{_HEAP_MIB}m", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={scratch}"]
+    inside: Words = ["sh", "-c", 'cd "$0" && exec "$@"', scratch]
+    finished = finish([*inside, home.java, *settings, *words], timeout_s=_TIMEOUT_S)
+    missing = [output.name for output in outputs if not output.exists()]
+    if finished.status != 0 or missing:
+        raise RecordingError(
+            "JMeter's tools could not make a report",
+            cause=f"{', '.join(missing) or outputs[0].name}: exit {finished.status}",
+            next_step="what was measured is in the records and in results.jtl",
+            detail=finished.tail,
+        )
+
+
+def _at_once(*jobs: Callable[[], None]) -> None:
+    """Run all `jobs`, as many at a time as there are processors; raises the first error when all have ended."""
+    with ThreadPoolExecutor(max_workers=max(1, os.cpu_count() or 1)) as pool:
+        for future in [pool.submit(job) for job in jobs]:
+            future.result()
+
+
+def _has_samples(results: Path) -> bool:
+    """Whether there is a line after the header."""
+    try:
+        with results.open("rb") as lines:
+            return bool(lines.readline() and lines.readline())
+    except FileNotFoundError:
+        return False
+
+
+def _property(value: str) -> str:
+    """`value` as a Java properties file takes it."""
+    escaped = value.replace("\\", "\\\\")
+    if escaped.startswith(" "):
+        escaped = "\\" + escaped
+    units = escaped.encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
+    return "".join(chr(code) if 32 <= code < 127 else f"\\u{code:04x}" for code in codes)

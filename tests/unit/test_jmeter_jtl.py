@@ -1,0 +1,242 @@
+"""JMeter's results as records: whole, cut off, with failures of every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from servemark.engines.jmeter.jtl import JtlRecords, convert
+from servemark.engines.jmeter.plan import WrittenPlan
+from servemark.engines.jmeter.progress import SampleCounter
+from servemark.errors import RecordingError
+from servemark.records import RecordFile, open_records
+
+T0 = 1_795_367_396_831
+MS = 1_000_000
+HEADER = (
+    "timeStamp,elapsed,label,responseCode,responseMessage,threadName,dataType,success,failureMessage,bytes,sentBytes,"
+    "grpThreads,allThreads,URL,Latency,IdleTime,Connect\n"
+)
+PLAN = WrittenPlan(Path("plan.jmx"), (("predict", "check"), ("predict",)), (2, 3), {})
+
+
+def _line(
+    start_ms: int = 0,
+    elapsed: int = 20,
+    *,
+    label: str = "predict",
+    code: str = "200",
+    message: str = "OK",
+    thread: str = "group 1: 2 users 1-1",
+    success: bool = True,
+    latency: int = 19,
+    connect: int = 0,
+) -> str:
+    quoted = '"' + message.replace('"', '""') + '"' if any(c in message for c in '",\n') else message
+    flag = "true" if success else "false"
+    return (
+        f"{T0 + start_ms},{elapsed},{label},{code},{quoted},{thread},text,{flag},,68,161,2,5,http://h/,"
+        f"{latency},0,{connect}\n"
+    )
+
+
+def _failed(exception: str, message: str, **more: Any) -> str:
+    code = f"Non HTTP response code: {exception}"
+    return _line(code=code, message=f"Non HTTP response message: {message}", success=False, latency=0, **more)
+
+
+def _convert(
+    tmp_path: Path,
+    text: str | bytes,
+    *,
+    plan: WrittenPlan = PLAN,
+    warmup_ns: int = 0,
+    stopped_unix_ms: int | None = None,
+    failures: str = "",
+) -> tuple[JtlRecords, RecordFile, Any]:
+    jtl = tmp_path / "results.jtl"
+    jtl.write_bytes(text.encode() if isinstance(text, str) else text)
+    if failures:
+        (tmp_path / "failures.xml").write_text(failures)
+    path = tmp_path / "records.bin"
+    converted = convert(
+        jtl,
+        plan,
+        path,
+        warmup_ns=warmup_ns,
+        stopped_unix_ms=stopped_unix_ms,
+        failures=tmp_path / "failures.xml",
+    )
+    file = open_records(path)
+    return converted, file, np.array(file.memmap())
+
+
+def test_a_sample_is_a_record(tmp_path: Path) -> None:
+    text = HEADER + _line(100, 25, connect=3, latency=20) + _line(0, 30, thread="group 2: 3 users 2-3")
+    converted, file, rows = _convert(tmp_path, text)
+    assert file.step_names == ("predict", "check", "predict")
+    assert file.started_unix_ns == T0 * MS
+    assert (converted.records, converted.started_unix_ms) == (2, T0)
+    assert (converted.last_scheduled_ns, converted.last_end_ns) == (100 * MS, 125 * MS)
+    first, second = rows
+    assert first["seq"] == 1
+    assert first["scheduled"] == 100 * MS
+    assert first["ready"] == first["sent"] == 103 * MS
+    assert first["first_byte"] == 120 * MS
+    assert first["end"] == 125 * MS
+    assert (first["connect_us"], first["tls_us"]) == (3000, 0)
+    assert (first["bytes_received"], first["bytes_sent"], first["status"], first["kind"]) == (68, 161, 200, 0)
+    assert (first["group"], first["step"], first["user"]) == (0, 0, 0)
+    assert (second["seq"], second["group"], second["step"], second["user"]) == (0, 1, 2, 4)
+
+
+def test_a_users_first_request_opened_its_connection(tmp_path: Path) -> None:
+    text = HEADER + _line(0) + _line(30) + _line(60, connect=2)
+    _, file, rows = _convert(tmp_path, text)
+    assert [bool(flags & file.flags["opened"]) for flags in rows["flags"]] == [True, False, True]
+
+
+def test_records_of_the_warm_up_are_marked(tmp_path: Path) -> None:
+    text = HEADER + "".join(_line(start) for start in (0, 999, 1000, 1500))
+    _, file, rows = _convert(tmp_path, text, warmup_ns=1000 * MS)
+    assert file.warmup_ns == 1000 * MS
+    assert [bool(flags & file.flags["warmup"]) for flags in rows["flags"]] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("exception", "message", "kind", "sent"),
+    [
+        ("org.apache.http.conn.HttpHostConnectException", "Connection refused", "connect", False),
+        ("java.net.UnknownHostException", "nohost", "connect", False),
+        ("org.apache.http.conn.ConnectTimeoutException", "connect timed out", "timeout", False),
+        ("java.net.SocketTimeoutException", "Read timed out", "timeout", True),
+        ("javax.net.ssl.SSLHandshakeException", "Received fatal alert", "tls", False),
+        ("javax.net.ssl.SSLException", "Connection reset", "reset", True),
+        ("java.net.SocketException", "Connection reset", "reset", True),
+        ("org.apache.http.NoHttpResponseException", "h:80 failed to respond", "closed_early", True),
+        ("org.apache.http.ConnectionClosedException", "Premature end", "closed_early", True),
+        ("org.apache.http.client.ClientProtocolException", "", "protocol", True),
+        ("org.apache.http.impl.execchain.RequestAbortedException", "Request aborted", "cancelled", True),
+    ],
+)
+def test_an_exception_has_its_kind(exception: str, message: str, kind: str, sent: bool, tmp_path: Path) -> None:
+    converted, file, (row,) = _convert(tmp_path, HEADER + _failed(exception, message))
+    assert file.error_kinds[row["kind"]] == kind
+    assert (row["sent"] >= 0, row["ready"] >= 0) == (sent, sent)
+    assert (row["first_byte"], row["status"], row["bytes_received"]) == (-1, 0, 0)
+    assert row["end"] == 20 * MS
+    (example,) = converted.examples[0]
+    assert (example.kind, example.message) == (kind, message or "ClientProtocolException")
+
+
+def test_a_socket_that_was_closed_by_our_stop_is_cancelled(tmp_path: Path) -> None:
+    text = HEADER + _failed("java.net.SocketException", "Socket closed")
+    _, file, (row,) = _convert(tmp_path, text, stopped_unix_ms=T0 + 10)
+    assert file.error_kinds[row["kind"]] == "cancelled"
+    _, file, (row,) = _convert(tmp_path, text, stopped_unix_ms=T0 + 21)
+    assert file.error_kinds[row["kind"]] == "reset"
+
+
+def test_every_status_but_2xx_fails_and_has_an_example_with_its_body(tmp_path: Path) -> None:
+    text = HEADER + _line(0, code="503", success=False) + _line(50, code="503", success=False)
+    text += _line(100, code="302", success=False)
+    failures = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<testResults version="1.2">\n'
+        '<httpSample lb="predict" rc="503" tn="x"><responseData class="java.lang.String">queue &lt;full&gt;'
+        "</responseData></httpSample>\n"
+        '<httpSample lb="predict" rc="503"><responseData>second</responseData></httpSample>\n'
+        '<httpSample lb="predict" rc="302"><respon'
+    )
+    converted, file, rows = _convert(tmp_path, text, failures=failures)
+    assert [file.error_kinds[kind] for kind in rows["kind"]] == ["http_status"] * 3
+    assert list(rows["status"]) == [503, 503, 302]
+    first, second = converted.examples[0]
+    assert (first.kind, first.body, first.at_s) == ("http_status:503", "queue <full>", 0.02)
+    assert (second.kind, second.body) == ("http_status:302", "")
+
+
+def test_messages_may_hold_newlines_commas_and_quotes(tmp_path: Path) -> None:
+    message = 'Connect to "h",\nport 1\n failed'
+    text = HEADER + _failed("java.net.ConnectException", message) + _line(30)
+    converted, _, rows = _convert(tmp_path, text)
+    assert len(rows) == 2
+    assert converted.examples[0][0].message == message
+
+
+@pytest.mark.parametrize("cut", range(1, len(_line(50))))
+def test_a_last_line_that_was_cut_off_is_left_out(cut: int, tmp_path: Path) -> None:
+    converted, _, _ = _convert(tmp_path, HEADER + _line(0) + _line(50)[:-cut])
+    assert converted.records == 1
+
+
+def test_a_last_line_that_was_cut_inside_a_message_is_left_out(tmp_path: Path) -> None:
+    whole = _failed("java.net.ConnectException", "one\ntwo\nthree")
+    for cut in range(1, len(whole)):
+        converted, _, _ = _convert(tmp_path, HEADER + _line(0) + whole[:-cut])
+        assert converted.records == 1, whole[:-cut]
+
+
+@pytest.mark.parametrize("text", ["", HEADER, HEADER[:20], HEADER[:-1]])
+def test_results_without_a_sample_are_no_records(text: str, tmp_path: Path) -> None:
+    converted, file, _ = _convert(tmp_path, text)
+    assert converted.records == file.rows == 0
+    assert converted.examples == {}
+
+
+def test_missing_results_are_no_records(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    converted = convert(missing, PLAN, tmp_path / "r.bin", warmup_ns=0, stopped_unix_ms=None, failures=missing)
+    assert converted.records == open_records(tmp_path / "r.bin").rows == 0
+
+
+def test_columns_that_may_be_missing(tmp_path: Path) -> None:
+    header = "timeStamp,elapsed,label,responseCode,threadName,success\n"
+    _, _, (row,) = _convert(tmp_path, header + f"{T0},7,predict,200,g 1-2,true\n")
+    assert (row["sent"], row["first_byte"], row["end"], row["bytes_sent"]) == (0, 0, 7 * MS, 0)
+    assert row["user"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("timeStamp,elapsed,label\n1,2,3\n", "has no column responseCode, threadName, success"),
+        (HEADER + _line(label="other"), "no step 'other'"),
+        (HEADER + _line(thread="group 9: 2 users 9-1"), "no user"),
+        (HEADER + _line(thread="main"), "no user 'main'"),
+        (HEADER + _line().replace(",20,", ",x,", 1), "invalid literal"),
+    ],
+)
+def test_results_of_something_else_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=said):
+        _convert(tmp_path, text)
+
+
+def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+    text = (HEADER + _line(0, message="MESSAGE") + _line(30)).encode().replace(b"MESSAGE", b"\xff\x00\xfe")
+    assert _convert(tmp_path, text)[0].records == 2
+
+
+def test_the_input_that_was_sent_is_known_by_its_variable(tmp_path: Path) -> None:
+    plan = WrittenPlan(Path("plan.jmx"), (("predict",),), (2,), {(0, 0): "input_0"})
+    header = HEADER.rstrip("\n") + ',"input_0"\n'
+    _, _, rows = _convert(
+        tmp_path, header + _line().rstrip("\n") + ",4\n" + _line(30).rstrip("\n") + ",null\n", plan=plan
+    )
+    assert list(rows["input"]) == [4, 0]
+
+
+def test_progress_is_counted_as_the_file_grows(tmp_path: Path) -> None:
+    path = tmp_path / "results.jtl"
+    counter = SampleCounter(path, warmup_ns=40 * MS)
+    counter.look()
+    assert counter.counts(5).elapsed_ns == 5
+    lines = HEADER + _line(0) + _failed("java.net.SocketException", "one\ntwo", start_ms=30) + _line(50)
+    for size in range(len(lines) + 1):
+        path.write_text(lines[:size])
+        counter.look()
+    counts = counter.counts(5)
+    assert (counts.scheduled, counts.succeeded, counts.failed, counts.measured_succeeded) == (3, 2, 1, 1)
+    assert counts.elapsed_ns >= 0

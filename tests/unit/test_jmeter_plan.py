@@ -1,0 +1,259 @@
+"""The .jmx of a plan: what it holds, read back as XML, and what is refused because JMeter could not do it."""
+
+from __future__ import annotations
+
+import csv
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from servemark.engines.jmeter.plan import PLAN, draw, write_plan
+from servemark.errors import UsageError
+from servemark.workload.load import ClosedLoad, Until
+from servemark.workload.plan import Address, Group, Plan, Tls
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
+
+ADDRESS = Address("127.0.0.1", "127.0.0.1", 8080)
+ONE_REQUEST = Step("predict", (Request("POST", "/predictions/noop", (("Content-Type", "image/jpeg"),), b"\xff\xd8"),))
+ONCE = ClosedLoad(users=1, loops=1)
+
+
+def _plan(*steps: Step, load: ClosedLoad = ONCE) -> Plan:
+    return Plan((Group(Scenario(steps), load),))
+
+
+def _write(plan: Plan, folder: Path, *, address: Address = ADDRESS, seed: int = 0) -> ET.Element:
+    addresses: dict[EndpointName, Address] = {
+        "inference": address,
+        "management": replace(address, port=address.port + 1),
+    }
+    written = write_plan(plan, addresses, folder, timeout_s=120, connect_timeout_s=30, seed=seed)
+    assert written.path == folder / PLAN
+    return ET.parse(written.path).getroot()
+
+
+def _property(element: ET.Element, name: str) -> str:
+    found = element.find(f"*[@name='{name}']")
+    assert found is not None, name
+    return found.text or ""
+
+
+def _sampler(root: ET.Element) -> ET.Element:
+    (sampler,) = root.iter("HTTPSamplerProxy")
+    return sampler
+
+
+def _body(sampler: ET.Element) -> str:
+    values = [value.text for value in sampler.iter("stringProp") if value.get("name") == "Argument.value"]
+    return "".join(value or "" for value in values)
+
+
+def test_a_group_is_a_thread_group_with_its_users_loops_and_ramp(tmp_path: Path) -> None:
+    root = _write(_plan(ONE_REQUEST, load=ClosedLoad(users=7, loops=30, ramp_s=5)), tmp_path)
+    (group,) = root.iter("ThreadGroup")
+    assert group.get("testname") == "group 1: 7 users"
+    assert _property(group, "ThreadGroup.num_threads") == "7"
+    assert _property(group, "ThreadGroup.ramp_time") == "5"
+    assert _property(group, "ThreadGroup.scheduler") == "false"
+    assert _property(group, "ThreadGroup.same_user_on_next_iteration") == "true"
+    (loop,) = group.iter("elementProp")
+    assert _property(loop, "LoopController.loops") == "30"
+
+
+@pytest.mark.parametrize(
+    ("load", "duration_s"),
+    [
+        (ClosedLoad(users=1, duration_s=8, warmup_s=2), "10"),
+        (ClosedLoad(users=1, until=Until(), warmup_s=2), "62"),
+    ],
+)
+def test_time_ends_a_group_by_the_scheduler_warm_up_included(load: ClosedLoad, duration_s: str, tmp_path: Path) -> None:
+    (group,) = _write(_plan(ONE_REQUEST, load=load), tmp_path).iter("ThreadGroup")
+    assert _property(group, "ThreadGroup.scheduler") == "true"
+    assert _property(group, "ThreadGroup.duration") == duration_s
+    (loop,) = group.iter("elementProp")
+    assert _property(loop, "LoopController.loops") == "-1"
+
+
+def test_a_request_goes_to_its_steps_address_as_the_native_engine_sends_it(tmp_path: Path) -> None:
+    step = Step("register", (Request("POST", "/models?url=noop.mar&synchronous=true"),), endpoint="management")
+    root = _write(_plan(step), tmp_path)
+    sampler = _sampler(root)
+    assert sampler.get("testname") == "register"
+    expected = {
+        "protocol": "http",
+        "domain": "127.0.0.1",
+        "port": "8081",
+        "method": "POST",
+        "path": "/models?url=noop.mar&synchronous=true",
+        "use_keepalive": "true",
+        "follow_redirects": "false",
+        "connect_timeout": "30000",
+        "response_timeout": "120000",
+    }
+    assert {name: _property(sampler, f"HTTPSampler.{name}") for name in expected} == expected
+    headers = {
+        _property(h, "Header.name"): _property(h, "Header.value")
+        for h in root.iterfind(".//HeaderManager//*[@elementType='Header']")
+    }
+    assert headers == {"User-Agent": "servemark"}
+
+
+def test_only_2xx_succeeds(tmp_path: Path) -> None:
+    (assertion,) = _write(_plan(ONE_REQUEST), tmp_path).iter("ResponseAssertion")
+    assert _property(assertion, "Assertion.test_field") == "Assertion.response_code"
+    (pattern,) = assertion.iterfind("collectionProp/stringProp")
+    assert pattern.text == r"2\d\d"
+
+
+def test_steps_keep_their_order(tmp_path: Path) -> None:
+    steps = [
+        Step(name, (Request("PUT", "/models/noop"),), "management") for name in ("scale_up", "scale_down", "again")
+    ]
+    root = _write(_plan(*steps), tmp_path)
+    assert [s.get("testname") for s in root.iter("HTTPSamplerProxy")] == ["scale_up", "scale_down", "again"]
+
+
+def test_think_time_is_a_constant_timer(tmp_path: Path) -> None:
+    root = _write(_plan(ONE_REQUEST, load=ClosedLoad(users=1, loops=1, think_s=0.25)), tmp_path)
+    (timer,) = root.iter("ConstantTimer")
+    assert _property(timer, "ConstantTimer.delay") == "250"
+
+
+def test_a_binary_body_lies_in_a_file_beside_the_plan(tmp_path: Path) -> None:
+    sampler = _sampler(_write(_plan(ONE_REQUEST), tmp_path))
+    (file,) = [e for e in sampler.iter("elementProp") if e.get("elementType") == "HTTPFileArg"]
+    path = _property(file, "File.path")
+    assert not Path(path).is_absolute()
+    assert (tmp_path / path).read_bytes() == b"\xff\xd8"
+    assert _property(file, "File.mimetype") == "image/jpeg"
+    assert _property(file, "File.paramname") == ""
+
+
+def test_a_short_text_body_is_readable_in_the_plan(tmp_path: Path) -> None:
+    text = '{"words": ["<&>", "é",\n "\\d"]}'
+    step = Step("predict", (Request("POST", "/p", (("Content-Type", "application/json"),), text.encode()),))
+    sampler = _sampler(_write(_plan(step), tmp_path))
+    assert _body(sampler) == text
+    assert _property(sampler, "HTTPSampler.postBodyRaw") == "true"
+    assert not (tmp_path / "inputs").exists()
+
+
+@pytest.mark.parametrize("body", [b"a\r\nb", b"x" * 5000, b"\x00", "\ud800".encode("utf-8", "surrogatepass")])
+def test_a_body_that_xml_would_change_or_that_is_long_lies_in_a_file(body: bytes, tmp_path: Path) -> None:
+    _write(_plan(Step("predict", (Request("POST", "/p", (), body),))), tmp_path)
+    (file,) = (tmp_path / "inputs").iterdir()
+    assert file.read_bytes() == body
+
+
+def test_what_looks_like_a_variable_is_sent_as_it_stands(tmp_path: Path) -> None:
+    step = Step("predict", (Request("POST", "/p", (("X", "a\\b${c}"),), b"${__time()}\\"),))
+    root = _write(_plan(step), tmp_path)
+    assert _body(_sampler(root)) == "${dollar}{__time()}\\\\"
+    (variable,) = [e for e in root.iter("elementProp") if e.get("elementType") == "Argument"]
+    assert (_property(variable, "Argument.name"), _property(variable, "Argument.value")) == ("dollar", "$")
+    values = [e.text for e in root.iter("stringProp") if e.get("name") == "Header.value"]
+    assert values[0] == "a\\\\b${dollar}{c}"
+
+
+def test_numbers_of_users_and_requests_count_over_all_groups(tmp_path: Path) -> None:
+    numbered = Step("load", (Request("POST", f"/models?name=noop-{USER_MARK}", numbered=True),), "management")
+    sent = Step("predict", (Request("POST", "/p", (), f"n={SEQ_MARK}".encode(), numbered=True),))
+    groups = tuple(Group(Scenario((numbered, sent)), ClosedLoad(users=2, loops=1)) for _ in range(2))
+    root = _write(Plan(groups), tmp_path)
+    paths = [_property(s, "HTTPSampler.path") for s in root.iter("HTTPSamplerProxy")]
+    assert paths[0] == "/models?name=noop-${user}"
+    lists = [[v.text for v in users.iterfind(".//stringProp")][1:] for users in root.iter("UserParameters")]
+    assert lists == [["0000000000", "0000000001"], ["0000000002", "0000000003"]]
+    counters = [
+        (_property(c, "CounterConfig.name"), _property(c, "CounterConfig.start"), _property(c, "CounterConfig.incr"))
+        for c in root.iter("CounterConfig")
+    ]
+    assert counters == [("seq_1", "1", "4"), ("seq_3", "3", "4")]
+    assert "n=${seq_1}" in [_body(s) for s in root.iter("HTTPSamplerProxy")]
+
+
+def test_a_request_that_is_not_numbered_keeps_its_marks(tmp_path: Path) -> None:
+    step = Step("predict", (Request("POST", "/p", (), USER_MARK.encode()),))
+    root = _write(_plan(step), tmp_path)
+    assert _body(_sampler(root)) == USER_MARK
+    assert not list(root.iter("UserParameters"))
+
+
+def test_a_pool_is_a_switch_whose_draws_are_those_of_the_native_engine(tmp_path: Path) -> None:
+    pool = Step("predict", tuple(Request("GET", f"/{letter}") for letter in "abc"))
+    root = _write(_plan(pool, load=ClosedLoad(users=2, loops=50)), tmp_path, seed=42)
+    (switch,) = root.iter("SwitchController")
+    assert _property(switch, "SwitchController.value") == "${input_0}"
+    assert [s.get("testname") for s in root.iter("HTTPSamplerProxy")] == ["predict"] * 3
+    (table,) = root.iter("CSVDataSet")
+    with (tmp_path / _property(table, "filename")).open() as lines:
+        header, *rows = csv.reader(lines)
+    assert header == ["input_0"]
+    assert [int(row[0]) for row in rows] == [draw(42, 0, seq, 3) for seq in range(100)]
+
+
+def test_draws_are_pinned_and_use_the_whole_pool() -> None:
+    assert [draw(42, 1, seq, 7) for seq in range(8)] == [draw(42, 1, seq, 7) for seq in range(8)]
+    counts = [0] * 7
+    for seq in range(7000):
+        counts[draw(42, 1, seq, 7)] += 1
+    assert all(abs(count - 1000) < 150 for count in counts)
+    assert draw(1, 2, 3, 1) == 0
+
+
+def test_a_host_name_goes_to_the_address_that_it_was_found_to_have(tmp_path: Path) -> None:
+    root = _write(_plan(ONE_REQUEST), tmp_path, address=Address("localhost", "::1", 8080))
+    assert _property(_sampler(root), "HTTPSampler.domain") == "localhost"
+    (table,) = root.iter("DNSCacheManager")
+    hosts = [(_property(h, "StaticHost.Name"), _property(h, "StaticHost.Address")) for h in table.iter("elementProp")]
+    assert hosts == [("localhost", "::1")]
+
+
+def test_an_ipv6_literal_has_brackets(tmp_path: Path) -> None:
+    root = _write(_plan(ONE_REQUEST), tmp_path, address=Address("::1", "::1", 8080))
+    assert _property(_sampler(root), "HTTPSampler.domain") == "[::1]"
+
+
+def test_tls_without_a_check_is_https(tmp_path: Path) -> None:
+    address = replace(ADDRESS, tls=Tls("localhost", verify=False))
+    assert _property(_sampler(_write(_plan(ONE_REQUEST), tmp_path, address=address)), "HTTPSampler.protocol") == "https"
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (ClosedLoad(users=1, loops=1, ramp_s=0.5), "whole seconds: --ramp 0.5 s"),
+        (ClosedLoad(users=1, duration_s=2.5), "whole seconds: --duration 2.5 s"),
+        (ClosedLoad(users=1, duration_s=2.5, warmup_s=0.5), "whole seconds: --warmup 0.5 s"),
+        (ClosedLoad(users=1, loops=1, think_s=0.0005), "whole milliseconds: --think 0.0005 s"),
+    ],
+)
+def test_times_finer_than_jmeters_are_refused(load: ClosedLoad, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        _write(_plan(ONE_REQUEST, load=load), tmp_path)
+
+
+def test_a_certificate_that_would_have_to_be_checked_is_refused(tmp_path: Path) -> None:
+    address = replace(ADDRESS, tls=Tls("example", verify=True, ca_pem=b"-"))
+    with pytest.raises(UsageError, match=r"does not check the certificate.*--insecure"):
+        _write(_plan(ONE_REQUEST), tmp_path, address=address)
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a{b}", "/a\\b", "/%zz", "/é"])
+def test_a_path_that_java_takes_for_no_uri_is_refused(path: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="JMeter cannot send the path"):
+        _write(_plan(Step("predict", (Request("GET", path),))), tmp_path)
+
+
+def test_a_numbered_binary_body_is_refused(tmp_path: Path) -> None:
+    step = Step("predict", (Request("POST", "/", (), b"\xff" + SEQ_MARK.encode(), numbered=True),))
+    with pytest.raises(UsageError, match="cannot number the body"):
+        _write(_plan(step), tmp_path)
+
+
+def test_steps_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="by their names"):
+        _write(_plan(ONE_REQUEST, ONE_REQUEST), tmp_path)
