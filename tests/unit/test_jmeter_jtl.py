@@ -68,7 +68,7 @@ def _convert(
         path,
         warmup_ns=warmup_ns,
         stopped_unix_ms=stopped_unix_ms,
-        failures=tmp_path / "failures.xml",
+        kept_bodies=tmp_path / "failures.xml",
     )
     file = open_records(path)
     return converted, file, np.array(file.memmap())
@@ -188,7 +188,7 @@ def test_results_without_a_sample_are_no_records(text: str, tmp_path: Path) -> N
 
 def test_missing_results_are_no_records(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
-    converted = convert(missing, PLAN, tmp_path / "r.bin", warmup_ns=0, stopped_unix_ms=None, failures=missing)
+    converted = convert(missing, PLAN, tmp_path / "r.bin", warmup_ns=0, stopped_unix_ms=None, kept_bodies=missing)
     assert converted.records == open_records(tmp_path / "r.bin").rows == 0
 
 

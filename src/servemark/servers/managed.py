@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError, UsageError
@@ -139,6 +141,10 @@ class ManagedServer:
     def pid(self) -> int:
         """The process that leads the server's session."""
         return self._mms.pid
+
+    def processes(self) -> list[psutil.Process]:
+        """The living processes of the server: Java, and the Python ones of its workers."""
+        return self._mms.site.processes(self._mms.instance)
 
     @property
     def certificate(self) -> Path | None:

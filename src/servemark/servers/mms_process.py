@@ -179,7 +179,7 @@ def _wait_until_up(mms: MmsProcess) -> None:
                     raise _PortTakenError(f"port {port} was taken meanwhile")
             raise ServerStartError(
                 "the server ended while it was starting",
-                cause=server_log.start_exception(mms.instance.logs) or f"exit status {mms.process.poll()}",
+                cause=server_log.start_exception(mms.instance.logs) or _last_words(output, mms.process.poll()),
                 next_step="see the end of its log below",
                 detail=output,
             )
@@ -190,6 +190,11 @@ def _wait_until_up(mms: MmsProcess) -> None:
                 detail=output,
             )
         time.sleep(_LOOK_EVERY_S)
+
+
+def _last_words(output: str, status: int | None) -> str:
+    lines = output.strip().splitlines()
+    return f"exit status {status}" + (f", {lines[-1].strip()}" if lines else "")
 
 
 def _answers(address: Address) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from servemark.environments.commands import Finished
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import SourceBuild
@@ -50,6 +52,10 @@ class Site(Protocol):
         """
         ...
 
+    def processes(self, instance: Instance) -> list[psutil.Process]:
+        """The living processes of the server of `instance`."""
+        ...
+
     def listens(self, instance: Instance, ports: Collection[int]) -> bool:
         """Whether the server of `instance`, and nobody else, listens on `ports`."""
         ...
@@ -83,9 +89,13 @@ class LocalSite:
         command = (self._environment.server_command, *server_arguments(instance))
         return Start(command, {**self._environ(), **instance_environ(instance)})
 
+    def processes(self, instance: Instance) -> list[psutil.Process]:
+        """Those with the instance's mark, and their descendants."""
+        return members(instance.root)
+
     def listens(self, instance: Instance, ports: Collection[int]) -> bool:
         """Whether processes of `instance` listen on all of `ports`."""
-        return set(ports) <= listening_ports(members(instance.root))
+        return set(ports) <= listening_ports(self.processes(instance))
 
     def stop(self, instance: Instance) -> None:
         """By the instance's mark, so that it is found even if we were interrupted while we started it."""

@@ -18,7 +18,6 @@ import csv
 import json
 import re
 import struct
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,43 +27,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark import _loadgen
+from servemark.engines.jmeter import failures
 from servemark.engines.jmeter.plan import WrittenPlan
 from servemark.errors import RecordingError
 from servemark.result import ErrorExample
-from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.units import NS_PER_MS
 
 _REQUIRED = ("timeStamp", "elapsed", "label", "responseCode", "threadName", "success")
 _CHUNK_ROWS = 1 << 16
 _LONGEST_FIELD = 1 << 24
-_KEPT_BODY = 2048
 _HEADER_UNIT = 4096
 _FIXED = struct.Struct("<16s4I")
 #: "group 1: 4 users 1-3": the third user of the first group.
 _THREAD = re.compile(r"(\d+)-(\d+)$")
-_NOT_HTTP = "Non HTTP response code: "
-_NOT_HTTP_MESSAGE = "Non HTTP response message: "
-
-#: Kinds of the exceptions that stand in the place of a status, by class name.
-_KINDS = {
-    "ConnectException": "connect",
-    "HttpHostConnectException": "connect",
-    "NoRouteToHostException": "connect",
-    "UnknownHostException": "connect",
-    "BindException": "connect",
-    "ConnectTimeoutException": "timeout",
-    "SocketTimeoutException": "timeout",
-    "InterruptedIOException": "timeout",
-    "SocketException": "reset",
-    "NoHttpResponseException": "closed_early",
-    "ConnectionClosedException": "closed_early",
-    "TruncatedChunkException": "closed_early",
-    "EOFException": "closed_early",
-    "RequestAbortedException": "cancelled",
-    "InterruptedException": "cancelled",
-    "ClosedByInterruptException": "cancelled",
-}
-#: Of these nothing was sent.
-_BEFORE_SENDING = {"ConnectTimeoutException"}
 _U32_MOST = 0xFFFF_FFFF
 
 
@@ -86,23 +61,13 @@ class JtlRecords:
     examples: dict[int, tuple[ErrorExample, ...]]
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """How a sample failed: the name of the kind, and what JMeter says of it."""
-
-    kind: str
-    status: int
-    message: str
-    sent: bool
-
-
 def convert(
-    jtl: Path, plan: WrittenPlan, record_path: Path, *, warmup_ns: int, stopped_unix_ms: int | None, failures: Path
+    jtl: Path, plan: WrittenPlan, record_path: Path, *, warmup_ns: int, stopped_unix_ms: int | None, kept_bodies: Path
 ) -> JtlRecords:
     """Write the samples in `jtl` as records to `record_path`.
 
-    `stopped_unix_ms` is when the run was cut short: what was aborted from then on is "cancelled". `failures` is the XML
-    in which JMeter kept the bodies of failed responses; it may be missing.
+    `stopped_unix_ms` is when the run was cut short: what was aborted from then on is "cancelled". `kept_bodies` is the
+    XML in which JMeter kept the bodies of failed responses; it may be missing.
 
     A last line that was cut off is left out, and an empty or missing file has no records.
 
@@ -131,7 +96,7 @@ def convert(
         started_unix_ms=started_unix_ms,
         last_scheduled_ns=int(rows["scheduled"].max()) if len(rows) else 0,
         last_end_ns=int(rows["end"].max()) if len(rows) else 0,
-        examples=_examples(reader.first_failures, started_unix_ms, failures),
+        examples=failures.examples(reader.first_failures, started_unix_ms, kept_bodies),
     )
 
 
@@ -139,7 +104,7 @@ class _Reader:
     """Turns lines into rows, their times still of the wall clock, and keeps the first failure of each kind."""
 
     def __init__(self, plan: WrittenPlan, stopped_unix_ms: int | None) -> None:
-        self.first_failures: dict[tuple[int, str, int], tuple[int, str, str]] = {}
+        self.first_failures: dict[tuple[int, str, int], failures.FirstFailure] = {}
         self._stopped_unix_ms = stopped_unix_ms
         self._steps: list[dict[str, int]] = []
         self._first_users: list[int] = []
@@ -190,13 +155,13 @@ class _Reader:
         start_ms, elapsed_ms = int(sample["timeStamp"]), int(sample["elapsed"])
         connect_ms = int(sample.get("Connect") or 0)
         status = int(sample["responseCode"]) if sample["responseCode"].isdigit() else 0
-        failure = None if sample["success"] == "true" else self._failure(sample, status, start_ms + elapsed_ms)
+        failure = None if sample["success"] == "true" else failures.failure_of(sample, status, self._stopped_unix_ms)
         sent = failure is None or failure.sent
         kind = "ok"
         if failure:
             kind = failure.kind
-            key = (step, kind, failure.status)
-            self.first_failures.setdefault(key, (start_ms + elapsed_ms, failure.message, sample["label"]))
+            first = failures.FirstFailure(start_ms + elapsed_ms, failure.message, sample["label"])
+            self.first_failures.setdefault((step, kind, status), first)
         opened = connect_ms > 0 or user not in self._seen_users
         self._seen_users.add(user)
         start, sent_at = start_ms * NS_PER_MS, (start_ms + connect_ms) * NS_PER_MS if sent else -1
@@ -239,23 +204,6 @@ class _Reader:
         value = sample.get(self._input_variables.get(step, ""), "")
         return int(value) if value.isdigit() else 0
 
-    def _failure(self, sample: Mapping[str, str], status: int, end_ms: int) -> _Failure:
-        message = sample.get("responseMessage", "").removeprefix(_NOT_HTTP_MESSAGE)
-        if status:
-            kind = "application" if 200 <= status <= 299 else "http_status"
-            return _Failure(kind, status, message, sent=True)
-        exception = sample["responseCode"].removeprefix(_NOT_HTTP).rpartition(".")[2]
-        kind = _kind_of(exception, message)
-        stopped = self._stopped_unix_ms
-        if (
-            stopped is not None
-            and end_ms >= stopped
-            and exception in {"SocketException", "ConnectionShutdownException"}
-        ):
-            kind = "cancelled"
-        sent = kind not in {"connect", "tls"} and exception not in _BEFORE_SENDING
-        return _Failure(kind, 0, message or exception, sent)
-
 
 class _WholeLines:
     """The lines of a file; afterwards `ended` tells whether the last one was whole."""
@@ -268,13 +216,6 @@ class _WholeLines:
         for line in self._lines:
             self.ended = line.endswith("\n")
             yield line.replace("\0", "")
-
-
-def _kind_of(exception: str, message: str) -> str:
-    if exception.startswith(("SSL", "Certificate")):
-        broken = re.search(r"connection reset|broken pipe", message, re.IGNORECASE)
-        return "reset" if broken else "tls"
-    return _KINDS.get(exception, "protocol")
 
 
 def _row_dtype() -> np.dtype[np.void]:
@@ -314,40 +255,3 @@ def _write(path: Path, rows: NDArray[np.void], steps: Sequence[str], started_uni
             cause=error.strerror or str(error),
             next_step="free some space, or give -o a folder on another disk",
         ) from error
-
-
-def _examples(
-    first_failures: Mapping[tuple[int, str, int], tuple[int, str, str]], started_unix_ms: int, failures: Path
-) -> dict[int, tuple[ErrorExample, ...]]:
-    bodies = _bodies(failures, {(label, status) for (_, _, status), (_, _, label) in first_failures.items() if status})
-    found: dict[int, tuple[ErrorExample, ...]] = {}
-    for (step, kind, status), (end_ms, message, label) in first_failures.items():
-        example = ErrorExample(
-            kind=f"{kind}:{status}" if kind == "http_status" else kind,
-            at_s=(end_ms - started_unix_ms) * NS_PER_MS / NS_PER_S,
-            message=message,
-            body=bodies.get((label, status), ""),
-        )
-        found[step] = (*found.get(step, ()), example)
-    return found
-
-
-def _bodies(failures: Path, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """The first body of a failed response for each label and status in `wanted`, as far as JMeter kept them."""
-    bodies: dict[tuple[str, int], str] = {}
-    if not wanted or not failures.exists():
-        return bodies
-    try:
-        for _, sample in ET.iterparse(failures):  # noqa: S314 (JMeter wrote it; it has no entities)
-            if sample.tag != "httpSample":
-                continue
-            key = (sample.get("lb", ""), int(sample.get("rc", "0")) if sample.get("rc", "").isdigit() else 0)
-            if key in wanted and key not in bodies:
-                body = (sample.findtext("responseData") or "").encode()[:_KEPT_BODY]
-                bodies[key] = body.decode("utf-8", "ignore")
-            if bodies.keys() == wanted:
-                break
-            sample.clear()
-    except (ET.ParseError, OSError):
-        pass  # The file of a killed run ends in the middle, and a body may hold what XML cannot: the rest has no body.
-    return bodies

@@ -32,6 +32,7 @@ _ABORT_S = 2.0
 #: How much earlier than planned a run may end by its clock and ours.
 _EARLY_S = 1.5
 _MOST_LOG_LINES = 10
+_MOST_BODY_BYTES = 16 << 20
 
 
 def execute(
@@ -74,8 +75,11 @@ def execute(
         record_path,
         warmup_ns=warmup_ns,
         stopped_unix_ms=ended.stopped_unix_ms,
-        failures=folder / FAILURES,
+        kept_bodies=folder / FAILURES,
     )
+    bodies = folder / FAILURES
+    if bodies.exists() and bodies.stat().st_size > _MOST_BODY_BYTES:
+        bodies.unlink()  # The first of each kind are in the result.
     early = _ended_early(plan, converted, folder) if ended.stopped_unix_ms is None else None
     if not converted.records and not ended.cut_short:
         raise SetupError("JMeter sent nothing", cause=early or "", next_step=f"see {folder / LOG}", detail=_log(folder))

@@ -1,0 +1,125 @@
+"""Failed samples: which kind of ours each is, and the first of each with the body of its response."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from servemark.result import ErrorExample
+
+_KEPT_BODY = 2048
+_NOT_HTTP = "Non HTTP response code: "
+_NOT_HTTP_MESSAGE = "Non HTTP response message: "
+
+#: Kinds of the exceptions that stand in the place of a status, by class name.
+_KINDS = {
+    "ConnectException": "connect",
+    "HttpHostConnectException": "connect",
+    "NoRouteToHostException": "connect",
+    "UnknownHostException": "connect",
+    "BindException": "connect",
+    "ConnectTimeoutException": "timeout",
+    "SocketTimeoutException": "timeout",
+    "InterruptedIOException": "timeout",
+    "SocketException": "reset",
+    "NoHttpResponseException": "closed_early",
+    "ConnectionClosedException": "closed_early",
+    "TruncatedChunkException": "closed_early",
+    "EOFException": "closed_early",
+    "RequestAbortedException": "cancelled",
+    "InterruptedException": "cancelled",
+    "ClosedByInterruptException": "cancelled",
+}
+#: Of these nothing was sent.
+_BEFORE_SENDING = {"ConnectTimeoutException"}
+#: What a request fails with when JMeter aborts it.
+_BY_ABORTING = {"SocketException", "ConnectionShutdownException"}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a sample failed: the name of the kind, and what JMeter says of it."""
+
+    kind: str
+    status: int
+    message: str
+    sent: bool
+
+
+@dataclass(frozen=True)
+class FirstFailure:
+    """The first failure of its kind: when it ended, what JMeter said of it, and the label of its step."""
+
+    end_unix_ms: int
+    message: str
+    label: str
+
+
+def failure_of(sample: Mapping[str, str], status: int, stopped_unix_ms: int | None) -> Failure:
+    """How `sample`, a row of a JTL that did not succeed, failed; `status` is 0 without a response.
+
+    A connection that was closed after `stopped_unix_ms` was closed by JMeter itself, which had been told to abort.
+    """
+    message = sample.get("responseMessage", "").removeprefix(_NOT_HTTP_MESSAGE)
+    if status:
+        kind = "application" if 200 <= status <= 299 else "http_status"
+        return Failure(kind, status, message, sent=True)
+    exception = sample["responseCode"].removeprefix(_NOT_HTTP).rpartition(".")[2]
+    kind = _kind_of(exception, message)
+    end_ms = int(sample["timeStamp"]) + int(sample["elapsed"])
+    if stopped_unix_ms is not None and end_ms >= stopped_unix_ms and exception in _BY_ABORTING:
+        kind = "cancelled"
+    sent = kind not in {"connect", "tls"} and exception not in _BEFORE_SENDING
+    return Failure(kind, 0, message or exception, sent)
+
+
+def _kind_of(exception: str, message: str) -> str:
+    if exception.startswith(("SSL", "Certificate")):
+        broken = re.search(r"connection reset|broken pipe", message, re.IGNORECASE)
+        return "reset" if broken else "tls"
+    return _KINDS.get(exception, "protocol")
+
+
+def examples(
+    first_failures: Mapping[tuple[int, str, int], FirstFailure], started_unix_ms: int, kept_bodies: Path
+) -> dict[int, tuple[ErrorExample, ...]]:
+    """The first failures of each step, by its number; `first_failures` are by step, kind and status.
+
+    `kept_bodies` is the XML in which JMeter kept the bodies of failed responses; it may be missing.
+    """
+    wanted = {(first.label, status) for (_, _, status), first in first_failures.items() if status}
+    bodies = _bodies(kept_bodies, wanted)
+    found: dict[int, tuple[ErrorExample, ...]] = {}
+    for (step, kind, status), first in first_failures.items():
+        example = ErrorExample(
+            kind=f"{kind}:{status}" if kind == "http_status" else kind,
+            at_s=(first.end_unix_ms - started_unix_ms) / 1000,
+            message=first.message,
+            body=bodies.get((first.label, status), ""),
+        )
+        found[step] = (*found.get(step, ()), example)
+    return found
+
+
+def _bodies(kept_bodies: Path, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """The first body of a failed response for each label and status in `wanted`, as far as JMeter kept them."""
+    bodies: dict[tuple[str, int], str] = {}
+    if not wanted or not kept_bodies.exists():
+        return bodies
+    try:
+        for _, sample in ET.iterparse(kept_bodies):  # noqa: S314 (JMeter wrote it; it has no entities)
+            if sample.tag != "httpSample":
+                continue
+            key = (sample.get("lb", ""), int(sample.get("rc", "0")) if sample.get("rc", "").isdigit() else 0)
+            if key in wanted and key not in bodies:
+                body = (sample.findtext("responseData") or "").encode()[:_KEPT_BODY]
+                bodies[key] = body.decode("utf-8", "ignore")
+            if bodies.keys() == wanted:
+                break
+            sample.clear()
+    except (ET.ParseError, OSError):
+        pass  # The file of a killed run ends in the middle, and a body may hold what XML cannot: the rest has no body.
+    return bodies
