@@ -13,10 +13,10 @@ import numpy as np
 
 from servemark.benchmarks import Benchmark, Point
 from servemark.certificate import certify, check_accounted, check_lag, check_server
-from servemark.engines import EngineRun
+from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
 from servemark.records import RecordFile
-from servemark.result import BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict, to_json
+from servemark.result import BenchmarkResult, Certificate, Check, ErrorExample, RunResult, Verdict, to_json
 from servemark.servers import ServedModel
 from servemark.servers.inference import describe_failure
 from servemark.stats.concurrency import busy_period, least_in_flight
@@ -47,6 +47,7 @@ class Measured:
     settings_after: Mapping[str, object]
     failure: ServerError | None
     inputs: tuple[str, ...]
+    engine: EngineName
 
     @property
     def settings_before(self) -> Mapping[str, object]:
@@ -159,7 +160,12 @@ def _certificate(measured: Measured, summary: Summary) -> Certificate:
         recorded=measured.records.rows,
         interrupted=measured.engine_run.interrupted,
     )
-    lag = map(check_lag, summary.steps, summary.punctual_ms)
+    if measured.engine == "native":
+        lag = [
+            check_lag(step, punctual_ms) for step, punctual_ms in zip(summary.steps, summary.punctual_ms, strict=True)
+        ]
+    else:
+        lag = [Check("generator lag", None, "JMeter does not tell it")]
     server = check_server(str(failure) if failure else None, measured.settings_before, measured.settings_after)
     return certify([accounted, *lag, server])
 

@@ -22,8 +22,9 @@ import psutil
 from servemark import benchmarks
 from servemark.assessment import Assessed, Measured, assess, assess_run
 from servemark.benchmarks import Ask, Benchmark, Point
-from servemark.engines import ProgressReport, native
-from servemark.errors import ServemarkError, ServerError, UsageError
+from servemark.engines import Engine, EngineName, Job, ProgressReport
+from servemark.engines.native import NativeEngine
+from servemark.errors import RecordingError, ServemarkError, ServerError, UsageError
 from servemark.interrupts import held_back
 from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
@@ -37,7 +38,7 @@ from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
 from servemark.workload.inputs import Input, read_input
 from servemark.workload.load import ClosedLoad
-from servemark.workload.plan import EnginePlan, compile_plan
+from servemark.workload.plan import compile_plan
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
 
 _CONNECT_TIMEOUT_S = 30.0
@@ -77,6 +78,7 @@ class RunRequest:
     timeout_s: float = 120.0
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    engine: EngineName = "native"
     generator_threads: int = 1
     management_port: int | None = None
     backend: Backend | None = None
@@ -137,7 +139,10 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
     written = _Written(folder, _empty_result(request, name, started))
     folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
-        _measure(_launcher(request, benchmark, inputs, listener), benchmark, request, written, listener)
+        engine = _engine(request.engine, listener)
+        launcher = _launcher(request, benchmark, inputs, listener)
+        written.result = replace(written.result, tool={**written.result.tool, "engine_versions": dict(engine.versions)})
+        _measure(launcher, engine, benchmark, request, written, listener)
     except (ServemarkError, KeyboardInterrupt) as error:
         with held_back():
             written.fail(error)
@@ -178,12 +183,18 @@ class _Written:
 
 
 def _measure(
-    launcher: Launcher, benchmark: Benchmark, request: RunRequest, written: _Written, listener: Listener
+    launcher: Launcher,
+    engine: Engine,
+    benchmark: Benchmark,
+    request: RunRequest,
+    written: _Written,
+    listener: Listener,
 ) -> None:
     """Measure every point, and write the result after each."""
     points = benchmark.points(_ask(request, benchmark))
     measured: list[Measured] = []
     assessed: list[Assessed] = []
+    jobs: list[Job] = []
     with closing(_served_points(launcher, benchmark, points, written.folder)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
             name = benchmark.name
@@ -191,21 +202,22 @@ def _measure(
                 name += f"-{number}"
                 listener.note(f"point {number} of {len(points)}: {_described(point)}")
             record_path = written.folder.new_record_path(name)
-            plan = _compile(benchmark, point, server, served, request)
             watch = _Watch(server, point.load, listener)
-            engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
+            job = _job(benchmark, point, server, served, request, record_path, watch)
+            engine_run = engine.execute(job)
             with held_back():
                 failure = watch.failure or server.failure()
                 one = Measured(
                     benchmark=benchmark,
                     point=point,
-                    plan=plan,
+                    plan=job.compiled,
                     records=open_records(record_path),
                     engine_run=engine_run,
                     served=served,
                     settings_after=server.read_back() if served and not failure else {},
                     failure=failure,
                     inputs=tuple(map(str, request.inputs)),
+                    engine=engine.name,
                 )
                 measured.append(one)
                 assessed.append(assess_run(one, request.max_errors_share))
@@ -214,6 +226,12 @@ def _measure(
                 raise failure
             if engine_run.interrupted:
                 return
+            jobs.append(job)
+    for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
+        try:
+            engine.report(job)
+        except RecordingError as error:
+            listener.note(f"{error}; the measurement itself is complete")
 
 
 def _served_points(
@@ -232,17 +250,42 @@ def _served_points(
                         yield server, served, point
 
 
-def _compile(
-    benchmark: Benchmark, point: Point, server: Server, served: ServedModel | None, request: RunRequest
-) -> EnginePlan:
-    return compile_plan(
-        benchmark.plan(point, served.requests if served else (ping_request(),)),
-        server.addresses,
-        timeout_s=request.timeout_s,
-        connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
-        seed=request.seed,
-        threads=request.generator_threads,
+def _job(
+    benchmark: Benchmark,
+    point: Point,
+    server: Server,
+    served: ServedModel | None,
+    request: RunRequest,
+    record_path: Path,
+    watch: _Watch,
+) -> Job:
+    plan = benchmark.plan(point, served.requests if served else (ping_request(),))
+    return Job(
+        plan=plan,
+        compiled=compile_plan(
+            plan,
+            server.addresses,
+            timeout_s=request.timeout_s,
+            connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
+            seed=request.seed,
+            threads=request.generator_threads,
+        ),
+        addresses=server.addresses,
+        record_path=record_path,
+        folder=record_path.parent.parent / request.engine / record_path.stem,
+        server_pid=server.pid,
+        watch=watch,
     )
+
+
+def _engine(name: EngineName, listener: Listener) -> Engine:
+    if name == "native":
+        return NativeEngine()
+    # JMeter is a large thing to load for those who do not ask for it.
+    from servemark.engines.jmeter.engine import JMeterEngine
+    from servemark.environments.jmeter import jmeter_home
+
+    return JMeterEngine(jmeter_home(listener.note))
 
 
 def _described(point: Point) -> str:
@@ -319,7 +362,7 @@ def _empty_result(request: RunRequest, name: str, started: datetime) -> Result:
         command=request.command,
         seed=request.seed,
         partial=True,
-        tool={"name": "servemark", "version": version(), "engine": "native"},
+        tool={"name": "servemark", "version": version(), "engine": request.engine, "engine_versions": {}},
         environment={
             "os": platform.platform(),
             "machine": platform.machine(),

@@ -70,6 +70,8 @@ REFUSED = [
     ("concurrent_inference --options threads 1,1", "'1,1' is not a list of different whole numbers from 1"),
     ("batching --options batch 2", "unknown option key 'batch' after --options; did you mean batch_size?"),
     ("batching --options batch_size 2 batch_size 3", "batch_size is given twice"),
+    ("latency --engine jmeter --generator-threads 2", "JMeter has a thread for each user"),
+    ("latency --engine gatling", "invalid choice: 'gatling'"),
     ("ping -w 2", "-w makes no sense with ping: it uses no model"),
     ("ping -m lstm", "-m makes no sense with ping: it uses no model"),
     ("latency --mms h --management-port 70000", "70000 is more than 65535"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.engines import ENGINES
 from servemark.errors import EXIT_USAGE, UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
@@ -165,6 +166,7 @@ def _add_load(parser: Parser) -> None:
         "--timeout", metavar="S", type=seconds(above_zero=True), default=120.0, help="limit on a request (default: 120)"
     )
     group.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="seed of every random draw")
+    group.add_argument("--engine", choices=ENGINES, default="native", help="what sends the requests (default: native)")
     group.add_argument(
         "--generator-threads", metavar="N", type=whole_number(1), default=1, help="threads that send (default: 1)"
     )
@@ -235,6 +237,8 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--loops", "--duration", "one says how many requests, the other how long")
     if arguments.loops is not None and arguments.warmup:
         refuse("--loops", "--warmup", "with --loops every request is measured")
+    if arguments.engine == "jmeter" and arguments.generator_threads > 1:
+        refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
     if not benchmark.needs_model:
         given = [
             name

@@ -64,6 +64,7 @@ def _request(arguments: Namespace, command: tuple[str, ...]) -> RunRequest:
         think_s=arguments.think,
         timeout_s=arguments.timeout,
         seed=arguments.seed,
+        engine=arguments.engine,
         generator_threads=arguments.generator_threads,
         management_port=arguments.management_port,
         backend=arguments.backend,
