@@ -5,18 +5,22 @@ Nothing here executes or asks a server; everything it needs is in ``Measured``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from servemark.benchmarks import Benchmark, Point
 from servemark.certificate import certify, check_accounted, check_lag, check_server
-from servemark.engines import EngineRun
+from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
 from servemark.records import RecordFile
-from servemark.result import BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict, to_json
+from servemark.result import BenchmarkResult, Certificate, Check, ErrorExample, RunResult, Verdict, to_json
 from servemark.servers import ServedModel
 from servemark.servers.inference import describe_failure
 from servemark.stats.concurrency import busy_period, least_in_flight
+from servemark.stats.scalability import fit_scalability, pareto_front
 from servemark.stats.summary import Summary, Window, summarise
 from servemark.units import NS_PER_S
 from servemark.verdict import errors_within, saturated
@@ -43,6 +47,7 @@ class Measured:
     settings_after: Mapping[str, object]
     failure: ServerError | None
     inputs: tuple[str, ...]
+    engine: EngineName
 
     @property
     def settings_before(self) -> Mapping[str, object]:
@@ -50,9 +55,16 @@ class Measured:
         return self.served.read_back if self.served else {}
 
 
-def assess(measured: Measured, max_errors_share: float) -> BenchmarkResult:
-    """The result of a benchmark with this one run."""
-    benchmark, served = measured.benchmark, measured.served
+@dataclass(frozen=True)
+class Assessed:
+    """A run's result, and the verdicts on it alone."""
+
+    run: RunResult
+    verdicts: tuple[Verdict, ...]
+
+
+def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
+    """The result of one run."""
     window = measured_window(measured)
     summary = summarise(
         measured.records.chunks(),
@@ -63,22 +75,49 @@ def assess(measured: Measured, max_errors_share: float) -> BenchmarkResult:
         examples=_explained_examples(measured),
         seed=measured.plan.seed,
     )
-    certificate = _certificate(measured, summary)
     verdicts = [errors_within(step, max_errors_share) for step in summary.steps]
-    if benchmark.asks_saturation:
+    if measured.benchmark.asks_saturation:
         verdicts.append(_saturation(measured))
+    certificate = _certificate(measured, summary)
+    return Assessed(_run_result(measured, window, summary, certificate), tuple(verdicts))
+
+
+def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
+    """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
+    first, runs = measured[0], tuple(item.run for item in assessed)
+    served = first.served
+    certificates = [run.certificate for run in runs]
     return BenchmarkResult(
         name=benchmark.name,
         model=served.name if served else None,
         backend=served.backend if served else None,
-        options={"threads": measured.point.load.users, "inputs": list(measured.inputs)},
+        options={"threads": first.point.load.users, "inputs": list(first.inputs)},
         cold_start_ms=served.cold_start_ms if served else None,
-        partial=measured.engine_run.interrupted,
-        steps=summary.steps,
-        runs=(_run_result(measured, window, summary, certificate),),
-        certificate=certificate,
-        verdicts=tuple(verdicts),
+        partial=any(item.engine_run.interrupted for item in measured),
+        steps=runs[0].steps if len(runs) == 1 and not first.point.values else (),
+        runs=runs,
+        certificate=Certificate(
+            valid=all(certificate.valid for certificate in certificates),
+            checks=tuple(check for certificate in certificates for check in certificate.checks),
+        ),
+        verdicts=tuple(verdict for item in assessed for verdict in item.verdicts),
+        analysis=_analysis(benchmark, runs),
     )
+
+
+def _analysis(benchmark: Benchmark, runs: Sequence[RunResult]) -> dict[str, Any] | None:
+    """What the points of a benchmark show together."""
+    if benchmark.analysis is None:
+        return None
+    steps = [run.steps[0] for run in runs]
+    rates = np.array([step.throughput_per_s.value or 0.0 for step in steps])
+    if benchmark.analysis == "scalability":
+        users = np.array([float(run.load["users"]) for run in runs])
+        fit = fit_scalability(users, rates)
+        return {"scalability": {"refused": fit} if isinstance(fit, str) else asdict(fit)}
+    answered = [index for index, step in enumerate(steps) if step.response_ms.p99.value is not None]
+    p99_ms = np.array([steps[index].response_ms.p99.value for index in answered], dtype=np.float64)
+    return {"pareto_runs": [answered[index] for index in pareto_front(rates[answered], p99_ms)]}
 
 
 def measured_window(measured: Measured) -> Window:
@@ -95,7 +134,7 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
     elapsed_s = max(engine_run.scheduling_ended_ns / NS_PER_S, 1e-9)
     return RunResult(
         trial=1,
-        point={"workers": point.model.workers, "batch_size": point.model.batch_size, "users": point.load.users},
+        point=dict(point.values),
         server={
             "requested": measured.served.requested if measured.served else {},
             "read_back": measured.settings_before,
@@ -121,7 +160,12 @@ def _certificate(measured: Measured, summary: Summary) -> Certificate:
         recorded=measured.records.rows,
         interrupted=measured.engine_run.interrupted,
     )
-    lag = map(check_lag, summary.steps, summary.punctual_ms)
+    if measured.engine == "native":
+        lag = [
+            check_lag(step, punctual_ms) for step, punctual_ms in zip(summary.steps, summary.punctual_ms, strict=True)
+        ]
+    else:
+        lag = [Check("generator lag", None, "JMeter does not tell it")]
     server = check_server(str(failure) if failure else None, measured.settings_before, measured.settings_after)
     return certify([accounted, *lag, server])
 

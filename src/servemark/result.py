@@ -130,7 +130,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """One benchmark: its headline statistics (`steps`), its runs, and what they answer."""
+    """One benchmark: its headline statistics (`steps`), its runs, and what they answer.
+
+    `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
+    together (a scalability law, a Pareto front), or why that cannot be said.
+    """
 
     name: str
     model: str | None
@@ -142,6 +146,7 @@ class BenchmarkResult:
     runs: tuple[RunResult, ...]
     certificate: Certificate | None
     verdicts: tuple[Verdict, ...]
+    analysis: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

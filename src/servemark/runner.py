@@ -6,12 +6,13 @@ certificate -> verdict -> result -> reports.
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,16 @@ from typing import Any
 import psutil
 
 from servemark import benchmarks
-from servemark.assessment import Measured, assess
-from servemark.benchmarks import Benchmark, Point
-from servemark.engines import ProgressReport, native
-from servemark.errors import ServemarkError, ServerError, UsageError
+from servemark.assessment import Assessed, Measured, assess, assess_run
+from servemark.benchmarks import Ask, Benchmark, Point
+from servemark.engines import Engine, EngineName, Job, ProgressReport
+from servemark.engines.native import NativeEngine
+from servemark.errors import RecordingError, ServemarkError, ServerError, UsageError
 from servemark.interrupts import held_back
 from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import BenchmarkResult, Result
-from servemark.servers import Launcher, Server
+from servemark.servers import Launcher, ServedModel, Server
 from servemark.servers.inference import ping_request
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
@@ -35,14 +37,13 @@ from servemark.servers.target import Trust
 from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
 from servemark.workload.inputs import Input, read_input
-from servemark.workload.load import ClosedLoad, Until
+from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import compile_plan
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
 _LOOK_AT_SERVER_EVERY_S = 1.0
-DEFAULT_WARMUP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class RunRequest:
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
         warmup_s: None is 2 s, or nothing with `loops`.
+        parameters: the benchmark's own, by key; those that are not given have their defaults.
         max_errors_share: share of failures from which on the verdict fails.
         output: result directory; None makes a new one.
         command: the words of the command line, for the result.
@@ -74,7 +76,9 @@ class RunRequest:
     ramp_s: float = 0.0
     think_s: float = 0.0
     timeout_s: float = 120.0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    engine: EngineName = "native"
     generator_threads: int = 1
     management_port: int | None = None
     backend: Backend | None = None
@@ -135,9 +139,10 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
     written = _Written(folder, _empty_result(request, name, started))
     folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
+        engine = _engine(request.engine, listener)
         launcher = _launcher(request, benchmark, inputs, listener)
-        for point in benchmark.points(_load(request, benchmark), request.workers, request.timeout_s):
-            _measure(launcher, benchmark, point, request, written, listener)
+        written.result = replace(written.result, tool={**written.result.tool, "engine_versions": dict(engine.versions)})
+        _measure(launcher, engine, benchmark, request, written, listener)
     except (ServemarkError, KeyboardInterrupt) as error:
         with held_back():
             written.fail(error)
@@ -155,14 +160,14 @@ class _Written:
         self.folder = folder
         self.result = result
 
-    def add(self, benchmark: BenchmarkResult, server: Server) -> None:
-        """The result with one benchmark more."""
+    def put(self, benchmark: BenchmarkResult, server: Server) -> None:
+        """The result with this benchmark, in the place of what it was before."""
         facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
         self.result = replace(
             self.result,
             partial=benchmark.partial,
             server=facts,
-            benchmarks=(*self.result.benchmarks, benchmark),
+            benchmarks=(*(known for known in self.result.benchmarks if known.name != benchmark.name), benchmark),
         )
         self.folder.write(self.result)
 
@@ -179,45 +184,112 @@ class _Written:
 
 def _measure(
     launcher: Launcher,
+    engine: Engine,
     benchmark: Benchmark,
-    point: Point,
     request: RunRequest,
     written: _Written,
     listener: Listener,
 ) -> None:
-    """Measure one point: start the server, serve the model, send the plan, and write what came of it."""
-    folder = written.folder
-    with launcher.serve(point.server) as server, ExitStack() as stack:
-        stack.callback(server.save_logs, folder.server_logs)
-        served = stack.enter_context(server.serve_model(point.model)) if benchmark.needs_model else None
-        requests = served.requests if served else (ping_request(),)
-        plan = compile_plan(
-            benchmark.plan(point, requests),
+    """Measure every point, and write the result after each."""
+    points = benchmark.points(_ask(request, benchmark))
+    measured: list[Measured] = []
+    assessed: list[Assessed] = []
+    jobs: list[Job] = []
+    with closing(_served_points(launcher, benchmark, points, written.folder)) as served_points:
+        for number, (server, served, point) in enumerate(served_points, 1):
+            name = benchmark.name
+            if len(points) > 1:
+                name += f"-{number}"
+                listener.note(f"point {number} of {len(points)}: {_described(point)}")
+            record_path = written.folder.new_record_path(name)
+            watch = _Watch(server, point.load, listener)
+            job = _job(benchmark, point, server, served, request, record_path, watch)
+            engine_run = engine.execute(job)
+            with held_back():
+                failure = watch.failure or server.failure()
+                one = Measured(
+                    benchmark=benchmark,
+                    point=point,
+                    plan=job.compiled,
+                    records=open_records(record_path),
+                    engine_run=engine_run,
+                    served=served,
+                    settings_after=server.read_back() if served and not failure else {},
+                    failure=failure,
+                    inputs=tuple(map(str, request.inputs)),
+                    engine=engine.name,
+                )
+                measured.append(one)
+                assessed.append(assess_run(one, request.max_errors_share))
+                written.put(assess(benchmark, measured, assessed), server)
+            if failure:
+                raise failure
+            if engine_run.interrupted:
+                return
+            jobs.append(job)
+    for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
+        try:
+            engine.report(job)
+        except RecordingError as error:
+            listener.note(f"{error}; the measurement itself is complete")
+
+
+def _served_points(
+    launcher: Launcher, benchmark: Benchmark, points: tuple[Point, ...], folder: ResultDirectory
+) -> Generator[tuple[Server, ServedModel | None, Point], None, None]:
+    """Each point with a server, and its model, that are as it asks.
+
+    Neighbours that ask the same of the server share one, and those that ask the same of the model find it loaded.
+    """
+    for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
+        with launcher.serve(settings) as server, ExitStack() as stack:
+            stack.callback(server.save_logs, folder.server_logs)
+            for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
+                with server.serve_model(model) if benchmark.needs_model else nullcontext() as served:
+                    for point in of_model:
+                        yield server, served, point
+
+
+def _job(
+    benchmark: Benchmark,
+    point: Point,
+    server: Server,
+    served: ServedModel | None,
+    request: RunRequest,
+    record_path: Path,
+    watch: _Watch,
+) -> Job:
+    plan = benchmark.plan(point, served.requests if served else (ping_request(),))
+    return Job(
+        plan=plan,
+        compiled=compile_plan(
+            plan,
             server.addresses,
             timeout_s=request.timeout_s,
             connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
             seed=request.seed,
             threads=request.generator_threads,
-        )
-        record_path = folder.new_record_path(benchmark.name)
-        watch = _Watch(server, point.load, listener)
-        engine_run = native.execute(plan, record_path, until=point.load.until, watch=watch)
-        with held_back():
-            failure = watch.failure or server.failure()
-            measured = Measured(
-                benchmark=benchmark,
-                point=point,
-                plan=plan,
-                records=open_records(record_path),
-                engine_run=engine_run,
-                served=served,
-                settings_after=server.read_back() if served and not failure else {},
-                failure=failure,
-                inputs=tuple(map(str, request.inputs)),
-            )
-            written.add(assess(measured, request.max_errors_share), server)
-        if failure:
-            raise failure
+        ),
+        addresses=server.addresses,
+        record_path=record_path,
+        folder=record_path.parent.parent / request.engine / record_path.stem,
+        server_pid=server.pid,
+        watch=watch,
+    )
+
+
+def _engine(name: EngineName, listener: Listener) -> Engine:
+    if name == "native":
+        return NativeEngine()
+    # JMeter is a large thing to load for those who do not ask for it.
+    from servemark.engines.jmeter.engine import JMeterEngine
+    from servemark.environments.jmeter import jmeter_home
+
+    return JMeterEngine(jmeter_home(listener.note))
+
+
+def _described(point: Point) -> str:
+    return ", ".join(f"{name} {value}" for name, value in point.values.items())
 
 
 class _Watch:
@@ -239,18 +311,21 @@ class _Watch:
         return str(self.failure) if self.failure else None
 
 
-def _load(request: RunRequest, benchmark: Benchmark) -> ClosedLoad:
-    users = benchmark.threads if request.threads is None else request.threads
-    timed = request.loops is None
-    warmup_s = request.warmup_s if request.warmup_s is not None else DEFAULT_WARMUP_S if timed else 0.0
-    return ClosedLoad(
-        users=users,
+def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
+    defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
+    unknown = sorted(set(request.parameters) - set(defaults))
+    if unknown:
+        raise UsageError(f"{benchmark.name} has no parameter {unknown[0]!r}")
+    return Ask(
+        threads=request.threads,
         loops=request.loops,
         duration_s=request.duration_s,
-        until=Until() if timed and request.duration_s is None else None,
-        warmup_s=warmup_s,
+        warmup_s=request.warmup_s,
         ramp_s=request.ramp_s,
         think_s=request.think_s,
+        workers=request.workers,
+        timeout_s=request.timeout_s,
+        parameters=defaults | dict(request.parameters),
     )
 
 
@@ -287,7 +362,7 @@ def _empty_result(request: RunRequest, name: str, started: datetime) -> Result:
         command=request.command,
         seed=request.seed,
         partial=True,
-        tool={"name": "servemark", "version": version(), "engine": "native"},
+        tool={"name": "servemark", "version": version(), "engine": request.engine, "engine_versions": {}},
         environment={
             "os": platform.platform(),
             "machine": platform.machine(),

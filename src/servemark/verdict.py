@@ -28,7 +28,7 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
 
 def exit_status(result: Result, *, allow_invalid: bool) -> int:
     """The exit status that a finished result deserves: the first that applies, in the order of the design."""
-    steps = [step for benchmark in result.benchmarks for step in benchmark.steps]
+    steps = [step for benchmark in result.benchmarks for run in benchmark.runs for step in run.steps]
     if result.partial:
         return EXIT_INTERRUPTED
     if any(step.requests and not step.succeeded for step in steps):

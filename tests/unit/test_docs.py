@@ -32,6 +32,13 @@ def test_the_readme_has_every_benchmark_and_model():
         assert f"`{model.wire_name}`" in README
 
 
+def test_the_readme_has_every_parameter_with_its_default():
+    for benchmark in catalogue().values():
+        for parameter in benchmark.parameters:
+            (row,) = re.findall(rf"\| {benchmark.name} \| `{parameter.key}` \|.*\| (.*) \|", README)
+            assert row == ",".join(map(str, parameter.default)) or not parameter.default
+
+
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
 def test_links_within_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from servemark.benchmarks import Ask, catalogue
 from servemark.cli import main
 from servemark.cli.options import parse_run
 
@@ -18,9 +19,19 @@ def test_options_come_in_any_order(line):
     assert (arguments.benchmark, arguments.threads) == ("latency", 50)
 
 
-@pytest.mark.parametrize(("line", "threads"), [("latency", 1), ("throughput", 100), ("ping", 100)])
+@pytest.mark.parametrize(
+    ("line", "threads"), [("latency", 1), ("throughput", 100), ("ping", 100), ("ping -t 3", 3), ("latency -t 7", 7)]
+)
 def test_the_number_of_threads_is_the_benchmarks_own_unless_given(line, threads):
-    assert _parse(line).threads == threads
+    arguments = _parse(line)
+    (point,) = catalogue()[arguments.benchmark].points(Ask(threads=arguments.threads))
+    assert point.load.users == threads
+
+
+def test_parameters_are_the_benchmarks_own_or_their_defaults():
+    assert _parse("concurrent_inference").parameters == {"threads": (1, 4, 7, 10, 13)}
+    assert _parse("concurrent_inference --options threads 9,2 loops 3").parameters == {"threads": (2, 9)}
+    assert _parse("concurrent_inference --options threads 9,2 loops 3").loops == 3
 
 
 @pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.5", 0.5), ("0", 0.0)])
@@ -53,6 +64,14 @@ REFUSED = [
     ("latency -t 3 --options threads 4", "threads is given twice"),
     ("latency -l 3 --duration 4", "--loops and --duration do not go together"),
     ("latency -l 3 --warmup 1", "--loops and --warmup do not go together"),
+    ("concurrent_inference -t 3", "-t makes no sense with concurrent_inference; give --options threads 1,2"),
+    ("concurrent_inference --options threads 1,x", "'1,x' is not a list of different whole numbers from 1"),
+    ("concurrent_inference --options threads 0,1", "'0,1' is not a list of different whole numbers from 1"),
+    ("concurrent_inference --options threads 1,1", "'1,1' is not a list of different whole numbers from 1"),
+    ("batching --options batch 2", "unknown option key 'batch' after --options; did you mean batch_size?"),
+    ("batching --options batch_size 2 batch_size 3", "batch_size is given twice"),
+    ("latency --engine jmeter --generator-threads 2", "JMeter has a thread for each user"),
+    ("latency --engine gatling", "invalid choice: 'gatling'"),
     ("ping -w 2", "-w makes no sense with ping: it uses no model"),
     ("ping -m lstm", "-m makes no sense with ping: it uses no model"),
     ("latency --mms h --management-port 70000", "70000 is more than 65535"),

@@ -14,18 +14,24 @@ pub const AT_ONCE_NS: i64 = i64::MIN;
 pub struct Control {
     stop_at_ns: AtomicI64,
     cancel_at_ns: AtomicI64,
+    /// Users whose last loop ends the groups in the background.
+    foreground_users: AtomicU64,
+    /// Whether anybody works in the background.
+    has_background: bool,
     wakers: Vec<OwnedFd>,
 }
 
 impl Control {
-    /// A run of `threads` generator threads that ends by itself.
-    pub fn new(threads: u32) -> io::Result<Self> {
+    /// A run of `threads` generator threads that ends by itself, and its background with the last of `foreground_users`.
+    pub fn new(threads: u32, foreground_users: u64, has_background: bool) -> io::Result<Self> {
         let wakers = (0..threads)
             .map(|_| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             stop_at_ns: AtomicI64::new(i64::MAX),
             cancel_at_ns: AtomicI64::new(i64::MAX),
+            foreground_users: AtomicU64::new(foreground_users),
+            has_background,
             wakers,
         })
     }
@@ -35,6 +41,16 @@ impl Control {
         let before_ns = self.stop_at_ns.fetch_min(at_ns, Ordering::SeqCst);
         self.wake();
         before_ns.min(at_ns)
+    }
+
+    /// `users` of the foreground have done their last loop by `now_ns`; with the last of them the background ends.
+    pub fn retire(&self, users: u64, now_ns: i64) {
+        if users == 0 || !self.has_background {
+            return;
+        }
+        if self.foreground_users.fetch_sub(users, Ordering::SeqCst) == users {
+            self.stop_at(now_ns);
+        }
     }
 
     /// Cut off at `at_ns` what is in flight.
@@ -113,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_earliest_stop_holds() {
-        let control = Control::new(2).unwrap();
+        let control = Control::new(2, 1, false).unwrap();
         assert_eq!(control.stop_at(500), 500);
         assert_eq!(control.stop_at(900), 500);
         assert_eq!(control.stop_at(AT_ONCE_NS), AT_ONCE_NS);

@@ -15,6 +15,20 @@ pub struct Arrival {
     pub step: u16,
     /// Index of the group in the plan.
     pub group: u16,
+    /// When this user first performed this step without having gone on since.
+    pub step_since_ns: i64,
+}
+
+/// What becomes of a user whose request has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It goes on.
+    GoOn,
+    /// It repeats its step after a pause.
+    Repeat {
+        /// The pause.
+        interval_ns: i64,
+    },
 }
 
 /// How requests arrive at one generator thread.
@@ -26,7 +40,10 @@ pub trait Load {
     fn take_due(&mut self, now_ns: i64) -> Option<Arrival>;
 
     /// A request has ended, well or not. Returns the request that is due because of it, at the same instant.
-    fn ended(&mut self, arrival: &Arrival, end_ns: i64) -> Option<Arrival>;
+    fn ended(&mut self, arrival: &Arrival, end_ns: i64, next: Next) -> Option<Arrival>;
+
+    /// How many foreground users have done their last loop since this was last asked.
+    fn take_retired(&mut self) -> u64;
 
     /// Schedule nothing from `at_ns`.
     fn end_scheduling(&mut self, at_ns: i64);

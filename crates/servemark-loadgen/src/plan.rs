@@ -66,6 +66,34 @@ pub struct Step {
     pub address: usize,
     /// The pool; never empty.
     pub requests: Vec<Request>,
+    /// The one status that is a success; without it, any from 200 to 299.
+    pub expect_status: Option<u16>,
+    /// What the body of a success must say before its user goes on; until then the step is repeated.
+    pub until: Option<Until>,
+}
+
+/// A condition on a body, and how long it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Until {
+    /// What is counted in the body.
+    pub text: Vec<u8>,
+    /// How often it must be there.
+    pub times: usize,
+    /// Pause between a response that does not satisfy and the next request.
+    pub interval_ns: i64,
+    /// When a step has been repeated for longer, its request fails and its user goes on.
+    pub limit_ns: i64,
+}
+
+impl Until {
+    /// Whether `body` holds the text as often as it must.
+    #[must_use]
+    pub fn is_met_by(&self, body: &[u8]) -> bool {
+        body.windows(self.text.len())
+            .filter(|&window| window == self.text)
+            .count()
+            == self.times
+    }
 }
 
 /// One request as it goes over the wire, head and body.
@@ -114,9 +142,34 @@ pub struct Group {
     pub ramp_ns: i64,
     /// Pause of a user between a response and its next request.
     pub think_ns: i64,
+    /// Weights of the steps: each loop performs one of them, drawn by the plan's seed. Empty: all of them, in order.
+    pub weights: Vec<u32>,
+    /// It goes on until every group that is not in the background has done its loops.
+    pub background: bool,
 }
 
+/// How much of a body is kept when a step looks into it: a description of a model with a hundred workers fits.
+const LOOKED_AT_BYTES: usize = 256 * 1024;
+
 impl Plan {
+    /// How much of each body a connection keeps: for examples, or for steps that look into it.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let looks = self.steps.iter().any(|step| step.until.is_some());
+        if looks {
+            self.keep_body_bytes.max(LOOKED_AT_BYTES)
+        } else {
+            self.keep_body_bytes
+        }
+    }
+
+    /// Users of the groups that are not in the background.
+    #[must_use]
+    pub fn foreground_users(&self) -> u64 {
+        let groups = self.groups.iter().filter(|group| !group.background);
+        groups.map(|group| u64::from(group.users)).sum()
+    }
+
     /// Check that every index, size and time makes sense.
     pub fn validate(&self) -> Result<(), PlanError> {
         require(self.threads >= 1, || "threads must be at least 1".into())?;
@@ -154,6 +207,12 @@ impl Plan {
         require(!step.requests.is_empty(), || {
             format!("step {name:?} has no request")
         })?;
+        if let Some(until) = &step.until {
+            require(
+                !until.text.is_empty() && until.interval_ns >= 0 && until.limit_ns > 0,
+                || format!("step {name:?} repeats until something that cannot be"),
+            )?;
+        }
         require(u32::try_from(step.requests.len()).is_ok(), || {
             format!("step {name:?} has too many requests")
         })?;
@@ -184,9 +243,19 @@ impl Plan {
             group.duration_ns >= 0 && group.ramp_ns >= 0 && group.think_ns >= 0,
             || format!("group {index} has a negative time"),
         )?;
-        require(group.loops > 0 || group.duration_ns > 0, || {
-            format!("group {index} has neither loops nor a duration: it would never end")
-        })
+        let weights = group.weights.iter().map(|&weight| u64::from(weight));
+        require(
+            group.weights.is_empty()
+                || (group.weights.len() == group.steps.len() && weights.sum::<u64>() > 0),
+            || format!("group {index} needs a weight for each step, not all of them 0"),
+        )?;
+        require(!group.background || self.foreground_users() > 0, || {
+            format!("group {index} is in the background of nothing")
+        })?;
+        require(
+            group.loops > 0 || group.duration_ns > 0 || group.background,
+            || format!("group {index} has neither loops nor a duration: it would never end"),
+        )
     }
 }
 
@@ -214,6 +283,8 @@ pub(crate) mod tests {
                     patches: Vec::new(),
                     head_only: false,
                 }],
+                expect_status: None,
+                until: None,
             }],
             groups: vec![Group {
                 steps: vec![0],
@@ -222,6 +293,8 @@ pub(crate) mod tests {
                 duration_ns: 0,
                 ramp_ns: 0,
                 think_ns: 0,
+                weights: Vec::new(),
+                background: false,
             }],
             warmup_ns: 0,
             timeout_ns: 5_000_000_000,
@@ -240,7 +313,10 @@ pub(crate) mod tests {
 
     #[test]
     fn each_inconsistency_is_refused() {
-        let breaks: [fn(&mut Plan); 10] = [
+        let breaks: [fn(&mut Plan); 13] = [
+            |plan| plan.groups[0].weights = vec![1, 1],
+            |plan| plan.groups[0].weights = vec![0],
+            |plan| plan.groups[0].background = true,
             |plan| plan.threads = 0,
             |plan| plan.timeout_ns = 0,
             |plan| plan.connect_timeout_ns = -1,

@@ -224,7 +224,7 @@ mod tests {
     fn all_records_of_all_threads_reach_the_file() {
         let path = std::env::temp_dir().join(format!("servemark-{}-recorder", std::process::id()));
         let (writer, handle) = Writer::new(File::create(&path).unwrap(), header()).unwrap();
-        let control = Arc::new(Control::new(1).unwrap());
+        let control = Arc::new(Control::new(1, 1, false).unwrap());
         let threads: Vec<_> = (0..2)
             .map(|thread| {
                 let mut recorder = handle.clone().recorder();
@@ -262,7 +262,7 @@ mod tests {
             end: 0,
             messages,
         };
-        let control = Arc::new(Control::new(1).unwrap());
+        let control = Arc::new(Control::new(1, 1, false).unwrap());
         let mut recorder = WriterHandle(sender).recorder();
         recorder.push(&record(0));
         recorder.flush();

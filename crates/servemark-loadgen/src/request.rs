@@ -87,6 +87,22 @@ pub fn draw(seed: u64, step: u16, seq: u64, size: usize) -> u32 {
     ((u128::from(mixed) * size as u128) >> 64) as u32
 }
 
+/// Which of a group's steps a user performs in a loop of a mix: a pure function of the plan's seed, the user and the
+/// number of the loop. The chance of each step is its share of the weights.
+#[must_use]
+pub fn draw_weighted(seed: u64, user: u32, loop_number: u64, weights: &[u32]) -> u16 {
+    // Inverted, so that what a loop performs and which input it sends are drawn apart.
+    let mixed = splitmix64(splitmix64(splitmix64(!seed) ^ u64::from(user)) ^ loop_number);
+    let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+    let mut left = ((u128::from(mixed) * u128::from(total)) >> 64) as u64;
+    let chosen = weights.iter().position(|&weight| {
+        let is_here = left < u64::from(weight);
+        left = left.saturating_sub(u64::from(weight));
+        is_here
+    });
+    chosen.unwrap_or(0) as u16
+}
+
 fn splitmix64(state: u64) -> u64 {
     let mut mixed = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

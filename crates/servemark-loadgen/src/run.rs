@@ -256,8 +256,13 @@ impl Tally {
 
 impl Shared {
     fn new(plan: Plan, tls: Vec<Option<TlsSetup>>) -> io::Result<Self> {
+        let has_background = plan.groups.iter().any(|group| group.background);
         Ok(Self {
-            control: Arc::new(Control::new(plan.threads)?),
+            control: Arc::new(Control::new(
+                plan.threads,
+                plan.foreground_users(),
+                has_background,
+            )?),
             counters: (0..plan.threads).map(|_| Counters::default()).collect(),
             barrier: StartBarrier::new(plan.threads),
             life: Mutex::new(Life {

@@ -50,6 +50,8 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
                 patches: Vec::new(),
                 head_only: false,
             }],
+            expect_status: None,
+            until: None,
         }],
         groups: vec![Group {
             steps: vec![0],
@@ -58,6 +60,8 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
             duration_ns: 0,
             ramp_ns: 0,
             think_ns: 0,
+            weights: Vec::new(),
+            background: false,
         }],
         warmup_ns: 0,
         timeout_ns: 5_000_000_000,

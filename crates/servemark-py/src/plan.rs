@@ -39,6 +39,16 @@ struct EngineStep {
     name: String,
     address: usize,
     requests: Vec<EngineRequest>,
+    expect_status: Option<u16>,
+    until: Option<EngineUntil>,
+}
+
+#[derive(FromPyObject)]
+struct EngineUntil {
+    text: PyBackedBytes,
+    times: usize,
+    interval_ns: i64,
+    limit_ns: i64,
 }
 
 #[derive(FromPyObject)]
@@ -63,6 +73,8 @@ struct EngineGroup {
     duration_ns: i64,
     ramp_ns: i64,
     think_ns: i64,
+    weights: Vec<u32>,
+    background: bool,
 }
 
 impl EnginePlan {
@@ -106,6 +118,13 @@ impl EngineStep {
             name: self.name,
             address: self.address,
             requests: convert(self.requests, EngineRequest::into_request)?,
+            expect_status: self.expect_status,
+            until: self.until.map(|until| plan::Until {
+                text: until.text.to_vec(),
+                times: until.times,
+                interval_ns: until.interval_ns,
+                limit_ns: until.limit_ns,
+            }),
         })
     }
 }
@@ -147,6 +166,8 @@ impl EngineGroup {
             duration_ns: self.duration_ns,
             ramp_ns: self.ramp_ns,
             think_ns: self.think_ns,
+            weights: self.weights,
+            background: self.background,
         }
     }
 }

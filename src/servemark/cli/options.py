@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.engines import ENGINES
 from servemark.errors import EXIT_USAGE, UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
@@ -94,13 +95,18 @@ def share(text: str) -> float:
 
 def run_parser(prog: str) -> Parser:
     """The parser of ``servemark run`` (and so of ``benchmark.py``)."""
-    lines = "\n".join(f"  {item.name:12} {item.summary}" for item in catalogue().values())
+    lines = "\n".join(f"  {item.name:21} {item.summary}" for item in catalogue().values())
+    parameters = "\n".join(
+        f"  {benchmark.name}: {parameter.key}, {parameter.meaning}"
+        for benchmark in catalogue().values()
+        for parameter in benchmark.parameters
+    )
     models = "\n".join(f"  {model.name:12} {model.title}" for model in ZOO)
     parser = Parser(
         prog=prog,
         usage=f"{prog} [BENCHMARK] [options]",
         description=f"Measure a model server.\n\nbenchmarks:\n{lines}\n\nmodels:\n{models}",
-        epilog=_EPILOG,
+        epilog=f"--options:\n  threads N, loops N, workers N\n{parameters}\n\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -125,7 +131,7 @@ def _add_common(parser: Parser) -> None:
         "-l", "--loops", metavar="N", type=whole_number(1), help="requests a user, exactly; all of them are measured"
     )
     parser.add_argument(
-        "--options", metavar=("KEY", "VALUE"), nargs="+", default=[], help="benchmark parameters: threads N, loops N"
+        "--options", metavar=("KEY", "VALUE"), nargs="+", default=[], help="benchmark parameters; see below"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
 
@@ -160,6 +166,7 @@ def _add_load(parser: Parser) -> None:
         "--timeout", metavar="S", type=seconds(above_zero=True), default=120.0, help="limit on a request (default: 120)"
     )
     group.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="seed of every random draw")
+    group.add_argument("--engine", choices=ENGINES, default="native", help="what sends the requests (default: native)")
     group.add_argument(
         "--generator-threads", metavar="N", type=whole_number(1), default=1, help="threads that send (default: 1)"
     )
@@ -190,29 +197,36 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
     if arguments.benchmark not in known:
         raise UsageError(f"unknown benchmark {arguments.benchmark!r}", next_step=nearest(arguments.benchmark, known))
     benchmark = known[arguments.benchmark]
-    _apply_options(arguments)
+    _apply_options(arguments, benchmark)
     _check_together(arguments, benchmark)
     arguments.model = DEFAULT_MODEL if arguments.model is None else arguments.model
     arguments.input = [_readable_file(name) for name in arguments.input]
-    if arguments.threads is None:
-        arguments.threads = benchmark.threads
     return arguments
 
 
-def _apply_options(arguments: argparse.Namespace) -> None:
+def _apply_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
+    """Put the pairs after ``--options`` where they belong: the benchmark's own parameters, or threads and the like."""
     words = arguments.options
     if len(words) % 2:
         raise UsageError(f"--options takes pairs of KEY VALUE, and {words[-1]!r} is alone")
-    keys = {"threads": whole_number(1), "loops": whole_number(1), "workers": whole_number(1)}
+    own = {parameter.key: parameter for parameter in benchmark.parameters}
+    everywhere = {key: whole_number(1) for key in ("threads", "loops", "workers") if key not in own}
+    arguments.parameters = {}
     for key, text in zip(words[::2], words[1::2], strict=True):
-        if key not in keys:
-            raise UsageError(f"unknown option key {key!r} after --options", next_step=nearest(key, keys))
-        if getattr(arguments, key) is not None:
-            raise UsageError(f"{key} is given twice", next_step=f"give either --{key} or --options {key}")
         try:
-            setattr(arguments, key, keys[key](text))
+            if key in arguments.parameters or (key in everywhere and getattr(arguments, key) is not None):
+                other = f"--{key}" if key in everywhere else "one value"
+                raise UsageError(f"{key} is given twice", next_step=f"give either {other} or --options {key}")
+            if key in own:
+                arguments.parameters[key] = own[key].convert(text)
+            elif key in everywhere:
+                setattr(arguments, key, everywhere[key](text))
+            else:
+                known = [*own, *everywhere]
+                raise UsageError(f"unknown option key {key!r} after --options", next_step=nearest(key, known))
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"--options {key}", cause=str(error)) from None
+    arguments.parameters = {key: parameter.default for key, parameter in own.items()} | arguments.parameters
 
 
 def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
@@ -223,6 +237,8 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--loops", "--duration", "one says how many requests, the other how long")
     if arguments.loops is not None and arguments.warmup:
         refuse("--loops", "--warmup", "with --loops every request is measured")
+    if arguments.engine == "jmeter" and arguments.generator_threads > 1:
+        refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
     if not benchmark.needs_model:
         given = [
             name
@@ -231,6 +247,12 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         ]
         if given:
             raise UsageError(f"{given[0]} makes no sense with {benchmark.name}", cause="it uses no model")
+    for parameter in benchmark.parameters:
+        if getattr(arguments, parameter.key, None) is not None:
+            flag = f"-{parameter.key[0]}"
+            raise UsageError(
+                f"{flag} makes no sense with {benchmark.name}", next_step=f"give --options {parameter.key} 1,2"
+            )
     if arguments.model == "":
         raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
     if arguments.mms is None:

@@ -1,12 +1,21 @@
-"""Engines: what sends a plan's requests and records what happened. `native` is the Rust load generator."""
+"""Engines: what sends a plan's requests and records what happened.
+
+`native` is the Rust load generator, `jmeter` a real Apache JMeter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 from servemark.result import ErrorExample
+from servemark.workload.plan import Address, EnginePlan, Plan
+from servemark.workload.scenario import EndpointName
+
+EngineName = Literal["native", "jmeter"]
+ENGINES: tuple[EngineName, ...] = ("native", "jmeter")
 
 
 class ProgressReport(Protocol):
@@ -43,3 +52,50 @@ class EngineRun:
     stop_reason: str | None
     generator_cpu_s: float
     examples: dict[int, tuple[ErrorExample, ...]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that an engine is asked for.
+
+    Attributes:
+        plan: as the benchmark declares it.
+        compiled: the same, compiled for the server; it has the seed and the time limits.
+        addresses: of the server.
+        record_path: where the records go.
+        folder: for files of the engine's own; need not exist.
+        server_pid: process that leads the server, where it is on this machine and known.
+        watch: looks at the progress, and may end the run.
+    """
+
+    plan: Plan
+    compiled: EnginePlan
+    addresses: Mapping[EndpointName, Address]
+    record_path: Path
+    folder: Path
+    server_pid: int | None
+    watch: Watch
+
+
+class Engine(Protocol):
+    """One way of sending a plan. `versions` says what does it, for the result."""
+
+    name: EngineName
+    versions: Mapping[str, str]
+
+    def execute(self, job: Job) -> EngineRun:
+        """Send everything, record it, and return when every request has ended; also after Ctrl-C.
+
+        Raises:
+            UsageError: this engine cannot do what the plan asks.
+            RecordingError: records could not be written.
+        """
+        ...
+
+    def report(self, job: Job) -> None:
+        """Make the engine's own reports of a job that was executed.
+
+        Raises:
+            RecordingError: one could not be made; the records are as they were.
+        """
+        ...

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from servemark import _loadgen
-from servemark.engines import EngineRun, Watch
+from servemark.engines import EngineName, EngineRun, Job, Watch
 from servemark.errors import RecordingError
 from servemark.result import ErrorExample
 from servemark.units import NS_PER_S, ns_from_s
@@ -15,6 +16,24 @@ from servemark.workload.plan import EnginePlan
 _LOOK_EVERY_S = 0.1
 #: After a first Ctrl-C, how long requests in flight are awaited.
 _DRAIN_S = 1.0
+
+
+class NativeEngine:
+    """The Rust load generator."""
+
+    name: EngineName = "native"
+    versions: Mapping[str, str] = {}
+
+    def execute(self, job: Job) -> EngineRun:
+        """See ``Engine``. Ctrl-C ends scheduling; what is still under way a second later is recorded as cancelled.
+
+        A second Ctrl-C does not wait. Either way this returns normally, with `interrupted` set.
+        """
+        until = next((group.load.until for group in job.plan.groups if group.load.until), None)
+        return execute(job.compiled, job.record_path, until=until, watch=job.watch)
+
+    def report(self, job: Job) -> None:
+        """It has no reports of its own."""
 
 
 def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: Watch) -> EngineRun:

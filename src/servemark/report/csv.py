@@ -1,4 +1,4 @@
-"""``summary.csv``: the columns of JMeter's aggregate report, one row a step of each benchmark.
+"""``summary.csv``: the columns of JMeter's aggregate report, one row a step of each run.
 
 Times are in milliseconds and are responses, counted from the schedule; the rate is of successes.
 """
@@ -32,15 +32,17 @@ def write(out: TextIO, result: Result) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for benchmark in result.benchmarks:
-        writer.writerows(_row(step) for step in benchmark.steps)
+        for run in benchmark.runs:
+            values = " ".join(f"{name}={value}" for name, value in run.point.items())
+            writer.writerows(_row(step, f"{step.name} {values}".strip()) for step in run.steps)
 
 
-def _row(step: StepSummary) -> list[str]:
+def _row(step: StepSummary, label: str) -> list[str]:
     response = step.response_ms
     rate = step.throughput_per_s.value
     bytes_per_response = step.bytes_received / step.requests if step.requests else 0.0
     return [
-        step.name,
+        label,
         str(step.requests),
         *(_number(value) for value in (response.mean, response.p50, response.p90, response.p95, response.p99)),
         _number(response.min),

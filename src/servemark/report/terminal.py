@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,11 +13,12 @@ from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
 from servemark.engines import ProgressReport
-from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, Statistic, StepSummary
+from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, RunResult, Statistic, StepSummary
 from servemark.units import NS_PER_S, format_ms
 from servemark.workload.load import ClosedLoad
 
 _LABELS = {"p99_9": "p99.9"}
+_POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay"}
 _LABEL_WIDTH = 15
 
 
@@ -33,6 +35,9 @@ def print_summary(result: Result, folder: Path) -> None:
 
 
 def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text | Table]:
+    if benchmark.runs and not benchmark.steps:
+        yield from _lines_of_points(result, benchmark)
+        return
     headline = catalogue()[benchmark.name].headline
     for step in benchmark.steps:
         yield _headline(benchmark, step, headline)
@@ -49,14 +54,71 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
     yield from _judgements(benchmark)
 
 
-def _headline(benchmark: BenchmarkResult, step: StepSummary, headline: Headline) -> Text:
+def _lines_of_points(result: Result, benchmark: BenchmarkResult) -> Iterator[Text | Table]:
+    """A benchmark of several points: the best of them, a table with a row a point, and what they show together."""
+    best = max(benchmark.runs, key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
+    figures = f"at best {_rate(best.steps[0].throughput_per_s)}, p99 {_ms(best.steps[0].response_ms.p99)}"
+    yield _subject(benchmark).append(f"{figures} ({_described(best)})", style="bold green")
+    yield Text(_server_line(result, benchmark), style="dim")
+    yield Text()
+    yield _table_of_points(benchmark)
+    yield Text()
+    scalability = (benchmark.analysis or {}).get("scalability")
+    if scalability:
+        yield _fact("scalability", _law(scalability))
+    yield from _judgements(benchmark)
+
+
+def _table_of_points(benchmark: BenchmarkResult) -> Table:
+    front = set((benchmark.analysis or {}).get("pareto_runs", ()))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in benchmark.runs[0].point:
+        table.add_column(_POINT_LABELS.get(name, name), style="dim", justify="right")
+    for heading in ("per s", "95% interval", "p50 ms", "p99 ms", "failed", *(("best",) if front else ())):
+        table.add_column(heading, justify="right")
+    for index, run in enumerate(benchmark.runs):
+        step = run.steps[0]
+        rate, response = step.throughput_per_s, step.response_ms
+        digits = _digits(rate.value or 0.0)
+        table.add_row(
+            *(str(value) for value in run.point.values()),
+            _number(rate.value, digits),
+            f"{_number(rate.ci95[0], digits)} to {_number(rate.ci95[1], digits)}" if rate.ci95 else "-",
+            _number(response.p50.value, _digits(response.p50.value or 0.0)),
+            _number(response.p99.value, _digits(response.p50.value or 0.0)),
+            str(step.failed),
+            *(("*" if index in front else "",) if front else ()),
+        )
+    return table
+
+
+def _law(scalability: Mapping[str, Any]) -> str:
+    """The fitted Universal Scalability Law in words."""
+    if "refused" in scalability:
+        return f"not fitted: {scalability['refused']}"
+    peak = scalability["peak_users"]
+    where = f"most at {peak:.0f} threads" if peak else "no peak, it only flattens"
+    shares = f"sigma {scalability['sigma']:.3f}, kappa {scalability['kappa']:.2g}"
+    return f"{scalability['lambda_per_s']:.1f}/s alone; {where} ({shares}, R2 {scalability['r2']:.3f})"
+
+
+def _described(run: RunResult) -> str:
+    return ", ".join(f"{_POINT_LABELS.get(name, name)} {value}" for name, value in run.point.items())
+
+
+def _subject(benchmark: BenchmarkResult) -> Text:
+    """What was measured, behind what must be known of the measurement."""
     line = Text()
     if benchmark.partial:
         line.append("PARTIAL ", style="bold yellow")
     if benchmark.certificate and not benchmark.certificate.valid:
         line.append("INVALID ", style="bold red")
     subject = f"{benchmark.name} {benchmark.model}" if benchmark.model else benchmark.name
-    line.append(f"{subject}: ", style="bold")
+    return line.append(f"{subject}: ", style="bold")
+
+
+def _headline(benchmark: BenchmarkResult, step: StepSummary, headline: Headline) -> Text:
+    line = _subject(benchmark)
     if step.requests and not step.succeeded:
         return line.append(f"every request failed: {_first_error(step)}", style="bold red")
     if not step.measured:
@@ -83,12 +145,12 @@ def _first_error(step: StepSummary) -> str:
 
 
 def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
-    run, server = benchmark.runs[0], result.server or {}
+    server = result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}"]
     words += [benchmark.backend] if benchmark.backend else []
-    workers = run.server["read_back"].get("workers")
-    words += [_count(workers, "worker")] if workers else []
+    workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
+    words += [_count(number, "worker") for number in workers if number] if len(workers) == 1 else []
     return "; ".join(words)
 
 

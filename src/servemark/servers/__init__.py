@@ -79,6 +79,11 @@ class Server(Protocol):
     addresses: Mapping[EndpointName, Address]
     facts: Mapping[str, object]
 
+    @property
+    def pid(self) -> int | None:
+        """The process that leads it, where it is ours and on this machine."""
+        ...
+
     def serve_model(self, settings: ModelSettings) -> AbstractContextManager[ServedModel]:
         """Have the launcher's model served with `settings`, prove it ready, and undo that at the end.
 

@@ -108,6 +108,7 @@ class RunningServer:
         self.management = management
         # No API of MMS tells its version.
         self.version: str | None = None
+        self.pid: int | None = None
         self.facts: Mapping[str, object] = {
             "target": launcher.target,
             "url": addresses["inference"].url,

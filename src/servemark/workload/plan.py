@@ -50,10 +50,14 @@ class Address:
 
 @dataclass(frozen=True)
 class Group:
-    """Virtual users that all perform `scenario` under `load`."""
+    """Virtual users that all perform `scenario` under `load`.
+
+    With `background`, they do so until the users of the other groups have done their loops; `load` then says no end.
+    """
 
     scenario: Scenario
     load: ClosedLoad
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,16 +93,34 @@ class EngineRequest:
 
 @dataclass(frozen=True)
 class EngineStep:
-    """A step: index into the plan's addresses, and the pool from which ``draw(seed, step, seq)`` picks."""
+    """A step: index into the plan's addresses, and the pool from which ``draw(seed, step, seq)`` picks.
+
+    `expect_status` None accepts any 2xx; `until` repeats the step.
+    """
 
     name: str
     address: int
     requests: tuple[EngineRequest, ...]
+    expect_status: int | None = None
+    until: EngineUntil | None = None
+
+
+@dataclass(frozen=True)
+class EngineUntil:
+    """A step is repeated until the body holds `text` exactly `times` times; see ``scenario.Until``."""
+
+    text: bytes
+    times: int
+    interval_ns: int
+    limit_ns: int
 
 
 @dataclass(frozen=True)
 class EngineGroup:
-    """A group: indices into the plan's steps, and a closed loop. `loops` 0 means until `duration_ns`."""
+    """A group: indices into the plan's steps, and a closed loop. `loops` 0 means until `duration_ns`.
+
+    `weights` empty means all steps in order; `background` that it ends when the others have done their loops.
+    """
 
     steps: tuple[int, ...]
     users: int
@@ -106,6 +128,8 @@ class EngineGroup:
     duration_ns: int
     ramp_ns: int
     think_ns: int
+    weights: tuple[int, ...] = ()
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,6 +226,8 @@ def compile_plan(
                 duration_ns=ns_from_s(load.longest_s or 0.0),
                 ramp_ns=ns_from_s(load.ramp_s),
                 think_ns=ns_from_s(load.think_s),
+                weights=group.scenario.weights,
+                background=group.background,
             )
         )
     return EnginePlan(
@@ -218,4 +244,8 @@ def compile_plan(
 
 def _compile_step(step: Step, address_index: int, address: Address) -> EngineStep:
     requests = tuple(encode_request(request, address) for request in step.requests)
-    return EngineStep(name=step.name, address=address_index, requests=requests)
+    until = None
+    if step.until:
+        interval_ns, limit_ns = ns_from_s(step.until.interval_s), ns_from_s(step.until.limit_s)
+        until = EngineUntil(step.until.text, step.until.times, interval_ns, limit_ns)
+    return EngineStep(step.name, address_index, requests, expect_status=step.expect_status, until=until)

@@ -29,19 +29,44 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Until:
+    """What the body of a success must say before its user goes on: `text`, exactly `times` times.
+
+    Until then the step is repeated every `interval_s`; each of its requests has a record. When it has been repeated for
+    longer than `limit_s`, its request is an application error and the user goes on.
+    """
+
+    text: bytes
+    times: int
+    interval_s: float = 0.1
+    limit_s: float = 120.0
+
+
+@dataclass(frozen=True)
 class Step:
     """A named request, and the pool of concrete requests it draws from (by the run's seed).
 
-    A response succeeds when its status is 2xx.
+    A response succeeds when its status is `expect_status`, or 2xx when that is None.
     """
 
     name: str
     requests: tuple[Request, ...]
     endpoint: EndpointName = "inference"
+    expect_status: int | None = None
+    until: Until | None = None
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """The steps that a virtual user performs, in order, in every loop."""
+    """The steps that a virtual user performs in every loop: in order, or with `weights` one of them.
+
+    `weights` gives each step its share; which one a loop performs is drawn by the run's seed.
+    """
 
     steps: tuple[Step, ...]
+    weights: tuple[int, ...] = ()
+
+    @property
+    def requests_a_loop(self) -> int:
+        """How many requests a user sends in one loop, repetitions apart."""
+        return 1 if self.weights else len(self.steps)

@@ -3,7 +3,7 @@
 use super::{Driver, seconds};
 use crate::error::{Failure, Kind};
 use crate::example::Example;
-use crate::load::{Arrival, Load};
+use crate::load::{Arrival, Load, Next};
 use crate::protocol::{Exchange, Protocol};
 use crate::record::{NEVER_NS, Record, flags};
 use crate::request::{InFlight, Numbers, RequestId, draw};
@@ -136,9 +136,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     ) -> Option<Arrival> {
         self.request_deadlines.clear(id.0);
         let request = self.requests.remove(id.0);
-        let failure = failure
-            .or_else(|| self.too_late(&request))
-            .or_else(|| unsuccessful(exchange.status));
+        let (failure, next) = match failure.or_else(|| self.too_late(&request)) {
+            Some(failure) => (Some(failure), Next::GoOn),
+            None => self.judge(id, &request, exchange.status),
+        };
         let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
         let record = self.record_of(&request, exchange, kind);
         self.recorder.push(&record);
@@ -155,7 +156,35 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         self.count_in_flight();
         self.observe_stop();
-        self.load.ended(&request.arrival, record.end_ns)
+        let due = self.load.ended(&request.arrival, record.end_ns, next);
+        self.around
+            .control
+            .retire(self.load.take_retired(), record.end_ns);
+        due
+    }
+
+    /// Whether a complete response is a success, and what its user does next.
+    fn judge(&self, id: RequestId, request: &InFlight<'_>, status: u16) -> (Option<Failure>, Next) {
+        let step = &self.around.plan.steps[usize::from(request.arrival.step)];
+        if let Some(failure) = unsuccessful(status, step.expect_status) {
+            return (Some(failure), Next::GoOn);
+        }
+        let (Some(until), Some(key)) = (&step.until, request.connection) else {
+            return (None, Next::GoOn);
+        };
+        if until.is_met_by(self.connections[key].protocol.kept_body(id)) {
+            return (None, Next::GoOn);
+        }
+        if self.now_ns - request.arrival.step_since_ns < until.limit_ns {
+            let interval_ns = until.interval_ns;
+            return (None, Next::Repeat { interval_ns });
+        }
+        let text = String::from_utf8_lossy(&until.text);
+        let message = format!(
+            "the body does not hold {text:?} {} times, after repeating",
+            until.times
+        );
+        (Some(Failure::new(Kind::Application, message)), Next::GoOn)
     }
 
     /// That a response came, but after its time: a busy thread may read it before it sees the deadline.
@@ -191,6 +220,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     fn note_example(&mut self, id: RequestId, request: &InFlight<'_>, record: &Record, failure: Failure) {
         let connections = &self.connections;
+        let keep_bytes = self.around.plan.keep_body_bytes;
         self.tally.examples.note(record, || Example {
             kind: record.kind,
             status: record.status,
@@ -198,15 +228,20 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             seq: record.seq,
             at_ns: record.end_ns,
             message: failure.message.into_owned(),
-            body: request
-                .connection
-                .map_or_else(Vec::new, |key| connections[key].protocol.kept_body(id).to_vec()),
+            body: request.connection.map_or_else(Vec::new, |key| {
+                kept_of(&connections[key].protocol, id, keep_bytes)
+            }),
         });
     }
 
     fn count_in_flight(&self) {
         self.around.counters.in_flight.set(self.requests.len() as u64);
     }
+}
+
+fn kept_of<'plan>(protocol: &impl Protocol<'plan>, id: RequestId, at_most: usize) -> Vec<u8> {
+    let kept = protocol.kept_body(id);
+    kept[..kept.len().min(at_most)].to_vec()
 }
 
 /// That a request took longer than `limit_ns`.
@@ -216,7 +251,14 @@ pub(super) fn timed_out(limit_ns: i64) -> Failure {
 }
 
 /// Why a complete response with `status` is a failure, if it is one.
-fn unsuccessful(status: u16) -> Option<Failure> {
+fn unsuccessful(status: u16, expected: Option<u16>) -> Option<Failure> {
     let is_success = (200..=299).contains(&status);
-    (!is_success).then(|| Failure::new(Kind::HttpStatus, format!("status {status}")))
+    match expected {
+        Some(expected) if status == expected => None,
+        Some(expected) if is_success => {
+            let message = format!("status {status}, not {expected}");
+            Some(Failure::new(Kind::UnexpectedStatus, message))
+        }
+        _ => (!is_success).then(|| Failure::new(Kind::HttpStatus, format!("status {status}"))),
+    }
 }

@@ -37,7 +37,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     fn admit_connection(&mut self, number: u32, address: usize, transport: Transport, is_replacement: bool) {
-        let protocol = P::new(self.around.plan.keep_body_bytes);
+        let protocol = P::new(self.around.plan.kept_bytes());
         let mut connection = Connection::new(number, address, transport, protocol, self.now_ns);
         connection.is_replacement = is_replacement;
         let key = self.connections.insert(connection);

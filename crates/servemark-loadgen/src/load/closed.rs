@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Arrival, Load};
+use super::{Arrival, Load, Next};
 use crate::plan::{Group, Plan};
+use crate::request::draw_weighted;
 
 /// The users of one generator thread.
 ///
@@ -18,8 +19,10 @@ pub struct ClosedLoop<'plan> {
     users: Vec<User>,
     /// Users at rest, by the time at which they become ready.
     resting: BinaryHeap<Reverse<(i64, u32)>>,
+    seed: u64,
     end_ns: i64,
     cut_off_ns: Option<i64>,
+    retired: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,8 @@ struct User {
     group: u16,
     position: u16,
     loops_done: u64,
+    /// When it began to repeat its step; `i64::MAX` when it does not.
+    repeats_since_ns: i64,
 }
 
 impl<'plan> ClosedLoop<'plan> {
@@ -38,8 +43,10 @@ impl<'plan> ClosedLoop<'plan> {
             threads: plan.threads,
             users: Vec::new(),
             resting: BinaryHeap::new(),
+            seed: plan.seed,
             end_ns: i64::MAX,
             cut_off_ns: None,
+            retired: 0,
         };
         let mut number = 0_u32;
         for (index, group) in plan.groups.iter().enumerate() {
@@ -47,8 +54,9 @@ impl<'plan> ClosedLoop<'plan> {
                 if number % plan.threads == thread {
                     closed.users.push(User {
                         group: index as u16,
-                        position: 0,
+                        position: first_position(group, plan.seed, number, 0),
                         loops_done: 0,
+                        repeats_since_ns: i64::MAX,
                     });
                     closed.rest(number, start_ns(group, k));
                 }
@@ -105,7 +113,32 @@ impl<'plan> ClosedLoop<'plan> {
             user: number,
             step: steps[usize::from(user.position)] as u16,
             group: user.group,
+            step_since_ns: user.repeats_since_ns.min(scheduled_ns),
         }
+    }
+
+    /// Move a user to its next step. False when it has done its last loop.
+    fn advance(&mut self, arrival: &Arrival) -> bool {
+        let group = &self.groups[usize::from(arrival.group)];
+        let user = &mut self.users[(arrival.user / self.threads) as usize];
+        user.repeats_since_ns = i64::MAX;
+        user.position += 1;
+        if group.weights.is_empty() && usize::from(user.position) < group.steps.len() {
+            return true;
+        }
+        user.loops_done += 1;
+        user.position = first_position(group, self.seed, arrival.user, user.loops_done);
+        let goes_on = user.loops_done != group.loops;
+        self.retired += u64::from(!goes_on && !group.background);
+        goes_on
+    }
+}
+
+/// The step with which a user begins a loop: the first, or one drawn by weight.
+fn first_position(group: &Group, seed: u64, user: u32, loops_done: u64) -> u16 {
+    match group.weights.as_slice() {
+        [] => 0,
+        weights => draw_weighted(seed, user, loops_done, weights),
     }
 }
 
@@ -128,24 +161,27 @@ impl Load for ClosedLoop<'_> {
         Some(self.arrival(number, at_ns))
     }
 
-    fn ended(&mut self, arrival: &Arrival, end_ns: i64) -> Option<Arrival> {
-        let group = &self.groups[usize::from(arrival.group)];
-        let user = &mut self.users[(arrival.user / self.threads) as usize];
-        user.position += 1;
-        if usize::from(user.position) == group.steps.len() {
-            user.position = 0;
-            user.loops_done += 1;
-            if user.loops_done == group.loops {
-                return None;
+    fn ended(&mut self, arrival: &Arrival, end_ns: i64, next: Next) -> Option<Arrival> {
+        let pause_ns = match next {
+            Next::Repeat { interval_ns } => {
+                let user = &mut self.users[(arrival.user / self.threads) as usize];
+                user.repeats_since_ns = arrival.step_since_ns;
+                interval_ns
             }
-        }
-        if group.think_ns > 0 {
-            self.rest(arrival.user, end_ns.saturating_add(group.think_ns));
+            Next::GoOn if self.advance(arrival) => self.groups[usize::from(arrival.group)].think_ns,
+            Next::GoOn => return None,
+        };
+        if pause_ns > 0 {
+            self.rest(arrival.user, end_ns.saturating_add(pause_ns));
             return None;
         }
         let limit_ns = self.end_of(self.users[(arrival.user / self.threads) as usize]);
         self.is_before_end(limit_ns, end_ns)
             .then(|| self.arrival(arrival.user, end_ns))
+    }
+
+    fn take_retired(&mut self) -> u64 {
+        std::mem::take(&mut self.retired)
     }
 
     fn end_scheduling(&mut self, at_ns: i64) {
@@ -181,7 +217,7 @@ mod tests {
             let mut next = load.take_due(now_ns);
             while let Some(arrival) = next {
                 performed.push((arrival.user, arrival.step, arrival.scheduled_ns));
-                next = load.ended(&arrival, arrival.scheduled_ns + service_ns);
+                next = load.ended(&arrival, arrival.scheduled_ns + service_ns, Next::GoOn);
             }
         }
         performed
@@ -276,5 +312,56 @@ mod tests {
         let mut load = ClosedLoop::new(&plan, 0);
         assert_eq!(perform(&mut load, 5).len(), 2);
         assert_eq!(load.cut_off_ns(), None);
+    }
+
+    #[test]
+    fn a_step_that_is_repeated_remembers_since_when() {
+        let plan = plan_of_two_steps();
+        let mut load = ClosedLoop::new(&plan, 0);
+        let first = load.take_due(0).unwrap();
+        assert_eq!(first.step_since_ns, 0);
+        let repeat = Next::Repeat { interval_ns: 10 };
+        assert_eq!(load.ended(&first, 5, repeat), None);
+        load.take_due(0);
+        assert_eq!(load.take_due(14), None);
+        let again = load.take_due(15).unwrap();
+        assert_eq!(
+            (again.step, again.scheduled_ns, again.step_since_ns),
+            (first.step, 15, 0)
+        );
+        let next = load.ended(&again, 20, Next::GoOn).unwrap();
+        assert_ne!(next.step, first.step);
+        assert_eq!(next.step_since_ns, 20);
+    }
+
+    #[test]
+    fn a_mix_performs_one_step_a_loop_by_weight_and_seed() {
+        let mut plan = plan_of_two_steps();
+        plan.groups[0].weights = vec![3, 1];
+        plan.groups[0].loops = 2000;
+        let performed = perform(&mut ClosedLoop::new(&plan, 0), 1);
+        assert_eq!(performed.len(), 4000);
+        let heavy = performed.iter().filter(|performed| performed.1 == 1).count();
+        assert!((2850..3150).contains(&heavy), "{heavy} of 4000");
+        assert_eq!(performed, perform(&mut ClosedLoop::new(&plan, 0), 1));
+        plan.seed = 1;
+        assert_ne!(performed, perform(&mut ClosedLoop::new(&plan, 0), 1));
+    }
+
+    #[test]
+    fn only_foreground_users_retire() {
+        let mut plan = simple_plan(80, 2, 1);
+        let mut background = plan.groups[0].clone();
+        background.background = true;
+        background.loops = 0;
+        plan.groups.push(background);
+        let mut load = ClosedLoop::new(&plan, 0);
+        let arrivals: Vec<Arrival> = std::iter::from_fn(|| load.take_due(0)).collect();
+        assert_eq!(arrivals.len(), 4);
+        let goes_on = arrivals
+            .iter()
+            .filter(|arrival| load.ended(arrival, 1, Next::GoOn).is_some());
+        assert_eq!(goes_on.count(), 2);
+        assert_eq!((load.take_retired(), load.take_retired()), (2, 0));
     }
 }

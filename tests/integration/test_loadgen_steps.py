@@ -1,0 +1,106 @@
+"""Steps that expect a status, repeat until a body says so, are mixed by weight, go on in the background."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from loadgen_servers import MS, OK, answering, plan_for, read_request, run_plan, serving
+
+from servemark.workload.plan import EngineGroup, EngineStep, EngineUntil
+
+
+def _counting(connection: socket.socket) -> None:
+    """Answer the n-th request of a connection with a body of n times READY, in two pieces."""
+    for number in itertools.count(1):
+        if not read_request(connection):
+            return
+        body = b"READY " * number
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body[:3]))
+        connection.sendall(body[3:])
+
+
+def _with_step(plan, **changes):
+    return replace(plan, steps=(replace(plan.steps[0], **changes), *plan.steps[1:]))
+
+
+@pytest.mark.parametrize(("expected", "kinds"), [(None, ["ok"]), (200, ["ok"]), (210, ["unexpected_status"])])
+def test_a_step_may_expect_one_status(tmp_path: Path, expected: int | None, kinds: list[str]) -> None:
+    with serving(answering(OK)) as server:
+        ran = run_plan(_with_step(plan_for(server.port, loops=1), expect_status=expected), tmp_path / "r")
+    assert ran.kinds == kinds
+    assert [example.message for example in ran.outcome.examples] == ([] if kinds == ["ok"] else ["status 200, not 210"])
+
+
+def test_a_status_that_is_expected_may_be_an_error(tmp_path: Path) -> None:
+    with serving(answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as server:
+        ran = run_plan(_with_step(plan_for(server.port, loops=1), expect_status=404), tmp_path / "r")
+    assert ran.kinds == ["ok"]
+
+
+def test_a_step_is_repeated_until_the_body_says_so(tmp_path: Path) -> None:
+    until = EngineUntil(b"READY", 3, interval_ns=20 * MS, limit_ns=10_000 * MS)
+    with serving(_counting) as server:
+        ran = run_plan(_with_step(plan_for(server.port, loops=1, steps=2), until=until), tmp_path / "r")
+    assert ran.kinds == ["ok"] * 4
+    assert ran.rows["step"].tolist() == [0, 0, 0, 1]
+    pauses = ran.rows["scheduled"][1:3] - ran.rows["end"][:2]
+    assert (pauses == 20 * MS).all()
+
+
+def test_a_step_that_is_repeated_for_too_long_fails_and_its_user_goes_on(tmp_path: Path) -> None:
+    until = EngineUntil(b"never", 1, interval_ns=5 * MS, limit_ns=60 * MS)
+    with serving(answering(OK)) as server:
+        ran = run_plan(_with_step(plan_for(server.port, loops=1, steps=2), until=until), tmp_path / "r")
+    assert ran.kinds[-2:] == ["application", "ok"]
+    assert set(ran.kinds[:-2]) == {"ok"}
+    assert ran.rows["step"][-1] == 1
+    (example,) = ran.outcome.examples
+    assert "the body does not hold" in example.message
+
+
+def test_an_error_is_not_repeated(tmp_path: Path) -> None:
+    until = EngineUntil(b"READY", 1, interval_ns=MS, limit_ns=1000 * MS)
+    with serving(answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")) as server:
+        ran = run_plan(_with_step(plan_for(server.port, loops=2), until=until), tmp_path / "r")
+    assert ran.kinds == ["http_status"] * 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_mix_sends_each_step_by_its_weight(tmp_path: Path, threads: int) -> None:
+    with serving(answering(OK)) as server:
+        plan = plan_for(server.port, users=4, loops=500, steps=3, threads=threads)
+        plan = replace(plan, groups=(replace(plan.groups[0], weights=(2, 1, 1)),))
+        ran = run_plan(plan, tmp_path / "r")
+        again = run_plan(plan, tmp_path / "again")
+    assert len(ran.rows) == 2000
+    share = [(ran.rows["step"] == step).mean() for step in range(3)]
+    assert share == pytest.approx([0.5, 0.25, 0.25], abs=0.06)
+    for user in range(4):
+        first, second = (rows[rows["user"] == user]["step"].tolist() for rows in (ran.rows, again.rows))
+        assert first == second
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_background_ends_with_the_last_loop_of_the_others(tmp_path: Path, threads: int) -> None:
+    with serving(answering(OK)) as server:
+        plan = plan_for(server.port, users=2, loops=20, think_s=0.005, threads=threads)
+        background = EngineGroup((1,), users=3, loops=0, duration_ns=0, ramp_ns=0, think_ns=MS, background=True)
+        steps = (*plan.steps, EngineStep("background", 0, plan.steps[0].requests))
+        ran = run_plan(replace(plan, steps=steps, groups=(*plan.groups, background)), tmp_path / "r")
+    front, back = (ran.rows[ran.rows["group"] == group] for group in (0, 1))
+    assert len(front) == 40
+    assert len(back) > 3
+    assert back["scheduled"].min() < front["end"].min()
+    assert back["scheduled"].max() <= front["end"].max() + 50 * MS
+    assert not ran.outcome.interrupted
+
+
+def test_a_background_of_nothing_is_refused(tmp_path: Path) -> None:
+    plan = plan_for(1, loops=1)
+    alone = replace(plan, groups=(replace(plan.groups[0], background=True),))
+    with pytest.raises(ValueError, match="in the background of nothing"):
+        run_plan(alone, tmp_path / "r")
