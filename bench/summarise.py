@@ -20,39 +20,22 @@ _CHUNK = 1_000_000
 
 def write_records(path: Path) -> None:
     """Ten million records of a plausible run: exponential service, 10,000 a second."""
-    import json
-    import struct
-
     import numpy as np
 
-    from servemark import _loadgen
+    from servemark.records import row_dtype, write_records
 
-    columns = _loadgen.RECORD_COLUMNS
-    header = {
-        "version": 1,
-        "row_bytes": _loadgen.RECORD_ROW_BYTES,
-        "header_bytes": 4096,
-        "columns": [{"name": name, "dtype": dtype, "offset": offset} for name, dtype, offset in columns],
-        "error_kinds": list(_loadgen.ERROR_KINDS),
-        "flags": _loadgen.RECORD_FLAGS,
-        "steps": ["predict"],
-        "started_unix_ns": 0,
-        "warmup_ns": 0,
-    }
-    text = json.dumps(header).encode()
-    row = np.dtype({"names": [c[0] for c in columns], "formats": [c[1] for c in columns],
-                    "offsets": [c[2] for c in columns], "itemsize": _loadgen.RECORD_ROW_BYTES})  # fmt: skip
     rng = np.random.default_rng(1)
-    with path.open("wb") as out:
-        fixed = struct.pack("<16s4I", b"SERVEMARK-REC", 1, _loadgen.RECORD_ROW_BYTES, 4096, len(text))
-        out.write((fixed + text).ljust(4096, b"\0"))
-        for start in range(0, ROWS, _CHUNK):
-            table = np.zeros(_CHUNK, dtype=row)
-            scheduled = (start + np.arange(_CHUNK)) * 100_000
-            table["scheduled"], table["ready"], table["sent"] = scheduled, scheduled + 500, scheduled + 900
-            table["end"] = table["sent"] + rng.exponential(5e6, _CHUNK).astype(np.int64)
-            table["status"] = 200
-            out.write(table.tobytes())
+
+    def chunk(start: int) -> np.typing.NDArray[np.void]:
+        table = np.zeros(_CHUNK, dtype=row_dtype())
+        scheduled = (start + np.arange(_CHUNK)) * 100_000
+        table["scheduled"], table["ready"], table["sent"] = scheduled, scheduled + 500, scheduled + 900
+        table["end"] = table["sent"] + rng.exponential(5e6, _CHUNK).astype(np.int64)
+        table["status"] = 200
+        return table
+
+    chunks = map(chunk, range(0, ROWS, _CHUNK))
+    write_records(path, chunks, steps=["predict"], started_unix_ns=0, warmup_ns=0)
 
 
 def summarise_once(path: Path) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from servemark import _loadgen
-from servemark.records import RecordFile, open_records
+from servemark.records import RecordFile, open_records, row_dtype, write_records
 
 #: Why a test may be skipped in CI, and the command that enables it elsewhere.
 ALLOWED_SKIPS: dict[str, str] = {
@@ -34,33 +31,12 @@ def write_record_file(
     path: Path, rows: int, columns: dict[str, object], *, steps: tuple[str, ...] = ("predict",), warmup_ns: int = 0
 ) -> None:
     """A record file of the engine's format; columns that are not given are those of a successful request."""
-    header = {
-        "version": 1,
-        "row_bytes": _loadgen.RECORD_ROW_BYTES,
-        "header_bytes": 4096,
-        "columns": [{"name": n, "dtype": d, "offset": o} for n, d, o in _loadgen.RECORD_COLUMNS],
-        "error_kinds": list(_loadgen.ERROR_KINDS),
-        "flags": _loadgen.RECORD_FLAGS,
-        "steps": list(steps),
-        "started_unix_ns": 1_700_000_000_000_000_000,
-        "warmup_ns": warmup_ns,
-    }
-    text = json.dumps(header).encode()
-    fixed = struct.pack("<16s4I", b"SERVEMARK-REC", 1, _loadgen.RECORD_ROW_BYTES, 4096, len(text))
-    dtype = np.dtype(
-        {
-            "names": [n for n, _, _ in _loadgen.RECORD_COLUMNS],
-            "formats": [d for _, d, _ in _loadgen.RECORD_COLUMNS],
-            "offsets": [o for _, _, o in _loadgen.RECORD_COLUMNS],
-            "itemsize": _loadgen.RECORD_ROW_BYTES,
-        }
-    )
-    table = np.zeros(rows, dtype=dtype)
+    table = np.zeros(rows, dtype=row_dtype())
     table["seq"] = np.arange(rows)
     table["status"] = 200
     for name, values in columns.items():
         table[name] = values
-    path.write_bytes((fixed + text).ljust(4096, b"\0") + table.tobytes())
+    write_records(path, [table], steps=steps, started_unix_ns=1_700_000_000_000_000_000, warmup_ns=warmup_ns)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from servemark import _loadgen
 from servemark.errors import RecordingError
 
 _CHUNK_ROWS = 1 << 17
@@ -24,8 +25,9 @@ _CHUNK_ROWS = 1 << 17
 _MAGIC = b"SERVEMARK-REC\0\0\0"
 _VERSION = 1
 _FIXED = struct.Struct("<16s4I")
+_HEADER_UNIT_BYTES = 4096
+_LONGEST_U32 = len(str(0xFFFF_FFFF))
 
-IntArray = NDArray[np.int64]
 Rows = NDArray[np.void]
 
 
@@ -109,6 +111,49 @@ def open_records(path: Path) -> RecordFile:
         started_unix_ns=header["started_unix_ns"],
         warmup_ns=header["warmup_ns"],
     )
+
+
+def row_dtype() -> np.dtype[np.void]:
+    """The numpy dtype of a row as the native engine writes it; files tell their own."""
+    names, formats, offsets = zip(*_loadgen.RECORD_COLUMNS, strict=True)
+    layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": _loadgen.RECORD_ROW_BYTES}
+    return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
+
+
+def write_records(
+    path: Path, chunks: Iterable[Rows], *, steps: Sequence[str], started_unix_ns: int, warmup_ns: int
+) -> None:
+    """Write a record file of rows of ``row_dtype()``, for what does not come from the native engine.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
+    header = {
+        "version": _VERSION,
+        "row_bytes": _loadgen.RECORD_ROW_BYTES,
+        "header_bytes": 0,
+        "columns": [{"name": name, "dtype": dtype, "offset": at} for name, dtype, at in _loadgen.RECORD_COLUMNS],
+        "error_kinds": list(_loadgen.ERROR_KINDS),
+        "flags": _loadgen.RECORD_FLAGS,
+        "steps": list(steps),
+        "started_unix_ns": started_unix_ns,
+        "warmup_ns": warmup_ns,
+    }
+    unpadded = _FIXED.size + len(json.dumps(header).encode()) + _LONGEST_U32
+    header["header_bytes"] = header_bytes = -(-unpadded // _HEADER_UNIT_BYTES) * _HEADER_UNIT_BYTES
+    text = json.dumps(header).encode()
+    fixed = _FIXED.pack(_MAGIC, _VERSION, _loadgen.RECORD_ROW_BYTES, header_bytes, len(text))
+    try:
+        with path.open("wb") as file:
+            file.write((fixed + text).ljust(header_bytes, b"\0"))
+            for rows in chunks:
+                rows.tofile(file)
+    except OSError as error:
+        raise RecordingError(
+            f"cannot write records to {path}",
+            cause=error.strerror or str(error),
+            next_step="free some space, or give -o a folder on another disk",
+        ) from error
 
 
 def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:

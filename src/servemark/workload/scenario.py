@@ -65,8 +65,3 @@ class Scenario:
 
     steps: tuple[Step, ...]
     weights: tuple[int, ...] = ()
-
-    @property
-    def requests_a_loop(self) -> int:
-        """How many requests a user sends in one loop, repetitions apart."""
-        return 1 if self.weights else len(self.steps)

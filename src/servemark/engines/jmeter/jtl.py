@@ -15,10 +15,8 @@ What a record of JMeter is, where it is less than the native engine's:
 from __future__ import annotations
 
 import csv
-import json
 import re
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -30,14 +28,13 @@ from servemark import _loadgen
 from servemark.engines.jmeter import failures
 from servemark.engines.jmeter.plan import WrittenPlan
 from servemark.errors import RecordingError
+from servemark.records import row_dtype, write_records
 from servemark.result import ErrorExample
 from servemark.units import NS_PER_MS
 
 _REQUIRED = ("timeStamp", "elapsed", "label", "responseCode", "threadName", "success")
 _CHUNK_ROWS = 1 << 16
 _LONGEST_FIELD = 1 << 24
-_HEADER_UNIT = 4096
-_FIXED = struct.Struct("<16s4I")
 #: "group 1: 4 users 1-3": the third user of the first group.
 _THREAD = re.compile(r"(\d+)-(\d+)$")
 _U32_MOST = 0xFFFF_FFFF
@@ -82,7 +79,7 @@ def convert(
         chunks = []
     except (OSError, csv.Error, ValueError) as error:
         raise RecordingError(f"cannot read JMeter's results in {jtl}", cause=str(error)) from error
-    rows = np.concatenate(chunks) if chunks else np.empty(0, dtype=_row_dtype())
+    rows = np.concatenate(chunks) if chunks else np.empty(0, dtype=row_dtype())
     started_unix_ms = int(rows["scheduled"].min()) // NS_PER_MS if len(rows) else 0
     for name in ("scheduled", "ready", "sent", "first_byte", "end"):
         came = rows[name] >= 0
@@ -90,7 +87,7 @@ def convert(
     rows["seq"][np.argsort(rows["scheduled"], kind="stable")] = np.arange(len(rows), dtype=np.uint64)
     rows["flags"][rows["scheduled"] < warmup_ns] |= _loadgen.RECORD_FLAGS["warmup"]
     names = [name for steps in plan.steps for name in steps]
-    _write(record_path, rows, names, started_unix_ms * NS_PER_MS, warmup_ns)
+    write_records(record_path, [rows], steps=names, started_unix_ns=started_unix_ms * NS_PER_MS, warmup_ns=warmup_ns)
     return JtlRecords(
         records=len(rows),
         started_unix_ms=started_unix_ms,
@@ -139,12 +136,12 @@ class _Reader:
                 rows.append(self._row(dict(zip(header, held, strict=True))))
             held = fields
             if len(rows) >= _CHUNK_ROWS:
-                yield np.array(rows, dtype=_row_dtype())
+                yield np.array(rows, dtype=row_dtype())
                 rows = []
         if held is not None and len(held) == len(header) and whole.ended:
             rows.append(self._row(dict(zip(header, held, strict=True))))
         if rows:
-            yield np.array(rows, dtype=_row_dtype())
+            yield np.array(rows, dtype=row_dtype())
 
     def _row(self, sample: Mapping[str, str]) -> tuple[int, ...]:
         """The columns of a record, in the order of the record format."""
@@ -216,42 +213,3 @@ class _WholeLines:
         for line in self._lines:
             self.ended = line.endswith("\n")
             yield line.replace("\0", "")
-
-
-def _row_dtype() -> np.dtype[np.void]:
-    return np.dtype(
-        {
-            "names": [name for name, _, _ in _loadgen.RECORD_COLUMNS],
-            "formats": [dtype for _, dtype, _ in _loadgen.RECORD_COLUMNS],
-            "offsets": [offset for _, _, offset in _loadgen.RECORD_COLUMNS],
-            "itemsize": _loadgen.RECORD_ROW_BYTES,
-        }
-    )
-
-
-def _write(path: Path, rows: NDArray[np.void], steps: Sequence[str], started_unix_ns: int, warmup_ns: int) -> None:
-    header = {
-        "version": 1,
-        "row_bytes": _loadgen.RECORD_ROW_BYTES,
-        "header_bytes": 0,
-        "columns": [{"name": name, "dtype": dtype, "offset": at} for name, dtype, at in _loadgen.RECORD_COLUMNS],
-        "error_kinds": list(_loadgen.ERROR_KINDS),
-        "flags": _loadgen.RECORD_FLAGS,
-        "steps": list(steps),
-        "started_unix_ns": started_unix_ns,
-        "warmup_ns": warmup_ns,
-    }
-    unpadded = _FIXED.size + len(json.dumps(header).encode()) + len(str(_U32_MOST))
-    header["header_bytes"] = header_bytes = -(-unpadded // _HEADER_UNIT) * _HEADER_UNIT
-    text = json.dumps(header).encode()
-    fixed = _FIXED.pack(b"SERVEMARK-REC", 1, _loadgen.RECORD_ROW_BYTES, header_bytes, len(text))
-    try:
-        with path.open("wb") as file:
-            file.write((fixed + text).ljust(header_bytes, b"\0"))
-            rows.tofile(file)
-    except OSError as error:
-        raise RecordingError(
-            f"cannot write records to {path}",
-            cause=error.strerror or str(error),
-            next_step="free some space, or give -o a folder on another disk",
-        ) from error
