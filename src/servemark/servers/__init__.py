@@ -23,20 +23,30 @@ class ServerSettings:
 
     `decode_json` is MMS's own way with JSON bodies: decoded before the handler sees them, and a malformed one kills the
     worker. The zoo's handlers do without, and answer a client error.
+
+    `preload_model` has workers fork from a process that has loaded the model: they start at once and share its memory.
+    `most_workers` is how many there will be at once, of all models together; a server of ours for which this machine
+    has not the memory is refused.
     """
 
     job_queue_size: int | None = None
     response_timeout_s: int = 120
     decode_json: bool = True
+    preload_model: bool = False
+    most_workers: int | None = None
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a point asks of a model on the server. `workers` None leaves what is there (a model that is not ours)."""
+    """What a point asks of each model on the server. `workers` None leaves what is there (a model that is not ours).
+
+    `scaled` says that the load changes the number of workers: that is no failure then.
+    """
 
     workers: int | None
     batch_size: int = 1
     max_batch_delay_ms: int = 100
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
