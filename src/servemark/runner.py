@@ -33,13 +33,14 @@ from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result
 from servemark.servers import Launcher, ServedModel, Server
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
+from servemark.servers.servable import Serving
 from servemark.servers.target import Trust
 from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
 from servemark.workload.inputs import Input, read_input
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import compile_plan
-from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
+from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, ZooModel, find
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
@@ -413,12 +414,12 @@ def _benchmark(name: str) -> Benchmark:
     return known[name]
 
 
-def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ...], listener: Listener) -> Launcher:
+def _launcher(request: RunRequest, models: tuple[str, ...], inputs: tuple[Input, ...], listener: Listener) -> Launcher:
     chosen = inputs or None
     if request.server is not None:
         return RunningLauncher(
             request.server,
-            request.model if benchmark.needs_model else None,
+            models,
             inputs=chosen,
             backend=request.backend,
             management_port=request.management_port,
@@ -426,10 +427,22 @@ def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ..
             progress=listener.note,
             log=listener.log,
         )
-    model = find(request.model) if benchmark.needs_model else None
-    if benchmark.needs_model and model is None:
-        raise UsageError(f"unknown model {request.model!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
-    return ManagedLauncher(model, inputs=chosen, backend=request.backend, progress=listener.note, log=listener.log)
+    return ManagedLauncher(
+        Serving(
+            models=tuple(map(_zoo_model, models)),
+            inputs=chosen,
+            backend=request.backend,
+            progress=listener.note,
+            log=listener.log,
+        )
+    )
+
+
+def _zoo_model(name: str) -> ZooModel:
+    model = find(name)
+    if model is None:
+        raise UsageError(f"unknown model {name!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
+    return model
 
 
 def _nothing_of(entry: _Entry) -> BenchmarkResult:

@@ -131,14 +131,15 @@ def _certificate(measured: Measured, summary: Summary) -> Certificate:
     if measured.point.model.scaled and not failure:
         server = Check("server unchanged", None, "to change it is what was measured")
     else:
-        server = check_server(str(failure) if failure else None, measured.settings_before, measured.settings_after)
+        before, after = _of_one(measured.settings_before), _of_one(measured.settings_after)
+        server = check_server(str(failure) if failure else None, before, after)
     return certify([accounted, *lag, server])
 
 
 def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...]]:
     """The first failures of each step, with what an HTTP status means on this server."""
-    workers = [model.read_back.get("workers") for model in measured.served]
-    ready_workers = workers[0] if len(workers) == 1 and isinstance(workers[0], int) else None
+    workers = _of_one(measured.settings_before).get("workers")
+    ready_workers = workers if isinstance(workers, int) else None
 
     def explain(example: ErrorExample) -> ErrorExample:
         _, _, status = example.kind.partition(":")
@@ -150,8 +151,7 @@ def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...
 
 
 def _saturation(measured: Measured) -> Verdict:
-    (settings,) = measured.settings_before.values() or ({},)
-    workers, batch_size = (settings.get(name) for name in ("workers", "batch_size"))
+    workers, batch_size = (_of_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
     needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
     rows = measured.records.memmap()
     start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])
