@@ -144,6 +144,7 @@ class BenchmarkResult:
 
     `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
     together (a scalability law, a Pareto front), or why that cannot be said. `failure` is what ended it, if it failed.
+    `server` is its own where the result has several benchmarks.
     """
 
     name: str
@@ -158,6 +159,7 @@ class BenchmarkResult:
     verdicts: tuple[Verdict, ...]
     analysis: Mapping[str, Any] | None = None
     failure: Failure | None = None
+    server: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.engines import Engine, EngineName, Job, ProgressReport
 from servemark.engines.native import NativeEngine
 from servemark.errors import RecordingError, ServemarkError, ServerError, UsageError
+from servemark.expectation import expected, format_range_s
 from servemark.interrupts import held_back
 from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
-from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result
+from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
 from servemark.servers import Launcher, ServedModel, Server
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
@@ -144,10 +145,12 @@ def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | Non
         with _failing(written, None, listener):
             engine = _engine(first.engine, listener)
             written.versions(engine)
+        if suite:
+            entries = _fitting(entries, suite, written, listener)
         for number, entry in enumerate(entries, 1):
             if suite:
                 listener.note(f"benchmark {number} of {len(entries)}: {entry.title}")
-                entry = replace(entry, label=f"{number}-{entry.title}", last=number == len(entries))
+                entry = replace(entry, label=f"{number}-{entry.title}", last=number == len(entries), in_suite=True)
             with _failing(written, entry, listener, goes_on=suite is not None):
                 _perform_one(entry, engine, written, listener)
             if written.interrupted:
@@ -169,6 +172,7 @@ class _Entry:
     ask: Ask
     label: str
     last: bool = True
+    in_suite: bool = False
 
     @property
     def title(self) -> str:
@@ -178,6 +182,31 @@ class _Entry:
     def of(cls, request: RunRequest) -> _Entry:
         benchmark = _benchmark(request.benchmark)
         return cls(request, benchmark, _ask(request, benchmark), benchmark.name)
+
+
+def _fitting(entries: list[_Entry], suite: str, written: _Written, listener: Listener) -> list[_Entry]:
+    """The entries for which this machine has the memory, or all of them by force; all are said, with what they take."""
+    fitting, lines = [], []
+    least_s = most_s = 0.0
+    for entry in entries:
+        launcher = _launcher(entry.request, entry.benchmark.models(entry.ask), (), listener)
+        try:
+            expectation = expected(launcher, entry.benchmark.points(entry.ask))
+        except ServerError as error:  # which will end that benchmark, and no other
+            lines.append(f"  {entry.title}: {error}")
+            fitting.append(entry)
+            continue
+        if expectation.refusal and not entry.request.force:
+            lines.append(f"  {entry.title}: skipped: {expectation.refusal} (--force tries it)")
+            written.skip(entry, str(expectation.refusal))
+            continue
+        lines.append(f"  {entry.title}: {expectation.line}")
+        fitting.append(entry)
+        least_s, most_s = least_s + expectation.least_s, most_s + expectation.most_s
+    number = f"{len(fitting)} of {len(entries)} benchmarks, {format_range_s(least_s, most_s)}"
+    for line in (f"suite {suite}: {number}", *lines):
+        listener.note(line)
+    return fitting
 
 
 @contextmanager
@@ -211,10 +240,14 @@ class _Written:
         """The result with what sends the requests."""
         self.result = replace(self.result, tool={**self.result.tool, "engine_versions": dict(engine.versions)})
 
+    def skip(self, entry: _Entry, reason: str) -> None:
+        """The result with a benchmark that is not run."""
+        self.result = replace(self.result, skipped=(*self.result.skipped, Skipped(entry.title, reason)))
+
     def put(self, entry: _Entry, benchmark: BenchmarkResult, server: Server, *, complete: bool) -> None:
         """The result with this benchmark, in the place of what it was before; `complete` when all is in it."""
         facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
-        self._benchmarks[entry.label] = benchmark
+        self._benchmarks[entry.label] = replace(benchmark, server=facts) if entry.in_suite else benchmark
         self.result = replace(
             self.result,
             partial=not complete or any(known.partial for known in self._benchmarks.values()),
@@ -245,16 +278,18 @@ def _perform_one(entry: _Entry, engine: Engine, written: _Written, listener: Lis
     inputs = tuple(read_input(path) for path in request.inputs)
     launcher = _launcher(request, benchmark.models(entry.ask), inputs, listener)
     points = benchmark.points(entry.ask)
+    if request.force:
+        points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
-    logs = written.folder.server_logs / (entry.label if entry.label != benchmark.name else "")
+    logs = written.folder.server_logs / entry.label if entry.in_suite else written.folder.server_logs
     with closing(_served_points(launcher, points, logs)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
             name = entry.label
             if len(points) > 1:
                 name += f"-{number}"
-                listener.note(f"point {number} of {len(points)}: {_described(point)}")
+                listener.note(f"point {number} of {len(points)}{_described(point)}")
             watch = _Watch(server, point.load, listener)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             one = _measure(entry, point, server, served, engine, job, watch)
@@ -366,7 +401,7 @@ def _engine(name: EngineName, listener: Listener) -> Engine:
 
 
 def _described(point: Point) -> str:
-    return ", ".join(f"{name} {value}" for name, value in point.values.items())
+    return ": " + ", ".join(f"{name} {value}" for name, value in point.values.items()) if point.values else ""
 
 
 class _Watch:

@@ -17,7 +17,7 @@ def _points(ask: Ask) -> tuple[Point, ...]:
     count, workers = ask.parameters["count"], ask.workers or 1
     load = ClosedLoad(users=count, loops=1)
     # The model is there once before, so that an archive that cannot be loaded is found before it is loaded many times.
-    server = replace(server_for(count, ask), most_workers=(1 + count) * workers)
+    server = replace(server_for(count, ask), most_workers=count * workers + (ask.workers or 1))
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
@@ -31,7 +31,7 @@ def _points(ask: Ask) -> tuple[Point, ...]:
         one = replace(load, users=1)
         return Plan(tuple(Group(Scenario((step,)), one) for step in steps), registers=names)
 
-    return (Point(server, ModelSettings(workers=workers), load, plan),)
+    return (Point(server, ModelSettings(workers=ask.workers), load, plan),)
 
 
 BENCHMARK = Benchmark(

@@ -25,17 +25,14 @@ def _points(ask: Ask) -> tuple[Point, ...]:
             next_step="give --options scale_up_workers N scale_down_workers M with N above M",
         )
     # Workers that fork from one that has loaded the model start at once, and share its memory.
-    server = replace(server_for(background, ask), preload_model=True, most_workers=up)
+    server = replace(
+        server_for(background, ask), preload_model=True, most_workers=up, most_workers_answer=background > 0
+    )
     settings = ModelSettings(workers=down, scaled=True)
     load = ask.load(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
-        if model.register_ms is None:
-            raise UsageError(
-                f"the model {model.name} was on the server before, so it is not scaled",
-                next_step="give -m a model of the zoo that the server has not, or leave out --mms",
-            )
         groups = [Group(Scenario(_calls(model, up, "up", ask) + _calls(model, down, "down", ask)), load)]
         if background:
             alongside = replace(load, users=background, think_s=0.0, ramp_s=0.0)
@@ -74,7 +71,7 @@ BENCHMARK = Benchmark(
         Parameter("scale_up_workers", 16, whole_number(1), "workers to scale up to"),
         # Not 0: the server never answers a call that scales up from there.
         Parameter("scale_down_workers", 1, whole_number(1), "workers to scale down to"),
-        Parameter("background_threads", 0, whole_number(0), "users that send predictions meanwhile"),
+        Parameter("background_threads", 0, whole_number(0), "users that predict meanwhile"),
     ),
     analysis="scaling",
 )

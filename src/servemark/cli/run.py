@@ -33,7 +33,8 @@ def main(words: list[str], prog: str) -> int:
 
     line = ProgressLine()
     try:
-        performed = perform(_request(arguments, (prog, *words)), _listener(line, arguments.verbose))
+        requests = [_request(entry, (prog, *words)) for entry in arguments.entries]
+        performed = perform(requests, _listener(line, arguments.verbose), suite=arguments.suite_name)
     finally:
         line.clear()
     if json_file:

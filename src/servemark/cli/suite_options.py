@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from servemark.benchmarks import Benchmark, catalogue
-from servemark.cli.words import nearest
+from servemark.cli.options import nearest
 from servemark.errors import UsageError
 from servemark.suites import Suite
 
@@ -34,11 +34,10 @@ def entry_arguments(
             benchmark = _benchmark(entry)
             arguments = _merged(entry, benchmark, suite.folder, given, parser)
             check(arguments, benchmark)
-        except (UsageError, argparse.ArgumentError) as error:
+        except UsageError as error:
             where = f"suite {suite.name}, benchmark {number} ({entry.get('name', '?')})"
-            what, next_step = (error.what, error.next_step) if isinstance(error, UsageError) else (str(error), "")
-            cause = f"{what}: {error.cause}" if isinstance(error, UsageError) and error.cause else what
-            raise UsageError(where, cause=cause, next_step=next_step) from None
+            cause = f"{error.what}: {error.cause}" if error.cause else error.what
+            raise UsageError(where, cause=cause, next_step=error.next_step) from None
         yield arguments
 
 

@@ -63,7 +63,7 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
     if headline_run:
         yield Text(_load_line(headline_run), style="dim")
     yield Text()
-    if len(benchmark.steps) == 1:
+    if len(benchmark.steps) == 1 and "registrations" not in (benchmark.analysis or {}):
         (step,) = benchmark.steps
         if step.measured:
             yield _latency_table(step)
@@ -109,10 +109,12 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
 
 
 def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
-    server = result.server or {}
+    server = benchmark.server or result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}"]
     words += [benchmark.backend] if benchmark.backend else []
+    if any(run.server["requested"].get("preload_model") for run in benchmark.runs):
+        words.append("preload_model")
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
     words += [counted(number, "worker") for number in workers if number] if len(workers) == 1 else []
     return "; ".join(words)

@@ -6,13 +6,13 @@ management API, ``inference`` says how to ask MMS for a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from servemark.errors import ServerError
+from servemark.errors import DoesNotFitError, ServerError
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
 
@@ -25,8 +25,9 @@ class ServerSettings:
     worker. The zoo's handlers do without, and answer a client error.
 
     `preload_model` has workers fork from a process that has loaded the model: they start at once and share its memory.
-    `most_workers` is how many there will be at once, of all models together; a server of ours for which this machine
-    has not the memory is refused.
+    `most_workers` is how many the model will have at once, where that is more than ``ModelSettings`` says; a server of
+    ours is refused when this machine has not the memory for them. `most_workers_answer` is whether all of them will
+    answer predictions, which takes more.
     """
 
     job_queue_size: int | None = None
@@ -34,6 +35,7 @@ class ServerSettings:
     decode_json: bool = True
     preload_model: bool = False
     most_workers: int | None = None
+    most_workers_answer: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,14 @@ class ModelSettings:
     batch_size: int = 1
     max_batch_delay_ms: int = 100
     scaled: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a server and its workers will take, and why this machine cannot give it (None: it can)."""
+
+    needed_bytes: int
+    refusal: DoesNotFitError | None
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,20 @@ class Server(Protocol):
         """Each served model's settings by its name, as the server reports them now; without what it cannot say."""
         ...
 
+    def memory_bytes(self) -> int | None:
+        """What its processes hold in memory; None where they are not ours to look at."""
+        ...
+
+    def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Callable[[], Mapping[str, str]]]:
+        """While this is open, the load may register models of these names; none was there before, none is left after.
+
+        It gives what removes them before its end, and says which could not be and why.
+
+        Raises:
+            UsageError: the server has one of them already.
+        """
+        ...
+
     def failure(self) -> ServerError | None:
         """Why the server can no longer be measured (it died, a worker ran out of memory), or None while it lives."""
         ...
@@ -127,6 +151,10 @@ class Server(Protocol):
 
 class Launcher(Protocol):
     """One way of having a server."""
+
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed | None:
+        """What its server will take; None when it is not ours."""
+        ...
 
     def serve(self, settings: ServerSettings) -> AbstractContextManager[Server]:
         """A server, ready for ``serve_models`` or a ping; stopped at the end if this started it."""

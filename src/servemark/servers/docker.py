@@ -26,7 +26,7 @@ from servemark.environments.docker_cli import (
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild, build_source, check_checkout
-from servemark.servers import ServerSettings, server_log
+from servemark.servers import MemoryNeed, ModelSettings, ServerSettings, server_log
 from servemark.servers.instance import Instance
 from servemark.servers.load_failure import load_outside
 from servemark.servers.managed import ManagedLauncher, ManagedServer
@@ -89,6 +89,10 @@ class DockerLauncher:
         self._source = check_checkout(source, own_build=build_command is not None) if source else None
         self._build_command = build_command
         self._gpus = gpus
+
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
+        """What its server will take, as measured outside of a container."""
+        return ManagedLauncher(self._serving).memory_need(settings, model_settings)
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +18,18 @@ import psutil
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
+from servemark.servers import MemoryNeed, ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
+from servemark.servers.fitting import measured_workers, memory_need
 from servemark.servers.instance import sweep_stale
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
+from servemark.servers.memory import processes_memory_bytes
 from servemark.servers.mms_config import free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
 from servemark.servers.servable import ServableModel, Serving, default_workers, served_model
 from servemark.servers.site import LocalSite, Site
+from servemark.servers.temporary_models import Remove, temporary_models
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
 
@@ -57,6 +60,12 @@ class ManagedLauncher:
         self._choose_ports = choose_ports
         self._make_site = make_site
 
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
+        """What its server will take. On first use this installs its environment and builds the models."""
+        environment = mms_environment(self._serving.backend, self._serving.progress)
+        models = self._serving.built_for(environment)
+        return memory_need(measured_workers(models, environment, self._serving.progress), settings, model_settings)
+
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:
         """A started server. On first use this installs its environment and builds the models.
@@ -64,12 +73,20 @@ class ManagedLauncher:
         Raises:
             UsageError: the backend cannot be had here.
             SetupError: environment or models could not be made.
+            DoesNotFitError: this machine has not the memory for ``most_workers``.
+            ModelError: a model that is to be preloaded cannot be loaded.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         serving = self._serving
         sweep_stale(serving.progress)
         environment = mms_environment(serving.backend, serving.progress)
         models = serving.built_for(environment)
+        if settings.preload_model or settings.most_workers is not None:
+            # A server that preloads a model which cannot be loaded never answers.
+            memories = measured_workers(models, environment, serving.progress)
+            refusal = memory_need(memories, settings).refusal if settings.most_workers is not None else None
+            if refusal:
+                raise refusal
         if not serving.decodes_json:
             settings = replace(settings, decode_json=False)
         site = self._make_site(environment)
@@ -112,6 +129,7 @@ class ManagedServer:
         self._models = models
         self._progress = progress
         self._served: dict[str, ModelDescription] = {}
+        self._scaled = False
         self._failed: ServerError | None = None
         self._log_at_start: Mapping[str, int] = {}
         self._seen_log: Mapping[str, int] = {}
@@ -144,6 +162,7 @@ class ManagedServer:
             ServerDiedError: the server ended meanwhile.
         """
         self._log_at_start = server_log.sizes(self._mms.instance.logs)
+        self._scaled = settings.scaled
         with ExitStack() as stack:
             yield tuple([stack.enter_context(self._serve(model, settings)) for model in self._models])
 
@@ -165,6 +184,14 @@ class ManagedServer:
             self._served.pop(model.name, None)
             self._remove(model.name)
 
+    def memory_bytes(self) -> int | None:
+        """What Java and its workers hold."""
+        return processes_memory_bytes(self.processes())
+
+    def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Remove]:
+        """See ``servemark.servers.Server``."""
+        return temporary_models(self.management, names, self._mms.is_alive)
+
     def read_back(self) -> Mapping[str, Mapping[str, object]]:
         """Each served model's settings by its name, as the server reports them now; without those it cannot say."""
         return settings_now(self._served, self.management, self._mms.tell)
@@ -184,7 +211,8 @@ class ManagedServer:
         if logs == self._seen_log:
             return None
         self._seen_log = logs
-        happened = changed_workers(self._served.values(), self.management, _WATCH_TIMEOUT_S)
+        watched: Iterable[ModelDescription] = () if self._scaled else self._served.values()
+        happened = changed_workers(watched, self.management, _WATCH_TIMEOUT_S)
         memory = server_log.out_of_memory(self._mms.instance.logs, self._log_at_start)
         self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
         if not happened and not memory:

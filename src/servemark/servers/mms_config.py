@@ -28,6 +28,7 @@ def server_properties(
         "job_queue_size": str(settings.job_queue_size or DEFAULT_JOB_QUEUE_SIZE),
         "default_response_timeout_seconds": str(settings.response_timeout_s),
         "decode_input_request": str(settings.decode_json).lower(),
+        "preload_model": str(settings.preload_model).lower(),
     }
 
 

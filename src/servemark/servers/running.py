@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from servemark.servers.readiness import (
 )
 from servemark.servers.servable import accept_any, built, default_workers, served_model
 from servemark.servers.target import Trust, find_server
+from servemark.servers.temporary_models import Remove, temporary_models
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
@@ -84,6 +85,10 @@ class RunningLauncher:
         self.progress = progress
         self.log = log
 
+    def memory_need(self, _settings: ServerSettings, _model_settings: ModelSettings) -> None:
+        """None: its memory is not ours."""
+        return
+
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[RunningServer]:
         """The server, found and proved to be one. `settings` are only requested: it has its own.
@@ -134,6 +139,7 @@ class RunningServer:
         self._ask = launcher
         self._served: dict[str, ModelDescription] = {}
         self._last_served: tuple[ServedModel, ...] = ()
+        self._scaled = False
         self._failed: ServerError | None = None
         self._next_watch_s = 0.0
 
@@ -146,6 +152,7 @@ class RunningServer:
                 is not ours to change.
             ModelError: one cannot be had or does not answer.
         """
+        self._scaled = settings.scaled
         with ExitStack() as stack:
             self._last_served = tuple([stack.enter_context(self._serve(name, settings)) for name in self._ask.models])
             yield self._last_served
@@ -172,6 +179,21 @@ class RunningServer:
         """Each served model's settings by its name, as the server reports them now; without what it cannot say."""
         return settings_now(self._served, self.management, self._tell) if self.management else {}
 
+    def memory_bytes(self) -> int | None:
+        """None: its processes are not ours to look at."""
+        return None
+
+    @contextmanager
+    def temporary_models(self, names: Sequence[str]) -> Iterator[Remove]:
+        """See ``servemark.servers.Server``."""
+        if names and self.management is None:
+            raise UsageError(
+                "models are registered through the management API, which cannot be reached",
+                next_step="say where it is with --management-port",
+            )
+        with temporary_models(self.management, names) if self.management else nullcontext(dict) as remove:
+            yield remove
+
     def failure(self) -> ServerError | None:
         """Why the server can no longer be measured, or None as far as can be told from here."""
         self._failed = self._failed or self._look_for_failure()
@@ -184,7 +206,7 @@ class RunningServer:
         happened = ""
         if _refuses(self.addresses["inference"]):
             happened = f"{self.addresses['inference'].url} refuses connections"
-        elif self._served and self.management:
+        elif self._served and self.management and not self._scaled:
             happened = changed_workers(self._served.values(), self.management, _WATCH_TIMEOUT_S)
         self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
         if not happened:
@@ -249,6 +271,11 @@ class RunningServer:
         self, name: str, inputs: tuple[Input, ...] | None, zoo_model: ZooModel | None, settings: ModelSettings
     ) -> ServedModel:
         """A model that the server had before: looked at, asked once, left alone."""
+        if settings.scaled:
+            raise UsageError(
+                f"the model {name} was on the server before, so it is not scaled",
+                next_step="give -m a model of the zoo that the server has not, or leave out --mms",
+            )
         if settings.workers is not None or settings.batch_size != ModelSettings.batch_size:
             raise UsageError(
                 f"the model {name} was on the server before, so its workers and batches are not changed",

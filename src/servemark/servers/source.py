@@ -10,7 +10,7 @@ from pathlib import Path
 
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import build_source, check_checkout
-from servemark.servers import ServerSettings
+from servemark.servers import MemoryNeed, ModelSettings, ServerSettings
 from servemark.servers.managed import ManagedLauncher, ManagedServer
 from servemark.servers.servable import Serving
 from servemark.servers.site import LocalSite
@@ -33,6 +33,10 @@ class SourceLauncher:
         self._build_command = build_command
         self._serving = serving
         self._managed = ManagedLauncher(serving, make_site=self._built)
+
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
+        """What its server will take."""
+        return self._managed.memory_need(settings, model_settings)
 
     def serve(self, settings: ServerSettings) -> AbstractContextManager[ManagedServer]:
         """A started server, built now if the checkout's files are not those of the last build.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +53,18 @@ def read_suite(wanted: str) -> Suite:
     unknown = sorted(set(content) - {"summary", "benchmark"})
     entries = content.get("benchmark")
     if unknown:
-        raise UsageError(f"unknown field {unknown[0]!r} in the suite {path}", next_step="it has summary and [[benchmark]]")
+        raise UsageError(
+            f"unknown field {unknown[0]!r} in the suite {path}", next_step="it has summary and [[benchmark]]"
+        )
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError(f"the suite {path} names no benchmark", next_step="begin each one with [[benchmark]]")
     return Suite(path.stem, path.parent, tuple(entries))
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ModuleNotFoundError:  # Python 3.10
+    else:
         import tomli as tomllib
     with path.open("rb") as file:
         return tomllib.load(file)
