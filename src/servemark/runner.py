@@ -32,7 +32,7 @@ from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
 from servemark.servers import Launcher, ServedModel, Server
-from servemark.servers.managed import ManagedLauncher
+from servemark.servers.choice import own_launcher
 from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import Serving
 from servemark.servers.target import Trust
@@ -56,6 +56,8 @@ class RunRequest:
         benchmark: its name.
         model: a name in the zoo, or on the server that `server` names.
         server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
+        docker: start it in a container of our image; or of `image`.
+        source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         inputs: files to send; empty for the model's own input.
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
@@ -69,6 +71,10 @@ class RunRequest:
     benchmark: str
     model: str = DEFAULT_MODEL
     server: str | None = None
+    docker: bool = False
+    image: str | None = None
+    source: Path | None = None
+    build_command: str | None = None
     inputs: tuple[Path, ...] = ()
     workers: int | None = None
     threads: int | None = None
@@ -462,14 +468,18 @@ def _launcher(request: RunRequest, models: tuple[str, ...], inputs: tuple[Input,
             progress=listener.note,
             log=listener.log,
         )
-    return ManagedLauncher(
+    return own_launcher(
         Serving(
             models=tuple(map(_zoo_model, models)),
             inputs=chosen,
             backend=request.backend,
             progress=listener.note,
             log=listener.log,
-        )
+        ),
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
     )
 
 

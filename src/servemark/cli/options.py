@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.engines import ENGINES
 from servemark.errors import UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
@@ -143,6 +144,7 @@ def _add_common(parser: Parser) -> None:
 def _add_server(parser: Parser) -> None:
     group = parser.add_argument_group("server (default: a Multi Model Server of our own)")
     group.add_argument("--mms", metavar="[SCHEME://]HOST[:PORT]", help="measure a server that is already running")
+    add_own_server(group)
     group.add_argument(
         "--management-port", metavar="P", type=whole_number(1, 65535), help="its management port (default: port + 1)"
     )
@@ -285,6 +287,7 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
             )
     if arguments.model == "":
         raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
+    check_own_server(arguments, arguments.mms)
     if arguments.mms is None:
         if arguments.model and find(arguments.model) is None:
             names = [name for model in ZOO for name in model.all_names]

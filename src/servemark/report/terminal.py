@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -111,13 +112,20 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
 def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     server = benchmark.server or result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
-    words = [f"{product}, {server.get('launcher')}"]
+    words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
     words += [benchmark.backend] if benchmark.backend else []
     if any(run.server["requested"].get("preload_model") for run in benchmark.runs):
         words.append("preload_model")
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
     words += [counted(number, "worker") for number in workers if number] if len(workers) == 1 else []
     return "; ".join(words)
+
+
+def _built_from(source: Mapping[str, Any]) -> str:
+    """The commit of the checkout that the server was built from, and whether it was edited since."""
+    if not source.get("commit"):
+        return ""
+    return f" {source['commit'][:7]}" + (" with changes" if source.get("dirty") else "")
 
 
 def _load_line(run: RunResult) -> str:
