@@ -75,6 +75,7 @@ __all__ = [
     "BenchmarkResult",
     "Certificate",
     "Check",
+    "DoesNotFitError",
     "ErrorExample",
     "InputRefusedError",
     "LatencySummary",

@@ -56,6 +56,8 @@ class RunRequest:
         model: a name in the zoo, or on the server that `server` names.
         server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
         inputs: files to send; empty for the model's own input.
+        workers: of each model; None is one a GPU with `gpus`, else one a CPU.
+        gpus: how many NVIDIA GPUs to compute on; 0 is the CPU.
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
         warmup_s: None is 2 s, or nothing with `loops`.
@@ -70,6 +72,7 @@ class RunRequest:
     server: str | None = None
     inputs: tuple[Path, ...] = ()
     workers: int | None = None
+    gpus: int = 0
     threads: int | None = None
     loops: int | None = None
     duration_s: float | None = None
@@ -324,7 +327,8 @@ def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
         warmup_s=request.warmup_s,
         ramp_s=request.ramp_s,
         think_s=request.think_s,
-        workers=request.workers,
+        workers=request.workers or request.gpus or None,
+        gpus=request.gpus,
         timeout_s=request.timeout_s,
         parameters=defaults | dict(request.parameters),
     )

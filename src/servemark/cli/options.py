@@ -123,7 +123,12 @@ def _add_common(parser: Parser) -> None:
     parser.add_argument(
         "-i", "--input", metavar="FILE", action="append", default=[], help="input to send (default: the model's own)"
     )
-    parser.add_argument("-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU)")
+    parser.add_argument(
+        "-g", "--gpus", metavar="N", type=whole_number(1), help="compute on N NVIDIA GPUs (default: on the CPU)"
+    )
+    parser.add_argument(
+        "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
+    )
     parser.add_argument(
         "-t", "--threads", metavar="N", type=whole_number(1), help="users that send at once (default: the benchmark's)"
     )
@@ -239,12 +244,13 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--loops", "--warmup", "with --loops every request is measured")
     if arguments.engine == "jmeter" and arguments.generator_threads > 1:
         refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
+    if arguments.gpus and arguments.mms:
+        refuse("--gpus", "--mms", "a running server has its own")
+    if arguments.gpus and arguments.backend == "mxnet":
+        refuse("--gpus", "--backend mxnet", "MXNet's package has no CUDA; --backend onnx computes on GPUs")
     if not benchmark.needs_model:
-        given = [
-            name
-            for name, value in (("-m", arguments.model), ("-i", arguments.input), ("-w", arguments.workers))
-            if value
-        ]
+        options = {"-m": arguments.model, "-i": arguments.input, "-w": arguments.workers, "-g": arguments.gpus}
+        given = [name for name, value in options.items() if value]
         if given:
             raise UsageError(f"{given[0]} makes no sense with {benchmark.name}", cause="it uses no model")
     for parameter in benchmark.parameters:

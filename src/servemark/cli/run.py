@@ -55,6 +55,7 @@ def _request(arguments: Namespace, command: tuple[str, ...]) -> RunRequest:
         server=arguments.mms,
         inputs=tuple(arguments.input),
         workers=arguments.workers,
+        gpus=arguments.gpus or 0,
         parameters=arguments.parameters,
         threads=arguments.threads,
         loops=arguments.loops,

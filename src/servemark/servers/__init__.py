@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from servemark.errors import ServerError
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
+
+if TYPE_CHECKING:  # it needs psutil, and benchmarks, which import this, nothing but the standard library
+    from servemark.servers.memory import WorkerMemory
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,24 @@ class ServerSettings:
 
     `decode_json` is MMS's own way with JSON bodies: decoded before the handler sees them, and a malformed one kills the
     worker. The zoo's handlers do without, and answer a client error.
+
+    With `gpus` N the server deals N GPUs out to its workers, in turn. With `preload_model` it loads a model once and
+    forks its workers, which share that memory; GPUs do not survive a fork, so the two exclude each other.
     """
 
     job_queue_size: int | None = None
     response_timeout_s: int = 120
     decode_json: bool = True
+    gpus: int = 0
+    preload_model: bool = False
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a point asks of a model on the server. `workers` None leaves what is there (a model that is not ours)."""
+    """What a point asks of a model on the server.
+
+    `workers` None is one a GPU that the server was asked for, else one a CPU. A model that is not ours keeps its own.
+    """
 
     workers: int | None
     batch_size: int = 1
@@ -106,6 +117,10 @@ class Server(Protocol):
         """Why the server can no longer be measured (it died, a worker ran out of memory), or None while it lives."""
         ...
 
+    def memory_bytes(self) -> int | None:
+        """What all its processes hold in memory; None when they are not ours to look at."""
+        ...
+
     def log_tail(self) -> str:
         """The last lines of its log; empty when its log is not ours to read."""
         ...
@@ -117,6 +132,17 @@ class Server(Protocol):
 
 class Launcher(Protocol):
     """One way of having a server."""
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """What a worker of each model costs, by the model's name, on a server with `settings`, which is not started.
+
+        Measured, once a model and environment. Empty when the server is not ours.
+
+        Raises:
+            ModelError: a model cannot be loaded.
+            SetupError: environment or models could not be made.
+        """
+        ...
 
     def serve(self, settings: ServerSettings) -> AbstractContextManager[Server]:
         """A server, ready for ``serve_models`` or a ping; stopped at the end if this started it."""

@@ -17,21 +17,25 @@ import psutil
 
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
-from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
+from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
+from servemark.servers.gpus import Gpus, check_gpus, devices_of, gpus_here
 from servemark.servers.instance import sweep_stale
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
+from servemark.servers.memory import WorkerMemory, processes_memory_bytes
 from servemark.servers.mms_config import free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
 from servemark.servers.servable import ServableModel, Serving, default_workers, served_model
 from servemark.servers.site import LocalSite, Site
+from servemark.servers.worker_memory import worker_memory
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
 
 _REGISTER_S = 60.0
 _REGISTER_EACH_WORKER_S = 30.0
+_REPORTS_TIMEOUT_S = 10.0
 _WATCH_TIMEOUT_S = 2.0
 #: Watching takes at most this share of the time.
 _WATCH_SHARE = 0.05
@@ -62,23 +66,44 @@ class ManagedLauncher:
         """A started server. On first use this installs its environment and builds the models.
 
         Raises:
-            UsageError: the backend cannot be had here.
+            UsageError: the backend cannot be had here, or models cannot be preloaded for GPUs.
+            DoesNotFitError: this machine has fewer GPUs than the settings ask for.
             SetupError: environment or models could not be made.
+            ModelError: a model is to be preloaded, and cannot be loaded.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         serving = self._serving
+        gpus = _checked_gpus(settings)
         sweep_stale(serving.progress)
-        environment = mms_environment(serving.backend, serving.progress)
-        models = serving.built_for(environment)
+        site, models = self._prepared(settings)
         if not serving.decodes_json:
             settings = replace(settings, decode_json=False)
-        site = self._make_site(environment)
+        if settings.preload_model:
+            # Registering a model that cannot be imported would hang, and its workers would be called READY.
+            self._measured(site, models)
         serving.progress("starting Multi Model Server")
         with (
             started_mms(site, settings, tls=serving.tls, choose_ports=self._choose_ports, log=serving.log) as mms,
             ManagementClient(mms.management, serving.log) as management,
         ):
-            yield ManagedServer(mms, management, models, serving.progress)
+            yield ManagedServer(mms, management, settings, models, gpus, serving.progress)
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """What a worker of each model costs on a server with `settings`; see ``servemark.servers.Launcher``."""
+        return self._measured(*self._prepared(settings))
+
+    def _prepared(self, settings: ServerSettings) -> tuple[Site, tuple[ServableModel, ...]]:
+        serving = self._serving
+        gpu = settings.gpus > 0 and serving.computes
+        environment = mms_environment(serving.backend, serving.progress, gpu=gpu)
+        models = serving.built_for(environment)
+        return self._make_site(environment), models
+
+    def _measured(self, site: Site, models: tuple[ServableModel, ...]) -> Mapping[str, WorkerMemory]:
+        python, progress = site.worker_python(), self._serving.progress
+        return {
+            model.name: worker_memory(model.name, model.archive, model.inputs[0], python, progress) for model in models
+        }
 
 
 class ManagedServer:
@@ -90,7 +115,9 @@ class ManagedServer:
         self,
         mms: MmsProcess,
         management: ManagementClient,
+        settings: ServerSettings,
         models: tuple[ServableModel, ...],
+        gpus: Gpus | None,
         progress: Progress,
     ) -> None:
         facts = mms.site.facts(mms.instance)
@@ -107,7 +134,13 @@ class ManagedServer:
             "pid": mms.pid,
             "url": mms.inference.url,
             "management_url": mms.management.url,
+            "preload_model": settings.preload_model,
         }
+        #: What the workers of each model compute with, where GPUs were asked for.
+        self._devices: dict[str, Mapping[str, object]] = {}
+        if gpus:
+            self.facts = {**self.facts, "gpus": gpus.facts, "devices": self._devices}
+        self._settings = settings
         self._mms = mms
         self._models = models
         self._progress = progress
@@ -149,7 +182,8 @@ class ManagedServer:
 
     @contextmanager
     def _serve(self, model: ServableModel, settings: ModelSettings) -> Iterator[ServedModel]:
-        workers = settings.workers or default_workers()
+        workers = settings.workers or self._settings.gpus or default_workers()
+        log_before = server_log.sizes(self._mms.instance.logs)
         url = self.put_in_store(model.archive)
         self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")
         register_ms = self._register(model, url, settings, workers)
@@ -157,6 +191,8 @@ class ManagedServer:
             with self._explaining_death():
                 description = wait_for_workers(self.management, model.name, workers, _REGISTER_S, self._mms.check_alive)
                 self._mms.record_processes()
+                if self._settings.gpus:
+                    self._devices[model.name] = self._devices_of(model, workers, log_before)
                 cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
                 self._served[model.name] = self.management.describe(model.name)
                 self._seen_log = server_log.sizes(self._mms.instance.logs)
@@ -164,6 +200,17 @@ class ManagedServer:
         finally:
             self._served.pop(model.name, None)
             self._remove(model.name)
+
+    def _devices_of(self, model: ServableModel, workers: int, log_before: Mapping[str, int]) -> Mapping[str, object]:
+        if not model.reports:
+            # Its handler is not ours: it was given a GPU, and what it does with it only it knows.
+            return {"provider": None, "workers_by_device": {}}
+        logs = self._mms.instance.logs
+        return devices_of(model.name, workers, lambda: server_log.worker_reports(logs, log_before), _REPORTS_TIMEOUT_S)
+
+    def memory_bytes(self) -> int | None:
+        """What its processes hold in memory; see ``servemark.servers.memory``."""
+        return processes_memory_bytes(self.processes())
 
     def read_back(self) -> Mapping[str, Mapping[str, object]]:
         """Each served model's settings by its name, as the server reports them now; without those it cannot say."""
@@ -279,3 +326,18 @@ class ManagedServer:
             if isinstance(error, ModelError) and not isinstance(error, InputRefusedError) and not error.detail:
                 error.detail = self.log_tail()
             raise
+
+
+def _checked_gpus(settings: ServerSettings) -> Gpus | None:
+    """The GPUs here, proved to be as many as `settings` ask for; None when they ask for none."""
+    if not settings.gpus:
+        return None
+    if settings.preload_model:
+        raise UsageError(
+            "models cannot be preloaded for GPUs",
+            cause="the server would load them before it deals the GPUs out, and every worker would use the CPU",
+            next_step="leave out one of the two",
+        )
+    here = gpus_here()
+    check_gpus(settings.gpus, here)
+    return here

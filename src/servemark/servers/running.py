@@ -23,6 +23,7 @@ from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.servers.connection import send_once
 from servemark.servers.inference import prediction_request
 from servemark.servers.management import ManagementClient, ModelDescription
+from servemark.servers.memory import WorkerMemory
 from servemark.servers.offered_model import offered_model, registering_by_hand
 from servemark.servers.readiness import (
     changed_workers,
@@ -89,9 +90,14 @@ class RunningLauncher:
         """The server, found and proved to be one. `settings` are only requested: it has its own.
 
         Raises:
-            UsageError: the target or the CA file cannot be used.
+            UsageError: the target or the CA file cannot be used, or GPUs or preloading are asked for.
             UnreachableError: nobody answers there, or something else than a Multi Model Server does.
         """
+        if settings.gpus or settings.preload_model:
+            raise UsageError(
+                f"a running server has its own {'GPUs' if settings.gpus else 'way of loading models'}",
+                next_step="measure a server of our own by leaving out --mms",
+            )
         addresses = find_server(
             self.target, management_port=self.management_port, trust=self.trust, progress=self.progress
         )
@@ -100,6 +106,11 @@ class RunningLauncher:
             if "management" in addresses:
                 management = stack.enter_context(ManagementClient(addresses["management"], self.log))
             yield RunningServer(self, addresses, management, settings)
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """Empty: what a worker costs is known of servers of our own alone."""
+        del settings
+        return {}
 
 
 class RunningServer:
@@ -192,6 +203,10 @@ class RunningServer:
         return ServerDiedError(
             "the server failed while it was in use", cause=happened, next_step="see the server's own log"
         )
+
+    def memory_bytes(self) -> int | None:
+        """None: its processes are not ours to look at."""
+        return None
 
     def log_tail(self) -> str:
         """Empty: its log is not ours to read."""
