@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from servemark.errors import (
+        DoesNotFitError,
         InputRefusedError,
         ManagementError,
         ModelError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "servemark.errors": (
+        "DoesNotFitError",
         "InputRefusedError",
         "ManagementError",
         "ModelError",

@@ -30,8 +30,8 @@ from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import BenchmarkResult, Result
 from servemark.servers import Launcher, ServedModel, Server
+from servemark.servers.choice import check_choice, own_launcher
 from servemark.servers.inference import ping_request
-from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import Serving
 from servemark.servers.target import Trust
@@ -55,6 +55,8 @@ class RunRequest:
         benchmark: its name.
         model: a name in the zoo, or on the server that `server` names.
         server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
+        docker: start it in a container of our image; or of `image`.
+        source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         inputs: files to send; empty for the model's own input.
         workers: of each model; None is one a GPU with `gpus`, else one a CPU.
         gpus: how many NVIDIA GPUs to compute on; 0 is the CPU.
@@ -70,6 +72,10 @@ class RunRequest:
     benchmark: str
     model: str = DEFAULT_MODEL
     server: str | None = None
+    docker: bool = False
+    image: str | None = None
+    source: Path | None = None
+    build_command: str | None = None
     inputs: tuple[Path, ...] = ()
     workers: int | None = None
     gpus: int = 0
@@ -342,6 +348,15 @@ def _benchmark(name: str) -> Benchmark:
 
 
 def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ...], listener: Listener) -> Launcher:
+    check_choice(
+        running=request.server,
+        gpus=request.gpus,
+        backend=request.backend,
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
+    )
     chosen = inputs or None
     if request.server is not None:
         return RunningLauncher(
@@ -357,14 +372,18 @@ def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ..
     model = find(request.model) if benchmark.needs_model else None
     if benchmark.needs_model and model is None:
         raise UsageError(f"unknown model {request.model!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
-    return ManagedLauncher(
+    return own_launcher(
         Serving(
             models=(model,) if model else (),
             inputs=chosen,
             backend=request.backend,
             progress=listener.note,
             log=listener.log,
-        )
+        ),
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
     )
 
 

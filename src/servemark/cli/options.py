@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.engines import ENGINES
 from servemark.errors import EXIT_USAGE, UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
@@ -124,9 +125,6 @@ def _add_common(parser: Parser) -> None:
         "-i", "--input", metavar="FILE", action="append", default=[], help="input to send (default: the model's own)"
     )
     parser.add_argument(
-        "-g", "--gpus", metavar="N", type=whole_number(1), help="compute on N NVIDIA GPUs (default: on the CPU)"
-    )
-    parser.add_argument(
         "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
     )
     parser.add_argument(
@@ -144,9 +142,11 @@ def _add_common(parser: Parser) -> None:
 def _add_server(parser: Parser) -> None:
     group = parser.add_argument_group("server (default: a Multi Model Server of our own)")
     group.add_argument("--mms", metavar="[SCHEME://]HOST[:PORT]", help="measure a server that is already running")
+    add_own_server(group)
     group.add_argument(
         "--management-port", metavar="P", type=whole_number(1, 65535), help="its management port (default: port + 1)"
     )
+    group.add_argument("-g", "--gpus", metavar="N", type=whole_number(1), help="compute on N NVIDIA GPUs")
     group.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
     group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates to trust")
     group.add_argument("--insecure", action="store_true", help="trust any certificate")
@@ -244,10 +244,6 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--loops", "--warmup", "with --loops every request is measured")
     if arguments.engine == "jmeter" and arguments.generator_threads > 1:
         refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
-    if arguments.gpus and arguments.mms:
-        refuse("--gpus", "--mms", "a running server has its own")
-    if arguments.gpus and arguments.backend == "mxnet":
-        refuse("--gpus", "--backend mxnet", "MXNet's package has no CUDA; --backend onnx computes on GPUs")
     if not benchmark.needs_model:
         options = {"-m": arguments.model, "-i": arguments.input, "-w": arguments.workers, "-g": arguments.gpus}
         given = [name for name, value in options.items() if value]
@@ -261,6 +257,7 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
             )
     if arguments.model == "":
         raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
+    check_own_server(arguments, arguments.mms)
     if arguments.mms is None:
         if arguments.model and find(arguments.model) is None:
             names = [name for model in ZOO for name in model.all_names]

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from servemark.errors import DoesNotFitError, ServerError
+from servemark.errors import DoesNotFitError, ServerError, UsageError
+from servemark.servers import ServerSettings
 
 _NVML = "libnvidia-ml.so.1"
 _NAME_BYTES = 96
@@ -61,6 +62,26 @@ def gpus_here() -> Gpus:
     except _NvmlError as error:
         return Gpus((), None, str(error))
     return _visible(names, driver)
+
+
+def gpus_for(settings: ServerSettings) -> Gpus | None:
+    """The GPUs here, proved to be as many as `settings` ask for; None when they ask for none.
+
+    Raises:
+        UsageError: models are to be preloaded, too.
+        DoesNotFitError: there are fewer.
+    """
+    if not settings.gpus:
+        return None
+    if settings.preload_model:
+        raise UsageError(
+            "models cannot be preloaded for GPUs",
+            cause="the server would load them before it deals the GPUs out, and every worker would use the CPU",
+            next_step="leave out one of the two",
+        )
+    here = gpus_here()
+    check_gpus(settings.gpus, here)
+    return here
 
 
 def check_gpus(wanted: int, here: Gpus) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +17,14 @@ import psutil
 
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
-from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError, UsageError
+from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
-from servemark.servers.gpus import Gpus, check_gpus, devices_of, gpus_here
+from servemark.servers.gpus import Gpus, devices_of, gpus_for
 from servemark.servers.instance import sweep_stale
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
 from servemark.servers.memory import WorkerMemory, processes_memory_bytes
-from servemark.servers.mms_config import free_port_pair, properties_text
+from servemark.servers.mms_config import check_ports, free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
 from servemark.servers.servable import ServableModel, Serving, default_workers, served_model
@@ -36,6 +36,8 @@ from servemark.workload.scenario import EndpointName
 _REGISTER_S = 60.0
 _REGISTER_EACH_WORKER_S = 30.0
 _REPORTS_TIMEOUT_S = 10.0
+#: The class with which the server's Java starts: what profilers call its process.
+MAIN_CLASS = "com.amazonaws.ml.mms.ModelServer"
 _WATCH_TIMEOUT_S = 2.0
 #: Watching takes at most this share of the time.
 _WATCH_SHARE = 0.05
@@ -46,7 +48,8 @@ class ManagedLauncher:
 
     Args:
         serving: what it serves, and how.
-        choose_ports: gives an inference and a management port; asked again when they turn out to be taken.
+        choose_ports: gives an inference and a management port where `serving` does not; asked again when they turn out
+            to be taken.
         make_site: where the server runs, asked for each one that is started; given what is installed on this machine.
     """
 
@@ -73,8 +76,10 @@ class ManagedLauncher:
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         serving = self._serving
-        gpus = _checked_gpus(settings)
+        gpus = gpus_for(settings)
         sweep_stale(serving.progress)
+        if serving.ports:
+            check_ports(serving.ports)
         site, models = self._prepared(settings)
         if not serving.decodes_json:
             settings = replace(settings, decode_json=False)
@@ -83,7 +88,7 @@ class ManagedLauncher:
             self._measured(site, models)
         serving.progress("starting Multi Model Server")
         with (
-            started_mms(site, settings, tls=serving.tls, choose_ports=self._choose_ports, log=serving.log) as mms,
+            started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
             ManagementClient(mms.management, serving.log) as management,
         ):
             yield ManagedServer(mms, management, settings, models, gpus, serving.progress)
@@ -104,6 +109,9 @@ class ManagedLauncher:
         return {
             model.name: worker_memory(model.name, model.archive, model.inputs[0], python, progress) for model in models
         }
+
+    def _ports(self) -> tuple[int, int]:
+        return self._serving.ports or self._choose_ports()
 
 
 class ManagedServer:
@@ -163,6 +171,20 @@ class ManagedServer:
     def certificate(self) -> Path | None:
         """The PEM file with the certificate of a server that speaks https; clients can trust it. Else None."""
         return certificate_in(self._mms.instance.root)
+
+    @property
+    def java_home(self) -> Path:
+        """A JDK on this machine whose tools can look at the server's Java."""
+        return self._mms.site.java_home
+
+    @property
+    def java(self) -> psutil.Process | None:
+        """The process of its Java, as this machine sees it; a profiler is attached to that one."""
+        return next((process for process in self.processes() if _is_java(process)), None)
+
+    def check_alive(self) -> None:
+        """Raise ServerDiedError, with the end of the log, when the server has ended; its workers are not asked."""
+        self._mms.check_alive()
 
     def stop(self) -> None:
         """End it before its time: as leaving ``serve`` does, but what is known of it stays."""
@@ -328,16 +350,7 @@ class ManagedServer:
             raise
 
 
-def _checked_gpus(settings: ServerSettings) -> Gpus | None:
-    """The GPUs here, proved to be as many as `settings` ask for; None when they ask for none."""
-    if not settings.gpus:
-        return None
-    if settings.preload_model:
-        raise UsageError(
-            "models cannot be preloaded for GPUs",
-            cause="the server would load them before it deals the GPUs out, and every worker would use the CPU",
-            next_step="leave out one of the two",
-        )
-    here = gpus_here()
-    check_gpus(settings.gpus, here)
-    return here
+def _is_java(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return MAIN_CLASS in process.cmdline()
+    return False

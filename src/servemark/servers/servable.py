@@ -51,6 +51,7 @@ class Serving:
         inputs: what is sent to the model of the zoo, if it is one; None is each model's own input.
         backend: of the server's environment; None chooses.
         tls: https, with a certificate that the server makes for itself.
+        ports: of its inference and management API; None chooses free ones.
         progress: told what takes a while, for people.
         log: told every command and management call, and the server's log line by line; None is quiet.
 
@@ -62,6 +63,7 @@ class Serving:
     inputs: tuple[Input, ...] | None = None
     backend: Backend | None = None
     tls: bool = False
+    ports: tuple[int, int] | None = None
     progress: Progress = lambda _: None
     log: Callable[[str], None] | None = None
 
