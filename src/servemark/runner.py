@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,9 +228,13 @@ def _measure(
             if engine_run.interrupted:
                 return
             jobs.append(job)
-    for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
+    reports = [
+        *(partial(engine.report, job) for job in jobs),
+        partial(engine.merge, jobs, written.folder.path / engine.name),
+    ]
+    for report in reports:  # with the server gone: they take seconds, and nobody waits for what they say
         try:
-            engine.report(job)
+            report()
         except RecordingError as error:
             listener.note(f"{error}; the measurement itself is complete")
 

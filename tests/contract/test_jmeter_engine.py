@@ -213,13 +213,12 @@ def test_the_original_reports_hold_the_right_counts(home: JMeterHome, tmp_path: 
     megabytes = psutil.Process().memory_info().rss / 2**20
     assert 10 < float(drawn[0][perfmon.MEMORY]) < megabytes + 2000
 
-    tools.merge_results(
-        home, [tools.MergedRun(results, "4 threads: "), tools.MergedRun(results, "8 threads: ")], folder
-    )
+    threads = range(1, 8)
+    nothing = tools.MergedRun(tmp_path / "missing.jtl", "nothing: ")
+    tools.merge_results(home, [*(tools.MergedRun(results, f"{n} threads: ") for n in threads), nothing], folder)
     merged = _aggregate(folder / "merged.csv")
-    labels = [f"{threads} threads: {step}" for threads in (4, 8) for step in ("predict", "check")]
-    assert {label: merged[label]["# Samples"] for label in labels} == dict.fromkeys(labels, "40")
-    assert merged["TOTAL"]["# Samples"] == "160"
+    labels = [f"{n} threads: {step}" for n in threads for step in ("predict", "check")]
+    assert {label: row["# Samples"] for label, row in merged.items()} == {**dict.fromkeys(labels, "40"), "TOTAL": "560"}
     assert not list(tmp_path.glob("**/jmeter.log.*"))
 
 

@@ -33,6 +33,8 @@ FILTERED, MERGED, DASHBOARD = "filtered.jtl", "merged.jtl", "dashboard"
 Words = Sequence[str | Path]
 _TIMEOUT_S = 600.0
 _HEAP_MIB = 512
+#: More inputs than these MergeResults ignores, without a word.
+_MOST_MERGED = 4
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,25 @@ def _without_warm_up(results: Path, measured: Path, warmup_s: float) -> Path:
 def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> None:
     """Write ``merged.jtl`` with the results of all `runs`, and the aggregate report of it, into `folder`.
 
+    Results without a sample are left out; of fewer than two there is nothing to merge.
+
     Raises:
         RecordingError: a tool failed.
     """
+    runs = [run for run in runs if _has_samples(run.results)]
+    if len(runs) < 2:
+        return
+    merged = folder / MERGED
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        while len(runs) > _MOST_MERGED:
+            part = Path(scratch) / f"{len(runs)}.jtl"
+            _merge(home, runs[:_MOST_MERGED], part)
+            runs = [MergedRun(part, ""), *runs[_MOST_MERGED:]]
+        _merge(home, runs, merged)
+    _report(home, merged, folder / "merged.csv", "AggregateReport")
+
+
+def _merge(home: JMeterHome, runs: Sequence[MergedRun], merged: Path) -> None:
     lines: list[str] = []
     for number, run in enumerate(runs, 1):
         settings = {
@@ -116,11 +134,10 @@ def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> 
             "endOffset": "",
         }
         lines += [f"{name}{number}={_property(value)}\n" for name, value in settings.items()]
-    recipe = folder / "merge.properties"
-    recipe.write_text("".join(lines), encoding="ascii")
-    merged = folder / MERGED
-    _report(home, recipe, merged, "MergeResults")
-    _report(home, merged, folder / "merged.csv", "AggregateReport")
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        recipe = Path(scratch) / "merge.properties"
+        recipe.write_text("".join(lines), encoding="ascii")
+        _report(home, recipe, merged, "MergeResults")
 
 
 def write_dashboard(home: JMeterHome, results: Path, folder: Path) -> None:
