@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections import Counter
@@ -80,7 +81,6 @@ def run_jmeter(
     watch: Callable[[ProgressReport], str | None] = lambda _: None,
 ) -> Ran:
     """Run `plan` on JMeter in ``folder/jmeter``; no process of it may be left."""
-    before = _children()
     run = execute(
         plan,
         _addresses(where),
@@ -92,7 +92,7 @@ def run_jmeter(
         watch=watch,
         home=home,
     )
-    assert _children() <= before, "JMeter was left running"
+    assert _jmeters() == [], "JMeter was left running"
     file = open_records(folder / "jmeter.bin")
     assert run.scheduled == file.rows
     return Ran(run, file, np.array(file.memmap()))
@@ -110,6 +110,11 @@ def _addresses(where: Where) -> Mapping[EndpointName, Address]:
     return {"inference": where, "management": where} if isinstance(where, Address) else where
 
 
-def _children() -> set[int]:
-    mine = psutil.Process().children(recursive=True)
-    return {process.pid for process in mine if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
+def _jmeters() -> list[psutil.Process]:
+    """JMeters among our descendants."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(word.endswith("ApacheJMeter.jar") for word in process.cmdline()):
+                found.append(process)
+    return found

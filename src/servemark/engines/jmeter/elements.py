@@ -68,6 +68,17 @@ def test_plan(name: str, comment: str, variables: Mapping[str, str]) -> Element:
 
 def thread_group(name: str, *, users: int, loops: int | None, duration_s: int | None, ramp_s: int) -> Element:
     """Users that start over `ramp_s` and each perform what is below `loops` times, or until `duration_s` has passed."""
+    return _thread_group("ThreadGroup", name, users=users, loops=loops, duration_s=duration_s, ramp_s=ramp_s)
+
+
+def set_up_group(name: str) -> Element:
+    """What is below is done once before the other groups begin."""
+    return _thread_group("SetupThreadGroup", name, users=1, loops=1, duration_s=None, ramp_s=0)
+
+
+def _thread_group(
+    kind: str, name: str, *, users: int, loops: int | None, duration_s: int | None, ramp_s: int
+) -> Element:
     properties: dict[str, Value] = {
         "ThreadGroup.num_threads": str(users),
         "ThreadGroup.ramp_time": str(ramp_s),
@@ -78,7 +89,7 @@ def thread_group(name: str, *, users: int, loops: int | None, duration_s: int | 
         # A new user would open a new connection in every loop.
         "ThreadGroup.same_user_on_next_iteration": True,
     }
-    group = element("ThreadGroup", "ThreadGroupGui", name, properties)
+    group = element(kind, f"{kind}Gui", name, properties)
     loop = ET.SubElement(
         group.xml,
         "elementProp",

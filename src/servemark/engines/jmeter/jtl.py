@@ -8,6 +8,7 @@ What a record of JMeter is, where it is less than the native engine's:
   known: it reads 0.
 - `first_byte` is the start plus ``Latency``. A request without a response has none; one whose connection could not be
   opened has no `ready` and no `sent` either.
+- A user's first request also waits for what a Java that has just started does for the first time: some 40 ms.
 - ``Connect`` includes the TLS handshake, so `tls_us` is 0. `connection` is the user's number.
 - A request that was in flight when JMeter was killed has no record.
 """

@@ -100,11 +100,15 @@ class _Writer:
         self._steps = steps
         self._seed = seed
         self._foreground = [group.load for group in plan.groups if not group.background]
-        self._has_background = len(self._foreground) < len(plan.groups)
+        has_loops = any(load.loops is not None for load in self._foreground)
+        #: Users of the foreground have to say that they have done their loops.
+        self._tells_background = has_loops and len(self._foreground) < len(plan.groups)
 
     def test_plan(self) -> Element:
         """The whole tree."""
         below = [elements.dns_table(self._hosts())] if self._hosts() else []
+        if self._tells_background or any(step.until for group in self._plan.groups for step in group.scenario.steps):
+            below.append(self._start_groovy())
         first_step = first_user = 0
         for number, group in enumerate(self._plan.groups, 1):
             below.append(self._group(number, group, first_step, first_user))
@@ -118,6 +122,15 @@ class _Writer:
         )
         root.children = below
         return root
+
+    def _start_groovy(self) -> Element:
+        """Has Groovy started, and what every request of the background waits for compiled, before anybody does."""
+        start = elements.script("Sampler", "start Groovy", scripts.START_GROOVY)
+        if self._tells_background:
+            start.children.append(self._end_with_the_others())
+        group = elements.set_up_group("before the users start")
+        group.children.append(start)
+        return group
 
     def _hosts(self) -> dict[str, str]:
         """Host names that are used, with the address that each was found to have."""
@@ -154,7 +167,7 @@ class _Writer:
         think = elements.pause(f"think time: {load.think_s:g} s", round(load.think_s * MS_PER_S))
         *before_last, last = ([step, think] if load.think_s else [step] for step in performed)
         made.children += [element for step in before_last for element in step]
-        if loops is not None and self._has_background:
+        if loops is not None and self._tells_background:
             last.insert(1, elements.script("Sampler", "tell the background", scripts.tell_last_loop(loops)))
         made.children += last
         return made

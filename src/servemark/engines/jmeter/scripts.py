@@ -11,6 +11,9 @@ _DONE = "'servemark.done.' + props.get('TESTSTART.MS')"
 #: Of these a number would be read before the string is, and end it.
 _ESCAPES = {"'": "\\'", "\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 
+#: A first script takes a second, which no request is to wait for.
+START_GROOVY = "SampleResult.setIgnore()\n"
+
 
 def repeat_until(until: Until, number: int) -> str:
     """An assertion on step `number`, in a loop without end: leaves the loop when the body says so, or at the limit."""
@@ -61,8 +64,11 @@ def end_with_the_others(users: int, after_s: float) -> str:
 // The background ends when each user of the other groups has done its last loop.
 int users = {users}
 long afterMs = {round(after_s * MS_PER_S)}
-boolean isTime = System.currentTimeMillis() - Long.parseLong(props.get('TESTSTART.MS')) >= afterMs
-if (isTime && Integer.parseInt(props.getOrDefault({_DONE}, '0')) >= users) ctx.thread.stop()
+
+long now = System.currentTimeMillis()
+long began = vars.getObject('began') ?: now
+vars.putObject('began', began)
+if (now - began >= afterMs && Integer.parseInt(props.getOrDefault({_DONE}, '0')) >= users) ctx.thread.stop()
 """
 
 

@@ -7,7 +7,10 @@
     synthesis.csv       the synthesis report of those
     dashboard/          JMeter's HTML dashboard of everything that was sent, warm-up included
     perfmon.csv, .png   the server's processes over time, drawn by PerfMon's reporter
-    merged.jtl          the results of several runs in one, each label with its run's prefix (MergeResults)
+
+and of several runs, in the folder above theirs::
+
+    merged.jtl          the filtered results of all in one, each label with its run's name (MergeResults)
     merged.csv          the aggregate report of those
 
 Each tool is a start of Java, some 4 s; as many run at a time as there are processors. The plugins leave out messages
