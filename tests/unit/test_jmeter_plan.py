@@ -355,14 +355,19 @@ def test_a_background_ends_with_the_loops_of_the_others(tmp_path: Path) -> None:
     back = Group(Scenario((ONE_REQUEST,)), ClosedLoad(users=2, loops=1), background=True)
     root = _write(Plan((front, back)), tmp_path)
     first, second = root.iter("ThreadGroup")
-    controllers = root.iterfind(".//*[@name='ThreadGroup.main_controller']")
-    assert [_property(controller, "LoopController.loops") for controller in controllers] == ["7", "-1"]
+    (loops,), (endless,) = first.iter("elementProp"), second.iter("elementProp")
+    assert _property(loops, "LoopController.loops") == "7"
+    assert _property(endless, "LoopController.loops") == "-1"
     assert second.get("testname") == "group 2: background, 2 users"
     sampler, tells, think = [e for e in _below(root, first) if e.tag != "ResponseAssertion"]
     assert (sampler.tag, tells.tag, think.tag) == ("HTTPSamplerProxy", "JSR223Sampler", "TestAction")
     assert "int loops = 7" in _property(tells, "script")
     (ends,) = [e for e in _below(root, second) if e.tag == "JSR223PreProcessor"]
     assert "int users = 3" in _property(ends, "script")
+    (set_up,) = root.iter("SetupThreadGroup")
+    (start,) = _below(root, set_up)
+    (compiled,) = _below(root, start)
+    assert _property(compiled, "script") == _property(ends, "script"), "JMeter compiles each text once"
 
 
 def test_a_background_of_what_time_ends_has_that_time(tmp_path: Path) -> None:
