@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -312,9 +313,13 @@ def _perform_one(entry: _Entry, engine: Engine, written: _Written, listener: Lis
             if one.engine_run.interrupted:
                 return
             jobs.append(job)
-    for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
+    reports = [
+        *(partial(engine.report, job) for job in jobs),
+        partial(engine.merge, jobs, written.folder.path / engine.name),
+    ]
+    for report in reports:  # with the server gone: they take seconds, and nobody waits for what they say
         try:
-            engine.report(job)
+            report()
         except RecordingError as error:
             listener.note(f"{error}; the measurement itself is complete")
 
