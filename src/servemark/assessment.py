@@ -32,8 +32,8 @@ class Measured:
     """One execution of one point, and what was seen of the server around it.
 
     Attributes:
-        served: the model, with its settings as read back before; None when there was none.
-        settings_after: the same settings as read back afterwards.
+        served: the models, with their settings as read back before; empty when there was none.
+        settings_after: the same settings by model, as read back afterwards.
         failure: why the server could no longer be measured, if that ended the run.
         inputs: where the inputs came from; empty for the model's own.
     """
@@ -43,16 +43,16 @@ class Measured:
     plan: EnginePlan
     records: RecordFile
     engine_run: EngineRun
-    served: ServedModel | None
-    settings_after: Mapping[str, object]
+    served: tuple[ServedModel, ...]
+    settings_after: Mapping[str, Mapping[str, object]]
     failure: ServerError | None
     inputs: tuple[str, ...]
     engine: EngineName
 
     @property
-    def settings_before(self) -> Mapping[str, object]:
-        """The served model's settings as read back before the run; empty when they could not be."""
-        return self.served.read_back if self.served else {}
+    def settings_before(self) -> Mapping[str, Mapping[str, object]]:
+        """Each served model's settings by its name, as read back before the run; without those that could not be."""
+        return {model.name: model.read_back for model in self.served if model.read_back}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
 def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
     """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
     first, runs = measured[0], tuple(item.run for item in assessed)
-    served = first.served
+    served = first.served[0] if first.served else None
     certificates = [run.certificate for run in runs]
     return BenchmarkResult(
         name=benchmark.name,
@@ -136,8 +136,8 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
         trial=1,
         point=dict(point.values),
         server={
-            "requested": measured.served.requested if measured.served else {},
-            "read_back": measured.settings_before,
+            "requested": _of_the_one({model.name: model.requested for model in measured.served}),
+            "read_back": _of_the_one(measured.settings_before),
         },
         load={"kind": "closed", **to_json(point.load), "generator_threads": threads},
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
@@ -150,6 +150,11 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
         },
         records=f"{records.path.parent.name}/{records.path.name}",
     )
+
+
+def _of_the_one(by_model: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """What is known of the one model; where there are several, all by name."""
+    return next(iter(by_model.values())) if len(by_model) == 1 else by_model
 
 
 def _certificate(measured: Measured, summary: Summary) -> Certificate:
@@ -166,13 +171,14 @@ def _certificate(measured: Measured, summary: Summary) -> Certificate:
         ]
     else:
         lag = [Check("generator lag", None, "JMeter does not tell it")]
-    server = check_server(str(failure) if failure else None, measured.settings_before, measured.settings_after)
+    before, after = _of_the_one(measured.settings_before), _of_the_one(measured.settings_after)
+    server = check_server(str(failure) if failure else None, before, after)
     return certify([accounted, *lag, server])
 
 
 def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...]]:
     """The first failures of each step, with what an HTTP status means on this server."""
-    workers = measured.settings_before.get("workers")
+    workers = _of_the_one(measured.settings_before).get("workers")
     ready_workers = workers if isinstance(workers, int) else None
 
     def explain(example: ErrorExample) -> ErrorExample:
@@ -185,7 +191,7 @@ def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...
 
 
 def _saturation(measured: Measured) -> Verdict:
-    workers, batch_size = (measured.settings_before.get(name) for name in ("workers", "batch_size"))
+    workers, batch_size = (_of_the_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
     needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
     rows = measured.records.memmap()
     start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,6 +33,7 @@ from servemark.servers import Launcher, ServedModel, Server
 from servemark.servers.inference import ping_request
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
+from servemark.servers.servable import Serving
 from servemark.servers.target import Trust
 from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
@@ -195,7 +196,7 @@ def _measure(
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
-    with closing(_served_points(launcher, benchmark, points, written.folder)) as served_points:
+    with closing(_served_points(launcher, points, written.folder)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
             name = benchmark.name
             if len(points) > 1:
@@ -214,7 +215,7 @@ def _measure(
                     records=open_records(record_path),
                     engine_run=engine_run,
                     served=served,
-                    settings_after=server.read_back() if served and not failure else {},
+                    settings_after=server.read_back() if not failure else {},
                     failure=failure,
                     inputs=tuple(map(str, request.inputs)),
                     engine=engine.name,
@@ -235,9 +236,9 @@ def _measure(
 
 
 def _served_points(
-    launcher: Launcher, benchmark: Benchmark, points: tuple[Point, ...], folder: ResultDirectory
-) -> Generator[tuple[Server, ServedModel | None, Point], None, None]:
-    """Each point with a server, and its model, that are as it asks.
+    launcher: Launcher, points: tuple[Point, ...], folder: ResultDirectory
+) -> Generator[tuple[Server, tuple[ServedModel, ...], Point], None, None]:
+    """Each point with a server, and its models, that are as it asks.
 
     Neighbours that ask the same of the server share one, and those that ask the same of the model find it loaded.
     """
@@ -245,7 +246,7 @@ def _served_points(
         with launcher.serve(settings) as server, ExitStack() as stack:
             stack.callback(server.save_logs, folder.server_logs)
             for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
-                with server.serve_model(model) if benchmark.needs_model else nullcontext() as served:
+                with server.serve_models(model) as served:
                     for point in of_model:
                         yield server, served, point
 
@@ -254,12 +255,12 @@ def _job(
     benchmark: Benchmark,
     point: Point,
     server: Server,
-    served: ServedModel | None,
+    served: tuple[ServedModel, ...],
     request: RunRequest,
     record_path: Path,
     watch: _Watch,
 ) -> Job:
-    plan = benchmark.plan(point, served.requests if served else (ping_request(),))
+    plan = benchmark.plan(point, served[0].requests if served else (ping_request(),))
     return Job(
         plan=plan,
         compiled=compile_plan(
@@ -341,7 +342,7 @@ def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ..
     if request.server is not None:
         return RunningLauncher(
             request.server,
-            request.model if benchmark.needs_model else None,
+            (request.model,) if benchmark.needs_model else (),
             inputs=chosen,
             backend=request.backend,
             management_port=request.management_port,
@@ -352,7 +353,15 @@ def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ..
     model = find(request.model) if benchmark.needs_model else None
     if benchmark.needs_model and model is None:
         raise UsageError(f"unknown model {request.model!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
-    return ManagedLauncher(model, inputs=chosen, backend=request.backend, progress=listener.note, log=listener.log)
+    return ManagedLauncher(
+        Serving(
+            models=(model,) if model else (),
+            inputs=chosen,
+            backend=request.backend,
+            progress=listener.note,
+            log=listener.log,
+        )
+    )
 
 
 def _empty_result(request: RunRequest, name: str, started: datetime) -> Result:

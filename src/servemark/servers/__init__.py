@@ -47,6 +47,8 @@ class ServedModel:
         name: its name on the wire.
         backend: what computes it, when it is a model of the zoo; else None.
         requests: the prediction requests, one for each input of the pool.
+        url: under which the same server can be given the same archive again while the model is served; None when that
+            is not known.
         cold_start_ms: time of the first prediction after registering; None when the model was there before.
         register_ms: time of the registering call; None likewise.
         read_back: settings as the server reports them: workers, batch_size, max_batch_delay_ms, ...
@@ -56,6 +58,7 @@ class ServedModel:
     name: str
     backend: str | None
     requests: tuple[Request, ...]
+    url: str | None
     cold_start_ms: float | None
     register_ms: float | None
     read_back: Mapping[str, object] = field(default_factory=dict)
@@ -84,17 +87,19 @@ class Server(Protocol):
         """The process that leads it, where it is ours and on this machine."""
         ...
 
-    def serve_model(self, settings: ModelSettings) -> AbstractContextManager[ServedModel]:
-        """Have the launcher's model served with `settings`, prove it ready, and undo that at the end.
+    def serve_models(self, settings: ModelSettings) -> AbstractContextManager[tuple[ServedModel, ...]]:
+        """Have every model of the launcher served with `settings`, prove each ready, and undo that at the end.
+
+        They are registered one after the other and removed in reverse; without models the tuple is empty.
 
         Raises:
-            ModelError: the server cannot load or run it.
+            ModelError: the server cannot load or run one.
             ManagementError: the server refused.
         """
         ...
 
-    def read_back(self) -> Mapping[str, object]:
-        """The served model's settings as the server reports them now; empty when they cannot be read."""
+    def read_back(self) -> Mapping[str, Mapping[str, object]]:
+        """Each served model's settings by its name, as the server reports them now; without what it cannot say."""
         ...
 
     def failure(self) -> ServerError | None:
@@ -114,5 +119,5 @@ class Launcher(Protocol):
     """One way of having a server."""
 
     def serve(self, settings: ServerSettings) -> AbstractContextManager[Server]:
-        """A server, ready for ``serve_model`` or a ping; stopped at the end if this started it."""
+        """A server, ready for ``serve_models`` or a ping; stopped at the end if this started it."""
         ...
