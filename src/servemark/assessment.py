@@ -91,6 +91,7 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         name=benchmark.name,
         model=served.name if served else None,
         backend=served.backend if served else None,
+        archive=served.origin if served else None,
         options={"threads": first.point.load.users, "inputs": list(first.inputs)},
         cold_start_ms=served.cold_start_ms if served else None,
         partial=any(item.engine_run.interrupted for item in measured),

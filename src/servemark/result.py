@@ -133,7 +133,7 @@ class BenchmarkResult:
     """One benchmark: its headline statistics (`steps`), its runs, and what they answer.
 
     `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
-    together (a scalability law, a Pareto front), or why that cannot be said.
+    together (a scalability law, a Pareto front), or why that cannot be said. `archive` describes a model of the user's.
     """
 
     name: str
@@ -147,6 +147,7 @@ class BenchmarkResult:
     certificate: Certificate | None
     verdicts: tuple[Verdict, ...]
     analysis: Mapping[str, Any] | None = None
+    archive: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,14 +33,16 @@ from servemark.servers import Launcher, ServedModel, Server
 from servemark.servers.inference import ping_request
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
-from servemark.servers.servable import Serving
+from servemark.servers.servable import ServerPython, Serving
 from servemark.servers.target import Trust
 from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
-from servemark.workload.inputs import Input, read_input
+from servemark.workload.inputs import Input, Sending, read_input
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import compile_plan
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
+from servemark.zoo.custom_model import CustomModel, custom_model
+from servemark.zoo.model_source import ModelSource, model_source
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
@@ -54,8 +56,13 @@ class RunRequest:
     Attributes:
         benchmark: its name.
         model: a name in the zoo, or on the server that `server` names.
+        custom_model: path or http(s) URL of an archive to serve instead of `model`.
         server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
         inputs: files to send; empty for the model's own input.
+        content_type: of every input; None is what its file's suffix, or the model, says.
+        multipart: send each input as the field of that name of a form; None sends it as the body.
+        server_requirements: a file of pip's: what the handler of `custom_model` imports.
+        server_python: an interpreter that has what the handler of `custom_model` imports, and the server.
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
         warmup_s: None is 2 s, or nothing with `loops`.
@@ -67,8 +74,13 @@ class RunRequest:
 
     benchmark: str
     model: str = DEFAULT_MODEL
+    custom_model: str | None = None
     server: str | None = None
     inputs: tuple[Path, ...] = ()
+    content_type: str | None = None
+    multipart: str | None = None
+    server_requirements: Path | None = None
+    server_python: Path | None = None
     workers: int | None = None
     threads: int | None = None
     loops: int | None = None
@@ -133,15 +145,19 @@ def perform(request: RunRequest, listener: Listener) -> Performed:
         KeyboardInterrupt: interrupted before anything was measured.
     """
     benchmark = _benchmark(request.benchmark)
-    inputs = tuple(read_input(path) for path in request.inputs)
-    name = f"{benchmark.name}-{_file_name(request.model)}" if benchmark.needs_model else benchmark.name
+    source = model_source(request.custom_model) if request.custom_model is not None else None
+    sending = Sending(request.content_type, request.multipart)
+    inputs = tuple(sending.apply(read_input(path)) for path in request.inputs)
+    model_name = source.stem if source else request.model
+    name = f"{benchmark.name}-{_file_name(model_name)}" if benchmark.needs_model else benchmark.name
     started = datetime.now(timezone.utc)
     folder = ResultDirectory.create(request.output, name, started, force=request.force)
-    written = _Written(folder, _empty_result(request, name, started))
+    written = _Written(folder, _empty_result(_without_secrets(request, source), name, started))
     folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
         engine = _engine(request.engine, listener)
-        launcher = _launcher(request, benchmark, inputs, listener)
+        custom = custom_model(source, listener.note) if source else None
+        launcher = _launcher(request, benchmark, inputs, listener, custom)
         written.result = replace(written.result, tool={**written.result.tool, "engine_versions": dict(engine.versions)})
         _measure(launcher, engine, benchmark, request, written, listener)
     except (ServemarkError, KeyboardInterrupt) as error:
@@ -337,27 +353,36 @@ def _benchmark(name: str) -> Benchmark:
     return known[name]
 
 
-def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ...], listener: Listener) -> Launcher:
-    chosen = inputs or None
+def _launcher(
+    request: RunRequest,
+    benchmark: Benchmark,
+    inputs: tuple[Input, ...],
+    listener: Listener,
+    custom: CustomModel | None,
+) -> Launcher:
+    chosen, sending = inputs or None, Sending(request.content_type, request.multipart)
     if request.server is not None:
         return RunningLauncher(
             request.server,
-            (request.model,) if benchmark.needs_model else (),
+            (custom or request.model,) if benchmark.needs_model else (),
             inputs=chosen,
+            sending=sending,
             backend=request.backend,
             management_port=request.management_port,
             trust=Trust(ca_file=request.ca_file, insecure=request.insecure),
             progress=listener.note,
             log=listener.log,
         )
-    model = find(request.model) if benchmark.needs_model else None
+    model = custom or (find(request.model) if benchmark.needs_model else None)
     if benchmark.needs_model and model is None:
         raise UsageError(f"unknown model {request.model!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
     return ManagedLauncher(
         Serving(
             models=(model,) if model else (),
             inputs=chosen,
+            sending=sending,
             backend=request.backend,
+            server_python=ServerPython(request.server_requirements, request.server_python),
             progress=listener.note,
             log=listener.log,
         )
@@ -382,6 +407,14 @@ def _empty_result(request: RunRequest, name: str, started: datetime) -> Result:
         server=None,
         benchmarks=(),
     )
+
+
+def _without_secrets(request: RunRequest, source: ModelSource | None) -> RunRequest:
+    """`request` with the model's URL as it may be shown, in the words of the command, too."""
+    if source is None or source.url is None:
+        return request
+    words = tuple(word.replace(source.url, source.shown) for word in request.command)
+    return replace(request, custom_model=source.shown, command=words)
 
 
 def _file_name(model: str) -> str:

@@ -52,8 +52,13 @@ def _request(arguments: Namespace, command: tuple[str, ...]) -> RunRequest:
     return RunRequest(
         benchmark=arguments.benchmark,
         model=arguments.model,
+        custom_model=arguments.custom_model,
         server=arguments.mms,
         inputs=tuple(arguments.input),
+        content_type=arguments.content_type,
+        multipart=arguments.multipart,
+        server_requirements=arguments.server_requirements,
+        server_python=arguments.server_python,
         workers=arguments.workers,
         parameters=arguments.parameters,
         threads=arguments.threads,

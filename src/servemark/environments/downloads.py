@@ -84,7 +84,7 @@ def download(
         _sweep(folder)
         known = _known(folder, url)
         with (
-            _explained(shown),
+            _explained(shown, min(_STALLED_S, longest_s)),
             httpx.Client(follow_redirects=True, max_redirects=_MOST_REDIRECTS, timeout=timeout) as client,
             client.stream(
                 "GET", url, headers={"Accept-Encoding": "identity", **(known.headers if known else {})}
@@ -176,7 +176,7 @@ def _stream(
 
 
 def _checked_head(head: bytes, chunk: bytes, wanted: bytes, response: httpx.Response, shown: str) -> bytes:
-    """The first bytes so far; refused as soon as they are not the wanted ones, before a large file is had for nothing."""
+    """The first bytes so far; refused as soon as they are not the wanted ones, not after all of a large file."""
     if len(head) >= len(wanted):
         return head
     head += chunk[:64]
@@ -196,8 +196,8 @@ def _wrong_type(head: bytes, response: httpx.Response, shown: str) -> SetupError
 
 
 @contextmanager
-def _explained(shown: str) -> Iterator[None]:
-    """Name what went wrong on the way; httpx's own texts hold no URL but where they are left out here."""
+def _explained(shown: str, stalled_s: float) -> Iterator[None]:
+    """Name what went wrong on the way; those of httpx's texts that may hold the URL are left out."""
     step = "check the URL, the network and the proxy settings"
     try:
         yield
@@ -208,7 +208,7 @@ def _explained(shown: str) -> Iterator[None]:
     except httpx.InvalidURL:
         raise UsageError(f"the URL {shown} cannot be used", next_step="give http(s)://HOST/PATH") from None
     except httpx.TimeoutException:
-        cause = f"nothing came for {_STALLED_S:g} s"
+        cause = f"nothing came for {stalled_s:g} s"
     except httpx.RemoteProtocolError as error:
         cause, step = f"the download is incomplete ({error})", "try again, or download it by hand and give the path"
     except httpx.ConnectError as error:

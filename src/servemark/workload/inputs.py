@@ -48,7 +48,7 @@ class Sending:
 
 
 def as_form(fields: Sequence[tuple[str, Input]], origin: str) -> Input:
-    """The body of a form (multipart/form-data, RFC 7578) in which each field is a file; the same fields, the same bytes."""
+    """The body of a form (multipart/form-data, RFC 7578), each field a file. The same fields give the same bytes."""
     digest = hashlib.sha256(b"".join(what.body for _, what in fields)).hexdigest()
     boundary = f"servemark-{digest[:24]}"
     while any(boundary.encode() in what.body for _, what in fields):
@@ -56,7 +56,9 @@ def as_form(fields: Sequence[tuple[str, Input]], origin: str) -> Input:
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(field)}"; '
         f'filename="{_quoted(what.file_name or field)}"\r\n'
-        f"Content-Type: {what.content_type}\r\n\r\n".encode("utf-8", "surrogateescape") + what.body + b"\r\n"
+        f"Content-Type: {what.content_type}\r\n\r\n".encode("utf-8", "surrogateescape")
+        + what.body
+        + b"\r\n"
         for field, what in fields
     ]
     body = b"".join([*parts, f"--{boundary}--\r\n".encode()])

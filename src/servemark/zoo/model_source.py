@@ -23,7 +23,7 @@ _INSTEAD = {
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Exactly one of `path` and `url`. `shown` is the one that may be shown: without user, password, query and fragment."""
+    """Exactly one of `path` and `url`. `shown` is what may be shown of it: no user, password, query or fragment."""
 
     path: Path | None
     url: str | None
