@@ -27,7 +27,7 @@ examples:
   ./benchmark.py throughput -m squeezenet      another model of the zoo
   ./benchmark.py latency -v -l 1               one request, everything shown
   ./benchmark.py latency -i cat.jpg -t 4       your input, 4 users at once
-  ./benchmark.py latency -c URL -i cat.jpg     your model, from an https URL or a path
+  ./benchmark.py latency -c URL -i cat.jpg     your model, from a URL or a path
   ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
 
 exit status:

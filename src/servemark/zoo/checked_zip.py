@@ -6,9 +6,12 @@ a file that others made, but a copy of the entries that were checked, of plain f
 
 from __future__ import annotations
 
+import errno
+import lzma
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -26,7 +29,17 @@ _LARGE_BYTES = 1024 * BYTES_PER_MIB
 _LARGEST_RATIO = 100
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 _REPACK = "pack it again with model-archiver"
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+#: What zipfile raises for a damaged file, besides OSError of a seek to nowhere.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    ValueError,
+    OverflowError,
+    EOFError,
+    RuntimeError,
+)
 
 
 class CheckedZip:
@@ -48,7 +61,7 @@ class CheckedZip:
         Raises:
             ModelError: it is damaged.
         """
-        with _readable(self.shown, name), self._archive.open(self._entries[name]) as file:
+        with _readable(self.shown, f"{name} in it is"), self._archive.open(self._entries[name]) as file:
             return file.read()
 
     def copy_to(self, target: zipfile.ZipFile, *, without: Collection[str]) -> None:
@@ -60,7 +73,11 @@ class CheckedZip:
         for name in sorted(self.names.difference(without)):
             source = self._entries[name]
             entry = _plain_entry(name, source.file_size)
-            with _readable(self.shown, name), self._archive.open(source) as read, target.open(entry, "w") as written:
+            with (
+                _readable(self.shown, f"{name} in it is"),
+                self._archive.open(source) as read,
+                target.open(entry, "w") as written,
+            ):
                 shutil.copyfileobj(read, written, BYTES_PER_MIB)
 
 
@@ -71,13 +88,11 @@ def checked_zip(path: Path, shown: str) -> Iterator[CheckedZip]:
     Raises:
         ModelError: it is none, is damaged, or holds what must not be unpacked; says exactly what.
     """
-    try:
+    with path.open("rb") as file:
+        if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+            raise unservable(shown, "it is not a zip file")
+    with _readable(shown, "it is cut off or"):
         archive = zipfile.ZipFile(path)
-    except _BROKEN as error:
-        with path.open("rb") as file:
-            zip_start = file.read(4) == b"PK\x03\x04"
-        cause = "it is cut off or damaged" if zip_start else "it is not a zip file"
-        raise unservable(shown, cause, "check that it was copied or downloaded whole" if zip_start else "") from error
     with archive:
         reason = _refusal(archive, path.stat().st_size)
         if reason:
@@ -136,11 +151,14 @@ def _doubled(entries: list[zipfile.ZipInfo]) -> str:
 
 
 @contextmanager
-def _readable(shown: str, name: str) -> Iterator[None]:
+def _readable(shown: str, what: str) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
-        raise unservable(shown, f"{name} in it is damaged ({error})", "check that it was copied whole") from error
+    except (*_BROKEN, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # The disk's, not the file's.
+        cause = f"{what} damaged ({error})"
+        raise unservable(shown, cause, "check that it was copied or downloaded whole") from error
 
 
 def write_checked(path: Path, source: CheckedZip, *, replaced: Mapping[str, bytes]) -> None:
