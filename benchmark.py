@@ -95,13 +95,15 @@ def subcommand(words):
 def answer_without_environment(words):
     """The exit status of help and of usage errors, or None when the words ask for something to be run."""
     from servemark.cli.options import parse_run, print_error
+    from servemark.cli.serve_options import parse_serve
     from servemark.errors import UsageError
 
-    words = subcommand(words)
-    if words[0] != "run":
-        return None
+    name, *rest = subcommand(words)
     try:
-        parse_run("./benchmark.py", words[1:])
+        if name == "run":
+            parse_run("./benchmark.py", rest)
+        elif name == "serve":
+            parse_serve("./benchmark.py serve", rest)
     except UsageError as error:
         print_error(error)
         return EXIT_USAGE

@@ -30,8 +30,8 @@ from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import BenchmarkResult, Result
 from servemark.servers import Launcher, ServedModel, Server
+from servemark.servers.choice import check_choice, check_server_python, own_launcher
 from servemark.servers.inference import ping_request
-from servemark.servers.managed import ManagedLauncher
 from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import ServerPython, Serving
 from servemark.servers.target import Trust
@@ -58,6 +58,8 @@ class RunRequest:
         model: a name in the zoo, or on the server that `server` names.
         custom_model: path or http(s) URL of an archive to serve instead of `model`.
         server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
+        docker: start it in a container of our image; or of `image`.
+        source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         inputs: files to send; empty for the model's own input.
         content_type: of every input; None is what its file's suffix, or the model, says.
         multipart: send each input as the field of that name of a form; None sends it as the body.
@@ -76,6 +78,10 @@ class RunRequest:
     model: str = DEFAULT_MODEL
     custom_model: str | None = None
     server: str | None = None
+    docker: bool = False
+    image: str | None = None
+    source: Path | None = None
+    build_command: str | None = None
     inputs: tuple[Path, ...] = ()
     content_type: str | None = None
     multipart: str | None = None
@@ -360,6 +366,21 @@ def _launcher(
     listener: Listener,
     custom: CustomModel | None,
 ) -> Launcher:
+    check_choice(
+        running=request.server,
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
+    )
+    check_server_python(
+        custom_model=custom is not None,
+        requirements=request.server_requirements,
+        python=request.server_python,
+        running=request.server,
+        docker=request.docker,
+        image=request.image,
+    )
     chosen, sending = inputs or None, Sending(request.content_type, request.multipart)
     if request.server is not None:
         return RunningLauncher(
@@ -376,7 +397,7 @@ def _launcher(
     model = custom or (find(request.model) if benchmark.needs_model else None)
     if benchmark.needs_model and model is None:
         raise UsageError(f"unknown model {request.model!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
-    return ManagedLauncher(
+    return own_launcher(
         Serving(
             models=(model,) if model else (),
             inputs=chosen,
@@ -385,7 +406,11 @@ def _launcher(
             server_python=ServerPython(request.server_requirements, request.server_python),
             progress=listener.note,
             log=listener.log,
-        )
+        ),
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
     )
 
 

@@ -94,6 +94,11 @@ REFUSED = [
         "latency -c http://h/a.mar --server-requirements README.md --server-python /bin/sh",
         "--server-requirements and --server-python do not go together: one has an environment made",
     ),
+    (
+        "latency -c http://h/a.mar --server-python /bin/sh --docker",
+        "--server-python and --docker do not go together: that server has a Python of its own",
+    ),
+    ("latency -c http://h/a.mar --server-python /bin/sh -d image", "--server-python and -d do not go together"),
     ("latency --management-port 3", "--management-port needs --mms"),
     ("latency --insecure", "--insecure needs --mms"),
     ("latency --mms h --backend tpu", "invalid choice: 'tpu'"),

@@ -14,7 +14,7 @@ from typing import NoReturn
 from servemark.errors import EXIT_INTERRUPTED, EXIT_OK, ServemarkError, UsageError
 
 #: Subcommands by name, with the line that help shows.
-SUBCOMMANDS = {"run": "run a benchmark"}
+SUBCOMMANDS = {"run": "run a benchmark", "serve": "run a server until Ctrl-C"}
 
 
 def main(words: list[str] | None = None, prog: str = "servemark") -> int:

@@ -9,17 +9,17 @@ import argparse
 import difflib
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.model_options import add_custom_model, check_custom_model
+from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.engines import ENGINES
 from servemark.errors import EXIT_USAGE, UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
-from servemark.zoo.model_source import model_source
 
 _EPILOG = """\
 examples:
@@ -96,20 +96,6 @@ def share(text: str) -> float:
     return value
 
 
-def content_type(text: str) -> str:
-    """A converter for media types: ``image/jpeg``, ``text/plain; charset=utf-8``."""
-    if not re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+*-]+(\s*;[ -~]*)?", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a content type such as image/jpeg")
-    return text
-
-
-def field_name(text: str) -> str:
-    """A converter for names of a form's fields."""
-    if not text or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a field's name such as data")
-    return text
-
-
 def run_parser(prog: str) -> Parser:
     """The parser of ``servemark run`` (and so of ``benchmark.py``)."""
     lines = "\n".join(f"  {item.name:21} {item.summary}" for item in catalogue().values())
@@ -130,6 +116,7 @@ def run_parser(prog: str) -> Parser:
     parser.add_argument("benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run")
     _add_common(parser)
     _add_server(parser)
+    add_custom_model(parser)
     _add_load(parser)
     _add_output(parser)
     return parser
@@ -137,15 +124,8 @@ def run_parser(prog: str) -> Parser:
 
 def _add_common(parser: Parser) -> None:
     parser.add_argument("-m", "--model", help=f"model to serve (default: {DEFAULT_MODEL})")
-    parser.add_argument("-c", "--custom-model", metavar="URL|PATH", help="your own .mar or .model instead of -m")
     parser.add_argument(
         "-i", "--input", metavar="FILE", action="append", default=[], help="input to send (default: the model's own)"
-    )
-    parser.add_argument(
-        "--content-type", metavar="T", type=content_type, help="of the input (default: by the file's suffix)"
-    )
-    parser.add_argument(
-        "--multipart", metavar="FIELD", type=field_name, help="send the input as that field of a form, e.g. data"
     )
     parser.add_argument("-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU)")
     parser.add_argument(
@@ -163,16 +143,11 @@ def _add_common(parser: Parser) -> None:
 def _add_server(parser: Parser) -> None:
     group = parser.add_argument_group("server (default: a Multi Model Server of our own)")
     group.add_argument("--mms", metavar="[SCHEME://]HOST[:PORT]", help="measure a server that is already running")
+    add_own_server(group)
     group.add_argument(
         "--management-port", metavar="P", type=whole_number(1, 65535), help="its management port (default: port + 1)"
     )
     group.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
-    group.add_argument(
-        "--server-requirements", metavar="FILE", type=Path, help="pip requirements: what the handler of -c imports"
-    )
-    group.add_argument(
-        "--server-python", metavar="PATH", type=Path, help="a Python with the server and what the handler of -c imports"
-    )
     group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates to trust")
     group.add_argument("--insecure", action="store_true", help="trust any certificate")
 
@@ -269,7 +244,10 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--loops", "--warmup", "with --loops every request is measured")
     if arguments.engine == "jmeter" and arguments.generator_threads > 1:
         refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
-    _check_custom_model(arguments, refuse)
+    check_custom_model(arguments)
+    for file in (arguments.server_requirements, arguments.server_python):
+        if file:
+            _readable_file(file)
     if not benchmark.needs_model:
         flags = {
             "-m": arguments.model,
@@ -290,6 +268,7 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
             )
     if arguments.model == "":
         raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
+    check_own_server(arguments, arguments.mms)
     if arguments.mms is None:
         if arguments.model and find(arguments.model) is None:
             names = [name for model in ZOO for name in model.all_names]
@@ -305,29 +284,6 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--ca-file", "--insecure", "one checks the certificate, the other does not")
     if arguments.ca_file:
         _readable_file(arguments.ca_file)
-
-
-def _check_custom_model(arguments: argparse.Namespace, refuse: Callable[[str, str, str], NoReturn]) -> None:
-    python = {
-        "--server-requirements": arguments.server_requirements,
-        "--server-python": arguments.server_python,
-    }
-    given = [name for name, value in python.items() if value]
-    if len(given) > 1:
-        refuse(given[0], given[1], "one has an environment made, the other is one")
-    if arguments.custom_model is None:
-        if given:
-            raise UsageError(f"{given[0]} needs -c", next_step="the models of the zoo need nothing else")
-        return
-    if arguments.model is not None:
-        refuse("-c", "-m", "one benchmark measures one model")
-    # Of servers that are not ours, or whose Python is an image's.
-    for name in ("mms", "docker", "image"):
-        if given and getattr(arguments, name, None):
-            refuse(given[0], "--mms" if name == "mms" else "--docker", "that server has a Python of its own")
-    model_source(arguments.custom_model)
-    for name in given:
-        _readable_file(python[name])
 
 
 def _readable_file(name: str | Path) -> Path:

@@ -6,12 +6,13 @@ import io
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.options import parse_run
+from servemark.cli.server_options import source_or_here
 from servemark.errors import OutputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def main(words: list[str], prog: str) -> int:
 
     line = ProgressLine()
     try:
-        performed = perform(_request(arguments, (prog, *words)), _listener(line, arguments.verbose))
+        listener = _listener(line, arguments.verbose)
+        performed = perform(_request(arguments, (prog, *words), listener.note), listener)
     finally:
         line.clear()
     if json_file:
@@ -46,7 +48,7 @@ def main(words: list[str], prog: str) -> int:
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
 
 
-def _request(arguments: Namespace, command: tuple[str, ...]) -> RunRequest:
+def _request(arguments: Namespace, command: tuple[str, ...], say: Callable[[str], None]) -> RunRequest:
     from servemark.runner import RunRequest
 
     return RunRequest(
@@ -54,6 +56,10 @@ def _request(arguments: Namespace, command: tuple[str, ...]) -> RunRequest:
         model=arguments.model,
         custom_model=arguments.custom_model,
         server=arguments.mms,
+        docker=arguments.docker,
+        image=arguments.docker_image,
+        source=source_or_here(arguments, arguments.mms, say),
+        build_command=arguments.build_command,
         inputs=tuple(arguments.input),
         content_type=arguments.content_type,
         multipart=arguments.multipart,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from servemark.servers import ModelSettings, ServedModel, ServerSettings, load_f
 from servemark.servers.certificate_store import certificate_in
 from servemark.servers.instance import sweep_stale
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
-from servemark.servers.mms_config import free_port_pair, properties_text
+from servemark.servers.mms_config import check_ports, free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
 from servemark.servers.servable import ServableModel, Serving, default_workers, served_model
@@ -32,6 +32,8 @@ from servemark.workload.scenario import EndpointName
 
 _REGISTER_S = 60.0
 _REGISTER_EACH_WORKER_S = 30.0
+#: The class with which the server's Java starts: what profilers call its process.
+MAIN_CLASS = "com.amazonaws.ml.mms.ModelServer"
 _WATCH_TIMEOUT_S = 2.0
 #: How long after an answer the server's log may lack what the worker printed before.
 _LOG_DELAY_S = 1.0
@@ -44,7 +46,8 @@ class ManagedLauncher:
 
     Args:
         serving: what it serves, and how.
-        choose_ports: gives an inference and a management port; asked again when they turn out to be taken.
+        choose_ports: gives an inference and a management port where `serving` does not; asked again when they turn out
+            to be taken.
         make_site: where the server runs, asked for each one that is started; given what is installed on this machine.
     """
 
@@ -70,6 +73,8 @@ class ManagedLauncher:
         """
         serving = self._serving
         sweep_stale(serving.progress)
+        if serving.ports:
+            check_ports(serving.ports)
         environment = serving.environment()
         models = serving.built_for(environment)
         if not serving.decodes_json:
@@ -77,10 +82,13 @@ class ManagedLauncher:
         site = self._make_site(environment)
         serving.progress("starting Multi Model Server")
         with (
-            started_mms(site, settings, tls=serving.tls, choose_ports=self._choose_ports, log=serving.log) as mms,
+            started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
             ManagementClient(mms.management, serving.log) as management,
         ):
             yield ManagedServer(mms, management, models, serving.progress)
+
+    def _ports(self) -> tuple[int, int]:
+        return self._serving.ports or self._choose_ports()
 
 
 class ManagedServer:
@@ -132,6 +140,20 @@ class ManagedServer:
     def certificate(self) -> Path | None:
         """The PEM file with the certificate of a server that speaks https; clients can trust it. Else None."""
         return certificate_in(self._mms.instance.root)
+
+    @property
+    def java_home(self) -> Path:
+        """A JDK on this machine whose tools can look at the server's Java."""
+        return self._mms.site.java_home
+
+    @property
+    def java(self) -> psutil.Process | None:
+        """The process of its Java, as this machine sees it; a profiler is attached to that one."""
+        return next((process for process in self.processes() if _is_java(process)), None)
+
+    def check_alive(self) -> None:
+        """Raise ServerDiedError, with the end of the log, when the server has ended; its workers are not asked."""
+        self._mms.check_alive()
 
     def stop(self) -> None:
         """End it before its time: as leaving ``serve`` does, but what is known of it stays."""
@@ -316,3 +338,9 @@ class ManagedServer:
             if isinstance(error, ModelError) and not isinstance(error, InputRefusedError) and not error.detail:
                 error.detail = self.log_tail()
             raise
+
+
+def _is_java(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return MAIN_CLASS in process.cmdline()
+    return False

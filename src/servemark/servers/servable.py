@@ -89,6 +89,7 @@ class Serving:
         backend: of the server's environment; None chooses.
         server_python: what that environment has besides.
         tls: https, with a certificate that the server makes for itself.
+        ports: of its inference and management API; None chooses free ones.
         progress: told what takes a while, for people.
         log: told every command and management call, and the server's log line by line; None is quiet.
 
@@ -102,6 +103,7 @@ class Serving:
     backend: Backend | None = None
     server_python: ServerPython = field(default_factory=ServerPython)
     tls: bool = False
+    ports: tuple[int, int] | None = None
     progress: Progress = lambda _: None
     log: Callable[[str], None] | None = None
 
