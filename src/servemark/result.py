@@ -144,7 +144,7 @@ class BenchmarkResult:
 
     `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
     together (a scalability law, a Pareto front), or why that cannot be said. `failure` is what ended it, if it failed.
-    `server` is its own where the result has several benchmarks.
+    `server` is its own where the result has several benchmarks; `archive` describes a model of the user's.
     """
 
     name: str
@@ -160,6 +160,7 @@ class BenchmarkResult:
     analysis: Mapping[str, Any] | None = None
     failure: Failure | None = None
     server: Mapping[str, Any] | None = None
+    archive: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
         return EXIT_INTERRUPTED
     if EXIT_USAGE in failures:
         return EXIT_USAGE
+    if result.skipped and not result.benchmarks:
+        return EXIT_SERVER_FAILED
     if failures or any(step.requests and not step.succeeded for step in steps):
         return EXIT_SERVER_FAILED
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]

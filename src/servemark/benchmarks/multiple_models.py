@@ -52,6 +52,7 @@ BENCHMARK = Benchmark(
     models=lambda ask: ask.parameters["models"],
     refuses={
         "model": "it serves several; give --options models resnet,lstm",
+        "custom_model": "it serves models of the zoo",
         "input": "each of its models has its own",
     },
     parameters=(

@@ -25,5 +25,7 @@ BENCHMARK = Benchmark(
     threads=_THREADS,
     points=_points,
     models=lambda _ask: (),
-    refuses=dict.fromkeys(("model", "input", "workers", "gpus"), "it uses no model"),
+    refuses=dict.fromkeys(
+        ("model", "custom_model", "input", "content_type", "multipart", "workers", "gpus"), "it uses no model"
+    ),
 )

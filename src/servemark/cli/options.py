@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.model_options import add_custom_model, check_custom_model
 from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.engines import ENGINES
 from servemark.errors import UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
 #: Options that people know by their first letter.
-_SHORT = ("model", "input", "workers", "threads", "loops", "gpus")
+_SHORT = ("model", "custom_model", "input", "workers", "threads", "loops", "gpus")
 _EPILOG = """\
 examples:
   ./benchmark.py latency                       ResNet-18 on a server of its own
   ./benchmark.py throughput -m squeezenet      another model of the zoo
   ./benchmark.py latency -v -l 1               one request, everything shown
   ./benchmark.py latency -i cat.jpg -t 4       your input, 4 users at once
+  ./benchmark.py latency -c URL -i cat.jpg     your model, from a URL or a path
   ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
   ./benchmark.py --all                         all benchmarks, one by one
 
@@ -118,6 +120,7 @@ def run_parser(prog: str) -> Parser:
     parser.add_argument("-s", "--suite", metavar="NAME", help="run a suite, by name or as the path of a TOML file")
     _add_common(parser)
     _add_server(parser)
+    add_custom_model(parser)
     _add_load(parser)
     _add_output(parser)
     return parser
@@ -278,9 +281,13 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--loops", "--warmup", "with --loops every request is measured")
     if arguments.engine == "jmeter" and arguments.generator_threads > 1:
         refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
+    check_custom_model(arguments)
+    for file in (arguments.server_requirements, arguments.server_python):
+        if file:
+            _readable_file(file)
     for name, why in benchmark.refuses.items():
         if getattr(arguments, name):
-            flag = f"-{name[0]}" if name in _SHORT else f"--{name}"
+            flag = f"-{name[0]}" if name in _SHORT else f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} makes no sense with {benchmark.name}", cause=why)
     for parameter in benchmark.parameters:
         if getattr(arguments, parameter.key, None) is not None:

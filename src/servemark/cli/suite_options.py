@@ -14,7 +14,22 @@ from servemark.errors import UsageError
 from servemark.suites import Suite
 
 #: What an entry may say besides ``name`` and ``options``: options by their long name.
-FIELDS = ("model", "input", "workers", "threads", "loops", "duration", "warmup", "ramp", "think", "timeout")
+FIELDS = (
+    "model",
+    "custom_model",
+    "input",
+    "content_type",
+    "multipart",
+    "gpus",
+    "workers",
+    "threads",
+    "loops",
+    "duration",
+    "warmup",
+    "ramp",
+    "think",
+    "timeout",
+)
 #: The keys after --options that every benchmark has.
 EVERYWHERE = ("threads", "loops", "workers")
 _LENGTHS = {"loops", "duration"}
@@ -102,8 +117,10 @@ def _words(entry: Mapping[str, Any], folder: Path) -> list[str]:
             words += [f"--input={folder / str(path)}" for path in paths]
         elif isinstance(value, (bool, list, dict)):
             raise UsageError(f"{field} = {value!r} makes no sense", next_step="give one value")
+        elif field == "custom_model" and "://" not in str(value):
+            words.append(f"--custom-model={folder / str(value)}")
         else:
-            words.append(f"--{field}={value}")
+            words.append(f"--{field.replace('_', '-')}={value}")
     options = entry.get("options", {})
     if not isinstance(options, dict):
         raise UsageError("options is no table", next_step="as in options = { count = 16 }")

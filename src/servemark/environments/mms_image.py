@@ -75,6 +75,7 @@ def our_image(environment: MmsEnvironment, engine: DockerEngine, progress: Progr
     """
     base = os.environ.get(BASE_VARIABLE) or DEFAULT_BASE
     backend = environment.backend
+    assert environment.requirements, "only a Python of the user's has none"
     packages = [f"{name}=={version}" for name, version in pins(environment.requirements, _PYTHON_MINOR).items()]
     recipe = "\0".join((_DOCKERFILE.read_text(encoding="utf-8"), base, engine.architecture, *packages))
     tag = f"servemark/mms-{environment.variant}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
@@ -128,6 +129,7 @@ def _build(tag: str, base: str, packages: list[str], environment: MmsEnvironment
         install_packages(environment.python, [*_foreign(engine.architecture), "--target", target, *packages])
         # Scripts for the Python of this machine.
         shutil.rmtree(target / "bin", ignore_errors=True)
+        assert environment.backend
         runtime = RUNTIME_MODULES[environment.backend]
         proxies = [name for name in _PROXIES if os.environ.get(name)]
         arguments = [f"--build-arg={argument}" for argument in (f"BASE={base}", f"RUNTIME={runtime}", *proxies)]

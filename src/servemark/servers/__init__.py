@@ -71,6 +71,7 @@ class ServedModel:
         register_ms: time of the registering call; None likewise.
         read_back: settings as the server reports them: workers, batch_size, max_batch_delay_ms, ...
         requested: the same keys, as asked for; what could not be read back is only here.
+        origin: of a model that is neither the zoo's nor the server's: where its archive came from, and what it is.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ServedModel:
     register_ms: float | None
     read_back: Mapping[str, object] = field(default_factory=dict)
     requested: Mapping[str, object] = field(default_factory=dict)
+    origin: Mapping[str, object] | None = None
 
 
 class Server(Protocol):

@@ -66,6 +66,35 @@ def check_choice(
             raise UsageError(f"{name} is empty", next_step="leave it out, or say which")
 
 
+def check_server_python(
+    *,
+    custom_model: bool,
+    requirements: Path | None,
+    python: Path | None,
+    running: str | None,
+    docker: bool,
+    image: str | None,
+) -> None:
+    """Refuse what the Python of the server cannot be given, in the words of the command line.
+
+    Raises:
+        UsageError: there is no model of the user's that it is for, or the server has a Python of its own.
+    """
+    given = {"--server-requirements": requirements is not None, "--server-python": python is not None}
+    names = list(filter(given.get, given))
+    if len(names) > 1:
+        why = "one has an environment made, the other is one"
+        raise UsageError(f"{names[0]} and {names[1]} do not go together", cause=why)
+    if not names:
+        return
+    if not custom_model:
+        raise UsageError(f"{names[0]} needs -c", next_step="the models of the zoo need nothing else")
+    for other, chosen in (("--mms", running is not None), ("--docker", docker), ("-d", image is not None)):
+        if chosen:
+            why = "that server has a Python of its own"
+            raise UsageError(f"{names[0]} and {other} do not go together", cause=why)
+
+
 def own_launcher(
     serving: Serving,
     *,

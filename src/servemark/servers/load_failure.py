@@ -5,12 +5,14 @@ MMS stops reading a worker's output as soon as loading has failed, so the traceb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from servemark.environments.commands import Finished, finish
 
 _TIMEOUT_S = 60.0
+_IMPORT_ERROR = re.compile(r"(?:ModuleNotFoundError|ImportError): (?P<what>.+)")
 #: For the server's Python, whatever its version: ``unpacked`` and ``loaded`` do what MMS's worker does with an archive.
 LOADER = """
 import json, os, sys, tempfile, zipfile
@@ -47,3 +49,9 @@ def load_outside(
     """
     finished = finish([*python, "-c", LOADER + _LOAD, archive], timeout_s=_TIMEOUT_S, environ=environ)
     return finished if finished.status not in (0, None) else None
+
+
+def missing_import(exception: str) -> str:
+    """What could not be imported, as Python says it, if that is what `exception` is about; else ''."""
+    match = _IMPORT_ERROR.match(exception)
+    return match["what"] if match else ""

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from servemark.environments.cache import Progress
-from servemark.environments.mms import MmsEnvironment, mms_environment
+from servemark.environments.mms import MmsEnvironment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
+from servemark.servers import ModelSettings, ServedModel, ServerSettings, load_failure, server_log
 from servemark.servers.certificate_store import certificate_in
 from servemark.servers.fitting import check_room
 from servemark.servers.gpus import Gpus, devices_of, gpus_for
@@ -41,6 +41,8 @@ _REPORTS_TIMEOUT_S = 10.0
 #: The class with which the server's Java starts: what profilers call its process.
 MAIN_CLASS = "com.amazonaws.ml.mms.ModelServer"
 _WATCH_TIMEOUT_S = 2.0
+#: How long after an answer the server's log may lack what the worker printed before.
+_LOG_DELAY_S = 1.0
 #: Watching takes at most this share of the time.
 _WATCH_SHARE = 0.05
 
@@ -101,8 +103,7 @@ class ManagedLauncher:
 
     def _prepared(self, settings: ServerSettings) -> tuple[Site, tuple[ServableModel, ...]]:
         serving = self._serving
-        gpu = settings.gpus > 0 and serving.computes
-        environment = mms_environment(serving.backend, serving.progress, gpu=gpu)
+        environment = serving.environment(gpu=settings.gpus > 0)
         models = serving.built_for(environment)
         return self._make_site(environment), models
 
@@ -214,7 +215,7 @@ class ManagedServer:
         self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")
         register_ms = self._register(model, url, settings, workers)
         try:
-            with self._explaining_death():
+            with self._explaining_death(), self._explaining_failure(model):
                 description = wait_for_workers(self.management, model.name, workers, _REGISTER_S, self._mms.check_alive)
                 self._mms.record_processes()
                 if self._settings.gpus:
@@ -328,12 +329,47 @@ class ManagedServer:
             outside = self._mms.site.load_outside(self._mms.instance.store / model.archive.name, self._mms.instance)
             detail = outside.tail if outside else detail
             exception = detail.splitlines()[-1] if outside and detail else ""
+        missing = self._missing(model, exception, detail)
+        if missing:
+            return missing
         return ModelError(
             f"the server cannot load the model {model.name}",
             cause=exception or error.message,
             next_step="use fewer workers (-w)" if memory else "see the last lines below",
             detail=detail,
         )
+
+    def _missing(self, model: ServableModel, exception: str, detail: str) -> ModelError | None:
+        """What the handler of a user's archive cannot import, if `exception` is that; it can be had."""
+        what = load_failure.missing_import(exception)
+        if not what or model.origin is None:
+            return None
+        in_image = "give -d IMAGE, an image whose Python has it"
+        return ModelError(
+            f"{what} (the handler of {model.name} imports it)",
+            next_step=in_image if self.launcher == "docker" else model.lacking,
+            detail=detail,
+        )
+
+    @contextmanager
+    def _explaining_failure(self, model: ServableModel) -> Iterator[None]:
+        """Say what the handler of a user's archive raised: MMS serves one that could not initialise, and is silent."""
+        try:
+            yield
+        except ModelError as error:
+            if model.origin is None or isinstance(error, InputRefusedError):
+                raise
+            logs = self._mms.instance.logs
+            deadline_s = time.monotonic() + _LOG_DELAY_S
+            while not (exception := server_log.last_exception(logs, self._log_at_start)):
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_LOG_DELAY_S / 20)
+            missing = self._missing(model, server_log.import_error(logs, self._log_at_start), self.log_tail())
+            if missing:
+                raise missing from error
+            error.cause, error.detail = f"{error.cause}: {exception}", self.log_tail()
+            raise
 
     def _remove(self, name: str) -> None:
         """Remove the model, if the server still lives and has it. What cannot be removed ends with the server."""

@@ -1,4 +1,4 @@
-"""A zoo model on a server that is not ours: registered from our web server, and removed whatever happens."""
+"""A model on a server that is not ours: registered from our web server, and removed whatever happens."""
 
 from __future__ import annotations
 
@@ -86,6 +86,10 @@ def _explained(error: ManagementError, management: ManagementClient, model: Serv
         other = "onnx" if model.backend == "mxnet" else "mxnet"
         cause = f"its workers failed to start; the Python that they run in probably cannot import {runtime}"
         next_step = f"see the server's log; install {runtime} there, or use --backend {other}"
+        return ModelError(what, cause=cause, next_step=next_step)
+    if refusal_of(error) is Refusal.WORKERS_FAILED and model.origin:
+        cause = "its workers failed to start; the Python that they run in probably lacks what the handler imports"
+        next_step = "see the server's log, or leave --mms out to have a server of our own, which names it"
         return ModelError(what, cause=cause, next_step=next_step)
     if refusal_of(error) is Refusal.BAD_REQUEST:
         what = f"the server cannot download {model.name} from this machine"

@@ -1,7 +1,7 @@
 """The launcher *running*: a server that somebody else started (``--mms``). It is measured as it is.
 
-Nothing that was on the server is changed, scaled or removed. Only a zoo model that it lacks is offered to it, and that
-one is removed afterwards.
+Nothing that was on the server is changed, scaled or removed. Only a zoo model that it lacks, or an archive of the
+user's, is offered to it, and that one is removed afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from servemark.environments.cache import Progress
-from servemark.environments.mms import mms_environment
+from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.servers.connection import send_once
@@ -32,13 +32,22 @@ from servemark.servers.readiness import (
     settings_of,
     wait_for_workers,
 )
-from servemark.servers.servable import accept_any, built, default_workers, served_model
+from servemark.servers.servable import (
+    ServableModel,
+    accept_any,
+    backend_of,
+    built,
+    default_workers,
+    servable,
+    served_model,
+)
 from servemark.servers.target import Trust, find_server
 from servemark.servers.temporary_models import Remove, temporary_models
-from servemark.workload.inputs import Input
+from servemark.workload.inputs import Input, Sending
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
 from servemark.zoo.catalogue import ZOO, Backend, ZooModel, find
+from servemark.zoo.custom_model import CustomModel
 
 _WATCH_TIMEOUT_S = 2.0
 #: Watching takes at most this share of the time.
@@ -51,8 +60,10 @@ class RunningLauncher:
 
     Args:
         target: ``[SCHEME://]HOST[:PORT]`` of its inference API.
-        models: names in the zoo or on the server; empty when only the server itself is measured (ping).
-        inputs: what is sent to the one model; None is each model's own input, which only zoo models have.
+        models: names in the zoo or on the server, and archives of the user's; empty when only the server itself is
+            measured (ping).
+        inputs: what is sent to the one model; None is each model's own input, which those on the server have not.
+        sending: how each model's own input is sent.
         backend: of a zoo model that has to be offered to the server; None is what a server of ours would use.
         management_port: of its management API; None is the inference port + 1.
         trust: how far its certificate is checked.
@@ -66,9 +77,10 @@ class RunningLauncher:
     def __init__(
         self,
         target: str,
-        models: tuple[str, ...],
+        models: tuple[str | CustomModel, ...],
         *,
         inputs: tuple[Input, ...] | None = None,
+        sending: Sending | None = None,
         backend: Backend | None = None,
         management_port: int | None = None,
         trust: Trust | None = None,
@@ -80,6 +92,7 @@ class RunningLauncher:
         self.target = target
         self.models = models
         self.inputs = inputs
+        self.sending = sending or Sending()
         self.backend = backend
         self.management_port = management_port
         self.trust = trust or Trust()
@@ -161,12 +174,16 @@ class RunningServer:
         """
         self._scaled = settings.scaled
         with ExitStack() as stack:
-            self._last_served = tuple([stack.enter_context(self._serve(name, settings)) for name in self._ask.models])
+            self._last_served = tuple([stack.enter_context(self._serve(model, settings)) for model in self._ask.models])
             yield self._last_served
 
     @contextmanager
-    def _serve(self, name: str, settings: ModelSettings) -> Iterator[ServedModel]:
-        zoo_model = find(name)
+    def _serve(self, wanted: str | CustomModel, settings: ModelSettings) -> Iterator[ServedModel]:
+        if isinstance(wanted, CustomModel):
+            with self._custom(wanted, settings) as served:
+                yield served
+            return
+        name, zoo_model = wanted, find(wanted)
         on_server = self._find_on_server(name, zoo_model)
         if on_server is None and zoo_model is None:
             raise self._unknown(name)
@@ -176,7 +193,7 @@ class RunningServer:
                 served = self._existing(on_server, inputs, zoo_model, settings)
             else:
                 assert zoo_model is not None
-                served = stack.enter_context(self._offered(zoo_model, settings))
+                served = stack.enter_context(self._offered(self._built(zoo_model, self._ask.inputs), settings))
             try:
                 yield served
             finally:
@@ -290,8 +307,7 @@ class RunningServer:
             )
         if inputs is None:
             assert zoo_model is not None
-            environment = mms_environment(self._ask.backend, self._ask.progress)
-            inputs = built(zoo_model, None, environment, self._ask.progress).inputs
+            inputs = self._built(zoo_model, None).inputs
         # Its answers are not checked: that it is called like one of ours does not make it ours.
         first_prediction(self.addresses["inference"], name, inputs, accept_any)
         description = self.management.describe(name) if self.management else None
@@ -307,11 +323,33 @@ class RunningServer:
             read_back=settings_of(description) if description else {},
         )
 
+    def _built(self, model: ZooModel, inputs: tuple[Input, ...] | None) -> ServableModel:
+        ask = self._ask
+        return built(model, inputs, ask.sending, mms_environment(ask.backend, ask.progress), ask.progress)
+
     @contextmanager
-    def _offered(self, zoo_model: ZooModel, settings: ModelSettings) -> Iterator[ServedModel]:
-        """A zoo model, registered from a web server of ours, proved ready, and removed at the end."""
-        environment = mms_environment(self._ask.backend, self._ask.progress)
-        model = built(zoo_model, self._ask.inputs, environment, self._ask.progress)
+    def _custom(self, model: CustomModel, settings: ModelSettings) -> Iterator[ServedModel]:
+        """An archive of the user's, offered to the server and removed at the end."""
+        ask = self._ask
+
+        def environment() -> MmsEnvironment:
+            return mms_environment(ask.backend or backend_of((model,)), ask.progress)
+
+        offer = servable(model, ask.inputs, ask.sending, environment, ask.progress)
+        if self._find_on_server(model.name, None):
+            raise UsageError(
+                f"the server has a model {model.name} already, and that one is not changed",
+                next_step=f"measure it with -m {model.name} -i FILE, or remove it from the server first",
+            )
+        with self._offered(offer, settings) as served:
+            try:
+                yield served
+            finally:
+                self._served.pop(served.name, None)
+
+    @contextmanager
+    def _offered(self, model: ServableModel, settings: ModelSettings) -> Iterator[ServedModel]:
+        """A model, registered from a web server of ours, proved ready, and removed at the end."""
         workers = settings.workers or default_workers()
         if self.management is None:
             raise ModelError(

@@ -22,6 +22,7 @@ _FOLLOW_EVERY_S = 0.2
 #: What the JDK prints on every start, and what tells nothing about a failure.
 _NOISE = re.compile(r"^WARNING: |StreamsScanner|IOStreams\(\) threadName|Stopped Scanner|^\s*$")
 _EXCEPTION = re.compile(r"(?:^| - )(?P<line>(?:[\w.]*\.)?[A-Z]\w*(?:Error|Exception)\b.*)$")
+_IMPORT = re.compile(r"(?:^| - )(?P<line>(?:ModuleNotFoundError|ImportError): .+)$")
 _OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|System out of memory|\bMemoryError\b|Cannot allocate memory")
 
 
@@ -43,6 +44,11 @@ def last_exception(folder: Path, since: Mapping[str, int]) -> str:
         if match and not match["line"].startswith(("com.amazonaws.", "java.")):
             return match["line"].strip()
     return ""
+
+
+def import_error(folder: Path, since: Mapping[str, int]) -> str:
+    """The first line after `since` that names an exception of an import; else ''."""
+    return next((match["line"].strip() for match in map(_IMPORT.search, _ends(folder, since)) if match), "")
 
 
 def start_exception(folder: Path) -> str:

@@ -26,6 +26,7 @@ _HANDLERS = {
 }
 _IMAGE_MODELS = ("resnet", "squeezenet")
 _IMAGE_FILE = "input.jpg"
+_SIDE = 224
 #: A sentence of 32 words, all within the vocabulary of 10,000.
 _TOKENS = [(7919 * position + 17) % 10_000 for position in range(32)]
 
@@ -55,6 +56,22 @@ def build_model(model: ZooModel, environment: MmsEnvironment, progress: Progress
     return BuiltModel(model, folder / _archive_name(model), _default_input(model, folder))
 
 
+def sample_image(size: tuple[int, int], environment: MmsEnvironment, progress: Progress) -> bytes:
+    """A generated JPEG of that width and height, made by the Python of `environment`, which needs pillow and numpy.
+
+    Raises:
+        SetupError: it could not be made.
+    """
+    width, height = map(str, size)
+    digest = hashlib.sha256((_HERE / "graphs" / "sample_image.py").read_bytes())
+
+    def build(folder: Path) -> None:
+        _run_graphs(environment, "image", str(folder / _IMAGE_FILE), width, height)
+
+    folder = build_once(f"zoo/image-{width}x{height}-{digest.hexdigest()[:12]}", build, progress)
+    return (folder / _IMAGE_FILE).read_bytes()
+
+
 def model_key(model: ZooModel, environment: MmsEnvironment) -> str:
     """Where the built model is in the cache: changes with the backend, its packages and everything that makes it."""
     digest = hashlib.sha256(json.dumps([model.wire_name, dict(environment.versions)], sort_keys=True).encode())
@@ -74,10 +91,10 @@ def _build(model: ZooModel, environment: MmsEnvironment, progress: Progress, fol
     if model.name != "noop":
         network = folder / "network"
         network.mkdir()
-        _run_graphs(environment, model.name, environment.backend, str(network))
+        _run_graphs(environment, model.name, str(environment.backend), str(network))
         files.update({path.name: path for path in network.iterdir()})
     if model.name in _IMAGE_MODELS:
-        _run_graphs(environment, "image", str(folder / _IMAGE_FILE))
+        _run_graphs(environment, "image", str(folder / _IMAGE_FILE), str(_SIDE), str(_SIDE))
     write_archive(folder / _archive_name(model), model_name=model.wire_name, handler=_HANDLERS[model.name], files=files)
     shutil.rmtree(folder / "network", ignore_errors=True)
 
@@ -94,7 +111,7 @@ def _run_graphs(environment: MmsEnvironment, *arguments: str) -> None:
 
 def _default_input(model: ZooModel, folder: Path) -> Input:
     if model.name in _IMAGE_MODELS:
-        return Input((folder / _IMAGE_FILE).read_bytes(), "image/jpeg", "zoo: generated 224x224 JPEG")
+        return Input((folder / _IMAGE_FILE).read_bytes(), "image/jpeg", f"zoo: generated {_SIDE}x{_SIDE} JPEG")
     if model.name == "lstm":
         body = json.dumps({"tokens": _TOKENS}).encode()
         return Input(body, "application/json", f"zoo: {len(_TOKENS)} tokens")

@@ -1,4 +1,4 @@
-"""``python -m graphs MODEL BACKEND FOLDER`` writes a network, ``python -m graphs image FILE`` the sample image."""
+"""``python -m graphs MODEL BACKEND FOLDER`` writes a network, ``python -m graphs image FILE WIDTH HEIGHT`` an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "image":
         from .sample_image import write_sample_image
 
-        write_sample_image(Path(arguments[1]))
+        write_sample_image(Path(arguments[1]), width=int(arguments[2]), height=int(arguments[3]))
         return
     model, backend, folder = arguments
     network = importlib.import_module(f".{model}", __package__)

@@ -1,0 +1,136 @@
+"""The runner: executes benchmarks, from their points to the written result. It alone executes.
+
+``measuring`` reads as the data line of the design: benchmark -> point -> launcher -> plan -> engine -> records ->
+summary and certificate -> verdict -> result -> reports. Here is what is around it: one invocation, with one benchmark
+or a suite of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from servemark.engines import Engine, Job
+from servemark.errors import RecordingError, ServemarkError
+from servemark.expectation import expected, format_range_s
+from servemark.interrupts import held_back
+from servemark.report.directory import ResultDirectory
+from servemark.result import Result
+from servemark.runner.entry import Entry
+from servemark.runner.launching import engine_of, launcher_of
+from servemark.runner.measuring import measure_benchmark
+from servemark.runner.request import Listener as Listener
+from servemark.runner.request import RunRequest as RunRequest
+from servemark.runner.written import Written, empty_result
+
+
+@dataclass(frozen=True)
+class Performed:
+    """A result and where it was written."""
+
+    result: Result
+    folder: Path
+
+
+def run(benchmark: str, **options: Any) -> Result:
+    """Run a benchmark and return its result; `options` are the fields of ``RunRequest``.
+
+    The result directory is written as by the command line.
+
+    Raises:
+        ServemarkError: it could not be run, or the server failed; see ``servemark.errors``.
+    """
+    return perform((RunRequest(benchmark=benchmark, **options),), Listener()).result
+
+
+def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | None = None) -> Performed:
+    """Execute `requests`, one after the other, and write their result; whatever happens, what was measured is saved.
+
+    Where the result goes, its command, seed and engine are those of the first. Of a `suite` one that fails does not
+    stop the others: what failed is in the result. A partial result is returned when Ctrl-C ended the measurement.
+
+    Raises:
+        ServemarkError: something failed, and it was no suite; the partial result has been written.
+        KeyboardInterrupt: interrupted before anything was measured.
+    """
+    first = requests[0]
+    entries = [Entry.of(request) for request in requests]
+    name = suite or entries[0].title
+    started = datetime.now(timezone.utc)
+    folder = ResultDirectory.create(first.output, name, started, force=first.force)
+    written = Written(folder, empty_result(first, name, started))
+    jobs: list[Job] = []
+    folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
+    try:
+        with _failing(written, None, listener):
+            engine = engine_of(first.engine, listener)
+            written.versions(engine)
+        if suite:
+            entries = _fitting(entries, suite, written, listener)
+        for number, entry in enumerate(entries, 1):
+            if suite:
+                listener.note(f"benchmark {number} of {len(entries)}: {entry.title}")
+                entry = replace(entry, label=f"{number}-{entry.title}", last=number == len(entries), in_suite=True)
+            with _failing(written, entry, listener, goes_on=suite is not None):
+                jobs += measure_benchmark(entry, engine, written, listener)
+            if written.interrupted:
+                break
+        # With the servers gone: it takes seconds, and nobody waits for what it says.
+        _merge(engine, jobs, folder, listener)
+    except KeyboardInterrupt:
+        if not written.result.benchmarks:
+            raise
+    if written.interrupted:
+        listener.note("interrupted")
+    return Performed(written.result, folder.path)
+
+
+def _fitting(entries: list[Entry], suite: str, written: Written, listener: Listener) -> list[Entry]:
+    """The entries for which this machine has the memory, or all of them by force; all are said, with what they take."""
+    fitting, lines = [], []
+    least_s = most_s = 0.0
+    for entry in entries:
+        try:
+            launcher = launcher_of(entry.request, entry.benchmark, entry.ask, listener)
+            expectation = expected(launcher, entry.benchmark.points(entry.ask))
+        except ServemarkError as error:  # which will end that benchmark, and no other
+            lines.append(f"  {entry.title}: {error}")
+            fitting.append(entry)
+            continue
+        if expectation.refusal and not entry.request.force:
+            lines.append(f"  {entry.title}: skipped: {expectation.refusal} (--force tries it)")
+            written.skip(entry, str(expectation.refusal))
+            continue
+        lines.append(f"  {entry.title}: {expectation.line}")
+        fitting.append(entry)
+        least_s, most_s = least_s + expectation.least_s, most_s + expectation.most_s
+    number = f"{len(fitting)} of {len(entries)} benchmarks, {format_range_s(least_s, most_s)}"
+    for line in (f"suite {suite}: {number}", *lines):
+        listener.note(line)
+    return fitting
+
+
+def _merge(engine: Engine, jobs: Sequence[Job], folder: ResultDirectory, listener: Listener) -> None:
+    try:
+        engine.merge(jobs, folder.path / engine.name)
+    except RecordingError as error:
+        listener.note(f"{error}; the measurement itself is complete")
+
+
+@contextmanager
+def _failing(written: Written, entry: Entry | None, listener: Listener, *, goes_on: bool = False) -> Iterator[None]:
+    """What fails inside is written into the result; it ends there if the others go on."""
+    try:
+        yield
+    except (ServemarkError, KeyboardInterrupt) as error:
+        with held_back():
+            written.fail(entry, error)
+        if isinstance(error, KeyboardInterrupt) or not goes_on:
+            if not isinstance(error, KeyboardInterrupt) or not written.result.benchmarks:
+                listener.note(f"what there is of a result is in {written.folder.path}")
+            raise
+        listener.note(f"servemark: error: {error}" + (f"\n{error.detail}" if error.detail else ""))

@@ -1,0 +1,174 @@
+"""Measuring a benchmark, point by point: server up, models served, plan sent, records assessed, result written."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from servemark.assessment import Assessed, Measured, Removal, assess, assess_run
+from servemark.benchmarks import Point
+from servemark.engines import Engine, Job, ProgressReport
+from servemark.errors import RecordingError, ServerError
+from servemark.interrupts import held_back
+from servemark.records import open_records
+from servemark.runner.entry import Entry
+from servemark.runner.launching import launcher_of
+from servemark.runner.request import Listener, RunRequest
+from servemark.runner.written import Written
+from servemark.servers import Launcher, ServedModel, Server
+from servemark.units import NS_PER_S
+from servemark.workload.load import ClosedLoad
+from servemark.workload.plan import compile_plan
+
+_CONNECT_TIMEOUT_S = 30.0
+#: How often the server's life is looked at while it is measured.
+_LOOK_AT_SERVER_EVERY_S = 1.0
+
+
+def measure_benchmark(entry: Entry, engine: Engine, written: Written, listener: Listener) -> list[Job]:
+    """Measure every point of a benchmark, and write the result after each; what the engine was asked for.
+
+    Raises:
+        ServemarkError: something failed; what was measured before is in the result.
+    """
+    benchmark, request = entry.benchmark, entry.request
+    launcher = launcher_of(request, benchmark, entry.ask, listener)
+    points = benchmark.points(entry.ask)
+    if request.force:
+        points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
+    measured: list[Measured] = []
+    assessed: list[Assessed] = []
+    jobs: list[Job] = []
+    logs = written.folder.server_logs / entry.label if entry.in_suite else written.folder.server_logs
+    with closing(_served_points(launcher, points, logs)) as served_points:
+        for number, (server, served, point) in enumerate(served_points, 1):
+            name = entry.label
+            if len(points) > 1:
+                name += f"-{number}"
+                listener.note(f"point {number} of {len(points)}{_described(point)}")
+            watch = _Watch(server, point.load, listener)
+            job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
+            one = _measure(entry, point, server, served, engine, job, watch)
+            with held_back():
+                measured.append(one)
+                assessed.append(assess_run(one, request.max_errors_share))
+                complete = entry.last and number == len(points)
+                written.put(entry, assess(benchmark, measured, assessed), server, complete=complete)
+            if one.failure:
+                raise one.failure
+            if one.engine_run.interrupted:
+                return []
+            jobs.append(job)
+    for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
+        try:
+            engine.report(job)
+        except RecordingError as error:
+            listener.note(f"{error}; the measurement itself is complete")
+    return jobs
+
+
+def _measure(
+    entry: Entry,
+    point: Point,
+    server: Server,
+    served: tuple[ServedModel, ...],
+    engine: Engine,
+    job: Job,
+    watch: _Watch,
+) -> Measured:
+    """Execute one point."""
+    with server.temporary_models(job.plan.registers) as remove:
+        memory_before = server.memory_bytes()
+        engine_run = engine.execute(job)
+        with held_back():
+            failure = watch.failure or server.failure()
+            memory_after = None if failure else server.memory_bytes()
+            settings_after = {} if failure else server.read_back()
+            started_s = time.monotonic()
+            failures = remove() if not failure else {}
+            removal = Removal(time.monotonic() - started_s, failures) if job.plan.registers and not failure else None
+    return Measured(
+        benchmark=entry.benchmark,
+        point=point,
+        plan=job.plan,
+        compiled=job.compiled,
+        records=open_records(job.record_path),
+        engine_run=engine_run,
+        served=served,
+        settings_after=settings_after,
+        memory_bytes=(memory_before, memory_after),
+        removal=removal,
+        failure=failure,
+        inputs=tuple(map(str, entry.request.inputs)),
+        engine=engine.name,
+    )
+
+
+def _served_points(
+    launcher: Launcher, points: tuple[Point, ...], logs: Path
+) -> Generator[tuple[Server, tuple[ServedModel, ...], Point], None, None]:
+    """Each point with a server, and its models, that are as it asks.
+
+    Neighbours that ask the same of the server share one, and those that ask the same of its models find them loaded.
+    """
+    for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
+        with launcher.serve(settings) as server, ExitStack() as stack:
+            stack.callback(server.save_logs, logs)
+            for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
+                with server.serve_models(model) as served:
+                    for point in of_model:
+                        yield server, served, point
+
+
+def _job(
+    point: Point,
+    server: Server,
+    served: tuple[ServedModel, ...],
+    request: RunRequest,
+    record_path: Path,
+    watch: _Watch,
+) -> Job:
+    plan = point.plan(served)
+    return Job(
+        plan=plan,
+        compiled=compile_plan(
+            plan,
+            server.addresses,
+            timeout_s=request.timeout_s,
+            connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
+            seed=request.seed,
+            threads=request.generator_threads,
+        ),
+        addresses=server.addresses,
+        record_path=record_path,
+        folder=record_path.parent.parent / request.engine / record_path.stem,
+        server_pid=server.pid,
+        watch=watch,
+    )
+
+
+def _described(point: Point) -> str:
+    return ": " + ", ".join(f"{name} {value}" for name, value in point.values.items()) if point.values else ""
+
+
+class _Watch:
+    """Shows a run's progress, and ends it when the server has failed."""
+
+    def __init__(self, server: Server, load: ClosedLoad, listener: Listener) -> None:
+        self.failure: ServerError | None = None
+        self._server = server
+        self._load = load
+        self._listener = listener
+        self._next_look_s = 0.0
+
+    def __call__(self, progress: ProgressReport) -> str | None:
+        self._listener.progress(progress, self._load)
+        elapsed_s = progress.elapsed_ns / NS_PER_S
+        if elapsed_s >= self._next_look_s and not self.failure:
+            self._next_look_s = elapsed_s + _LOOK_AT_SERVER_EVERY_S
+            self.failure = self._server.failure()
+        return str(self.failure) if self.failure else None

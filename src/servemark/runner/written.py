@@ -1,0 +1,116 @@
+"""The result of an invocation as far as it is known, always the same on disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import replace
+from datetime import datetime
+
+import psutil
+
+from servemark.engines import Engine
+from servemark.errors import ServemarkError
+from servemark.report.directory import ResultDirectory
+from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
+from servemark.runner.entry import Entry
+from servemark.runner.request import RunRequest
+from servemark.servers import Server
+from servemark.units import BYTES_PER_MIB
+from servemark.version import version
+from servemark.zoo.model_source import model_source
+
+
+class Written:
+    """The result as far as it is known, always the same on disk."""
+
+    def __init__(self, folder: ResultDirectory, result: Result) -> None:
+        self.folder = folder
+        self.result = result
+        self._benchmarks: dict[str, BenchmarkResult] = {}
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.result.error == INTERRUPTED
+
+    def versions(self, engine: Engine) -> None:
+        """The result with what sends the requests."""
+        self.result = replace(self.result, tool={**self.result.tool, "engine_versions": dict(engine.versions)})
+
+    def skip(self, entry: Entry, reason: str) -> None:
+        """The result with a benchmark that is not run."""
+        self.result = replace(self.result, skipped=(*self.result.skipped, Skipped(entry.title, reason)))
+
+    def put(self, entry: Entry, benchmark: BenchmarkResult, server: Server, *, complete: bool) -> None:
+        """The result with this benchmark, in the place of what it was before; `complete` when all is in it."""
+        facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
+        self._benchmarks[entry.label] = replace(benchmark, server=facts) if entry.in_suite else benchmark
+        self.result = replace(
+            self.result,
+            partial=not complete or any(known.partial for known in self._benchmarks.values()),
+            error=INTERRUPTED if benchmark.partial else None,
+            server=facts,
+            benchmarks=tuple(self._benchmarks.values()),
+        )
+        self.folder.write(self.result)
+
+    def fail(self, entry: Entry | None, error: BaseException) -> None:
+        """The result marked partial, because of `error`; if it cannot be written, that is said in the error."""
+        line = str(error) or INTERRUPTED
+        if entry is not None and isinstance(error, ServemarkError):
+            known = self._benchmarks.get(entry.label) or _nothing_of(entry)
+            failure = Failure(line, error.exit_status)
+            self._benchmarks[entry.label] = replace(known, partial=True, failure=failure)
+        self.result = replace(self.result, partial=True, error=line, benchmarks=tuple(self._benchmarks.values()))
+        try:
+            self.folder.write(self.result)
+        except ServemarkError as second:
+            if isinstance(error, ServemarkError):
+                error.detail = f"{error.detail}\n{second}".strip()
+
+
+def _nothing_of(entry: Entry) -> BenchmarkResult:
+    """The result of a benchmark of which nothing was measured."""
+    return BenchmarkResult(
+        name=entry.benchmark.name,
+        model=entry.model or None,
+        backend=None,
+        options={},
+        cold_start_ms=None,
+        partial=True,
+        steps=(),
+        runs=(),
+        certificate=None,
+        verdicts=(),
+    )
+
+
+def empty_result(request: RunRequest, name: str, started: datetime) -> Result:
+    """A result with nothing in it yet, and so partial."""
+    return Result(
+        id=f"{started:%Y%m%dT%H%M%S.%fZ}-{name}",
+        started_at=started.isoformat(),
+        command=_shown(request),
+        seed=request.seed,
+        partial=True,
+        tool={"name": "servemark", "version": version(), "engine": request.engine, "engine_versions": {}},
+        environment={
+            "os": platform.platform(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "memory_mib": psutil.virtual_memory().total // BYTES_PER_MIB,
+            "python": platform.python_version(),
+        },
+        server=None,
+        benchmarks=(),
+    )
+
+
+def _shown(request: RunRequest) -> tuple[str, ...]:
+    """The words of the command, the model's URL as it may be shown."""
+    source = model_source(request.custom_model) if request.custom_model is not None else None
+    if source is None or source.url is None:
+        return request.command
+    url, shown = source.url, source.shown
+    return tuple(word.replace(url, shown) for word in request.command)
