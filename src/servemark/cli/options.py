@@ -26,6 +26,8 @@ examples:
   ./benchmark.py latency -v -l 1               one request, everything shown
   ./benchmark.py latency -i cat.jpg -t 4       your input, 4 users at once
   ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
+  ./benchmark.py doctor                        what this machine lacks
+  ./benchmark.py models                        the zoo, and what is cached
 
 exit status:
   0 done                       3 INVALID measurement

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from servemark.environments.backends import Backend
-from servemark.environments.cache import Progress, build_once
+from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import finish, run_command
 from servemark.environments.interpreters import Interpreter, Search, find_interpreter
 from servemark.errors import SetupError, UsageError
@@ -91,19 +91,36 @@ def mms_environment(backend: Backend | None, progress: Progress) -> MmsEnvironme
         UsageError: `backend` was asked for and cannot be had on this machine; says what was found.
         SetupError: the packages could not be downloaded or installed.
     """
-    chosen, interpreter = _choose(backend)
-    requirements = requirements_file(chosen)
+    chosen, interpreter = choose_backend(backend)
+    build = partial(_install, chosen, interpreter, requirements_file(chosen), progress)
+    return _environment(build_once(_key(chosen, interpreter), build, progress), chosen)
+
+
+def installed_environment(backend: Backend | None) -> MmsEnvironment | None:
+    """What :func:`mms_environment` would give without installing anything; None where it would install.
+
+    Raises:
+        UsageError, SetupError: as :func:`choose_backend`.
+    """
+    chosen, interpreter = choose_backend(backend)
+    key = _key(chosen, interpreter)
+    return _environment(cache_dir() / key, chosen) if is_built(key) else None
+
+
+def _key(backend: Backend, interpreter: Interpreter) -> str:
     # The interpreter's path is in the environment's links: another installation of the same version needs its own.
-    recipe = requirements.read_bytes() + str(interpreter.executable).encode()
-    key = f"environments/mms-{chosen}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    root = build_once(key, partial(_install, chosen, interpreter, requirements, progress), progress)
+    recipe = requirements_file(backend).read_bytes() + str(interpreter.executable).encode()
+    return f"environments/mms-{backend}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+
+
+def _environment(root: Path, backend: Backend) -> MmsEnvironment:
     facts = json.loads((root / _FACTS).read_text(encoding="utf-8"))
     return MmsEnvironment(
         root=root,
         python=root / "bin" / "python",
         server_command=root / "bin" / "multi-model-server",
         java_home=Path(facts["java_home"]),
-        backend=chosen,
+        backend=backend,
         versions=facts["versions"],
     )
 
@@ -113,8 +130,13 @@ def requirements_file(backend: Backend) -> Path:
     return _HERE / f"mms-{backend}.txt"
 
 
-def _choose(backend: Backend | None) -> tuple[Backend, Interpreter]:
-    """The backend, and the interpreter that its environment gets."""
+def choose_backend(backend: Backend | None) -> tuple[Backend, Interpreter]:
+    """The backend, and the interpreter that its environment gets.
+
+    Raises:
+        UsageError: `backend` was asked for and there is no interpreter that it runs on; says what was found.
+        SetupError: there is no interpreter for any.
+    """
     refusal = ""
     if backend in (None, "mxnet"):
         found, refusal = _interpreter_for_mxnet()

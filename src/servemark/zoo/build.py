@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from servemark.environments.cache import Progress, build_once
+from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import run_command
 from servemark.environments.mms import MmsEnvironment
 from servemark.workload.inputs import Input
@@ -52,6 +52,15 @@ def build_model(model: ZooModel, environment: MmsEnvironment, progress: Progress
         SetupError: it could not be built; holds the last lines of what failed.
     """
     folder = build_once(model_key(model, environment), partial(_build, model, environment, progress), progress)
+    return BuiltModel(model, folder / _archive_name(model), _default_input(model, folder))
+
+
+def built_model(model: ZooModel, environment: MmsEnvironment) -> BuiltModel | None:
+    """What :func:`build_model` would give without building anything; None where it would build."""
+    key = model_key(model, environment)
+    if not is_built(key):
+        return None
+    folder = cache_dir() / key
     return BuiltModel(model, folder / _archive_name(model), _default_input(model, folder))
 
 
