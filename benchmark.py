@@ -100,6 +100,7 @@ def answer_without_environment(words):
     from servemark.cli import main as servemark_main
     from servemark.cli.models import models_parser
     from servemark.cli.options import parse_run, print_error
+    from servemark.cli.serve_options import parse_serve
     from servemark.errors import UsageError
 
     name, *rest = subcommand(words)
@@ -110,6 +111,8 @@ def answer_without_environment(words):
             parse_run("./benchmark.py", rest)
         elif name == "models":
             models_parser("./benchmark.py models").parse_args(rest)
+        elif name == "serve":
+            parse_serve("./benchmark.py serve", rest)
     except UsageError as error:
         print_error(error)
         return EXIT_USAGE

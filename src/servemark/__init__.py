@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from servemark.errors import (
+        DoesNotFitError,
         InputRefusedError,
         ManagementError,
         ModelError,
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
         Certificate,
         Check,
         ErrorExample,
+        Failure,
         LatencySummary,
         Result,
         RunResult,
+        Skipped,
         Statistic,
         StepSummary,
         Verdict,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "servemark.errors": (
+        "DoesNotFitError",
         "InputRefusedError",
         "ManagementError",
         "ModelError",
@@ -60,9 +64,11 @@ _HOME = {
         "Certificate",
         "Check",
         "ErrorExample",
+        "Failure",
         "LatencySummary",
         "Result",
         "RunResult",
+        "Skipped",
         "Statistic",
         "StepSummary",
         "Verdict",
@@ -75,7 +81,9 @@ __all__ = [
     "BenchmarkResult",
     "Certificate",
     "Check",
+    "DoesNotFitError",
     "ErrorExample",
+    "Failure",
     "InputRefusedError",
     "LatencySummary",
     "ManagementError",
@@ -90,6 +98,7 @@ __all__ = [
     "ServerError",
     "ServerStartError",
     "SetupError",
+    "Skipped",
     "Statistic",
     "StepSummary",
     "UnreachableError",

@@ -8,6 +8,7 @@
     ├── SetupError          exit 4  something that is installed once could not be (a venv, a JDK, a model)
     ├── RecordingError      exit 4  records or results could not be written (disk full) or read
     └── ServerError         exit 4  the server under test failed
+        ├── DoesNotFitError         this machine has less memory, or fewer GPUs, than it would take
         ├── UnreachableError        nobody answers at the address
         ├── ServerStartError        it did not come up
         ├── ServerDiedError         it ended, or its memory did, while in use
@@ -81,6 +82,10 @@ class ServerError(ServemarkError):
     """The server under test, or its environment, failed."""
 
     exit_status = EXIT_SERVER_FAILED
+
+
+class DoesNotFitError(ServerError):
+    """The machine has less memory, or fewer GPUs, than what is asked for would take; nothing was started."""
 
 
 class UnreachableError(ServerError):

@@ -13,6 +13,8 @@ from importlib import resources
 from typing import Any
 
 SCHEMA = "servemark/result/1"
+#: The `error` of a result that Ctrl-C ended.
+INTERRUPTED = "interrupted"
 #: The statistics of a latency that carry an interval.
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9")
 
@@ -129,11 +131,20 @@ class RunResult:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a benchmark came to no end: the line that says so, and the exit status that it deserves."""
+
+    message: str
+    exit_status: int
+
+
+@dataclass(frozen=True)
 class BenchmarkResult:
     """One benchmark: its headline statistics (`steps`), its runs, and what they answer.
 
     `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
-    together (a scalability law, a Pareto front), or why that cannot be said.
+    together (a scalability law, a Pareto front), or why that cannot be said. `failure` is what ended it, if it failed.
+    `server` is its own where the result has several benchmarks.
     """
 
     name: str
@@ -147,11 +158,21 @@ class BenchmarkResult:
     certificate: Certificate | None
     verdicts: tuple[Verdict, ...]
     analysis: Mapping[str, Any] | None = None
+    failure: Failure | None = None
+    server: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A benchmark of a suite that was not run, and why."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Everything for one invocation. `error` is the line that ended it, if one did."""
+    """Everything for one invocation. `error` is the line that ended it, if one did, or the last failure of a suite."""
 
     schema: str = SCHEMA
     id: str
@@ -164,6 +185,7 @@ class Result:
     server: Mapping[str, Any] | None
     benchmarks: tuple[BenchmarkResult, ...]
     error: str | None = None
+    skipped: tuple[Skipped, ...] = ()
 
 
 def to_json(value: Any) -> Any:

@@ -10,8 +10,9 @@ import itertools
 import os
 import platform
 import re
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, closing, nullcontext
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,26 +21,27 @@ from typing import Any
 import psutil
 
 from servemark import benchmarks
-from servemark.assessment import Assessed, Measured, assess, assess_run
+from servemark.assessment import Assessed, Measured, Removal, assess, assess_run
 from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.engines import Engine, EngineName, Job, ProgressReport
 from servemark.engines.native import NativeEngine
 from servemark.errors import RecordingError, ServemarkError, ServerError, UsageError
+from servemark.expectation import expected, format_range_s
 from servemark.interrupts import held_back
 from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
-from servemark.result import BenchmarkResult, Result
+from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
 from servemark.servers import Launcher, ServedModel, Server
-from servemark.servers.inference import ping_request
-from servemark.servers.managed import ManagedLauncher
+from servemark.servers.choice import own_launcher
 from servemark.servers.running import RunningLauncher
+from servemark.servers.servable import Serving
 from servemark.servers.target import Trust
 from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.version import version
 from servemark.workload.inputs import Input, read_input
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import compile_plan
-from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, find
+from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, Backend, ZooModel, find
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
@@ -54,6 +56,8 @@ class RunRequest:
         benchmark: its name.
         model: a name in the zoo, or on the server that `server` names.
         server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
+        docker: start it in a container of our image; or of `image`.
+        source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         inputs: files to send; empty for the model's own input.
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
@@ -67,6 +71,10 @@ class RunRequest:
     benchmark: str
     model: str = DEFAULT_MODEL
     server: str | None = None
+    docker: bool = False
+    image: str | None = None
+    source: Path | None = None
+    build_command: str | None = None
     inputs: tuple[Path, ...] = ()
     workers: int | None = None
     threads: int | None = None
@@ -119,38 +127,107 @@ def run(benchmark: str, **options: Any) -> Result:
     Raises:
         ServemarkError: it could not be run, or the server failed; see ``servemark.errors``.
     """
-    return perform(RunRequest(benchmark=benchmark, **options), Listener()).result
+    return perform((RunRequest(benchmark=benchmark, **options),), Listener()).result
 
 
-def perform(request: RunRequest, listener: Listener) -> Performed:
-    """Execute `request` and write its result directory; whatever happens, what was measured is saved.
+def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | None = None) -> Performed:
+    """Execute `requests`, one after the other, and write their result; whatever happens, what was measured is saved.
 
-    A partial result is returned when Ctrl-C ended the measurement.
+    Where the result goes, its command, seed and engine are those of the first. Of a `suite` one that fails does not
+    stop the others: what failed is in the result. A partial result is returned when Ctrl-C ended the measurement.
 
     Raises:
-        ServemarkError: something failed; the partial result has been written.
+        ServemarkError: something failed, and it was no suite; the partial result has been written.
         KeyboardInterrupt: interrupted before anything was measured.
     """
-    benchmark = _benchmark(request.benchmark)
-    inputs = tuple(read_input(path) for path in request.inputs)
-    name = f"{benchmark.name}-{_file_name(request.model)}" if benchmark.needs_model else benchmark.name
+    first = requests[0]
+    entries = [_Entry.of(request) for request in requests]
+    name = suite or entries[0].title
     started = datetime.now(timezone.utc)
-    folder = ResultDirectory.create(request.output, name, started, force=request.force)
-    written = _Written(folder, _empty_result(request, name, started))
+    folder = ResultDirectory.create(first.output, name, started, force=first.force)
+    written = _Written(folder, _empty_result(first, name, started))
     folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
-        engine = _engine(request.engine, listener)
-        launcher = _launcher(request, benchmark, inputs, listener)
-        written.result = replace(written.result, tool={**written.result.tool, "engine_versions": dict(engine.versions)})
-        _measure(launcher, engine, benchmark, request, written, listener)
-    except (ServemarkError, KeyboardInterrupt) as error:
-        with held_back():
-            written.fail(error)
-        if isinstance(error, ServemarkError) or not written.result.benchmarks:
-            listener.note(f"what there is of a result is in {folder.path}")
+        with _failing(written, None, listener):
+            engine = _engine(first.engine, listener)
+            written.versions(engine)
+        if suite:
+            entries = _fitting(entries, suite, written, listener)
+        for number, entry in enumerate(entries, 1):
+            if suite:
+                listener.note(f"benchmark {number} of {len(entries)}: {entry.title}")
+                entry = replace(entry, label=f"{number}-{entry.title}", last=number == len(entries), in_suite=True)
+            with _failing(written, entry, listener, goes_on=suite is not None):
+                _perform_one(entry, engine, written, listener)
+            if written.interrupted:
+                break
+    except KeyboardInterrupt:
+        if not written.result.benchmarks:
             raise
+    if written.interrupted:
         listener.note("interrupted")
     return Performed(written.result, folder.path)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One of the requests of an invocation: `label` names its files, `last` says that none comes after it."""
+
+    request: RunRequest
+    benchmark: Benchmark
+    ask: Ask
+    label: str
+    last: bool = True
+    in_suite: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.benchmark.name}-{_file_name(self.ask.model)}" if self.benchmark.needs_model else self.label
+
+    @classmethod
+    def of(cls, request: RunRequest) -> _Entry:
+        benchmark = _benchmark(request.benchmark)
+        return cls(request, benchmark, _ask(request, benchmark), benchmark.name)
+
+
+def _fitting(entries: list[_Entry], suite: str, written: _Written, listener: Listener) -> list[_Entry]:
+    """The entries for which this machine has the memory, or all of them by force; all are said, with what they take."""
+    fitting, lines = [], []
+    least_s = most_s = 0.0
+    for entry in entries:
+        launcher = _launcher(entry.request, entry.benchmark.models(entry.ask), (), listener)
+        try:
+            expectation = expected(launcher, entry.benchmark.points(entry.ask))
+        except ServerError as error:  # which will end that benchmark, and no other
+            lines.append(f"  {entry.title}: {error}")
+            fitting.append(entry)
+            continue
+        if expectation.refusal and not entry.request.force:
+            lines.append(f"  {entry.title}: skipped: {expectation.refusal} (--force tries it)")
+            written.skip(entry, str(expectation.refusal))
+            continue
+        lines.append(f"  {entry.title}: {expectation.line}")
+        fitting.append(entry)
+        least_s, most_s = least_s + expectation.least_s, most_s + expectation.most_s
+    number = f"{len(fitting)} of {len(entries)} benchmarks, {format_range_s(least_s, most_s)}"
+    for line in (f"suite {suite}: {number}", *lines):
+        listener.note(line)
+    return fitting
+
+
+@contextmanager
+def _failing(written: _Written, entry: _Entry | None, listener: Listener, *, goes_on: bool = False) -> Iterator[None]:
+    """What fails inside is written into the result; it ends there if the others go on."""
+    try:
+        yield
+    except (ServemarkError, KeyboardInterrupt) as error:
+        with held_back():
+            written.fail(entry, error)
+        if isinstance(error, KeyboardInterrupt) or not goes_on:
+            if not isinstance(error, KeyboardInterrupt) or not written.result.benchmarks:
+                listener.note(f"what there is of a result is in {written.folder.path}")
+            raise
+        listener.note(f"servemark: error: {error}" + (f"\n{error.detail}" if error.detail else ""))
 
 
 class _Written:
@@ -159,22 +236,41 @@ class _Written:
     def __init__(self, folder: ResultDirectory, result: Result) -> None:
         self.folder = folder
         self.result = result
+        self._benchmarks: dict[str, BenchmarkResult] = {}
 
-    def put(self, benchmark: BenchmarkResult, server: Server) -> None:
-        """The result with this benchmark, in the place of what it was before."""
+    @property
+    def interrupted(self) -> bool:
+        return self.result.error == INTERRUPTED
+
+    def versions(self, engine: Engine) -> None:
+        """The result with what sends the requests."""
+        self.result = replace(self.result, tool={**self.result.tool, "engine_versions": dict(engine.versions)})
+
+    def skip(self, entry: _Entry, reason: str) -> None:
+        """The result with a benchmark that is not run."""
+        self.result = replace(self.result, skipped=(*self.result.skipped, Skipped(entry.title, reason)))
+
+    def put(self, entry: _Entry, benchmark: BenchmarkResult, server: Server, *, complete: bool) -> None:
+        """The result with this benchmark, in the place of what it was before; `complete` when all is in it."""
         facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
+        self._benchmarks[entry.label] = replace(benchmark, server=facts) if entry.in_suite else benchmark
         self.result = replace(
             self.result,
-            partial=benchmark.partial,
+            partial=not complete or any(known.partial for known in self._benchmarks.values()),
+            error=INTERRUPTED if benchmark.partial else None,
             server=facts,
-            benchmarks=(*(known for known in self.result.benchmarks if known.name != benchmark.name), benchmark),
+            benchmarks=tuple(self._benchmarks.values()),
         )
         self.folder.write(self.result)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, entry: _Entry | None, error: BaseException) -> None:
         """The result marked partial, because of `error`; if it cannot be written, that is said in the error."""
-        line = str(error) or "interrupted"
-        self.result = replace(self.result, partial=True, error=line)
+        line = str(error) or INTERRUPTED
+        if entry is not None and isinstance(error, ServemarkError):
+            known = self._benchmarks.get(entry.label) or _nothing_of(entry)
+            failure = Failure(line, error.exit_status)
+            self._benchmarks[entry.label] = replace(known, partial=True, failure=failure)
+        self.result = replace(self.result, partial=True, error=line, benchmarks=tuple(self._benchmarks.values()))
         try:
             self.folder.write(self.result)
         except ServemarkError as second:
@@ -182,49 +278,35 @@ class _Written:
                 error.detail = f"{error.detail}\n{second}".strip()
 
 
-def _measure(
-    launcher: Launcher,
-    engine: Engine,
-    benchmark: Benchmark,
-    request: RunRequest,
-    written: _Written,
-    listener: Listener,
-) -> None:
-    """Measure every point, and write the result after each."""
-    points = benchmark.points(_ask(request, benchmark))
+def _perform_one(entry: _Entry, engine: Engine, written: _Written, listener: Listener) -> None:
+    """Measure every point of a benchmark, and write the result after each."""
+    benchmark, request = entry.benchmark, entry.request
+    inputs = tuple(read_input(path) for path in request.inputs)
+    launcher = _launcher(request, benchmark.models(entry.ask), inputs, listener)
+    points = benchmark.points(entry.ask)
+    if request.force:
+        points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
-    with closing(_served_points(launcher, benchmark, points, written.folder)) as served_points:
+    logs = written.folder.server_logs / entry.label if entry.in_suite else written.folder.server_logs
+    with closing(_served_points(launcher, points, logs)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
-            name = benchmark.name
+            name = entry.label
             if len(points) > 1:
                 name += f"-{number}"
-                listener.note(f"point {number} of {len(points)}: {_described(point)}")
-            record_path = written.folder.new_record_path(name)
+                listener.note(f"point {number} of {len(points)}{_described(point)}")
             watch = _Watch(server, point.load, listener)
-            job = _job(benchmark, point, server, served, request, record_path, watch)
-            engine_run = engine.execute(job)
+            job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
+            one = _measure(entry, point, server, served, engine, job, watch)
             with held_back():
-                failure = watch.failure or server.failure()
-                one = Measured(
-                    benchmark=benchmark,
-                    point=point,
-                    plan=job.compiled,
-                    records=open_records(record_path),
-                    engine_run=engine_run,
-                    served=served,
-                    settings_after=server.read_back() if served and not failure else {},
-                    failure=failure,
-                    inputs=tuple(map(str, request.inputs)),
-                    engine=engine.name,
-                )
                 measured.append(one)
                 assessed.append(assess_run(one, request.max_errors_share))
-                written.put(assess(benchmark, measured, assessed), server)
-            if failure:
-                raise failure
-            if engine_run.interrupted:
+                complete = entry.last and number == len(points)
+                written.put(entry, assess(benchmark, measured, assessed), server, complete=complete)
+            if one.failure:
+                raise one.failure
+            if one.engine_run.interrupted:
                 return
             jobs.append(job)
     for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
@@ -234,32 +316,68 @@ def _measure(
             listener.note(f"{error}; the measurement itself is complete")
 
 
-def _served_points(
-    launcher: Launcher, benchmark: Benchmark, points: tuple[Point, ...], folder: ResultDirectory
-) -> Generator[tuple[Server, ServedModel | None, Point], None, None]:
-    """Each point with a server, and its model, that are as it asks.
+def _measure(
+    entry: _Entry,
+    point: Point,
+    server: Server,
+    served: tuple[ServedModel, ...],
+    engine: Engine,
+    job: Job,
+    watch: _Watch,
+) -> Measured:
+    """Execute one point."""
+    with server.temporary_models(job.plan.registers) as remove:
+        memory_before = server.memory_bytes()
+        engine_run = engine.execute(job)
+        with held_back():
+            failure = watch.failure or server.failure()
+            memory_after = None if failure else server.memory_bytes()
+            settings_after = {} if failure else server.read_back()
+            started_s = time.monotonic()
+            failures = remove() if not failure else {}
+            removal = Removal(time.monotonic() - started_s, failures) if job.plan.registers and not failure else None
+    return Measured(
+        benchmark=entry.benchmark,
+        point=point,
+        plan=job.plan,
+        compiled=job.compiled,
+        records=open_records(job.record_path),
+        engine_run=engine_run,
+        served=served,
+        settings_after=settings_after,
+        memory_bytes=(memory_before, memory_after),
+        removal=removal,
+        failure=failure,
+        inputs=tuple(map(str, entry.request.inputs)),
+        engine=engine.name,
+    )
 
-    Neighbours that ask the same of the server share one, and those that ask the same of the model find it loaded.
+
+def _served_points(
+    launcher: Launcher, points: tuple[Point, ...], logs: Path
+) -> Generator[tuple[Server, tuple[ServedModel, ...], Point], None, None]:
+    """Each point with a server, and its models, that are as it asks.
+
+    Neighbours that ask the same of the server share one, and those that ask the same of its models find them loaded.
     """
     for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
         with launcher.serve(settings) as server, ExitStack() as stack:
-            stack.callback(server.save_logs, folder.server_logs)
+            stack.callback(server.save_logs, logs)
             for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
-                with server.serve_model(model) if benchmark.needs_model else nullcontext() as served:
+                with server.serve_models(model) as served:
                     for point in of_model:
                         yield server, served, point
 
 
 def _job(
-    benchmark: Benchmark,
     point: Point,
     server: Server,
-    served: ServedModel | None,
+    served: tuple[ServedModel, ...],
     request: RunRequest,
     record_path: Path,
     watch: _Watch,
 ) -> Job:
-    plan = benchmark.plan(point, served.requests if served else (ping_request(),))
+    plan = point.plan(served)
     return Job(
         plan=plan,
         compiled=compile_plan(
@@ -289,7 +407,7 @@ def _engine(name: EngineName, listener: Listener) -> Engine:
 
 
 def _described(point: Point) -> str:
-    return ", ".join(f"{name} {value}" for name, value in point.values.items())
+    return ": " + ", ".join(f"{name} {value}" for name, value in point.values.items()) if point.values else ""
 
 
 class _Watch:
@@ -317,6 +435,7 @@ def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
     if unknown:
         raise UsageError(f"{benchmark.name} has no parameter {unknown[0]!r}")
     return Ask(
+        model=request.model,
         threads=request.threads,
         loops=request.loops,
         duration_s=request.duration_s,
@@ -336,12 +455,12 @@ def _benchmark(name: str) -> Benchmark:
     return known[name]
 
 
-def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ...], listener: Listener) -> Launcher:
+def _launcher(request: RunRequest, models: tuple[str, ...], inputs: tuple[Input, ...], listener: Listener) -> Launcher:
     chosen = inputs or None
     if request.server is not None:
         return RunningLauncher(
             request.server,
-            request.model if benchmark.needs_model else None,
+            models,
             inputs=chosen,
             backend=request.backend,
             management_port=request.management_port,
@@ -349,10 +468,42 @@ def _launcher(request: RunRequest, benchmark: Benchmark, inputs: tuple[Input, ..
             progress=listener.note,
             log=listener.log,
         )
-    model = find(request.model) if benchmark.needs_model else None
-    if benchmark.needs_model and model is None:
-        raise UsageError(f"unknown model {request.model!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
-    return ManagedLauncher(model, inputs=chosen, backend=request.backend, progress=listener.note, log=listener.log)
+    return own_launcher(
+        Serving(
+            models=tuple(map(_zoo_model, models)),
+            inputs=chosen,
+            backend=request.backend,
+            progress=listener.note,
+            log=listener.log,
+        ),
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
+    )
+
+
+def _zoo_model(name: str) -> ZooModel:
+    model = find(name)
+    if model is None:
+        raise UsageError(f"unknown model {name!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
+    return model
+
+
+def _nothing_of(entry: _Entry) -> BenchmarkResult:
+    """The result of a benchmark of which nothing was measured."""
+    return BenchmarkResult(
+        name=entry.benchmark.name,
+        model=entry.ask.model if entry.benchmark.needs_model else None,
+        backend=None,
+        options={},
+        cold_start_ms=None,
+        partial=True,
+        steps=(),
+        runs=(),
+        certificate=None,
+        verdicts=(),
+    )
 
 
 def _empty_result(request: RunRequest, name: str, started: datetime) -> Result:

@@ -9,6 +9,7 @@ NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 BYTES_PER_MIB = 1 << 20
+BYTES_PER_GIB = 1 << 30
 
 
 def ns_from_s(seconds: float) -> int:
@@ -22,3 +23,11 @@ def format_ms(milliseconds: float) -> str:
         return f"{milliseconds / 1000:.2f} s"
     digits = 1 if abs(milliseconds) >= 10 else 2 if abs(milliseconds) >= 1 else 3
     return f"{milliseconds:.{digits}f} ms"
+
+
+def format_bytes(count: int) -> str:
+    """An amount of memory as a person reads it: ``'15.2 GiB'``, ``'156 MiB'``, ``'4.5 MiB'``."""
+    if abs(count) >= BYTES_PER_GIB:
+        return f"{count / BYTES_PER_GIB:.1f} GiB"
+    mib = count / BYTES_PER_MIB
+    return f"{mib:.0f} MiB" if abs(mib) >= 10 else f"{mib:.1f} MiB"

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from servemark.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_OK, EXIT_SERVER_FAILED, EXIT_VERDICT_FAILED
-from servemark.result import Result, StepSummary, Verdict
+from servemark.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_OK,
+    EXIT_SERVER_FAILED,
+    EXIT_USAGE,
+    EXIT_VERDICT_FAILED,
+)
+from servemark.result import INTERRUPTED, Result, StepSummary, Verdict
 
 
 def errors_within(step: StepSummary, limit_share: float) -> Verdict:
@@ -29,9 +36,12 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
 def exit_status(result: Result, *, allow_invalid: bool) -> int:
     """The exit status that a finished result deserves: the first that applies, in the order of the design."""
     steps = [step for benchmark in result.benchmarks for run in benchmark.runs for step in run.steps]
-    if result.partial:
+    failures = {benchmark.failure.exit_status for benchmark in result.benchmarks if benchmark.failure}
+    if result.error == INTERRUPTED:
         return EXIT_INTERRUPTED
-    if any(step.requests and not step.succeeded for step in steps):
+    if EXIT_USAGE in failures:
+        return EXIT_USAGE
+    if failures or any(step.requests and not step.succeeded for step in steps):
         return EXIT_SERVER_FAILED
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
     if not allow_invalid and not all(certificate.valid for certificate in certificates):

@@ -15,7 +15,7 @@ from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.servers import ServerSettings
 from servemark.servers.managed import ManagedLauncher, ManagedServer
 from servemark.servers.management import ManagementClient
-from servemark.servers.servable import ServableModel, accept_any
+from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.archive import write_archive
 
@@ -74,14 +74,14 @@ def obedient(make_archive: Callable[[str, str], Path]) -> ServableModel:
 @pytest.fixture(scope="session")
 def server(obedient: ServableModel) -> Iterator[ManagedServer]:
     """A server without models, over plain HTTP."""
-    with ManagedLauncher(obedient).serve(ServerSettings(job_queue_size=QUEUE)) as started:
+    with ManagedLauncher(Serving((obedient,))).serve(ServerSettings(job_queue_size=QUEUE)) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def tls_server(obedient: ServableModel) -> Iterator[ManagedServer]:
     """A server without models, over https with a certificate signed by itself."""
-    with ManagedLauncher(obedient, tls=True).serve(ServerSettings(job_queue_size=QUEUE)) as started:
+    with ManagedLauncher(Serving((obedient,), tls=True)).serve(ServerSettings(job_queue_size=QUEUE)) as started:
         yield started
 
 

@@ -23,7 +23,7 @@ from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.connection import send_once
 from servemark.servers.docker import LABEL, DockerLauncher
 from servemark.servers.managed import ManagedLauncher
-from servemark.servers.servable import ServableModel, accept_any
+from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
 from servemark.zoo.catalogue import find
@@ -102,10 +102,10 @@ def test_a_model_is_served_from_our_image_and_nothing_is_left(
     image: str, telling: ServableModel, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    with DockerLauncher(telling, log=lines.append).serve(ServerSettings(job_queue_size=7)) as server:
+    with DockerLauncher(Serving((telling,), log=lines.append)).serve(ServerSettings(job_queue_size=7)) as server:
         root = server._mms.instance.root
         assert containers() == [f"servemark-{root.name}"]
-        with server.serve_model(ModelSettings(workers=2, batch_size=3)) as served:
+        with server.serve_models(ModelSettings(workers=2, batch_size=3)) as (served,):
             assert served.read_back["workers"] == 2
             assert server.failure() is None
             names = {process.name() for process in server.processes()}
@@ -131,35 +131,35 @@ def test_a_model_is_served_from_our_image_and_nothing_is_left(
 
 
 def test_a_zoo_model_answers_right_in_our_image(image: str, environment: MmsEnvironment) -> None:
-    launcher = DockerLauncher(find("squeezenet"))
-    with launcher.serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)) as served:
+    launcher = DockerLauncher(Serving((find("squeezenet"),)))
+    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         assert served.backend == server.facts["backend"] == environment.backend
 
 
 def test_the_image_is_built_once(image: str) -> None:
     made = inspect_image(image)
     notes: list[str] = []
-    with DockerLauncher(None, progress=notes.append).serve(ServerSettings()):
+    with DockerLauncher(Serving(progress=notes.append)).serve(ServerSettings()):
         pass
     assert inspect_image(image) == made
     assert notes == ["starting Multi Model Server"]
 
 
 def test_a_server_that_speaks_https_runs_in_it_too(image: str) -> None:
-    with DockerLauncher(None, tls=True).serve(ServerSettings()) as server:
+    with DockerLauncher(Serving(tls=True)).serve(ServerSettings()) as server:
         assert server.certificate is not None
         assert send_once(server.addresses["inference"], Request("GET", "/ping"), 10).status == 200
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_exception_in_the_body_removes_the_container(image: str, error: type[BaseException]) -> None:
-    with pytest.raises(error), DockerLauncher(None).serve(ServerSettings()):
+    with pytest.raises(error), DockerLauncher(Serving()).serve(ServerSettings()):
         raise error
     assert containers() == []
 
 
 def test_a_container_killed_in_use_is_a_failure(image: str) -> None:
-    with DockerLauncher(None).serve(ServerSettings()) as server:
+    with DockerLauncher(Serving()).serve(ServerSettings()) as server:
         docker("kill", *containers())
         wait_until(server.failure)
         failure = server.failure()
@@ -171,8 +171,9 @@ OWNER = """
 import time
 from servemark.servers import ServerSettings
 from servemark.servers.docker import DockerLauncher
+from servemark.servers.servable import Serving
 
-with DockerLauncher(None).serve(ServerSettings()):
+with DockerLauncher(Serving()).serve(ServerSettings()):
     print("up", flush=True)
     time.sleep(120)
 """
@@ -190,7 +191,7 @@ def test_a_container_whose_owner_was_killed_is_removed_by_the_next_run(
         owner.kill()
     (left,) = containers()
     notes: list[str] = []
-    with ManagedLauncher(None, progress=notes.append).serve(ServerSettings()):
+    with ManagedLauncher(Serving(progress=notes.append)).serve(ServerSettings()):
         assert containers() == []
     assert any(left.removeprefix("servemark-") in note for note in notes)
     assert not (cache_dir() / "instances" / left.removeprefix("servemark-")).exists()
@@ -202,9 +203,9 @@ def test_a_model_that_cannot_be_imported_there_is_named_with_the_reason(
     archive = make_archive("broken-import", BROKEN_IMPORT)
     model = ServableModel("broken-import", archive, (Input(b"x", "text/plain", "test"),), accept_any)
     with (
-        DockerLauncher(model).serve(ServerSettings()) as server,
+        DockerLauncher(Serving((model,))).serve(ServerSettings()) as server,
         pytest.raises(ModelError, match="No module named 'a_package_that_is_not_there'"),
-        server.serve_model(ModelSettings(workers=1)),
+        server.serve_models(ModelSettings(workers=1)),
     ):
         pass
 
@@ -213,8 +214,8 @@ def test_another_image_with_the_server_on_its_path(image: str, telling: Servable
     instructions = (f"FROM {image}", 'ENTRYPOINT ["tail", "-f", "/dev/null"]')
     with (
         derived("servemark-test/theirs:1", *instructions) as theirs,
-        DockerLauncher(telling, image=theirs).serve(ServerSettings()) as server,
-        server.serve_model(ModelSettings(workers=1)),
+        DockerLauncher(Serving((telling,)), image=theirs).serve(ServerSettings()) as server,
+        server.serve_models(ModelSettings(workers=1)),
     ):
         assert server.facts["container"]["image"] == theirs
         assert server.facts["backend"] is None
@@ -222,21 +223,21 @@ def test_another_image_with_the_server_on_its_path(image: str, telling: Servable
 
 
 def test_another_image_with_the_server_as_its_entrypoint(image: str) -> None:
-    with DockerLauncher(None, image=image).serve(ServerSettings()) as server:
+    with DockerLauncher(Serving(), image=image).serve(ServerSettings()) as server:
         assert server.facts["container"]["image"] == image
 
 
 def test_another_image_without_the_server_is_told_so(daemon: None) -> None:
     with (
         pytest.raises(ServerStartError, match="ImageError: this image has no multi-model-server on its PATH"),
-        DockerLauncher(None, image=os.environ["SERVEMARK_DOCKER_BASE"]).serve(ServerSettings()),
+        DockerLauncher(Serving(), image=os.environ["SERVEMARK_DOCKER_BASE"]).serve(ServerSettings()),
     ):
         pass
     assert containers() == []
 
 
 def test_an_image_that_is_nowhere_is_named(daemon: None) -> None:
-    launcher = DockerLauncher(None, image="servemark-test/nowhere:1")
+    launcher = DockerLauncher(Serving(), image="servemark-test/nowhere:1")
     with (
         pytest.raises(SetupError, match="cannot get the image servemark-test/nowhere:1"),
         launcher.serve(ServerSettings()),
@@ -251,10 +252,10 @@ def test_a_checkout_is_built_here_and_run_in_the_container(
     image: str, telling: ServableModel, environment: MmsEnvironment, tmp_path: Path, in_other_image: bool
 ) -> None:
     checkout = make_checkout(tmp_path / "checkout", environment)
-    launcher = DockerLauncher(telling, image=image if in_other_image else None, source=checkout)
+    launcher = DockerLauncher(Serving((telling,)), image=image if in_other_image else None, source=checkout)
     for marker in ("first", "second"):
         mark_java(checkout, marker)
-        with launcher.serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)) as served:
+        with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
             answer = send_once(server.addresses["management"], Request("GET", "/lab-build"), 10)
             assert answer.text == marker
             assert server.facts["source"]["path"] == str(checkout)

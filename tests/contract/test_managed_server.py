@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 from servemark.environments.cache import cache_dir
-from servemark.errors import ModelError, ServerDiedError, ServerStartError, UsageError
+from servemark.errors import ModelError, ServerDiedError, ServerStartError
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.connection import send_once
 from servemark.servers.inference import prediction_request
 from servemark.servers.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms_config import free_port_pair
-from servemark.servers.servable import ServableModel, accept_any
+from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import find
 
@@ -46,11 +46,12 @@ def instances() -> set[str]:
 
 
 def test_a_model_is_served_as_asked_and_removed(server: ManagedServer) -> None:
-    with server.serve_model(ModelSettings(workers=2, batch_size=3, max_batch_delay_ms=5)) as served:
+    with server.serve_models(ModelSettings(workers=2, batch_size=3, max_batch_delay_ms=5)) as (served,):
         assert served.name == "obedient"
         assert served.read_back == {"workers": 2, "batch_size": 3, "max_batch_delay_ms": 5}
         assert served.requested == {"workers": 2, "batch_size": 3, "max_batch_delay_ms": 5}
-        assert server.read_back() == served.read_back
+        assert server.read_back() == {"obedient": served.read_back}
+        assert served.url == "obedient.mar"
         assert served.cold_start_ms is not None
         assert served.register_ms is not None
         assert send_once(server.addresses["inference"], served.requests[0], 10).body == b"OK"
@@ -59,8 +60,42 @@ def test_a_model_is_served_as_asked_and_removed(server: ManagedServer) -> None:
     assert server.read_back() == {}
 
 
+def test_several_models_are_served_together_and_watched(obedient: ServableModel) -> None:
+    launcher = ManagedLauncher(Serving((find("noop"), obedient)))
+    with launcher.serve(ServerSettings()) as server:
+        with server.serve_models(ModelSettings(workers=1)) as served:
+            assert [model.name for model in served] == ["noop-v1.0", "obedient"]
+            assert server.read_back() == {model.name: model.read_back for model in served}
+            for model in served:
+                assert send_once(server.addresses["inference"], model.requests[0], 10).body == b"OK"
+                assert model.url
+                server.management.register(model.url, model_name=f"{model.name}-again", initial_workers=1)
+                server.management.unregister(f"{model.name}-again")
+            assert server.failure() is None
+            request = prediction_request("obedient", Input(b"die", "text/plain", "test"))
+            assert send_once(server.addresses["inference"], request, 10).status == 500
+            wait_until(server.failure)
+            assert "of obedient" in str(server.failure())
+        assert server.management.list_models() == ()
+
+
+def test_when_the_second_model_cannot_be_loaded_the_first_is_removed(
+    make_archive: Callable[[str, str], Path], obedient: ServableModel
+) -> None:
+    text = (Input(b"work", "text/plain", "test"),)
+    broken = ServableModel("broken-import", make_archive("broken-import", BROKEN_IMPORT), text, accept_any)
+    with ManagedLauncher(Serving((obedient, broken))).serve(ServerSettings()) as server:
+        with (
+            pytest.raises(ModelError, match="cannot load the model broken-import"),
+            server.serve_models(ModelSettings(workers=1)),
+        ):
+            pass
+        assert server.management.list_models() == ()
+        assert server.read_back() == {}
+
+
 def test_workers_default_to_the_processors(server: ManagedServer) -> None:
-    with server.serve_model(ModelSettings(workers=None)) as served:
+    with server.serve_models(ModelSettings(workers=None)) as (served,):
         assert served.read_back["workers"] == os.cpu_count()
 
 
@@ -80,8 +115,8 @@ def test_logs_and_configuration_can_be_kept(server: ManagedServer, tmp_path: Pat
 def test_a_zoo_model_answers_right() -> None:
     notes: list[str] = []
     lines: list[str] = []
-    launcher = ManagedLauncher(find("noop"), progress=notes.append, log=lines.append)
-    with launcher.serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)) as served:
+    launcher = ManagedLauncher(Serving((find("noop"),), progress=notes.append, log=lines.append))
+    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         assert served.name == "noop-v1.0"
         assert served.backend == server.facts["backend"]
     assert any("starting Multi Model Server" in note for note in notes)
@@ -92,7 +127,10 @@ def test_a_zoo_model_answers_right() -> None:
 
 def test_stopping_leaves_no_process_and_no_directory(obedient: ServableModel, session_processes: FindProcesses) -> None:
     before = instances()
-    with ManagedLauncher(obedient).serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=2)):
+    with (
+        ManagedLauncher(Serving((obedient,))).serve(ServerSettings()) as server,
+        server.serve_models(ModelSettings(workers=2)),
+    ):
         # The start script, Java, the model's process and its two workers.
         assert len(session_processes(server.pid)) == 5
         assert len(instances() - before) == 1
@@ -104,11 +142,11 @@ def test_stopping_leaves_no_process_and_no_directory(obedient: ServableModel, se
 def test_an_exception_in_the_body_stops_everything(
     obedient: ServableModel, session_processes: FindProcesses, error: type[BaseException]
 ) -> None:
-    launcher = ManagedLauncher(obedient)
+    launcher = ManagedLauncher(Serving((obedient,)))
     with (
         pytest.raises(error),
         launcher.serve(ServerSettings()) as server,
-        server.serve_model(ModelSettings(workers=1)),
+        server.serve_models(ModelSettings(workers=1)),
     ):
         raise error
     assert session_processes(server.pid) == []
@@ -119,11 +157,12 @@ import sys, time
 from pathlib import Path
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.managed import ManagedLauncher
-from servemark.servers.servable import ServableModel, accept_any
+from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 
 model = ServableModel("obedient", Path(sys.argv[1]), (Input(b"work", "text/plain", "test"),), accept_any)
-with ManagedLauncher(model).serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=2)):
+launcher = ManagedLauncher(Serving((model,)))
+with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=2)):
     try:
         print(server.pid, flush=True)
         time.sleep(120)
@@ -153,14 +192,14 @@ def test_a_server_whose_owner_was_killed_is_cleaned_up_by_the_next_run(
     marked = [p for p in seen if p.pid != os.getpid() and left in " ".join(p.info["cmdline"] or [])]
     assert marked, "killing the owner should leave its server, or this test shows nothing"
     notes: list[str] = []
-    with ManagedLauncher(None, progress=notes.append).serve(ServerSettings()):
+    with ManagedLauncher(Serving(progress=notes.append)).serve(ServerSettings()):
         assert left not in instances()
         assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in marked)
     assert any(left in note for note in notes)
 
 
 def test_a_living_servemark_keeps_its_server(server: ManagedServer, obedient: ServableModel) -> None:
-    with ManagedLauncher(None).serve(ServerSettings()):
+    with ManagedLauncher(Serving()).serve(ServerSettings()):
         assert server.failure() is None
     assert server.management.list_models() == ()
 
@@ -178,7 +217,10 @@ def test_interrupted_twice_it_still_leaves_nothing(obedient: ServableModel, sess
 
 
 def test_a_server_killed_in_use_is_a_failure(obedient: ServableModel, session_processes: FindProcesses) -> None:
-    with ManagedLauncher(obedient).serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)):
+    with (
+        ManagedLauncher(Serving((obedient,))).serve(ServerSettings()) as server,
+        server.serve_models(ModelSettings(workers=1)),
+    ):
         (java,) = [p for p in session_processes(server.pid) if p.name() == "java"]
         java.kill()
         wait_until(server.failure)
@@ -189,8 +231,8 @@ def test_a_server_killed_in_use_is_a_failure(obedient: ServableModel, session_pr
 
 
 def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ServableModel) -> None:
-    launcher = ManagedLauncher(obedient)
-    with launcher.serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)):
+    launcher = ManagedLauncher(Serving((obedient,)))
+    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         request = prediction_request("obedient", Input(b"die", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 500
         wait_until(server.failure)
@@ -198,8 +240,8 @@ def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ServableModel) 
 
 
 def test_memory_that_ran_out_is_named(obedient: ServableModel) -> None:
-    launcher = ManagedLauncher(obedient)
-    with launcher.serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)):
+    launcher = ManagedLauncher(Serving((obedient,)))
+    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         request = prediction_request("obedient", Input(b"memory", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 507
         wait_until(server.failure)
@@ -210,12 +252,12 @@ def serve_archive(server: ManagedServer, archive: Path, *inputs: Input) -> None:
     """Have the session's server serve another model for once."""
     given = inputs or (Input(b"work", "text/plain", "test"),)
     other = ServableModel(archive.stem, archive, given, accept_any)
-    launcher_model, server._model = server._model, other
+    launchers, server._models = server._models, (other,)
     try:
-        with server.serve_model(ModelSettings(workers=1)):
+        with server.serve_models(ModelSettings(workers=1)):
             pass
     finally:
-        server._model = launcher_model
+        server._models = launchers
     assert server.management.list_models() == ()
 
 
@@ -251,7 +293,7 @@ def test_a_port_taken_between_choice_and_bind_is_replaced(obedient: ServableMode
         port = taken.getsockname()[1]
         choices = [(port, port + 1), free_port_pair()]
         lines: list[str] = []
-        launcher = ManagedLauncher(obedient, choose_ports=lambda: choices.pop(0), log=lines.append)
+        launcher = ManagedLauncher(Serving((obedient,), log=lines.append), choose_ports=lambda: choices.pop(0))
         with launcher.serve(ServerSettings()) as server:
             assert server.addresses["inference"].port != port
         assert any("was taken meanwhile" in line for line in lines)
@@ -263,15 +305,16 @@ def test_ports_that_are_always_taken_end_in_an_error(obedient: ServableModel, mo
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        launcher = ManagedLauncher(obedient, choose_ports=lambda: (port, port + 1))
+        launcher = ManagedLauncher(Serving((obedient,)), choose_ports=lambda: (port, port + 1))
         with pytest.raises(ServerStartError, match="could not have a port"), launcher.serve(ServerSettings()):
             pass
 
 
 def test_without_a_model_only_the_server_is_up() -> None:
-    with ManagedLauncher(None).serve(ServerSettings()) as server:
-        with pytest.raises(UsageError), server.serve_model(ModelSettings(workers=1)):
-            pass
+    with ManagedLauncher(Serving()).serve(ServerSettings()) as server:
+        with server.serve_models(ModelSettings(workers=1)) as served:
+            assert served == ()
+            assert server.read_back() == {}
         assert server.failure() is None
 
 
@@ -282,6 +325,6 @@ def test_a_long_cache_path_does_not_break_the_servers_sockets(
     deep.mkdir()
     (deep / "environments").symlink_to(cache_dir() / "environments")
     monkeypatch.setenv("SERVEMARK_CACHE", str(deep))
-    launcher = ManagedLauncher(obedient)
-    with launcher.serve(ServerSettings()) as server, server.serve_model(ModelSettings(workers=1)) as served:
+    launcher = ManagedLauncher(Serving((obedient,)))
+    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         assert served.read_back["workers"] == 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from servemark.servers.connection import send_once
 from servemark.servers.managed import ManagedLauncher, ManagedServer
 from servemark.servers.management import ManagementClient
 from servemark.servers.running import RunningLauncher
-from servemark.servers.servable import ServableModel
+from servemark.servers.servable import ServableModel, Serving
 from servemark.servers.target import Trust, find_server
 from servemark.workload.inputs import Input
 
@@ -61,7 +64,7 @@ def free_port() -> Iterator[int]:
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:{}", "http://localhost:{}/", "127.0.0.1:{}", "localhost:{}"])
 def test_a_plain_server_is_found(server: ManagedServer, target: str) -> None:
-    with RunningLauncher(target.format(port_of(server)), None).serve(ServerSettings()) as found:
+    with RunningLauncher(target.format(port_of(server)), ()).serve(ServerSettings()) as found:
         assert found.addresses["inference"].tls is None
         assert found.addresses["inference"].ip == "127.0.0.1"
         assert found.addresses["management"].port == port_of(server) + 1
@@ -72,13 +75,13 @@ def test_a_plain_server_is_found(server: ManagedServer, target: str) -> None:
 def test_a_tls_server_is_found_and_its_unchecked_certificate_is_said(tls_server: ManagedServer, scheme: str) -> None:
     notes: list[str] = []
     launcher = RunningLauncher(
-        f"{scheme}localhost:{port_of(tls_server)}", "obedient", inputs=(TEXT,), progress=notes.append
+        f"{scheme}localhost:{port_of(tls_server)}", ("obedient",), inputs=(TEXT,), progress=notes.append
     )
-    with tls_server.serve_model(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
+    with tls_server.serve_models(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
         tls = found.addresses["inference"].tls
         assert tls is not None
         assert not tls.verify
-        with found.serve_model(AS_IT_IS) as served:
+        with found.serve_models(AS_IT_IS) as (served,):
             assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"OK"
     assert any("is not checked" in note for note in notes)
 
@@ -126,38 +129,71 @@ def test_an_unknown_host() -> None:
 
 @pytest.mark.parametrize("name", ["noop", "noop-v1.0", "NOOP"])
 def test_a_zoo_model_that_the_server_lacks_is_offered_and_removed(server: ManagedServer, name: str) -> None:
-    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", name)
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", (name,))
     with launcher.serve(ServerSettings()) as found:
-        with found.serve_model(ModelSettings(workers=2)) as served:
+        with found.serve_models(ModelSettings(workers=2)) as (served,):
             assert served.name == "noop-v1.0"
             assert served.backend == server.facts["backend"]
             assert served.read_back["workers"] == 2
             assert served.cold_start_ms is not None
-            assert found.read_back() == served.read_back
+            assert found.read_back() == {"noop-v1.0": served.read_back}
             assert server.management.describe("noop-v1.0").ready_workers == 2
         assert server.management.list_models() == ()
 
 
+def test_of_several_models_those_that_the_server_has_are_used_and_the_others_offered(
+    server: ManagedServer, obedient: ServableModel
+) -> None:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("lstm", "noop"))
+    server.management.register(server.put_in_store(obedient.archive), model_name="lstm_ptb", initial_workers=1)
+    with launcher.serve(ServerSettings()) as found:
+        with found.serve_models(AS_IT_IS) as (theirs, ours):
+            assert (theirs.name, theirs.register_ms, theirs.url) == ("lstm_ptb", None, "obedient.mar")
+            assert (ours.name, ours.register_ms is None) == ("noop-v1.0", False)
+            assert found.read_back() == {"lstm_ptb": theirs.read_back, "noop-v1.0": ours.read_back}
+            assert found.failure() is None
+            server.management.unregister("lstm_ptb")
+            deadline = time.monotonic() + 10
+            while not (failure := found.failure()) and time.monotonic() < deadline:
+                time.sleep(0.05)  # it looks now and then, so as not to disturb
+            assert "no longer has the model lstm_ptb" in str(failure)
+        assert server.management.list_models() == ()
+
+
+def test_an_offered_model_can_be_registered_again_many_times_at_once(server: ManagedServer) -> None:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("noop",))
+    with launcher.serve(ServerSettings()) as found, found.serve_models(ModelSettings(workers=1)) as (served,):
+        assert served.url is not None
+        names = [f"noop-{number}" for number in range(16)]
+        with ThreadPoolExecutor(len(names)) as pool:
+            register = partial(server.management.register, served.url, synchronous=True)
+            done = [pool.submit(register, model_name=name) for name in names]
+            assert [one.result().status for one in done] == [200] * len(names)
+        assert {model.name for model in server.management.list_models()} == {"noop-v1.0", *names}
+        for name in names:
+            server.management.unregister(name)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_offered_model_is_removed_after_an_exception(server: ManagedServer, error: type[BaseException]) -> None:
-    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "noop")
-    with pytest.raises(error), launcher.serve(ServerSettings()) as found, found.serve_model(AS_IT_IS):
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("noop",))
+    with pytest.raises(error), launcher.serve(ServerSettings()) as found, found.serve_models(AS_IT_IS):
         raise error
     assert server.management.list_models() == ()
 
 
 def test_a_zoo_model_is_offered_over_tls_too(tls_server: ManagedServer) -> None:
-    launcher = RunningLauncher(f"https://localhost:{port_of(tls_server)}", "noop")
-    with launcher.serve(ServerSettings()) as found, found.serve_model(ModelSettings(workers=1)) as served:
+    launcher = RunningLauncher(f"https://localhost:{port_of(tls_server)}", ("noop",))
+    with launcher.serve(ServerSettings()) as found, found.serve_models(ModelSettings(workers=1)) as (served,):
         assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"OK"
     assert tls_server.management.list_models() == ()
 
 
 def test_an_existing_model_is_used_and_left_alone(server: ManagedServer, obedient: ServableModel) -> None:
-    with server.serve_model(ModelSettings(workers=2, batch_size=2)):
+    with server.serve_models(ModelSettings(workers=2, batch_size=2)):
         before = server.management.describe("obedient")
-        launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "obedient", inputs=(TEXT,))
-        with launcher.serve(ServerSettings()) as found, found.serve_model(AS_IT_IS) as served:
+        launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("obedient",), inputs=(TEXT,))
+        with launcher.serve(ServerSettings()) as found, found.serve_models(AS_IT_IS) as (served,):
             assert (served.name, served.backend, served.cold_start_ms) == ("obedient", None, None)
             assert served.read_back["workers"] == 2
             assert served.read_back["batch_size"] == 2
@@ -171,8 +207,8 @@ def test_an_alias_finds_the_servers_own_spelling(server: ManagedServer, obedient
     url = server.put_in_store(obedient.archive)
     server.management.register(url, model_name="lstm_ptb", initial_workers=1)
     try:
-        launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "lstm", inputs=(TEXT,))
-        with launcher.serve(ServerSettings()) as found, found.serve_model(AS_IT_IS) as served:
+        launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("lstm",), inputs=(TEXT,))
+        with launcher.serve(ServerSettings()) as found, found.serve_models(AS_IT_IS) as (served,):
             assert served.name == "lstm_ptb"
             assert served.cold_start_ms is None
         assert [model.name for model in server.management.list_models()] == ["lstm_ptb"]
@@ -181,34 +217,34 @@ def test_an_alias_finds_the_servers_own_spelling(server: ManagedServer, obedient
 
 
 def test_workers_of_an_existing_model_are_not_ours_to_change(server: ManagedServer) -> None:
-    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "obedient", inputs=(TEXT,))
-    with server.serve_model(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("obedient",), inputs=(TEXT,))
+    with server.serve_models(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
         with (
             pytest.raises(UsageError, match=r"was on the server before.*-w"),
-            found.serve_model(ModelSettings(workers=3)),
+            found.serve_models(ModelSettings(workers=3)),
         ):
             pass
         assert server.management.describe("obedient").ready_workers == 1
 
 
 def test_a_model_that_is_not_ours_needs_an_input(server: ManagedServer) -> None:
-    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "obedient")
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("obedient",))
     with (
-        server.serve_model(ModelSettings(workers=1)),
+        server.serve_models(ModelSettings(workers=1)),
         launcher.serve(ServerSettings()) as found,
         pytest.raises(UsageError, match="say with -i what to send"),
     ):
-        found.serve_model(AS_IT_IS).__enter__()
+        found.serve_models(AS_IT_IS).__enter__()
 
 
 def test_an_unknown_model_lists_what_there_is(server: ManagedServer) -> None:
-    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "nobody", inputs=(TEXT,))
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("nobody",), inputs=(TEXT,))
     with (
-        server.serve_model(ModelSettings(workers=1)),
+        server.serve_models(ModelSettings(workers=1)),
         launcher.serve(ServerSettings()) as found,
         pytest.raises(UsageError, match=r"'nobody'.*the server has obedient; the zoo has resnet"),
     ):
-        found.serve_model(AS_IT_IS).__enter__()
+        found.serve_models(AS_IT_IS).__enter__()
 
 
 @pytest.fixture
@@ -220,10 +256,10 @@ def without_management(server: ManagedServer, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_server_without_management_is_used_as_it_is(server: ManagedServer, without_management: str) -> None:
     notes: list[str] = []
-    launcher = RunningLauncher(without_management, "obedient", inputs=(TEXT,), progress=notes.append)
-    with server.serve_model(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
+    launcher = RunningLauncher(without_management, ("obedient",), inputs=(TEXT,), progress=notes.append)
+    with server.serve_models(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
         assert "management" not in found.addresses
-        with found.serve_model(AS_IT_IS) as served:
+        with found.serve_models(AS_IT_IS) as (served,):
             assert served.read_back == {}
             assert found.read_back() == {}
             assert found.failure() is None
@@ -231,12 +267,12 @@ def test_a_server_without_management_is_used_as_it_is(server: ManagedServer, wit
 
 
 def test_without_management_a_missing_model_is_named_with_the_command(without_management: str) -> None:
-    launcher = RunningLauncher(without_management, "noop")
+    launcher = RunningLauncher(without_management, ("noop",))
     with (
         launcher.serve(ServerSettings()) as found,
         pytest.raises(ModelError, match=r"register it by hand: copy .*noop-v1\.0\.mar .*curl -X POST"),
     ):
-        found.serve_model(AS_IT_IS).__enter__()
+        found.serve_models(AS_IT_IS).__enter__()
 
 
 def test_a_management_port_that_was_given_must_answer(server: ManagedServer, free_port: int) -> None:
@@ -251,18 +287,18 @@ def test_a_model_that_the_server_cannot_run_is_not_left_behind(
 
     broken = ServableModel("noop-v1.0", make_archive("noop-v1.0", BROKEN_IMPORT), (TEXT,), lambda _: None, "onnx")
     monkeypatch.setattr("servemark.servers.running.built", lambda *_: broken)
-    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", "noop")
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("noop",))
     with (
         launcher.serve(ServerSettings()) as found,
         pytest.raises(ModelError, match=r"cannot import ONNX Runtime.*--backend mxnet"),
     ):
-        found.serve_model(AS_IT_IS).__enter__()
+        found.serve_models(AS_IT_IS).__enter__()
     assert server.management.list_models() == ()
 
 
 def test_a_server_that_ends_in_use_is_a_failure(obedient: ServableModel, tmp_path: Path) -> None:
-    with ManagedLauncher(obedient).serve(ServerSettings()) as mine:
-        launcher = RunningLauncher(f"127.0.0.1:{port_of(mine)}", None)
+    with ManagedLauncher(Serving((obedient,))).serve(ServerSettings()) as mine:
+        launcher = RunningLauncher(f"127.0.0.1:{port_of(mine)}", ())
         with launcher.serve(ServerSettings()) as found:
             found.save_logs(tmp_path)
             mine.stop()

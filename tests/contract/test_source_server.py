@@ -16,7 +16,7 @@ from servemark.errors import ModelError, ServerStartError, SetupError
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.connection import send_once
 from servemark.servers.managed import ManagedServer
-from servemark.servers.servable import ServableModel, accept_any
+from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.servers.source import SourceLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
@@ -45,7 +45,7 @@ def lab_build(server: ManagedServer) -> str:
 
 
 def ask(server: ManagedServer) -> str:
-    with server.serve_model(ModelSettings(workers=1)) as served:
+    with server.serve_models(ModelSettings(workers=1)) as (served,):
         return send_once(server.addresses["inference"], served.requests[0], 10).text
 
 
@@ -59,7 +59,7 @@ def test_what_is_edited_between_two_starts_is_served_and_nothing_is_built_twice(
 ) -> None:
     notes: list[str] = []
     lines: list[str] = []
-    launcher = SourceLauncher(checkout, telling, progress=notes.append, log=lines.append)
+    launcher = SourceLauncher(checkout, Serving((telling,), progress=notes.append, log=lines.append))
     with launcher.serve(ServerSettings()) as server:
         assert server.launcher == "source"
         assert lab_build(server) == "first"
@@ -82,14 +82,14 @@ def test_what_is_edited_between_two_starts_is_served_and_nothing_is_built_twice(
 
 
 def test_an_edit_while_a_server_runs_does_not_reach_it(checkout: Path, telling: ServableModel) -> None:
-    with SourceLauncher(checkout, telling).serve(ServerSettings()) as server:
+    with SourceLauncher(checkout, Serving((telling,))).serve(ServerSettings()) as server:
         mark_python(checkout, "edited")
         shutil.rmtree(cache_dir() / "sources", ignore_errors=True)
         assert ask(server).startswith("first ")
 
 
 def test_a_compile_error_shows_the_compilers_lines_and_starts_nothing(checkout: Path) -> None:
-    launcher = SourceLauncher(checkout, None)
+    launcher = SourceLauncher(checkout, Serving())
     with launcher.serve(ServerSettings()):
         pass
     break_java(checkout)
@@ -113,7 +113,7 @@ def test_the_facts_say_what_was_built_of_what(checkout: Path) -> None:
         command = ["git", *identity, *words]
         return subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout.strip()
 
-    launcher = SourceLauncher(checkout, None)
+    launcher = SourceLauncher(checkout, Serving())
     with launcher.serve(ServerSettings()) as server:
         facts = server.facts["source"]
         assert (facts["commit"], facts["dirty"]) == (None, None)
@@ -139,7 +139,7 @@ def test_the_facts_say_what_was_built_of_what(checkout: Path) -> None:
 def test_python_that_cannot_be_imported_is_named(checkout: Path) -> None:
     with (checkout / "mms" / "arg_parser.py").open("a") as file:
         file.write("\nimport a_package_that_is_not_there\n")
-    launcher = SourceLauncher(checkout, None)
+    launcher = SourceLauncher(checkout, Serving())
     with pytest.raises(ServerStartError, match="a_package_that_is_not_there"), launcher.serve(ServerSettings()):
         pass
 
@@ -150,9 +150,9 @@ def test_a_model_that_cannot_be_loaded_is_explained_by_the_sources_python(
     archive = make_archive("refusing", "import mms.lab\nraise RuntimeError(mms.lab.MARKER)\n")
     model = ServableModel("refusing", archive, (Input(b"x", "text/plain", "test"),), accept_any)
     with (
-        SourceLauncher(checkout, model).serve(ServerSettings()) as server,
+        SourceLauncher(checkout, Serving((model,))).serve(ServerSettings()) as server,
         pytest.raises(ModelError, match="RuntimeError: first"),
-        server.serve_model(ModelSettings(workers=1)),
+        server.serve_models(ModelSettings(workers=1)),
     ):
         pass
 
@@ -160,7 +160,7 @@ def test_a_model_that_cannot_be_loaded_is_explained_by_the_sources_python(
 def test_another_build_command_replaces_gradle(checkout: Path) -> None:
     gradle = "sh frontend/gradlew -p frontend :server:jar"
     command = f"{gradle} && mkdir -p mms/frontend && mv frontend/server/build/libs/*.jar mms/frontend/model-server.jar"
-    launcher = SourceLauncher(checkout, None, build_command=command)
+    launcher = SourceLauncher(checkout, Serving(), build_command=command)
     with launcher.serve(ServerSettings()) as server:
         assert lab_build(server) == "first"
         assert server.facts["source"]["build_command"] == command

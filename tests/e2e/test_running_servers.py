@@ -17,6 +17,7 @@ from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.managed import ManagedLauncher, ManagedServer
 from servemark.servers.management import ModelDescription
 from servemark.servers.mms_config import free_port_pair
+from servemark.servers.servable import Serving
 from servemark.zoo.archive import write_archive
 from servemark.zoo.catalogue import find
 
@@ -54,8 +55,10 @@ def obedient_archive(tmp_path_factory) -> Path:
 @contextmanager
 def _server(*, tls: bool) -> Iterator[ManagedServer]:
     with ExitStack() as stack:
-        server = stack.enter_context(ManagedLauncher(find("noop"), tls=tls).serve(ServerSettings(job_queue_size=20)))
-        stack.enter_context(server.serve_model(ModelSettings(workers=1)))
+        server = stack.enter_context(
+            ManagedLauncher(Serving((find("noop"),), tls=tls)).serve(ServerSettings(job_queue_size=20))
+        )
+        stack.enter_context(server.serve_models(ModelSettings(workers=1)))
         yield server
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
 from servemark.benchmarks import Ask, catalogue
+from servemark.errors import UsageError
+from servemark.servers import ServedModel
 from servemark.workload.scenario import Request
 
 
@@ -12,13 +18,86 @@ def _points(name, **ask):
     return benchmark.points(Ask(**{**ask, "parameters": defaults | ask.get("parameters", {})}))
 
 
-def test_every_benchmark_sends_its_step_under_its_load():
-    request = Request("GET", "/x")
-    for benchmark in catalogue().values():
-        for point in _points(benchmark.name):
-            (group,) = benchmark.plan(point, (request,)).groups
-            assert [step.name for step in group.scenario.steps] == [benchmark.step]
-            assert group.load == point.load
+def _plan(name, models=("m",), **ask):
+    *_, point = _points(name, **ask)
+    served = [ServedModel(model, None, (Request("POST", f"/{model}"),), f"{model}.mar", 1.0, 1.0) for model in models]
+    return point, point.plan(tuple(served))
+
+
+@pytest.mark.parametrize("name", ["latency", "throughput", "concurrent_inference", "batching"])
+def test_inference_benchmarks_repeat_one_prediction_under_their_load(name):
+    point, plan = _plan(name)
+    (group,) = plan.groups
+    assert [(step.name, step.requests[0].path) for step in group.scenario.steps] == [("predict", "/m")]
+    assert group.load == point.load
+
+
+def test_ping_needs_no_model():
+    _, plan = _plan("ping", models=())
+    assert [step.requests[0].path for group in plan.groups for step in group.scenario.steps] == ["/ping"]
+    assert catalogue()["ping"].models(Ask()) == ()
+
+
+def test_load_registers_each_name_once_at_the_same_time_and_leaves_all_to_be_removed():
+    point, plan = _plan("load", parameters={"count": 3}, workers=2)
+    assert plan.registers == ("m-1", "m-2", "m-3")
+    assert [group.load.users * group.load.loops for group in plan.groups] == [1, 1, 1]
+    assert plan.exact_requests == 3
+    for name, group in zip(plan.registers, plan.groups, strict=True):
+        (step,) = group.scenario.steps
+        assert (step.name, step.endpoint, step.expect_status) == ("register", "management", 200)
+        (request,) = step.requests
+        assert request.method == "POST"
+        query = parse_qs(urlsplit(request.path).query)
+        assert query == {
+            "url": ["m.mar"],
+            "model_name": [name],
+            "initial_workers": ["2"],
+            "synchronous": ["true"],
+        }
+    assert point.server.most_workers == 3 * 2 + 2
+
+
+def test_scaling_goes_up_and_down_and_reads_back_what_really_happened():
+    point, plan = _plan("repeated_scale_calls", parameters={"scale_up_workers": 5, "scale_down_workers": 2})
+    (group,) = plan.groups
+    steps = group.scenario.steps
+    assert [step.name for step in steps] == ["scale_up", "read_up", "scale_down", "read_down"]
+    assert [parse_qs(urlsplit(step.requests[0].path).query).get("min_worker") for step in steps[::2]] == [["5"], ["2"]]
+    assert [step.until.times for step in steps[1::2]] == [5, 2]
+    assert {step.expect_status for step in steps} == {200}
+    assert group.load.users == 1
+    assert plan.exact_requests is None
+    assert point.server.preload_model
+    assert point.server.most_workers == 5
+    assert point.model.workers == 2
+
+
+def test_predictions_beside_the_scaling_are_measured_alone_first():
+    alone, scaling = _points("repeated_scale_calls", parameters={"background_threads": 3})
+    assert alone.load.users == 3
+    assert alone.values
+    assert not scaling.values
+    _, plan = _plan("repeated_scale_calls", parameters={"background_threads": 3})
+    assert [(group.load.users, group.background) for group in plan.groups] == [(1, False), (3, True)]
+
+
+def test_scaling_that_would_not_scale_is_refused():
+    with pytest.raises(UsageError, match="scale_up_workers 2 is not more than scale_down_workers 2"):
+        _points("repeated_scale_calls", parameters={"scale_up_workers": 2, "scale_down_workers": 2})
+
+
+def test_several_models_are_sent_each_its_own_requests_by_weight():
+    models = ("a", "b")
+    _, plan = _plan("multiple_models", models=models, parameters={"models": models, "weights": (3, 1)})
+    (group,) = plan.groups
+    assert [(step.name, step.requests[0].path) for step in group.scenario.steps] == [
+        ("predict a", "/a"),
+        ("predict b", "/b"),
+    ]
+    assert group.scenario.weights == (3, 1)
+    with pytest.raises(UsageError, match="2 weights for 3 models"):
+        _points("multiple_models", parameters={"weights": (3, 1)})
 
 
 def test_a_server_of_ours_has_room_for_twice_the_users():

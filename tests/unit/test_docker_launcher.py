@@ -28,6 +28,7 @@ from servemark.errors import ServerError, SetupError, UsageError
 from servemark.servers import ServerSettings
 from servemark.servers.docker import ContainerSite, DockerLauncher
 from servemark.servers.instance import new_instance, sweep_stale
+from servemark.servers.servable import Serving
 
 FakeDocker = Callable[[str], Path]
 ENGINE = DockerEngine("20.10.24", "x86_64", rootless=False)
@@ -68,7 +69,7 @@ def fails(message: str) -> str:
 )
 def test_what_is_wrong_with_docker_is_said_with_the_fix(docker: FakeDocker, message: str, what: str, fix: str) -> None:
     docker(fails(message))
-    with pytest.raises(SetupError) as error, DockerLauncher(None).serve(ServerSettings()):
+    with pytest.raises(SetupError) as error, DockerLauncher(Serving()).serve(ServerSettings()):
         pass
     assert what in str(error.value)
     assert fix in error.value.next_step
@@ -306,4 +307,4 @@ def test_what_cannot_be_removed_is_said(docker: FakeDocker, monkeypatch: pytest.
 
 def test_a_source_that_is_no_checkout_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a checkout"):
-        DockerLauncher(None, source=tmp_path)
+        DockerLauncher(Serving(), source=tmp_path)

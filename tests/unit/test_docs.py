@@ -9,6 +9,7 @@ import pytest
 
 from servemark.benchmarks import catalogue
 from servemark.cli.options import run_parser
+from servemark.cli.serve_options import serve_parser
 from servemark.errors import ServemarkError
 from servemark.zoo.catalogue import ZOO
 
@@ -19,7 +20,8 @@ OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
 
 def test_the_readme_has_every_option_and_no_other():
     documented = {word for line in README.splitlines() if line.startswith("| `-") for word in OPTION.findall(line)}
-    known = {word for action in run_parser("x")._actions for word in action.option_strings}
+    actions = [*run_parser("x")._actions, *serve_parser("x")._actions]
+    known = {word for action in actions for word in action.option_strings}
     assert documented >= known
     assert documented - known == set()
 
@@ -36,7 +38,8 @@ def test_the_readme_has_every_parameter_with_its_default():
     for benchmark in catalogue().values():
         for parameter in benchmark.parameters:
             (row,) = re.findall(rf"\| {benchmark.name} \| `{parameter.key}` \|.*\| (.*) \|", README)
-            assert row == ",".join(map(str, parameter.default)) or not parameter.default
+            known = parameter.default if isinstance(parameter.default, tuple) else (parameter.default,)
+            assert row == ",".join(map(str, known)) or not known
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)

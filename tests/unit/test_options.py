@@ -7,6 +7,7 @@ import pytest
 from servemark.benchmarks import Ask, catalogue
 from servemark.cli import main
 from servemark.cli.options import parse_run
+from servemark.suites import names
 
 
 def _parse(line):
@@ -40,7 +41,7 @@ def test_shares_are_percentages_or_fractions(text, share):
 
 
 REFUSED = [
-    ("", "which benchmark?; choose from latency, throughput, ping"),
+    ("", "which benchmark?; choose from latency, throughput, load"),
     ("latancy", "unknown benchmark 'latancy'; did you mean latency?"),
     ("resnet", "unknown benchmark 'resnet'; choose from"),
     ("latency -m resnt", "unknown model 'resnt'; did you mean resnet?"),
@@ -80,6 +81,23 @@ REFUSED = [
     ("latency --mms h --backend tpu", "invalid choice: 'tpu'"),
     ("latency --rate 5", "unrecognized arguments: --rate 5"),
     ("latency throughput", "unrecognized arguments: throughput"),
+    ("load -t 3", "-t makes no sense with load: each registration has a user of its own"),
+    ("load -l 2", "-l makes no sense with load: every model is registered once"),
+    ("load --duration 2", "--duration makes no sense with load"),
+    ("load --options count 0", "'0' is not a whole number from 1"),
+    ("load --options counts 3", "unknown option key 'counts' after --options; did you mean count?"),
+    ("repeated_scale_calls -w 2", "it scales; give --options scale_up_workers and scale_down_workers"),
+    ("repeated_scale_calls --options scale_down_workers 0", "'0' is not a whole number from 1"),
+    ("multiple_models -m lstm", "it serves several; give --options models resnet,lstm"),
+    ("multiple_models --options models resnet,resnet", "is not a list of different models"),
+    ("multiple_models --options weights 1,0", "'1,0' is not a list of whole numbers from 1"),
+    ("--all latency", "--all and the benchmark latency do not go together"),
+    ("--all --suite smoke", "--all and --suite do not go together"),
+    ("--suite smok", "there is no suite 'smok'; choose from all, batching, smoke"),
+    ("--suite none.toml", "there is no suite 'none.toml'"),
+    ("--all --options cuont 3", "unknown option key 'cuont' after --options; did you mean count?"),
+    ("--all --options count", "'count' is alone"),
+    ("--all --options count x", "suite all, benchmark 3 (load): 'x' is not a whole number from 1"),
 ]
 
 
@@ -95,6 +113,68 @@ def test_what_cannot_be_had_is_refused_in_one_line_with_status_2(capsys, line, m
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+SUITES = [
+    ("x = 1", "unknown field 'x' in the suite"),
+    ("summary = 'none'", "names no benchmark"),
+    ("[[benchmark]]\nname = ", "it has to be TOML"),
+    ("[[benchmark]]\nmodel = 'lstm'", "benchmark 1 (?): it has no name; choose from latency"),
+    ("[[benchmark]]\nname = 'latancy'", "unknown benchmark 'latancy'; did you mean latency?"),
+    ("[[benchmark]]\nname = 'latency'\nthread = 3", "(latency): unknown field 'thread'; did you mean threads?"),
+    ("[[benchmark]]\nname = 'latency'\nthreads = 'x'", "(latency): argument -t/--threads: 'x' is not a whole number"),
+    ("[[benchmark]]\nname = 'latency'\nthreads = [1]", "(latency): threads = [1] makes no sense; give one value"),
+    ("[[benchmark]]\nname = 'latency'\noptions = 3", "(latency): options is no table"),
+    ("[[benchmark]]\nname = 'latency'\noptions = {count = 3}", "unknown option key 'count' after --options"),
+    ("[[benchmark]]\nname = 'ping'\nmodel = 'lstm'", "(ping): -m makes no sense with ping: it uses no model"),
+    ("[[benchmark]]\nname = 'latency'\ninput = 'none.jpg'", "none.jpg: no such file"),
+    ("[[benchmark]]\nname = 'latency'\nmodel = 'file:///etc/passwd'", "unknown model 'file:///etc/passwd'"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), SUITES, ids=[message for _, message in SUITES])
+def test_what_a_suite_says_wrong_is_named_with_its_place(tmp_path, capsys, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    assert main(["run", "--suite", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_suite_is_its_benchmarks_in_order():
+    arguments = _parse("--all")
+    original = ["latency", "throughput", "load", "repeated_scale_calls", "concurrent_inference"]
+    assert [entry.benchmark for entry in arguments.entries] == [*original, "ping", "multiple_models"]
+    assert [entry.model for entry in arguments.entries] == ["resnet"] * 7
+
+
+def test_the_command_line_goes_before_a_suite_where_it_makes_sense(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        """
+        [[benchmark]]
+        name = "latency"
+        loops = 5
+        threads = 2
+        [[benchmark]]
+        name = "ping"
+        options = { loops = 7 }
+        [[benchmark]]
+        name = "load"
+        model = "lstm"
+        options = { count = 3 }
+        """
+    )
+    latency, ping, load = _parse(f"--suite {path}").entries
+    assert (latency.loops, latency.threads, ping.loops, load.model, load.parameters) == (5, 2, 7, "lstm", {"count": 3})
+    latency, ping, load = _parse(f"--suite {path} -m noop --duration 2 -t 9 --options count 4").entries
+    assert (latency.model, latency.loops, latency.duration, latency.threads) == ("noop", None, 2.0, 9)
+    assert (ping.loops, ping.duration, ping.threads) == (None, 2.0, 9)
+    assert (load.model, load.threads, load.duration, load.parameters) == ("noop", None, None, {"count": 4})
+
+
+def test_every_suite_that_comes_with_it_can_be_read():
+    for name in names():
+        assert _parse(f"--suite {name}").entries
 
 
 def test_an_unreadable_input_is_refused(tmp_path, monkeypatch):

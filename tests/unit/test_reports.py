@@ -18,13 +18,16 @@ from servemark.report import jtl
 from servemark.report.directory import ResultDirectory
 from servemark.report.terminal import print_summary
 from servemark.result import (
+    INTERRUPTED,
     BenchmarkResult,
     Certificate,
     Check,
     ErrorExample,
+    Failure,
     LatencySummary,
     Result,
     RunResult,
+    Skipped,
     Statistic,
     StepSummary,
     Verdict,
@@ -131,6 +134,7 @@ def result(step: StepSummary = STEP, *, partial: bool = False, certificate: Cert
         environment={},
         server={"product": "Multi Model Server", "version": "1.1.11", "launcher": "managed"},
         benchmarks=(replace(benchmark, **changes),),
+        error=INTERRUPTED if partial else None,
     )
 
 
@@ -406,6 +410,38 @@ FACTS = {  # in the order in which they decide
 def test_the_exit_status_is_that_of_the_first_that_applies(statuses):
     facts = {"verdicts": (), **{key: value for status in statuses for key, value in FACTS[status].items()}}
     assert exit_status(result(**facts), allow_invalid=False) == (statuses[0] if statuses else 0)
+
+
+OF_A_SUITE = {
+    2: {"failure": Failure("cannot be had", 2), "partial": True},
+    4: {"failure": Failure("the server did not start", 4), "partial": True, "steps": (), "runs": ()},
+    3: {"certificate": INVALID},
+    1: {"verdicts": FAILED_VERDICT},
+    0: {"verdicts": ()},
+}
+
+
+@pytest.mark.parametrize(
+    "statuses", [chosen for size in range(1, 4) for chosen in itertools.combinations(OF_A_SUITE, size)], ids=str
+)
+def test_of_a_suites_failures_the_first_that_applies_decides_whatever_their_order(statuses):
+    (good,) = result().benchmarks
+    for order in (statuses, statuses[::-1]):
+        benchmarks = tuple(replace(good, **OF_A_SUITE[status]) for status in order)
+        assert exit_status(replace(result(), benchmarks=benchmarks), allow_invalid=False) == statuses[0]
+
+
+def test_a_suite_ends_with_all_its_headlines_and_what_was_skipped(capsys):
+    (good,) = result().benchmarks
+    failed = replace(good, name="load", **OF_A_SUITE[4])
+    suite = replace(result(), benchmarks=(good, failed), skipped=(Skipped("ping", "no room"),))
+    lines = printed(capsys, suite).splitlines()
+    assert lines[-4:] == [
+        "latency resnet-18: p50 20.0 ms, p99 40.0 ms",
+        "FAILED load resnet-18: the server did not start",
+        "ping: skipped: no room",
+        "results        servemark-results/x",
+    ]
 
 
 def test_an_invalid_measurement_may_be_allowed():

@@ -9,19 +9,34 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from servemark.errors import ManagementError
+from servemark.errors import ManagementError, UsageError
 from servemark.servers import server_log
 from servemark.servers.inference import describe_failure, ping_request, prediction_request
 from servemark.servers.instance import new_instance, sweep_stale
 from servemark.servers.management import Refusal, refusal_of
 from servemark.servers.offer import offered_archive
 from servemark.servers.process import MARK, ProcessIdentity, identify, kill_members, members, stop_members
+from servemark.servers.running import RunningLauncher
+from servemark.servers.servable import Serving
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
+from servemark.zoo.catalogue import find
+
+
+def test_one_input_does_not_suit_several_models() -> None:
+    noop, lstm = find("noop"), find("lstm")
+    text = (Input(b"x", "text/plain", "test"),)
+    with pytest.raises(UsageError, match="one input does not suit several models; leave -i out"):
+        Serving((noop, lstm), inputs=text)
+    with pytest.raises(UsageError, match="one input does not suit several models"):
+        RunningLauncher("127.0.0.1:1", ("noop", "lstm"), inputs=text)
+    assert Serving((noop,), inputs=text).inputs == text
+
 
 NO_WORKER = b'{"code": 503, "message": "No worker is available to serve request for model: m. Consider"}'
 
@@ -163,6 +178,9 @@ def test_an_archive_is_offered_only_under_its_secret_path_and_only_for_a_while(t
         assert url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(url, timeout=5) as response:
             assert response.read() == b"content"
+        with ThreadPoolExecutor(64) as pool:
+            read = [pool.submit(lambda: urllib.request.urlopen(url, timeout=5).read()) for _ in range(64)]
+            assert {one.result() for one in read} == {b"content"}
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(url.replace("/m.mar", "/../../etc/passwd"), timeout=5)
     with pytest.raises(urllib.error.URLError):

@@ -11,6 +11,7 @@ from servemark.environments import source
 from servemark.environments.cache import cache_dir
 from servemark.environments.source import SourceBuild, build_source, check_checkout, find_checkout, find_jdk
 from servemark.errors import SetupError, UsageError
+from servemark.servers.servable import Serving
 from servemark.servers.source import SourceLauncher
 
 JAR = "frontend/server/build/libs/server-1.0.jar"
@@ -49,11 +50,11 @@ def test_what_is_no_checkout_is_told_what_it_lacks(tmp_path: Path, checkout: Pat
     with pytest.raises(UsageError, match="no such folder"):
         check_checkout(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"no setup\.py and no mms/__init__\.py and no mms/model_server\.py"):
-        SourceLauncher(tmp_path, None)
+        SourceLauncher(tmp_path, Serving())
     (checkout / "frontend/gradlew").unlink()
     with pytest.raises(UsageError, match="it has no frontend/gradlew"):
-        SourceLauncher(checkout, None)
-    SourceLauncher(checkout, None, build_command="make")
+        SourceLauncher(checkout, Serving())
+    SourceLauncher(checkout, Serving(), build_command="make")
 
 
 def test_a_checkout_is_found_from_within(tmp_path: Path, checkout: Path) -> None:
@@ -91,7 +92,15 @@ def test_every_change_of_a_source_is_noticed(checkout: Path, part: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["frontend/build/x", "frontend/.gradle/x", "mms/__pycache__/x.pyc", "mms/frontend/x.jar", "docs/x", "logs/x"],
+    [
+        "frontend/build/x",
+        "frontend/.gradle/x",
+        "mms/__pycache__/x.pyc",
+        "mms/frontend/x.jar",
+        "docs/x",
+        "logs/x",
+        "mms/servemark-results/x",
+    ],
 )
 def test_what_builds_and_servers_leave_is_no_change(checkout: Path, part: str) -> None:
     build(checkout)

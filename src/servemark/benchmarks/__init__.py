@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Group, Plan
-from servemark.workload.scenario import Request, Scenario, Step
+from servemark.workload.scenario import Scenario, Step
 
 #: What of a benchmark's statistics is its answer.
 Headline = Literal["response", "throughput"]
 #: What is asked of all runs of a benchmark together.
-Analysis = Literal["scalability", "pareto"]
+Analysis = Literal["scalability", "pareto", "registrations", "scaling"]
 DEFAULT_WARMUP_S = 2.0
 #: MMS's own default; a load never gets less.
 _SMALLEST_JOB_QUEUE = 100
@@ -40,9 +40,11 @@ class Ask:
     """What the command asks of a benchmark. None leaves the benchmark's own.
 
     Attributes:
+        model: name of the model, for a benchmark that takes any.
         parameters: values of the benchmark's parameters by key, the defaults included.
     """
 
+    model: str = ""
     threads: int | None = None
     loops: int | None = None
     duration_s: float | None = None
@@ -53,10 +55,10 @@ class Ask:
     timeout_s: float = 120.0
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def load(self, users: int, until: Until) -> ClosedLoad:
+    def load(self, users: int, until: Until, usual_warmup_s: float = DEFAULT_WARMUP_S) -> ClosedLoad:
         """A closed loop of `users`, of the length that is asked for, else of an adapting one."""
         timed = self.loops is None
-        warmup_s = self.warmup_s if self.warmup_s is not None else DEFAULT_WARMUP_S if timed else 0.0
+        warmup_s = self.warmup_s if self.warmup_s is not None else usual_warmup_s if timed else 0.0
         return ClosedLoad(
             users=users,
             loops=self.loops,
@@ -68,16 +70,22 @@ class Ask:
         )
 
 
+#: From the models that a server has, in the order of ``Benchmark.models``, to what is sent.
+PlanFor = Callable[[tuple[ServedModel, ...]], Plan]
+
+
 @dataclass(frozen=True)
 class Point:
-    """One configuration to measure: what it asks of the server and of the model, and the load.
+    """One configuration to measure: what it asks of the server and of its models, and what is sent.
 
-    `values` is what tells it from the benchmark's other points, by name; empty when there is but one.
+    `load` is that of the users whose requests are the point (not of a background). `values` is what tells it from the
+    benchmark's other points, by name; empty for the one that gives the benchmark's headline.
     """
 
     server: ServerSettings
     model: ModelSettings
     load: ClosedLoad
+    plan: PlanFor
     values: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -88,39 +96,46 @@ class Benchmark:
     Attributes:
         summary: one line for ``-h``.
         headline: what its first line reports.
-        step: name of the one request that its users repeat.
-        needs_model: a model must be served; the step draws from its prediction requests.
-        threads: default number of virtual users; None when it has its own rule, and ``-t`` makes no sense.
+        threads: default number of virtual users; None when it has its own rule.
+        points: the configurations to measure, in order.
+        models: names of the models that must be served.
+        refuses: options that make no sense with it, by their name on the command line, and why.
         asks_saturation: whether to say if the load kept every worker busy.
-        until: how long each point is measured when the command does not say.
         parameters: what ``--options`` can set besides threads, loops and workers.
-        make_points: the configurations to measure.
         analysis: what is asked of all points together.
     """
 
     name: str
     summary: str
     headline: Headline
-    step: str
-    needs_model: bool
-    threads: int | None
+    points: Callable[[Ask], tuple[Point, ...]]
+    threads: int | None = None
+    models: Callable[[Ask], tuple[str, ...]] = lambda ask: (ask.model,)
+    refuses: Mapping[str, str] = field(default_factory=dict)
     asks_saturation: bool = False
-    until: Until = field(default_factory=Until)
     parameters: tuple[Parameter, ...] = ()
-    make_points: Callable[[Benchmark, Ask], tuple[Point, ...]] | None = None
     analysis: Analysis | None = None
 
-    def points(self, ask: Ask) -> tuple[Point, ...]:
-        """What to measure, in order."""
-        if self.make_points is not None:
-            return self.make_points(self, ask)
-        assert self.threads is not None
-        load = ask.load(ask.threads or self.threads, self.until)
-        return (Point(server_for(load.users, ask), ModelSettings(workers=ask.workers), load),)
+    @property
+    def needs_model(self) -> bool:
+        """Whether it measures the model that the command names."""
+        return "model" not in self.refuses
 
-    def plan(self, point: Point, requests: tuple[Request, ...]) -> Plan:
-        """What is sent at `point`, given the requests that the step draws from."""
-        return Plan((Group(Scenario((Step(self.step, requests),)), point.load),))
+
+def predictions(load: ClosedLoad) -> PlanFor:
+    """Every user repeats a prediction by the one model."""
+
+    def plan(served: tuple[ServedModel, ...]) -> Plan:
+        (model,) = served
+        return Plan((Group(Scenario((Step("predict", model.requests),)), load),))
+
+    return plan
+
+
+def one_point(ask: Ask, users: int) -> tuple[Point, ...]:
+    """Predictions by `users`, or as many as the command says, on a server that refuses none of them."""
+    load = ask.load(ask.threads or users, Until())
+    return (Point(server_for(load.users, ask), ModelSettings(workers=ask.workers), load, predictions(load)),)
 
 
 def server_for(users: int, ask: Ask) -> ServerSettings:
@@ -148,9 +163,30 @@ def counts(text: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def whole_number(least: int) -> Callable[[str], int]:
+    """A converter of parameters: whole numbers from `least`."""
+
+    def convert(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < least:
+            raise UsageError(f"{text!r} is not a whole number from {least}")
+        return int(text)
+
+    return convert
+
+
 def catalogue() -> Mapping[str, Benchmark]:
     """Every benchmark by name, in the order in which help lists them."""
-    from servemark.benchmarks import batching, concurrent_inference, latency, ping, throughput
+    from servemark.benchmarks import (
+        batching,
+        concurrent_inference,
+        latency,
+        load,
+        multiple_models,
+        ping,
+        repeated_scale_calls,
+        throughput,
+    )
 
-    modules = (latency, throughput, ping, concurrent_inference, batching)
+    original = (latency, throughput, load, repeated_scale_calls, concurrent_inference)
+    modules = (*original, ping, multiple_models, batching)
     return {module.BENCHMARK.name: module.BENCHMARK for module in modules}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-from servemark.benchmarks import Ask, Benchmark, Parameter, Point, counts, server_for
+from servemark.benchmarks import Ask, Benchmark, Parameter, Point, counts, predictions, server_for
 from servemark.servers import ModelSettings
 from servemark.workload.load import Until
 
 
-def _points(benchmark: Benchmark, ask: Ask) -> tuple[Point, ...]:
+def _points(ask: Ask) -> tuple[Point, ...]:
     sizes, delays = ask.parameters["batch_size"], ask.parameters["max_batch_delay"]
     workers = ask.parameters["workers"] or (ask.workers,)
     # A batch of one never waits, so its delay is nothing to try.
@@ -18,11 +18,13 @@ def _points(benchmark: Benchmark, ask: Ask) -> tuple[Point, ...]:
     known_workers = [number for number in workers if number]
     users = ask.threads or 2 * max(sizes) * (max(known_workers) if known_workers else 2)
     server = server_for(users, ask)
+    load = ask.load(users, Until(successes=400, min_s=5.0, max_s=20.0))
     return tuple(
         Point(
             server,
             ModelSettings(workers=number, batch_size=size, max_batch_delay_ms=delay_ms),
-            ask.load(users, benchmark.until),
+            load,
+            predictions(load),
             values={"batch_size": size, "max_batch_delay_ms": delay_ms} | ({"workers": number} if number else {}),
         )
         for number in workers
@@ -34,15 +36,11 @@ BENCHMARK = Benchmark(
     name="batching",
     summary="batch sizes by max batch delays: throughput against p99",
     headline="throughput",
-    step="predict",
-    needs_model=True,
-    threads=None,
-    until=Until(successes=400, min_s=5.0, max_s=20.0),
+    points=_points,
     parameters=(
         Parameter("batch_size", (1, 2, 4, 8), counts, "batch sizes, as in 1,2,4"),
         Parameter("max_batch_delay", (10, 50), counts, "max batch delays in ms, as in 10,50"),
         Parameter("workers", (), counts, "numbers of workers, as in 1,2"),
     ),
-    make_points=_points,
     analysis="pareto",
 )

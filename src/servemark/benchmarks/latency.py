@@ -1,12 +1,13 @@
 """latency: how long one user waits for a prediction when nobody else asks."""
 
-from servemark.benchmarks import Benchmark
+from functools import partial
+
+from servemark.benchmarks import Benchmark, one_point
 
 BENCHMARK = Benchmark(
     name="latency",
     summary="how long a prediction takes: 1 thread",
     headline="response",
-    step="predict",
-    needs_model=True,
     threads=1,
+    points=partial(one_point, users=1),
 )

@@ -1,13 +1,14 @@
 """throughput: how many predictions a second the server makes when every worker always has one waiting."""
 
-from servemark.benchmarks import Benchmark
+from functools import partial
+
+from servemark.benchmarks import Benchmark, one_point
 
 BENCHMARK = Benchmark(
     name="throughput",
     summary="predictions a second with every worker busy: 100 threads",
     headline="throughput",
-    step="predict",
-    needs_model=True,
     threads=100,
+    points=partial(one_point, users=100),
     asks_saturation=True,
 )

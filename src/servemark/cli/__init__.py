@@ -16,6 +16,7 @@ from servemark.errors import EXIT_INTERRUPTED, EXIT_OK, ServemarkError, UsageErr
 #: Subcommands by name, with the line that help shows.
 SUBCOMMANDS = {
     "run": "run a benchmark",
+    "serve": "run a server until Ctrl-C",
     "models": "list the zoo's models and what is cached",
     "doctor": "check what servemark needs of this machine",
 }

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.engines import ENGINES
-from servemark.errors import EXIT_USAGE, UsageError
+from servemark.errors import UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
+#: Options that people know by their first letter.
+_SHORT = ("model", "input", "workers", "threads", "loops")
 _EPILOG = """\
 examples:
   ./benchmark.py latency                       ResNet-18 on a server of its own
@@ -26,6 +29,7 @@ examples:
   ./benchmark.py latency -v -l 1               one request, everything shown
   ./benchmark.py latency -i cat.jpg -t 4       your input, 4 users at once
   ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
+  ./benchmark.py --all                         all benchmarks, one by one
   ./benchmark.py doctor                        what this machine lacks
   ./benchmark.py models                        the zoo, and what is cached
 
@@ -37,12 +41,11 @@ exit status:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line with the next step."""
+    """An argument parser whose errors are usage errors, with the next step."""
 
     def error(self, message: str) -> NoReturn:
-        """Print `message` and exit with the status of a usage error."""
-        hint = "" if "; " in message else f"; see {self.prog} -h"
-        self.exit(EXIT_USAGE, f"servemark: error: {message}{hint}\n")
+        """Raise `message`."""
+        raise UsageError(message, next_step="" if "; " in message else f"see {self.prog} -h")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -113,6 +116,8 @@ def run_parser(prog: str) -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run")
+    parser.add_argument("-a", "--all", action="store_true", help="run the suite all: every benchmark but batching")
+    parser.add_argument("-s", "--suite", metavar="NAME", help="run a suite, by name or as the path of a TOML file")
     _add_common(parser)
     _add_server(parser)
     _add_load(parser)
@@ -141,6 +146,7 @@ def _add_common(parser: Parser) -> None:
 def _add_server(parser: Parser) -> None:
     group = parser.add_argument_group("server (default: a Multi Model Server of our own)")
     group.add_argument("--mms", metavar="[SCHEME://]HOST[:PORT]", help="measure a server that is already running")
+    add_own_server(group)
     group.add_argument(
         "--management-port", metavar="P", type=whole_number(1, 65535), help="its management port (default: port + 1)"
     )
@@ -192,25 +198,55 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
         UsageError: the words contradict each other, or name what does not exist.
         SystemExit: argparse refused them (status 2), or printed help (status 0).
     """
-    arguments = run_parser(prog).parse_args(words)
-    known = catalogue()
-    if arguments.benchmark is None:
-        raise UsageError("which benchmark?", next_step=f"choose from {', '.join(known)}; see {prog} -h")
-    if arguments.benchmark not in known:
-        raise UsageError(f"unknown benchmark {arguments.benchmark!r}", next_step=nearest(arguments.benchmark, known))
-    benchmark = known[arguments.benchmark]
+    parser = run_parser(prog)
+    arguments = parser.parse_args(words)
+    if len(arguments.options) % 2:
+        raise UsageError(f"--options takes pairs of KEY VALUE, and {arguments.options[-1]!r} is alone")
+    suite = _suite(arguments)
+    if suite is None:
+        known = catalogue()
+        if arguments.benchmark is None:
+            raise UsageError("which benchmark?", next_step=f"choose from {', '.join(known)}; see {prog} -h")
+        if arguments.benchmark not in known:
+            raise UsageError(
+                f"unknown benchmark {arguments.benchmark!r}", next_step=nearest(arguments.benchmark, known)
+            )
+        _check(arguments, known[arguments.benchmark])
+        arguments.entries, arguments.suite_name = [arguments], None
+    else:
+        from servemark.cli.suite_options import entry_arguments
+        from servemark.suites import read_suite
+
+        chosen = read_suite(suite)
+        arguments.entries = list(entry_arguments(chosen, arguments, parser, _check))
+        arguments.suite_name = chosen.name
+    return arguments
+
+
+def _suite(arguments: argparse.Namespace) -> str | None:
+    """The suite that is to be run; None when it is one benchmark."""
+    suite: str | None = "all" if arguments.all else arguments.suite
+    if suite is None:
+        return None
+    if arguments.all and arguments.suite is not None:
+        raise UsageError("--all and --suite do not go together", cause="--all is the suite all")
+    if arguments.benchmark is not None:
+        option = "--all" if arguments.all else "--suite"
+        raise UsageError(f"{option} and the benchmark {arguments.benchmark} do not go together")
+    return suite
+
+
+def _check(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
+    """Check the arguments of one benchmark, and put in its parameters and defaults."""
     _apply_options(arguments, benchmark)
     _check_together(arguments, benchmark)
     arguments.model = DEFAULT_MODEL if arguments.model is None else arguments.model
     arguments.input = [_readable_file(name) for name in arguments.input]
-    return arguments
 
 
 def _apply_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
     """Put the pairs after ``--options`` where they belong: the benchmark's own parameters, or threads and the like."""
     words = arguments.options
-    if len(words) % 2:
-        raise UsageError(f"--options takes pairs of KEY VALUE, and {words[-1]!r} is alone")
     own = {parameter.key: parameter for parameter in benchmark.parameters}
     everywhere = {key: whole_number(1) for key in ("threads", "loops", "workers") if key not in own}
     arguments.parameters = {}
@@ -241,14 +277,10 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         refuse("--loops", "--warmup", "with --loops every request is measured")
     if arguments.engine == "jmeter" and arguments.generator_threads > 1:
         refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
-    if not benchmark.needs_model:
-        given = [
-            name
-            for name, value in (("-m", arguments.model), ("-i", arguments.input), ("-w", arguments.workers))
-            if value
-        ]
-        if given:
-            raise UsageError(f"{given[0]} makes no sense with {benchmark.name}", cause="it uses no model")
+    for name, why in benchmark.refuses.items():
+        if getattr(arguments, name):
+            flag = f"-{name[0]}" if name in _SHORT else f"--{name}"
+            raise UsageError(f"{flag} makes no sense with {benchmark.name}", cause=why)
     for parameter in benchmark.parameters:
         if getattr(arguments, parameter.key, None) is not None:
             flag = f"-{parameter.key[0]}"
@@ -257,6 +289,7 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
             )
     if arguments.model == "":
         raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
+    check_own_server(arguments, arguments.mms)
     if arguments.mms is None:
         if arguments.model and find(arguments.model) is None:
             names = [name for model in ZOO for name in model.all_names]

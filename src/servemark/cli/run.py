@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.options import parse_run
+from servemark.cli.server_options import source_or_here
 from servemark.errors import OutputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def main(words: list[str], prog: str) -> int:
 
     line = ProgressLine()
     try:
-        performed = perform(_request(arguments, (prog, *words)), _listener(line, arguments.verbose))
+        listener = _listener(line, arguments.verbose)
+        source = source_or_here(arguments, arguments.mms, listener.note)
+        requests = [_request(entry, (prog, *words), source) for entry in arguments.entries]
+        performed = perform(requests, listener, suite=arguments.suite_name)
     finally:
         line.clear()
     if json_file:
@@ -46,13 +50,17 @@ def main(words: list[str], prog: str) -> int:
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
 
 
-def _request(arguments: Namespace, command: tuple[str, ...]) -> RunRequest:
+def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None) -> RunRequest:
     from servemark.runner import RunRequest
 
     return RunRequest(
         benchmark=arguments.benchmark,
         model=arguments.model,
         server=arguments.mms,
+        docker=arguments.docker,
+        image=arguments.docker_image,
+        source=source,
+        build_command=arguments.build_command,
         inputs=tuple(arguments.input),
         workers=arguments.workers,
         parameters=arguments.parameters,

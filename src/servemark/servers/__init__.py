@@ -6,13 +6,13 @@ management API, ``inference`` says how to ask MMS for a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from servemark.errors import ServerError
+from servemark.errors import DoesNotFitError, ServerError
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
 
@@ -23,20 +23,40 @@ class ServerSettings:
 
     `decode_json` is MMS's own way with JSON bodies: decoded before the handler sees them, and a malformed one kills the
     worker. The zoo's handlers do without, and answer a client error.
+
+    `preload_model` has workers fork from a process that has loaded the model: they start at once and share its memory.
+    `most_workers` is how many the model will have at once, where that is more than ``ModelSettings`` says; a server of
+    ours is refused when this machine has not the memory for them. `most_workers_answer` is whether all of them will
+    answer predictions, which takes more.
     """
 
     job_queue_size: int | None = None
     response_timeout_s: int = 120
     decode_json: bool = True
+    preload_model: bool = False
+    most_workers: int | None = None
+    most_workers_answer: bool = False
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a point asks of a model on the server. `workers` None leaves what is there (a model that is not ours)."""
+    """What a point asks of each model on the server. `workers` None leaves what is there (a model that is not ours).
+
+    `scaled` says that the load changes the number of workers: that is no failure then.
+    """
 
     workers: int | None
     batch_size: int = 1
     max_batch_delay_ms: int = 100
+    scaled: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a server and its workers will take, and why this machine cannot give it (None: it can)."""
+
+    needed_bytes: int
+    refusal: DoesNotFitError | None
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,8 @@ class ServedModel:
         name: its name on the wire.
         backend: what computes it, when it is a model of the zoo; else None.
         requests: the prediction requests, one for each input of the pool.
+        url: under which the same server can be given the same archive again while the model is served; None when that
+            is not known.
         cold_start_ms: time of the first prediction after registering; None when the model was there before.
         register_ms: time of the registering call; None likewise.
         read_back: settings as the server reports them: workers, batch_size, max_batch_delay_ms, ...
@@ -56,6 +78,7 @@ class ServedModel:
     name: str
     backend: str | None
     requests: tuple[Request, ...]
+    url: str | None
     cold_start_ms: float | None
     register_ms: float | None
     read_back: Mapping[str, object] = field(default_factory=dict)
@@ -84,17 +107,33 @@ class Server(Protocol):
         """The process that leads it, where it is ours and on this machine."""
         ...
 
-    def serve_model(self, settings: ModelSettings) -> AbstractContextManager[ServedModel]:
-        """Have the launcher's model served with `settings`, prove it ready, and undo that at the end.
+    def serve_models(self, settings: ModelSettings) -> AbstractContextManager[tuple[ServedModel, ...]]:
+        """Have every model of the launcher served with `settings`, prove each ready, and undo that at the end.
+
+        They are registered one after the other and removed in reverse; without models the tuple is empty.
 
         Raises:
-            ModelError: the server cannot load or run it.
+            ModelError: the server cannot load or run one.
             ManagementError: the server refused.
         """
         ...
 
-    def read_back(self) -> Mapping[str, object]:
-        """The served model's settings as the server reports them now; empty when they cannot be read."""
+    def read_back(self) -> Mapping[str, Mapping[str, object]]:
+        """Each served model's settings by its name, as the server reports them now; without what it cannot say."""
+        ...
+
+    def memory_bytes(self) -> int | None:
+        """What its processes hold in memory; None where they are not ours to look at."""
+        ...
+
+    def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Callable[[], Mapping[str, str]]]:
+        """While this is open, the load may register models of these names; none was there before, none is left after.
+
+        It gives what removes them before its end, and says which could not be and why.
+
+        Raises:
+            UsageError: the server has one of them already.
+        """
         ...
 
     def failure(self) -> ServerError | None:
@@ -113,6 +152,10 @@ class Server(Protocol):
 class Launcher(Protocol):
     """One way of having a server."""
 
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed | None:
+        """What its server will take; None when it is not ours."""
+        ...
+
     def serve(self, settings: ServerSettings) -> AbstractContextManager[Server]:
-        """A server, ready for ``serve_model`` or a ping; stopped at the end if this started it."""
+        """A server, ready for ``serve_models`` or a ping; stopped at the end if this started it."""
         ...

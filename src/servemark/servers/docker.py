@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 
-from servemark.environments.cache import Progress
 from servemark.environments.commands import Finished, finish
 from servemark.environments.docker_cli import (
     DockerEngine,
@@ -27,15 +26,13 @@ from servemark.environments.docker_cli import (
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild, build_source, check_checkout
-from servemark.servers import ServerSettings, server_log
+from servemark.servers import MemoryNeed, ModelSettings, ServerSettings, server_log
 from servemark.servers.instance import Instance
 from servemark.servers.load_failure import load_outside
 from servemark.servers.managed import ManagedLauncher, ManagedServer
 from servemark.servers.process import stop_members
-from servemark.servers.servable import ServableModel
+from servemark.servers.servable import Serving
 from servemark.servers.site import Start, copy_source, instance_environ, server_arguments, source_copy
-from servemark.workload.inputs import Input
-from servemark.zoo.catalogue import Backend, ZooModel
 
 LABEL = "servemark.instance"
 _LOOK_TIMEOUT_S = 30.0
@@ -67,13 +64,12 @@ class DockerLauncher:
     """Starts a server in a container of Docker, or of what answers as docker.
 
     Args:
-        model: of the zoo, or any archive; None when only the server itself is measured (ping).
+        serving: what it serves, and how.
         image: its name; None is ours, built on first use. Another needs ``multi-model-server`` on its PATH or as its
-            entrypoint, and for models of the zoo the runtime of `backend` in the server's Python.
+            entrypoint, and for models of the zoo the runtime of their backend in the server's Python.
         source: a checkout of MMS that is built here and run in the container; None is the image's own server.
         build_command: for `source`; as for the launcher *source*.
         gpus: how many the container gets.
-        inputs: as for the launcher *managed*, with `backend`, `progress`, `log` and `tls`.
 
     Raises:
         UsageError: `source` is no checkout; says what is missing.
@@ -81,28 +77,22 @@ class DockerLauncher:
 
     def __init__(
         self,
-        model: ZooModel | ServableModel | None,
+        serving: Serving,
         *,
         image: str | None = None,
         source: Path | None = None,
         build_command: str | None = None,
         gpus: int = 0,
-        inputs: tuple[Input, ...] | None = None,
-        backend: Backend | None = None,
-        progress: Progress = lambda _: None,
-        log: Callable[[str], None] | None = None,
-        tls: bool = False,
     ) -> None:
+        self._serving = serving
         self._image = image
         self._source = check_checkout(source, own_build=build_command is not None) if source else None
         self._build_command = build_command
         self._gpus = gpus
-        self._model = model
-        self._inputs = inputs
-        self._backend = backend
-        self._progress = progress
-        self._log = log
-        self._tls = tls
+
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
+        """What its server will take, as measured outside of a container."""
+        return ManagedLauncher(self._serving).memory_need(settings, model_settings)
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:
@@ -112,27 +102,17 @@ class DockerLauncher:
             SetupError: Docker cannot be used, or the image, the source or the model could not be made; says the fix.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
+        progress, log = self._serving.progress, self._serving.log
         # First, because all else can take minutes.
         engine = docker_engine()
-        other = other_image(self._image, self._progress) if self._image else None
+        other = other_image(self._image, progress) if self._image else None
 
         def make_site(environment: MmsEnvironment) -> ContainerSite:
-            source = (
-                build_source(self._source, self._build_command, self._progress, self._log) if self._source else None
-            )
-            image = other or our_image(environment, engine, self._progress)
-            return ContainerSite(engine, image, environment.java_home, source, gpus=self._gpus, log=self._log)
+            source = build_source(self._source, self._build_command, progress, log) if self._source else None
+            image = other or our_image(environment, engine, progress)
+            return ContainerSite(engine, image, environment.java_home, source, gpus=self._gpus, log=log)
 
-        managed = ManagedLauncher(
-            self._model,
-            inputs=self._inputs,
-            backend=self._backend,
-            progress=self._progress,
-            log=self._log,
-            tls=self._tls,
-            make_site=make_site,
-        )
-        with managed.serve(settings) as server:
+        with ManagedLauncher(self._serving, make_site=make_site).serve(settings) as server:
             yield server
 
 

@@ -11,20 +11,29 @@ from pathlib import Path
 from servemark.environments.commands import Finished, finish
 
 _TIMEOUT_S = 60.0
-_LOAD = """
+#: For the server's Python, whatever its version: ``unpacked`` and ``loaded`` do what MMS's worker does with an archive.
+LOADER = """
 import json, os, sys, tempfile, zipfile
-with tempfile.TemporaryDirectory(prefix="servemark-") as folder:
-    try:
-        with zipfile.ZipFile(sys.argv[1]) as packed:
-            packed.extractall(folder)
-    except (OSError, zipfile.BadZipFile):
-        sys.exit()  # The server said so already.
+
+def unpacked(archive, folder):
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder)
     os.chdir(folder)
     sys.path.insert(0, folder)
+
+def loaded(folder):
     with open("MAR-INF/MANIFEST.json", encoding="utf-8") as manifest:
         model = json.load(manifest)["model"]
     from mms.model_loader import ModelLoaderFactory
-    ModelLoaderFactory.get_model_loader(folder).load(model["modelName"], folder, model["handler"], None, 1)
+    return ModelLoaderFactory.get_model_loader(folder).load(model["modelName"], folder, model["handler"], None, 1)
+"""
+_LOAD = """
+with tempfile.TemporaryDirectory(prefix="servemark-") as folder:
+    try:
+        unpacked(sys.argv[1], folder)
+    except (OSError, zipfile.BadZipFile):
+        sys.exit()  # The server said so already.
+    loaded(folder)
 """
 
 
@@ -36,5 +45,5 @@ def load_outside(
     `python` is the command of the Python that the server's workers run in. It has a time limit; a traceback's last
     lines are in ``Finished.tail``.
     """
-    finished = finish([*python, "-c", _LOAD, archive], timeout_s=_TIMEOUT_S, environ=environ)
+    finished = finish([*python, "-c", LOADER + _LOAD, archive], timeout_s=_TIMEOUT_S, environ=environ)
     return finished if finished.status not in (0, None) else None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,23 +17,26 @@ import psutil
 
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
-from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError, UsageError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
+from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
+from servemark.servers import MemoryNeed, ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
+from servemark.servers.fitting import measured_workers, memory_need
 from servemark.servers.instance import sweep_stale
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
-from servemark.servers.mms_config import free_port_pair, properties_text
+from servemark.servers.memory import processes_memory_bytes
+from servemark.servers.mms_config import check_ports, free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
-from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
-from servemark.servers.servable import ServableModel, built, default_workers, served_model
+from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
+from servemark.servers.servable import ServableModel, Serving, default_workers, served_model
 from servemark.servers.site import LocalSite, Site
-from servemark.workload.inputs import Input
+from servemark.servers.temporary_models import Remove, temporary_models
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
-from servemark.zoo.catalogue import Backend, ZooModel
 
 _REGISTER_S = 60.0
 _REGISTER_EACH_WORKER_S = 30.0
+#: The class with which the server's Java starts: what profilers call its process.
+MAIN_CLASS = "com.amazonaws.ml.mms.ModelServer"
 _WATCH_TIMEOUT_S = 2.0
 #: Watching takes at most this share of the time.
 _WATCH_SHARE = 0.05
@@ -43,60 +46,64 @@ class ManagedLauncher:
     """Starts a Multi Model Server 1.1.11 on this machine.
 
     Args:
-        model: of the zoo, or any archive; None when only the server itself is measured (ping).
-        inputs: what is sent to the model; None is the model's own input.
-        backend: of the server's environment; None chooses.
-        progress: told what takes a while, for people.
-        log: told every command and management call, and the server's log line by line; None is quiet.
-        tls: serve https, with a certificate that the server makes for itself.
-        choose_ports: gives an inference and a management port; asked again when they turn out to be taken.
+        serving: what it serves, and how.
+        choose_ports: gives an inference and a management port where `serving` does not; asked again when they turn out
+            to be taken.
         make_site: where the server runs, asked for each one that is started; given what is installed on this machine.
     """
 
     def __init__(
         self,
-        model: ZooModel | ServableModel | None,
+        serving: Serving,
         *,
-        inputs: tuple[Input, ...] | None = None,
-        backend: Backend | None = None,
-        progress: Progress = lambda _: None,
-        log: Callable[[str], None] | None = None,
-        tls: bool = False,
         choose_ports: Callable[[], tuple[int, int]] = free_port_pair,
         make_site: Callable[[MmsEnvironment], Site] = LocalSite,
     ) -> None:
-        self._model = model
-        self._inputs = inputs
-        self._backend = backend
-        self._progress = progress
-        self._log = log
-        self._tls = tls
+        self._serving = serving
         self._choose_ports = choose_ports
         self._make_site = make_site
 
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
+        """What its server will take. On first use this installs its environment and builds the models."""
+        environment = mms_environment(self._serving.backend, self._serving.progress)
+        models = self._serving.built_for(environment)
+        return memory_need(measured_workers(models, environment, self._serving.progress), settings, model_settings)
+
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:
-        """A started server. On first use this installs its environment and builds the model.
+        """A started server. On first use this installs its environment and builds the models.
 
         Raises:
             UsageError: the backend cannot be had here.
-            SetupError: environment or model could not be made.
+            SetupError: environment or models could not be made.
+            DoesNotFitError: this machine has not the memory for ``most_workers``.
+            ModelError: a model that is to be preloaded cannot be loaded.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
-        sweep_stale(self._progress)
-        environment = mms_environment(self._backend, self._progress)
-        model = self._model
-        if isinstance(model, ZooModel):
-            model = built(model, self._inputs, environment, self._progress)
-        if isinstance(self._model, ZooModel):
+        serving = self._serving
+        sweep_stale(serving.progress)
+        if serving.ports:
+            check_ports(serving.ports)
+        environment = mms_environment(serving.backend, serving.progress)
+        models = serving.built_for(environment)
+        if settings.preload_model or settings.most_workers is not None:
+            # A server that preloads a model which cannot be loaded never answers.
+            memories = measured_workers(models, environment, serving.progress)
+            refusal = memory_need(memories, settings).refusal if settings.most_workers is not None else None
+            if refusal:
+                raise refusal
+        if not serving.decodes_json:
             settings = replace(settings, decode_json=False)
         site = self._make_site(environment)
-        self._progress("starting Multi Model Server")
+        serving.progress("starting Multi Model Server")
         with (
-            started_mms(site, settings, tls=self._tls, choose_ports=self._choose_ports, log=self._log) as mms,
-            ManagementClient(mms.management, self._log) as management,
+            started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
+            ManagementClient(mms.management, serving.log) as management,
         ):
-            yield ManagedServer(mms, management, settings, model, self._progress)
+            yield ManagedServer(mms, management, models, serving.progress)
+
+    def _ports(self) -> tuple[int, int]:
+        return self._serving.ports or self._choose_ports()
 
 
 class ManagedServer:
@@ -108,8 +115,7 @@ class ManagedServer:
         self,
         mms: MmsProcess,
         management: ManagementClient,
-        settings: ServerSettings,
-        model: ServableModel | None,
+        models: tuple[ServableModel, ...],
         progress: Progress,
     ) -> None:
         facts = mms.site.facts(mms.instance)
@@ -128,10 +134,10 @@ class ManagedServer:
             "management_url": mms.management.url,
         }
         self._mms = mms
-        self._settings = settings
-        self._model = model
+        self._models = models
         self._progress = progress
-        self._served: ModelDescription | None = None
+        self._served: dict[str, ModelDescription] = {}
+        self._scaled = False
         self._failed: ServerError | None = None
         self._log_at_start: Mapping[str, int] = {}
         self._seen_log: Mapping[str, int] = {}
@@ -151,45 +157,66 @@ class ManagedServer:
         """The PEM file with the certificate of a server that speaks https; clients can trust it. Else None."""
         return certificate_in(self._mms.instance.root)
 
+    @property
+    def java_home(self) -> Path:
+        """A JDK on this machine whose tools can look at the server's Java."""
+        return self._mms.site.java_home
+
+    @property
+    def java(self) -> psutil.Process | None:
+        """The process of its Java, as this machine sees it; a profiler is attached to that one."""
+        return next((process for process in self.processes() if _is_java(process)), None)
+
+    def check_alive(self) -> None:
+        """Raise ServerDiedError, with the end of the log, when the server has ended; its workers are not asked."""
+        self._mms.check_alive()
+
     def stop(self) -> None:
         """End it before its time: as leaving ``serve`` does, but what is known of it stays."""
         self._mms.site.stop(self._mms.instance)
 
     @contextmanager
-    def serve_model(self, settings: ModelSettings) -> Iterator[ServedModel]:
-        """The launcher's model, registered with `settings` and proved ready; removed at the end.
+    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[ServedModel, ...]]:
+        """The launcher's models, registered one by one with `settings` and proved ready; removed at the end.
 
         Raises:
-            ModelError: it could not be loaded, or its first prediction was not right.
+            ModelError: one could not be loaded, or its first prediction was not right.
             ServerDiedError: the server ended meanwhile.
         """
-        if self._model is None:
-            raise UsageError("this server was started without a model", next_step="name one with -m")
-        model = self._model
+        self._log_at_start = server_log.sizes(self._mms.instance.logs)
+        self._scaled = settings.scaled
+        with ExitStack() as stack:
+            yield tuple([stack.enter_context(self._serve(model, settings)) for model in self._models])
+
+    @contextmanager
+    def _serve(self, model: ServableModel, settings: ModelSettings) -> Iterator[ServedModel]:
         workers = settings.workers or default_workers()
+        url = self.put_in_store(model.archive)
         self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")
-        register_ms = self._register(model, settings, workers)
+        register_ms = self._register(model, url, settings, workers)
         try:
             with self._explaining_death():
                 description = wait_for_workers(self.management, model.name, workers, _REGISTER_S, self._mms.check_alive)
                 self._mms.record_processes()
                 cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
-                self._served = self.management.describe(model.name)
+                self._served[model.name] = self.management.describe(model.name)
                 self._seen_log = server_log.sizes(self._mms.instance.logs)
-            yield served_model(model, settings, workers, description, register_ms, cold_start_ms)
+            yield served_model(model, settings, workers, url, description, register_ms, cold_start_ms)
         finally:
-            self._served = None
+            self._served.pop(model.name, None)
             self._remove(model.name)
 
-    def read_back(self) -> Mapping[str, object]:
-        """The served model's settings as the server reports them now; empty when it serves none or cannot say."""
-        if self._served is None:
-            return {}
-        try:
-            return settings_of(self.management.describe(self._served.name))
-        except ManagementError as error:
-            self._mms.tell(str(error))
-            return {}
+    def memory_bytes(self) -> int | None:
+        """What Java and its workers hold."""
+        return processes_memory_bytes(self.processes())
+
+    def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Remove]:
+        """See ``servemark.servers.Server``."""
+        return temporary_models(self.management, names, self._mms.is_alive)
+
+    def read_back(self) -> Mapping[str, Mapping[str, object]]:
+        """Each served model's settings by its name, as the server reports them now; without those it cannot say."""
+        return settings_now(self._served, self.management, self._mms.tell)
 
     def failure(self) -> ServerError | None:
         """Why the server can no longer be measured, or None. Cheap: asks the server only when its log has grown."""
@@ -200,13 +227,14 @@ class ManagedServer:
         if not self._mms.is_alive():
             return self._mms.death()
         started_s = time.monotonic()
-        if self._served is None or started_s < self._next_watch_s:
+        if not self._served or started_s < self._next_watch_s:
             return None
         logs = server_log.sizes(self._mms.instance.logs)
         if logs == self._seen_log:
             return None
         self._seen_log = logs
-        happened = changed_worker(self._served, self.management, _WATCH_TIMEOUT_S)
+        watched: Iterable[ModelDescription] = () if self._scaled else self._served.values()
+        happened = changed_workers(watched, self.management, _WATCH_TIMEOUT_S)
         memory = server_log.out_of_memory(self._mms.instance.logs, self._log_at_start)
         self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
         if not happened and not memory:
@@ -242,10 +270,9 @@ class ManagedServer:
         for path in (instance.log_config, *sorted(instance.logs.glob("*.log"))):
             shutil.copyfile(path, folder / path.name)
 
-    def _register(self, model: ServableModel, settings: ModelSettings, workers: int) -> float:
+    def _register(self, model: ServableModel, url: str, settings: ModelSettings, workers: int) -> float:
         """Register the model and wait until its workers have loaded it; the time that took, in ms."""
-        self._log_at_start = server_log.sizes(self._mms.instance.logs)
-        url = self.put_in_store(model.archive)
+        log_before = server_log.sizes(self._mms.instance.logs)
         try:
             with self._explaining_death():
                 accepted = self.management.register(
@@ -258,17 +285,17 @@ class ManagedServer:
                     timeout_s=_REGISTER_S + _REGISTER_EACH_WORKER_S * workers,
                 )
         except ManagementError as error:
-            raise self._load_error(model, error) from error
+            raise self._load_error(model, error, log_before) from error
         self._mms.record_processes()
         return accepted.elapsed_ms
 
-    def _load_error(self, model: ServableModel, error: ManagementError) -> ModelError:
+    def _load_error(self, model: ServableModel, error: ManagementError, log_before: Mapping[str, int]) -> ModelError:
         """Why the server refused the model, as its log or loading it outside the server tells."""
         refusal, logs = refusal_of(error), self._mms.instance.logs
         if refusal in (Refusal.NO_ANSWER, Refusal.PARTIAL):
             self._remove(model.name)
-        memory = refusal is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs, self._log_at_start)
-        exception, detail = server_log.last_exception(logs, self._log_at_start), self.log_tail()
+        memory = refusal is Refusal.OUT_OF_MEMORY or server_log.out_of_memory(logs, log_before)
+        exception, detail = server_log.last_exception(logs, log_before), self.log_tail()
         if refusal is Refusal.WORKERS_FAILED and not exception:
             outside = self._mms.site.load_outside(self._mms.instance.store / model.archive.name, self._mms.instance)
             detail = outside.tail if outside else detail
@@ -302,3 +329,9 @@ class ManagedServer:
             if isinstance(error, ModelError) and not isinstance(error, InputRefusedError) and not error.detail:
                 error.detail = self.log_tail()
             raise
+
+
+def _is_java(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return MAIN_CLASS in process.cmdline()
+    return False

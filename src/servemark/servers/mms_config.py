@@ -28,6 +28,7 @@ def server_properties(
         "job_queue_size": str(settings.job_queue_size or DEFAULT_JOB_QUEUE_SIZE),
         "default_response_timeout_seconds": str(settings.response_timeout_s),
         "decode_input_request": str(settings.decode_json).lower(),
+        "preload_model": str(settings.preload_model).lower(),
     }
 
 
@@ -79,11 +80,33 @@ def free_port_pair() -> tuple[int, int]:
     )
 
 
+def check_ports(ports: tuple[int, int]) -> None:
+    """Refuse ports that were asked for and cannot be had.
+
+    Raises:
+        ServerStartError: names the port, and says why.
+    """
+    for port in ports:
+        error = _refusal(port)
+        if error:
+            raise ServerStartError(
+                f"the server cannot listen on {LOOPBACK} port {port}",
+                cause=error.strerror or str(error),
+                next_step="stop what uses it, or give another --port; the management API gets the one above",
+            )
+
+
 def is_free(port: int) -> bool:
     """Whether a server could listen on that port of the loopback address now."""
+    return _refusal(port) is None
+
+
+def _refusal(port: int) -> OSError | None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        # As Java does: connections that are still dying do not keep a port from the next server.
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None

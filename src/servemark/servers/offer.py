@@ -42,6 +42,8 @@ def offered_archive(archive: Path, server: Address, log: Callable[[str], None] |
 class _OfferServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    #: As many workers or models may download at once.
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 from servemark.environments.cache import Progress
 from servemark.errors import ManagementError, ModelError
@@ -20,6 +21,14 @@ _REMOVE_TIMEOUT_S = 30.0
 _RUNTIMES = {"mxnet": "MXNet", "onnx": "ONNX Runtime"}
 
 
+@dataclass(frozen=True)
+class Offered:
+    """A registered model: the url under which the server can download it, and the time of the registering call."""
+
+    url: str
+    register_ms: float
+
+
 @contextmanager
 def offered_model(
     management: ManagementClient,
@@ -29,38 +38,36 @@ def offered_model(
     response_timeout_s: int,
     progress: Progress,
     log: Callable[[str], None] | None,
-) -> Iterator[float]:
-    """`model`, registered on the server; gives the time of the registering call in ms. Removed at the end.
+) -> Iterator[Offered]:
+    """`model`, registered on the server, which can download it as long as this is open; removed at the end.
 
     Raises:
         ModelError: the server cannot download it from us or cannot run it.
     """
-    url = ""
-    try:
+    with ExitStack() as stack:
         try:
-            with offered_archive(model.archive, management.address, log) as url:
-                accepted = management.register(
-                    url,
-                    model_name=model.name,
-                    batch_size=settings.batch_size,
-                    max_batch_delay_ms=settings.max_batch_delay_ms,
-                    initial_workers=workers,
-                    synchronous=True,
-                    response_timeout_s=response_timeout_s,
-                    timeout_s=_REGISTER_S + _REGISTER_EACH_WORKER_S * workers,
-                )
-        except ManagementError as error:
-            raise _explained(error, management, model, workers) from error
+            url = stack.enter_context(offered_archive(model.archive, management.address, log))
         except OSError as error:
             raise ModelError(
                 f"{model.name} cannot be offered to the server",
                 cause=error.strerror or str(error),
                 next_step=registering_by_hand(model, workers, management.address),
             ) from error
-        yield accepted.elapsed_ms
-    finally:
-        if url:
-            _remove(management, model.name, url, progress)
+        stack.callback(_remove, management, model.name, url, progress)
+        try:
+            accepted = management.register(
+                url,
+                model_name=model.name,
+                batch_size=settings.batch_size,
+                max_batch_delay_ms=settings.max_batch_delay_ms,
+                initial_workers=workers,
+                synchronous=True,
+                response_timeout_s=response_timeout_s,
+                timeout_s=_REGISTER_S + _REGISTER_EACH_WORKER_S * workers,
+            )
+        except ManagementError as error:
+            raise _explained(error, management, model, workers) from error
+        yield Offered(url, accepted.elapsed_ms)
 
 
 def registering_by_hand(model: ServableModel, workers: int, server: Address) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import httpx
 
@@ -65,6 +65,24 @@ def settings_of(description: ModelDescription) -> Mapping[str, object]:
         "batch_size": description.batch_size,
         "max_batch_delay_ms": description.max_batch_delay_ms,
     }
+
+
+def settings_now(
+    names: Iterable[str], management: ManagementClient, tell: Callable[[str], None]
+) -> Mapping[str, Mapping[str, object]]:
+    """The settings of the models of these names; one that cannot be read is left out, and `tell` hears why."""
+    found: dict[str, Mapping[str, object]] = {}
+    for name in names:
+        try:
+            found[name] = settings_of(management.describe(name))
+        except ManagementError as error:
+            tell(str(error))
+    return found
+
+
+def changed_workers(before: Iterable[ModelDescription], management: ManagementClient, timeout_s: float) -> str:
+    """What happened to a worker of one of these models since they were described; '' while all are well."""
+    return next(filter(None, (changed_worker(model, management, timeout_s) for model in before)), "")
 
 
 def changed_worker(before: ModelDescription, management: ManagementClient, timeout_s: float) -> str:

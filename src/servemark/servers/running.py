@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +18,22 @@ import httpx
 
 from servemark.environments.cache import Progress
 from servemark.environments.mms import mms_environment
-from servemark.errors import ManagementError, ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
+from servemark.errors import ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.servers.connection import send_once
 from servemark.servers.inference import prediction_request
 from servemark.servers.management import ManagementClient, ModelDescription
 from servemark.servers.offered_model import offered_model, registering_by_hand
-from servemark.servers.readiness import changed_worker, first_prediction, settings_of, wait_for_workers
+from servemark.servers.readiness import (
+    changed_workers,
+    first_prediction,
+    settings_now,
+    settings_of,
+    wait_for_workers,
+)
 from servemark.servers.servable import accept_any, built, default_workers, served_model
 from servemark.servers.target import Trust, find_server
+from servemark.servers.temporary_models import Remove, temporary_models
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
@@ -43,19 +50,22 @@ class RunningLauncher:
 
     Args:
         target: ``[SCHEME://]HOST[:PORT]`` of its inference API.
-        model: a name in the zoo or on the server; None when only the server itself is measured (ping).
-        inputs: what is sent to the model; None is the model's own input, which only zoo models have.
+        models: names in the zoo or on the server; empty when only the server itself is measured (ping).
+        inputs: what is sent to the one model; None is each model's own input, which only zoo models have.
         backend: of a zoo model that has to be offered to the server; None is what a server of ours would use.
         management_port: of its management API; None is the inference port + 1.
         trust: how far its certificate is checked.
         progress: told what takes a while and what is left out, for people.
         log: told every management call; None is quiet.
+
+    Raises:
+        UsageError: inputs are given for several models.
     """
 
     def __init__(
         self,
         target: str,
-        model: str | None,
+        models: tuple[str, ...],
         *,
         inputs: tuple[Input, ...] | None = None,
         backend: Backend | None = None,
@@ -64,14 +74,20 @@ class RunningLauncher:
         progress: Progress = lambda _: None,
         log: Callable[[str], None] | None = None,
     ) -> None:
+        if inputs and len(models) > 1:
+            raise UsageError("one input does not suit several models", next_step="leave -i out")
         self.target = target
-        self.model = model
+        self.models = models
         self.inputs = inputs
         self.backend = backend
         self.management_port = management_port
         self.trust = trust or Trust()
         self.progress = progress
         self.log = log
+
+    def memory_need(self, _settings: ServerSettings, _model_settings: ModelSettings) -> None:
+        """None: its memory is not ours."""
+        return
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[RunningServer]:
@@ -121,23 +137,29 @@ class RunningServer:
         }
         self._settings = settings
         self._ask = launcher
-        self._served: ModelDescription | None = None
-        self._last_served: ServedModel | None = None
+        self._served: dict[str, ModelDescription] = {}
+        self._last_served: tuple[ServedModel, ...] = ()
+        self._scaled = False
         self._failed: ServerError | None = None
         self._next_watch_s = 0.0
 
     @contextmanager
-    def serve_model(self, settings: ModelSettings) -> Iterator[ServedModel]:
-        """The launcher's model: the server's own if it has it, else one of the zoo, offered and removed again.
+    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[ServedModel, ...]]:
+        """The launcher's models: the server's own where it has them, else those of the zoo, offered and removed again.
 
         Raises:
-            UsageError: neither server nor zoo knows it; or it needs an input; or settings are asked of a model that
+            UsageError: neither server nor zoo knows one; or it needs an input; or settings are asked of a model that
                 is not ours to change.
-            ModelError: it cannot be had or does not answer.
+            ModelError: one cannot be had or does not answer.
         """
-        name, zoo_model = self._ask.model, find(self._ask.model or "")
-        if name is None:
-            raise UsageError("no model was named", next_step="name one with -m")
+        self._scaled = settings.scaled
+        with ExitStack() as stack:
+            self._last_served = tuple([stack.enter_context(self._serve(name, settings)) for name in self._ask.models])
+            yield self._last_served
+
+    @contextmanager
+    def _serve(self, name: str, settings: ModelSettings) -> Iterator[ServedModel]:
+        zoo_model = find(name)
         on_server = self._find_on_server(name, zoo_model)
         if on_server is None and zoo_model is None:
             raise self._unknown(name)
@@ -148,21 +170,29 @@ class RunningServer:
             else:
                 assert zoo_model is not None
                 served = stack.enter_context(self._offered(zoo_model, settings))
-            self._last_served = served
             try:
                 yield served
             finally:
-                self._served = None
+                self._served.pop(served.name, None)
 
-    def read_back(self) -> Mapping[str, object]:
-        """The served model's settings as the server reports them now; empty when they cannot be read."""
-        if self._served is None or self.management is None:
-            return {}
-        try:
-            return settings_of(self.management.describe(self._served.name))
-        except ManagementError as error:
-            self._tell(str(error))
-            return {}
+    def read_back(self) -> Mapping[str, Mapping[str, object]]:
+        """Each served model's settings by its name, as the server reports them now; without what it cannot say."""
+        return settings_now(self._served, self.management, self._tell) if self.management else {}
+
+    def memory_bytes(self) -> int | None:
+        """None: its processes are not ours to look at."""
+        return None
+
+    @contextmanager
+    def temporary_models(self, names: Sequence[str]) -> Iterator[Remove]:
+        """See ``servemark.servers.Server``."""
+        if names and self.management is None:
+            raise UsageError(
+                "models are registered through the management API, which cannot be reached",
+                next_step="say where it is with --management-port",
+            )
+        with temporary_models(self.management, names) if self.management else nullcontext(dict) as remove:
+            yield remove
 
     def failure(self) -> ServerError | None:
         """Why the server can no longer be measured, or None as far as can be told from here."""
@@ -176,8 +206,8 @@ class RunningServer:
         happened = ""
         if _refuses(self.addresses["inference"]):
             happened = f"{self.addresses['inference'].url} refuses connections"
-        elif self._served and self.management:
-            happened = changed_worker(self._served, self.management, _WATCH_TIMEOUT_S)
+        elif self._served and self.management and not self._scaled:
+            happened = changed_workers(self._served.values(), self.management, _WATCH_TIMEOUT_S)
         self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
         if not happened:
             return None
@@ -195,9 +225,10 @@ class RunningServer:
         known = {
             "facts": dict(self.facts),
             "version": self.version,
-            "model": self._last_served.name if self._last_served else None,
-            "requested": dict(self._last_served.requested) if self._last_served else {},
-            "read_back": dict(self._last_served.read_back) if self._last_served else {},
+            "models": {
+                served.name: {"requested": dict(served.requested), "read_back": dict(served.read_back)}
+                for served in self._last_served
+            },
         }
         (folder / "server.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
@@ -240,6 +271,11 @@ class RunningServer:
         self, name: str, inputs: tuple[Input, ...] | None, zoo_model: ZooModel | None, settings: ModelSettings
     ) -> ServedModel:
         """A model that the server had before: looked at, asked once, left alone."""
+        if settings.scaled:
+            raise UsageError(
+                f"the model {name} was on the server before, so it is not scaled",
+                next_step="give -m a model of the zoo that the server has not, or leave out --mms",
+            )
         if settings.workers is not None or settings.batch_size != ModelSettings.batch_size:
             raise UsageError(
                 f"the model {name} was on the server before, so its workers and batches are not changed",
@@ -251,17 +287,17 @@ class RunningServer:
             inputs = built(zoo_model, None, environment, self._ask.progress).inputs
         # Its answers are not checked: that it is called like one of ours does not make it ours.
         first_prediction(self.addresses["inference"], name, inputs, accept_any)
-        read_back: Mapping[str, object] = {}
-        if self.management:
-            self._served = self.management.describe(name)
-            read_back = settings_of(self._served)
+        description = self.management.describe(name) if self.management else None
+        if description:
+            self._served[name] = description
         return ServedModel(
             name=name,
             backend=None,
             requests=tuple(prediction_request(name, what) for what in inputs),
+            url=(description.url if description else "") or None,
             cold_start_ms=None,
             register_ms=None,
-            read_back=read_back,
+            read_back=settings_of(description) if description else {},
         )
 
     @contextmanager
@@ -284,11 +320,11 @@ class RunningServer:
             self._settings.response_timeout_s,
             self._ask.progress,
             self._ask.log,
-        ) as register_ms:
+        ) as offered:
             description = wait_for_workers(self.management, model.name, workers, _READY_TIMEOUT_S, lambda: None)
             cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
-            self._served = description
-            yield served_model(model, settings, workers, description, register_ms, cold_start_ms)
+            self._served[model.name] = description
+            yield served_model(model, settings, workers, offered.url, description, offered.register_ms, cold_start_ms)
 
     def _usual_management(self) -> Address:
         inference = self.addresses["inference"]

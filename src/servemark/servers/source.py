@@ -5,19 +5,15 @@ It is the launcher *managed* with another ``mms`` in front of the environment's:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import build_source, check_checkout
-from servemark.servers import ServerSettings
+from servemark.servers import MemoryNeed, ModelSettings, ServerSettings
 from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.servable import ServableModel
+from servemark.servers.servable import Serving
 from servemark.servers.site import LocalSite
-from servemark.workload.inputs import Input
-from servemark.zoo.catalogue import Backend, ZooModel
 
 
 class SourceLauncher:
@@ -25,33 +21,22 @@ class SourceLauncher:
 
     Args:
         checkout: its folder.
-        model: of the zoo, or any archive; None when only the server itself is measured (ping).
+        serving: what it serves, and how.
         build_command: a shell's, run in the checkout; None is ``frontend/gradlew -p frontend :server:jar``.
-        inputs: as for the launcher *managed*, with `backend`, `progress`, `log` and `tls`.
 
     Raises:
         UsageError: `checkout` is none; says what is missing.
     """
 
-    def __init__(
-        self,
-        checkout: Path,
-        model: ZooModel | ServableModel | None,
-        *,
-        build_command: str | None = None,
-        inputs: tuple[Input, ...] | None = None,
-        backend: Backend | None = None,
-        progress: Progress = lambda _: None,
-        log: Callable[[str], None] | None = None,
-        tls: bool = False,
-    ) -> None:
+    def __init__(self, checkout: Path, serving: Serving, *, build_command: str | None = None) -> None:
         self._checkout = check_checkout(checkout, own_build=build_command is not None)
         self._build_command = build_command
-        self._progress = progress
-        self._log = log
-        self._managed = ManagedLauncher(
-            model, inputs=inputs, backend=backend, progress=progress, log=log, tls=tls, make_site=self._built
-        )
+        self._serving = serving
+        self._managed = ManagedLauncher(serving, make_site=self._built)
+
+    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
+        """What its server will take."""
+        return self._managed.memory_need(settings, model_settings)
 
     def serve(self, settings: ServerSettings) -> AbstractContextManager[ManagedServer]:
         """A started server, built now if the checkout's files are not those of the last build.
@@ -65,4 +50,5 @@ class SourceLauncher:
         return self._managed.serve(settings)
 
     def _built(self, environment: MmsEnvironment) -> LocalSite:
-        return LocalSite(environment, build_source(self._checkout, self._build_command, self._progress, self._log))
+        build = build_source(self._checkout, self._build_command, self._serving.progress, self._serving.log)
+        return LocalSite(environment, build)

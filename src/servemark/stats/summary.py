@@ -1,4 +1,4 @@
-"""Summaries: the statistics of a run's records, one summary a step.
+"""Summaries: the statistics of a run's records, one summary a step name.
 
 One pass over the record file; memory is 8 bytes a latency a measured record, so ten million records fit in 1 GiB.
 """
@@ -47,8 +47,8 @@ class Summary:
     """The statistics of a run.
 
     Attributes:
-        steps: one entry a step.
-        punctual_ms: for each step, the reported percentiles of response minus generator_lag, by name: what a
+        steps: one entry a step name.
+        punctual_ms: for each of them, the reported percentiles of response minus generator_lag, by name: what a
             generator that is never late would have reported. Empty for a step without successes.
     """
 
@@ -112,22 +112,36 @@ def summarise(
     examples: Mapping[int, tuple[ErrorExample, ...]],
     seed: int,
 ) -> Summary:
-    """Summarise the records in `chunks` (at most `rows` of them), a step at a time, in the order of `step_names`.
+    """Summarise the records in `chunks` (at most `rows` of them), a step name at a time, in the order of `step_names`.
 
-    `examples` holds the first failures of each step, by its number; `seed` makes the bootstrap repeatable.
+    Steps of one name are one: their records are pooled. `examples` holds the first failures of each step, by its
+    number; `seed` makes the bootstrap repeatable.
     """
     batches = max(1, min(intervals.MOST_BATCHES, rows))
-    tallies = [_StepTally(rows, batches) for _ in step_names]
+    names = list(dict.fromkeys(step_names))
+    tallies = [_StepTally(rows, batches) for _ in names]
+    place = np.array([names.index(name) for name in step_names])
     for chunk in chunks:
         for number, tally in enumerate(tallies):
-            tally.add(chunk if len(tallies) == 1 else chunk[chunk["step"] == number], window)
+            tally.add(chunk if len(tallies) == 1 else chunk[place[chunk["step"]] == number], window)
     resampled = intervals.stationary_bootstrap(batches, seed)
     punctual = tuple(_punctual_ms(tally) for tally in tallies)  # first: what follows reorders the latencies
     steps = tuple(
-        _step_summary(name, tally, window, error_kinds, examples.get(number, ()), resampled)
-        for number, (name, tally) in enumerate(zip(step_names, tallies, strict=True))
+        _step_summary(name, tally, window, error_kinds, _first_examples(examples, place == number), resampled)
+        for number, (name, tally) in enumerate(zip(names, tallies, strict=True))
     )
     return Summary(steps, punctual)
+
+
+def _first_examples(
+    examples: Mapping[int, tuple[ErrorExample, ...]], wanted: NDArray[np.bool_]
+) -> tuple[ErrorExample, ...]:
+    """The first failure of each kind among the steps that are `wanted`, in the order in which they happened."""
+    found = [example for step, of_step in examples.items() if wanted[step] for example in of_step]
+    first: dict[str, ErrorExample] = {}
+    for example in sorted(found, key=lambda example: example.at_s):
+        first.setdefault(example.kind, example)
+    return tuple(first.values())
 
 
 def _punctual_ms(tally: _StepTally) -> dict[str, float]:

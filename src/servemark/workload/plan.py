@@ -52,7 +52,7 @@ class Address:
 class Group:
     """Virtual users that all perform `scenario` under `load`.
 
-    With `background`, they do so until the users of the other groups have done their loops; `load` then says no end.
+    With `background`, they do so until the users of the other groups have done theirs, whatever end `load` says.
     """
 
     scenario: Scenario
@@ -62,9 +62,25 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that one run sends: its groups run at the same time."""
+    """Everything that one run sends: its groups run at the same time.
+
+    `registers` names the models that it leaves on the server, and that are removed after it.
+    """
 
     groups: tuple[Group, ...]
+    registers: tuple[str, ...] = ()
+
+    @property
+    def exact_requests(self) -> int | None:
+        """How many requests it sends if nothing cuts it short; None where time or an answer decides."""
+        if any(group.load.loops is None or group.background for group in self.groups):
+            return None
+        if any(step.until for group in self.groups for step in group.scenario.steps):
+            return None
+        return sum(
+            (group.load.loops or 0) * group.load.users * (1 if group.scenario.weights else len(group.scenario.steps))
+            for group in self.groups
+        )
 
 
 @dataclass(frozen=True)
@@ -222,8 +238,8 @@ def compile_plan(
             EngineGroup(
                 steps=tuple(indices),
                 users=load.users,
-                loops=load.loops or 0,
-                duration_ns=ns_from_s(load.longest_s or 0.0),
+                loops=0 if group.background else load.loops or 0,
+                duration_ns=0 if group.background else ns_from_s(load.longest_s or 0.0),
                 ramp_ns=ns_from_s(load.ramp_s),
                 think_ns=ns_from_s(load.think_s),
                 weights=group.scenario.weights,

@@ -6,53 +6,19 @@ Nothing here executes or asks a server; everything it needs is in ``Measured``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from servemark.benchmarks import Benchmark, Point
+from servemark.assessment.analysis import analyse
+from servemark.assessment.measured import Measured as Measured
+from servemark.assessment.measured import Removal as Removal
+from servemark.benchmarks import Benchmark
 from servemark.certificate import certify, check_accounted, check_lag, check_server
-from servemark.engines import EngineName, EngineRun
-from servemark.errors import ServerError
-from servemark.records import RecordFile
 from servemark.result import BenchmarkResult, Certificate, Check, ErrorExample, RunResult, Verdict, to_json
-from servemark.servers import ServedModel
 from servemark.servers.inference import describe_failure
 from servemark.stats.concurrency import busy_period, least_in_flight
-from servemark.stats.scalability import fit_scalability, pareto_front
 from servemark.stats.summary import Summary, Window, summarise
-from servemark.units import NS_PER_S
+from servemark.units import BYTES_PER_MIB, NS_PER_S
 from servemark.verdict import errors_within, saturated
-from servemark.workload.plan import EnginePlan
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One execution of one point, and what was seen of the server around it.
-
-    Attributes:
-        served: the model, with its settings as read back before; None when there was none.
-        settings_after: the same settings as read back afterwards.
-        failure: why the server could no longer be measured, if that ended the run.
-        inputs: where the inputs came from; empty for the model's own.
-    """
-
-    benchmark: Benchmark
-    point: Point
-    plan: EnginePlan
-    records: RecordFile
-    engine_run: EngineRun
-    served: ServedModel | None
-    settings_after: Mapping[str, object]
-    failure: ServerError | None
-    inputs: tuple[str, ...]
-    engine: EngineName
-
-    @property
-    def settings_before(self) -> Mapping[str, object]:
-        """The served model's settings as read back before the run; empty when they could not be."""
-        return self.served.read_back if self.served else {}
 
 
 @dataclass(frozen=True)
@@ -73,7 +39,7 @@ def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
         step_names=measured.records.step_names,
         error_kinds=measured.records.error_kinds,
         examples=_explained_examples(measured),
-        seed=measured.plan.seed,
+        seed=measured.compiled.seed,
     )
     verdicts = [errors_within(step, max_errors_share) for step in summary.steps]
     if measured.benchmark.asks_saturation:
@@ -85,39 +51,24 @@ def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
 def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
     """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
     first, runs = measured[0], tuple(item.run for item in assessed)
-    served = first.served
+    headline = [run for run in runs if not run.point]
     certificates = [run.certificate for run in runs]
     return BenchmarkResult(
         name=benchmark.name,
-        model=served.name if served else None,
-        backend=served.backend if served else None,
+        model=", ".join(model.name for model in first.served) or None,
+        backend=first.served[0].backend if first.served else None,
         options={"threads": first.point.load.users, "inputs": list(first.inputs)},
-        cold_start_ms=served.cold_start_ms if served else None,
+        cold_start_ms=first.served[0].cold_start_ms if len(first.served) == 1 else None,
         partial=any(item.engine_run.interrupted for item in measured),
-        steps=runs[0].steps if len(runs) == 1 and not first.point.values else (),
+        steps=headline[0].steps if headline else (),
         runs=runs,
         certificate=Certificate(
             valid=all(certificate.valid for certificate in certificates),
             checks=tuple(check for certificate in certificates for check in certificate.checks),
         ),
         verdicts=tuple(verdict for item in assessed for verdict in item.verdicts),
-        analysis=_analysis(benchmark, runs),
+        analysis=analyse(benchmark.analysis, measured, runs),
     )
-
-
-def _analysis(benchmark: Benchmark, runs: Sequence[RunResult]) -> dict[str, Any] | None:
-    """What the points of a benchmark show together."""
-    if benchmark.analysis is None:
-        return None
-    steps = [run.steps[0] for run in runs]
-    rates = np.array([step.throughput_per_s.value or 0.0 for step in steps])
-    if benchmark.analysis == "scalability":
-        users = np.array([float(run.load["users"]) for run in runs])
-        fit = fit_scalability(users, rates)
-        return {"scalability": {"refused": fit} if isinstance(fit, str) else asdict(fit)}
-    answered = [index for index, step in enumerate(steps) if step.response_ms.p99.value is not None]
-    p99_ms = np.array([steps[index].response_ms.p99.value for index in answered], dtype=np.float64)
-    return {"pareto_runs": [answered[index] for index in pareto_front(rates[answered], p99_ms)]}
 
 
 def measured_window(measured: Measured) -> Window:
@@ -130,14 +81,17 @@ def measured_window(measured: Measured) -> Window:
 
 def _run_result(measured: Measured, window: Window, summary: Summary, certificate: Certificate) -> RunResult:
     point, engine_run, records = measured.point, measured.engine_run, measured.records
-    threads = measured.plan.threads
+    threads = measured.compiled.threads
     elapsed_s = max(engine_run.scheduling_ended_ns / NS_PER_S, 1e-9)
     return RunResult(
         trial=1,
         point=dict(point.values),
         server={
-            "requested": measured.served.requested if measured.served else {},
-            "read_back": measured.settings_before,
+            "requested": {
+                **_of_one({model.name: model.requested for model in measured.served}),
+                **({"preload_model": True} if point.server.preload_model else {}),
+            },
+            "read_back": _of_one(measured.settings_before),
         },
         load={"kind": "closed", **to_json(point.load), "generator_threads": threads},
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
@@ -147,15 +101,26 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
         telemetry={
             "generator_cpu_s": engine_run.generator_cpu_s,
             "generator_cpu_share": engine_run.generator_cpu_s / elapsed_s / threads,
+            "server_memory_before_mib": _mib(measured.memory_bytes[0]),
+            "server_memory_after_mib": _mib(measured.memory_bytes[1]),
         },
         records=f"{records.path.parent.name}/{records.path.name}",
     )
 
 
+def _of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """Settings by model; those of the only one are plain."""
+    return next(iter(settings.values())) if len(settings) == 1 else settings
+
+
+def _mib(memory_bytes: int | None) -> float | None:
+    return None if memory_bytes is None else round(memory_bytes / BYTES_PER_MIB, 1)
+
+
 def _certificate(measured: Measured, summary: Summary) -> Certificate:
-    load, failure = measured.point.load, measured.failure
+    failure = measured.failure
     accounted = check_accounted(
-        expected=load.loops * load.users * len(measured.plan.steps) if load.loops else None,
+        expected=measured.plan.exact_requests,
         scheduled=measured.engine_run.scheduled,
         recorded=measured.records.rows,
         interrupted=measured.engine_run.interrupted,
@@ -166,13 +131,17 @@ def _certificate(measured: Measured, summary: Summary) -> Certificate:
         ]
     else:
         lag = [Check("generator lag", None, "JMeter does not tell it")]
-    server = check_server(str(failure) if failure else None, measured.settings_before, measured.settings_after)
+    if measured.point.model.scaled and not failure:
+        server = Check("server unchanged", None, "to change it is what was measured")
+    else:
+        before, after = _of_one(measured.settings_before), _of_one(measured.settings_after)
+        server = check_server(str(failure) if failure else None, before, after)
     return certify([accounted, *lag, server])
 
 
 def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...]]:
     """The first failures of each step, with what an HTTP status means on this server."""
-    workers = measured.settings_before.get("workers")
+    workers = _of_one(measured.settings_before).get("workers")
     ready_workers = workers if isinstance(workers, int) else None
 
     def explain(example: ErrorExample) -> ErrorExample:
@@ -185,7 +154,7 @@ def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...
 
 
 def _saturation(measured: Measured) -> Verdict:
-    workers, batch_size = (measured.settings_before.get(name) for name in ("workers", "batch_size"))
+    workers, batch_size = (_of_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
     needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
     rows = measured.records.memmap()
     start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])

@@ -1,0 +1,127 @@
+"""What the runs of a benchmark show together: a scalability law, a Pareto front, registrations, calls that scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark.assessment.measured import Measured
+from servemark.benchmarks import Analysis
+from servemark.result import RunResult
+from servemark.stats.percentiles import percentiles
+from servemark.stats.scalability import fit_scalability, pareto_front
+from servemark.stats.scaling import Calls, overlapping, scaling_calls
+from servemark.units import NS_PER_MS, NS_PER_S
+
+
+def analyse(asked: Analysis | None, measured: Sequence[Measured], runs: Sequence[RunResult]) -> dict[str, Any] | None:
+    """The answer to what a benchmark asks of its runs, under the name of the question; None when it asks nothing."""
+    if asked is None:
+        return None
+    if asked == "registrations":
+        return {"registrations": _registrations(measured[-1])}
+    if asked == "scaling":
+        return {"scaling": _scaling(measured)}
+    steps = [run.steps[0] for run in runs]
+    rates = np.array([step.throughput_per_s.value or 0.0 for step in steps])
+    if asked == "scalability":
+        users = np.array([float(run.load["users"]) for run in runs])
+        fit = fit_scalability(users, rates)
+        return {"scalability": {"refused": fit} if isinstance(fit, str) else asdict(fit)}
+    answered = [index for index, step in enumerate(steps) if step.response_ms.p99.value is not None]
+    p99_ms = np.array([steps[index].response_ms.p99.value for index in answered], dtype=np.float64)
+    return {"pareto_runs": [answered[index] for index in pareto_front(rates[answered], p99_ms)]}
+
+
+def _registrations(measured: Measured) -> dict[str, Any]:
+    """How long each model took to register, all of them together, and their removal; times in seconds."""
+    rows, kinds = measured.records.memmap(), measured.records.error_kinds
+    names = measured.plan.registers
+    each = {
+        names[row["step"]]: {
+            "response_s": float(row["end"] - row["scheduled"]) / NS_PER_S,
+            "error": kinds[row["kind"]] if row["kind"] else None,
+        }
+        for row in rows
+    }
+    first_ns, last_ns = measured.records.span_ns()
+    removal = measured.removal
+    return {
+        "total_s": (last_ns - first_ns) / NS_PER_S,
+        "models": {name: each[name] for name in names if name in each},
+        "removal_s": removal.seconds if removal else None,
+        "removal_failures": dict(removal.failures) if removal else {},
+    }
+
+
+def _scaling(measured: Sequence[Measured]) -> dict[str, Any]:
+    """How long until the workers were really there, up and down; and what that did to the predictions meanwhile."""
+    scaled = measured[-1]
+    rows, names = scaled.records.memmap(), scaled.records.step_names
+    if scaled.point.values:  # interrupted before anything was scaled
+        return {"up": None, "down": None, "background": None}
+    up, down = (scaling_calls(rows, names.index(f"scale_{to}"), names.index(f"read_{to}")) for to in ("up", "down"))
+    background = None
+    if len(measured) > 1:
+        background = _background(measured[0], rows[rows["step"] == names.index("predict")], (up, down))
+    return {"up": _settled(up), "down": _settled(down), "background": background}
+
+
+def _settled(calls: Calls) -> dict[str, Any]:
+    took_ns = calls.took_ns
+    return {
+        "calls": len(calls.start_ns),
+        "failed": len(calls.start_ns) - len(took_ns),
+        "settled_ms": _distribution(took_ns),
+    }
+
+
+def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls, Calls]) -> dict[str, Any]:
+    """The predictions that were under way while the model was scaled, beside those of the same users before.
+
+    A slowed one is a success that took longer than the 99th percentile of those before.
+    """
+    before = alone.records.memmap()
+    before = before[before["scheduled"] >= alone.records.warmup_ns]
+    usual = _distribution(_successes_ns(before))
+    starts_ns = np.concatenate([calls.start_ns for calls in directions])
+    ends_ns = np.concatenate([calls.ended_ns for calls in directions])
+    during = rows[overlapping(rows, starts_ns, ends_ns)]
+    took_ns = _successes_ns(during)
+    limit_ms = usual["p99"]
+    return {
+        "users": alone.point.load.users,
+        "alone": {"requests": len(before), "failed": _failed(before), "response_ms": usual},
+        "while_scaling": {
+            "requests": len(during),
+            "failed": _failed(during),
+            "slowed": None if limit_ms is None else int((took_ns > limit_ms * NS_PER_MS).sum()),
+            "response_ms": _distribution(took_ns),
+        },
+    }
+
+
+def _successes_ns(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    good = rows[rows["kind"] == 0]
+    took: NDArray[np.int64] = good["end"] - good["scheduled"]
+    return took
+
+
+def _failed(rows: NDArray[np.void]) -> int:
+    return int((rows["kind"] != 0).sum())
+
+
+def _distribution(times_ns: NDArray[np.int64]) -> Mapping[str, float | None]:
+    """Median, 99th percentile, least and most, in milliseconds; None of nothing."""
+    p50, p99 = percentiles(times_ns.copy(), NS_PER_MS, [0.5, 0.99])
+    some = len(times_ns) > 0
+    return {
+        "p50": p50.value,
+        "p99": p99.value,
+        "min": float(times_ns.min()) / NS_PER_MS if some else None,
+        "max": float(times_ns.max()) / NS_PER_MS if some else None,
+    }

@@ -1,0 +1,55 @@
+"""What was measured: one execution of one point, and what was seen of the server around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from servemark.benchmarks import Benchmark, Point
+from servemark.engines import EngineName, EngineRun
+from servemark.errors import ServerError
+from servemark.records import RecordFile
+from servemark.servers import ServedModel
+from servemark.workload.plan import EnginePlan, Plan
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The removing of the models that a plan registered: how long it took, and which could not be, with the reason."""
+
+    seconds: float
+    failures: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One execution of one point.
+
+    Attributes:
+        plan: what was sent; `compiled` is the same as the engine was given it.
+        served: the models, with their settings as read back before, in the order of the benchmark.
+        settings_after: the same settings as read back afterwards, by model.
+        memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
+        removal: of the models that the plan registered, if any.
+        failure: why the server could no longer be measured, if that ended the run.
+        inputs: where the inputs came from; empty for the model's own.
+    """
+
+    benchmark: Benchmark
+    point: Point
+    plan: Plan
+    compiled: EnginePlan
+    records: RecordFile
+    engine_run: EngineRun
+    served: tuple[ServedModel, ...]
+    settings_after: Mapping[str, Mapping[str, object]]
+    memory_bytes: tuple[int | None, int | None]
+    removal: Removal | None
+    failure: ServerError | None
+    inputs: tuple[str, ...]
+    engine: EngineName
+
+    @property
+    def settings_before(self) -> Mapping[str, Mapping[str, object]]:
+        """The served models' settings as read back before the run, by model; those that could not be are left out."""
+        return {model.name: model.read_back for model in self.served if model.read_back}

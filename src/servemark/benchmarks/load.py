@@ -1,0 +1,48 @@
+"""load: the same model registered many times at once: how long the server takes to load it, and what that costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from servemark.benchmarks import Ask, Benchmark, Parameter, Point, server_for, whole_number
+from servemark.errors import UsageError
+from servemark.servers import ModelSettings, ServedModel
+from servemark.servers.registration import register_request
+from servemark.workload.load import ClosedLoad
+from servemark.workload.plan import Group, Plan
+from servemark.workload.scenario import Scenario, Step
+
+
+def _points(ask: Ask) -> tuple[Point, ...]:
+    count, workers = ask.parameters["count"], ask.workers or 1
+    load = ClosedLoad(users=count, loops=1)
+    # The model is there once before, so that an archive that cannot be loaded is found before it is loaded many times.
+    server = replace(server_for(count, ask), most_workers=count * workers + (ask.workers or 1))
+
+    def plan(served: tuple[ServedModel, ...]) -> Plan:
+        (model,) = served
+        if model.url is None:
+            raise UsageError(f"the server does not say where it has {model.name} from, so it cannot load it again")
+        names = tuple(f"{model.name}-{number}" for number in range(1, count + 1))
+        steps = [
+            Step("register", (register_request(model.url, name, workers),), "management", expect_status=200)
+            for name in names
+        ]
+        one = replace(load, users=1)
+        return Plan(tuple(Group(Scenario((step,)), one) for step in steps), registers=names)
+
+    return (Point(server, ModelSettings(workers=ask.workers), load, plan),)
+
+
+BENCHMARK = Benchmark(
+    name="load",
+    summary="the same model registered 16 times in parallel",
+    headline="response",
+    points=_points,
+    refuses={
+        "threads": "each registration has a user of its own; give --options count",
+        **dict.fromkeys(("loops", "duration", "warmup", "ramp", "think"), "every model is registered once, at once"),
+    },
+    parameters=(Parameter("count", 16, whole_number(1), "how many times the model is registered"),),
+    analysis="registrations",
+)

@@ -1,0 +1,61 @@
+"""multiple_models: several models on one server, each sent its own input, mixed: what they cost each other."""
+
+from __future__ import annotations
+
+from servemark.benchmarks import Ask, Benchmark, Parameter, Point, server_for
+from servemark.errors import UsageError
+from servemark.servers import ModelSettings, ServedModel
+from servemark.workload.load import Until
+from servemark.workload.plan import Group, Plan
+from servemark.workload.scenario import Scenario, Step
+
+_THREADS = 12
+
+
+def _points(ask: Ask) -> tuple[Point, ...]:
+    models = ask.parameters["models"]
+    weights = ask.parameters["weights"] or (1,) * len(models)
+    if len(weights) != len(models):
+        raise UsageError(
+            f"{len(weights)} weights for {len(models)} models ({','.join(models)})",
+            next_step="give --options weights as many numbers as there are models",
+        )
+    load = ask.load(ask.threads or _THREADS, Until())
+
+    def plan(served: tuple[ServedModel, ...]) -> Plan:
+        steps = tuple(Step(f"predict {model.name}", model.requests) for model in served)
+        return Plan((Group(Scenario(steps, weights), load),))
+
+    return (Point(server_for(load.users, ask), ModelSettings(workers=ask.workers), load, plan),)
+
+
+def _models(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise UsageError(f"{text!r} is not a list of different models", next_step="as in resnet,lstm")
+    return names
+
+
+def _weights(text: str) -> tuple[int, ...]:
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and int(word) for word in words):
+        raise UsageError(f"{text!r} is not a list of whole numbers from 1", next_step="as in 2,1,1")
+    return tuple(map(int, words))
+
+
+BENCHMARK = Benchmark(
+    name="multiple_models",
+    summary="resnet, squeezenet and lstm together, a seeded mix",
+    headline="throughput",
+    threads=_THREADS,
+    points=_points,
+    models=lambda ask: ask.parameters["models"],
+    refuses={
+        "model": "it serves several; give --options models resnet,lstm",
+        "input": "each of its models has its own",
+    },
+    parameters=(
+        Parameter("models", ("resnet", "squeezenet", "lstm"), _models, "models to serve, as in resnet,lstm"),
+        Parameter("weights", (), _weights, "the share of each in the requests, as in 2,1,1"),
+    ),
+)

@@ -1,0 +1,77 @@
+"""repeated_scale_calls: a model scaled up and down, again and again: how long until its workers are really there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from servemark.benchmarks import Ask, Benchmark, Parameter, Point, predictions, server_for, whole_number
+from servemark.errors import UsageError
+from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.servers.registration import READY, describe_request, scale_request
+from servemark.workload.load import ClosedLoad, Until
+from servemark.workload.plan import Group, Plan
+from servemark.workload.scenario import Scenario, Step
+from servemark.workload.scenario import Until as Says
+
+_ALONE_S = 5.0
+
+
+def _points(ask: Ask) -> tuple[Point, ...]:
+    up, down = ask.parameters["scale_up_workers"], ask.parameters["scale_down_workers"]
+    background = ask.parameters["background_threads"]
+    if up <= down:
+        raise UsageError(
+            f"scale_up_workers {up} is not more than scale_down_workers {down}",
+            next_step="give --options scale_up_workers N scale_down_workers M with N above M",
+        )
+    # Workers that fork from one that has loaded the model start at once, and share its memory.
+    server = replace(
+        server_for(background, ask), preload_model=True, most_workers=up, most_workers_answer=background > 0
+    )
+    settings = ModelSettings(workers=down, scaled=True)
+    load = ask.load(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
+
+    def plan(served: tuple[ServedModel, ...]) -> Plan:
+        (model,) = served
+        groups = [Group(Scenario(_calls(model, up, "up", ask) + _calls(model, down, "down", ask)), load)]
+        if background:
+            alongside = replace(load, users=background, think_s=0.0, ramp_s=0.0)
+            groups.append(Group(Scenario((Step("predict", model.requests),)), alongside, background=True))
+        return Plan(tuple(groups))
+
+    scaling = Point(server, settings, load, plan)
+    return (_alone(server, settings, background), scaling) if background else (scaling,)
+
+
+def _calls(model: ServedModel, workers: int, where: str, ask: Ask) -> tuple[Step, ...]:
+    """Scale to `workers`, then read back until they are all READY and no others."""
+    says = Says(READY, workers, limit_s=ask.timeout_s)
+    return (
+        Step(f"scale_{where}", (scale_request(model.name, workers),), "management", expect_status=200),
+        Step(f"read_{where}", (describe_request(model.name),), "management", expect_status=200, until=says),
+    )
+
+
+def _alone(server: ServerSettings, settings: ModelSettings, users: int) -> Point:
+    """What the predictions of the background take while nothing is scaled."""
+    load = ClosedLoad(users=users, duration_s=_ALONE_S, warmup_s=1.0)
+    return Point(server, settings, load, predictions(load), values={"scaling": 0})
+
+
+BENCHMARK = Benchmark(
+    name="repeated_scale_calls",
+    summary="scaled up to 16 workers, down to 1, again and again",
+    headline="response",
+    points=_points,
+    refuses={
+        "threads": "one user scales; for predictions meanwhile give --options background_threads",
+        "workers": "it scales; give --options scale_up_workers and scale_down_workers",
+    },
+    parameters=(
+        Parameter("scale_up_workers", 16, whole_number(1), "workers to scale up to"),
+        # Not 0: the server never answers a call that scales up from there.
+        Parameter("scale_down_workers", 1, whole_number(1), "workers to scale down to"),
+        Parameter("background_threads", 0, whole_number(0), "users that predict meanwhile"),
+    ),
+    analysis="scaling",
+)

@@ -1,0 +1,81 @@
+"""``servemark serve``: a server of our own with a model, until Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from servemark.cli.serve_options import parse_serve
+from servemark.cli.server_options import source_or_here
+from servemark.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from servemark.servers.managed import ManagedServer
+    from servemark.servers.servable import Serving
+
+_LOOK_EVERY_S = 0.5
+
+
+def main(words: list[str], prog: str) -> int:
+    """Serve what `words` ask for until Ctrl-C or SIGTERM; returns the exit status."""
+    arguments = parse_serve(prog, words)
+
+    from servemark.servers import ModelSettings, ServerSettings
+    from servemark.servers.choice import own_launcher
+
+    launcher = own_launcher(
+        _serving(arguments),
+        docker=arguments.docker,
+        image=arguments.docker_image,
+        source=source_or_here(arguments, None, _say),
+        build_command=arguments.build_command,
+    )
+    settings = ModelSettings(workers=arguments.workers)
+    with launcher.serve(ServerSettings()) as server, server.serve_models(settings) as (served,):
+        try:
+            print("\n".join(_description(server, served.name)), flush=True)
+            _say("serving until Ctrl-C")
+            while True:
+                time.sleep(_LOOK_EVERY_S)
+                server.check_alive()
+        except KeyboardInterrupt:
+            _say("stopping")
+    return EXIT_OK
+
+
+def _serving(arguments: Namespace) -> Serving:
+    from servemark.servers.servable import Serving
+    from servemark.zoo.catalogue import find
+
+    model = find(arguments.model)
+    assert model is not None  # parse_serve has looked
+    return Serving(
+        models=(model,),
+        backend=arguments.backend,
+        tls=arguments.tls,
+        ports=(arguments.port, arguments.port + 1) if arguments.port else None,
+        progress=_say,
+        log=_say if arguments.verbose else None,
+    )
+
+
+def _description(server: ManagedServer, model: str) -> list[str]:
+    """What somebody needs to know who wants to use, measure or profile the server, a line each."""
+    from servemark.servers.managed import MAIN_CLASS
+
+    inference, management = server.addresses["inference"], server.addresses["management"]
+    trust = ["--ca-file", str(server.certificate)] if server.certificate else []
+    benchmark = ["./benchmark.py", "latency", "-m", model, "--mms", inference.url, *trust]
+    lines = [f"inference    {inference.url}", f"management   {management.url}"]
+    java = server.java
+    if java:
+        lines.append(f"process      {java.pid}, {MAIN_CLASS}")
+        lines.append(f"jcmd         {server.java_home / 'bin' / 'jcmd'}")
+    return [*lines, f"measure      {shlex.join(benchmark)}"]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,116 @@
+"""A suite's entries as what the command line would have said of each; what it does say goes before what they say."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.options import nearest
+from servemark.errors import UsageError
+from servemark.suites import Suite
+
+#: What an entry may say besides ``name`` and ``options``: options by their long name.
+FIELDS = ("model", "input", "workers", "threads", "loops", "duration", "warmup", "ramp", "think", "timeout")
+#: The keys after --options that every benchmark has.
+EVERYWHERE = ("threads", "loops", "workers")
+_LENGTHS = {"loops", "duration"}
+
+
+def entry_arguments(
+    suite: Suite, given: Namespace, parser: argparse.ArgumentParser, check: Callable[[Namespace, Benchmark], None]
+) -> Iterator[Namespace]:
+    """The arguments of each entry of `suite`, checked by `check`, when the command line had `given`.
+
+    Raises:
+        UsageError: an entry says what it cannot say; names suite, number, benchmark and field.
+    """
+    _check_keys(suite, given.options[::2])
+    for number, entry in enumerate(suite.entries, 1):
+        try:
+            benchmark = _benchmark(entry)
+            arguments = _merged(entry, benchmark, suite.folder, given, parser)
+            check(arguments, benchmark)
+        except UsageError as error:
+            where = f"suite {suite.name}, benchmark {number} ({entry.get('name', '?')})"
+            cause = f"{error.what}: {error.cause}" if error.cause else error.what
+            raise UsageError(where, cause=cause, next_step=error.next_step) from None
+        yield arguments
+
+
+def _benchmark(entry: Mapping[str, Any]) -> Benchmark:
+    known, name = catalogue(), entry.get("name")
+    if name is None:
+        raise UsageError("it has no name", next_step=f"choose from {', '.join(known)}")
+    if name not in known:
+        raise UsageError(f"unknown benchmark {name!r}", next_step=nearest(str(name), known))
+    allowed = ("name", "options", *FIELDS)
+    for field in entry:
+        if field not in allowed:
+            raise UsageError(f"unknown field {field!r}", next_step=nearest(field, allowed))
+    return known[name]
+
+
+def _check_keys(suite: Suite, keys: list[str]) -> None:
+    """Every key after --options has to mean something to one of the suite's benchmarks."""
+    known = {*EVERYWHERE}
+    for entry in suite.entries:
+        benchmark = catalogue().get(str(entry.get("name")))
+        known |= {parameter.key for parameter in benchmark.parameters} if benchmark else set()
+    for key in keys:
+        if key not in known:
+            raise UsageError(f"unknown option key {key!r} after --options", next_step=nearest(key, sorted(known)))
+
+
+def _merged(
+    entry: Mapping[str, Any], benchmark: Benchmark, folder: Path, given: Namespace, parser: argparse.ArgumentParser
+) -> Namespace:
+    """The command line's arguments where they make sense to the benchmark, else the entry's, else the defaults."""
+    own = {parameter.key for parameter in benchmark.parameters}
+    said = parser.parse_args([benchmark.name, *_words(entry, folder)])
+    asked = {field for field in FIELDS if getattr(given, field) != parser.get_default(field)}
+    asked = {field for field in asked if field not in benchmark.refuses and field not in own}
+    kept = asked | (_LENGTHS if asked & _LENGTHS else set())
+    merged = Namespace(**{**vars(given), "benchmark": benchmark.name})
+    for field in FIELDS:
+        if field not in kept:
+            setattr(merged, field, getattr(said, field))
+        elif field not in asked:
+            setattr(merged, field, parser.get_default(field))
+    pairs = {key: text for key, text in _pairs(said.options) if key not in kept}
+    pairs |= {key: text for key, text in _pairs(given.options) if key in own or key in EVERYWHERE}
+    merged.options = [word for pair in pairs.items() for word in pair]
+    return merged
+
+
+def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:
+    yield from zip(words[::2], words[1::2], strict=False)
+
+
+def _words(entry: Mapping[str, Any], folder: Path) -> list[str]:
+    """The entry as words of a command line."""
+    words: list[str] = []
+    for field in FIELDS:
+        value = entry.get(field)
+        if value is None:
+            continue
+        if field == "input":
+            paths = value if isinstance(value, list) else [value]
+            words += [f"--input={folder / str(path)}" for path in paths]
+        elif isinstance(value, (bool, list, dict)):
+            raise UsageError(f"{field} = {value!r} makes no sense", next_step="give one value")
+        else:
+            words.append(f"--{field}={value}")
+    options = entry.get("options", {})
+    if not isinstance(options, dict):
+        raise UsageError("options is no table", next_step="as in options = { count = 16 }")
+    if options:
+        words += ["--options", *(word for key, value in options.items() for word in (key, _text(value)))]
+    return words
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

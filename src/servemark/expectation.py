@@ -1,0 +1,74 @@
+"""What a benchmark will take, told before a suite begins: time, and memory on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from servemark.benchmarks import Point
+from servemark.errors import DoesNotFitError
+from servemark.servers import Launcher, MemoryNeed
+from servemark.units import format_bytes
+
+#: Least and most that a server takes to start, and a worker to load a model of the zoo, on two processors.
+_START_S = (2.0, 6.0)
+_WORKER_S = (0.2, 4.0)
+#: A request of which there is an exact number: how long one may take, with every user at it.
+_REQUEST_S = (0.001, 0.3)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Least and most seconds, and the memory of its server; None where the server is not ours."""
+
+    least_s: float
+    most_s: float
+    memory_bytes: int | None
+    refusal: DoesNotFitError | None
+
+    @property
+    def line(self) -> str:
+        """Both, for people."""
+        memory = f", {format_bytes(self.memory_bytes)}" if self.memory_bytes is not None else ""
+        return f"{format_range_s(self.least_s, self.most_s)}{memory}"
+
+
+def expected(launcher: Launcher, points: Sequence[Point]) -> Expectation:
+    """What measuring `points` will take. On first use this installs what the server needs, and builds its models.
+
+    Raises:
+        SetupError: that could not be done.
+        ModelError: the model cannot be loaded.
+    """
+    needs: list[MemoryNeed] = []
+    for server, model in dict.fromkeys((point.server, point.model) for point in points):
+        need = launcher.memory_need(server, model)
+        needs += [need] if need else []
+    largest = max(needs, key=lambda need: (need.refusal is not None, need.needed_bytes), default=None)
+    return Expectation(
+        least_s=_START_S[0] + sum(_point_s(point, 0) for point in points),
+        most_s=_START_S[1] + sum(_point_s(point, 1) for point in points),
+        memory_bytes=largest.needed_bytes if largest else None,
+        refusal=largest.refusal if largest else None,
+    )
+
+
+def _point_s(point: Point, bound: int) -> float:
+    """The least (0) or the most (1) seconds of a point."""
+    load, workers = point.load, point.model.workers or 1
+    if not point.server.preload_model:
+        workers = max(workers, point.server.most_workers or 0)
+    if load.loops is not None:
+        load_s = load.loops * load.users * _REQUEST_S[bound]
+    elif load.until is not None:
+        load_s = load.warmup_s + (load.until.max_s if bound else load.until.min_s)
+    else:
+        load_s = load.longest_s or 0.0
+    return load_s + workers * _WORKER_S[bound]
+
+
+def format_range_s(least_s: float, most_s: float) -> str:
+    """A range of times, in the unit that fits it: ``'12 to 70 s'``, ``'2 to 7 minutes'``."""
+    if most_s < 100:
+        return f"{least_s:.0f} to {most_s:.0f} s"
+    return f"{least_s / 60:.0f} to {most_s / 60:.0f} minutes" if least_s >= 60 else f"up to {most_s / 60:.0f} minutes"

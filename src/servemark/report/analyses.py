@@ -1,0 +1,152 @@
+"""What the runs of a benchmark show together, for the terminal: a table of points, a law, registrations, scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from servemark.report.words import (
+    COLUMN_PADDING,
+    columns,
+    counted,
+    decimal,
+    digits_of,
+    fact,
+    first_error,
+    ms,
+    per_s,
+    subject,
+)
+from servemark.result import BenchmarkResult, RunResult, StepSummary
+
+_POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay"}
+#: Registrations of which each time is shown; of more, the slowest.
+_MOST_EACH = 32
+
+
+def headline(benchmark: BenchmarkResult) -> Text | None:
+    """The first line of a benchmark whose answer is in its analysis, or in several runs; None of any other."""
+    analysis = benchmark.analysis or {}
+    if benchmark.runs and not benchmark.steps:
+        best = max(benchmark.runs, key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
+        figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].response_ms.p99)}"
+        return subject(benchmark).append(f"{figures} ({_described(best)})", style="bold green")
+    if "registrations" in analysis:
+        (step,) = benchmark.steps
+        done = f"{step.succeeded} of {step.requests} registered in {analysis['registrations']['total_s']:.2f} s"
+        return _with_failures(benchmark, f"{done}, p50 {ms(step.response_ms.p50)}")
+    if "scaling" in analysis:
+        up, down = (analysis["scaling"][to] for to in ("up", "down"))
+        figures = ", ".join(
+            f"{to} p50 {ms(calls['settled_ms']['p50'])}, max {ms(calls['settled_ms']['max'])}"
+            for to, calls in (("up", up), ("down", down))
+            if calls
+        )
+        return _with_failures(benchmark, figures or "nothing was scaled")
+    if len(benchmark.steps) > 1:
+        return _with_failures(benchmark, f"{_total_per_s(benchmark.steps):.4g}/s in all")
+    return None
+
+
+def table_of_points(benchmark: BenchmarkResult) -> Table:
+    """A row a run, for a benchmark of several points."""
+    front = set((benchmark.analysis or {}).get("pareto_runs", ()))
+    table = Table(box=None, pad_edge=False, padding=COLUMN_PADDING)
+    for name in benchmark.runs[0].point:
+        table.add_column(_POINT_LABELS.get(name, name), style="dim", justify="right")
+    for heading in ("per s", "95% interval", "p50 ms", "p99 ms", "failed", *(("best",) if front else ())):
+        table.add_column(heading, justify="right")
+    for index, run in enumerate(benchmark.runs):
+        step = run.steps[0]
+        rate, response = step.throughput_per_s, step.response_ms
+        digits, digits_ms = digits_of(rate.value), digits_of(response.p50.value)
+        table.add_row(
+            *(str(value) for value in run.point.values()),
+            decimal(rate.value, digits),
+            f"{decimal(rate.ci95[0], digits)} to {decimal(rate.ci95[1], digits)}" if rate.ci95 else "-",
+            decimal(response.p50.value, digits_ms),
+            decimal(response.p99.value, digits_ms),
+            str(step.failed),
+            *(("*" if index in front else "",) if front else ()),
+        )
+    return table
+
+
+def table_of_steps(steps: tuple[StepSummary, ...]) -> Table:
+    """A row a step, for a benchmark whose users do several things."""
+    table = columns("response ms", "sent", "failed", "per s", "p50", "p95", "p99", "max")
+    for step in steps:
+        response = step.response_ms
+        digits = digits_of(response.p50.value)
+        table.add_row(
+            step.name,
+            f"{step.requests:,}",
+            str(step.failed),
+            decimal(step.throughput_per_s.value, digits_of(step.throughput_per_s.value)),
+            *(decimal(value, digits) for value in (response.p50.value, response.p95.value, response.p99.value)),
+            decimal(response.max, digits),
+        )
+    return table
+
+
+def facts(benchmark: BenchmarkResult) -> Iterator[Table]:
+    """A line for each thing that the runs show together."""
+    analysis = benchmark.analysis or {}
+    if "scalability" in analysis:
+        yield fact("scalability", _law(analysis["scalability"]))
+    if "registrations" in analysis:
+        yield from _registrations(analysis["registrations"])
+    if (analysis.get("scaling") or {}).get("background"):
+        yield from _background(analysis["scaling"]["background"])
+
+
+def _with_failures(benchmark: BenchmarkResult, figures: str) -> Text:
+    line = subject(benchmark).append(figures, style="bold green")
+    for step in benchmark.steps:
+        if step.failed:
+            line.append(f"; {step.name}: {step.failed} of {step.requests} failed: {first_error(step)}", style="red")
+    return line
+
+
+def _total_per_s(steps: tuple[StepSummary, ...]) -> float:
+    return sum(step.throughput_per_s.value or 0.0 for step in steps)
+
+
+def _law(scalability: Mapping[str, Any]) -> str:
+    """The fitted Universal Scalability Law in words."""
+    if "refused" in scalability:
+        return f"not fitted: {scalability['refused']}"
+    peak = scalability["peak_users"]
+    where = f"most at {peak:.0f} threads" if peak else "no peak, it only flattens"
+    shares = f"sigma {scalability['sigma']:.3f}, kappa {scalability['kappa']:.2g}"
+    return f"{scalability['lambda_per_s']:.1f}/s alone; {where} ({shares}, R2 {scalability['r2']:.3f})"
+
+
+def _registrations(found: Mapping[str, Any]) -> Iterator[Table]:
+    took = sorted(found["models"].items(), key=lambda item: -item[1]["response_s"])
+    label = "each, in s" if len(took) <= _MOST_EACH else "slowest, in s"
+    each = (f"{name.rpartition('-')[2]}: {one['response_s']:.2f}" for name, one in took[:_MOST_EACH])
+    yield fact(label, ", ".join(each))
+    if found["removal_s"] is not None:
+        kept = found["removal_failures"]
+        failed = f"; {counted(len(kept), 'model')} could not be: {next(iter(kept.values()))}" if kept else ""
+        yield fact("removed", f"in {found['removal_s']:.2f} s{failed}", "red" if kept else "")
+
+
+def _background(found: Mapping[str, Any]) -> Iterator[Table]:
+    alone, during = found["alone"], found["while_scaling"]
+
+    def figures(some: Mapping[str, Any]) -> str:
+        times = some["response_ms"]
+        return f"{counted(some['requests'], 'prediction')}, p50 {ms(times['p50'])}, p99 {ms(times['p99'])}"
+
+    yield fact("alone", f"{figures(alone)}, {alone['failed']} failed")
+    slowed = "" if during["slowed"] is None else f", {during['slowed']} slower than the p99 alone"
+    yield fact("while scaling", f"{figures(during)}{slowed}, {during['failed']} failed")
+
+
+def _described(run: RunResult) -> str:
+    return ", ".join(f"{_POINT_LABELS.get(name, name)} {value}" for name, value in run.point.items())
