@@ -85,7 +85,7 @@ class ServerError(ServemarkError):
 
 
 class DoesNotFitError(ServerError):
-    """The machine has less memory, or fewer GPUs, than what is asked for would take; nothing was started."""
+    """What is asked for would take more memory, or more GPUs, than this machine has; nothing was started."""
 
 
 class UnreachableError(ServerError):

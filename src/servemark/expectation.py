@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from servemark.benchmarks import Point
 from servemark.errors import DoesNotFitError
-from servemark.servers import Launcher, MemoryNeed
+from servemark.servers import Launcher
+from servemark.servers.fitting import MemoryNeed, memory_need
+from servemark.servers.servable import default_workers
 from servemark.units import format_bytes
 
 #: Least and most that a server takes to start, and a worker to load a model of the zoo, on two processors.
@@ -41,9 +43,9 @@ def expected(launcher: Launcher, points: Sequence[Point]) -> Expectation:
         ModelError: the model cannot be loaded.
     """
     needs: list[MemoryNeed] = []
-    for server, model in dict.fromkeys((point.server, point.model) for point in points):
-        need = launcher.memory_need(server, model)
-        needs += [need] if need else []
+    for server, workers in dict.fromkeys((point.server, point.model.workers) for point in points):
+        memories = launcher.worker_memory(server)
+        needs += [memory_need(memories, server, workers or server.gpus or default_workers())] if memories else []
     largest = max(needs, key=lambda need: (need.refusal is not None, need.needed_bytes), default=None)
     return Expectation(
         least_s=_START_S[0] + sum(_point_s(point, 0) for point in points),

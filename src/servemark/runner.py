@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from servemark.records import open_records
 from servemark.report.directory import ResultDirectory
 from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
 from servemark.servers import Launcher, ServedModel, Server
-from servemark.servers.choice import own_launcher
+from servemark.servers.choice import check_choice, own_launcher
 from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import Serving
 from servemark.servers.target import Trust
@@ -59,6 +60,8 @@ class RunRequest:
         docker: start it in a container of our image; or of `image`.
         source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         inputs: files to send; empty for the model's own input.
+        workers: of each model; None is one a GPU with `gpus`, else one a CPU.
+        gpus: how many NVIDIA GPUs to compute on; 0 is the CPU.
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
         warmup_s: None is 2 s, or nothing with `loops`.
@@ -77,6 +80,7 @@ class RunRequest:
     build_command: str | None = None
     inputs: tuple[Path, ...] = ()
     workers: int | None = None
+    gpus: int = 0
     threads: int | None = None
     loops: int | None = None
     duration_s: float | None = None
@@ -309,9 +313,13 @@ def _perform_one(entry: _Entry, engine: Engine, written: _Written, listener: Lis
             if one.engine_run.interrupted:
                 return
             jobs.append(job)
-    for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
+    reports = [
+        *(partial(engine.report, job) for job in jobs),
+        partial(engine.merge, jobs, written.folder.path / engine.name),
+    ]
+    for report in reports:  # with the server gone: they take seconds, and nobody waits for what they say
         try:
-            engine.report(job)
+            report()
         except RecordingError as error:
             listener.note(f"{error}; the measurement itself is complete")
 
@@ -442,7 +450,8 @@ def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
         warmup_s=request.warmup_s,
         ramp_s=request.ramp_s,
         think_s=request.think_s,
-        workers=request.workers,
+        workers=request.workers or request.gpus or None,
+        gpus=request.gpus,
         timeout_s=request.timeout_s,
         parameters=defaults | dict(request.parameters),
     )
@@ -456,6 +465,15 @@ def _benchmark(name: str) -> Benchmark:
 
 
 def _launcher(request: RunRequest, models: tuple[str, ...], inputs: tuple[Input, ...], listener: Listener) -> Launcher:
+    check_choice(
+        running=request.server,
+        gpus=request.gpus,
+        backend=request.backend,
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
+    )
     chosen = inputs or None
     if request.server is not None:
         return RunningLauncher(

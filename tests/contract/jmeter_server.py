@@ -33,6 +33,8 @@ class Came:
 
 #: The status and the body for the n-th request (from 0).
 Answer = Callable[[int], tuple[int, bytes]]
+#: The status and the body for a request, whatever came before.
+Say = Callable[[Came], tuple[int, bytes]]
 
 
 @dataclass
@@ -54,7 +56,11 @@ class _Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def timed_server(
-    answer: Answer = lambda _: (200, b"ok"), *, latency_s: float = LATENCY_S, tls_folder: Path | None = None
+    answer: Answer = lambda _: (200, b"ok"),
+    *,
+    say: Say | None = None,
+    latency_s: float = LATENCY_S,
+    tls_folder: Path | None = None,
 ) -> Iterator[TimedServer]:
     """A server on the loopback interface that answers each request after `latency_s`; with TLS, signed by itself."""
     lock = threading.Lock()
@@ -71,7 +77,7 @@ def timed_server(
                 served.connections.add(self.client_address[1])
                 came = Came(self.command, self.path, list(self.headers.items()), body, self.client_address[1])
                 served.came.append(came)
-            status, text = answer(number)
+            status, text = say(came) if say else answer(number)
             time.sleep(max(0.0, latency_s - (time.monotonic() - began)))
             head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(text)}\r\nContent-Type: text/plain\r\n"
             head += "Location: /elsewhere\r\n\r\n" if 300 <= status < 400 else "\r\n"

@@ -5,107 +5,34 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from jmeter_runs import POST, find_home, plan_of, run_jmeter, run_native
 from jmeter_server import LATENCY_S, Came, TimedServer, timed_server
 
-from servemark.engines import EngineRun, ProgressReport, native
+from servemark.engines import ProgressReport
 from servemark.engines.jmeter import perfmon, tools
-from servemark.engines.jmeter.plan import draw
-from servemark.engines.jmeter.run import execute
-from servemark.environments.jmeter import JMeterHome, jmeter_home
-from servemark.records import RecordFile, open_records
+from servemark.engines.jmeter.draws import draw
+from servemark.environments.jmeter import JMeterHome
 from servemark.workload.load import ClosedLoad, Until
-from servemark.workload.plan import Address, Group, Plan, compile_plan
+from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, Request, Scenario, Step
 
 pytestmark = pytest.mark.slow
 
-NO_JMETER = "no Java or no Maven: JMeter cannot be assembled"
-POST = Request("POST", "/predictions/noop", (("Content-Type", "image/jpeg"),), bytes(range(256)) * 4)
 
-
-@dataclass
-class Ran:
-    """A finished run, and its records as an array."""
-
-    run: EngineRun
-    file: RecordFile
-    rows: Any
-
-    @property
-    def kinds(self) -> Counter[str]:
-        return Counter(self.file.error_kinds[kind] for kind in self.rows["kind"])
-
-    @property
-    def median_ms(self) -> float:
-        ok = self.rows[self.rows["kind"] == 0]
-        return float(np.median(ok["end"] - ok["scheduled"])) / 1e6
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def home() -> JMeterHome:
-    if not os.environ.get("JMETER_HOME") and not (shutil.which("java") and shutil.which("mvn")):
-        pytest.skip(NO_JMETER)
-    return jmeter_home(print)
-
-
-def _plan(load: ClosedLoad, *steps: Step) -> Plan:
-    return Plan((Group(Scenario(steps or (Step("predict", (POST,)),)), load),))
-
-
-def _run_jmeter(
-    home: JMeterHome,
-    plan: Plan,
-    address: Address,
-    folder: Path,
-    *,
-    seed: int = 0,
-    watch: Callable[[ProgressReport], str | None] = lambda _: None,
-) -> Ran:
-    before = _javas()
-    run = execute(
-        plan,
-        {"inference": address},
-        record_path=folder / "jmeter.bin",
-        folder=folder / "jmeter",
-        timeout_s=10,
-        connect_timeout_s=5,
-        seed=seed,
-        watch=watch,
-        home=home,
-    )
-    assert _javas() <= before, "JMeter was left running"
-    file = open_records(folder / "jmeter.bin")
-    assert run.scheduled == file.rows
-    return Ran(run, file, np.array(file.memmap()))
-
-
-def _run_native(plan: Plan, address: Address, folder: Path, *, seed: int = 0) -> Ran:
-    compiled = compile_plan(plan, {"inference": address}, timeout_s=10, connect_timeout_s=5, seed=seed)
-    path = folder / "native.bin"
-    run = native.execute(compiled, path, until=None, watch=lambda _: None)
-    file = open_records(path)
-    return Ran(run, file, np.array(file.memmap()))
-
-
-def _javas() -> set[int]:
-    """JMeters among our children."""
-    mine = psutil.Process().children(recursive=True)
-    return {process.pid for process in mine if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
+    return find_home()
 
 
 def _what_came(server: TimedServer) -> Counter[tuple[object, ...]]:
@@ -124,10 +51,10 @@ def test_both_engines_send_the_same_and_measure_the_same(home: JMeterHome, tmp_p
     """Counts exactly, medians within 20%, on a server of 20 ms; a pool of inputs, drawn alike."""
     pool = (POST, Request("POST", "/predictions/noop", (("Content-Type", "application/json"),), b'{"n": "1\\n"}'))
     pool += (Request("GET", "/ping"), Request("PUT", "/p?q=%20", (("Content-Type", "text/plain"),), "é\n${x}".encode()))
-    plan = _plan(ClosedLoad(users=4, loops=50), Step("predict", pool))
+    plan = plan_of(ClosedLoad(users=4, loops=50), Step("predict", pool))
     with timed_server() as for_native, timed_server() as for_jmeter:
-        native_ran = _run_native(plan, for_native.address, tmp_path, seed=7)
-        jmeter_ran = _run_jmeter(home, plan, for_jmeter.address, tmp_path, seed=7)
+        native_ran = run_native(plan, for_native.address, tmp_path, seed=7)
+        jmeter_ran = run_jmeter(home, plan, for_jmeter.address, tmp_path, seed=7)
     assert jmeter_ran.kinds == native_ran.kinds == {"ok": 200}
     assert _what_came(for_jmeter) == _what_came(for_native)
     assert Counter(jmeter_ran.rows["input"].tolist()) == Counter(native_ran.rows["input"].tolist())
@@ -145,9 +72,9 @@ def test_errors_are_counted_alike(home: JMeterHome, tmp_path: Path) -> None:
     def answer(number: int) -> tuple[int, bytes]:
         return (302, b"") if number == 5 else (503, b"queue <full> & more\n") if number % 10 == 9 else (200, b"ok")
 
-    plan = _plan(ClosedLoad(users=2, loops=50))
+    plan = plan_of(ClosedLoad(users=2, loops=50))
     with timed_server(answer) as for_native, timed_server(answer) as for_jmeter:
-        ran = [_run_native(plan, for_native.address, tmp_path), _run_jmeter(home, plan, for_jmeter.address, tmp_path)]
+        ran = [run_native(plan, for_native.address, tmp_path), run_jmeter(home, plan, for_jmeter.address, tmp_path)]
     for one in ran:
         assert one.kinds == {"ok": 89, "http_status": 11}
         assert Counter(one.rows["status"].tolist()) == {200: 89, 503: 10, 302: 1}
@@ -158,8 +85,8 @@ def test_errors_are_counted_alike(home: JMeterHome, tmp_path: Path) -> None:
 def test_a_refused_connection_is_of_the_same_kind(home: JMeterHome, tmp_path: Path) -> None:
     with timed_server() as server:
         nobody = server.address
-    plan = _plan(ClosedLoad(users=1, loops=3))
-    ran = [_run_native(plan, nobody, tmp_path), _run_jmeter(home, plan, nobody, tmp_path)]
+    plan = plan_of(ClosedLoad(users=1, loops=3))
+    ran = [run_native(plan, nobody, tmp_path), run_jmeter(home, plan, nobody, tmp_path)]
     for one in ran:
         assert one.kinds == {"connect": 3}
         assert set(one.rows["sent"]) == {-1}
@@ -178,7 +105,7 @@ def test_groups_steps_numbers_and_think_time(home: JMeterHome, tmp_path: Path) -
         )
     )
     with timed_server() as server:
-        ran = _run_jmeter(home, plan, server.address, tmp_path)
+        ran = run_jmeter(home, plan, server.address, tmp_path)
     names = Counter(came.path for came in server.came if came.path.startswith("/models"))
     assert names == {f"/models?name=noop-{user:010d}": 2 if user < 3 else 4 for user in range(5)}
     bodies = [came.body.decode() for came in server.came if came.path == "/c"]
@@ -196,9 +123,9 @@ def test_groups_steps_numbers_and_think_time(home: JMeterHome, tmp_path: Path) -
 
 
 def test_time_ends_a_run_and_the_warm_up_is_marked(home: JMeterHome, tmp_path: Path) -> None:
-    plan = _plan(ClosedLoad(users=2, duration_s=3, warmup_s=1))
+    plan = plan_of(ClosedLoad(users=2, duration_s=3, warmup_s=1))
     with timed_server() as server:
-        ran = _run_jmeter(home, plan, server.address, tmp_path)
+        ran = run_jmeter(home, plan, server.address, tmp_path)
         assert len(server.came) == len(ran.rows)
     assert not ran.run.interrupted
     assert 3.5e9 < ran.run.scheduling_ended_ns <= 4e9
@@ -208,9 +135,9 @@ def test_time_ends_a_run_and_the_warm_up_is_marked(home: JMeterHome, tmp_path: P
 
 
 def test_an_adaptive_run_ends_when_enough_has_succeeded(home: JMeterHome, tmp_path: Path) -> None:
-    plan = _plan(ClosedLoad(users=2, until=Until(successes=50, min_s=1, max_s=30)))
+    plan = plan_of(ClosedLoad(users=2, until=Until(successes=50, min_s=1, max_s=30)))
     with timed_server() as server:
-        ran = _run_jmeter(home, plan, server.address, tmp_path)
+        ran = run_jmeter(home, plan, server.address, tmp_path)
         assert len(server.came) == len(ran.rows)
     assert ran.kinds["ok"] >= 50
     assert ran.run.scheduling_ended_ns < 15e9
@@ -218,9 +145,9 @@ def test_an_adaptive_run_ends_when_enough_has_succeeded(home: JMeterHome, tmp_pa
 
 
 def test_a_certificate_that_signed_itself_is_taken(home: JMeterHome, tmp_path: Path) -> None:
-    plan = _plan(ClosedLoad(users=2, loops=10))
+    plan = plan_of(ClosedLoad(users=2, loops=10))
     with timed_server(tls_folder=tmp_path) as server:
-        ran = _run_jmeter(home, plan, server.address, tmp_path)
+        ran = run_jmeter(home, plan, server.address, tmp_path)
         assert len(server.connections) == 2
     assert ran.kinds == {"ok": 20}
 
@@ -229,7 +156,7 @@ def test_a_certificate_that_signed_itself_is_taken(home: JMeterHome, tmp_path: P
 def test_a_host_name_reaches_the_address_that_was_found(host: str, home: JMeterHome, tmp_path: Path) -> None:
     with timed_server() as server:
         address = Address(host, "127.0.0.1", server.address.port)
-        ran = _run_jmeter(home, _plan(ClosedLoad(users=1, loops=2)), address, tmp_path)
+        ran = run_jmeter(home, plan_of(ClosedLoad(users=1, loops=2)), address, tmp_path)
         assert {came.header("host") for came in server.came} == {address.authority}
     assert ran.kinds == {"ok": 2}
 
@@ -249,7 +176,7 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_java(home: JMeterHome, tmp
         return 200, b"ok"
 
     with timed_server(answer) as server:
-        ran = _run_jmeter(home, _plan(ClosedLoad(users=2, duration_s=60)), server.address, tmp_path, watch=watch)
+        ran = run_jmeter(home, plan_of(ClosedLoad(users=2, duration_s=60)), server.address, tmp_path, watch=watch)
         assert time.monotonic() - hit[0] < 6
     assert ran.run.interrupted
     assert ran.kinds["ok"] >= 20
@@ -258,14 +185,14 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_java(home: JMeterHome, tmp
 
 def test_the_original_reports_hold_the_right_counts(home: JMeterHome, tmp_path: Path) -> None:
     steps = (Step("predict", (POST,)), Step("check", (Request("GET", "/"),)))
-    plan = _plan(ClosedLoad(users=2, loops=20), *steps)
+    plan = plan_of(ClosedLoad(users=2, loops=20), *steps)
     folder = tmp_path / "jmeter"
     folder.mkdir()
     with (
         timed_server(lambda n: (503, b"no") if n % 10 == 9 else (200, b"ok")) as server,
         perfmon.ResourceSampler(os.getpid(), folder / "perfmon.jtl", every_s=0.5),
     ):
-        _run_jmeter(home, plan, server.address, tmp_path)
+        run_jmeter(home, plan, server.address, tmp_path)
     results = folder / "results.jtl"
     tools.write_reports(home, results, folder, labels=["predict"], warmup_s=0, resources=folder / "perfmon.jtl")
     filtered = _aggregate(folder / "aggregate.csv")
@@ -286,19 +213,18 @@ def test_the_original_reports_hold_the_right_counts(home: JMeterHome, tmp_path: 
     megabytes = psutil.Process().memory_info().rss / 2**20
     assert 10 < float(drawn[0][perfmon.MEMORY]) < megabytes + 2000
 
-    tools.merge_results(
-        home, [tools.MergedRun(results, "4 threads: "), tools.MergedRun(results, "8 threads: ")], folder
-    )
+    threads = range(1, 8)
+    nothing = tools.MergedRun(tmp_path / "missing.jtl", "nothing: ")
+    tools.merge_results(home, [*(tools.MergedRun(results, f"{n} threads: ") for n in threads), nothing], folder)
     merged = _aggregate(folder / "merged.csv")
-    labels = [f"{threads} threads: {step}" for threads in (4, 8) for step in ("predict", "check")]
-    assert {label: merged[label]["# Samples"] for label in labels} == dict.fromkeys(labels, "40")
-    assert merged["TOTAL"]["# Samples"] == "160"
+    labels = [f"{n} threads: {step}" for n in threads for step in ("predict", "check")]
+    assert {label: row["# Samples"] for label, row in merged.items()} == {**dict.fromkeys(labels, "40"), "TOTAL": "560"}
     assert not list(tmp_path.glob("**/jmeter.log.*"))
 
 
 def test_the_filter_leaves_the_warm_up_out(home: JMeterHome, tmp_path: Path) -> None:
     with timed_server() as server:
-        ran = _run_jmeter(home, _plan(ClosedLoad(users=2, duration_s=2, warmup_s=2)), server.address, tmp_path)
+        ran = run_jmeter(home, plan_of(ClosedLoad(users=2, duration_s=2, warmup_s=2)), server.address, tmp_path)
     filtered = tmp_path / "filtered.jtl"
     tools.filter_results(home, tmp_path / "jmeter" / "results.jtl", filtered, labels=["predict"], warmup_s=2)
     measured = int((ran.rows["scheduled"] >= 2e9).sum())

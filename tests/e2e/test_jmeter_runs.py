@@ -8,15 +8,15 @@ import shutil
 import pytest
 
 from servemark import open_records
+from servemark.environments.jmeter import jmeter_home
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("java") and shutil.which("mvn")), reason="no Java or no Maven: JMeter cannot be assembled"
-    ),
-]
+pytestmark = pytest.mark.slow
+needs_jmeter = pytest.mark.skipif(
+    not (shutil.which("java") and shutil.which("mvn")), reason="no Java or no Maven: JMeter cannot be assembled"
+)
 
 
+@needs_jmeter
 def test_jmeter_sends_exactly_what_was_asked_for_and_makes_its_own_reports(command):
     run = command.run("throughput -m noop -t 3 -l 20 --engine jmeter")
     assert run.status == 0, run.stderr
@@ -33,6 +33,88 @@ def test_jmeter_sends_exactly_what_was_asked_for_and_makes_its_own_reports(comma
     assert (own / "plan.jmx").exists()
 
 
+@needs_jmeter
+def test_the_runs_of_several_points_are_merged_too(command):
+    run = command.run("concurrent_inference -m noop --options threads 1,2,3 -l 20 --engine jmeter")
+    assert run.status == 0, run.stderr
+    with (run.folder / "jmeter" / "merged.csv").open() as file:
+        counts = {row["Label"]: int(row["# Samples"]) for row in csv.DictReader(file)}
+    points = {f"concurrent_inference-{n}: predict": 20 * n for n in (1, 2, 3)}
+    assert counts == {**points, "TOTAL": 120}
+    for n in (1, 2, 3):
+        assert (run.folder / "jmeter" / f"concurrent_inference-{n}" / "aggregate.csv").exists()
+
+
+def test_without_java_the_command_says_what_to_install(command, tmp_path):
+    _leave_on_path(command, tmp_path)
+    run = command.run("ping -l 1 --engine jmeter")
+    assert run.status == 4
+    assert "JMeter needs Java 17 or newer" in run.error_line
+    assert "there is no java on PATH, and JAVA_HOME is not set" in run.error_line
+    assert "./install_dependencies.sh" in run.error_line
+    assert "default-jre-headless" in run.error_line
+
+
+@needs_jmeter
+def test_without_maven_the_command_says_what_to_install(command, tmp_path):
+    _leave_on_path(command, tmp_path, "java")
+    run = command.run("ping -l 1 --engine jmeter")
+    assert run.status == 4
+    assert "there is no mvn on PATH" in run.error_line
+    assert "./install_dependencies.sh" in run.error_line
+    assert "Debian and Ubuntu: maven" in run.error_line
+    assert "JMETER_HOME" in run.error_line
+
+
+def _leave_on_path(command, tmp_path, *programs):
+    """Nothing but these programs is on PATH, and nothing is in the cache."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for program in programs:
+        (folder / program).symlink_to(shutil.which(program))
+    command.environ |= {"PATH": str(folder), "JAVA_HOME": "", "JMETER_HOME": ""}
+    command.cache = tmp_path / "empty"
+
+
+@needs_jmeter
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ("lib/ext/jmeter-plugins-mergeresults", "jmeter-plugins-mergeresults: merged results (jpgc-mergeresults)"),
+        ("lib/ext/jmeter-plugins-perfmon", "jmeter-plugins-perfmon: charts of the server's resources (jpgc-perfmon)"),
+        ("lib/cmdrunner", "cmdrunner, in lib: runs the plugins' tools"),
+    ],
+)
+def test_what_a_jmeter_home_lacks_is_named(command, tmp_path, part, says):
+    command.environ["JMETER_HOME"] = str(_home(tmp_path, without=part))
+    run = command.run("ping -l 1 --engine jmeter")
+    assert run.status == 4
+    assert says in run.error_line
+    assert "unset JMETER_HOME" in run.error_line
+
+
+@needs_jmeter
+def test_the_jmeter_of_jmeter_home_is_used(command, tmp_path):
+    home = _home(tmp_path)
+    command.environ["JMETER_HOME"] = str(home)
+    run = command.run("ping -t 2 -l 5 --engine jmeter")
+    assert run.status == 0, run.stderr
+    assert run.step["succeeded"] == 10
+    assert f"JMeterHome={home}\n" in (run.folder / "jmeter" / "ping" / "jmeter.log").read_text()
+
+
+def _home(tmp_path, without="nothing"):
+    """The assembled JMeter under another path, less the file whose name begins so."""
+    root, home = jmeter_home(print).root, tmp_path / "apache-jmeter"
+    for path in root.rglob("*"):
+        name = path.relative_to(root)
+        if path.is_file() and not str(name).startswith(without):
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, home / name)
+    return home
+
+
+@needs_jmeter
 def test_what_jmeter_cannot_do_is_refused(command):
     run = command.run("latency -m noop --duration 1.5 --engine jmeter")
     assert run.status == 2

@@ -159,7 +159,11 @@ def test_another_images_server_is_its_entrypoint_or_searched_for(
 
 @pytest.fixture
 def environment() -> MmsEnvironment:
-    return MmsEnvironment(Path("/env"), Path("/env/bin/python"), Path("/env/bin/mms"), Path("/jdk"), "onnx", {})
+    pins = Path(mms_image.__file__).with_name("mms-onnx.txt")
+    bin_folder = Path("/env/bin")
+    return MmsEnvironment(
+        Path("/env"), bin_folder / "python", bin_folder / "mms", Path("/jdk"), "onnx", {}, pins, "onnx"
+    )
 
 
 def test_our_image_is_built_once_of_the_pins_and_named_by_them(

@@ -17,6 +17,7 @@ from servemark import doctor
 from servemark.cli import doctor as command
 from servemark.cli import main
 from servemark.doctor import CHECKS, Check, Diagnosis, Finding, diagnose, machine, main_job_can_run, programs, room
+from servemark.servers.gpus import Gpus
 
 SCHEMA = json.loads(Path(doctor.__file__).parents[1].joinpath("doctor.schema.json").read_text(encoding="utf-8"))
 CPUS = 2
@@ -129,9 +130,7 @@ def test_help_and_usage_errors(capsys):
     assert "--json" in text
     assert "exit status" in text
     assert max(map(len, text.splitlines())) <= 80
-    with pytest.raises(SystemExit) as end:
-        main(["doctor", "--yaml"])
-    assert end.value.code == 2
+    assert main(["doctor", "--yaml"]) == 2
     assert capsys.readouterr().err == "servemark: error: unrecognized arguments: --yaml; see servemark doctor -h\n"
 
 
@@ -272,15 +271,17 @@ def test_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
 
 
 def test_a_gpu_without_its_driver_is_a_warning_and_other_cards_are_none(tmp_path, write, monkeypatch):
-    monkeypatch.setattr(programs, "_nvidia_gpus", lambda: ([], "no driver"))
+    monkeypatch.setattr(programs, "gpus_here", lambda: Gpus((), None, "no driver"))
     assert programs.gpu(tmp_path).status == "not_applicable"
     write("sys/bus/pci/devices/0000:00:02.0/vendor", "0x8086\n")
     assert programs.gpu(tmp_path).status == "not_applicable"
     write("sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n")
     finding = programs.gpu(tmp_path)
     assert (finding.status, finding.found) == ("warning", "there is one, but no driver")
+    monkeypatch.setattr(programs, "gpus_here", lambda: Gpus((), "580.1", "CUDA_VISIBLE_DEVICES= shows 0 of 1"))
+    assert programs.gpu(tmp_path).fix.startswith("unset CUDA_VISIBLE_DEVICES")
 
 
 def test_gpus_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(programs, "_nvidia_gpus", lambda: (["NVIDIA H200", "NVIDIA H200"], ""))
-    assert programs.gpu(tmp_path) == Finding("ok", "NVIDIA H200, NVIDIA H200")
+    monkeypatch.setattr(programs, "gpus_here", lambda: Gpus(("NVIDIA H200", "NVIDIA H200"), "580.1"))
+    assert programs.gpu(tmp_path) == Finding("ok", "NVIDIA H200, NVIDIA H200; driver 580.1")

@@ -13,6 +13,9 @@ from servemark.engines.jmeter.plan import WrittenPlan
 from servemark.engines.jmeter.progress import SampleCounter
 from servemark.errors import RecordingError
 from servemark.records import RecordFile, open_records
+from servemark.workload.load import ClosedLoad
+from servemark.workload.plan import Group
+from servemark.workload.scenario import Request, Scenario, Step
 
 T0 = 1_795_367_396_831
 MS = 1_000_000
@@ -20,7 +23,14 @@ HEADER = (
     "timeStamp,elapsed,label,responseCode,responseMessage,threadName,dataType,success,failureMessage,bytes,sentBytes,"
     "grpThreads,allThreads,URL,Latency,IdleTime,Connect\n"
 )
-PLAN = WrittenPlan(Path("plan.jmx"), (("predict", "check"), ("predict",)), (2, 3), {})
+
+
+def _group(users: int, *names: str, expect_status: int | None = None) -> Group:
+    steps = tuple(Step(name, (Request("GET", "/"),), expect_status=expect_status) for name in names)
+    return Group(Scenario(steps), ClosedLoad(users=users, loops=1))
+
+
+PLAN = WrittenPlan(Path("plan.jmx"), (_group(2, "predict", "check"), _group(3, "predict")), {})
 
 
 def _line(
@@ -79,7 +89,7 @@ def test_a_sample_is_a_record(tmp_path: Path) -> None:
     converted, file, rows = _convert(tmp_path, text)
     assert file.step_names == ("predict", "check", "predict")
     assert file.started_unix_ns == T0 * MS
-    assert (converted.records, converted.started_unix_ms) == (2, T0)
+    assert (converted.records, converted.records_by_group, converted.started_unix_ms) == (2, (1, 1), T0)
     assert (converted.last_scheduled_ns, converted.last_end_ns) == (100 * MS, 125 * MS)
     first, second = rows
     assert first["seq"] == 1
@@ -145,9 +155,11 @@ def test_every_status_but_2xx_fails_and_has_an_example_with_its_body(tmp_path: P
     text += _line(100, code="302", success=False)
     failures = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<testResults version="1.2">\n'
-        '<httpSample lb="predict" rc="503" tn="x"><responseData class="java.lang.String">queue &lt;full&gt;'
+        '<httpSample lb="predict" rc="503" tn="group 2: 3 users 2-1"><responseData>another group</responseData>'
+        '</httpSample>\n<httpSample lb="predict" rc="503" tn="group 1: 2 users 1-1">'
+        '<responseData class="java.lang.String">queue &lt;full&gt;'
         "</responseData></httpSample>\n"
-        '<httpSample lb="predict" rc="503"><responseData>second</responseData></httpSample>\n'
+        '<httpSample lb="predict" rc="503" tn="group 1: 2 users 1-1"><responseData>second</responseData></httpSample>\n'
         '<httpSample lb="predict" rc="302"><respon'
     )
     converted, file, rows = _convert(tmp_path, text, failures=failures)
@@ -156,6 +168,59 @@ def test_every_status_but_2xx_fails_and_has_an_example_with_its_body(tmp_path: P
     first, second = converted.examples[0]
     assert (first.kind, first.body, first.at_s) == ("http_status:503", "queue <full>", 0.02)
     assert (second.kind, second.body) == ("http_status:302", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "kind", "message"),
+    [
+        ("210", 200, "unexpected_status", "status 210, not 200"),
+        ("404", 200, "http_status", "Said"),
+        ("503", 404, "http_status", "Said"),
+        ("200", 404, "unexpected_status", "status 200, not 404"),
+        ("404", 404, "application", "the body, \n says no"),
+        ("200", None, "application", "the body, \n says no"),
+    ],
+)
+def test_a_failure_is_of_the_native_engines_kind(
+    code: str, expected: int | None, kind: str, message: str, tmp_path: Path
+) -> None:
+    plan = WrittenPlan(Path("plan.jmx"), (_group(2, "predict", expect_status=expected),), {})
+    said = '"the body, \n says no"'
+    text = HEADER + _line(code=code, message="Said", success=False).replace(",false,", f",false,{said}")
+    converted, file, (row,) = _convert(tmp_path, text, plan=plan)
+    assert (file.error_kinds[row["kind"]], row["status"]) == (kind, int(code))
+    (example,) = converted.examples[0]
+    assert (example.kind, example.message) == (kind if kind == "application" else f"{kind}:{code}", message)
+
+
+def test_a_status_that_is_expected_is_a_success(tmp_path: Path) -> None:
+    plan = WrittenPlan(Path("plan.jmx"), (_group(2, "predict", expect_status=404),), {})
+    converted, _, (row,) = _convert(tmp_path, HEADER + _line(code="404"), plan=plan)
+    assert (row["kind"], row["status"], converted.examples) == (0, 404, {})
+
+
+def test_steps_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """By their groups, and in one scenario by the number that the plan has JMeter tell."""
+    plan = WrittenPlan(
+        Path("plan.jmx"), (_group(1, "register"), _group(1, "register"), _group(1, "remove", "remove")), {}
+    )
+    assert plan.variables == ("step_number",)
+    lines = [
+        _line(0, label="register", thread="group 2: 1 user 2-1").rstrip("\n") + ",null\n",
+        _line(1, label="register", thread="group 1: 1 user 1-1").rstrip("\n") + ",null\n",
+        _line(2, label="remove", thread="group 3: 1 user 3-1", code="404", success=False).rstrip("\n") + ",3\n",
+        _line(3, label="remove", thread="group 3: 1 user 3-1").rstrip("\n") + ",2\n",
+    ]
+    failures = (
+        '<testResults><httpSample lb="remove" rc="404" tn="group 3: 1 user 3-1" step_number="2"><responseData>not this'
+        '</responseData></httpSample><httpSample lb="remove" rc="404" tn="group 3: 1 user 3-1" step_number="3">'
+        "<responseData>this</responseData></httpSample></testResults>"
+    )
+    header = HEADER.rstrip("\n") + ',"step_number"\n'
+    converted, _, rows = _convert(tmp_path, header + "".join(lines), plan=plan, failures=failures)
+    assert rows["step"].tolist() == [1, 0, 3, 2]
+    assert converted.records_by_group == (1, 1, 2)
+    assert [(step, found[0].body) for step, found in converted.examples.items()] == [(3, "this")]
 
 
 def test_messages_may_hold_newlines_commas_and_quotes(tmp_path: Path) -> None:
@@ -220,7 +285,7 @@ def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_the_input_that_was_sent_is_known_by_its_variable(tmp_path: Path) -> None:
-    plan = WrittenPlan(Path("plan.jmx"), (("predict",),), (2,), {(0, 0): "input_0"})
+    plan = WrittenPlan(Path("plan.jmx"), (_group(2, "predict"),), {0: "input_0"})
     header = HEADER.rstrip("\n") + ',"input_0"\n'
     _, _, rows = _convert(
         tmp_path, header + _line().rstrip("\n") + ",4\n" + _line(30).rstrip("\n") + ",null\n", plan=plan

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from servemark.engines.jmeter.plan import PLAN, draw, write_plan
+from servemark.engines.jmeter.draws import draw, draw_weighted
+from servemark.engines.jmeter.plan import PLAN, write_plan
 from servemark.errors import UsageError
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Address, Group, Plan, Tls
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
+from servemark.workload.scenario import Until as StepUntil
 
 ADDRESS = Address("127.0.0.1", "127.0.0.1", 8080)
 ONE_REQUEST = Step("predict", (Request("POST", "/predictions/noop", (("Content-Type", "image/jpeg"),), b"\xff\xd8"),))
@@ -116,10 +119,12 @@ def test_steps_keep_their_order(tmp_path: Path) -> None:
     assert [s.get("testname") for s in root.iter("HTTPSamplerProxy")] == ["scale_up", "scale_down", "again"]
 
 
-def test_think_time_is_a_constant_timer(tmp_path: Path) -> None:
-    root = _write(_plan(ONE_REQUEST, load=ClosedLoad(users=1, loops=1, think_s=0.25)), tmp_path)
-    (timer,) = root.iter("ConstantTimer")
-    assert _property(timer, "ConstantTimer.delay") == "250"
+def test_think_time_is_a_pause_after_each_step(tmp_path: Path) -> None:
+    check = replace(ONE_REQUEST, name="check")
+    root = _write(_plan(ONE_REQUEST, check, load=ClosedLoad(users=1, loops=1, think_s=0.25)), tmp_path)
+    performed = [e for e in root.iter() if e.tag in {"HTTPSamplerProxy", "TestAction"}]
+    assert [e.get("testname") for e in performed] == ["predict", "think time: 0.25 s", "check", "think time: 0.25 s"]
+    assert _property(performed[1], "ActionProcessor.duration") == "250"
 
 
 def test_a_binary_body_lies_in_a_file_beside_the_plan(tmp_path: Path) -> None:
@@ -254,6 +259,131 @@ def test_a_numbered_binary_body_is_refused(tmp_path: Path) -> None:
         _write(_plan(step), tmp_path)
 
 
-def test_steps_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="by their names"):
-        _write(_plan(ONE_REQUEST, ONE_REQUEST), tmp_path)
+def _below(root: ET.Element, owner: ET.Element) -> list[ET.Element]:
+    """What is directly below an element of the tree."""
+    (parent,) = [tree for tree in root.iter("hashTree") if owner in list(tree)]
+    children = list(parent)
+    return [e for e in children[children.index(owner) + 1] if e.tag != "hashTree"]
+
+
+def test_steps_of_one_name_in_groups_of_their_own_are_known_by_the_group(tmp_path: Path) -> None:
+    group = Group(Scenario((ONE_REQUEST,)), ONCE)
+    root = _write(Plan((group, group)), tmp_path)
+    assert [g.get("testname") for g in root.iter("ThreadGroup")] == ["group 1: 1 user", "group 2: 1 user"]
+    assert not list(root.iter("UserParameters"))
+
+
+def test_steps_of_one_name_in_one_scenario_tell_their_number(tmp_path: Path) -> None:
+    one, two = Group(Scenario((ONE_REQUEST,)), ONCE), Group(Scenario((ONE_REQUEST, ONE_REQUEST)), ONCE)
+    root = _write(Plan((one, two)), tmp_path)
+    told = [[v.text for v in users.iterfind(".//stringProp")] for users in root.iter("UserParameters")]
+    assert told == [["step_number", "1"], ["step_number", "2"]]
+    _, first, second = root.iter("HTTPSamplerProxy")
+    assert [e.tag for e in _below(root, first)] == [e.tag for e in _below(root, second)]
+    assert "UserParameters" in [e.tag for e in _below(root, first)]
+
+
+def test_a_status_that_is_expected_is_the_only_success_of_its_step(tmp_path: Path) -> None:
+    removed = replace(ONE_REQUEST, name="remove", expect_status=404)
+    root = _write(_plan(ONE_REQUEST, removed), tmp_path)
+    found = []
+    for sampler in root.iter("HTTPSamplerProxy"):
+        (assertion,) = [e for e in _below(root, sampler) if e.tag == "ResponseAssertion"]
+        (pattern,) = assertion.iterfind("collectionProp/stringProp")
+        kind = _property(assertion, "Assertion.test_type")
+        found.append((pattern.text, kind, _property(assertion, "Assertion.assume_success")))
+    matches, equals = "1", "8"
+    assert found == [(r"2\d\d", matches, "false"), ("404", equals, "true")]
+    assert len(list(root.iter("ResponseAssertion"))) == 2, "none applies to both"
+
+
+def test_a_step_that_is_repeated_is_in_a_loop_that_its_assertion_leaves(tmp_path: Path) -> None:
+    until = StepUntil(b"\"it's $\\ \xff\n", 16, interval_s=0.2, limit_s=1.5)
+    step = replace(ONE_REQUEST, until=until)
+    load = ClosedLoad(users=1, loops=2, think_s=1)
+    root = _write(_plan(step, load=load), tmp_path)
+    (loop,) = root.iter("LoopController")
+    assert _property(loop, "LoopController.loops") == "-1"
+    sampler, pause = _below(root, loop)
+    assert (sampler.tag, _property(pause, "ActionProcessor.duration")) == ("HTTPSamplerProxy", "200")
+    assertions = [e for e in _below(root, sampler) if e.tag.endswith("Assertion")]
+    assert [e.tag for e in assertions] == ["ResponseAssertion", "JSR223Assertion"], "the status is judged first"
+    script = _property(assertions[1], "script")
+    assert r"""String text = '"it\'s \u0024\\ \u00ff\n'""" in script
+    assert "int times = 16" in script
+    assert "long limitMs = 1500" in script
+    assert "${" not in script, "JMeter would put a variable there"
+    (think,) = [e for e in root.iter("TestAction") if "think" in e.get("testname", "")]
+    assert think not in _below(root, loop)
+
+
+def test_a_request_that_is_repeated_has_a_number_each_time(tmp_path: Path) -> None:
+    step = Step("ask", (Request("GET", f"/?{SEQ_MARK}", numbered=True),), until=StepUntil(b"x", 1))
+    root = _write(_plan(step), tmp_path)
+    (loop,) = root.iter("LoopController")
+    assert [e.tag for e in _below(root, loop)] == ["CounterConfig", "HTTPSamplerProxy", "TestAction"]
+
+
+def test_a_mix_is_a_switch_whose_draws_are_those_of_the_native_engine(tmp_path: Path) -> None:
+    steps = tuple(replace(ONE_REQUEST, name=f"predict {letter}") for letter in "abc")
+    pool = Step("pool", tuple(Request("GET", f"/{letter}") for letter in "de"))
+    groups = (
+        Group(Scenario((pool,)), ONCE),
+        Group(Scenario((*steps, pool), (2, 1, 1, 0)), ClosedLoad(users=3, loops=40, think_s=1)),
+    )
+    root = _write(Plan(groups), tmp_path, seed=9)
+    _, mix, _ = root.iter("SwitchController")
+    assert _property(mix, "SwitchController.value") == "${step_of_group_2}"
+    assert [e.get("testname") for e in _below(root, mix)] == [*(s.name for s in steps), "pool: one of 2 inputs"]
+    with (tmp_path / "draws-2.csv").open() as lines:
+        header, *rows = csv.reader(lines)
+    assert header == ["input_4", "step_of_group_2"]
+    drawn = Counter(draw_weighted(9, user, loop, (2, 1, 1, 0)) for user in (1, 2, 3) for loop in range(40))
+    assert Counter(int(row[1]) for row in rows) == drawn
+    assert drawn[3] == 0
+    assert len(list(root.iter("TestAction"))) == 1, "one pause a loop"
+
+
+def test_the_shares_of_a_mix_are_its_weights() -> None:
+    """That the draws are the native engine's, the contract tests show."""
+    counts = Counter(draw_weighted(3, user, loop, (6, 3, 1)) for user in range(10) for loop in range(1000))
+    assert [counts[step] / 10_000 for step in range(3)] == pytest.approx([0.6, 0.3, 0.1], abs=0.03)
+
+
+def test_a_background_ends_with_the_loops_of_the_others(tmp_path: Path) -> None:
+    front = Group(Scenario((ONE_REQUEST,)), ClosedLoad(users=3, loops=7, think_s=1))
+    back = Group(Scenario((ONE_REQUEST,)), ClosedLoad(users=2, loops=1), background=True)
+    root = _write(Plan((front, back)), tmp_path)
+    first, second = root.iter("ThreadGroup")
+    (loops,), (endless,) = first.iter("elementProp"), second.iter("elementProp")
+    assert _property(loops, "LoopController.loops") == "7"
+    assert _property(endless, "LoopController.loops") == "-1"
+    assert second.get("testname") == "group 2: background, 2 users"
+    sampler, tells, think = [e for e in _below(root, first) if e.tag != "ResponseAssertion"]
+    assert (sampler.tag, tells.tag, think.tag) == ("HTTPSamplerProxy", "JSR223Sampler", "TestAction")
+    assert "int loops = 7" in _property(tells, "script")
+    (ends,) = [e for e in _below(root, second) if e.tag == "JSR223PreProcessor"]
+    assert "int users = 3" in _property(ends, "script")
+    (set_up,) = root.iter("SetupThreadGroup")
+    (start,) = _below(root, set_up)
+    (compiled,) = _below(root, start)
+    assert _property(compiled, "script") == _property(ends, "script"), "JMeter compiles each text once"
+
+
+def test_a_background_of_what_time_ends_has_that_time(tmp_path: Path) -> None:
+    front = Group(Scenario((ONE_REQUEST,)), ClosedLoad(users=1, duration_s=4, warmup_s=1))
+    back = Group(Scenario((ONE_REQUEST,)), ClosedLoad(users=1, loops=1), background=True)
+    root = _write(Plan((front, back)), tmp_path)
+    assert [_property(g, "ThreadGroup.duration") for g in root.iter("ThreadGroup")] == ["5", "5"]
+    assert not list(root.iter("JSR223PreProcessor"))
+
+
+def test_without_a_background_nothing_is_told(tmp_path: Path) -> None:
+    root = _write(_plan(ONE_REQUEST), tmp_path)
+    assert not [e for e in root.iter() if e.tag.startswith("JSR223")]
+
+
+def test_an_interval_finer_than_jmeters_is_refused(tmp_path: Path) -> None:
+    step = replace(ONE_REQUEST, until=StepUntil(b"x", 1, interval_s=0.0001))
+    with pytest.raises(UsageError, match="whole milliseconds: the interval of step predict"):
+        _write(_plan(step), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def environment():
-    """The environment of onnx, as if it were installed."""
-    backend, interpreter = choose_backend("onnx")
+def _install(variant: str) -> None:
+    """The environment of that variant, as if it were installed."""
     facts = json.dumps({"java_home": "/jdk", "versions": VERSIONS})
     build_once(
-        mms._key(backend, interpreter),
+        mms._key(variant, choose_backend("onnx")[1]),
         lambda folder: (folder / "environment.json").write_text(facts, encoding="utf-8"),
         lambda _: None,
     )
+
+
+@pytest.fixture
+def environment():
+    _install("onnx")
     return installed_environment("onnx")
 
 
@@ -98,7 +102,17 @@ def test_people_get_a_line_a_backend_within_80_columns(capsys, resnet):
     at = lines.index("resnet      ResNet-18, image classification (default)")
     assert lines[at + 1].strip() == "on the server resnet-18, also resnet18, also resnet-18-v1"
     assert lines[at + 3].split() == ["onnx", "46.9", "MB,", "input", "45.3", "KB", f"zoo/{resnet.name}"]
-    assert "            mxnet  not built" in lines
+    assert "            mxnet    not built" in lines
+
+
+def test_the_environment_for_gpus_is_listed_once_it_is_installed(capsys, monkeypatch):
+    monkeypatch.setattr(mms, "_GPU_PLATFORM", (platform.system(), platform.machine()))
+    _install("onnx-gpu")
+    document = _document(capsys)
+    assert [backend["name"] for backend in document["backends"]] == ["mxnet", "onnx", "onnx-gpu"]
+    assert [built["backend"] for built in document["models"][0]["built"]] == ["mxnet", "onnx", "onnx-gpu"]
+    assert document["backends"][2]["environment"]
+    assert document["backends"][1]["environment"] is None
 
 
 def test_a_backend_that_cannot_be_had_says_why(capsys, monkeypatch):
@@ -122,7 +136,5 @@ def test_help_and_usage_errors(capsys):
         main(["models", "-h"])
     assert end.value.code == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
-    with pytest.raises(SystemExit) as end:
-        main(["models", "resnet"])
-    assert end.value.code == 2
+    assert main(["models", "resnet"]) == 2
     assert "unrecognized arguments: resnet" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_what_cannot_be_had_is_refused_in_one_line_with_status_2(
 def test_python_refuses_the_same(tmp_path: Path, fields: dict[str, object], message: str) -> None:
     request = RunRequest(benchmark="latency", output=tmp_path, **fields)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=message):
-        perform(request, Listener())
+        perform((request,), Listener())
 
 
 def test_each_choice_has_its_launcher(checkout: Path) -> None:

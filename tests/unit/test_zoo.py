@@ -31,7 +31,7 @@ def _model(name: str) -> ZooModel:
 
 def _environment(python: Path, backend: Backend = "onnx", **versions: str) -> MmsEnvironment:
     nowhere = Path("/nowhere")
-    return MmsEnvironment(nowhere, python, nowhere, nowhere, backend, {"numpy": "1", **versions})
+    return MmsEnvironment(nowhere, python, nowhere, nowhere, backend, {"numpy": "1", **versions}, nowhere, backend)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class Ask:
     ramp_s: float = 0.0
     think_s: float = 0.0
     workers: int | None = None
+    gpus: int = 0
     timeout_s: float = 120.0
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -141,7 +142,9 @@ def one_point(ask: Ask, users: int) -> tuple[Point, ...]:
 def server_for(users: int, ask: Ask) -> ServerSettings:
     """A server whose queue holds twice the users, so that it refuses none of them."""
     return ServerSettings(
-        job_queue_size=max(_SMALLEST_JOB_QUEUE, 2 * users), response_timeout_s=max(1, round(ask.timeout_s))
+        job_queue_size=max(_SMALLEST_JOB_QUEUE, 2 * users),
+        response_timeout_s=max(1, round(ask.timeout_s)),
+        gpus=ask.gpus,
     )
 
 

@@ -25,5 +25,5 @@ BENCHMARK = Benchmark(
     threads=_THREADS,
     points=_points,
     models=lambda _ask: (),
-    refuses=dict.fromkeys(("model", "input", "workers"), "it uses no model"),
+    refuses=dict.fromkeys(("model", "input", "workers", "gpus"), "it uses no model"),
 )

@@ -27,9 +27,12 @@ A model is built when it is first used; "not built" says no more than that.
 
 @dataclass(frozen=True)
 class BackendHere:
-    """A backend on this machine. `refusal` says why it cannot be had; `environment` is None until it is installed."""
+    """A backend on this machine: `name` is the environment's variant, as in "onnx" or, with CUDA, "onnx-gpu".
 
-    name: Backend
+    `refusal` says why it cannot be had; `environment` is None until it is installed.
+    """
+
+    name: str
     refusal: str
     environment: MmsEnvironment | None
 
@@ -39,7 +42,7 @@ class Listing:
     """A model of the zoo, and what is cached of it by backend."""
 
     model: ZooModel
-    built: dict[Backend, BuiltModel | None]
+    built: dict[str, BuiltModel | None]
 
 
 def models_parser(prog: str) -> Parser:
@@ -62,6 +65,8 @@ def main(words: list[str], prog: str) -> int:
     from servemark.environments.cache import cache_dir
 
     backends = [_backend_here(name) for name in BACKENDS]
+    with_gpu = _backend_here("onnx", gpu=True)
+    backends += [with_gpu] if with_gpu.environment else []  # 3.4 GB that few have: not worth a "not installed"
     listings = [_listing(model, backends) for model in ZOO]
     if arguments.json:
         print(json.dumps(document(cache_dir(), backends, listings), indent=2))
@@ -71,11 +76,12 @@ def main(words: list[str], prog: str) -> int:
     return EXIT_OK
 
 
-def _backend_here(name: Backend) -> BackendHere:
+def _backend_here(backend: Backend, *, gpu: bool = False) -> BackendHere:
     from servemark.environments.mms import installed_environment
 
+    name = f"{backend}-gpu" if gpu else backend
     try:
-        return BackendHere(name, "", installed_environment(name))
+        return BackendHere(name, "", installed_environment(backend, gpu=gpu))
     except ServemarkError as error:
         return BackendHere(name, f"{error.what}: {error.cause}", None)
 
@@ -118,7 +124,7 @@ def document(cache: Path, backends: Sequence[BackendHere], listings: Sequence[Li
     }
 
 
-def _built_document(backend: Backend, built: BuiltModel | None) -> dict[str, object]:
+def _built_document(backend: str, built: BuiltModel | None) -> dict[str, object]:
     return {
         "backend": backend,
         "folder": str(built.archive.parent) if built else None,
@@ -135,7 +141,7 @@ def _lines(cache: Path, backends: Sequence[BackendHere], listings: Sequence[List
         yield f"{model.name:12}{model.title}{default}"
         yield f"{'':12}on the server {model.wire_name}" + "".join(f", also {alias}" for alias in model.aliases)
         for name, built in listing.built.items():
-            yield f"{'':12}{name:7}{_built_line(built)}"
+            yield f"{'':12}{name:9}{_built_line(built)}"
     yield ""
     for here in backends:
         first, *others = textwrap.wrap(_backend_line(here), 80 - 12, break_on_hyphens=False)

@@ -21,7 +21,7 @@ from servemark.errors import UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
 #: Options that people know by their first letter.
-_SHORT = ("model", "input", "workers", "threads", "loops")
+_SHORT = ("model", "input", "workers", "threads", "loops", "gpus")
 _EPILOG = """\
 examples:
   ./benchmark.py latency                       ResNet-18 on a server of its own
@@ -130,7 +130,9 @@ def _add_common(parser: Parser) -> None:
     parser.add_argument(
         "-i", "--input", metavar="FILE", action="append", default=[], help="input to send (default: the model's own)"
     )
-    parser.add_argument("-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU)")
+    parser.add_argument(
+        "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
+    )
     parser.add_argument(
         "-t", "--threads", metavar="N", type=whole_number(1), help="users that send at once (default: the benchmark's)"
     )
@@ -150,6 +152,7 @@ def _add_server(parser: Parser) -> None:
     group.add_argument(
         "--management-port", metavar="P", type=whole_number(1, 65535), help="its management port (default: port + 1)"
     )
+    group.add_argument("-g", "--gpus", metavar="N", type=whole_number(1), help="compute on N NVIDIA GPUs")
     group.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
     group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates to trust")
     group.add_argument("--insecure", action="store_true", help="trust any certificate")

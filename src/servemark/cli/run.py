@@ -63,6 +63,7 @@ def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None
         build_command=arguments.build_command,
         inputs=tuple(arguments.input),
         workers=arguments.workers,
+        gpus=arguments.gpus or 0,
         parameters=arguments.parameters,
         threads=arguments.threads,
         loops=arguments.loops,

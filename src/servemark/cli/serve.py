@@ -34,7 +34,7 @@ def main(words: list[str], prog: str) -> int:
         build_command=arguments.build_command,
     )
     settings = ModelSettings(workers=arguments.workers)
-    with launcher.serve(ServerSettings()) as server, server.serve_models(settings) as (served,):
+    with launcher.serve(ServerSettings(gpus=arguments.gpus or 0)) as server, server.serve_models(settings) as (served,):
         try:
             print("\n".join(_description(server, served.name)), flush=True)
             _say("serving until Ctrl-C")

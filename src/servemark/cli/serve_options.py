@@ -29,7 +29,10 @@ def serve_parser(prog: str) -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help=f"model to serve (default: {DEFAULT_MODEL})")
-    parser.add_argument("-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU)")
+    parser.add_argument(
+        "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
+    )
+    parser.add_argument("-g", "--gpus", metavar="N", type=whole_number(1), help="compute on N NVIDIA GPUs")
     parser.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
     parser.add_argument(
         "--port",

@@ -13,7 +13,7 @@ from servemark.servers.choice import check_choice
 
 
 def add_own_server(group: _ArgumentGroup) -> None:
-    """The options that :func:`check_own_server` reads."""
+    """The options that :func:`check_own_server` reads, besides ``-g`` and ``--backend``."""
     group.add_argument("--docker", action="store_true", help="run it in a container of our image")
     group.add_argument(
         "-d", "--docker-image", metavar="IMAGE", help="run it in a container of this image, which has the server"
@@ -35,6 +35,8 @@ def check_own_server(arguments: Namespace, running: str | None) -> None:
     """
     check_choice(
         running=running,
+        gpus=arguments.gpus or 0,
+        backend=arguments.backend,
         docker=arguments.docker,
         image=arguments.docker_image,
         source=arguments.source,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import platform
@@ -17,12 +16,12 @@ from servemark.environments.docker_cli import docker_engine
 from servemark.environments.jmeter import assembled_home, find_java, jmeter_home
 from servemark.environments.mms import choose_backend
 from servemark.errors import ServemarkError, SetupError
+from servemark.servers.gpus import gpus_here
 
 _LEAST_PYTHON = (3, 10)
 _LEAST_RUST = (1, 85)
 _PROBE_TIMEOUT_S = 60.0
 _INSTALL = "./install_dependencies.sh"
-_NVML = "libnvidia-ml.so.1"
 _NVIDIA_VENDOR = "0x10de"
 
 
@@ -115,35 +114,18 @@ def docker() -> Finding:
 
 
 def gpu(root: Path = Path("/")) -> Finding:
-    """NVIDIA's GPUs, as the driver has them; `root` holds /proc and /sys."""
-    names, trouble = _nvidia_gpus()
-    if names:
-        return Finding("ok", ", ".join(names))
+    """NVIDIA's GPUs, as the driver has them; `root` holds /sys."""
+    here = gpus_here()
+    if here.names:
+        return Finding("ok", f"{', '.join(here.names)}; driver {here.driver}")
     devices = root.glob("sys/bus/pci/devices/*/vendor")
     if not any(file.read_text(encoding="ascii").strip() == _NVIDIA_VENDOR for file in devices):
         return Finding("not_applicable", "no NVIDIA GPU here")
+    if here.driver:
+        return Finding(
+            "warning", f"there is one, but {here.why_fewer}", "unset CUDA_VISIBLE_DEVICES, and see nvidia-smi"
+        )
     fix = (
         "install NVIDIA's driver (Ubuntu: sudo ubuntu-drivers install; Debian: nvidia-driver), restart, try nvidia-smi"
     )
-    return Finding("warning", f"there is one, but {trouble}", fix)
-
-
-def _nvidia_gpus() -> tuple[list[str], str]:
-    """The names of the GPUs that NVML lists, and why there are none."""
-    try:
-        nvml = ctypes.CDLL(_NVML)
-    except OSError:
-        return [], f"no driver ({_NVML} is missing)"
-    if nvml.nvmlInit_v2() != 0:
-        return [], "its driver does not answer"
-    try:
-        count, device, name = ctypes.c_uint(0), ctypes.c_void_p(), ctypes.create_string_buffer(96)
-        nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
-        names = []
-        for index in range(count.value):
-            if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == 0:
-                nvml.nvmlDeviceGetName(device, name, len(name))
-                names.append(name.value.decode("utf-8", "replace"))
-        return names, "its driver lists none"
-    finally:
-        nvml.nvmlShutdown()
+    return Finding("warning", f"there is one, but {here.why_fewer}", fix)

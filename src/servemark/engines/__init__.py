@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -94,6 +94,16 @@ class Engine(Protocol):
 
     def report(self, job: Job) -> None:
         """Make the engine's own reports of a job that was executed.
+
+        Raises:
+            RecordingError: one could not be made; the records are as they were.
+        """
+        ...
+
+    def merge(self, jobs: Sequence[Job], folder: Path) -> None:
+        """Make the engine's own reports of several jobs together, whose own reports have been made, in `folder`.
+
+        Of fewer than two there is nothing to merge.
 
         Raises:
             RecordingError: one could not be made; the records are as they were.

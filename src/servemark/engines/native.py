@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from servemark import _loadgen
@@ -33,6 +33,9 @@ class NativeEngine:
         return execute(job.compiled, job.record_path, until=until, watch=job.watch)
 
     def report(self, job: Job) -> None:
+        """It has no reports of its own."""
+
+    def merge(self, jobs: Sequence[Job], folder: Path) -> None:
         """It has no reports of its own."""
 
 

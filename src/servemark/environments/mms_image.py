@@ -20,7 +20,6 @@ from servemark.environments.mms import (
     MmsEnvironment,
     install_packages,
     pins,
-    requirements_file,
     uses_uv,
 )
 from servemark.errors import SetupError
@@ -76,9 +75,9 @@ def our_image(environment: MmsEnvironment, engine: DockerEngine, progress: Progr
     """
     base = os.environ.get(BASE_VARIABLE) or DEFAULT_BASE
     backend = environment.backend
-    packages = [f"{name}=={version}" for name, version in pins(requirements_file(backend), _PYTHON_MINOR).items()]
+    packages = [f"{name}=={version}" for name, version in pins(environment.requirements, _PYTHON_MINOR).items()]
     recipe = "\0".join((_DOCKERFILE.read_text(encoding="utf-8"), base, engine.architecture, *packages))
-    tag = f"servemark/mms-{backend}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    tag = f"servemark/mms-{environment.variant}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     found = inspect_image(tag)
     if found is None:
         progress(f"building the image {tag} on {base} (once, a few minutes)")

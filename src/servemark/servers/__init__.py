@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from servemark.errors import DoesNotFitError, ServerError
+from servemark.errors import ServerError
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
+
+if TYPE_CHECKING:  # it needs psutil, and benchmarks, which import this, nothing but the standard library
+    from servemark.servers.memory import WorkerMemory
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,17 @@ class ServerSettings:
     `decode_json` is MMS's own way with JSON bodies: decoded before the handler sees them, and a malformed one kills the
     worker. The zoo's handlers do without, and answer a client error.
 
-    `preload_model` has workers fork from a process that has loaded the model: they start at once and share its memory.
     `most_workers` is how many the model will have at once, where that is more than ``ModelSettings`` says; a server of
     ours is refused when this machine has not the memory for them. `most_workers_answer` is whether all of them will
     answer predictions, which takes more.
+    With `gpus` N the server deals N GPUs out to its workers, in turn. With `preload_model` it loads a model once and
+    forks its workers, which share that memory; GPUs do not survive a fork, so the two exclude each other.
     """
 
     job_queue_size: int | None = None
     response_timeout_s: int = 120
     decode_json: bool = True
+    gpus: int = 0
     preload_model: bool = False
     most_workers: int | None = None
     most_workers_answer: bool = False
@@ -40,8 +45,9 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a point asks of each model on the server. `workers` None leaves what is there (a model that is not ours).
+    """What a point asks of each model on the server.
 
+    `workers` None is one a GPU that the server was asked for, else one a CPU. A model that is not ours keeps its own.
     `scaled` says that the load changes the number of workers: that is no failure then.
     """
 
@@ -49,14 +55,6 @@ class ModelSettings:
     batch_size: int = 1
     max_batch_delay_ms: int = 100
     scaled: bool = False
-
-
-@dataclass(frozen=True)
-class MemoryNeed:
-    """What a server and its workers will take, and why this machine cannot give it (None: it can)."""
-
-    needed_bytes: int
-    refusal: DoesNotFitError | None
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,15 @@ class Server(Protocol):
 class Launcher(Protocol):
     """One way of having a server."""
 
-    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed | None:
-        """What its server will take; None when it is not ours."""
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """What a worker of each model costs, by the model's name, on a server with `settings`, which is not started.
+
+        Measured, once a model and environment. Empty when the server is not ours.
+
+        Raises:
+            ModelError: a model cannot be loaded.
+            SetupError: environment or models could not be made.
+        """
         ...
 
     def serve(self, settings: ServerSettings) -> AbstractContextManager[Server]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from servemark.environments.backends import Backend
 from servemark.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 
 
 def check_choice(
-    *, running: str | None, docker: bool, image: str | None, source: Path | None, build_command: str | None
+    *,
+    running: str | None,
+    gpus: int,
+    backend: Backend | None,
+    docker: bool,
+    image: str | None,
+    source: Path | None,
+    build_command: str | None,
 ) -> None:
     """Refuse what contradicts itself, in the words of the command line; `running` is what ``--mms`` names.
 
@@ -26,6 +34,7 @@ def check_choice(
         UsageError: two of them do not go together, one needs another, or one is empty.
     """
     given = {
+        "-g": gpus > 0,
         "--docker": docker,
         "-d": image is not None,
         "--source": source is not None,
@@ -43,6 +52,12 @@ def check_choice(
             "--docker and -d do not go together",
             cause="one is our image, the other names yours",
             next_step="leave one of them out",
+        )
+    if gpus and backend == "mxnet":
+        raise UsageError(
+            "-g and --backend mxnet do not go together",
+            cause="MXNet's package has no CUDA",
+            next_step="use --backend onnx, which computes on GPUs",
         )
     if build_command is not None and source is None:
         raise UsageError("--build-command needs --source", next_step="name the checkout that it builds")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,13 +27,15 @@ from servemark.environments.docker_cli import (
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild, build_source, check_checkout
-from servemark.servers import MemoryNeed, ModelSettings, ServerSettings, server_log
+from servemark.servers import ServerSettings, server_log
 from servemark.servers.instance import Instance
 from servemark.servers.load_failure import load_outside
 from servemark.servers.managed import ManagedLauncher, ManagedServer
+from servemark.servers.memory import WorkerMemory
 from servemark.servers.process import stop_members
 from servemark.servers.servable import Serving
 from servemark.servers.site import Start, copy_source, instance_environ, server_arguments, source_copy
+from servemark.servers.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
 
 LABEL = "servemark.instance"
 _LOOK_TIMEOUT_S = 30.0
@@ -69,7 +72,6 @@ class DockerLauncher:
             entrypoint, and for models of the zoo the runtime of their backend in the server's Python.
         source: a checkout of MMS that is built here and run in the container; None is the image's own server.
         build_command: for `source`; as for the launcher *source*.
-        gpus: how many the container gets.
 
     Raises:
         UsageError: `source` is no checkout; says what is missing.
@@ -82,17 +84,11 @@ class DockerLauncher:
         image: str | None = None,
         source: Path | None = None,
         build_command: str | None = None,
-        gpus: int = 0,
     ) -> None:
         self._serving = serving
         self._image = image
         self._source = check_checkout(source, own_build=build_command is not None) if source else None
         self._build_command = build_command
-        self._gpus = gpus
-
-    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
-        """What its server will take, as measured outside of a container."""
-        return ManagedLauncher(self._serving).memory_need(settings, model_settings)
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:
@@ -100,8 +96,17 @@ class DockerLauncher:
 
         Raises:
             SetupError: Docker cannot be used, or the image, the source or the model could not be made; says the fix.
+            DoesNotFitError: this machine has fewer GPUs than the settings ask for.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
+        with self._managed(settings).serve(settings) as server:
+            yield server
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """What a worker of each model costs in such a container; see ``servemark.servers.Launcher``."""
+        return self._managed(settings).worker_memory(settings)
+
+    def _managed(self, settings: ServerSettings) -> ManagedLauncher:
         progress, log = self._serving.progress, self._serving.log
         # First, because all else can take minutes.
         engine = docker_engine()
@@ -110,10 +115,9 @@ class DockerLauncher:
         def make_site(environment: MmsEnvironment) -> ContainerSite:
             source = build_source(self._source, self._build_command, progress, log) if self._source else None
             image = other or our_image(environment, engine, progress)
-            return ContainerSite(engine, image, environment.java_home, source, gpus=self._gpus, log=log)
+            return ContainerSite(engine, image, environment.java_home, source, gpus=settings.gpus, log=log)
 
-        with ManagedLauncher(self._serving, make_site=make_site).serve(settings) as server:
-            yield server
+        return ManagedLauncher(self._serving, make_site=make_site)
 
 
 class ContainerSite:
@@ -196,12 +200,41 @@ class ContainerSite:
         """In the container, in its Python."""
         return load_outside(_inside(instance), archive)
 
+    def worker_python(self) -> WorkerPython:
+        """The image's, in a container of its own, without a network and gone when it has answered."""
+        root = self._source.root if self._source else None
+
+        def run(arguments: Sequence[str | Path], files: Sequence[Path]) -> Finished:
+            container = new_container(f"servemark-memory-{secrets.token_hex(4)}")
+            options = ["--rm", "--init", "--network", "none", "--env", "HOME=/tmp", *self._access()]
+            for folder in dict.fromkeys(file.parent for file in files):
+                options += _mount(folder, ",readonly")
+            if root:
+                path = ":".join(filter(None, (str(root), self._image.python_path)))
+                options += [*_mount(root, ",readonly"), "--env", f"PYTHONPATH={path}"]
+            words = ["run", "--name", container.name, *options, "--entrypoint", "python3", self._image.name]
+            try:
+                return finish(["docker", *words, *arguments], timeout_s=MEASURE_TIMEOUT_S)
+            finally:
+                remove_container(container)
+
+        return WorkerPython(f"{self._image.image_id} {root.name if root else ''}", run)
+
     def _options(self, instance: Instance) -> list[str]:
         options = ["--label", f"{LABEL}={instance.root}", "--rm", "--init", "--network", "host"]
         options += ["--workdir", str(instance.root)]
         for folder in dict.fromkeys((instance.root, instance.temporary)):
             options += _mount(folder)
-        options += _mount(instance.store, ",readonly")
+        options += [*_mount(instance.store, ",readonly"), *self._access()]
+        if self._gpus:
+            options += ["--gpus", str(self._gpus)]
+        for key, value in self._environ(instance).items():
+            options += ["--env", f"{key}={value}"]
+        return options
+
+    def _access(self) -> list[str]:
+        """The options with which a container reads and writes what we do."""
+        options = []
         if not self._engine.rootless:
             # What it writes is ours. (Where the container's root is us already, another user would not be.)
             options += ["--user", f"{os.getuid()}:{os.getgid()}"]
@@ -209,10 +242,6 @@ class ContainerSite:
             options += ["--userns", "host"]
         if "selinux" in self._engine.security:
             options += ["--security-opt", "label=disable"]
-        if self._gpus:
-            options += ["--gpus", str(self._gpus)]
-        for key, value in self._environ(instance).items():
-            options += ["--env", f"{key}={value}"]
         return options
 
     def _environ(self, instance: Instance) -> Mapping[str, str]:

@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from servemark.environments.cache import Progress
-from servemark.environments.mms import MmsEnvironment
 from servemark.errors import DoesNotFitError
-from servemark.servers import MemoryNeed, ModelSettings, ServerSettings
+from servemark.servers import ServerSettings
 from servemark.servers.memory import RESERVE_BYTES, WorkerMemory, available_bytes, check_fits
-from servemark.servers.servable import ServableModel, default_workers
-from servemark.servers.worker_memory import worker_memory
 from servemark.units import format_bytes
 
 
-def measured_workers(
-    models: Sequence[ServableModel], environment: MmsEnvironment, progress: Progress
-) -> tuple[WorkerMemory, ...]:
-    """What a worker of each model costs. Measuring it proves that the model can be loaded.
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a server and its workers will take, and why this machine cannot give it (None: it can)."""
 
-    Raises:
-        ModelError: one cannot be loaded; the exception is in the error's line.
-    """
-    return tuple(
-        worker_memory(
-            model.name,
-            model.archive,
-            model.inputs[0] if model.inputs else None,
-            [environment.python],
-            environment_id=repr(sorted(environment.versions.items())),
-            progress=progress,
-        )
-        for model in models
-    )
+    needed_bytes: int
+    refusal: DoesNotFitError | None
 
 
-def memory_need(
-    memories: Sequence[WorkerMemory], settings: ServerSettings, model_settings: ModelSettings | None = None
-) -> MemoryNeed:
-    """What a server with `settings` takes when it has workers of all `memories`, as many as it will have at once."""
+def memory_need(memories: Mapping[str, WorkerMemory], settings: ServerSettings, workers: int) -> MemoryNeed:
+    """What a server with `settings` takes that has `workers` workers of each model, or ``most_workers`` at once."""
     answering = settings.most_workers is None or settings.most_workers_answer
-    workers = settings.most_workers
-    if workers is None:
-        workers = (model_settings.workers if model_settings else None) or default_workers()
-    preload = settings.preload_model
-    needed = RESERVE_BYTES + sum(
-        memory.needed_bytes(workers, preload=preload, answering=answering) for memory in memories
-    )
-    if len(memories) == 1:
+    workers = settings.most_workers or workers
+    preload, available = settings.preload_model, available_bytes()
+    each = [memory.needed_bytes(workers, preload=preload, answering=answering) for memory in memories.values()]
+    needed_bytes = RESERVE_BYTES + sum(each)
+    if len(each) == 1:
+        (memory,) = memories.values()
         try:
-            check_fits(workers, memories[0], preload=preload, answering=answering)
+            check_fits(workers, memory, preload=preload, answering=answering, available=available)
         except DoesNotFitError as error:
-            return MemoryNeed(needed, error)
-        return MemoryNeed(needed, None)
-    available = available_bytes()
-    if needed <= available:
-        return MemoryNeed(needed, None)
+            return MemoryNeed(needed_bytes, error)
+    if needed_bytes <= available:
+        return MemoryNeed(needed_bytes, None)
     refusal = DoesNotFitError(
         "the models would not fit in memory",
-        cause=f"they take {format_bytes(needed)}, and {format_bytes(available)} can be had",
+        cause=f"they take {format_bytes(needed_bytes)}, and {format_bytes(available)} can be had",
         next_step="use fewer workers (-w), or fewer models",
     )
-    return MemoryNeed(needed, refusal)
+    return MemoryNeed(needed_bytes, refusal)
+
+
+def check_room(memories: Mapping[str, WorkerMemory], settings: ServerSettings) -> None:
+    """Nothing, when there is memory for ``most_workers``, or none were named.
+
+    Raises:
+        DoesNotFitError: there is not; says how much it takes, how much there is, and how many would fit.
+    """
+    if settings.most_workers is None:
+        return
+    refusal = memory_need(memories, settings, settings.most_workers).refusal
+    if refusal:
+        raise refusal

@@ -18,23 +18,26 @@ import psutil
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
-from servemark.servers import MemoryNeed, ModelSettings, ServedModel, ServerSettings, server_log
+from servemark.servers import ModelSettings, ServedModel, ServerSettings, server_log
 from servemark.servers.certificate_store import certificate_in
-from servemark.servers.fitting import measured_workers, memory_need
+from servemark.servers.fitting import check_room
+from servemark.servers.gpus import Gpus, devices_of, gpus_for
 from servemark.servers.instance import sweep_stale
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
-from servemark.servers.memory import processes_memory_bytes
+from servemark.servers.memory import WorkerMemory, processes_memory_bytes
 from servemark.servers.mms_config import check_ports, free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
 from servemark.servers.servable import ServableModel, Serving, default_workers, served_model
 from servemark.servers.site import LocalSite, Site
 from servemark.servers.temporary_models import Remove, temporary_models
+from servemark.servers.worker_memory import worker_memory
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
 
 _REGISTER_S = 60.0
 _REGISTER_EACH_WORKER_S = 30.0
+_REPORTS_TIMEOUT_S = 10.0
 #: The class with which the server's Java starts: what profilers call its process.
 MAIN_CLASS = "com.amazonaws.ml.mms.ModelServer"
 _WATCH_TIMEOUT_S = 2.0
@@ -63,44 +66,51 @@ class ManagedLauncher:
         self._choose_ports = choose_ports
         self._make_site = make_site
 
-    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
-        """What its server will take. On first use this installs its environment and builds the models."""
-        environment = mms_environment(self._serving.backend, self._serving.progress)
-        models = self._serving.built_for(environment)
-        return memory_need(measured_workers(models, environment, self._serving.progress), settings, model_settings)
-
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[ManagedServer]:
         """A started server. On first use this installs its environment and builds the models.
 
         Raises:
-            UsageError: the backend cannot be had here.
+            UsageError: the backend cannot be had here, or models cannot be preloaded for GPUs.
+            DoesNotFitError: this machine has fewer GPUs, or less memory, than the settings ask for.
             SetupError: environment or models could not be made.
-            DoesNotFitError: this machine has not the memory for ``most_workers``.
-            ModelError: a model that is to be preloaded cannot be loaded.
+            ModelError: a model is to be preloaded, and cannot be loaded.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         serving = self._serving
+        gpus = gpus_for(settings)
         sweep_stale(serving.progress)
         if serving.ports:
             check_ports(serving.ports)
-        environment = mms_environment(serving.backend, serving.progress)
-        models = serving.built_for(environment)
-        if settings.preload_model or settings.most_workers is not None:
-            # A server that preloads a model which cannot be loaded never answers.
-            memories = measured_workers(models, environment, serving.progress)
-            refusal = memory_need(memories, settings).refusal if settings.most_workers is not None else None
-            if refusal:
-                raise refusal
+        site, models = self._prepared(settings)
         if not serving.decodes_json:
             settings = replace(settings, decode_json=False)
-        site = self._make_site(environment)
+        if settings.preload_model or settings.most_workers is not None:
+            # Registering a model that cannot be imported would hang, and its workers would be called READY.
+            check_room(self._measured(site, models), settings)
         serving.progress("starting Multi Model Server")
         with (
             started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
             ManagementClient(mms.management, serving.log) as management,
         ):
-            yield ManagedServer(mms, management, models, serving.progress)
+            yield ManagedServer(mms, management, settings, models, gpus, serving.progress)
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """What a worker of each model costs on a server with `settings`; see ``servemark.servers.Launcher``."""
+        return self._measured(*self._prepared(settings))
+
+    def _prepared(self, settings: ServerSettings) -> tuple[Site, tuple[ServableModel, ...]]:
+        serving = self._serving
+        gpu = settings.gpus > 0 and serving.computes
+        environment = mms_environment(serving.backend, serving.progress, gpu=gpu)
+        models = serving.built_for(environment)
+        return self._make_site(environment), models
+
+    def _measured(self, site: Site, models: tuple[ServableModel, ...]) -> Mapping[str, WorkerMemory]:
+        python, progress = site.worker_python(), self._serving.progress
+        return {
+            model.name: worker_memory(model.name, model.archive, model.inputs[0], python, progress) for model in models
+        }
 
     def _ports(self) -> tuple[int, int]:
         return self._serving.ports or self._choose_ports()
@@ -115,7 +125,9 @@ class ManagedServer:
         self,
         mms: MmsProcess,
         management: ManagementClient,
+        settings: ServerSettings,
         models: tuple[ServableModel, ...],
+        gpus: Gpus | None,
         progress: Progress,
     ) -> None:
         facts = mms.site.facts(mms.instance)
@@ -132,7 +144,13 @@ class ManagedServer:
             "pid": mms.pid,
             "url": mms.inference.url,
             "management_url": mms.management.url,
+            "preload_model": settings.preload_model,
         }
+        #: What the workers of each model compute with, where GPUs were asked for.
+        self._devices: dict[str, Mapping[str, object]] = {}
+        if gpus:
+            self.facts = {**self.facts, "gpus": gpus.facts, "devices": self._devices}
+        self._settings = settings
         self._mms = mms
         self._models = models
         self._progress = progress
@@ -190,7 +208,8 @@ class ManagedServer:
 
     @contextmanager
     def _serve(self, model: ServableModel, settings: ModelSettings) -> Iterator[ServedModel]:
-        workers = settings.workers or default_workers()
+        workers = settings.workers or self._settings.gpus or default_workers()
+        log_before = server_log.sizes(self._mms.instance.logs)
         url = self.put_in_store(model.archive)
         self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")
         register_ms = self._register(model, url, settings, workers)
@@ -198,6 +217,8 @@ class ManagedServer:
             with self._explaining_death():
                 description = wait_for_workers(self.management, model.name, workers, _REGISTER_S, self._mms.check_alive)
                 self._mms.record_processes()
+                if self._settings.gpus:
+                    self._devices[model.name] = self._devices_of(model, workers, log_before)
                 cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
                 self._served[model.name] = self.management.describe(model.name)
                 self._seen_log = server_log.sizes(self._mms.instance.logs)
@@ -206,13 +227,20 @@ class ManagedServer:
             self._served.pop(model.name, None)
             self._remove(model.name)
 
-    def memory_bytes(self) -> int | None:
-        """What Java and its workers hold."""
-        return processes_memory_bytes(self.processes())
-
     def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Remove]:
         """See ``servemark.servers.Server``."""
         return temporary_models(self.management, names, self._mms.is_alive)
+
+    def _devices_of(self, model: ServableModel, workers: int, log_before: Mapping[str, int]) -> Mapping[str, object]:
+        if not model.reports:
+            # Its handler is not ours: it was given a GPU, and what it does with it only it knows.
+            return {"provider": None, "workers_by_device": {}}
+        logs = self._mms.instance.logs
+        return devices_of(model.name, workers, lambda: server_log.worker_reports(logs, log_before), _REPORTS_TIMEOUT_S)
+
+    def memory_bytes(self) -> int | None:
+        """What its processes hold in memory; see ``servemark.servers.memory``."""
+        return processes_memory_bytes(self.processes())
 
     def read_back(self) -> Mapping[str, Mapping[str, object]]:
         """Each served model's settings by its name, as the server reports them now; without those it cannot say."""

@@ -23,6 +23,7 @@ from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.servers.connection import send_once
 from servemark.servers.inference import prediction_request
 from servemark.servers.management import ManagementClient, ModelDescription
+from servemark.servers.memory import WorkerMemory
 from servemark.servers.offered_model import offered_model, registering_by_hand
 from servemark.servers.readiness import (
     changed_workers,
@@ -85,18 +86,19 @@ class RunningLauncher:
         self.progress = progress
         self.log = log
 
-    def memory_need(self, _settings: ServerSettings, _model_settings: ModelSettings) -> None:
-        """None: its memory is not ours."""
-        return
-
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[RunningServer]:
         """The server, found and proved to be one. `settings` are only requested: it has its own.
 
         Raises:
-            UsageError: the target or the CA file cannot be used.
+            UsageError: the target or the CA file cannot be used, or GPUs or preloading are asked for.
             UnreachableError: nobody answers there, or something else than a Multi Model Server does.
         """
+        if settings.gpus or settings.preload_model:
+            raise UsageError(
+                f"a running server has its own {'GPUs' if settings.gpus else 'way of loading models'}",
+                next_step="measure a server of our own by leaving out --mms",
+            )
         addresses = find_server(
             self.target, management_port=self.management_port, trust=self.trust, progress=self.progress
         )
@@ -105,6 +107,11 @@ class RunningLauncher:
             if "management" in addresses:
                 management = stack.enter_context(ManagementClient(addresses["management"], self.log))
             yield RunningServer(self, addresses, management, settings)
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """Empty: what a worker costs is known of servers of our own alone."""
+        del settings
+        return {}
 
 
 class RunningServer:

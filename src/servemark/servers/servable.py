@@ -31,6 +31,7 @@ class ServableModel:
         inputs: what is sent to it; the first one proves that it is ready.
         check: None when the body of an answer is right, else what is wrong with it.
         backend: what computes it, where that is known.
+        reports: its workers write into the server's log what they compute with.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ServableModel:
     inputs: tuple[Input, ...]
     check: Callable[[bytes], str | None]
     backend: str | None = None
+    reports: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class Serving:
         """Whether a model may want JSON bodies as the server decodes them; the zoo's do not."""
         return not self.models or not all(isinstance(model, ZooModel) for model in self.models)
 
+    @property
+    def computes(self) -> bool:
+        """Whether a model of the zoo needs a backend's runtime to answer."""
+        return any(isinstance(model, ZooModel) and model.name != "noop" for model in self.models)
+
     def built_for(self, environment: MmsEnvironment) -> tuple[ServableModel, ...]:
         """The models, those of the zoo built for `environment`.
 
@@ -106,6 +113,7 @@ def built(
         inputs=inputs or (made.default_input,),
         check=partial(check_prediction, model),
         backend=environment.backend,
+        reports=model.name != "noop",
     )
 
 

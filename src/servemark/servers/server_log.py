@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 #: What the process itself prints, and what MMS logs.
 OUTPUT = "output.log"
 SERVER_LOG = "mms_log.log"
 
+#: What the zoo's workers begin a report with; see its ``handlers/network.py``, which no other Python imports.
+WORKER_REPORT = "servemark-worker "
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
 _FOLLOW_EVERY_S = 0.2
@@ -50,6 +54,19 @@ def start_exception(folder: Path) -> str:
 def out_of_memory(folder: Path, since: Mapping[str, int]) -> str:
     """The last line after `since` that says that the server or a worker ran out of memory; else ''."""
     return next((line.strip() for line in reversed(_ends(folder, since)) if _OUT_OF_MEMORY.search(line)), "")
+
+
+def worker_reports(folder: Path, since: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What the zoo's workers have said after `since` of what they compute with; see its handlers' ``network``."""
+    path = folder / SERVER_LOG
+    reports = []
+    for line in _end_of(path, since.get(SERVER_LOG, 0), limit=None):
+        _, found, text = line.partition(WORKER_REPORT)
+        with suppress(ValueError):
+            report = json.loads(text) if found else None
+            if isinstance(report, dict):
+                reports.append(report)
+    return reports
 
 
 @contextmanager
@@ -92,12 +109,12 @@ def _ends(folder: Path, since: Mapping[str, int] | None = None) -> list[str]:
     return [line for name in (OUTPUT, SERVER_LOG) for line in _end_of(folder / name, starts.get(name, 0))]
 
 
-def _end_of(path: Path, start: int = 0) -> list[str]:
+def _end_of(path: Path, start: int = 0, limit: int | None = _TAIL_BYTES) -> list[str]:
     if not path.exists():
         return []
     length = path.stat().st_size
     if length < start:
         start = 0  # The log has been rolled over.
     with path.open("rb") as file:
-        file.seek(max(start, length - _TAIL_BYTES))
+        file.seek(max(start, length - limit) if limit else start)
         return file.read().decode("utf-8", "replace").splitlines()

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import psutil
 
-from servemark.environments.commands import Finished
+from servemark.environments.commands import Finished, finish
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import SourceBuild
 from servemark.servers.instance import Instance
 from servemark.servers.load_failure import load_outside
 from servemark.servers.process import listening_ports, members, stop_members
+from servemark.servers.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
 
 #: Variables of our environment that would change what the server runs.
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
@@ -72,6 +73,10 @@ class Site(Protocol):
         """Why `archive`, which is in the server's store, cannot be loaded; see ``servemark.servers.load_failure``."""
         ...
 
+    def worker_python(self) -> WorkerPython:
+        """The Python that a server's workers would run in here; no server need be started."""
+        ...
+
 
 class LocalSite:
     """On this machine: the server that an environment has, or one that was built from source, run by its Python."""
@@ -113,6 +118,16 @@ class LocalSite:
         """In the environment's Python, with the source's ``mms`` if there is one."""
         environ = {"PYTHONPATH": str(source_copy(instance))} if self._source else None
         return load_outside([self._environment.python], archive, environ)
+
+    def worker_python(self) -> WorkerPython:
+        """The environment's, with the source's ``mms`` if there is one."""
+        root = self._source.root if self._source else None
+
+        def run(arguments: Sequence[str | Path], _files: Sequence[Path]) -> Finished:
+            environ = {"PYTHONPATH": str(root)} if root else None
+            return finish([self._environment.python, *arguments], timeout_s=MEASURE_TIMEOUT_S, environ=environ)
+
+        return WorkerPython(f"{self._environment.root.name} {root.name if root else ''}", run)
 
     def _environ(self) -> Mapping[str, str]:
         inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}

@@ -5,13 +5,15 @@ It is the launcher *managed* with another ``mms`` in front of the environment's:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import build_source, check_checkout
-from servemark.servers import MemoryNeed, ModelSettings, ServerSettings
+from servemark.servers import ServerSettings
 from servemark.servers.managed import ManagedLauncher, ManagedServer
+from servemark.servers.memory import WorkerMemory
 from servemark.servers.servable import Serving
 from servemark.servers.site import LocalSite
 
@@ -34,10 +36,6 @@ class SourceLauncher:
         self._serving = serving
         self._managed = ManagedLauncher(serving, make_site=self._built)
 
-    def memory_need(self, settings: ServerSettings, model_settings: ModelSettings) -> MemoryNeed:
-        """What its server will take."""
-        return self._managed.memory_need(settings, model_settings)
-
     def serve(self, settings: ServerSettings) -> AbstractContextManager[ManagedServer]:
         """A started server, built now if the checkout's files are not those of the last build.
 
@@ -48,6 +46,10 @@ class SourceLauncher:
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         return self._managed.serve(settings)
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """What a worker of each model costs on that server; see ``servemark.servers.Launcher``."""
+        return self._managed.worker_memory(settings)
 
     def _built(self, environment: MmsEnvironment) -> LocalSite:
         build = build_source(self._checkout, self._build_command, self._serving.progress, self._serving.log)

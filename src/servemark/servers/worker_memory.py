@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from servemark.environments.cache import Progress, build_once
-from servemark.environments.commands import finish
+from servemark.environments.commands import Finished
 from servemark.errors import ModelError
 from servemark.servers.load_failure import LOADER
 from servemark.servers.memory import WorkerMemory
@@ -23,13 +23,14 @@ from servemark.workload.inputs import Input
 #: and its metrics (up to 3 MiB).
 _IN_SERVER_BYTES = 5 << 20
 _FACTS = "memory.json"
-_MEASURE_TIMEOUT_S = 180.0
+MEASURE_TIMEOUT_S = 180.0
 _RESULT = "SERVEMARK-MEMORY "
 
 #: Runs in the server's Python, after LOADER: an archive, and a file with a request's body (or nothing) and its type.
 #: The parent imports what MMS's worker imports before it forks; children are forked and ended as MMS's are.
 _MEASURE = """
-import multiprocessing, time
+import multiprocessing, signal, time
+signal.alarm(180)  # in a container nothing else would end it if we were killed
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as MMS's worker does
 os.environ.setdefault("MXNET_USE_OPERATOR_TUNING", "0")
 import psutil
@@ -137,59 +138,55 @@ with tempfile.TemporaryDirectory(prefix="servemark-") as folder:
 """
 
 
+@dataclass(frozen=True)
+class WorkerPython:
+    """The Python that a server's workers run in.
+
+    Attributes:
+        environment_id: names its packages: what was measured with them is reused.
+        run: runs it with the arguments it is given, within MEASURE_TIMEOUT_S; it must be able to read the files given
+            second, under the paths that they have here.
+    """
+
+    environment_id: str
+    run: Callable[[Sequence[str | Path], Sequence[Path]], Finished]
+
+
 def worker_memory(
-    name: str,
-    archive: Path,
-    what: Input | None,
-    python: Sequence[str | Path],
-    *,
-    environment_id: str,
-    environ: Mapping[str, str] | None = None,
-    progress: Progress = lambda _: None,
+    name: str, archive: Path, what: Input | None, python: WorkerPython, progress: Progress
 ) -> WorkerMemory:
-    """What workers of `archive` cost, measured by loading it and forking as MMS's worker does; so it can be loaded.
+    """What workers of the model `name` cost, measured by loading its `archive` as MMS's worker does: so it can be.
 
-    It takes seconds, once for each archive, input and environment.
-
-    Args:
-        name: of the model, for people.
-        what: an input that it answers; None measures no prediction.
-        python: the command of the Python that the server's workers run in.
-        environment_id: names that Python's packages: what is known of them is reused.
-        environ: variables that the server's workers get besides ours.
+    That takes seconds, once for each archive, input and environment. `what` is an input that it answers; None leaves
+    out what a prediction costs.
 
     Raises:
         ModelError: it cannot be loaded; the exception (an ImportError, say) is in the error's line.
         SetupError: the cache cannot be written.
     """
     digest = hashlib.sha256(archive.read_bytes())
-    for part in (environment_id, LOADER, _MEASURE, json.dumps(dict(environ or {}), sort_keys=True)):
+    for part in (python.environment_id, LOADER, _MEASURE, what.content_type if what else ""):
         digest.update(b"\0" + part.encode())
-    if what:
-        digest.update(b"\0" + what.content_type.encode() + b"\0" + what.body)
+    digest.update(b"\0" + what.body if what else b"")
     key = f"memory/{digest.hexdigest()[:16]}"
-    folder = build_once(key, partial(_measure, name, archive, what, python, environ, progress), progress)
+    folder = build_once(key, partial(_measure, name, archive, what, python, progress), progress)
     return WorkerMemory(**json.loads((folder / _FACTS).read_text(encoding="utf-8")))
 
 
 def _measure(
-    name: str,
-    archive: Path,
-    what: Input | None,
-    python: Sequence[str | Path],
-    environ: Mapping[str, str] | None,
-    progress: Progress,
-    folder: Path,
+    name: str, archive: Path, what: Input | None, python: WorkerPython, progress: Progress, folder: Path
 ) -> None:
     progress(f"measuring what a worker of {name} costs (once, a few seconds)")
-    body: list[str | Path] = ["", ""]
+    arguments: list[str | Path] = ["-c", LOADER + _MEASURE, archive, "", ""]
+    files = [archive]
     if what:
-        (folder / "body").write_bytes(what.body)
-        body = [folder / "body", what.content_type]
-    command = [*python, "-c", LOADER + _MEASURE, archive, *body]
-    finished = finish(command, timeout_s=_MEASURE_TIMEOUT_S, environ=environ)
-    told = finished.output.rpartition(_RESULT)[2]
-    if finished.status != 0 or told == finished.output:
+        body = folder / "body"
+        body.write_bytes(what.body)
+        arguments[-2:] = [body, what.content_type]
+        files.append(body)
+    finished = python.run(arguments, files)
+    _, found, told = finished.output.rpartition(_RESULT)
+    if finished.status != 0 or not found:
         lines = finished.tail.splitlines()
         raise ModelError(
             f"the server cannot load the model {name}",

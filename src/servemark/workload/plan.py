@@ -234,12 +234,15 @@ def compile_plan(
             indices.append(len(steps))
             steps.append(_compile_step(step, names.index(step.endpoint), addresses[step.endpoint]))
         load = group.load
+        duration_s = load.longest_s or 0.0
+        if group.background:  # it also ends when the time of the others is over
+            duration_s = max(other.load.longest_s or 0.0 for other in plan.groups if not other.background)
         groups.append(
             EngineGroup(
                 steps=tuple(indices),
                 users=load.users,
                 loops=0 if group.background else load.loops or 0,
-                duration_ns=0 if group.background else ns_from_s(load.longest_s or 0.0),
+                duration_ns=ns_from_s(duration_s),
                 ramp_ns=ns_from_s(load.ramp_s),
                 think_ns=ns_from_s(load.think_s),
                 weights=group.scenario.weights,

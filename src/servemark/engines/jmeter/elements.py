@@ -68,6 +68,17 @@ def test_plan(name: str, comment: str, variables: Mapping[str, str]) -> Element:
 
 def thread_group(name: str, *, users: int, loops: int | None, duration_s: int | None, ramp_s: int) -> Element:
     """Users that start over `ramp_s` and each perform what is below `loops` times, or until `duration_s` has passed."""
+    return _thread_group("ThreadGroup", name, users=users, loops=loops, duration_s=duration_s, ramp_s=ramp_s)
+
+
+def set_up_group(name: str) -> Element:
+    """What is below is done once before the other groups begin."""
+    return _thread_group("SetupThreadGroup", name, users=1, loops=1, duration_s=None, ramp_s=0)
+
+
+def _thread_group(
+    kind: str, name: str, *, users: int, loops: int | None, duration_s: int | None, ramp_s: int
+) -> Element:
     properties: dict[str, Value] = {
         "ThreadGroup.num_threads": str(users),
         "ThreadGroup.ramp_time": str(ramp_s),
@@ -78,7 +89,7 @@ def thread_group(name: str, *, users: int, loops: int | None, duration_s: int | 
         # A new user would open a new connection in every loop.
         "ThreadGroup.same_user_on_next_iteration": True,
     }
-    group = element("ThreadGroup", "ThreadGroupGui", name, properties)
+    group = element(kind, f"{kind}Gui", name, properties)
     loop = ET.SubElement(
         group.xml,
         "elementProp",
@@ -128,25 +139,47 @@ def header_manager(headers: Sequence[tuple[str, str]]) -> Element:
     return manager
 
 
-def status_assertion() -> Element:
-    """Every request in its scope succeeds with a 2xx status only (by itself JMeter takes 3xx for success too)."""
-    regular_expression = 1
+def status_assertion(expected: int | None = None) -> Element:
+    """Every request in its scope succeeds with the `expected` status only; None is any 2xx.
+
+    By itself JMeter takes 2xx and 3xx for success, and anything else for a failure.
+    """
+    regular_expression, equals = 1, 8
     properties: dict[str, Value] = {
         "Assertion.test_field": "Assertion.response_code",
-        "Assertion.assume_success": False,
-        "Assertion.test_type": regular_expression,
-        "Assertion.custom_message": "",
+        "Assertion.assume_success": expected is not None,
+        "Assertion.test_type": regular_expression if expected is None else equals,
+        "Assertion.custom_message": f"the status is not {expected or '2xx'}",
     }
-    assertion = element("ResponseAssertion", "AssertionGui", "status is 2xx", properties)
+    assertion = element("ResponseAssertion", "AssertionGui", f"status is {expected or '2xx'}", properties)
     # "Asserion" is how JMeter spells it.
     strings = ET.SubElement(assertion.xml, "collectionProp", name="Asserion.test_strings")
-    _put(strings, "49587", r"2\d\d")
+    pattern = r"2\d\d" if expected is None else str(expected)
+    _put(strings, pattern, pattern)
     return assertion
 
 
-def constant_timer(name: str, delay_ms: int) -> Element:
-    """A pause before each request in its scope."""
-    return element("ConstantTimer", "ConstantTimerGui", name, {"ConstantTimer.delay": str(delay_ms)})
+def pause(name: str, duration_ms: int) -> Element:
+    """A user waits, in the place where this stands; the end of the run cuts it short."""
+    of_thread, pausing = 0, 1
+    properties: dict[str, Value] = {
+        "ActionProcessor.action": pausing,
+        "ActionProcessor.target": of_thread,
+        "ActionProcessor.duration": str(duration_ms),
+    }
+    return element("TestAction", "TestActionGui", name, properties)
+
+
+def script(kind: str, name: str, text: str) -> Element:
+    """A Groovy script; `kind` is what it stands for: ``Sampler``, ``PreProcessor`` or ``Assertion``."""
+    properties: dict[str, Value] = {
+        "scriptLanguage": "groovy",
+        "parameters": "",
+        "filename": "",
+        "cacheKey": "true",
+        "script": text,
+    }
+    return element(f"JSR223{kind}", "TestBeanGUI", name, properties)
 
 
 def csv_data_set(name: str, file: str, variables: Sequence[str]) -> Element:
@@ -170,6 +203,11 @@ def switch_controller(name: str, value: str) -> Element:
     return element("SwitchController", "SwitchControllerGui", name, {"SwitchController.value": value})
 
 
+def endless_loop(name: str) -> Element:
+    """Performs its children again and again, until one of them breaks the loop."""
+    return element("LoopController", "LoopControlPanel", name, {"LoopController.loops": -1})
+
+
 def counter(name: str, variable: str, *, start: int, step: int, digits: int) -> Element:
     """A number of all users together that grows by `step` in each loop, with leading zeros."""
     properties: dict[str, Value] = {
@@ -184,7 +222,7 @@ def counter(name: str, variable: str, *, start: int, step: int, digits: int) -> 
 
 
 def user_parameters(name: str, variable: str, values: Sequence[str]) -> Element:
-    """A variable with a value of its own for each user."""
+    """A variable with a value of its own for each user; those beyond the last value begin with the first again."""
     parameters = element("UserParameters", "UserParametersGui", name, {"UserParameters.per_iteration": False})
     names = ET.SubElement(parameters.xml, "collectionProp", name="UserParameters.names")
     _put(names, variable, variable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -56,10 +57,15 @@ class JMeterEngine:
             self._home,
             job.folder / RESULTS,
             job.folder,
-            labels=[step.name for group in job.plan.groups for step in group.scenario.steps],
+            labels=list(dict.fromkeys(step.name for group in job.plan.groups for step in group.scenario.steps)),
             warmup_s=job.compiled.warmup_ns / NS_PER_S,
             resources=resources if resources.exists() else None,
         )
+
+    def merge(self, jobs: Sequence[Job], folder: Path) -> None:
+        """Filtered results of all jobs in one, each label with its job's name, and their aggregate table."""
+        runs = [tools.MergedRun(job.folder / tools.FILTERED, f"{job.folder.name}: ") for job in jobs]
+        tools.merge_results(self._home, runs, folder)
 
     def _resources(self, job: Job) -> Path:
         return job.folder / _RESOURCES

@@ -8,6 +8,7 @@ What a record of JMeter is, where it is less than the native engine's:
   known: it reads 0.
 - `first_byte` is the start plus ``Latency``. A request without a response has none; one whose connection could not be
   opened has no `ready` and no `sent` either.
+- A user's first request also waits for what a Java that has just started does for the first time: some 40 ms.
 - ``Connect`` includes the TLS handshake, so `tls_us` is 0. `connection` is the user's number.
 - A request that was in flight when JMeter was killed has no record.
 """
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from servemark import _loadgen
 from servemark.engines.jmeter import failures
 from servemark.engines.jmeter.plan import WrittenPlan
+from servemark.engines.jmeter.steps import STEP_VARIABLE
 from servemark.errors import RecordingError
 from servemark.records import row_dtype, write_records
 from servemark.result import ErrorExample
@@ -35,7 +37,8 @@ from servemark.units import NS_PER_MS
 _REQUIRED = ("timeStamp", "elapsed", "label", "responseCode", "threadName", "success")
 _CHUNK_ROWS = 1 << 16
 _LONGEST_FIELD = 1 << 24
-#: "group 1: 4 users 1-3": the third user of the first group.
+#: "group 1: 4 users 1-3": the third user of the first group. A step is known by its group and its name in that; where a
+#: scenario has two steps of one name, the plan has JMeter tell the number of the step.
 _THREAD = re.compile(r"(\d+)-(\d+)$")
 _U32_MOST = 0xFFFF_FFFF
 
@@ -46,12 +49,14 @@ class JtlRecords:
 
     Attributes:
         records: how many.
+        records_by_group: how many of each group.
         started_unix_ms: the first sample's start; 0 without records.
         last_scheduled_ns, last_end_ns: from the origin; 0 without records.
         examples: the first failures of each step, by the step's number.
     """
 
     records: int
+    records_by_group: tuple[int, ...]
     started_unix_ms: int
     last_scheduled_ns: int
     last_end_ns: int
@@ -86,14 +91,15 @@ def convert(
         rows[name][came] -= started_unix_ms * NS_PER_MS
     rows["seq"][np.argsort(rows["scheduled"], kind="stable")] = np.arange(len(rows), dtype=np.uint64)
     rows["flags"][rows["scheduled"] < warmup_ns] |= _loadgen.RECORD_FLAGS["warmup"]
-    names = [name for steps in plan.steps for name in steps]
+    names = [step.name for step in plan.steps]
     write_records(record_path, [rows], steps=names, started_unix_ns=started_unix_ms * NS_PER_MS, warmup_ns=warmup_ns)
     return JtlRecords(
         records=len(rows),
+        records_by_group=tuple(map(int, np.bincount(rows["group"], minlength=len(plan.groups)))),
         started_unix_ms=started_unix_ms,
         last_scheduled_ns=int(rows["scheduled"].max()) if len(rows) else 0,
         last_end_ns=int(rows["end"].max()) if len(rows) else 0,
-        examples=failures.examples(reader.first_failures, started_unix_ms, kept_bodies),
+        examples=failures.examples(reader.first_failures, started_unix_ms, kept_bodies, reader.step_of),
     )
 
 
@@ -103,17 +109,16 @@ class _Reader:
     def __init__(self, plan: WrittenPlan, stopped_unix_ms: int | None) -> None:
         self.first_failures: dict[tuple[int, str, int], failures.FirstFailure] = {}
         self._stopped_unix_ms = stopped_unix_ms
-        self._steps: list[dict[str, int]] = []
+        self._steps = plan.steps
+        self._input_variables = plan.input_variables
+        self._numbers: list[dict[str, int]] = []
         self._first_users: list[int] = []
-        self._input_variables: dict[int, str] = {}
         first_step = first_user = 0
-        for group, (names, users) in enumerate(zip(plan.steps, plan.users, strict=True)):
-            self._steps.append({name: first_step + index for index, name in enumerate(names)})
+        for group in plan.groups:
+            steps = group.scenario.steps
+            self._numbers.append({step.name: number for number, step in enumerate(steps, first_step)})
             self._first_users.append(first_user)
-            self._input_variables.update(
-                {first_step + step: name for (of, step), name in plan.input_variables.items() if of == group}
-            )
-            first_step, first_user = first_step + len(names), first_user + users
+            first_step, first_user = first_step + len(steps), first_user + group.load.users
         self._seen_users: set[int] = set()
         self._threads: dict[str, tuple[int, int]] = {}
         self._kinds = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
@@ -146,18 +151,16 @@ class _Reader:
     def _row(self, sample: Mapping[str, str]) -> tuple[int, ...]:
         """The columns of a record, in the order of the record format."""
         group, user = self._user(sample["threadName"])
-        step = self._steps[group].get(sample["label"])
-        if step is None:
-            raise ValueError(f"the plan has no step {sample['label']!r}")
+        step = self.step_of(sample["threadName"], sample["label"], sample.get(STEP_VARIABLE, ""))
         start_ms, elapsed_ms = int(sample["timeStamp"]), int(sample["elapsed"])
         connect_ms = int(sample.get("Connect") or 0)
         status = int(sample["responseCode"]) if sample["responseCode"].isdigit() else 0
-        failure = None if sample["success"] == "true" else failures.failure_of(sample, status, self._stopped_unix_ms)
+        failure = None if sample["success"] == "true" else self._failure(sample, status, step)
         sent = failure is None or failure.sent
         kind = "ok"
         if failure:
             kind = failure.kind
-            first = failures.FirstFailure(start_ms + elapsed_ms, failure.message, sample["label"])
+            first = failures.FirstFailure(start_ms + elapsed_ms, failure.message)
             self.first_failures.setdefault((step, kind, status), first)
         opened = connect_ms > 0 or user not in self._seen_users
         self._seen_users.add(user)
@@ -186,13 +189,28 @@ class _Reader:
             group,
         )
 
+    def step_of(self, thread: str, label: str, told: str) -> int:
+        """The number of the step that a user performed under a label; `told` is what the plan had JMeter tell of it.
+
+        Raises:
+            ValueError: the plan has no such user or step.
+        """
+        group, _ = self._user(thread)
+        number = int(told) if told.isdigit() else self._numbers[group].get(label)
+        if number is None or number >= len(self._steps):
+            raise ValueError(f"the plan has no step {label!r}")
+        return number
+
+    def _failure(self, sample: Mapping[str, str], status: int, step: int) -> failures.Failure:
+        return failures.failure_of(sample, status, self._steps[step].expect_status, self._stopped_unix_ms)
+
     def _user(self, thread: str) -> tuple[int, int]:
         known = self._threads.get(thread)
         if known:
             return known
         match = _THREAD.search(thread)
         group = int(match[1]) - 1 if match else -1
-        if not match or not 0 <= group < len(self._steps):
+        if not match or not 0 <= group < len(self._numbers):
             raise ValueError(f"the plan has no user {thread!r}")
         self._threads[thread] = (group, self._first_users[group] + int(match[2]) - 1)
         return self._threads[thread]

@@ -106,14 +106,16 @@ class Running:
                 continue  # Nothing is left running first.
 
     def _command(self) -> list[str]:
-        variables = self._plan.input_variables.values()
+        variables = self._plan.variables
         properties = {
             **_PROPERTIES,
             **({"sample_variables": ",".join(variables)} if variables else {}),
             "jmeterengine.nongui.port": str(self._control_port),
             "jmeterengine.nongui.maxport": str(self._control_port),
         }
-        heap_mib = min(_MOST_HEAP_MIB, _HEAP_MIB + _HEAP_MIB_PER_USER * sum(self._plan.users))
+        heap_mib = min(
+            _MOST_HEAP_MIB, _HEAP_MIB + _HEAP_MIB_PER_USER * sum(group.load.users for group in self._plan.groups)
+        )
         return [
             str(self._home.java),
             f"-Xmx{heap_mib}m",

@@ -21,7 +21,7 @@ from servemark.environments.jmeter import JMeterHome
 from servemark.errors import RecordingError, SetupError
 from servemark.units import NS_PER_MS, NS_PER_S, ns_from_s
 from servemark.workload.load import Until
-from servemark.workload.plan import Address, Plan
+from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import EndpointName
 
 _LOOK_EVERY_S = 0.2
@@ -149,7 +149,7 @@ def _until(plan: Plan) -> Until | None:
 
 def _scheduling_ended_ns(plan: Plan, converted: jtl.JtlRecords, stopped_unix_ms: int | None) -> int:
     """The planned time, or an earlier stop; with loops, the last end."""
-    longest_s = [group.load.longest_s for group in plan.groups]
+    longest_s = [group.load.longest_s for group in plan.groups if not group.background]
     timed = [seconds for seconds in longest_s if seconds is not None]
     ended_ns = converted.last_end_ns
     if timed and len(timed) == len(longest_s):
@@ -163,12 +163,19 @@ def _scheduling_ended_ns(plan: Plan, converted: jtl.JtlRecords, stopped_unix_ms:
 
 def _ended_early(plan: Plan, converted: jtl.JtlRecords, folder: Path) -> str | None:
     """Why JMeter ended before the plan did, if so."""
-    expected = sum(g.load.users * g.load.loops * len(g.scenario.steps) for g in plan.groups if g.load.loops)
-    planned_s = max((g.load.longest_s or 0.0) - g.load.think_s for g in plan.groups)
-    if converted.records >= max(1, expected) and converted.last_end_ns / NS_PER_S >= planned_s - _EARLY_S:
+    foreground = [number for number, group in enumerate(plan.groups) if not group.background]
+    planned_s = max((plan.groups[n].load.longest_s or 0.0) - plan.groups[n].load.think_s for n in foreground)
+    all_sent = all(converted.records_by_group[n] >= _least_requests(plan.groups[n]) for n in foreground)
+    if all_sent and converted.last_end_ns / NS_PER_S >= planned_s - _EARLY_S:
         return None
     lines = _log(folder).splitlines()
     return "JMeter ended early" + (f": {lines[0]}" if lines else "")
+
+
+def _least_requests(group: Group) -> int:
+    """How many requests the users of a group send at least."""
+    steps_a_loop = 1 if group.scenario.weights else len(group.scenario.steps)
+    return max(1, group.load.users * (group.load.loops or 0) * steps_a_loop)
 
 
 def _log(folder: Path) -> str:

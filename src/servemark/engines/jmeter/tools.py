@@ -7,7 +7,10 @@
     synthesis.csv       the synthesis report of those
     dashboard/          JMeter's HTML dashboard of everything that was sent, warm-up included
     perfmon.csv, .png   the server's processes over time, drawn by PerfMon's reporter
-    merged.jtl          the results of several runs in one, each label with its run's prefix (MergeResults)
+
+and of several runs, in the folder above theirs::
+
+    merged.jtl          the filtered results of all in one, each label with its run's name (MergeResults)
     merged.csv          the aggregate report of those
 
 Each tool is a start of Java, some 4 s; as many run at a time as there are processors. The plugins leave out messages
@@ -33,6 +36,8 @@ FILTERED, MERGED, DASHBOARD = "filtered.jtl", "merged.jtl", "dashboard"
 Words = Sequence[str | Path]
 _TIMEOUT_S = 600.0
 _HEAP_MIB = 512
+#: More inputs than these MergeResults ignores, without a word.
+_MOST_MERGED = 4
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,25 @@ def _without_warm_up(results: Path, measured: Path, warmup_s: float) -> Path:
 def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> None:
     """Write ``merged.jtl`` with the results of all `runs`, and the aggregate report of it, into `folder`.
 
+    Results without a sample are left out; of fewer than two there is nothing to merge.
+
     Raises:
         RecordingError: a tool failed.
     """
+    runs = [run for run in runs if _has_samples(run.results)]
+    if len(runs) < 2:
+        return
+    merged = folder / MERGED
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        while len(runs) > _MOST_MERGED:
+            part = Path(scratch) / f"{len(runs)}.jtl"
+            _merge(home, runs[:_MOST_MERGED], part)
+            runs = [MergedRun(part, ""), *runs[_MOST_MERGED:]]
+        _merge(home, runs, merged)
+    _report(home, merged, folder / "merged.csv", "AggregateReport")
+
+
+def _merge(home: JMeterHome, runs: Sequence[MergedRun], merged: Path) -> None:
     lines: list[str] = []
     for number, run in enumerate(runs, 1):
         settings = {
@@ -116,11 +137,10 @@ def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> 
             "endOffset": "",
         }
         lines += [f"{name}{number}={_property(value)}\n" for name, value in settings.items()]
-    recipe = folder / "merge.properties"
-    recipe.write_text("".join(lines), encoding="ascii")
-    merged = folder / MERGED
-    _report(home, recipe, merged, "MergeResults")
-    _report(home, merged, folder / "merged.csv", "AggregateReport")
+    with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
+        recipe = Path(scratch) / "merge.properties"
+        recipe.write_text("".join(lines), encoding="ascii")
+        _report(home, recipe, merged, "MergeResults")
 
 
 def write_dashboard(home: JMeterHome, results: Path, folder: Path) -> None:

@@ -17,11 +17,16 @@ REPORT = "servemark-worker "
 
 
 class Network(Protocol):
-    """What a handler needs. `provider` is what the runtime says it computes with, `device` is "cpu" or "gpu:N"."""
+    """What a handler needs.
+
+    `provider` is what the runtime says it computes with, `device` is "cpu" or "gpu:N", and `reason` says why it is not
+    the GPU that was asked for; empty when it is, or when the runtime did not tell.
+    """
 
     backend: str
     provider: str
     device: str
+    reason: str
 
     def run(self, data: Any) -> Any:
         """The network's result for the array `data`, both numpy."""
@@ -38,12 +43,22 @@ class OnnxNetwork:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = THREADS
-        providers: list[Any] = ["CPUExecutionProvider"]
+        cpu, self.reason = "CPUExecutionProvider", ""
         if gpu is not None:
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": gpu}))
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            cuda = ("CUDAExecutionProvider", {"device_id": gpu})
+            if hasattr(onnxruntime, "preload_dlls"):
+                onnxruntime.preload_dlls()  # CUDA and cuDNN are packages beside this one, where no loader looks
+            try:
+                # Left to itself it goes on with the CPU, now or in the middle of a measurement.
+                self._session = onnxruntime.InferenceSession(
+                    str(path), options, providers=[cuda, cpu], enable_fallback=0
+                )
+            except (RuntimeError, ValueError) as error:
+                gpu, self.reason = None, " ".join(str(error).split())
+        if gpu is None:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=[cpu])
         self.provider = self._session.get_providers()[0]
-        self.device = "cpu" if gpu is None or self.provider == "CPUExecutionProvider" else f"gpu:{gpu}"
+        self.device = "cpu" if gpu is None or self.provider == cpu else f"gpu:{gpu}"
 
     def run(self, data: Any) -> Any:
         """See :class:`Network`."""
@@ -62,7 +77,7 @@ class MxnetNetwork:
         self._context = mxnet.cpu() if gpu is None else mxnet.gpu(gpu)
         self._block = mxnet.gluon.SymbolBlock.imports(str(symbol), ["data"], str(weights), ctx=self._context)
         self._block.hybridize(static_alloc=True)
-        self.provider = "MXNet " + self._context.device_type
+        self.provider, self.reason = "MXNet " + self._context.device_type, ""
         self.device = "cpu" if gpu is None else f"gpu:{gpu}"
 
     def run(self, data: Any) -> Any:
@@ -86,6 +101,7 @@ def load_network(context: Any) -> Network:
         "backend": network.backend,
         "provider": network.provider,
         "device": network.device,
+        "reason": network.reason,
         "threads": THREADS,
     }
     # On stderr, because the server logs a worker's stderr at WARN, the lowest level that a measured server writes.

@@ -1,0 +1,62 @@
+"""What JMeter cannot honour, refused before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from servemark.engines.jmeter.elements import MS_PER_S
+from servemark.engines.jmeter.steps import MARKS, plain_text
+from servemark.errors import UsageError
+from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.scenario import EndpointName, Request, Step
+
+#: What Java takes for a URI's path and query.
+_URI = re.compile(r"(?:[A-Za-z0-9/?:@!$&'()*+,;=._~-]|%[0-9A-Fa-f]{2})*")
+_OTHER_ENGINE = "use --engine native"
+
+
+def check_plan(plan: Plan, addresses: Mapping[EndpointName, Address]) -> None:
+    """Refuse what JMeter cannot honour.
+
+    Raises:
+        UsageError: says what, and what to give instead.
+    """
+    for group in plan.groups:
+        _check_load(group)
+        for step in group.scenario.steps:
+            tls = addresses[step.endpoint].tls
+            if tls and tls.verify:
+                raise UsageError(
+                    "JMeter does not check the certificate of a server",
+                    next_step=f"give --insecure to measure without a check, or {_OTHER_ENGINE}",
+                )
+            if step.until:
+                _check_ms(f"the interval of step {step.name}", step.until.interval_s)
+            for request in step.requests:
+                _check_request(step, request)
+
+
+def _check_load(group: Group) -> None:
+    load = group.load
+    duration_s = 0.0 if group.background else load.duration_s or 0.0
+    for name, seconds in (("--ramp", load.ramp_s), ("--warmup", load.warmup_s), ("--duration", duration_s)):
+        if seconds != int(seconds):
+            raise UsageError(f"JMeter counts whole seconds: {name} {seconds:g} s", next_step="round it")
+    _check_ms("--think", load.think_s)
+
+
+def _check_ms(name: str, seconds: float) -> None:
+    milliseconds = seconds * MS_PER_S
+    if abs(milliseconds - round(milliseconds)) > 1e-6:
+        raise UsageError(f"JMeter counts whole milliseconds: {name} {seconds:g} s", next_step="round it")
+
+
+def _check_request(step: Step, request: Request) -> None:
+    path = MARKS.sub("", request.path) if request.numbered else request.path
+    if not _URI.fullmatch(path):
+        raise UsageError(f"JMeter cannot send the path {path!r} of step {step.name}", next_step="percent-encode it")
+    if request.numbered and plain_text(request.body) is None:
+        raise UsageError(
+            f"JMeter cannot number the body of step {step.name}, which is not plain text", next_step=_OTHER_ENGINE
+        )
