@@ -30,6 +30,7 @@ INSTALL_TIMEOUT_S = 1800
 EXIT_USAGE, EXIT_SETUP_FAILED, EXIT_INTERRUPTED = 2, 4, 130
 #: The one option of this script itself: make the environment and stop there.
 SET_UP_ONLY = "--set-up-only"
+VERSION = "--version"
 #: Extra requirements of the package: the Makefile asks for "dev".
 EXTRAS = os.environ.get("SERVEMARK_EXTRAS", "")
 NO_DOWNLOAD = re.compile(
@@ -64,7 +65,9 @@ def main(words):
                 signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the installer is stopped, too
             set_up()
     except SetUpError as error:
-        return fail(str(error))
+        status = fail(str(error))
+        say("./benchmark.py doctor checks what else this machine lacks")
+        return status
     except KeyboardInterrupt:
         print("servemark: interrupted while setting up; the next start begins again", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -89,19 +92,25 @@ def subcommand(words):
     """The words of the ``servemark`` command: ``run`` goes before them unless they name a subcommand."""
     from servemark.cli import SUBCOMMANDS
 
-    return list(words) if words and words[0] in SUBCOMMANDS else ["run", *words]
+    return list(words) if words and words[0] in (*SUBCOMMANDS, VERSION) else ["run", *words]
 
 
 def answer_without_environment(words):
-    """The exit status of help and of usage errors, or None when the words ask for something to be run."""
+    """The exit status of help, usage errors, the version and the doctor, or None when something else is to be run."""
+    from servemark.cli import main as servemark_main
+    from servemark.cli.models import models_parser
     from servemark.cli.options import parse_run, print_error
     from servemark.cli.serve_options import parse_serve
     from servemark.errors import UsageError
 
     name, *rest = subcommand(words)
+    if name in ("doctor", VERSION):
+        return servemark_main([name, *rest], "./benchmark.py")
     try:
         if name == "run":
             parse_run("./benchmark.py", rest)
+        elif name == "models":
+            models_parser("./benchmark.py models").parse_args(rest)
         elif name == "serve":
             parse_serve("./benchmark.py serve", rest)
     except UsageError as error:

@@ -16,6 +16,7 @@ ALLOWED_SKIPS: dict[str, str] = {
     "no Java or no Maven: JMeter cannot be assembled": "apt-get install default-jre-headless maven",
     "only Linux ends a child with its parent": "run the tests on Linux",
     "no javac on PATH": "./install_dependencies.sh, or apt-get install default-jdk-headless",
+    "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
     "no Docker daemon runs, and none can be started here": (
         "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"
     ),

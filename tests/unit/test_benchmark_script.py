@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -223,6 +224,9 @@ def test_what_is_no_source_changes_nothing(checkout):
     [
         (["-h"], 0, "usage: ./benchmark.py"),
         (["run", "-h"], 0, "usage: ./benchmark.py"),
+        (["doctor", "-h"], 0, "usage: ./benchmark.py doctor"),
+        (["models", "-h"], 0, "usage: ./benchmark.py models"),
+        (["--version"], 0, "servemark "),
         (["serve", "-h"], 0, "usage: ./benchmark.py serve"),
         (["serve", "--port", "none"], 2, "'none' is not a whole number"),
         (["latency", "--source", "/"], 2, "/ is not a checkout of Multi Model Server"),
@@ -323,7 +327,7 @@ def test_an_installation_that_fails_says_why_and_is_tried_again(checkout, output
     assert answer.returncode == 4
     assert "building servemark and installing what it needs failed: " in error_line(answer)
     assert why in error_line(answer)
-    assert answer.stderr.splitlines()[-1] == output
+    assert answer.stderr.splitlines()[-2] == output
     assert output in (checkout.root / ".venv.log").read_text()
     del checkout.environ["FAKE_PIP"]
     again = checkout.run("latency")
@@ -396,6 +400,28 @@ def test_where_servemark_is_installed_that_one_is_used(tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert "usage: servemark run" in answer.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["benchmark.py"]
+
+
+def test_the_doctor_answers_where_nothing_could_be_set_up(checkout):
+    checkout.environ["HIDE_MODULES"] = "servemark servemark._loadgen ensurepip"
+    (checkout.fakes / "bin" / "cc").unlink()
+    answer = checkout.run("doctor")
+    assert (answer.returncode, answer.stderr) == (4, "")
+    lines = answer.stdout.splitlines()
+    assert any(line.startswith("FAILURE  Python ") for line in lines)
+    assert any(line.startswith("FAILURE  C compiler ") for line in lines)
+    assert lines[-1].startswith("./benchmark.py latency cannot run; ")
+    assert checkout.calls() == []
+    assert checkout.made() == set()
+    failed = checkout.run("latency")
+    assert failed.returncode == 4
+    assert failed.stderr.splitlines()[-1] == "servemark: ./benchmark.py doctor checks what else this machine lacks"
+
+
+def test_the_version_is_that_of_the_sources(checkout):
+    (version,) = re.findall(r'^version = "(.+)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)
+    assert checkout.run("--version").stdout == f"servemark {version}\n"
+    assert checkout.calls() == []
 
 
 def test_asked_to_set_up_only_it_does_so_even_where_servemark_is_installed(checkout):

@@ -76,6 +76,16 @@ def test_what_is_wrong_with_docker_is_said_with_the_fix(docker: FakeDocker, mess
     assert error.value.exit_status == 4
 
 
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [(PERMISSION, "no permission to use Docker"), (NO_DAEMON, "the Docker daemon does not answer")],
+)
+def test_a_docker_that_succeeds_without_its_daemon_is_not_believed(docker: FakeDocker, message: str, what: str) -> None:
+    docker(f"echo '{json.dumps({'ServerErrors': [message], 'ClientInfo': {'Context': 'default'}})}'")  # 20.10's own
+    with pytest.raises(SetupError, match=what):
+        docker_engine()
+
+
 def test_without_a_docker_command_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)

@@ -40,10 +40,17 @@ def test_an_error_reads_as_one_line():
     assert str(error) == "cannot do it: no way; try another"
 
 
-def test_help_imports_nothing_heavy():
-    code = (
-        "import sys; from servemark.cli.options import parse_run; parse_run('x', ['latency']);"
-        "print(sorted({'numpy', 'rich', 'httpx', 'psutil', 'servemark._loadgen'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from servemark.cli.options import parse_run; parse_run('x', ['latency'])",
+        "from servemark.doctor import diagnose; diagnose()",
+        "from servemark.environments import jmeter",  # install_dependencies.sh assembles JMeter with it
+    ],
+    ids=["help", "the doctor", "assembling JMeter"],
+)
+def test_what_has_to_work_before_anything_is_installed_imports_nothing_heavy(code):
+    loaded = "sorted({'numpy', 'rich', 'httpx', 'psutil', 'servemark._loadgen'} & set(sys.modules))"
+    code = f"import sys; {code}; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

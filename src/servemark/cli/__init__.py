@@ -14,7 +14,12 @@ from typing import NoReturn
 from servemark.errors import EXIT_INTERRUPTED, EXIT_OK, ServemarkError, UsageError
 
 #: Subcommands by name, with the line that help shows.
-SUBCOMMANDS = {"run": "run a benchmark", "serve": "run a server until Ctrl-C"}
+SUBCOMMANDS = {
+    "run": "run a benchmark",
+    "serve": "run a server until Ctrl-C",
+    "models": "list the zoo's models and what is cached",
+    "doctor": "check what servemark needs of this machine",
+}
 
 
 def main(words: list[str] | None = None, prog: str = "servemark") -> int:

@@ -32,6 +32,8 @@ examples:
   ./benchmark.py latency -c URL -i cat.jpg     your model, from a URL or a path
   ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
   ./benchmark.py --all                         all benchmarks, one by one
+  ./benchmark.py doctor                        what this machine lacks
+  ./benchmark.py models                        the zoo, and what is cached
 
 exit status:
   0 done                       3 INVALID measurement

@@ -100,7 +100,10 @@ def docker_engine() -> DockerEngine:
             cause=f"DOCKER_HOST is {host.geturl()}",
             next_step="unset DOCKER_HOST, or start a server there and measure it with --mms",
         )
-    info = _json_of(docker(["info", "--format", "{{json .}}"], what="ask the Docker daemon what it is"))
+    what = "ask the Docker daemon what it is"
+    info = _json_of(docker(["info", "--format", "{{json .}}"], what=what))
+    if info.get("ServerErrors"):  # Docker 20.10 says so here and exits with 0.
+        raise docker_error(Finished(1, "\n".join(info["ServerErrors"])), what)
     if info.get("host"):  # Podman's own form.
         security = info["host"].get("security", {})
         selinux = {"selinux"} if security.get("selinuxEnabled") else set()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from servemark.environments.cache import Progress, build_once
+from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import finish, run_command
 from servemark.errors import SetupError
 
@@ -86,9 +86,17 @@ def jmeter_home(progress: Progress) -> JMeterHome:
         root = Path(given).expanduser().absolute()
         _check_given(root)
     else:
-        key = f"environments/jmeter-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
-        root = build_once(key, partial(_assemble, java, progress), progress)
+        root = build_once(_key(), partial(_assemble, java, progress), progress)
     return JMeterHome(root=root, java=java.executable, versions={"java": java.version, **_versions(root)})
+
+
+def assembled_home() -> Path | None:
+    """Where :func:`jmeter_home` has assembled a JMeter in the cache, if it has."""
+    return cache_dir() / _key() if is_built(_key()) else None
+
+
+def _key() -> str:
+    return f"environments/jmeter-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
 
 
 def find_java() -> Java:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from servemark.environments.backends import Backend
-from servemark.environments.cache import Progress, build_once
+from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import finish, run_command
 from servemark.environments.interpreters import Interpreter, Search, find_interpreter
 from servemark.errors import SetupError, UsageError
@@ -110,25 +110,51 @@ def mms_environment(
             cannot be read.
         SetupError: the packages could not be downloaded or installed.
     """
-    chosen, interpreter = _choose(_backend_for_gpu(backend) if gpu else backend)
-    variant = f"{chosen}-gpu" if gpu else chosen
-    requirements = _HERE / f"mms-{variant}.txt"
+    chosen, interpreter, variant = _recipe(backend, gpu=gpu)
+    build = partial(_install, variant, interpreter, _requirements(variant), extra, progress)
+    return _environment(build_once(_key(variant, interpreter, extra), build, progress), chosen, variant)
+
+
+def installed_environment(backend: Backend | None, *, gpu: bool = False) -> MmsEnvironment | None:
+    """What :func:`mms_environment` would give without installing anything; None where it would install.
+
+    Raises:
+        UsageError, SetupError: as :func:`choose_backend`.
+    """
+    chosen, interpreter, variant = _recipe(backend, gpu=gpu)
+    key = _key(variant, interpreter)
+    return _environment(cache_dir() / key, chosen, variant) if is_built(key) else None
+
+
+def _recipe(backend: Backend | None, *, gpu: bool) -> tuple[Backend, Interpreter, str]:
+    """The backend, the interpreter of its environment, and the environment's variant."""
+    chosen, interpreter = choose_backend(_backend_for_gpu(backend) if gpu else backend)
+    return chosen, interpreter, f"{chosen}-gpu" if gpu else chosen
+
+
+def _requirements(variant: str) -> Path:
+    return _HERE / f"mms-{variant}.txt"
+
+
+def _key(variant: str, interpreter: Interpreter, extra: Path | None = None) -> str:
     # The interpreter's path is in the environment's links: another installation of the same version needs its own.
-    recipe = requirements.read_bytes() + str(interpreter.executable).encode()
+    recipe = _requirements(variant).read_bytes() + str(interpreter.executable).encode()
     kind = "mms"
     if extra:
         kind, recipe = "custom", recipe + b"\0" + requirements_text(extra)
-    key = f"environments/{kind}-{variant}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    root = build_once(key, partial(_install, variant, interpreter, requirements, extra, progress), progress)
+    return f"environments/{kind}-{variant}-{interpreter.tag}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+
+
+def _environment(root: Path, backend: Backend, variant: str) -> MmsEnvironment:
     facts = json.loads((root / _FACTS).read_text(encoding="utf-8"))
     return MmsEnvironment(
         root=root,
         python=root / "bin" / "python",
         server_command=root / "bin" / "multi-model-server",
         java_home=Path(facts["java_home"]),
-        backend=chosen,
+        backend=backend,
         versions=facts["versions"],
-        requirements=requirements,
+        requirements=_requirements(variant),
         variant=variant,
     )
 
@@ -170,8 +196,13 @@ def requirements_text(path: Path) -> bytes:
     return b"\0".join(texts.values())
 
 
-def _choose(backend: Backend | None) -> tuple[Backend, Interpreter]:
-    """The backend, and the interpreter that its environment gets."""
+def choose_backend(backend: Backend | None) -> tuple[Backend, Interpreter]:
+    """The backend, and the interpreter that its environment gets.
+
+    Raises:
+        UsageError: `backend` was asked for and there is no interpreter that it runs on; says what was found.
+        SetupError: there is no interpreter for any.
+    """
     refusal = ""
     if backend in (None, "mxnet"):
         found, refusal = _interpreter_for_mxnet()

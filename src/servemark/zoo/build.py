@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from servemark.environments.cache import Progress, build_once
+from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import run_command
 from servemark.environments.mms import MmsEnvironment
 from servemark.workload.inputs import Input
@@ -70,6 +70,15 @@ def sample_image(size: tuple[int, int], environment: MmsEnvironment, progress: P
 
     folder = build_once(f"zoo/image-{width}x{height}-{digest.hexdigest()[:12]}", build, progress)
     return (folder / _IMAGE_FILE).read_bytes()
+
+
+def built_model(model: ZooModel, environment: MmsEnvironment) -> BuiltModel | None:
+    """What :func:`build_model` would give without building anything; None where it would build."""
+    key = model_key(model, environment)
+    if not is_built(key):
+        return None
+    folder = cache_dir() / key
+    return BuiltModel(model, folder / _archive_name(model), _default_input(model, folder))
 
 
 def model_key(model: ZooModel, environment: MmsEnvironment) -> str:

@@ -1,0 +1,287 @@
+"""``servemark doctor``: its answers in both forms, and the checks whose faults no test can cause.
+
+Frequencies, steal, quotas and clocks are read from a tree that is written here as the kernel writes its own; what a
+test can break for real is broken in tests/integration/test_doctor_faults.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from servemark import doctor
+from servemark.cli import doctor as command
+from servemark.cli import main
+from servemark.doctor import CHECKS, Check, Diagnosis, Finding, diagnose, machine, main_job_can_run, programs, room
+from servemark.servers.gpus import Gpus
+
+SCHEMA = json.loads(Path(doctor.__file__).parents[1].joinpath("doctor.schema.json").read_text(encoding="utf-8"))
+CPUS = 2
+
+
+@pytest.fixture(autouse=True)
+def two_cpus(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(CPUS)), raising=False)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file of the tree, in which this process is in the control group /own of version 2."""
+
+    def write(name: str, text: str) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="ascii")
+
+    write("proc/self/cgroup", "0::/slice/own\n")
+    write("proc/meminfo", "MemTotal: 16000000 kB\nMemAvailable: 8000000 kB\n")
+    (tmp_path / "sys" / "fs" / "cgroup" / "slice" / "own").mkdir(parents=True)
+    return write
+
+
+def _finding(status: str, found: str = "something") -> Finding:
+    return Finding(status, found, "do this" if status in ("warning", "failure") else "")
+
+
+def _diagnosis(status: str, found: str = "something") -> Diagnosis:
+    return Diagnosis(Check("python", "Python", "it matters", lambda: _finding(status)), _finding(status, found))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [(["ok", "not_applicable"], 0), (["ok", "warning"], 0), (["warning", "failure"], 4)],
+)
+def test_only_a_failure_says_that_the_main_job_cannot_run(monkeypatch, capsys, statuses, status):
+    monkeypatch.setattr(command, "diagnose", lambda: [_diagnosis(each) for each in statuses])
+    assert main(["doctor"]) == status
+    assert f"latency {'cannot' if status else 'can'} run" in capsys.readouterr().out
+    assert main(["doctor", "--json"]) == status
+    assert json.loads(capsys.readouterr().out)["main_job_can_run"] is (status == 0)
+
+
+def test_a_fix_stands_beside_every_warning_and_failure_and_beside_nothing_else():
+    for status, fix in (("warning", ""), ("failure", ""), ("ok", "x"), ("not_applicable", "x")):
+        with pytest.raises(ValueError, match="have a fix"):
+            Finding(status, "x", fix)
+
+
+def test_the_schema_and_the_issues_list_name_the_same_checks():
+    names = [check.name for check in CHECKS]
+    assert SCHEMA["properties"]["checks"]["items"]["properties"]["name"]["enum"] == names
+    asked_for = {"python", "rust", "java", "cache", "ports", "file_descriptors", "memory", "cpu_governor", "cpu_steal"}
+    assert set(names) >= asked_for | {"cpu_quota", "docker", "gpu", "jmeter", "realtime", "clock"}
+
+
+def test_the_diagnosis_of_this_machine_follows_the_schema_and_fits_80_columns(capsys):
+    status = main(["doctor", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
+    assert len(document["checks"]) == len(CHECKS)
+    assert (status == 0) is document["main_job_can_run"]
+    main(["doctor"])
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for check in CHECKS:
+        assert f" {check.title} " in text
+
+
+def test_the_schema_refuses_a_failure_without_a_fix():
+    document = command.document([_diagnosis("failure")])
+    jsonschema.validate(document, SCHEMA)
+    document["checks"][0]["fix"] = None
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMA)
+
+
+def test_what_was_found_fits_80_columns_and_does_not_steer_the_terminal(monkeypatch, capsys):
+    found = "/very/long" * 20 + "\x1b[31m\r\n" + "words " * 30
+    monkeypatch.setattr(command, "diagnose", lambda: [_diagnosis("failure", found)])
+    main(["doctor"])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    assert text.splitlines()[-4:-2] == [" " * 29 + "why: it matters", " " * 29 + "fix: do this"]
+
+
+def test_a_terminal_gets_colours_unless_it_wants_none(monkeypatch, capsys):
+    monkeypatch.setattr(command, "diagnose", lambda: [_diagnosis("failure")])
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    main(["doctor"])
+    text = capsys.readouterr().out
+    assert "\x1b[1;31mFAILURE" in text
+    assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in text.splitlines()) <= 80
+    monkeypatch.setenv("NO_COLOR", "1")
+    main(["doctor"])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_help_and_usage_errors(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", "-h"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert "--json" in text
+    assert "exit status" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert main(["doctor", "--yaml"]) == 2
+    assert capsys.readouterr().err == "servemark: error: unrecognized arguments: --yaml; see servemark doctor -h\n"
+
+
+def test_the_checks_of_this_machine_are_run_in_their_order():
+    checks = [Check(name, name, "why", lambda: _finding("ok")) for name in "abc"]
+    assert [diagnosis.check.name for diagnosis in diagnose(checks)] == ["a", "b", "c"]
+    assert main_job_can_run(diagnose(checks))
+
+
+@pytest.mark.parametrize(
+    ("governors", "status", "found"),
+    [
+        ([], "not_applicable", "cannot set frequencies"),
+        (["performance", "performance"], "ok", "performance on 2 CPUs"),
+        (["performance", "powersave"], "warning", "performance, powersave on 2 CPUs"),
+    ],
+)
+def test_the_governor(tmp_path, write, governors, status, found):
+    for index, name in enumerate(governors):
+        write(f"sys/devices/system/cpu/cpu{index}/cpufreq/scaling_governor", f"{name}\n")
+    finding = machine.governor(tmp_path)
+    assert (finding.status, found in finding.found) == (status, True)
+    assert status != "warning" or finding.fix.startswith("echo performance | sudo tee /sys/")
+
+
+@pytest.mark.parametrize(("stolen", "status"), [(5, "ok"), (11, "warning")])
+def test_steal_above_one_percent_is_a_warning(tmp_path, write, stolen, status):
+    write("proc/stat", f"cpu  {1000 - stolen} 0 0 0 0 0 0 {stolen} 900 900\ncpu0 1\n")
+    finding = machine.steal(tmp_path, watch_s=0.0)
+    assert finding.status == status
+    assert f"{stolen / 1000:.1%} since the start" in finding.found
+
+
+def test_steal_is_watched_for_a_while(tmp_path, write, monkeypatch):
+    write("proc/stat", "cpu  1000000 0 0 0 0 0 0 0 0 0\n")
+    monkeypatch.setattr(
+        "time.sleep", lambda _: write("proc/stat", "cpu  1000050 0 0 0 0 0 0 50 0 0\n")
+    )  # half of what passed meanwhile
+    finding = machine.steal(tmp_path)
+    assert finding.status == "warning"
+    assert finding.found.startswith("50.0% in 1 s, 0.0% since")
+
+
+def test_where_steal_is_not_counted_the_check_does_not_apply(tmp_path):
+    assert machine.steal(tmp_path).status == "not_applicable"
+
+
+def test_a_quota_of_version_2_counts_wherever_it_is_set(tmp_path, write):
+    write("sys/fs/cgroup/slice/own/cpu.max", "max 100000\n")
+    assert machine.quota(tmp_path) == Finding("ok", "2 CPUs, no quota")
+    write("sys/fs/cgroup/slice/cpu.max", "150000 100000\n")
+    write("sys/fs/cgroup/slice/cpu.stat", "usage_usec 5\nnr_throttled 7\n")
+    finding = machine.quota(tmp_path)
+    assert finding.status == "warning"
+    assert finding.found == "1.5 CPUs' worth of time on 2 CPUs; throttled 7 times so far"
+    write("sys/fs/cgroup/slice/cpu.max", "200000 100000\n")
+    assert machine.quota(tmp_path).status == "ok"
+
+
+def test_a_quota_of_version_1_counts_too(tmp_path, write):
+    write("proc/self/cgroup", "2:cpu,cpuacct:/own\n1:memory:/other\n")
+    write("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n")
+    write("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n")
+    assert machine.quota(tmp_path).status == "ok"
+    write("sys/fs/cgroup/cpu,cpuacct/own/cpu.cfs_quota_us", "50000\n")
+    write("sys/fs/cgroup/cpu,cpuacct/own/cpu.cfs_period_us", "100000\n")
+    assert machine.quota(tmp_path).found.startswith("0.5 CPUs' worth of time on 2 CPUs")
+
+
+def test_one_cpu_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3})
+    assert machine.quota(tmp_path).status == "warning"
+
+
+@pytest.mark.parametrize(
+    ("source", "others", "status", "fix"),
+    [
+        ("tsc", "tsc hpet", "ok", ""),
+        ("kvm-clock", "tsc kvm-clock", "ok", ""),
+        ("arch_sys_counter", "arch_sys_counter", "ok", ""),
+        ("hpet", "hpet acpi_pm kvm-clock tsc", "warning", "echo tsc | sudo tee /sys/"),
+        ("acpi_pm", "acpi_pm hpet", "warning", "tsc=reliable"),
+    ],
+)
+def test_a_clock_that_is_slow_to_read_is_a_warning(tmp_path, write, source, others, status, fix):
+    write("sys/devices/system/clocksource/clocksource0/current_clocksource", f"{source}\n")
+    write("sys/devices/system/clocksource/clocksource0/available_clocksource", f"{others}\n")
+    finding = machine.clock(tmp_path)
+    assert finding.status == status
+    assert finding.found.startswith(f"{source}, resolution ")
+    assert fix in finding.fix
+
+
+def test_memory_is_what_the_machine_has_left(tmp_path, write):
+    assert room.memory(tmp_path).status == "ok"
+    write("proc/meminfo", "MemAvailable: 800000 kB\n")
+    assert room.memory(tmp_path).status == "warning"
+    write("proc/meminfo", "MemAvailable: 500000 kB\n")
+    finding = room.memory(tmp_path)
+    assert finding.status == "failure"
+    assert finding.found == "512 MB available; ResNet-18 with 2 workers needs 600 MB"
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "names"),
+    [
+        ("0::/slice/own\n", "sys/fs/cgroup/slice", ("memory.max", "memory.current", "inactive_file")),
+        (
+            "1:memory:/host/path\n",  # as seen from a container, which has its own at the top
+            "sys/fs/cgroup/memory",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_memory_is_what_the_control_groups_leave(tmp_path, write, groups, folder, names):
+    write("proc/self/cgroup", groups)
+    for name, value in zip(names, ("1000000000", "700000000", "inactive_file 200000000"), strict=True):
+        if name.endswith("inactive_file"):
+            write(f"{folder}/memory.stat", f"cache 1\n{name} 200000000\n")
+        else:
+            write(f"{folder}/{name}", f"{value}\n")
+    finding = room.memory(tmp_path)
+    assert finding.status == "failure"
+    assert finding.found.startswith("500 MB available")
+
+
+def test_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path / "cache"))
+    usage = type("Usage", (), {"free": 600_000_000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    finding = room.cache()
+    assert finding.status == "failure"
+    assert finding.found.endswith("600 MB free, 700 MB needed")
+    usage.free = 1_500_000_000
+    assert room.cache().status == "warning"
+    assert list(tmp_path.iterdir()) == [], "the doctor left something behind"
+
+
+def test_a_gpu_without_its_driver_is_a_warning_and_other_cards_are_none(tmp_path, write, monkeypatch):
+    monkeypatch.setattr(programs, "gpus_here", lambda: Gpus((), None, "no driver"))
+    assert programs.gpu(tmp_path).status == "not_applicable"
+    write("sys/bus/pci/devices/0000:00:02.0/vendor", "0x8086\n")
+    assert programs.gpu(tmp_path).status == "not_applicable"
+    write("sys/bus/pci/devices/0000:01:00.0/vendor", "0x10de\n")
+    finding = programs.gpu(tmp_path)
+    assert (finding.status, finding.found) == ("warning", "there is one, but no driver")
+    monkeypatch.setattr(programs, "gpus_here", lambda: Gpus((), "580.1", "CUDA_VISIBLE_DEVICES= shows 0 of 1"))
+    assert programs.gpu(tmp_path).fix.startswith("unset CUDA_VISIBLE_DEVICES")
+
+
+def test_gpus_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "gpus_here", lambda: Gpus(("NVIDIA H200", "NVIDIA H200"), "580.1"))
+    assert programs.gpu(tmp_path) == Finding("ok", "NVIDIA H200, NVIDIA H200; driver 580.1")
