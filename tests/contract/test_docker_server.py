@@ -27,6 +27,8 @@ from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
 from servemark.zoo.catalogue import find
+from servemark.zoo.custom_model import custom_model
+from servemark.zoo.model_source import model_source
 
 from .conftest import BROKEN_IMPORT
 from .docker_daemon import docker_daemon
@@ -263,3 +265,29 @@ def test_a_checkout_is_built_here_and_run_in_the_container(
             assert told.startswith("True ")
             assert told.endswith(f"{server._mms.instance.root}/source/mms/__init__.py")
     assert builds(checkout) == 2
+
+
+def test_an_archive_of_the_users_runs_in_a_container_and_what_it_lacks_is_named(
+    make_archive: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    def launcher(archive: Path) -> DockerLauncher:
+        model = custom_model(model_source(str(archive)), print)
+        return DockerLauncher(Serving((model,), inputs=(Input(str(tmp_path).encode(), "text/plain", "test"),)))
+
+    with (
+        launcher(make_archive("telling", TELLING)).serve(ServerSettings()) as server,
+        server.serve_models(ModelSettings(workers=1)) as (served,),
+    ):
+        assert served.origin is not None
+        assert served.origin["format"] == "mar"
+        assert send_once(server.addresses["inference"], served.requests[0], 30).body.startswith(b"True ")
+    with (
+        launcher(make_archive("needy", BROKEN_IMPORT)).serve(ServerSettings()) as server,
+        pytest.raises(ModelError) as error,
+        server.serve_models(ModelSettings(workers=1)),
+    ):
+        pass
+    assert str(error.value) == (
+        "No module named 'a_package_that_is_not_there' (the handler of needy imports it); "
+        "give -d IMAGE, an image whose Python has it"
+    )
