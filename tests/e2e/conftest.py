@@ -86,16 +86,17 @@ class Command:
         )
 
     @contextmanager
-    def started(self, line: str, **popen: object) -> Iterator[Started]:
+    def started(self, line: str, subcommand: str = "run", **popen: object) -> Iterator[Started]:
         """``servemark run LINE`` under way; killed with all that it started if a test leaves it so.
 
         A busy machine may delay the generator and so make a measurement INVALID; that is no failure of these tests.
         """
+        allow = ["--allow-invalid"] if subcommand == "run" else []
         number = len(list(self.cwd.glob("stderr-*")))
         out, err = self.cwd / f"stdout-{number}", self.cwd / f"stderr-{number}"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [*PROGRAM, "run", *line.split(), "--allow-invalid"],
+                [*PROGRAM, subcommand, *line.split(), *allow],
                 cwd=self.cwd,
                 env=self._environ(),
                 stdin=subprocess.DEVNULL,
@@ -204,14 +205,18 @@ def _program() -> list[str]:
 PROGRAM = _program()
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with the user's environments and models and no instances."""
-    own = tmp_path_factory.mktemp("cache")
+def fresh_cache(own: Path) -> Path:
+    """A cache in the empty folder `own`, with the user's environments and models and no instances."""
     for part in ("environments", "zoo"):
         (cache_dir() / part).mkdir(parents=True, exist_ok=True)
         (own / part).symlink_to(cache_dir() / part)
     return own
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of most tests' commands."""
+    return fresh_cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

@@ -168,6 +168,7 @@ def error_line(answer) -> str:
         (["latency", "-m", "noop"], ["run", "latency", "-m", "noop"]),
         (["-t", "50", "latency"], ["run", "-t", "50", "latency"]),
         (["run", "latency"], ["run", "latency"]),
+        (["serve", "--tls", "--port", "8443"], ["serve", "--tls", "--port", "8443"]),
     ],
 )
 def test_it_sets_up_once_and_becomes_servemark(checkout, words, becomes):
@@ -222,6 +223,9 @@ def test_what_is_no_source_changes_nothing(checkout):
     [
         (["-h"], 0, "usage: ./benchmark.py"),
         (["run", "-h"], 0, "usage: ./benchmark.py"),
+        (["serve", "-h"], 0, "usage: ./benchmark.py serve"),
+        (["serve", "--port", "none"], 2, "'none' is not a whole number"),
+        (["latency", "--source", "/"], 2, "/ is not a checkout of Multi Model Server"),
         ([], 2, "which benchmark?"),
         (["latncy"], 2, "did you mean latency?"),
         (["latency", "-t", "-1"], 2, "-1 is less than 1"),

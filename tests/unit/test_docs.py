@@ -9,6 +9,7 @@ import pytest
 
 from servemark.benchmarks import catalogue
 from servemark.cli.options import run_parser
+from servemark.cli.serve_options import serve_parser
 from servemark.errors import ServemarkError
 from servemark.zoo.catalogue import ZOO
 
@@ -19,7 +20,8 @@ OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
 
 def test_the_readme_has_every_option_and_no_other():
     documented = {word for line in README.splitlines() if line.startswith("| `-") for word in OPTION.findall(line)}
-    known = {word for action in run_parser("x")._actions for word in action.option_strings}
+    actions = [*run_parser("x")._actions, *serve_parser("x")._actions]
+    known = {word for action in actions for word in action.option_strings}
     assert documented >= known
     assert documented - known == set()
 

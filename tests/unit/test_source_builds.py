@@ -92,7 +92,15 @@ def test_every_change_of_a_source_is_noticed(checkout: Path, part: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["frontend/build/x", "frontend/.gradle/x", "mms/__pycache__/x.pyc", "mms/frontend/x.jar", "docs/x", "logs/x"],
+    [
+        "frontend/build/x",
+        "frontend/.gradle/x",
+        "mms/__pycache__/x.pyc",
+        "mms/frontend/x.jar",
+        "docs/x",
+        "logs/x",
+        "mms/servemark-results/x",
+    ],
 )
 def test_what_builds_and_servers_leave_is_no_change(checkout: Path, part: str) -> None:
     build(checkout)

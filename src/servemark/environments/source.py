@@ -26,8 +26,21 @@ _PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradle
 _BUILD_SCRIPT = "frontend/gradlew"
 #: What the server is made of.
 _SOURCES = ("setup.py", "mms", "frontend", "serving-sdk", "plugins")
-#: What building and running leave among them. A Java package may be called build: below src they are sources.
-_OUTPUTS = {"build", "out", "bin", "logs", ".gradle", ".idea", "__pycache__", ".git", ".pytest_cache"}
+#: What building, running and measuring leave among them. A Java package may be called build: below src are sources.
+_OUTPUTS = {
+    "build",
+    "out",
+    "bin",
+    "logs",
+    "servemark-results",
+    "__pycache__",
+    ".git",
+    ".gradle",
+    ".idea",
+    ".pytest_cache",
+}
+#: For git: what we write ourselves where we are called is no change of the checkout.
+_NOT_RESULTS = ":(exclude,glob)**/servemark-results/**"
 _INSTALLED = {"mms/frontend", "mms/plugins"}
 _JARS = "frontend/server/build/libs"
 #: Where ``setup.py`` puts the jar, and where the server's start script looks for it.
@@ -298,7 +311,7 @@ def _git_state(root: Path) -> Mapping[str, object]:
     git = ("git", "--no-optional-locks", "-C", str(root))
     tracked = finish([*git, "ls-files", "--error-unmatch", "setup.py"], timeout_s=_LOOK_TIMEOUT_S)
     head = finish([*git, "rev-parse", "HEAD"], timeout_s=_LOOK_TIMEOUT_S)
-    status = finish([*git, "status", "--porcelain", "--", "."], timeout_s=_LOOK_TIMEOUT_S)
+    status = finish([*git, "status", "--porcelain", "-uall", "--", ".", _NOT_RESULTS], timeout_s=_LOOK_TIMEOUT_S)
     commit = re.search(r"^[0-9a-f]{40,64}$", head.output, re.MULTILINE)
     if tracked.status != 0 or head.status != 0 or status.status != 0 or commit is None:
         return {"commit": None, "dirty": None}

@@ -147,11 +147,18 @@ def _first_error(step: StepSummary) -> str:
 def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     server = result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
-    words = [f"{product}, {server.get('launcher')}"]
+    words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
     words += [benchmark.backend] if benchmark.backend else []
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
     words += [_count(number, "worker") for number in workers if number] if len(workers) == 1 else []
     return "; ".join(words)
+
+
+def _built_from(source: Mapping[str, Any]) -> str:
+    """The commit of the checkout that the server was built from, and whether it was edited since."""
+    if not source.get("commit"):
+        return ""
+    return f" {source['commit'][:7]}" + (" with changes" if source.get("dirty") else "")
 
 
 def _load_line(benchmark: BenchmarkResult) -> str:
