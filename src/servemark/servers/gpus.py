@@ -1,6 +1,6 @@
 """GPUs: which NVIDIA ones this machine has, and what a server's workers say that they compute with.
 
-NVIDIA's management library (NVML) comes with the driver; four of its calls are needed here, so it is called directly.
+NVIDIA's management library (NVML) comes with the driver; few of its calls are needed here, so it is called directly.
 """
 
 from __future__ import annotations
