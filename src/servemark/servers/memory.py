@@ -12,9 +12,9 @@ import psutil
 from servemark.errors import DoesNotFitError
 from servemark.units import format_bytes
 
-#: Kept free. Java takes 0.1 GiB when it starts and, by its own rule, up to a quarter of the machine's memory; under the
-#: benchmarks it has stayed below 0.5 GiB. The rest is for the generator and for the files of the runtime (70 MiB with
-#: MXNet), which a machine that is short of memory reads again and again, long before it kills anything.
+#: Kept free. Java takes 0.1 GiB when it starts and has come to 0.3 GiB under load (noop, 500 threads), though its own
+#: rule allows it a quarter of the machine's memory; servemark itself takes 0.15 GiB. The rest is for the files of the
+#: runtime (70 MiB with MXNet), which a machine that is short of memory reads again and again, long before it kills.
 RESERVE_BYTES = 1 << 30
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")

@@ -28,7 +28,7 @@ def server_properties(
         "job_queue_size": str(settings.job_queue_size or DEFAULT_JOB_QUEUE_SIZE),
         "default_response_timeout_seconds": str(settings.response_timeout_s),
         "decode_input_request": str(settings.decode_json).lower(),
-        # Left out, it would be what nvidia-smi says, and workers would be given GPUs that nobody asked for.
+        # Left out, it would be what nvidia-smi lists, and workers would be given GPUs that nobody asked for.
         "number_of_gpu": str(settings.gpus),
         "preload_model": str(settings.preload_model).lower(),
     }

@@ -102,6 +102,7 @@ def load_network(context: Any) -> Network:
         "provider": network.provider,
         "device": network.device,
         "reason": network.reason,
+        "gpu_id": gpu,
         "threads": THREADS,
     }
     # On stderr, because the server logs a worker's stderr at WARN, the lowest level that a measured server writes.

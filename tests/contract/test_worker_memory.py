@@ -1,0 +1,133 @@
+"""What workers cost and preloading them, against the real server: the estimate, the answers, and what cannot load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from servemark.errors import ModelError
+from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.connection import send_once
+from servemark.servers.managed import ManagedLauncher, ManagedServer
+from servemark.servers.servable import ServableModel, Serving, accept_any
+from servemark.units import BYTES_PER_MIB
+from servemark.workload.inputs import Input
+from servemark.zoo.catalogue import Backend, find
+from servemark.zoo.predictions import check_prediction
+
+from .conftest import BROKEN_IMPORT
+
+pytestmark = pytest.mark.slow
+
+PRELOADED = ServerSettings(preload_model=True)
+#: Workers that are added to see what one more costs.
+ADDED = 7
+
+
+def serving(name: str, backend: Backend | None = None, notes: list[str] | None = None) -> Serving:
+    model = find(name)
+    assert model is not None
+    return Serving((model,), backend=backend, progress=(notes if notes is not None else []).append)
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize(("name", "backend"), [("resnet", "mxnet"), ("resnet", "onnx"), ("noop", "mxnet")])
+def test_one_more_worker_costs_what_was_measured_without_a_server(name: str, backend: Backend, preload: bool) -> None:
+    launcher, settings = ManagedLauncher(serving(name, backend)), ServerSettings(preload_model=preload)
+    (memory,) = launcher.worker_memory(settings).values()
+    with launcher.serve(settings) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
+        before = server.memory_bytes()
+        server.management.scale(served.name, 1 + ADDED, timeout_s=120)
+        after = server.memory_bytes()
+        assert before is not None
+        assert after is not None
+        grown = (after - before) / ADDED
+    estimated = memory.each_bytes(preload=preload, answering=False)
+    assert 0.9 * grown <= estimated <= 2 * grown
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("backend", ["mxnet", "onnx"])
+def test_a_worker_that_answers_costs_no_more_than_was_measured(backend: Backend, preload: bool) -> None:
+    launcher, settings = ManagedLauncher(serving("resnet", backend)), ServerSettings(preload_model=preload)
+    (memory,) = launcher.worker_memory(settings).values()
+    with launcher.serve(settings) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
+        before = server.memory_bytes()
+        server.management.scale(served.name, 1 + ADDED, timeout_s=120)
+        answers(server, served.requests[0], 20 * ADDED)
+        after = server.memory_bytes()
+        assert before is not None
+        assert after is not None
+        grown = (after - before) / ADDED
+    estimated = memory.each_bytes(preload=preload)
+    assert 0.9 * grown <= estimated <= 2 * grown + 10 * BYTES_PER_MIB
+
+
+def answers(server: ManagedServer, request, count: int) -> list[bytes]:
+    """The bodies of successful predictions, twice as many at once as there are workers."""
+
+    def predict(_: int) -> bytes:
+        answer = send_once(server.addresses["inference"], request, 60)
+        assert answer.status == 200, answer.body
+        return answer.body
+
+    with ThreadPoolExecutor(2 * (1 + ADDED)) as users:
+        return list(users.map(predict, range(count)))
+
+
+@pytest.mark.parametrize("name", ["resnet", "squeezenet", "lstm", "noop"])
+@pytest.mark.parametrize("backend", ["mxnet", "onnx"])
+def test_forked_workers_answer_right(name: str, backend: Backend) -> None:
+    model = find(name)
+    assert model is not None
+    launcher = ManagedLauncher(serving(name, backend))
+    with launcher.serve(PRELOADED) as server, server.serve_models(ModelSettings(workers=4)) as (served,):
+        bodies = answers(server, served.requests[0], 60)
+        assert {check_prediction(model, body) for body in bodies} == {None}
+        assert len(set(bodies)) == 1
+        assert served.read_back["workers"] == 4
+        assert server.facts["preload_model"] is True
+        assert server.facts["config"]["preload_model"] == "true"  # type: ignore[index]
+
+
+def test_what_cannot_be_imported_is_named_before_a_server_starts(make_archive: Callable[[str, str], Path]) -> None:
+    text = (Input(b"work", "text/plain", "test"),)
+    broken = ServableModel("broken-import", make_archive("broken-import", BROKEN_IMPORT), text, accept_any)
+    notes: list[str] = []
+    with (
+        pytest.raises(ModelError) as error,
+        ManagedLauncher(Serving((broken,), progress=notes.append)).serve(PRELOADED),
+    ):
+        pass
+    line = str(error.value)
+    assert "cannot load the model broken-import: ModuleNotFoundError: No module named 'a_package_that_is" in line
+    assert "Traceback" in error.value.detail
+    assert "starting Multi Model Server" not in notes
+
+
+def test_an_archive_that_is_none_is_named(tmp_path: Path) -> None:
+    torn = tmp_path / "torn.mar"
+    torn.write_bytes(b"PK\x03\x04 torn")
+    model = ServableModel("torn", torn, (Input(b"", "", "test"),), accept_any)
+    with pytest.raises(ModelError, match=r"cannot load the model torn: zipfile\.BadZipFile"):
+        ManagedLauncher(Serving((model,))).worker_memory(ServerSettings())
+
+
+def test_a_model_whose_prediction_ends_its_worker_can_still_be_measured(obedient: ServableModel) -> None:
+    deadly = ServableModel("deadly", obedient.archive, (Input(b"die", "text/plain", "test"),), accept_any)
+    (memory,) = ManagedLauncher(Serving((deadly,))).worker_memory(ServerSettings()).values()
+    assert memory.alone_bytes > BYTES_PER_MIB
+    assert memory.answering_bytes == 0
+
+
+def test_what_was_measured_is_not_measured_again() -> None:
+    notes: list[str] = []
+    launcher = ManagedLauncher(serving("noop", notes=notes))
+    first = launcher.worker_memory(ServerSettings())
+    notes.clear()
+    assert launcher.worker_memory(ServerSettings()) == first
+    assert list(first) == ["noop-v1.0"]
+    assert notes == []

@@ -1,0 +1,162 @@
+"""Memory: what processes hold, how many workers fit and what is said when they do not, and control groups' limits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from servemark.errors import DoesNotFitError
+from servemark.servers import memory
+from servemark.servers.memory import (
+    RESERVE_BYTES,
+    WorkerMemory,
+    available_bytes,
+    check_fits,
+    fitting_workers,
+    processes_memory_bytes,
+)
+from servemark.units import format_bytes
+
+MIB, GIB = 1 << 20, 1 << 30
+COSTS = WorkerMemory(alone_bytes=200 * MIB, forked_bytes=10 * MIB, answering_bytes=100 * MIB)
+
+HOLDER = """
+import os, sys
+held = bytearray(os.urandom(64 << 20))
+child = os.fork()
+if child == 0:
+    sys.stdin.read()
+    os._exit(0)
+print(child, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_two_processes_share_counts_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        both = [psutil.Process(parent.pid), psutil.Process(int(parent.stdout.readline()))]
+        held = processes_memory_bytes(both)
+        resident = sum(process.memory_info().rss for process in both)
+        parent.communicate(b"")
+    assert held is not None
+    assert 64 * MIB < held < 100 * MIB
+    assert resident > 128 * MIB
+
+
+def test_a_process_that_has_ended_counts_nothing_and_none_at_all_is_unknown() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        gone = psutil.Process(ended.pid)
+    ours = processes_memory_bytes([gone, psutil.Process()])
+    assert ours is not None
+    assert ours > MIB
+    assert processes_memory_bytes([gone]) is None
+    assert processes_memory_bytes([]) is None
+
+
+def test_what_cannot_be_looked_at_counts_as_what_is_resident(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = psutil.Process()
+
+    def denied() -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(process, "memory_full_info", denied)
+    held = processes_memory_bytes([process])
+    assert held is not None
+    assert abs(held - process.memory_info().rss) < 16 * MIB
+
+
+@pytest.mark.parametrize(
+    ("preload", "answering", "each", "ten"),
+    [(False, False, 200, 2000), (False, True, 300, 3000), (True, False, 10, 300), (True, True, 110, 1300)],
+)
+def test_what_workers_take(preload: bool, answering: bool, each: int, ten: int) -> None:
+    assert COSTS.each_bytes(preload=preload, answering=answering) == each * MIB
+    assert COSTS.needed_bytes(10, preload=preload, answering=answering) == ten * MIB
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("answering", [False, True])
+def test_the_largest_count_that_fits_fits_and_one_more_does_not(preload: bool, answering: bool) -> None:
+    available = 4 * GIB + 12345
+    count = fitting_workers(available, COSTS, preload=preload, answering=answering)
+    check_fits(count, COSTS, preload=preload, answering=answering, available=available)
+    needed = [COSTS.needed_bytes(n, preload=preload, answering=answering) + RESERVE_BYTES for n in (count, count + 1)]
+    assert needed[0] <= available < needed[1]
+    with pytest.raises(DoesNotFitError):
+        check_fits(count + 1, COSTS, preload=preload, answering=answering, available=available)
+
+
+def test_too_many_are_refused_with_what_it_takes_what_there_is_and_how_many_fit() -> None:
+    with pytest.raises(DoesNotFitError) as error:
+        check_fits(100, COSTS, preload=False, available=8 * GIB)
+    assert str(error.value) == (
+        "100 workers would not fit in memory: they take 30.3 GiB (300 MiB each, 1.0 GiB kept free), and 8.0 GiB can be "
+        "had; ask for at most 23"
+    )
+    assert error.value.exit_status == 4
+
+
+def test_where_not_one_fits_none_is_offered() -> None:
+    assert fitting_workers(GIB, COSTS, preload=True) == 0
+    with pytest.raises(DoesNotFitError, match=r"1 worker would not fit.*not one fits: free memory"):
+        check_fits(1, COSTS, preload=True, available=GIB)
+
+
+def test_what_can_be_had_is_within_the_machine() -> None:
+    assert 0 < available_bytes() <= psutil.virtual_memory().total
+
+
+def group(folder: Path, names: tuple[str, str, str], limit: str, used: int, droppable: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / names[0]).write_text(limit + "\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {droppable}\n")
+
+
+V2 = ("memory.max", "memory.current", "inactive_file")
+V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_OWN_CGROUPS", tmp_path / "own")
+    return tmp_path / "cgroup"
+
+
+def test_a_control_groups_limit_counts_with_those_around_it(groups: Path) -> None:
+    groups.with_name("own").write_text("0::/outer/inner\n")
+    group(groups / "outer" / "inner", V2, "max", 0, 0)
+    group(groups / "outer", V2, str(500 * MIB), 300 * MIB, 50 * MIB)
+    assert available_bytes() == 250 * MIB
+
+
+def test_in_a_container_the_group_itself_is_at_the_root(groups: Path) -> None:
+    groups.with_name("own").write_text("0::/docker/8c1f\n")
+    group(groups, V2, str(100 * MIB), 200 * MIB, 0)
+    assert available_bytes() == 0
+
+
+def test_the_older_control_groups_are_read_too(groups: Path) -> None:
+    groups.with_name("own").write_text("5:cpu:/elsewhere\n4:memory:/ours\n0::/\n")
+    group(groups / "memory" / "ours", V1, str(400 * MIB), 100 * MIB, 10 * MIB)
+    group(groups / "memory", V1, str(2**63 - 4096), 0, 0)
+    assert available_bytes() == 310 * MIB
+
+
+def test_without_control_groups_the_machine_decides(groups: Path) -> None:
+    machine = psutil.virtual_memory().available
+    assert abs(available_bytes() - machine) < machine / 2
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(int(15.2 * GIB), "15.2 GiB"), (156 * MIB, "156 MiB"), (int(4.5 * MIB), "4.5 MiB"), (0, "0.0 MiB")],
+)
+def test_amounts_are_written_for_people(count: int, text: str) -> None:
+    assert format_bytes(count) == text
