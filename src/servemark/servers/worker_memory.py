@@ -31,7 +31,7 @@ _RESULT = "SERVEMARK-MEMORY "
 #: Runs in the server's Python, after LOADER: an archive, and a file with a request's body (or nothing) and its type.
 #: The parent imports what MMS's worker imports before it forks; children are forked and ended as MMS's are.
 _MEASURE = """
-import multiprocessing, signal, time
+import multiprocessing, signal, time, traceback
 signal.alarm(180)  # in a container nothing else would end it if we were killed
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as MMS's worker does
 os.environ.setdefault("MXNET_USE_OPERATOR_TUNING", "0")
@@ -72,9 +72,14 @@ def predict(service):
     field = {"name": "body", "contentType": content_type, "value": value}
     service.predict([{"requestId": b"0", "headers": [], "parameters": [field]}])
 
-def work(orders, service, folder):
+def work(orders, service, folder, says_why):
     # A worker: loads the model if it has none yet, then does as it is told.
-    service = service or loaded(folder)
+    try:
+        service = service or loaded(folder)
+    except BaseException:
+        if says_why:
+            traceback.print_exc()
+        os._exit(1)
     orders.send("ready")
     while orders.recv() == "predict":
         predict(service)
@@ -83,9 +88,9 @@ def work(orders, service, folder):
     os._exit(0)
 
 class Worker:
-    def __init__(self, service, folder):
+    def __init__(self, service, folder, says_why=True):
         self.orders, theirs = fork.Pipe()
-        self.process = fork.Process(target=work, args=(theirs, service, folder), daemon=True)
+        self.process = fork.Process(target=work, args=(theirs, service, folder, says_why), daemon=True)
         self.process.start()
         theirs.close()
         self.pid = self.process.pid
@@ -116,7 +121,7 @@ class Worker:
 
 with tempfile.TemporaryDirectory(prefix="servemark-") as folder:
     unpacked(archive, folder)
-    alone = [Worker(None, folder) for _ in range(2)]  # together, as a server's load
+    alone = [Worker(None, folder, says_why=number == 0) for number in range(2)]  # together, as a server's load
     for worker in alone:
         worker.ready()
     result = {"alone_bytes": settled(lambda: max(private(worker.pid) for worker in alone))}
