@@ -88,10 +88,7 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
         trial=1,
         point=dict(point.values),
         server={
-            "requested": {
-                **_of_one({model.name: model.requested for model in measured.served}),
-                **({"preload_model": True} if point.server.preload_model else {}),
-            },
+            "requested": _of_one({model.name: model.requested for model in measured.served}),
             "read_back": _of_one(measured.settings_before),
         },
         load={"kind": "closed", **to_json(point.load), "generator_threads": threads},

@@ -24,9 +24,9 @@ def _points(ask: Ask) -> tuple[Point, ...]:
             f"scale_up_workers {up} is not more than scale_down_workers {down}",
             next_step="give --options scale_up_workers N scale_down_workers M with N above M",
         )
-    # Workers that fork from one that has loaded the model start at once, and share its memory.
+    # Workers that fork from one that has loaded the model start at once, and share its memory; GPUs survive no fork.
     server = replace(
-        server_for(background, ask), preload_model=True, most_workers=up, most_workers_answer=background > 0
+        server_for(background, ask), preload_model=not ask.gpus, most_workers=up, most_workers_answer=background > 0
     )
     settings = ModelSettings(workers=down, scaled=True)
     load = ask.load(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)

@@ -32,9 +32,10 @@ def write(out: TextIO, result: Result) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for benchmark in result.benchmarks:
+        of = f"{benchmark.name} {benchmark.model or ''}".strip() + ": " if len(result.benchmarks) > 1 else ""
         for run in benchmark.runs:
             values = " ".join(f"{name}={value}" for name, value in run.point.items())
-            writer.writerows(_row(step, f"{step.name} {values}".strip()) for step in run.steps)
+            writer.writerows(_row(step, f"{of}{step.name} {values}".strip()) for step in run.steps)
 
 
 def _row(step: StepSummary, label: str) -> list[str]:

@@ -114,8 +114,7 @@ def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
     words += [benchmark.backend] if benchmark.backend else []
-    if any(run.server["requested"].get("preload_model") for run in benchmark.runs):
-        words.append("preload_model")
+    words += ["preload_model"] if server.get("preload_model") else []
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
     words += [counted(number, "worker") for number in workers if number] if len(workers) == 1 else []
     return "; ".join(words)

@@ -104,13 +104,12 @@ class RunningLauncher:
         """The server, found and proved to be one. `settings` are only requested: it has its own.
 
         Raises:
-            UsageError: the target or the CA file cannot be used, or GPUs or preloading are asked for.
+            UsageError: the target or the CA file cannot be used, or GPUs are asked for.
             UnreachableError: nobody answers there, or something else than a Multi Model Server does.
         """
-        if settings.gpus or settings.preload_model:
+        if settings.gpus:
             raise UsageError(
-                f"a running server has its own {'GPUs' if settings.gpus else 'way of loading models'}",
-                next_step="measure a server of our own by leaving out --mms",
+                "a running server has its own GPUs", next_step="measure a server of our own by leaving out --mms"
             )
         addresses = find_server(
             self.target, management_port=self.management_port, trust=self.trust, progress=self.progress

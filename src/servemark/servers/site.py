@@ -127,7 +127,8 @@ class LocalSite:
             environ = {"PYTHONPATH": str(root)} if root else None
             return finish([self._environment.python, *arguments], timeout_s=MEASURE_TIMEOUT_S, environ=environ)
 
-        return WorkerPython(f"{self._environment.root.name} {root.name if root else ''}", run)
+        packages = repr(sorted(self._environment.versions.items()))  # an interpreter of the user's may get others
+        return WorkerPython(f"{self._environment.root.name} {packages} {root.name if root else ''}", run)
 
     def _environ(self) -> Mapping[str, str]:
         inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}

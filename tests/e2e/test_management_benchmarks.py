@@ -1,0 +1,145 @@
+"""Benchmarks of the management API, and of several models, against real servers."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from servemark import open_records
+from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.managed import ManagedLauncher
+from servemark.servers.servable import Serving
+from servemark.zoo.catalogue import find
+
+pytestmark = pytest.mark.slow
+
+
+def test_load_registers_the_model_many_times_at_once_and_removes_all_of_them(command):
+    run = command.run("load -m noop --options count 6")
+    assert run.status == 0, run.stderr
+    assert (run.step["name"], run.step["requests"], run.step["succeeded"]) == ("register", 6, 6)
+    found = run.benchmark["analysis"]["registrations"]
+    assert list(found["models"]) == [f"noop-v1.0-{n}" for n in range(1, 7)]
+    times = [one["response_s"] for one in found["models"].values()]
+    assert max(times) <= found["total_s"] < sum(times), "they ran at the same time"
+    assert found["removal_failures"] == {}
+    telemetry = run.benchmark["runs"][0]["telemetry"]
+    assert 0 < telemetry["server_memory_before_mib"] < telemetry["server_memory_after_mib"]
+    rows = open_records(run.records).memmap()
+    assert sorted(rows["step"]) == list(range(6))
+    assert rows["scheduled"].max() < rows["end"].min(), "all were under way before the first was done"
+    for part in ("6 of 6 registered", "each, in s", "removed", "server memory"):
+        assert part in run.stdout
+    assert max(map(len, run.stdout.splitlines())) <= 80
+
+
+def test_what_cannot_be_registered_is_told_one_by_one_and_the_rest_is_removed(command):
+    with (
+        ManagedLauncher(Serving((find("noop"),))).serve(ServerSettings()) as server,
+        server.serve_models(ModelSettings(workers=1)) as (noop,),
+    ):
+        target = server.addresses["inference"].authority
+        server.management.register(noop.url, model_name="noop-v1.0-2", initial_workers=1)
+        run = command.run(f"load -m noop --mms {target} --options count 3")
+        assert run.status == 2
+        assert "the server has a model noop-v1.0-2 already" in run.error_line
+        server.management.unregister("noop-v1.0-2")
+        run = command.run(f"load -m noop --mms {target} --options count 3 --timeout 0.01")
+        assert run.status == 4
+        errors = {one["error"] for one in run.benchmark["analysis"]["registrations"]["models"].values()}
+        assert errors == {"timeout"}
+        assert [model.name for model in server.management.list_models()] == ["noop-v1.0"]
+        run = command.run(f"load -m noop --mms {target} --options count 3")
+        assert run.status == 0, run.stderr
+        assert [model.name for model in server.management.list_models()] == ["noop-v1.0"]
+        assert run.benchmark["runs"][0]["telemetry"]["server_memory_after_mib"] is None
+
+
+def test_scaling_is_read_back_and_reported_up_and_down_apart(command):
+    run = command.run("repeated_scale_calls -m noop -l 3 --options scale_up_workers 5 scale_down_workers 2")
+    assert run.status == 0, run.stderr
+    names = {step["name"]: step for step in run.benchmark["steps"]}
+    assert list(names) == ["scale_up", "read_up", "scale_down", "read_down"]
+    assert names["scale_up"]["succeeded"] == names["scale_down"]["succeeded"] == 3
+    assert all(step["errors"] == {} for step in names.values())
+    scaling = run.benchmark["analysis"]["scaling"]
+    for direction in ("up", "down"):
+        calls = scaling[direction]
+        assert (calls["calls"], calls["failed"]) == (3, 0)
+        assert calls["settled_ms"]["min"] >= names[f"scale_{direction}"]["response_ms"]["min"]
+    assert scaling["background"] is None
+    (one,) = run.benchmark["runs"]
+    assert one["server"]["read_back"]["workers"] == 2
+    assert run.result["server"]["preload_model"] is True
+    assert run.result["server"]["config"]["preload_model"] == "true"
+    assert "preload_model" in run.stdout
+    assert "up p50" in run.stdout
+    assert max(map(len, run.stdout.splitlines())) <= 80
+
+
+def test_predictions_beside_the_scaling_are_compared_with_those_before(command):
+    line = "repeated_scale_calls -m noop -l 5 --max-errors 100% --options scale_up_workers 4 background_threads 2"
+    run = command.run(line)
+    assert run.status == 0, run.stderr
+    found = run.benchmark["analysis"]["scaling"]["background"]
+    assert found["users"] == 2
+    assert found["alone"]["requests"] > 0
+    assert found["alone"]["failed"] == 0
+    during = found["while_scaling"]
+    assert 0 < during["requests"] <= next(s["requests"] for s in run.benchmark["steps"] if s["name"] == "predict")
+    assert 0 <= during["slowed"] + during["failed"] <= during["requests"]
+    assert "while scaling" in run.stdout
+    assert "slower than the p99 alone" in run.stdout.replace("\n" + " " * 15, " ")
+
+
+def test_scaling_to_as_many_workers_as_would_not_fit_is_refused_before_the_server_starts(command):
+    run = command.run("repeated_scale_calls --options scale_up_workers 100000 scale_down_workers 10")
+    assert run.status == 4
+    assert "100000 workers would not fit in memory" in run.error_line
+    assert "ask for at most" in run.error_line
+    assert "starting Multi Model Server" not in run.stderr
+
+
+def test_the_originals_hundred_workers_of_resnet_are_scaled_as_it_wrote_it(command):
+    run = command.run("repeated_scale_calls --options scale_up_workers 100 scale_down_workers 10 -l 1")
+    assert run.status == 0, run.stderr
+    assert run.benchmark["model"] == "resnet-18"
+    assert run.benchmark["analysis"]["scaling"]["up"]["calls"] == 1
+    assert run.benchmark["analysis"]["scaling"]["up"]["failed"] == 0
+    after_mib = run.benchmark["runs"][0]["telemetry"]["server_memory_after_mib"]
+    assert after_mib < 100 * 100, "the workers share the model"
+
+
+def test_a_model_that_was_on_the_server_before_is_not_scaled(command):
+    with (
+        ManagedLauncher(Serving((find("noop"),))).serve(ServerSettings()) as server,
+        server.serve_models(ModelSettings(workers=1)),
+    ):
+        run = command.run(f"repeated_scale_calls -m noop --mms {server.addresses['inference'].authority}")
+        assert run.status == 2
+        assert "was on the server before, so it is not scaled" in run.error_line
+        assert server.management.describe("noop-v1.0").ready_workers == 1
+
+
+def test_ctrl_c_while_scaling_keeps_what_was_measured(command):
+    with command.started("repeated_scale_calls -m noop --duration 30 --options scale_up_workers 3") as started:
+        started.wait_until_measuring()
+        started.interrupt(signal.SIGINT)
+        run = started.end()
+    assert run.status == 130
+    assert run.result["partial"] is True
+
+
+def test_several_models_get_each_its_own_input_in_the_shares_that_were_asked_for(command):
+    run = command.run("multiple_models -w 1 -t 2 -l 30 --options weights 1,1,4")
+    assert run.status == 0, run.stderr
+    steps = {step["name"]: step for step in run.benchmark["steps"]}
+    assert list(steps) == ["predict resnet-18", "predict squeezenet_v1.1", "predict lstm_ptb"]
+    assert all(step["errors"] == {} for step in steps.values()), "each was sent what it takes"
+    assert sum(step["requests"] for step in steps.values()) == 60
+    assert steps["predict lstm_ptb"]["requests"] > 20
+    assert set(run.benchmark["runs"][0]["server"]["read_back"]) == {"resnet-18", "squeezenet_v1.1", "lstm_ptb"}
+    again = command.run("multiple_models -w 1 -t 2 -l 30 --options weights 1,1,4")
+    assert [step["requests"] for step in again.benchmark["steps"]] == [s["requests"] for s in steps.values()]
+    assert "/s in all" in run.stdout

@@ -1,0 +1,101 @@
+"""``--all`` and ``--suite``: several benchmarks, one result; a failure stops none of the others."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ALL = [
+    "latency",
+    "throughput",
+    "load",
+    "repeated_scale_calls",
+    "concurrent_inference",
+    "ping",
+    "multiple_models",
+]
+
+
+def test_all_runs_the_originals_five_then_ping_and_multiple_models(command):
+    with command.started("--all") as started:
+        run = started.end(timeout_s=1200)
+    assert run.status == 0, run.stderr
+    assert [benchmark["name"] for benchmark in run.result["benchmarks"]] == ALL
+    assert run.result["partial"] is False
+    assert run.result["skipped"] == []
+    for benchmark in run.result["benchmarks"]:
+        assert benchmark["failure"] is None
+        assert benchmark["runs"]
+        assert benchmark["server"]["launcher"] == "managed"
+    said, first = run.stderr.index("suite all: 7 of 7 benchmarks"), run.stderr.index("benchmark 1 of 7")
+    assert said < first, "time and memory are told before anything runs"
+    expected = run.stderr[said:first].splitlines()
+    assert sum(" GiB" in line for line in expected) == 6, "ping serves no model"
+    assert sorted(path.name for path in (run.folder / "server").iterdir())[0] == "1-latency-resnet"
+    headlines = run.stdout.splitlines()[-9:]
+    for name in ALL:
+        assert any(line.startswith(name) for line in headlines)
+    assert max(map(len, run.stdout.splitlines())) <= 80
+
+
+def test_one_that_fails_stops_no_other_and_its_status_is_the_commands(command):
+    (command.cwd / "bad.txt").write_text("no image")
+    (command.cwd / "mine.toml").write_text(
+        """
+        [[benchmark]]
+        name = "ping"
+        loops = 10
+        [[benchmark]]
+        name = "latency"
+        input = "bad.txt"
+        [[benchmark]]
+        name = "latency"
+        model = "noop"
+        loops = 10
+        """
+    )
+    run = command.run("--suite mine.toml")
+    assert run.status == 4
+    ping, failed, last = run.result["benchmarks"]
+    assert (ping["failure"], last["failure"]) == (None, None)
+    assert failed["failure"]["exit_status"] == 4
+    assert "bad.txt" in failed["failure"]["message"]
+    assert failed["runs"] == []
+    assert last["steps"][0]["succeeded"] == 10
+    assert run.result["partial"] is True
+    assert "FAILED latency resnet" in run.stdout
+    with (run.folder / "summary.csv").open() as file:
+        labels = [row["Label"] for row in csv.DictReader(file)]
+    assert labels == ["ping: ping", "latency noop-v1.0: predict"]
+
+
+def test_what_would_not_fit_is_skipped_by_name_unless_forced(command):
+    (command.cwd / "mine.toml").write_text(
+        """
+        [[benchmark]]
+        name = "repeated_scale_calls"
+        model = "noop"
+        options = { scale_up_workers = 1000000 }
+        [[benchmark]]
+        name = "ping"
+        loops = 10
+        """
+    )
+    run = command.run("--suite mine.toml")
+    assert run.status == 0, run.stderr
+    (skipped,) = run.result["skipped"]
+    assert skipped["name"] == "repeated_scale_calls-noop"
+    assert "1000000 workers would not fit in memory" in skipped["reason"]
+    assert [benchmark["name"] for benchmark in run.result["benchmarks"]] == ["ping"]
+    assert "skipped" in run.stdout
+    assert "(--force tries it)" in run.stderr
+
+
+def test_the_suites_servers_and_engine_are_those_of_the_command_line(command):
+    run = command.run("--suite smoke")
+    assert run.status == 0, run.stderr
+    assert [benchmark["name"] for benchmark in run.result["benchmarks"]] == ALL
+    assert {path.name.split("-")[0] for path in (run.folder / "records").iterdir()} == set("1234567")
