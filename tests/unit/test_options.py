@@ -111,7 +111,7 @@ REFUSED = [
     ("load --options count 0", "'0' is not a whole number from 1"),
     ("load --options counts 3", "unknown option key 'counts' after --options; did you mean count?"),
     ("repeated_scale_calls -w 2", "it scales; give --options scale_up_workers and scale_down_workers"),
-    ("repeated_scale_calls --options scale_down_workers 0", "'0' is not a whole number from 1"),
+    ("repeated_scale_calls --options scale_down_workers 0", "never answers a call that scales up from 0 workers"),
     ("multiple_models -m lstm", "it serves several; give --options models resnet,lstm"),
     ("multiple_models --options models resnet,resnet", "is not a list of different models"),
     ("multiple_models --options weights 1,0", "'1,0' is not a list of whole numbers from 1"),

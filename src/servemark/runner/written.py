@@ -49,7 +49,7 @@ class Written:
         self.result = replace(
             self.result,
             partial=not complete or any(known.partial for known in self._benchmarks.values()),
-            error=INTERRUPTED if benchmark.partial else None,
+            error=INTERRUPTED if benchmark.partial else self.result.error,
             server=facts,
             benchmarks=tuple(self._benchmarks.values()),
         )
