@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from servemark.benchmarks import Point
 from servemark.errors import DoesNotFitError
-from servemark.servers import Launcher
+from servemark.servers import Launcher, default_workers
 from servemark.servers.fitting import MemoryNeed, memory_need
-from servemark.servers.servable import default_workers
 from servemark.units import format_bytes
+from servemark.workload.load import ClosedLoad
 
 #: Least and most that a server takes to start, and a worker to load a model of the zoo, on two processors.
 _START_S = (2.0, 6.0)
@@ -43,30 +44,28 @@ def expected(launcher: Launcher, points: Sequence[Point]) -> Expectation:
         ModelError: the model cannot be loaded.
     """
     needs: list[MemoryNeed] = []
-    for server, workers in dict.fromkeys((point.server, point.model.workers) for point in points):
+    loads = 0
+    for (server, model), _ in itertools.groupby(points, key=lambda point: (point.server, point.model)):
         memories = launcher.worker_memory(server)
-        needs += [memory_need(memories, server, workers or server.gpus or default_workers())] if memories else []
+        workers = model.workers or default_workers(server.gpus)
+        needs += [memory_need(memories, server, workers)] if memories else []
+        loads += len(memories) * (workers if server.preload_model else max(workers, server.most_workers or 0))
     largest = max(needs, key=lambda need: (need.refusal is not None, need.needed_bytes), default=None)
     return Expectation(
-        least_s=_START_S[0] + sum(_point_s(point, 0) for point in points),
-        most_s=_START_S[1] + sum(_point_s(point, 1) for point in points),
+        least_s=_START_S[0] + loads * _WORKER_S[0] + sum(_load_s(point.load, 0) for point in points),
+        most_s=_START_S[1] + loads * _WORKER_S[1] + sum(_load_s(point.load, 1) for point in points),
         memory_bytes=largest.needed_bytes if largest else None,
         refusal=largest.refusal if largest else None,
     )
 
 
-def _point_s(point: Point, bound: int) -> float:
-    """The least (0) or the most (1) seconds of a point."""
-    load, workers = point.load, point.model.workers or 1
-    if not point.server.preload_model:
-        workers = max(workers, point.server.most_workers or 0)
+def _load_s(load: ClosedLoad, bound: int) -> float:
+    """The least (0) or the most (1) seconds of a load."""
     if load.loops is not None:
-        load_s = load.loops * load.users * _REQUEST_S[bound]
-    elif load.until is not None:
-        load_s = load.warmup_s + (load.until.max_s if bound else load.until.min_s)
-    else:
-        load_s = load.longest_s or 0.0
-    return load_s + workers * _WORKER_S[bound]
+        return load.loops * load.users * _REQUEST_S[bound]
+    if load.until is not None:
+        return load.warmup_s + (load.until.max_s if bound else load.until.min_s)
+    return load.longest_s or 0.0
 
 
 def format_range_s(least_s: float, most_s: float) -> str:

@@ -114,6 +114,8 @@ REFUSED = [
     ("repeated_scale_calls --options scale_down_workers 0", "never answers a call that scales up from 0 workers"),
     ("multiple_models -m lstm", "it serves several; give --options models resnet,lstm"),
     ("multiple_models --options models resnet,resnet", "is not a list of different models"),
+    ("multiple_models --options models resnet,resnet-18", "is not a list of different models"),
+    ("multiple_models --content-type image/png", "makes no sense with multiple_models: each of its models has its own"),
     ("multiple_models --options weights 1,0", "'1,0' is not a list of whole numbers from 1"),
     ("--all latency", "--all and the benchmark latency do not go together"),
     ("--all --suite smoke", "--all and --suite do not go together"),
@@ -121,6 +123,9 @@ REFUSED = [
     ("--suite none.toml", "there is no suite 'none.toml'"),
     ("--all --options cuont 3", "unknown option key 'cuont' after --options; did you mean count?"),
     ("--all --options count", "'count' is alone"),
+    ("--all --options count 3 count 4", "count is given twice"),
+    ("--all --options threads 3 -t 4", "threads is given twice"),
+    ("--all --server-requirements pyproject.toml", "--server-requirements needs -c"),
     ("--all --options count x", "suite all, benchmark 3 (load): 'x' is not a whole number from 1"),
 ]
 
@@ -194,6 +199,38 @@ def test_the_command_line_goes_before_a_suite_where_it_makes_sense(tmp_path):
     assert (latency.model, latency.loops, latency.duration, latency.threads) == ("noop", None, 2.0, 9)
     assert (ping.loops, ping.duration, ping.threads) == (None, 2.0, 9)
     assert (load.model, load.threads, load.duration, load.parameters) == ("noop", None, None, {"count": 4})
+
+
+def test_a_parameter_given_after_options_replaces_an_entrys_as_its_option_would(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        """
+        [[benchmark]]
+        name = "latency"
+        threads = 2
+        duration = 3
+        warmup = 1
+        [[benchmark]]
+        name = "load"
+        [[benchmark]]
+        name = "concurrent_inference"
+        """
+    )
+    latency, load, concurrent = _parse(f"--suite {path} --options threads 5 loops 6").entries
+    assert (latency.threads, latency.loops, latency.duration, latency.warmup) == (5, 6, None, None)
+    assert (load.threads, load.loops) == (None, None)
+    assert concurrent.parameters == {"threads": (5,)}
+
+
+def test_a_model_of_the_users_replaces_that_of_every_entry_that_takes_one(tmp_path):
+    archive, requirements = tmp_path / "mine.mar", tmp_path / "requirements.txt"
+    archive.write_bytes(b"")
+    requirements.write_text("")
+    for words in (f"--suite smoke -c {archive}", f"--all -c {archive} --server-requirements {requirements}"):
+        entries = {entry.benchmark: entry for entry in _parse(words).entries}
+        served = {name for name, entry in entries.items() if entry.custom_model == str(archive)}
+        assert served == set(entries) - {"ping", "multiple_models"}
+        assert entries["ping"].server_requirements is None
 
 
 def test_every_suite_that_comes_with_it_can_be_read():

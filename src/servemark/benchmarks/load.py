@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from servemark.benchmarks import Ask, Benchmark, Parameter, Point, server_for, whole_number
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServedModel
+from servemark.servers import ModelSettings, ServedModel, default_workers
 from servemark.servers.registration import register_request
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Group, Plan
@@ -17,7 +17,7 @@ def _points(ask: Ask) -> tuple[Point, ...]:
     count, workers = ask.parameters["count"], ask.workers or 1
     load = ClosedLoad(users=count, loops=1)
     # The model is there once before, so that an archive that cannot be loaded is found before it is loaded many times.
-    server = replace(server_for(count, ask), most_workers=count * workers + (ask.workers or 1))
+    server = replace(server_for(count, ask), most_workers=count * workers + (ask.workers or default_workers()))
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served

@@ -8,6 +8,7 @@ from servemark.servers import ModelSettings, ServedModel
 from servemark.workload.load import Until
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
+from servemark.zoo.catalogue import find
 
 _THREADS = 12
 
@@ -31,7 +32,8 @@ def _points(ask: Ask) -> tuple[Point, ...]:
 
 def _models(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if not all(names) or len(set(names)) < len(names):
+    models = {model.name if (model := find(name)) else name for name in names}
+    if not all(names) or len(models) < len(names):
         raise UsageError(f"{text!r} is not a list of different models", next_step="as in resnet,lstm")
     return names
 
@@ -53,7 +55,7 @@ BENCHMARK = Benchmark(
     refuses={
         "model": "it serves several; give --options models resnet,lstm",
         "custom_model": "it serves models of the zoo",
-        "input": "each of its models has its own",
+        **dict.fromkeys(("input", "content_type"), "each of its models has its own"),
     },
     parameters=(
         Parameter("models", ("resnet", "squeezenet", "lstm"), _models, "models to serve, as in resnet,lstm"),

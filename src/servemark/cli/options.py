@@ -21,6 +21,8 @@ from servemark.engines import ENGINES
 from servemark.errors import UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
+#: The keys after --options that every benchmark has.
+EVERYWHERE = ("threads", "loops", "workers")
 #: Options that people know by their first letter.
 _SHORT = ("model", "custom_model", "input", "workers", "threads", "loops", "gpus")
 _EPILOG = """\
@@ -193,7 +195,11 @@ def _add_load(parser: Parser) -> None:
 def _add_output(parser: Parser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="DIR", type=Path, help="result directory (default: a new one)")
-    group.add_argument("--force", action="store_true", help="write into DIR although it is not empty")
+    group.add_argument(
+        "--force",
+        action="store_true",
+        help="write into DIR although it is not empty; try what would not fit in memory",
+    )
     group.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
 
 
@@ -254,13 +260,13 @@ def _apply_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
     """Put the pairs after ``--options`` where they belong: the benchmark's own parameters, or threads and the like."""
     words = arguments.options
     own = {parameter.key: parameter for parameter in benchmark.parameters}
-    everywhere = {key: whole_number(1) for key in ("threads", "loops", "workers") if key not in own}
+    everywhere = {key: whole_number(1) for key in EVERYWHERE if key not in own}
     arguments.parameters = {}
     for key, text in zip(words[::2], words[1::2], strict=True):
         try:
             if key in arguments.parameters or (key in everywhere and getattr(arguments, key) is not None):
-                other = f"--{key}" if key in everywhere else "one value"
-                raise UsageError(f"{key} is given twice", next_step=f"give either {other} or --options {key}")
+                once = f"give either --{key} or --options {key}" if key in everywhere else "give it once"
+                raise UsageError(f"{key} is given twice", next_step=once)
             if key in own:
                 arguments.parameters[key] = own[key].convert(text)
             elif key in everywhere:

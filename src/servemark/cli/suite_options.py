@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from servemark.benchmarks import Benchmark, catalogue
-from servemark.cli.options import nearest
+from servemark.cli.options import EVERYWHERE, nearest
 from servemark.errors import UsageError
 from servemark.suites import Suite
 
@@ -30,9 +30,10 @@ FIELDS = (
     "think",
     "timeout",
 )
-#: The keys after --options that every benchmark has.
-EVERYWHERE = ("threads", "loops", "workers")
-_LENGTHS = {"loops", "duration"}
+#: What the command line says of one of these replaces what an entry says of any: how long, and of which model.
+_ALTERNATIVES = ({"loops", "duration"}, {"model", "custom_model"})
+#: What is no field, and only makes sense with a model of the user's: benchmarks of other models do without.
+_OF_CUSTOM_MODEL = ("server_requirements", "server_python")
 
 
 def entry_arguments(
@@ -44,10 +45,13 @@ def entry_arguments(
         UsageError: an entry says what it cannot say; names suite, number, benchmark and field.
     """
     _check_keys(suite, given.options[::2])
+    has_custom_model = given.custom_model is not None or any("custom_model" in entry for entry in suite.entries)
     for number, entry in enumerate(suite.entries, 1):
         try:
             benchmark = _benchmark(entry)
             arguments = _merged(entry, benchmark, suite.folder, given, parser)
+            if has_custom_model and arguments.custom_model is None:
+                vars(arguments).update(dict.fromkeys(_OF_CUSTOM_MODEL))
             check(arguments, benchmark)
         except UsageError as error:
             where = f"suite {suite.name}, benchmark {number} ({entry.get('name', '?')})"
@@ -76,6 +80,8 @@ def _check_keys(suite: Suite, keys: list[str]) -> None:
         benchmark = catalogue().get(str(entry.get("name")))
         known |= {parameter.key for parameter in benchmark.parameters} if benchmark else set()
     for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(f"{key} is given twice", next_step="give it once")
         if key not in known:
             raise UsageError(f"unknown option key {key!r} after --options", next_step=nearest(key, sorted(known)))
 
@@ -86,17 +92,22 @@ def _merged(
     """The command line's arguments where they make sense to the benchmark, else the entry's, else the defaults."""
     own = {parameter.key for parameter in benchmark.parameters}
     said = parser.parse_args([benchmark.name, *_words(entry, folder)])
+    pairs_given = {
+        key: text
+        for key, text in _pairs(given.options)
+        if key in own or (key in EVERYWHERE and key not in benchmark.refuses)
+    }
     asked = {field for field in FIELDS if getattr(given, field) != parser.get_default(field)}
     asked = {field for field in asked if field not in benchmark.refuses and field not in own}
-    kept = asked | (_LENGTHS if asked & _LENGTHS else set())
+    kept = asked.union(pairs_given)
+    kept = kept.union(*(some for some in _ALTERNATIVES if some & kept), {"warmup"} if "loops" in kept else ())
     merged = Namespace(**{**vars(given), "benchmark": benchmark.name})
     for field in FIELDS:
         if field not in kept:
             setattr(merged, field, getattr(said, field))
         elif field not in asked:
             setattr(merged, field, parser.get_default(field))
-    pairs = {key: text for key, text in _pairs(said.options) if key not in kept}
-    pairs |= {key: text for key, text in _pairs(given.options) if key in own or key in EVERYWHERE}
+    pairs = {key: text for key, text in _pairs(said.options) if key not in kept} | pairs_given
     merged.options = [word for pair in pairs.items() for word in pair]
     return merged
 

@@ -16,6 +16,7 @@ from servemark.doctor.programs import is_set_up
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import installed_environment
 from servemark.errors import ServerStartError, SetupError
+from servemark.servers import default_workers
 from servemark.servers.mms_config import LOOPBACK, free_port_pair
 
 _MB = 1_000_000
@@ -138,7 +139,7 @@ def memory(root: Path = Path("/")) -> Finding:
         available = _available_bytes(root)
     except (OSError, KeyError) as error:
         return Finding("not_applicable", f"this system does not say how much is free ({error})")
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = default_workers()
     needed = _SERVER_BYTES + cpus * _WORKER_BYTES
     found = f"{_size(available)} available; ResNet-18 with {cpus} worker{'s' if cpus > 1 else ''} needs {_size(needed)}"
     if available < needed:

@@ -6,6 +6,7 @@ management API, ``inference`` says how to ask MMS for a prediction.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -55,6 +56,11 @@ class ModelSettings:
     batch_size: int = 1
     max_batch_delay_ms: int = 100
     scaled: bool = False
+
+
+def default_workers(gpus: int = 0) -> int:
+    """Workers of a model for which none are asked: one a GPU that the server has, else one a processor of ours."""
+    return gpus or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,14 @@ import psutil
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings, load_failure, server_log
+from servemark.servers import (
+    ModelSettings,
+    ServedModel,
+    ServerSettings,
+    default_workers,
+    load_failure,
+    server_log,
+)
 from servemark.servers.certificate_store import certificate_in
 from servemark.servers.fitting import check_room
 from servemark.servers.gpus import Gpus, devices_of, gpus_for
@@ -28,7 +35,7 @@ from servemark.servers.memory import WorkerMemory, processes_memory_bytes
 from servemark.servers.mms_config import check_ports, free_port_pair, properties_text
 from servemark.servers.mms_process import MmsProcess, started_mms
 from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
-from servemark.servers.servable import ServableModel, Serving, default_workers, served_model
+from servemark.servers.servable import ServableModel, Serving, served_model
 from servemark.servers.site import LocalSite, Site
 from servemark.servers.temporary_models import Remove, temporary_models
 from servemark.servers.worker_memory import worker_memory
@@ -209,7 +216,7 @@ class ManagedServer:
 
     @contextmanager
     def _serve(self, model: ServableModel, settings: ModelSettings) -> Iterator[ServedModel]:
-        workers = settings.workers or self._settings.gpus or default_workers()
+        workers = settings.workers or default_workers(self._settings.gpus)
         log_before = server_log.sizes(self._mms.instance.logs)
         url = self.put_in_store(model.archive)
         self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")

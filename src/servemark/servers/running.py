@@ -19,7 +19,7 @@ import httpx
 from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.servers import ModelSettings, ServedModel, ServerSettings, default_workers
 from servemark.servers.connection import send_once
 from servemark.servers.inference import prediction_request
 from servemark.servers.management import ManagementClient, ModelDescription
@@ -37,7 +37,6 @@ from servemark.servers.servable import (
     accept_any,
     backend_of,
     built,
-    default_workers,
     servable,
     served_model,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -231,11 +230,6 @@ def _made_input(
             f"no image can be made for {model.name}", cause=str(error), next_step="say with -i what to send to it"
         ) from error
     return Input(body, IMAGE, f"signature: generated {size[0]}x{size[1]} JPEG")
-
-
-def default_workers() -> int:
-    """Workers of a model for which none are asked: one a processor that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def served_model(
