@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from servemark.benchmarks import Ask, Benchmark, catalogue
-from servemark.cli.options import parse_run
+from servemark.cli.options import parse_run, run_parser
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -42,7 +42,7 @@ def test_every_row_names_tests_that_there_are(row):
 
 
 def test_every_table_of_the_page_is_read():
-    assert len(ROWS) > 25
+    assert len(ROWS) > 75
     assert len(set(ROWS)) == len(ROWS)
 
 
@@ -78,6 +78,14 @@ def test_every_command_of_the_original_is_taken_as_it_stands(tmp_path, monkeypat
     arguments = vars(parse_run("servemark run", line.split()))
     found = {name: arguments[name] for name in meaning}
     assert {**found, "input": [str(path) for path in arguments["input"]]} == {"input": [], **meaning}
+
+
+def test_every_option_of_the_originals_script_is_there():
+    words = (
+        "-a --all -m --model -c --custom-model -d --docker -i --input -g --gpus -l --loops -t --threads -w --workers"
+    )
+    words += " --mms --management-port -v --verbose --options -s --suite -h --help"
+    assert set(words.split()) <= {word for action in run_parser("x")._actions for word in action.option_strings}
 
 
 def _points(benchmark: Benchmark):
