@@ -41,6 +41,7 @@ def test_the_runs_of_several_points_are_merged_too(command):
         counts = {row["Label"]: int(row["# Samples"]) for row in csv.DictReader(file)}
     points = {f"concurrent_inference-{n}: predict": 20 * n for n in (1, 2, 3)}
     assert counts == {**points, "TOTAL": 120}
+    assert (run.folder / "jmeter" / "dashboard" / "index.html").exists()
     for n in (1, 2, 3):
         assert (run.folder / "jmeter" / f"concurrent_inference-{n}" / "aggregate.csv").exists()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from servemark.benchmarks import Ask, catalogue
 from servemark.cli import main
-from servemark.cli.options import parse_run
+from servemark.cli.options import parse_run, run_parser
 from servemark.suites import names
+from servemark.zoo.catalogue import ZOO
 
 
 def _parse(line):
@@ -256,8 +259,9 @@ def test_help_names_every_benchmark_model_and_option(capsys):
         main(["run", "-h"])
     assert end.value.code == 0
     text = capsys.readouterr().out
-    for word in ("latency", "throughput", "ping", "squeezenet", "--mms", "--json", "exit status"):
-        assert word in text
+    options = [word for action in run_parser("x")._actions for word in action.option_strings]
+    for word in (*catalogue(), *(model.name for model in ZOO), *options, "exit status"):
+        assert re.search(rf"(?<![\w-]){word}(?![\w-])", text), word
     assert max(map(len, text.splitlines())) <= 80
 
 
