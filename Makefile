@@ -39,7 +39,7 @@ lint: setup ## format, style, types and import order, of Python, Rust and shell
 
 test-fast: setup ## unit and integration tests: under a minute
 	$(rust_tests)
-	$(BIN)/pytest -m "not slow" tests
+	$(BIN)/pytest -n 2 -m "not slow" tests
 
 test: setup lint ## everything: lint, and all tests, the last against a real Multi Model Server
 	$(rust_tests)
