@@ -45,6 +45,24 @@ def test_the_runs_of_several_points_are_merged_too(command):
         assert (run.folder / "jmeter" / f"concurrent_inference-{n}" / "aggregate.csv").exists()
 
 
+@needs_jmeter
+def test_a_jmeter_that_ends_by_itself_is_a_failure_and_no_interruption(command):
+    with command.started("latency -m noop --duration 60 --engine jmeter") as started:
+        started.wait_for("samples", lambda: _samples(command.cwd) > 10)
+        (jmeter,) = started.server_processes("ApacheJMeter.jar")
+        jmeter.kill()
+        run = started.end()
+    assert run.status == 4
+    assert "JMeter ended early" in run.error_line
+    assert run.result["error"] == run.error_line.removeprefix("servemark: error: ")
+    assert run.benchmark["partial"] is True
+    assert run.step["succeeded"] > 0
+
+
+def _samples(folder):
+    return sum(len(path.read_text().splitlines()) for path in folder.rglob("results.jtl"))
+
+
 def test_without_java_the_command_says_what_to_install(command, tmp_path):
     _leave_on_path(command, tmp_path)
     run = command.run("ping -l 1 --engine jmeter")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from servemark import benchmarks
-from servemark.benchmarks import Ask, Benchmark
+from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.errors import UsageError
 from servemark.runner.request import RunRequest
 from servemark.workload.inputs import read_input
@@ -15,11 +15,15 @@ from servemark.zoo.model_source import model_source
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the requests of an invocation: `label` names its files, `last` says that none comes after it."""
+    """One of the requests of an invocation, and the points that it comes to.
+
+    `label` names its files, `last` says that none comes after it.
+    """
 
     request: RunRequest
     benchmark: Benchmark
     ask: Ask
+    points: tuple[Point, ...]
     label: str
     last: bool = True
     in_suite: bool = False
@@ -42,12 +46,14 @@ class Entry:
         """The only entry of an invocation.
 
         Raises:
-            UsageError: there is no such benchmark or parameter; or an input, or the archive, cannot be read.
+            UsageError: there is no such benchmark or parameter, or they contradict each other; or an input, or the
+                archive, cannot be read.
         """
         benchmark = _benchmark(request.benchmark)
         for path in request.inputs:
             read_input(path)
-        return cls(request, benchmark, _ask(request, benchmark), benchmark.name)
+        ask = _ask(request, benchmark)
+        return cls(request, benchmark, ask, benchmark.points(ask), benchmark.name)
 
 
 def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
