@@ -18,10 +18,17 @@ from servemark.runner.written import empty_result
 from ..web_server import sending, web_server
 
 
-def test_parameters_that_contradict_each_other_are_refused_before_there_is_a_result(tmp_path):
-    parameters = {"scale_up_workers": 2, "scale_down_workers": 2}
-    request = RunRequest("repeated_scale_calls", parameters=parameters, output=tmp_path / "out")
-    with pytest.raises(UsageError, match="scale_up_workers 2 is not more than scale_down_workers 2"):
+@pytest.mark.parametrize(
+    ("benchmark", "parameters", "message"),
+    [
+        ("repeated_scale_calls", {"scale_up_workers": 2, "scale_down_workers": 2}, "scale_up_workers 2 is not more"),
+        ("multiple_models", {"models": ("resnet", "rasnet")}, "unknown model 'rasnet'"),
+        ("multiple_models", {"weights": (1, 2)}, "2 weights for 3 models"),
+    ],
+)
+def test_parameters_that_cannot_be_had_are_refused_before_there_is_a_result(tmp_path, benchmark, parameters, message):
+    request = RunRequest(benchmark, parameters=parameters, output=tmp_path / "out")
+    with pytest.raises(UsageError, match=message):
         perform((request,), Listener())
     assert not (tmp_path / "out").exists()
 

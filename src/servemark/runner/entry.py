@@ -10,6 +10,7 @@ from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.errors import UsageError
 from servemark.runner.request import RunRequest
 from servemark.workload.inputs import read_input
+from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.model_source import model_source
 
 
@@ -46,14 +47,29 @@ class Entry:
         """The only entry of an invocation.
 
         Raises:
-            UsageError: there is no such benchmark or parameter, or they contradict each other; or an input, or the
+            UsageError: there is no such benchmark, parameter or model, or they contradict each other; or an input, or the
                 archive, cannot be read.
         """
         benchmark = _benchmark(request.benchmark)
         for path in request.inputs:
             read_input(path)
         ask = _ask(request, benchmark)
+        if request.server is None:
+            for name in benchmark.models(ask):
+                zoo_model(name)
         return cls(request, benchmark, ask, benchmark.points(ask), benchmark.name)
+
+
+def zoo_model(name: str) -> ZooModel:
+    """The model of the zoo of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    model = find(name)
+    if model is None:
+        raise UsageError(f"unknown model {name!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
+    return model
 
 
 def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from servemark.engines import Engine, EngineName
 from servemark.engines.native import NativeEngine
 from servemark.errors import UsageError
-from servemark.runner.entry import Entry
+from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.request import Listener, RunRequest
 from servemark.servers import Launcher
 from servemark.servers.choice import check_choice, check_server_python, own_launcher
@@ -13,7 +13,6 @@ from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import ServerPython, Serving
 from servemark.servers.target import Trust
 from servemark.workload.inputs import Sending, read_input
-from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.custom_model import CustomModel, custom_model
 from servemark.zoo.model_source import model_source
 
@@ -53,7 +52,7 @@ class Launchers:
             )
         return own_launcher(
             Serving(
-                models=(custom,) if custom else tuple(map(_zoo_model, names)),
+                models=(custom,) if custom else tuple(map(zoo_model, names)),
                 inputs=inputs,
                 sending=sending,
                 backend=request.backend,
@@ -107,10 +106,3 @@ def _check(request: RunRequest) -> None:
         docker=request.docker,
         image=request.image,
     )
-
-
-def _zoo_model(name: str) -> ZooModel:
-    model = find(name)
-    if model is None:
-        raise UsageError(f"unknown model {name!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
-    return model
