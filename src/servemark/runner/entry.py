@@ -47,8 +47,8 @@ class Entry:
         """The only entry of an invocation.
 
         Raises:
-            UsageError: there is no such benchmark, parameter or model, or they contradict each other; or an input, or the
-                archive, cannot be read.
+            UsageError: there is no such benchmark, parameter or model, or they contradict each other; or an input or
+                the archive cannot be read.
         """
         benchmark = _benchmark(request.benchmark)
         for path in request.inputs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from servemark.engines import Engine, EngineName
 from servemark.engines.native import NativeEngine
-from servemark.errors import UsageError
 from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.request import Listener, RunRequest
 from servemark.servers import Launcher
