@@ -118,6 +118,10 @@ def answer_without_environment(words):
         return EXIT_USAGE
     except SystemExit as end:
         return end.code
+    except ModuleNotFoundError as error:
+        if error.name != "tomli":
+            raise
+        # A suite, and a Python that reads no TOML: what is wrong with it is said once that can be read.
     return None
 
 

@@ -69,6 +69,9 @@ def image(daemon: None, environment: MmsEnvironment) -> str:
     return our_image(environment, docker_engine(), print).name
 
 
+BREAKING = "printf '#!/bin/sh\\necho E: as ordered; exit 7' > /usr/local/bin/{0} && chmod +x /usr/local/bin/{0}"
+
+
 def docker(*words: str, stdin: str | None = None) -> str:
     ran = subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=120, input=stdin)
     return ran.stdout.strip()
@@ -145,6 +148,31 @@ def test_the_image_is_built_once(image: str) -> None:
         pass
     assert inspect_image(image) == made
     assert notes == ["starting Multi Model Server"]
+
+
+def test_a_build_that_fails_says_why_and_leaves_no_container(
+    image: str, environment: MmsEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = docker("ps", "--all", "--quiet")
+    # Neither has it what is needed, nor can that be installed.
+    instructions = (f"FROM {image}", *(f"RUN {BREAKING.format(program)}" for program in ("apt-get", "python3")))
+    with derived("servemark-test/broken:1", *instructions) as base:
+        monkeypatch.setenv("SERVEMARK_DOCKER_BASE", base)
+        with pytest.raises(SetupError) as error:
+            our_image(environment, docker_engine(), print)
+    assert error.value.cause == "E: as ordered"
+    assert docker("ps", "--all", "--quiet") == before
+
+
+def test_the_cache_may_have_a_comma_and_a_space_in_its_path(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "a, b"
+    cache.mkdir()
+    (cache / "environments").symlink_to(cache_dir() / "environments")
+    monkeypatch.setenv("SERVEMARK_CACHE", str(cache))
+    with DockerLauncher(Serving()).serve(ServerSettings()) as server:
+        assert server._mms.instance.root.is_relative_to(cache)
 
 
 def test_a_server_that_speaks_https_runs_in_it_too(image: str) -> None:

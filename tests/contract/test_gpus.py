@@ -10,7 +10,7 @@ import pytest
 
 from servemark.environments.mms import mms_environment
 from servemark.errors import ServerError
-from servemark.servers import ModelSettings, ServerSettings, gpus, managed, server_log
+from servemark.servers import ModelSettings, ServerSettings, gpus, servable, server_log
 from servemark.servers.connection import send_once
 from servemark.servers.gpus import Gpus, gpus_here
 from servemark.servers.managed import ManagedLauncher
@@ -32,7 +32,7 @@ def serving(*names: str) -> Serving:
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that is said to have two GPUs, with the runtime that finds none."""
     monkeypatch.setattr(gpus, "gpus_here", lambda: Gpus(("A", "B"), "580"))
-    monkeypatch.setattr(managed, "mms_environment", lambda backend, progress, gpu: mms_environment("onnx", progress))
+    monkeypatch.setattr(servable, "mms_environment", lambda _backend, say, _extra, gpu: mms_environment("onnx", say))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return
 

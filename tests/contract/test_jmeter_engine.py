@@ -215,10 +215,14 @@ def test_the_original_reports_hold_the_right_counts(home: JMeterHome, tmp_path: 
 
     threads = range(1, 8)
     nothing = tools.MergedRun(tmp_path / "missing.jtl", "nothing: ")
-    tools.merge_results(home, [*(tools.MergedRun(results, f"{n} threads: ") for n in threads), nothing], folder)
-    merged = _aggregate(folder / "merged.csv")
+    above = tmp_path / "above"
+    above.mkdir()
+    tools.merge_results(home, [*(tools.MergedRun(results, f"{n} threads: ") for n in threads), nothing], above)
+    merged = _aggregate(above / "merged.csv")
     labels = [f"{n} threads: {step}" for n in threads for step in ("predict", "check")]
     assert {label: row["# Samples"] for label, row in merged.items()} == {**dict.fromkeys(labels, "40"), "TOTAL": "560"}
+    together = json.loads((above / "dashboard" / "statistics.json").read_text())
+    assert {label: row["sampleCount"] for label, row in together.items()} == {**dict.fromkeys(labels, 40), "Total": 560}
     assert not list(tmp_path.glob("**/jmeter.log.*"))
 
 

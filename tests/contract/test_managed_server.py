@@ -104,6 +104,7 @@ def test_facts_say_how_the_server_was_started(server: ManagedServer) -> None:
     assert server.facts["job_queue_size"] == QUEUE
     assert str(server.facts["java"]).split(".")[0].isdigit()
     assert server.facts["url"] == server.addresses["inference"].url
+    assert {address.ip for address in server.addresses.values()} == {"127.0.0.1"}
 
 
 def test_logs_and_configuration_can_be_kept(server: ManagedServer, tmp_path: Path) -> None:

@@ -162,6 +162,31 @@ def test_prediction_has_the_right_shape_and_the_same_input_gives_the_same_output
     assert first[0][0].status == 200
 
 
+#: As published; of ResNet with the means and variances of its batch normalisation, which MXNet counts too.
+_PARAMETERS = {"resnet": 11_699_112, "squeezenet": 1_235_496, "lstm": 4_653_200}
+#: How many numbers a model holds, in the server's environment.
+_COUNT = {
+    "mxnet": """
+import sys, mxnet
+print(sum(weight.size for weight in mxnet.nd.load(sys.argv[1] + "/model-0000.params").values()))
+""",
+    "onnx": """
+import math, sys, onnx
+weights = onnx.load(sys.argv[1] + "/model.onnx").graph.initializer
+print(sum(math.prod(w.dims) for w in weights if w.data_type == onnx.TensorProto.FLOAT))
+""",
+}
+
+
+@pytest.mark.parametrize("name", _PARAMETERS)
+def test_a_model_has_as_many_parameters_as_the_original(name: str, environment: MmsEnvironment, tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_model(_model(name), environment, lambda message: None).archive) as archive:
+        archive.extractall(tmp_path)
+    count = [environment.python, "-c", _COUNT[environment.backend], tmp_path]
+    counted = subprocess.run(count, capture_output=True, text=True, timeout=120, check=True)
+    assert int(counted.stdout) == _PARAMETERS[name]
+
+
 def test_a_batch_of_three_equals_three_singles(worker: Worker) -> None:
     default = worker.built.default_input
     batch = [default, _other_input(worker.built.model, default), default]

@@ -41,6 +41,7 @@ def test_the_runs_of_several_points_are_merged_too(command):
         counts = {row["Label"]: int(row["# Samples"]) for row in csv.DictReader(file)}
     points = {f"concurrent_inference-{n}: predict": 20 * n for n in (1, 2, 3)}
     assert counts == {**points, "TOTAL": 120}
+    assert (run.folder / "jmeter" / "dashboard" / "index.html").exists()
     for n in (1, 2, 3):
         assert (run.folder / "jmeter" / f"concurrent_inference-{n}" / "aggregate.csv").exists()
 
@@ -61,6 +62,42 @@ def test_a_jmeter_that_ends_by_itself_is_a_failure_and_no_interruption(command):
 
 def _samples(folder):
     return sum(len(path.read_text().splitlines()) for path in folder.rglob("results.jtl"))
+
+
+@needs_jmeter
+def test_benchmarks_of_the_management_api_and_of_several_models_run_on_it_too(command):
+    (command.cwd / "mine.toml").write_text(
+        """
+        [[benchmark]]
+        name = "load"
+        model = "noop"
+        options = { count = 3 }
+        [[benchmark]]
+        name = "repeated_scale_calls"
+        model = "noop"
+        loops = 2
+        options = { scale_up_workers = 3, background_threads = 1 }
+        [[benchmark]]
+        name = "multiple_models"
+        workers = 1
+        threads = 2
+        loops = 10
+        options = { models = ["noop", "lstm"], weights = [3, 1] }
+        """
+    )
+    with command.started("--suite mine.toml --engine jmeter --max-errors 100%") as started:
+        run = started.end(timeout_s=400)
+    assert run.status == 0, run.stderr
+    load, scaling, models = run.result["benchmarks"]
+    assert [(step["name"], step["succeeded"]) for step in load["steps"]] == [("register", 3)]
+    assert set(load["analysis"]["registrations"]["models"]) == {f"noop-v1.0-{n}" for n in (1, 2, 3)}
+    calls = {step["name"]: step["succeeded"] for step in scaling["steps"]}
+    assert calls["scale_up"] == calls["scale_down"] == 2
+    assert calls["predict"] > 0
+    assert scaling["analysis"]["scaling"]["up"]["failed"] == 0
+    assert sum(step["succeeded"] for step in models["steps"]) == 20
+    assert [step["name"] for step in models["steps"]] == ["predict noop-v1.0", "predict lstm_ptb"]
+    assert (run.folder / "jmeter" / "merged.csv").exists()
 
 
 def test_without_java_the_command_says_what_to_install(command, tmp_path):

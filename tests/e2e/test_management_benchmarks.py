@@ -63,6 +63,8 @@ def test_scaling_is_read_back_and_reported_up_and_down_apart(command):
     assert list(names) == ["scale_up", "read_up", "scale_down", "read_down"]
     assert names["scale_up"]["succeeded"] == names["scale_down"]["succeeded"] == 3
     assert all(step["errors"] == {} for step in names.values())
+    parameters = {"scale_up_workers": 5, "scale_down_workers": 2, "background_threads": 0}
+    assert run.benchmark["options"]["parameters"] == parameters
     scaling = run.benchmark["analysis"]["scaling"]
     for direction in ("up", "down"):
         calls = scaling[direction]

@@ -67,6 +67,20 @@ def test_a_checkout_is_built_measured_and_built_again_when_it_was_edited(command
 
 
 @needs_javac
+def test_files_that_change_between_two_benchmarks_of_a_suite_are_built_again(command: Command, checkout: Path) -> None:
+    (command.cwd / "mine.toml").write_text('[[benchmark]]\nname = "ping"\nduration = 3\n' * 2)
+    with command.started(f"--suite mine.toml --source {checkout}") as started:
+        started.wait_until_measuring()
+        mark_java(checkout, "meanwhile")
+        run = started.end()
+    assert run.status == 0, run.stderr
+    before, after = (benchmark["server"]["source"] for benchmark in run.result["benchmarks"])
+    assert (before["dirty"], after["dirty"]) == (False, True)
+    assert before["jar_sha256"] != after["jar_sha256"]
+    assert builds(checkout) == 2
+
+
+@needs_javac
 def test_inside_a_checkout_it_is_what_is_measured_and_that_is_said(command: Command, checkout: Path) -> None:
     (checkout / "benchmarks").mkdir()
     (checkout / ".git" / "info" / "exclude").write_text("stdout-*\nstderr-*\n")  # where this test keeps what is said

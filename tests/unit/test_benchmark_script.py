@@ -247,6 +247,12 @@ def test_help_and_usage_errors_are_answered_at_once_with_nothing_built(checkout,
     assert checkout.calls() == []
 
 
+def test_a_suite_is_read_after_the_set_up_where_python_reads_no_toml(checkout):
+    checkout.environ["FAKE_VERSION"] = "3.10.0"
+    assert checkout.run("--all").returncode == 0
+    assert checkout.calls() != []
+
+
 @pytest.mark.parametrize(
     ("hidden", "compiler", "named", "packages"),
     [

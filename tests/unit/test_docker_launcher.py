@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +16,13 @@ import pytest
 
 from servemark.environments import docker_cli, mms_image
 from servemark.environments.cache import cache_dir
+from servemark.environments.commands import Finished
 from servemark.environments.docker_cli import (
     Container,
     DockerEngine,
+    create_container,
     docker_engine,
+    docker_error,
     inspect_image,
     new_container,
     recorded_container,
@@ -188,7 +195,8 @@ def test_our_image_is_built_once_of_the_pins_and_named_by_them(
     assert our_image(environment, ENGINE, lambda _: None) == image
     (build,) = [line for line in said.read_text().splitlines() if line.startswith(" build")]
     assert (
-        f"--network host --tag {image.name} --build-arg=BASE=mirror/debian:12 --build-arg=RUNTIME=onnxruntime" in build
+        f"build --force-rm --network host --tag {image.name} --build-arg=BASE=mirror/debian:12 "
+        "--build-arg=RUNTIME=onnxruntime" in build
     )
     assert "--build-arg=HTTPS_PROXY " in build
     assert built.read_text().split() == ["Dockerfile", "packages"]
@@ -211,6 +219,42 @@ def test_an_image_that_cannot_be_built_says_what_to_set(
     assert "no such host" in error.value.detail
 
 
+PROGRAM = "/bin/sh -c python3 -c 'cannot = 1'     || { apt-get update; }"
+CLASSIC = f"""Sending build context to Docker daemon  394.7MB
+Step 3/9 : RUN python3 -c 'cannot = 1'     || {{ apt-get update; }}
+ ---> Running in ac9522f80231
+E: Unable to locate package libgomp1
+Removing intermediate container ac9522f80231
+The command '{PROGRAM}' returned a non-zero code: 100"""
+BUILDKIT = f"""#5 [2/4] RUN python3 -c 'cannot = 1'     || {{ apt-get update; }}
+#5 sha256:b9c22541cc79db7f1b1c05a15a106aea3fbc1c761a647cd9b85027cd4dbc6516
+#5 0.302 E: Unable to locate package libgomp1
+#5 ERROR: executor failed running [{PROGRAM}]: exit code: 100
+#6 ...
+#6 CANCELED
+------
+ > [2/4] RUN python3 -c 'cannot = 1'     || {{ apt-get update; }}:
+------
+Dockerfile:7
+--------------------
+   7 | >>> RUN python3 -c 'cannot = 1'
+ERROR: failed to solve: process "{PROGRAM}" did not complete successfully: exit code: 100"""
+UNKNOWN = 'invalid argument "x" for "--mount" flag\nSee \'docker create --help\'.'
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (CLASSIC, "E: Unable to locate package libgomp1"),
+        (BUILDKIT, "#5 0.302 E: Unable to locate package libgomp1"),
+        (UNKNOWN, 'invalid argument "x" for "--mount" flag'),
+        (CLASSIC.replace("E: ", "Step 4/9 "), "exit 100"),
+    ],
+)
+def test_the_cause_is_what_was_said_last_and_no_program_or_progress(output: str, cause: str) -> None:
+    assert docker_error(Finished(100, output), "build").cause == cause
+
+
 def pairs(words: list[str]) -> set[tuple[str, str]]:
     return set(itertools.pairwise(words))
 
@@ -229,6 +273,51 @@ def test_a_container_gets_the_instance_the_network_and_our_user(docker: FakeDock
     assert "--entrypoint" not in words
     arguments = words[words.index(OURS.name) + 1 :]
     assert arguments[:3] == ["--start", "--foreground", "--mms-config"]
+
+
+def test_a_comma_or_a_quote_in_the_caches_path_is_quoted(
+    docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path / 'a, "b"'))
+    with new_instance() as instance:
+        words = ContainerSite(ENGINE, OURS, Path("/jdk")).create_command(instance)
+        mount, *_ = [after for word, after in pairs(words) if word == "--mount" and after.endswith("readonly")]
+        assert next(csv.reader([mount])) == [
+            "type=bind",
+            f"source={instance.store}",
+            f"target={instance.store}",
+            "readonly",
+        ]
+
+
+def test_ctrl_c_waits_until_the_container_is_made_so_that_it_can_be_removed(docker: FakeDocker, tmp_path: Path) -> None:
+    begun, made = tmp_path / "begun", tmp_path / "made"
+    docker(f"touch {begun}; sleep 0.3; touch {made}")
+
+    def interrupt() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    other = threading.Thread(target=interrupt)
+    other.start()
+    with pytest.raises(KeyboardInterrupt):
+        create_container(Container("x"), ["image"], what="make it")
+    other.join()
+    assert made.exists()
+
+
+def test_a_container_that_measures_a_worker_is_removed_and_why_it_did_not_start_is_said(docker: FakeDocker) -> None:
+    said = docker(f'test "$1" != start || {{ {fails("Error response from daemon: no such runtime")}; }}')
+    python = ContainerSite(ENGINE, OURS, Path("/jdk")).worker_python()
+    with pytest.raises(
+        SetupError, match=r"cannot run a container of the image servemark/mms-onnx:abc: .*no such runtime"
+    ):
+        python.run(["-c", "pass"], [])
+    created, started, removed = [line.split() for line in said.read_text().splitlines()]
+    assert created[:2] == ["create", "--name"]
+    assert started == ["start", "--attach", created[2]]
+    assert removed == ["rm", "--force", created[2]]
 
 
 def test_gpus_rootless_selinux_source_and_another_entrypoint(docker: FakeDocker, tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ def test_the_readme_has_every_option_and_no_other():
     assert documented - known == set()
 
 
+def test_the_readme_tells_each_option_once_in_the_order_of_the_help():
+    table = README.split("\n## Options\n")[1].split("\n## ")[0].split("Parameters that")[0]
+    told = [OPTION.findall(line.split(" | ")[0])[-1] for line in table.splitlines() if line.startswith("| `-")]
+    assert told == [action.option_strings[-1] for action in run_parser("x")._actions if action.option_strings]
+
+
 def test_the_readme_has_every_benchmark_and_model():
     for benchmark in catalogue().values():
         assert f"`./benchmark.py {benchmark.name}`" in README

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from servemark.benchmarks import Ask, Benchmark, catalogue
+from servemark.cli.options import parse_run, run_parser
+
 ROOT = Path(__file__).parents[2]
 ROWS = [
     line
@@ -39,10 +42,78 @@ def test_every_row_names_tests_that_there_are(row):
 
 
 def test_every_table_of_the_page_is_read():
-    assert len(ROWS) > 25
+    assert len(ROWS) > 75
     assert len(set(ROWS)) == len(ROWS)
 
 
 def test_a_test_that_is_not_there_would_be_noticed():
     assert "test_that_nobody_wrote" not in _tests_in("tests/unit/test_parity.py")
     assert _tests_in("tests/unit/no_such_file.py") == set()
+
+
+#: Every command in the original's README but ``--all``, whose entries are in test_options.py, and what it has to mean.
+URL = "https://models.example.org/Models/resnet-18.model"
+COMMANDS = [
+    ("latency", {"benchmark": "latency", "model": "resnet"}),
+    ("throughput", {"benchmark": "throughput", "model": "resnet"}),
+    ("latency -m lstm", {"benchmark": "latency", "model": "lstm"}),
+    ("latency -g 4", {"gpus": 4}),
+    ("latency -i kitten.jpg", {"input": ["kitten.jpg"]}),
+    (f"latency -c {URL} -i kitten.jpg", {"custom_model": URL, "input": ["kitten.jpg"]}),
+    (
+        "repeated_scale_calls --options scale_up_workers 100 scale_down_workers 10",
+        {"parameters": {"scale_up_workers": 100, "scale_down_workers": 10, "background_threads": 0}},
+    ),
+    ("latency --mms 127.0.0.1:8443", {"mms": "127.0.0.1:8443"}),
+    ("latency --mms https://localhost:8443", {"mms": "https://localhost:8443"}),
+    ("throughput --mms https://localhost:8443", {"mms": "https://localhost:8443"}),
+    ("latency -v -l 1", {"verbose": True, "loops": 1}),
+]
+
+
+@pytest.mark.parametrize(("line", "meaning"), COMMANDS, ids=[line for line, _ in COMMANDS])
+def test_every_command_of_the_original_is_taken_as_it_stands(tmp_path, monkeypatch, line, meaning):
+    (tmp_path / "kitten.jpg").write_bytes(b"\xff\xd8")
+    monkeypatch.chdir(tmp_path)
+    arguments = vars(parse_run("servemark run", line.split()))
+    found = {name: arguments[name] for name in meaning}
+    assert {**found, "input": [str(path) for path in arguments["input"]]} == {"input": [], **meaning}
+
+
+def test_every_option_of_the_originals_script_is_there():
+    words = (
+        "-a --all -m --model -c --custom-model -d --docker -i --input -g --gpus -l --loops -t --threads -w --workers"
+    )
+    words += " --mms --management-port -v --verbose --options -s --suite -h --help"
+    assert set(words.split()) <= {word for action in run_parser("x")._actions for word in action.option_strings}
+
+
+def _points(benchmark: Benchmark):
+    return benchmark.points(Ask(parameters={one.key: one.default for one in benchmark.parameters}))
+
+
+def test_the_defaults_are_the_originals():
+    known = catalogue()
+    assert [point.load.users for point in _points(known["throughput"])] == [100]
+    assert [point.load.users for point in _points(known["latency"])] == [1]
+    assert [point.load.users for point in _points(known["load"])] == [16]
+    assert [point.load.users for point in _points(known["concurrent_inference"])] == list(range(1, 3 * 5 + 1, 3))
+    scaling = {one.key: one.default for one in known["repeated_scale_calls"].parameters}
+    assert (scaling["scale_up_workers"], scaling["scale_down_workers"]) == (16, 1)
+    assert parse_run("servemark run", ["latency"]).model == "resnet"
+
+
+def test_the_page_on_profiling_has_the_originals_five_steps_in_their_order():
+    page = (ROOT / "docs" / "profiling.md").read_text(encoding="utf-8")
+    steps = re.split(r"^\d\. ", page.split("## With JProfiler")[1].split("\n## ")[0], flags=re.MULTILINE)[1:]
+    words = [
+        ("outside of a container", "SSH"),
+        ("*Attach*", "`com.amazonaws.ml.mms.ModelServer`", "*On another computer*", "*Telemetries*"),
+        ("*Start Recordings*",),
+        ("./benchmark.py throughput --mms https://localhost:8443",),
+        ("*Stop Recordings*", "*Call Tree*", "*Hot Spots*"),
+    ]
+    assert len(steps) == len(words) == 5
+    for step, expected in zip(steps, words, strict=True):
+        for word in expected:
+            assert word in step

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from servemark.errors import UsageError
-from servemark.servers.target import Target, Trust, _tls, parse_target
+from servemark.errors import UnreachableError, UsageError
+from servemark.servers import target
+from servemark.servers.target import Target, Trust, _tls, find_server, parse_target
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,22 @@ def test_targets(text: str, expected: Target) -> None:
 def test_bad_forms_say_what_to_write(text: str) -> None:
     with pytest.raises(UsageError, match=r"cannot read the server .*write \[http://\|https://\]HOST\[:PORT\]"):
         parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [("host", [8080, 8443]), ("http://host", [8080]), ("https://host", [8443]), ("https://host:80", [80])],
+)
+def test_without_a_port_it_is_looked_for_at_the_servers_own(
+    monkeypatch: pytest.MonkeyPatch, text: str, ports: list[int]
+) -> None:
+    def look(host: str, at: list[int]) -> tuple[str, int]:
+        raise UnreachableError(f"{host} {at}")
+
+    monkeypatch.setattr(target, "_connectable", look)
+    with pytest.raises(UnreachableError) as looked:
+        find_server(text, management_port=None, trust=Trust(), progress=print)
+    assert looked.value.what == f"host {ports}"
 
 
 def test_certificates_of_loopback_hosts_are_not_checked_and_others_are() -> None:

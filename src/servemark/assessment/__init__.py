@@ -58,7 +58,11 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         model=", ".join(model.name for model in first.served) or None,
         backend=first.served[0].backend if first.served else None,
         archive=first.served[0].origin if first.served else None,
-        options={"threads": first.point.load.users, "inputs": list(first.inputs)},
+        options={
+            "threads": first.point.load.users,
+            "inputs": list(first.inputs),
+            "parameters": dict(first.parameters),
+        },
         cold_start_ms=first.served[0].cold_start_ms if len(first.served) == 1 else None,
         partial=any(item.engine_run.interrupted for item in measured),
         steps=headline[0].steps if headline else (),

@@ -32,6 +32,7 @@ class Measured:
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
         removal: of the models that the plan registered, if any.
         failure: why the server could no longer be measured, if that ended the run.
+        parameters: of the benchmark, by key, the defaults included.
         inputs: where the inputs came from; empty for the model's own.
     """
 
@@ -46,6 +47,7 @@ class Measured:
     memory_bytes: tuple[int | None, int | None]
     removal: Removal | None
     failure: ServerError | None
+    parameters: Mapping[str, object]
     inputs: tuple[str, ...]
     engine: EngineName
 

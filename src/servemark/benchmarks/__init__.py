@@ -166,12 +166,12 @@ def counts(text: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """A converter of parameters: whole numbers from `least`."""
+def whole_number(least: int, why: str = "") -> Callable[[str], int]:
+    """A converter of parameters: whole numbers from `least`; `why` says what is wrong with less."""
 
     def convert(text: str) -> int:
         if not text.strip().isdecimal() or int(text) < least:
-            raise UsageError(f"{text!r} is not a whole number from {least}")
+            raise UsageError(f"{text!r} is not a whole number from {least}", cause=why)
         return int(text)
 
     return convert

@@ -14,6 +14,7 @@ from servemark.workload.scenario import Scenario, Step
 from servemark.workload.scenario import Until as Says
 
 _ALONE_S = 5.0
+_NEVER_0 = "Multi Model Server never answers a call that scales up from 0 workers"
 
 
 def _points(ask: Ask) -> tuple[Point, ...]:
@@ -69,8 +70,7 @@ BENCHMARK = Benchmark(
     },
     parameters=(
         Parameter("scale_up_workers", 16, whole_number(1), "workers to scale up to"),
-        # Not 0: the server never answers a call that scales up from there.
-        Parameter("scale_down_workers", 1, whole_number(1), "workers to scale down to"),
+        Parameter("scale_down_workers", 1, whole_number(1, _NEVER_0), "workers to scale down to"),
         Parameter("background_threads", 0, whole_number(0), "users that predict meanwhile"),
     ),
     analysis="scaling",

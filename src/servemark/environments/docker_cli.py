@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from servemark.environments.commands import Finished, finish
 from servemark.errors import ServerError, SetupError
+from servemark.interrupts import held_back
 
 CALL_TIMEOUT_S = 60.0
 _REMOVE_TRIES = 40
@@ -40,6 +42,11 @@ _NO_DAEMON = (
     "connection refused",
 )
 _NO_CONTAINER = ("no such container", "no container with name or id")
+#: What says nothing of why a build or a call failed: what was to be run, how far that came, and where help is.
+_NO_CAUSE = re.compile(
+    r"/bin/sh -c|^See '|^Sending build context|^Step \d+/|^Removing intermediate|^--|^Dockerfile:\d+|^\d+ \||^> \["
+    r"|^#\d+ (\[|sha256:|DONE|CACHED|CANCELED|transferring|\.\.\.)"
+)
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,19 @@ def docker_error(finished: Finished, what: str, next_step: str = "") -> SetupErr
     )
 
 
+def create_container(container: Container, words: Sequence[str], *, what: str) -> None:
+    """Run ``docker create`` with these words after the container's name.
+
+    Ctrl-C is heard when that is done: the daemon goes on without its command, and would make the container after it was
+    removed.
+
+    Raises:
+        SetupError: ``cannot {what}``, or what is wrong with Docker itself.
+    """
+    with held_back():
+        docker(["create", "--name", container.name, *words], what=what)
+
+
 def inspect_image(name: str) -> Mapping[str, Any] | None:
     """What the daemon knows of an image; None when it has none of that name.
 
@@ -213,7 +233,8 @@ def _left(container: Container, finished: Finished) -> ServerError:
 
 
 def _last_line(finished: Finished) -> str:
-    lines = [line.strip() for line in finished.tail.splitlines() if line.strip()]
+    said = (line.strip() for line in finished.tail.splitlines())
+    lines = [line for line in said if line and not _NO_CAUSE.search(line)]
     errors = [line for line in lines if "error" in line.lower() or "denied" in line.lower() or "cannot" in line.lower()]
     return (errors or lines or [f"exit {finished.status}"])[-1]
 

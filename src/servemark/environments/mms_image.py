@@ -134,7 +134,7 @@ def _build(tag: str, base: str, packages: list[str], environment: MmsEnvironment
         proxies = [name for name in _PROXIES if os.environ.get(name)]
         arguments = [f"--build-arg={argument}" for argument in (f"BASE={base}", f"RUNTIME={runtime}", *proxies)]
         docker(
-            ["build", "--network", "host", "--tag", tag, *arguments, context],
+            ["build", "--force-rm", "--network", "host", "--tag", tag, *arguments, context],
             what=f"build the image {tag} on {base}",
             timeout_s=_BUILD_TIMEOUT_S,
             next_step=f"check the network, or set {BASE_VARIABLE} to an image of Debian 12 that is here",

@@ -22,7 +22,7 @@ from servemark.runner.written import Written
 from servemark.servers import Launcher, ServedModel, Server
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad
-from servemark.workload.plan import compile_plan
+from servemark.workload.plan import Plan, compile_plan
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
@@ -53,6 +53,7 @@ def measure_benchmark(
                 listener.note(f"point {number} of {len(points)}{_described(point)}")
             watch = _Watch(server, point.load, listener)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
+            _tell_plan(job.plan, listener)
             one = _measure(entry, point, server, served, engine, job, watch)
             with held_back():
                 measured.append(one)
@@ -107,9 +108,20 @@ def _measure(
         memory_bytes=(memory_before, memory_after),
         removal=removal,
         failure=failure,
+        parameters=entry.ask.parameters,
         inputs=tuple(map(str, entry.request.inputs)),
         engine=engine.name,
     )
+
+
+def _tell_plan(plan: Plan, listener: Listener) -> None:
+    """What is about to be sent, for people who want to see everything."""
+    if listener.log:
+        for group in plan.groups:
+            for step in group.scenario.steps:
+                first = step.requests[0]
+                users = f"{group.load.users} user{'s' if group.load.users > 1 else ''}"
+                listener.log(f"plan: {users}, {step.name}: {first.method} {first.path}")
 
 
 def _served_points(

@@ -60,7 +60,7 @@ class Written:
     def fail(self, entry: Entry | None, error: BaseException) -> None:
         """The result marked partial, because of `error`; if it cannot be written, that is said in the error."""
         line = str(error) or INTERRUPTED
-        if entry is not None and isinstance(error, ServemarkError):
+        if entry is not None and entry.in_suite and isinstance(error, ServemarkError):
             known = self._benchmarks.get(entry.label) or _nothing_of(entry)
             failure = Failure(line, error.exit_status)
             self._benchmarks[entry.label] = replace(known, partial=True, failure=failure)

@@ -19,7 +19,7 @@ import psutil
 from servemark.environments.commands import Finished, finish
 from servemark.environments.docker_cli import (
     DockerEngine,
-    docker,
+    create_container,
     docker_engine,
     docker_error,
     new_container,
@@ -40,8 +40,8 @@ from servemark.servers.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
 
 LABEL = "servemark.instance"
 _LOOK_TIMEOUT_S = 30.0
-#: With which ``docker run`` ends when it was not the program that failed.
-_DOCKER_FAILED = 125
+#: What ``docker start`` or podman's says when it was not the program that failed.
+_NOT_STARTED = ("Error response from daemon", "Error: unable to start")
 #: What the server prints once it listens on all its ports.
 _STARTED = "Model server started."
 _READ_BACK = """
@@ -155,15 +155,14 @@ class ContainerSite:
             copy_source(self._source, instance)
         container = new_container(_name(instance))
         container.record_in(instance.root)
-        command = self.create_command(instance)
         if self._log:
-            self._log(f"command: docker {' '.join(command)}")
-        docker(command, what=f"make a container of the image {self._image.name}")
+            self._log(f"command: docker {' '.join(self.create_command(instance))}")
+        create_container(container, self._words(instance), what=f"make a container of the image {self._image.name}")
         return Start(("docker", "start", "--attach", container.name), os.environ)
 
     def create_command(self, instance: Instance) -> list[str]:
         """The words after ``docker`` that make the container for `instance`."""
-        return ["create", "--name", _name(instance), *self._options(instance), *self._program(instance)]
+        return ["create", "--name", _name(instance), *self._words(instance)]
 
     def processes(self, instance: Instance) -> list[psutil.Process]:
         """The container's, as this machine sees them."""
@@ -215,16 +214,21 @@ class ContainerSite:
             if root:
                 path = ":".join(filter(None, (str(root), self._image.python_path)))
                 options += [*_mount(root, ",readonly"), "--env", f"PYTHONPATH={path}"]
-            words = ["run", "--name", container.name, *options, "--entrypoint", "python3", self._image.name]
+            words = [*options, "--entrypoint", "python3", self._image.name, *map(str, arguments)]
+            what = f"run a container of the image {self._image.name}"
             try:
-                finished = finish(["docker", *words, *arguments], timeout_s=MEASURE_TIMEOUT_S)
+                create_container(container, words, what=what)
+                finished = finish(["docker", "start", "--attach", container.name], timeout_s=MEASURE_TIMEOUT_S)
             finally:
                 remove_container(container)
-            if finished.status == _DOCKER_FAILED:
-                raise docker_error(finished, f"run a container of the image {self._image.name}")
+            if finished.status and finished.output.startswith(_NOT_STARTED):
+                raise docker_error(finished, what)
             return finished
 
         return WorkerPython(f"{self._image.image_id} {root.name if root else ''}", run)
+
+    def _words(self, instance: Instance) -> list[str]:
+        return [*self._options(instance), *self._program(instance)]
 
     def _options(self, instance: Instance) -> list[str]:
         options = ["--label", f"{LABEL}={instance.root}", "--rm", "--init", "--network", "host"]
@@ -282,4 +286,7 @@ def _inside(instance: Instance) -> tuple[str, ...]:
 
 
 def _mount(folder: Path, mode: str = "") -> list[str]:
-    return ["--mount", f"type=bind,source={folder},target={folder}{mode}"]
+    # A line of CSV, where a comma or a quote in a path has to be quoted.
+    path = str(folder).replace('"', '""')
+    quote = '"' if path != str(folder) or "," in path else ""
+    return ["--mount", f"type=bind,{quote}source={path}{quote},{quote}target={path}{quote}{mode}"]

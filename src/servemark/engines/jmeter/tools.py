@@ -12,6 +12,7 @@ and of several runs, in the folder above theirs::
 
     merged.jtl          the filtered results of all in one, each label with its run's name (MergeResults)
     merged.csv          the aggregate report of those
+    dashboard/          JMeter's HTML dashboard of those
 
 Each tool is a start of Java, some 4 s; as many run at a time as there are processors. The plugins leave out messages
 and URLs, and MergeResults counts time from 1999: ``results.jtl`` is what was measured.
@@ -103,7 +104,7 @@ def _without_warm_up(results: Path, measured: Path, warmup_s: float) -> Path:
 
 
 def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> None:
-    """Write ``merged.jtl`` with the results of all `runs`, and the aggregate report of it, into `folder`.
+    """Write ``merged.jtl`` with the results of all `runs`, its aggregate report and its dashboard, into `folder`.
 
     Results without a sample are left out; of fewer than two there is nothing to merge.
 
@@ -120,7 +121,10 @@ def merge_results(home: JMeterHome, runs: Sequence[MergedRun], folder: Path) -> 
             _merge(home, runs[:_MOST_MERGED], part)
             runs = [MergedRun(part, ""), *runs[_MOST_MERGED:]]
         _merge(home, runs, merged)
-    _report(home, merged, folder / "merged.csv", "AggregateReport")
+    _at_once(
+        lambda: _report(home, merged, folder / "merged.csv", "AggregateReport"),
+        lambda: write_dashboard(home, merged, folder / DASHBOARD),
+    )
 
 
 def _merge(home: JMeterHome, runs: Sequence[MergedRun], merged: Path) -> None:
