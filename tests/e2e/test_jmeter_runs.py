@@ -47,6 +47,24 @@ def test_the_runs_of_several_points_are_merged_too(command):
 
 
 @needs_jmeter
+def test_a_jmeter_that_ends_by_itself_is_a_failure_and_no_interruption(command):
+    with command.started("latency -m noop --duration 60 --engine jmeter") as started:
+        started.wait_for("samples", lambda: _samples(command.cwd) > 10)
+        (jmeter,) = started.server_processes("ApacheJMeter.jar")
+        jmeter.kill()
+        run = started.end()
+    assert run.status == 4
+    assert "JMeter ended early" in run.error_line
+    assert run.result["error"] == run.error_line.removeprefix("servemark: error: ")
+    assert run.benchmark["partial"] is True
+    assert run.step["succeeded"] > 0
+
+
+def _samples(folder):
+    return sum(len(path.read_text().splitlines()) for path in folder.rglob("results.jtl"))
+
+
+@needs_jmeter
 def test_benchmarks_of_the_management_api_and_of_several_models_run_on_it_too(command):
     (command.cwd / "mine.toml").write_text(
         """

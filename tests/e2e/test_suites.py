@@ -66,6 +66,7 @@ def test_one_that_fails_stops_no_other_and_its_status_is_the_commands(command):
     assert failed["runs"] == []
     assert last["steps"][0]["succeeded"] == 10
     assert run.result["partial"] is True
+    assert run.result["error"] == failed["failure"]["message"]
     assert "FAILED latency resnet" in run.stdout
     with (run.folder / "summary.csv").open() as file:
         labels = [row["Label"] for row in csv.DictReader(file)]
@@ -92,6 +93,48 @@ def test_what_would_not_fit_is_skipped_by_name_unless_forced(command):
     assert [benchmark["name"] for benchmark in run.result["benchmarks"]] == ["ping"]
     assert "skipped" in run.stdout
     assert "(--force tries it)" in run.stderr
+
+
+def test_when_nothing_fits_the_result_says_what_was_skipped(command):
+    (command.cwd / "mine.toml").write_text(
+        """
+        [[benchmark]]
+        name = "repeated_scale_calls"
+        model = "noop"
+        options = { scale_up_workers = 1000000 }
+        """
+    )
+    run = command.run("--suite mine.toml")
+    assert run.status == 4
+    assert [skipped["name"] for skipped in run.result["skipped"]] == ["repeated_scale_calls-noop"]
+    assert "repeated_scale_calls-noop: skipped: 1000000 workers would not fit" in " ".join(run.stdout.split())
+
+
+def test_ctrl_c_in_the_middle_keeps_what_was_measured_and_begins_nothing_more(command):
+    (command.cwd / "mine.toml").write_text(
+        """
+        [[benchmark]]
+        name = "ping"
+        loops = 10
+        [[benchmark]]
+        name = "ping"
+        duration = 60
+        [[benchmark]]
+        name = "latency"
+        model = "noop"
+        """
+    )
+    with command.started("--suite mine.toml") as started:
+        started.wait_for_line("benchmark 2 of 3")
+        started.wait_for_line("measuring: 10")
+        started.interrupt()
+        run = started.end()
+    assert run.status == 130
+    first, second = run.result["benchmarks"]
+    assert (first["partial"], second["partial"], run.result["partial"]) == (False, True, True)
+    assert (run.result["error"], run.result["server"]["launcher"]) == ("interrupted", "managed")
+    assert second["steps"][0]["succeeded"] > 0
+    assert "benchmark 3" not in run.stderr
 
 
 def test_the_suites_servers_and_engine_are_those_of_the_command_line(command):

@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from servemark.errors import DoesNotFitError
-from servemark.servers import memory
 from servemark.servers.memory import (
     RESERVE_BYTES,
     WorkerMemory,
@@ -123,35 +122,34 @@ V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 @pytest.fixture
-def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_OWN_CGROUPS", tmp_path / "own")
-    return tmp_path / "cgroup"
+def groups(tmp_path: Path) -> Path:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    return tmp_path / "sys" / "fs" / "cgroup"
 
 
-def test_a_control_groups_limit_counts_with_those_around_it(groups: Path) -> None:
-    groups.with_name("own").write_text("0::/outer/inner\n")
+def test_a_control_groups_limit_counts_with_those_around_it(groups: Path, tmp_path: Path) -> None:
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/outer/inner\n")
     group(groups / "outer" / "inner", V2, "max", 0, 0)
     group(groups / "outer", V2, str(500 * MIB), 300 * MIB, 50 * MIB)
-    assert available_bytes() == 250 * MIB
+    assert available_bytes(tmp_path) == 250 * MIB
 
 
-def test_in_a_container_the_group_itself_is_at_the_root(groups: Path) -> None:
-    groups.with_name("own").write_text("0::/docker/8c1f\n")
+def test_in_a_container_the_group_itself_is_at_the_root(groups: Path, tmp_path: Path) -> None:
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/docker/8c1f\n")
     group(groups, V2, str(100 * MIB), 200 * MIB, 0)
-    assert available_bytes() == 0
+    assert available_bytes(tmp_path) == 0
 
 
-def test_the_older_control_groups_are_read_too(groups: Path) -> None:
-    groups.with_name("own").write_text("5:cpu:/elsewhere\n4:memory:/ours\n0::/\n")
+def test_the_older_control_groups_are_read_too(groups: Path, tmp_path: Path) -> None:
+    (tmp_path / "proc" / "self" / "cgroup").write_text("5:cpu:/elsewhere\n4:memory:/ours\n0::/\n")
     group(groups / "memory" / "ours", V1, str(400 * MIB), 100 * MIB, 10 * MIB)
     group(groups / "memory", V1, str(2**63 - 4096), 0, 0)
-    assert available_bytes() == 310 * MIB
+    assert available_bytes(tmp_path) == 310 * MIB
 
 
-def test_without_control_groups_the_machine_decides(groups: Path) -> None:
+def test_without_control_groups_the_machine_decides(tmp_path: Path) -> None:
     machine = psutil.virtual_memory().available
-    assert abs(available_bytes() - machine) < machine / 2
+    assert abs(available_bytes(tmp_path) - machine) < machine / 2
 
 
 @pytest.mark.parametrize(

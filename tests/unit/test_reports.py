@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from servemark.errors import OutputError, RecordingError
 from servemark.report import csv as summary_csv
 from servemark.report import jtl
 from servemark.report.directory import ResultDirectory
-from servemark.report.terminal import print_summary
+from servemark.report.terminal import ProgressLine, print_summary
 from servemark.result import (
     INTERRUPTED,
     BenchmarkResult,
@@ -32,7 +33,9 @@ from servemark.result import (
     StepSummary,
     Verdict,
 )
+from servemark.units import NS_PER_S
 from servemark.verdict import errors_within, exit_status
+from servemark.workload.load import ClosedLoad
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 NOTHING = Statistic(None, None, 6)
@@ -456,3 +459,11 @@ def test_a_verdict_that_is_a_finding_does_not_fail():
 @pytest.mark.parametrize(("limit", "passed"), [(0.04, True), (0.0399, False), (1.0, True), (0.0, False)])
 def test_as_many_failures_as_allowed_pass(limit, passed):
     assert errors_within(SOME_FAILED, limit).passed is passed
+
+
+def test_progress_is_told_every_ten_seconds_of_each_run(capsys):
+    line = ProgressLine()
+    for elapsed_s in (9, 11, 15, 22, 3, 11, 12):
+        counts = SimpleNamespace(elapsed_ns=elapsed_s * NS_PER_S, succeeded=elapsed_s, failed=0)
+        line.show(counts, ClosedLoad(users=1, loops=1))
+    assert [text.split()[1] for text in capsys.readouterr().err.splitlines()] == ["11", "22", "11"]

@@ -64,7 +64,11 @@ def _scaling(measured: Sequence[Measured]) -> dict[str, Any]:
     rows, names = scaled.records.memmap(), scaled.records.step_names
     if scaled.point.values:  # interrupted before anything was scaled
         return {"up": None, "down": None, "background": None}
-    up, down = (scaling_calls(rows, names.index(f"scale_{to}"), names.index(f"read_{to}")) for to in ("up", "down"))
+    steps = {to: (names.index(f"scale_{to}"), names.index(f"read_{to}")) for to in ("up", "down")}
+    ended_by_itself = scaled.point.load.loops is not None and not scaled.engine_run.interrupted
+    own = rows["scheduled"][np.isin(rows["step"], [*steps["up"], *steps["down"]])]
+    cut_off_ns = None if ended_by_itself or not len(own) else int(own.max())
+    up, down = (scaling_calls(rows, *steps[to], cut_off_ns) for to in ("up", "down"))
     background = None
     if len(measured) > 1:
         background = _background(measured[0], rows[rows["step"] == names.index("predict")], (up, down))

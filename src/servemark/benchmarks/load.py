@@ -22,7 +22,10 @@ def _points(ask: Ask) -> tuple[Point, ...]:
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
         if model.url is None:
-            raise UsageError(f"the server does not say where it has {model.name} from, so it cannot load it again")
+            raise UsageError(
+                f"the server does not say where it has {model.name} from, so it cannot load it again",
+                next_step="its management API has to be reachable (--management-port); or leave --mms out",
+            )
         names = tuple(f"{model.name}-{number}" for number in range(1, count + 1))
         steps = [
             Step("register", (register_request(model.url, name, workers),), "management", expect_status=200)

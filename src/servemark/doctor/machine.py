@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from servemark.doctor import cgroups
 from servemark.doctor.finding import Finding
 from servemark.environments.commands import finish
+from servemark.servers import cgroups
 
 _CPUS = "sys/devices/system/cpu"
 _CLOCKS = "sys/devices/system/clocksource/clocksource0"

@@ -10,13 +10,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from servemark.doctor import cgroups
 from servemark.doctor.finding import Finding, from_error
 from servemark.doctor.programs import is_set_up
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import installed_environment
 from servemark.errors import ServerStartError, SetupError
-from servemark.servers import default_workers
+from servemark.servers import cgroups, default_workers
 from servemark.servers.mms_config import LOOPBACK, free_port_pair
 
 _MB = 1_000_000
@@ -154,17 +153,7 @@ def _available_bytes(root: Path) -> int:
     """What programs can still get: of the machine, and of every control group that this process is in."""
     lines = (root / "proc" / "meminfo").read_text(encoding="ascii").splitlines()
     available = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}["MemAvailable"]
-    names = (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    )
-    for folder in cgroups.folders(root, "memory"):
-        for limit_name, usage_name, reclaimable_name in names:
-            limit, used = cgroups.number(folder, limit_name), cgroups.number(folder, usage_name)
-            if limit is not None and used is not None:
-                reclaimable = cgroups.statistic(folder, reclaimable_name, "memory.stat") or 0
-                available = min(available, max(0, limit - used + reclaimable))
-    return available
+    return min([available, *cgroups.memory_left_bytes(root)])
 
 
 def _size(size: int) -> str:

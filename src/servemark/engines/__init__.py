@@ -41,7 +41,7 @@ class EngineRun:
         scheduled: requests that were scheduled; as many records should be in the file.
         scheduling_ended_ns: when scheduling ended: the duration, an earlier stop, or the last end.
         interrupted: it was cut short, by Ctrl-C or by `stop_reason`.
-        stop_reason: what the watch answered to end it, else None.
+        stop_reason: what the watch answered to end it, or why the engine ended by itself; else None.
         generator_cpu_s: CPU time of the generator's threads.
         examples: the first failures of each step, by the step's number.
     """

@@ -30,7 +30,7 @@ _MOST_EACH = 32
 def headline(benchmark: BenchmarkResult) -> Text | None:
     """The first line of a benchmark whose answer is in its analysis, or in several runs; None of any other."""
     analysis = benchmark.analysis or {}
-    if benchmark.runs and not benchmark.steps:
+    if benchmark.runs and not benchmark.steps and "scaling" not in analysis:
         best = max(benchmark.runs, key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
         figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].response_ms.p99)}"
         return subject(benchmark).append(f"{figures} ({_described(best)})", style="bold green")

@@ -48,8 +48,8 @@ def print_summary(result: Result, folder: Path) -> None:
         if several:
             for benchmark in result.benchmarks:
                 console.print(_headline(benchmark))
-            for skipped in result.skipped:
-                console.print(Text(f"{skipped.name}: skipped: {skipped.reason}", style="yellow"))
+        for skipped in result.skipped:
+            console.print(Text(f"{skipped.name}: skipped: {skipped.reason}", style="yellow"))
         path = Text.assemble((f"{'results':{LABEL_WIDTH}}", "dim"), str(folder))
         console.print(path, soft_wrap=True)  # in one piece, so that it can be copied
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
@@ -191,14 +191,19 @@ class ProgressLine:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._shown = False
-        self._next_s = 0.0 if self._terminal else self._EVERY_S
+        self._every_s = 0.0 if self._terminal else self._EVERY_S
+        self._elapsed_s = 0.0
+        self._next_s = self._every_s
 
     def show(self, progress: ProgressReport, load: ClosedLoad) -> None:
         """Show `progress` of a run under `load`, if it is time to."""
         elapsed_s = progress.elapsed_ns / NS_PER_S
+        if elapsed_s < self._elapsed_s:  # another run
+            self._next_s = self._every_s
+        self._elapsed_s = elapsed_s
         if elapsed_s < self._next_s:
             return
-        self._next_s = elapsed_s + (0.0 if self._terminal else self._EVERY_S)
+        self._next_s = elapsed_s + self._every_s
         limit = f" of at most {load.longest_s:g}" if load.longest_s is not None else ""
         failed = f", {progress.failed} failed" if progress.failed else ""
         line = f"measuring: {elapsed_s:.0f}{limit} s, {progress.succeeded} succeeded{failed}"

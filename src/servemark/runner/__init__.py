@@ -21,7 +21,7 @@ from servemark.interrupts import held_back
 from servemark.report.directory import ResultDirectory
 from servemark.result import Result
 from servemark.runner.entry import Entry
-from servemark.runner.launching import engine_of, launcher_of
+from servemark.runner.launching import Launchers, engine_of
 from servemark.runner.measuring import measure_benchmark
 from servemark.runner.request import Listener as Listener
 from servemark.runner.request import RunRequest as RunRequest
@@ -62,21 +62,21 @@ def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | Non
     name = suite or entries[0].title
     started = datetime.now(timezone.utc)
     folder = ResultDirectory.create(first.output, name, started, force=first.force)
-    written = Written(folder, empty_result(first, name, started))
-    jobs: list[Job] = []
+    written = Written(folder, empty_result(requests, name, started))
+    launchers, jobs = Launchers(listener), list[Job]()
     folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
         with _failing(written, None, listener):
             engine = engine_of(first.engine, listener)
             written.versions(engine)
-        if suite:
-            entries = _fitting(entries, suite, written, listener)
+            if suite:
+                entries = _fitting(entries, suite, launchers, written, listener)
         for number, entry in enumerate(entries, 1):
             if suite:
                 listener.note(f"benchmark {number} of {len(entries)}: {entry.title}")
                 entry = replace(entry, label=f"{number}-{entry.title}", last=number == len(entries), in_suite=True)
             with _failing(written, entry, listener, goes_on=suite is not None):
-                jobs += measure_benchmark(entry, engine, written, listener)
+                jobs += measure_benchmark(entry, launchers, engine, written, listener)
             if written.interrupted:
                 break
         # With the servers gone: it takes seconds, and nobody waits for what it says.
@@ -89,14 +89,15 @@ def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | Non
     return Performed(written.result, folder.path)
 
 
-def _fitting(entries: list[Entry], suite: str, written: Written, listener: Listener) -> list[Entry]:
+def _fitting(
+    entries: list[Entry], suite: str, launchers: Launchers, written: Written, listener: Listener
+) -> list[Entry]:
     """The entries for which this machine has the memory, or all of them by force; all are said, with what they take."""
     fitting, lines = [], []
     least_s = most_s = 0.0
     for entry in entries:
         try:
-            launcher = launcher_of(entry.request, entry.benchmark, entry.ask, listener)
-            expectation = expected(launcher, entry.benchmark.points(entry.ask))
+            expectation = expected(launchers.of(entry), entry.points)
         except ServemarkError as error:  # which will end that benchmark, and no other
             lines.append(f"  {entry.title}: {error}")
             fitting.append(entry)

@@ -6,20 +6,25 @@ import re
 from dataclasses import dataclass
 
 from servemark import benchmarks
-from servemark.benchmarks import Ask, Benchmark
+from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.errors import UsageError
 from servemark.runner.request import RunRequest
 from servemark.workload.inputs import read_input
+from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.model_source import model_source
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the requests of an invocation: `label` names its files, `last` says that none comes after it."""
+    """One of the requests of an invocation, and the points that it comes to.
+
+    `label` names its files, `last` says that none comes after it.
+    """
 
     request: RunRequest
     benchmark: Benchmark
     ask: Ask
+    points: tuple[Point, ...]
     label: str
     last: bool = True
     in_suite: bool = False
@@ -42,12 +47,29 @@ class Entry:
         """The only entry of an invocation.
 
         Raises:
-            UsageError: there is no such benchmark or parameter; or an input, or the archive, cannot be read.
+            UsageError: there is no such benchmark, parameter or model, or they contradict each other; or an input or
+                the archive cannot be read.
         """
         benchmark = _benchmark(request.benchmark)
         for path in request.inputs:
             read_input(path)
-        return cls(request, benchmark, _ask(request, benchmark), benchmark.name)
+        ask = _ask(request, benchmark)
+        if request.server is None:
+            for name in benchmark.models(ask):
+                zoo_model(name)
+        return cls(request, benchmark, ask, benchmark.points(ask), benchmark.name)
+
+
+def zoo_model(name: str) -> ZooModel:
+    """The model of the zoo of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    model = find(name)
+    if model is None:
+        raise UsageError(f"unknown model {name!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
+    return model
 
 
 def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:

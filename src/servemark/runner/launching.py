@@ -1,11 +1,10 @@
-"""From a request to what executes it: the launcher of its server, and its engine."""
+"""From an entry to what executes it: the launcher of its server, and its engine."""
 
 from __future__ import annotations
 
-from servemark.benchmarks import Ask, Benchmark
 from servemark.engines import Engine, EngineName
 from servemark.engines.native import NativeEngine
-from servemark.errors import UsageError
+from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.request import Listener, RunRequest
 from servemark.servers import Launcher
 from servemark.servers.choice import check_choice, check_server_python, own_launcher
@@ -13,69 +12,63 @@ from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import ServerPython, Serving
 from servemark.servers.target import Trust
 from servemark.workload.inputs import Sending, read_input
-from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.custom_model import CustomModel, custom_model
 from servemark.zoo.model_source import model_source
 
 
-def launcher_of(request: RunRequest, benchmark: Benchmark, ask: Ask, listener: Listener) -> Launcher:
-    """What has the server that `request` asks for; an archive of the user's is fetched and checked here.
+class Launchers:
+    """The launchers of an invocation's benchmarks; an archive of the user's is fetched and checked once for all."""
 
-    Raises:
-        UsageError: it asks for what cannot be had; or an input, or the archive, cannot be read.
-        SetupError: the archive could not be downloaded.
-        ModelError: the archive cannot be served.
-    """
-    check_choice(
-        running=request.server,
-        gpus=request.gpus,
-        backend=request.backend,
-        docker=request.docker,
-        image=request.image,
-        source=request.source,
-        build_command=request.build_command,
-    )
-    check_server_python(
-        custom_model=request.custom_model is not None,
-        requirements=request.server_requirements,
-        python=request.server_python,
-        running=request.server,
-        docker=request.docker,
-        image=request.image,
-    )
-    sending = Sending(request.content_type, request.multipart)
-    inputs = tuple(sending.apply(read_input(path)) for path in request.inputs) or None
-    names = benchmark.models(ask)
-    custom: CustomModel | None = None
-    if request.custom_model is not None and benchmark.needs_model:
-        custom = custom_model(model_source(request.custom_model), listener.note)
-    if request.server is not None:
-        return RunningLauncher(
-            request.server,
-            (custom,) if custom else names,
-            inputs=inputs,
-            sending=sending,
-            backend=request.backend,
-            management_port=request.management_port,
-            trust=Trust(ca_file=request.ca_file, insecure=request.insecure),
-            progress=listener.note,
-            log=listener.log,
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._archives: dict[str, CustomModel] = {}
+
+    def of(self, entry: Entry) -> Launcher:
+        """What has the server that `entry` asks for.
+
+        Raises:
+            UsageError: it asks for what cannot be had; or an input, or the archive, cannot be read.
+            SetupError: the archive could not be downloaded.
+            ModelError: the archive cannot be served.
+        """
+        request = entry.request
+        _check(request)
+        sending = Sending(request.content_type, request.multipart)
+        inputs = tuple(sending.apply(read_input(path)) for path in request.inputs) or None
+        names = entry.benchmark.models(entry.ask)
+        custom = self._archive(request.custom_model) if request.custom_model and entry.benchmark.needs_model else None
+        if request.server is not None:
+            return RunningLauncher(
+                request.server,
+                (custom,) if custom else names,
+                inputs=inputs,
+                sending=sending,
+                backend=request.backend,
+                management_port=request.management_port,
+                trust=Trust(ca_file=request.ca_file, insecure=request.insecure),
+                progress=self._listener.note,
+                log=self._listener.log,
+            )
+        return own_launcher(
+            Serving(
+                models=(custom,) if custom else tuple(map(zoo_model, names)),
+                inputs=inputs,
+                sending=sending,
+                backend=request.backend,
+                server_python=ServerPython(request.server_requirements, request.server_python),
+                progress=self._listener.note,
+                log=self._listener.log,
+            ),
+            docker=request.docker,
+            image=request.image,
+            source=request.source,
+            build_command=request.build_command,
         )
-    return own_launcher(
-        Serving(
-            models=(custom,) if custom else tuple(map(_zoo_model, names)),
-            inputs=inputs,
-            sending=sending,
-            backend=request.backend,
-            server_python=ServerPython(request.server_requirements, request.server_python),
-            progress=listener.note,
-            log=listener.log,
-        ),
-        docker=request.docker,
-        image=request.image,
-        source=request.source,
-        build_command=request.build_command,
-    )
+
+    def _archive(self, text: str) -> CustomModel:
+        if text not in self._archives:
+            self._archives[text] = custom_model(model_source(text), self._listener.note)
+        return self._archives[text]
 
 
 def engine_of(name: EngineName, listener: Listener) -> Engine:
@@ -93,8 +86,22 @@ def engine_of(name: EngineName, listener: Listener) -> Engine:
     return JMeterEngine(jmeter_home(listener.note))
 
 
-def _zoo_model(name: str) -> ZooModel:
-    model = find(name)
-    if model is None:
-        raise UsageError(f"unknown model {name!r}", next_step=f"choose from {', '.join(m.name for m in ZOO)}")
-    return model
+def _check(request: RunRequest) -> None:
+    """Refuse what contradicts itself, as the command line does."""
+    check_choice(
+        running=request.server,
+        gpus=request.gpus,
+        backend=request.backend,
+        docker=request.docker,
+        image=request.image,
+        source=request.source,
+        build_command=request.build_command,
+    )
+    check_server_python(
+        custom_model=request.custom_model is not None,
+        requirements=request.server_requirements,
+        python=request.server_python,
+        running=request.server,
+        docker=request.docker,
+        image=request.image,
+    )

@@ -16,7 +16,7 @@ from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
 from servemark.records import open_records
 from servemark.runner.entry import Entry
-from servemark.runner.launching import launcher_of
+from servemark.runner.launching import Launchers
 from servemark.runner.request import Listener, RunRequest
 from servemark.runner.written import Written
 from servemark.servers import Launcher, ServedModel, Server
@@ -29,15 +29,16 @@ _CONNECT_TIMEOUT_S = 30.0
 _LOOK_AT_SERVER_EVERY_S = 1.0
 
 
-def measure_benchmark(entry: Entry, engine: Engine, written: Written, listener: Listener) -> list[Job]:
+def measure_benchmark(
+    entry: Entry, launchers: Launchers, engine: Engine, written: Written, listener: Listener
+) -> list[Job]:
     """Measure every point of a benchmark, and write the result after each; what the engine was asked for.
 
     Raises:
         ServemarkError: something failed; what was measured before is in the result.
     """
     benchmark, request = entry.benchmark, entry.request
-    launcher = launcher_of(request, benchmark, entry.ask, listener)
-    points = benchmark.points(entry.ask)
+    launcher, points = launchers.of(entry), entry.points
     if request.force:
         points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
     measured: list[Measured] = []
@@ -61,6 +62,9 @@ def measure_benchmark(entry: Entry, engine: Engine, written: Written, listener: 
                 written.put(entry, assess(benchmark, measured, assessed), server, complete=complete)
             if one.failure:
                 raise one.failure
+            if one.engine_run.stop_reason:
+                reason = one.engine_run.stop_reason
+                raise RecordingError(reason, next_step=f"what it sent before is in the result; see {job.folder}")
             if one.engine_run.interrupted:
                 return []
             jobs.append(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -41,6 +42,7 @@ class Written:
     def skip(self, entry: Entry, reason: str) -> None:
         """The result with a benchmark that is not run."""
         self.result = replace(self.result, skipped=(*self.result.skipped, Skipped(entry.title, reason)))
+        self.folder.write(self.result)
 
     def put(self, entry: Entry, benchmark: BenchmarkResult, server: Server, *, complete: bool) -> None:
         """The result with this benchmark, in the place of what it was before; `complete` when all is in it."""
@@ -86,12 +88,13 @@ def _nothing_of(entry: Entry) -> BenchmarkResult:
     )
 
 
-def empty_result(request: RunRequest, name: str, started: datetime) -> Result:
-    """A result with nothing in it yet, and so partial."""
+def empty_result(requests: Sequence[RunRequest], name: str, started: datetime) -> Result:
+    """A result of `requests` with nothing in it yet, and so partial."""
+    request = requests[0]
     return Result(
         id=f"{started:%Y%m%dT%H%M%S.%fZ}-{name}",
         started_at=started.isoformat(),
-        command=_shown(request),
+        command=_shown(requests),
         seed=request.seed,
         partial=True,
         tool={"name": "servemark", "version": version(), "engine": request.engine, "engine_versions": {}},
@@ -107,10 +110,11 @@ def empty_result(request: RunRequest, name: str, started: datetime) -> Result:
     )
 
 
-def _shown(request: RunRequest) -> tuple[str, ...]:
-    """The words of the command, the model's URL as it may be shown."""
-    source = model_source(request.custom_model) if request.custom_model is not None else None
-    if source is None or source.url is None:
-        return request.command
-    url, shown = source.url, source.shown
-    return tuple(word.replace(url, shown) for word in request.command)
+def _shown(requests: Sequence[RunRequest]) -> tuple[str, ...]:
+    """The words of the command, the URL of a model as it may be shown; not every benchmark of a suite serves it."""
+    words = requests[0].command
+    for source in [model_source(request.custom_model) for request in requests if request.custom_model is not None]:
+        if source.url is not None:
+            url, shown = source.url, source.shown
+            words = tuple(word.replace(url, shown) for word in words)
+    return words

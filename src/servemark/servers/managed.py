@@ -237,7 +237,7 @@ class ManagedServer:
 
     def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Remove]:
         """See ``servemark.servers.Server``."""
-        return temporary_models(self.management, names, self._mms.is_alive)
+        return temporary_models(self.management, names, tell=self._mms.tell, is_alive=self._mms.is_alive)
 
     def _devices_of(self, model: ServableModel, workers: int, log_before: Mapping[str, int]) -> Mapping[str, object]:
         if not model.reports:

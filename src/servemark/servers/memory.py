@@ -10,14 +10,13 @@ from pathlib import Path
 import psutil
 
 from servemark.errors import DoesNotFitError
+from servemark.servers import cgroups
 from servemark.units import format_bytes
 
 #: Kept free. Java takes 0.1 GiB when it starts and has come to 0.3 GiB under load (noop, 500 threads), though its own
 #: rule allows it a quarter of the machine's memory; servemark itself takes 0.15 GiB. The rest is for the files of the
 #: runtime (70 MiB with MXNet), which a machine that is short of memory reads again and again, long before it kills.
 RESERVE_BYTES = 1 << 30
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,12 @@ def _process_bytes(process: psutil.Process) -> int | None:
     return None
 
 
-def available_bytes() -> int:
-    """Memory that can be had now without swapping: the machine's, or what our control groups still allow."""
-    return min([psutil.virtual_memory().available, *_left_in_cgroups()])
+def available_bytes(root: Path = Path("/")) -> int:
+    """Memory that can be had now without swapping: the machine's, or what our control groups still allow.
+
+    `root` holds their /proc and /sys.
+    """
+    return min([psutil.virtual_memory().available, *cgroups.memory_left_bytes(root)])
 
 
 def fitting_workers(available: int, memory: WorkerMemory, *, preload: bool, answering: bool = True) -> int:
@@ -77,15 +79,12 @@ def fitting_workers(available: int, memory: WorkerMemory, *, preload: bool, answ
     return max(0, left // max(1, memory.each_bytes(preload=preload, answering=answering)))
 
 
-def check_fits(
-    workers: int, memory: WorkerMemory, *, preload: bool, answering: bool = True, available: int | None = None
-) -> None:
-    """Nothing, when `workers` workers fit into `available` bytes (None: what can be had now).
+def check_fits(workers: int, memory: WorkerMemory, *, preload: bool, answering: bool = True, available: int) -> None:
+    """Nothing, when `workers` workers fit into `available` bytes.
 
     Raises:
         DoesNotFitError: they do not; says how much it takes, how much there is, and how many would fit.
     """
-    available = available_bytes() if available is None else available
     fitting = fitting_workers(available, memory, preload=preload, answering=answering)
     if workers <= fitting:
         return
@@ -97,37 +96,3 @@ def check_fits(
         f"and {format_bytes(available)} can be had",
         next_step=f"ask for at most {fitting}" if fitting else "not one fits: free memory, or choose a smaller model",
     )
-
-
-def _left_in_cgroups() -> list[int]:
-    """What each control group that we are in, and those around it, still allow; caches that can be dropped included."""
-    try:
-        lines = _OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []  # Not Linux.
-    left = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            names, root = ("memory.max", "memory.current", "inactive_file"), _CGROUPS
-        elif "memory" in controllers.split(","):
-            names, root = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"), _CGROUPS / "memory"
-        else:
-            continue
-        folder = root / path.lstrip("/")
-        # In a container the path may be the host's, while only the group itself is mounted, at the root.
-        for group in {folder, *folder.parents, root}:
-            if group.is_relative_to(root):
-                left += _left_in(group, *names)
-    return left
-
-
-def _left_in(group: Path, limit: str, usage: str, droppable: str) -> list[int]:
-    try:
-        allowed = (group / limit).read_text(encoding="ascii").strip()
-        used = int((group / usage).read_text(encoding="ascii"))
-        stat = (group / "memory.stat").read_text(encoding="ascii")
-    except (OSError, ValueError):
-        return []  # No such group here, or one without a limit of its own.
-    caches = dict(line.split() for line in stat.splitlines())
-    return [] if allowed == "max" else [max(0, int(allowed) - used + int(caches.get(droppable, 0)))]

@@ -13,6 +13,7 @@ from servemark.servers import ModelSettings
 from servemark.servers.management import ManagementClient, Refusal, refusal_of
 from servemark.servers.offer import offered_archive
 from servemark.servers.servable import ServableModel
+from servemark.servers.temporary_models import removing
 from servemark.workload.plan import Address
 
 _REGISTER_S = 60.0
@@ -112,5 +113,5 @@ def _remove_ours(management: ManagementClient, name: str, url: str, progress: Pr
             management.unregister(name, timeout_s=_REMOVE_TIMEOUT_S)
     except ManagementError as error:
         if refusal_of(error) is not Refusal.UNKNOWN:
-            command = f"curl -X DELETE {management.address.url}/models/{name}"
-            progress(f"{name} may still be on the server ({error.message}); remove it with {command}")
+            left = f"{name} may still be on the server ({error.message})"
+            progress(f"{left}; remove it with {removing(management, name)}")

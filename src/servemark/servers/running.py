@@ -208,12 +208,9 @@ class RunningServer:
     @contextmanager
     def temporary_models(self, names: Sequence[str]) -> Iterator[Remove]:
         """See ``servemark.servers.Server``."""
-        if names and self.management is None:
-            raise UsageError(
-                "models are registered through the management API, which cannot be reached",
-                next_step="say where it is with --management-port",
-            )
-        with temporary_models(self.management, names) if self.management else nullcontext(dict) as remove:
+        # Without its management API no plan registers any: there would be nowhere to send that.
+        manager = self.management
+        with temporary_models(manager, names, tell=self._ask.progress) if manager else nullcontext(dict) as remove:
             yield remove
 
     def failure(self) -> ServerError | None:

@@ -14,11 +14,23 @@ _REMOVE_TIMEOUT_S = 30.0
 Remove = Callable[[], Mapping[str, str]]
 
 
+def removing(management: ManagementClient, name: str) -> str:
+    """The command that removes a model when we could not."""
+    address = management.address
+    return f"curl {'-k ' if address.tls else ''}-X DELETE {address.url}/models/{name}"
+
+
 @contextmanager
 def temporary_models(
-    management: ManagementClient, names: Sequence[str], is_alive: Callable[[], bool] = lambda: True
+    management: ManagementClient,
+    names: Sequence[str],
+    *,
+    tell: Callable[[str], None],
+    is_alive: Callable[[], bool] = lambda: True,
 ) -> Iterator[Remove]:
     """While this is open, models of these names may be registered. It gives what removes them before its end.
+
+    What is still there then is removed if the server `is_alive`; `tell` hears what could not be.
 
     Raises:
         UsageError: the server has one of them already.
@@ -48,4 +60,5 @@ def temporary_models(
     finally:
         with held_back():
             if is_alive():
-                remove()
+                for name, reason in remove().items():
+                    tell(f"{name} may still be on the server ({reason}); remove it with {removing(management, name)}")

@@ -33,10 +33,11 @@ class Calls:
         return took
 
 
-def scaling_calls(rows: NDArray[np.void], call: int, read: int) -> Calls:
+def scaling_calls(rows: NDArray[np.void], call: int, read: int, cut_off_ns: int | None = None) -> Calls:
     """Every record of the step `call`, with those of the step `read` that follow it, made by one user.
 
-    A call that nothing was read back after (the run ended there) is left out.
+    A call that nothing was read back after (the run ended there) is left out, and so is one whose reading back may have
+    been cut short: its last one was scheduled at `cut_off_ns` (None: the run ended by itself).
     """
     rows = rows[(rows["step"] == call) | (rows["step"] == read)]
     rows = rows[np.argsort(rows["scheduled"], kind="stable")]
@@ -45,7 +46,7 @@ def scaling_calls(rows: NDArray[np.void], call: int, read: int) -> Calls:
     reads: list[np.void] = []
 
     def close() -> None:
-        if last is not None and reads:
+        if last is not None and reads and (cut_off_ns is None or reads[-1]["scheduled"] < cut_off_ns):
             settled = last["kind"] == 0 and reads[-1]["kind"] == 0
             ended_ns = int(reads[-1]["end"])
             found.append((int(last["scheduled"]), ended_ns if settled else -1, ended_ns))

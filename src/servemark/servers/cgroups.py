@@ -1,8 +1,24 @@
-"""Where the limits of this process's control groups are written, in versions 1 and 2."""
+"""The limits of this process's control groups, of versions 1 and 2. Standard library only, for the doctor."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+_MEMORY = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def memory_left_bytes(root: Path) -> list[int]:
+    """What each group that limits this process's memory still allows; caches that can be dropped included."""
+    left = []
+    for folder in folders(root, "memory"):
+        for limit_name, usage_name, droppable_name in _MEMORY:
+            limit, used = number(folder, limit_name), number(folder, usage_name)
+            if limit is not None and used is not None:
+                left.append(max(0, limit - used + (statistic(folder, droppable_name, "memory.stat") or 0)))
+    return left
 
 
 def folders(root: Path, controller: str) -> list[Path]:
