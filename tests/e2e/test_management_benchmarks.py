@@ -84,6 +84,7 @@ def test_predictions_beside_the_scaling_are_compared_with_those_before(command):
     line = "repeated_scale_calls -m noop -l 5 --max-errors 100% --options scale_up_workers 4 background_threads 2"
     run = command.run(line)
     assert run.status == 0, run.stderr
+    assert run.benchmark["options"]["threads"] == 1, "who scales, not who predicts meanwhile"
     found = run.benchmark["analysis"]["scaling"]["background"]
     assert found["users"] == 2
     assert found["alone"]["requests"] > 0

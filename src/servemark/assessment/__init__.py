@@ -52,6 +52,7 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
     """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
     first, runs = measured[0], tuple(item.run for item in assessed)
     headline = [run for run in runs if not run.point]
+    shown = next((item.point for item in measured if not item.point.values), first.point)
     certificates = [run.certificate for run in runs]
     return BenchmarkResult(
         name=benchmark.name,
@@ -59,7 +60,7 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         backend=first.served[0].backend if first.served else None,
         archive=first.served[0].origin if first.served else None,
         options={
-            "threads": first.point.load.users,
+            "threads": shown.load.users,
             "inputs": list(first.inputs),
             "parameters": dict(first.parameters),
         },
