@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -10,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from servemark.cli.options import Parser
+from servemark.cli.options import Parser, listing_parser
 from servemark.doctor import Diagnosis, Status, diagnose, main_job_can_run
 from servemark.errors import EXIT_OK, EXIT_SERVER_FAILED
 from servemark.version import version
@@ -30,15 +29,7 @@ exit status: 0 ./benchmark.py latency can run, 4 it cannot, 2 usage
 
 def doctor_parser(prog: str) -> Parser:
     """The parser of ``servemark doctor``."""
-    parser = Parser(
-        prog=prog,
-        description="Check what servemark needs of this machine. Nothing is changed.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--json", action="store_true", help=f"print JSON ({SCHEMA}) instead")
-    return parser
+    return listing_parser(prog, "Check what servemark needs of this machine. Nothing is changed.", _EPILOG, SCHEMA)
 
 
 def main(words: list[str], prog: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import textwrap
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servemark.cli.options import Parser
+from servemark.cli.options import Parser, listing_parser
 from servemark.errors import EXIT_OK, ServemarkError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, Backend, ZooModel
 
@@ -47,15 +46,7 @@ class Listing:
 
 def models_parser(prog: str) -> Parser:
     """The parser of ``servemark models``."""
-    parser = Parser(
-        prog=prog,
-        description="List the zoo: models, aliases, backends, sizes, and what is cached.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--json", action="store_true", help=f"print JSON ({SCHEMA}) instead")
-    return parser
+    return listing_parser(prog, "List the zoo: models, aliases, backends, sizes, and what is cached.", _EPILOG, SCHEMA)
 
 
 def main(words: list[str], prog: str) -> int:

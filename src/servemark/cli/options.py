@@ -52,6 +52,19 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, next_step="" if "; " in message else f"see {self.prog} -h")
 
 
+def listing_parser(prog: str, description: str, epilog: str, schema: str) -> Parser:
+    """The parser of a subcommand that prints what it finds, for people or as JSON of `schema`."""
+    parser = Parser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help=f"print JSON ({schema}) instead")
+    return parser
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``", did you mean latency?"`` for the known word nearest to `word`, or the whole list when none is near."""
     names = list(known)

@@ -9,14 +9,14 @@ from servemark import benchmarks
 from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.errors import UsageError
 from servemark.runner.request import RunRequest
-from servemark.workload.inputs import read_input
+from servemark.workload.inputs import Input, read_input
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.model_source import model_source
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the requests of an invocation, and the points that it comes to.
+    """One of the requests of an invocation, the points that it comes to, and the user's inputs.
 
     `label` names its files, `last` says that none comes after it.
     """
@@ -25,6 +25,7 @@ class Entry:
     benchmark: Benchmark
     ask: Ask
     points: tuple[Point, ...]
+    inputs: tuple[Input, ...]
     label: str
     last: bool = True
     in_suite: bool = False
@@ -51,13 +52,12 @@ class Entry:
                 the archive cannot be read.
         """
         benchmark = _benchmark(request.benchmark)
-        for path in request.inputs:
-            read_input(path)
+        inputs = tuple(read_input(path) for path in request.inputs)
         ask = _ask(request, benchmark)
         if request.server is None:
             for name in benchmark.models(ask):
                 zoo_model(name)
-        return cls(request, benchmark, ask, benchmark.points(ask), benchmark.name)
+        return cls(request, benchmark, ask, benchmark.points(ask), inputs, benchmark.name)
 
 
 def zoo_model(name: str) -> ZooModel:

@@ -11,7 +11,7 @@ from servemark.servers.choice import check_choice, check_server_python, own_laun
 from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import ServerPython, Serving
 from servemark.servers.target import Trust
-from servemark.workload.inputs import Sending, read_input
+from servemark.workload.inputs import Sending
 from servemark.zoo.custom_model import CustomModel, custom_model
 from servemark.zoo.model_source import model_source
 
@@ -27,14 +27,14 @@ class Launchers:
         """What has the server that `entry` asks for.
 
         Raises:
-            UsageError: it asks for what cannot be had; or an input, or the archive, cannot be read.
+            UsageError: it asks for what cannot be had; or the archive cannot be read.
             SetupError: the archive could not be downloaded.
             ModelError: the archive cannot be served.
         """
         request = entry.request
         _check(request)
         sending = Sending(request.content_type, request.multipart)
-        inputs = tuple(sending.apply(read_input(path)) for path in request.inputs) or None
+        inputs = tuple(map(sending.apply, entry.inputs)) or None
         names = entry.benchmark.models(entry.ask)
         custom = self._archive(request.custom_model) if request.custom_model and entry.benchmark.needs_model else None
         if request.server is not None:

@@ -220,7 +220,7 @@ class ManagedServer:
         log_before = server_log.sizes(self._mms.instance.logs)
         url = self.put_in_store(model.archive)
         self._progress(f"loading {model.name} in {workers} worker{'s' if workers > 1 else ''}")
-        register_ms = self._register(model, url, settings, workers)
+        register_ms = self._register(model, url, settings, workers, log_before)
         try:
             with self._explaining_death(), self._explaining_failure(model):
                 description = wait_for_workers(self.management, model.name, workers, _REGISTER_S, self._mms.check_alive)
@@ -306,9 +306,10 @@ class ManagedServer:
         for path in (instance.log_config, *sorted(instance.logs.glob("*.log"))):
             shutil.copyfile(path, folder / path.name)
 
-    def _register(self, model: ServableModel, url: str, settings: ModelSettings, workers: int) -> float:
+    def _register(
+        self, model: ServableModel, url: str, settings: ModelSettings, workers: int, log_before: Mapping[str, int]
+    ) -> float:
         """Register the model and wait until its workers have loaded it; the time that took, in ms."""
-        log_before = server_log.sizes(self._mms.instance.logs)
         try:
             with self._explaining_death():
                 accepted = self.management.register(

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
 from servemark.errors import ManagementError
 from servemark.servers.connection import http_client
 from servemark.servers.inference import server_message
+from servemark.servers.registration import model_path
 from servemark.units import NS_PER_MS
 from servemark.workload.plan import Address
 
@@ -145,7 +145,7 @@ class ManagementClient:
 
     def describe(self, name: str, timeout_s: float = LOOK_TIMEOUT_S) -> ModelDescription:
         """What the server says of a model: its workers and settings."""
-        answer = self._json(f"describe the model {name}", "GET", _model_path(name), {}, timeout_s)
+        answer = self._json(f"describe the model {name}", "GET", model_path(name), {}, timeout_s)
         workers = tuple(
             WorkerDescription(
                 worker_id=str(worker.get("id", "")),
@@ -225,11 +225,11 @@ class ManagementClient:
             "number_gpu": number_of_gpus,
             "timeout": worker_timeout_s,
         }
-        return self._change(f"scale {name} to {min_workers} workers", "PUT", _model_path(name), parameters, timeout_s)
+        return self._change(f"scale {name} to {min_workers} workers", "PUT", model_path(name), parameters, timeout_s)
 
     def unregister(self, name: str, timeout_s: float = CHANGE_TIMEOUT_S) -> Accepted:
         """Remove a model and its workers."""
-        return self._change(f"remove the model {name}", "DELETE", _model_path(name), {}, timeout_s)
+        return self._change(f"remove the model {name}", "DELETE", model_path(name), {}, timeout_s)
 
     def api_description(self) -> Mapping[str, Any]:
         """The server's own OpenAPI description of this API."""
@@ -288,10 +288,6 @@ class ManagementClient:
 
 def _as_list(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _model_path(name: str) -> str:
-    return f"/models/{quote(name, safe='')}"
 
 
 def _spelled(value: object) -> str:
