@@ -4,6 +4,8 @@ BIN := .venv/bin
 export SERVEMARK_EXTRAS := dev
 # What may be skipped where CI is set: words of `cargo clippy fmt`. Elsewhere a missing Rust tool only says what it skips.
 ALLOWED_SKIPS ?=
+# What `make bench` is told, for a part of it: BENCH="--only pacing --rounds 1".
+BENCH ?=
 
 # Runs $(2) if $(3) succeeds; otherwise says that it was skipped, and in CI fails unless $(1) is allowed to be.
 define with_rust
@@ -19,7 +21,7 @@ define rust_tests
 	$(call with_rust,cargo,cargo test --workspace --locked --quiet,$(HAS_CARGO),$(INSTALL))
 endef
 
-.PHONY: help setup lint test test-fast bench clean
+.PHONY: help setup lint test test-fast bench prove fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,19 +36,37 @@ lint: setup ## format, style, types and import order, of Python, Rust and shell
 	$(BIN)/lint-imports
 	$(BIN)/python -m mypy.stubtest servemark._loadgen
 	$(BIN)/shellcheck install_dependencies.sh .ci/run
-	$(call with_rust,fmt,cargo fmt --all --check,cargo fmt --version,$(INSTALL) or rustup component add rustfmt)
+	$(call with_rust,fmt,cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check,cargo fmt --version,$(INSTALL) or rustup component add rustfmt)
 	$(call with_rust,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings,cargo clippy --version && $(HAS_CARGO),$(INSTALL) or rustup component add clippy)
 
-test-fast: setup ## unit and integration tests: under a minute
+test-fast: setup ## unit and integration tests: about a minute, most of which is waiting
 	$(rust_tests)
-	$(BIN)/pytest -n 2 -m "not slow" tests
+	$(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
 
 test: setup lint ## everything: lint, and all tests, the last against a real Multi Model Server
 	$(rust_tests)
-	$(BIN)/pytest tests
+	$(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
+	$(BIN)/pytest -m slow --ignore tests/accuracy tests
+	@echo "alone, for they measure:"
+	$(BIN)/pytest tests/accuracy
 
-bench: setup ## how fast servemark itself is
-	$(BIN)/python bench/summarise.py
+bench: setup ## how fast, exact and small servemark is beside its peers, into bench/RESULTS.md: a quarter of an hour, idle
+	$(BIN)/python -m bench $(BENCH)
+
+prove: setup ## how exact servemark's figures are, at length, into bench/PROOF.md: a quarter of an hour, idle
+	$(BIN)/python -m bench.prove $(PROVE)
+
+# By name: a file of fuzz/fuzz_targets, and a folder of fuzz/corpus, to which what is found is not added by itself.
+FUZZ_TARGETS ?= response connection
+FUZZ_S ?= 60
+CARGO_FUZZ := 0.13.2
+
+fuzz: ## what the network may do to a connection, at random: a minute for each target, on stable Rust
+	cargo fuzz --version > /dev/null 2>&1 || cargo install cargo-fuzz --locked --version $(CARGO_FUZZ)
+	@set -e; for target in $(FUZZ_TARGETS); do mkdir -p fuzz/found/$$target; \
+	    echo "cargo fuzz run -s none $$target"; \
+	    cargo fuzz run -s none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+	        -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=0; done
 
 clean: ## remove what was built here (not the server environments in the user's cache)
-	rm -rf .venv .venv.log .venv.lock target
+	rm -rf .venv .venv.log .venv.lock target fuzz/target fuzz/found

@@ -15,8 +15,11 @@ from servemark.records import RecordFile, open_records, row_dtype, write_records
 ALLOWED_SKIPS: dict[str, str] = {
     "no Java or no Maven: JMeter cannot be assembled": "apt-get install default-jre-headless maven",
     "only Linux ends a child with its parent": "run the tests on Linux",
+    "fewer than 10,100 open files are allowed": "ulimit -Hn 20000, as root",
     "no NVIDIA GPU here": "run the tests on a machine with one and its driver (nvidia-smi lists it)",
     "no javac on PATH": "./install_dependencies.sh, or apt-get install default-jdk-headless",
+    "no cargo for Rust 1.85 or newer here: the oracle server cannot be built": "./install_dependencies.sh",
+    "real-time priority is not permitted here": "run the tests as root, or ./install_dependencies.sh --realtime",
     "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
     "no Docker daemon runs, and none can be started here": (
         "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"
@@ -36,6 +39,7 @@ def write_record_file(
     table = np.zeros(rows, dtype=row_dtype())
     table["seq"] = np.arange(rows)
     table["status"] = 200
+    table["first_event"] = table["last_event"] = -1
     for name, values in columns.items():
         table[name] = values
     write_records(path, [table], steps=steps, started_unix_ns=1_700_000_000_000_000_000, warmup_ns=warmup_ns)

@@ -1,6 +1,6 @@
 """The native load generator. A thin binding: it converts, calls, and nothing else."""
 
-from servemark.workload.plan import EnginePlan
+from servemark.workload.plan import EngineArrivals, EngineExpect, EnginePlan
 
 #: (name, numpy dtype, offset in the row) of each column of a record file, in order.
 RECORD_COLUMNS: tuple[tuple[str, str, int], ...]
@@ -36,6 +36,28 @@ class ErrorExample:
     body: bytes
     """The first `keep_body_bytes` of the response's body, decoded from its chunks."""
 
+class EventGaps:
+    """The times between the events of a step's streamed responses, of requests scheduled after the warm-up."""
+
+    step: int
+    histogram: bytes
+    """An HDR histogram of nanoseconds, three digits wide, as V2-deflate bytes."""
+
+class HistogramStatistics:
+    """What several histograms show together."""
+
+    count: int
+    mean: float
+    max: int
+    quantiles: list[int]
+
+def histogram_statistics(histograms: list[bytes], quantiles: list[float]) -> HistogramStatistics:
+    """The statistics of the sum of `histograms`, which are V2-deflate bytes, at `quantiles` from 0 to 1.
+
+    Raises:
+        ValueError: one of them is no histogram.
+    """
+
 class Outcome:
     """What a finished run was."""
 
@@ -48,7 +70,25 @@ class Outcome:
     """True when `stop` cut requests off (there may be records of kind "cancelled")."""
     generator_cpu_ns: int
     """User and system time of the generator threads between the start barrier and the last record."""
+    realtime: str
+    """What became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; "" when not asked for."""
+    keep_awake: str
+    """What became of keeping CPUs awake: "2 CPUs", "refused: ..."; "" when it was not asked for."""
+    spun_cpu_ns: int
+    """CPU time that was spun away to keep them awake, at the lowest weight there is; no part of `generator_cpu_ns`."""
+    run_queue_delay_ns: int
+    """For how long generator threads could have run and did not, in the same time; 0 where that cannot be known."""
+    run_queue_waits: int
+    """How often they began to run; 0 where that cannot be known."""
+    sent: int
+    """Requests that began to be written."""
+    in_flight_ns: int
+    """Requests under way (from the first byte written to their end) by the generator's own count, summed from the end
+    of the warm-up to `scheduling_ended_ns`: request-nanoseconds. A stop at once is seen microseconds late."""
+    reduced_connections: int
+    """To how many connections a lack of descriptors reduced an open loop's `max_connections`; 0 when it did not."""
     examples: list[ErrorExample]
+    event_gaps: list[EventGaps]
     write_error: str | None
     """Why records could not be written, e.g. "No space left on device (os error 28)"; the run was ended then."""
 
@@ -68,10 +108,56 @@ class Run:
     def finish(self) -> Outcome:
         """Join the threads of a run that has ended (waits if it has not) and return what it was."""
 
+class RealtimeError(Exception):
+    """Real-time priority was asked for and is refused."""
+
+def wake_up_lag() -> tuple[int, int]:
+    """How late a sleeping thread is woken: p50 and p99 of 100 waits of 1 ms, in nanoseconds. Takes 0.1 s and that."""
+
+def spin_until_eof() -> None:
+    """Keep every CPU from halting until the standard input ends. For a process that does nothing else."""
+
+def check_expect(expect: EngineExpect) -> None:
+    """Refuse what no body can be held against.
+
+    Raises:
+        ValueError: the regular expression or the path cannot be used; says why, in one line.
+    """
+
+class Responder:
+    """Answers every HTTP/1.1 request without a body with the same bytes, on a port of 127.0.0.1, until `stop`.
+
+    Raises:
+        OSError: no socket or thread could be had.
+    """
+
+    port: int
+    def __new__(cls) -> Responder: ...
+    def stop(self) -> None:
+        """Close its sockets and end its thread.
+
+        Raises:
+            OSError: why it had ended before.
+        """
+    def __enter__(self) -> Responder: ...
+    def __exit__(self, *_error: object) -> None: ...
+
+def schedule(arrivals: EngineArrivals, seed: int, first: int, count: int) -> bytes:
+    """When arrivals `first` to `first + count` are due: little-endian i64 nanoseconds, fewer when the schedule ends.
+
+    A pure function: what a run schedules in a group of these arrivals is this, bit for bit.
+
+    Raises:
+        ValueError: nothing could arrive so.
+    """
+
 def start(plan: EnginePlan, record_path: str) -> Run:
     """Open connections, wait for the start barrier, and start sending.
 
+    With `record_events`, the time of every event goes to a file beside `record_path`, with the suffix `.events.bin`.
+
     Raises:
         ValueError: the plan is inconsistent.
+        RealtimeError: it asks for real-time priority, which this process may not have.
         OSError: `record_path` cannot be created.
     """

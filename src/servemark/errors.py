@@ -5,7 +5,7 @@
     ServemarkError                 anything that ends a run; shown as one line, never as a traceback
     ├── UsageError          exit 2  the command asks for something that cannot be had
     ├── OutputError         exit 2  the result cannot be written where it was asked for
-    ├── SetupError          exit 4  something that is installed once could not be (a venv, a JDK, a model)
+    ├── SetupError          exit 4  something that is installed or allowed once was not (a venv, a JDK, a priority)
     ├── RecordingError      exit 4  records or results could not be written (disk full) or read
     └── ServerError         exit 4  the server under test failed
         ├── DoesNotFitError         this machine has less memory, or fewer GPUs, than it would take
@@ -67,7 +67,7 @@ class OutputError(ServemarkError):
 
 
 class SetupError(ServemarkError):
-    """Something that is installed or built once (environment, JDK, model) could not be."""
+    """Something that is installed, built or allowed once (environment, JDK, model, priority) could not be."""
 
     exit_status = EXIT_SERVER_FAILED
 
@@ -76,6 +76,12 @@ class RecordingError(ServemarkError):
     """Records or results could not be written (disk full), or a record file cannot be read."""
 
     exit_status = EXIT_SERVER_FAILED
+
+    @classmethod
+    def unwritable(cls, path: object, cause: str) -> RecordingError:
+        """That records could not be written to `path`."""
+        free = "free some space, or give -o a folder on another disk"
+        return cls(f"cannot write records to {path}", cause=cause, next_step=free)
 
 
 class ServerError(ServemarkError):

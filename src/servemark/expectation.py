@@ -10,8 +10,8 @@ from servemark.benchmarks import Point
 from servemark.errors import DoesNotFitError
 from servemark.servers import Launcher, default_workers
 from servemark.servers.fitting import MemoryNeed, memory_need
-from servemark.units import format_bytes
-from servemark.workload.load import ClosedLoad
+from servemark.units import NS_PER_S, format_bytes
+from servemark.workload.load import Load, OpenLoad
 
 #: Least and most that a server takes to start, and a worker to load a model of the zoo, on two processors.
 _START_S = (2.0, 6.0)
@@ -59,10 +59,17 @@ def expected(launcher: Launcher, points: Sequence[Point]) -> Expectation:
     )
 
 
-def _load_s(load: ClosedLoad, bound: int) -> float:
+def _load_s(load: Load, bound: int) -> float:
     """The least (0) or the most (1) seconds of a load."""
-    if load.loops is not None:
-        return load.loops * load.users * _REQUEST_S[bound]
+    if isinstance(load, OpenLoad) and load.requests is not None:
+        arrivals = load.arrivals
+        if arrivals.times_ns:
+            schedule_s = arrivals.times_ns[load.requests - 1] / NS_PER_S
+        else:
+            schedule_s = load.requests / arrivals.profile[0].from_per_s
+        return max(schedule_s, load.requests * _REQUEST_S[1]) if bound else schedule_s
+    if load.scenarios is not None:
+        return load.scenarios * _REQUEST_S[bound]
     if load.until is not None:
         return load.warmup_s + (load.until.max_s if bound else load.until.min_s)
     return load.longest_s or 0.0

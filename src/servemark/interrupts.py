@@ -4,29 +4,72 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 #: The signals that end a run politely.
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class _Block:
+    """The outermost block that holds them back now."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.told = 0
+        self.tell: Callable[[int], None] | None = None
+
+    def hear(self, *_: object) -> None:
+        """One more came; it is told to whoever wants to know at once."""
+        self.came += 1
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        if self.tell and self.told < self.came:
+            self.told = self.came
+            self.tell(self.came)
+
+
+#: Signals are the process's, and so is this. Only the main thread hears them.
+_block: _Block | None = None
+
+
 @contextmanager
-def held_back() -> Iterator[None]:
+def held_back(tell: Callable[[int], None] | None = None) -> Iterator[None]:
     """Ctrl-C and its like are heard when the block is done, as one KeyboardInterrupt; at once outside the main thread.
+
+    Within another such block they wait for the end of that one. `tell` is called with how many have come as soon as one
+    has, in blocks within too that have none of their own, and at once if there are some that nobody was told of: what
+    it was told is not raised any more.
 
     Raises:
         KeyboardInterrupt: one of them came meanwhile, and the block itself did not fail.
     """
+    global _block
     if threading.current_thread() is not threading.main_thread():
         yield
-        return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in INTERRUPTS}
+    elif _block:
+        with _telling(_block, tell):
+            yield
+    else:
+        block = _block = _Block()
+        before = {number: signal.signal(number, block.hear) for number in INTERRUPTS}
+        try:
+            with _telling(block, tell):
+                yield
+        finally:
+            _block = None  # first: one that comes now is still counted, and the next block is no part of this one
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if block.told < block.came:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _telling(block: _Block, tell: Callable[[int], None] | None) -> Iterator[None]:
+    outer, block.tell = block.tell, tell or block.tell
     try:
+        block.pass_on()
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        raise KeyboardInterrupt
+        block.tell = outer

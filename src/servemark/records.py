@@ -1,8 +1,9 @@
-"""Records: what happened to each request of a run, as columns.
+"""Records: what happened to each request of a run, as columns; and the events of streamed responses, likewise.
 
 A record file is a header (magic, sizes, then JSON with its own column table) followed by fixed-width rows, appended
 while the run goes on. A file cut short by a crash is readable up to its last whole row. Times are nanoseconds from
-the run's origin on one monotonic clock; -1 means that it never happened.
+the run's origin on one monotonic clock; -1 means that it never happened. Files of version 1 lack the columns
+`first_event` and `last_event`; theirs has no streams.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from servemark.errors import RecordingError
 _CHUNK_ROWS = 1 << 17
 #: The header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
 _MAGIC = b"SERVEMARK-REC\0\0\0"
-_VERSION = 1
+_EVENTS_MAGIC = b"SERVEMARK-EVT\0\0\0"
+_VERSION = 2
+_READABLE = (1, _VERSION)
 _FIXED = struct.Struct("<16s4I")
 _HEADER_UNIT_BYTES = 4096
 _LONGEST_U32 = len(str(0xFFFF_FFFF))
@@ -86,23 +89,10 @@ def open_records(path: Path) -> RecordFile:
     Raises:
         RecordingError: it is missing, or is not a record file of a version that this one reads.
     """
-    try:
-        with path.open("rb") as file:
-            header = _read_header(file, path)
-        size = path.stat().st_size
-    except OSError as error:
-        raise RecordingError(f"cannot read the records in {path}", cause=error.strerror or str(error)) from error
-    dtype = np.dtype(
-        {
-            "names": [column["name"] for column in header["columns"]],
-            "formats": [column["dtype"] for column in header["columns"]],
-            "offsets": [column["offset"] for column in header["columns"]],
-            "itemsize": header["row_bytes"],
-        }
-    )
+    header, dtype, rows = _open_table(path, _MAGIC, "a record file")
     return RecordFile(
         path=path,
-        rows=(size - header["header_bytes"]) // header["row_bytes"],
+        rows=rows,
         dtype=dtype,
         header_bytes=header["header_bytes"],
         step_names=tuple(header["steps"]),
@@ -111,6 +101,21 @@ def open_records(path: Path) -> RecordFile:
         started_unix_ns=header["started_unix_ns"],
         warmup_ns=header["warmup_ns"],
     )
+
+
+def open_events(path: Path) -> Rows:
+    """The events recorded at `path`, one row each, as a structured array over the mapped file.
+
+    Columns: `seq` of the request's record, `time` in nanoseconds from the origin, and `index`, the event's number in
+    its response, from 0. Those of one request stand in order; requests that streamed at the same time are interleaved.
+
+    Raises:
+        RecordingError: it is missing, or is not an event file of a version that this one reads.
+    """
+    header, dtype, rows = _open_table(path, _EVENTS_MAGIC, "an event file")
+    if not rows:
+        return np.empty(0, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=header["header_bytes"], shape=(rows,))
 
 
 def row_dtype() -> np.dtype[np.void]:
@@ -149,21 +154,35 @@ def write_records(
             for rows in chunks:
                 rows.tofile(file)
     except OSError as error:
-        raise RecordingError(
-            f"cannot write records to {path}",
-            cause=error.strerror or str(error),
-            next_step="free some space, or give -o a folder on another disk",
-        ) from error
+        raise RecordingError.unwritable(path, error.strerror or str(error)) from error
 
 
-def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
+def _open_table(path: Path, magic: bytes, what: str) -> tuple[dict[str, Any], np.dtype[np.void], int]:
+    """The header of a file that begins with `magic`, the dtype of its rows, and how many whole ones there are."""
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file, path, magic, what)
+        size = path.stat().st_size
+    except OSError as error:
+        raise RecordingError(f"cannot read the records in {path}", cause=error.strerror or str(error)) from error
+    dtype = np.dtype(
+        {
+            "names": [column["name"] for column in header["columns"]],
+            "formats": [column["dtype"] for column in header["columns"]],
+            "offsets": [column["offset"] for column in header["columns"]],
+            "itemsize": header["row_bytes"],
+        }
+    )
+    return header, dtype, (size - header["header_bytes"]) // header["row_bytes"]
+
+
+def _read_header(file: BinaryIO, path: Path, magic: bytes, what: str) -> dict[str, Any]:
     fixed = file.read(_FIXED.size)
-    if len(fixed) < _FIXED.size or fixed[: len(_MAGIC)] != _MAGIC:
-        raise RecordingError(f"{path} is not a record file")
+    if len(fixed) < _FIXED.size or fixed[: len(magic)] != magic:
+        raise RecordingError(f"{path} is not {what}")
     _, version, _, _, json_bytes = _FIXED.unpack(fixed)
-    if version != _VERSION:
-        raise RecordingError(
-            f"{path} has records of version {version}", next_step=f"this servemark reads version {_VERSION}"
-        )
+    if version not in _READABLE:
+        known = " and ".join(map(str, _READABLE))
+        raise RecordingError(f"{path} has records of version {version}", next_step=f"this servemark reads {known}")
     header: dict[str, Any] = json.loads(file.read(json_bytes))
     return header

@@ -47,6 +47,52 @@ class LatencySummary:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How many there were in each of several things."""
+
+    mean: float
+    min: int
+    p50: int
+    max: int
+
+
+@dataclass(frozen=True)
+class GapSummary:
+    """The times between events that followed one another in a response, in milliseconds, to three digits.
+
+    From a histogram, and without intervals: the events of one response are far from independent.
+    """
+
+    count: int
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True)
+class EventSummary:
+    """What streamed responses brought: server-sent events, whatever is in them.
+
+    Attributes:
+        count: events of everything that was sent, failures included.
+        streams: measured requests whose response streamed; what follows is of them, but for `between_events_ms`.
+        per_request: events a stream; None without streams.
+        events_per_s: events of the successes that ended inside the measured time, over it.
+        time_to_first_event_ms: from the schedule to the first event, as a response is counted; of streams that had one.
+        between_events_ms: of all requests scheduled after the warm-up; None where no stream had two events.
+    """
+
+    count: int
+    streams: int
+    per_request: Spread | None
+    events_per_s: Statistic
+    time_to_first_event_ms: LatencySummary
+    between_events_ms: GapSummary | None
+
+
+@dataclass(frozen=True)
 class ErrorExample:
     """The first failure of its kind: when it ended, what the generator saw, and the start of the response's body."""
 
@@ -61,7 +107,8 @@ class StepSummary:
     """The statistics of one step.
 
     `requests`, `succeeded` and `errors` (by kind, with the code of an HTTP status: ``http_status:503``) count
-    everything that was sent; `measured` is how many successes the statistics are of.
+    everything that was sent; `measured` is how many successes the statistics are of. `events` is None where no response
+    streamed.
     """
 
     name: str
@@ -78,6 +125,7 @@ class StepSummary:
     failed_response_ms: LatencySummary
     bytes_sent: int
     bytes_received: int
+    events: EventSummary | None = None
 
     @property
     def failed(self) -> int:
@@ -98,11 +146,23 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Disturbance:
+    """What may have changed the figures although the generator did what was asked; it makes no run INVALID."""
+
+    name: str
+    reason: str
+    measured: float
+    limit: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class Certificate:
-    """Whether the generator did what was asked: valid unless a check failed."""
+    """Whether the generator did what was asked: valid unless a check failed; and what disturbed it."""
 
     valid: bool
     checks: tuple[Check, ...]
+    disturbances: tuple[Disturbance, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def handle(data, context):
         os._exit(3)
     if order == "sleep":
         time.sleep(1)
+    if order == "header":
+        return [context.get_request_header(0, "X-Tenant")]
     return ["OK"] * (len(data) + (order == "too many"))
 """
 BROKEN_IMPORT = "import a_package_that_is_not_there\n\ndef handle(data, context):\n    return ['OK']\n"

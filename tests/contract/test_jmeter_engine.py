@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from jmeter_runs import POST, find_home, plan_of, run_jmeter, run_native
 from jmeter_server import LATENCY_S, Came, TimedServer, timed_server
 
+from servemark.cli import main
 from servemark.engines import ProgressReport
 from servemark.engines.jmeter import perfmon, tools
 from servemark.engines.jmeter.draws import draw
@@ -235,3 +236,30 @@ def test_the_filter_leaves_the_warm_up_out(home: JMeterHome, tmp_path: Path) -> 
     assert 0 < measured < len(ran.rows)
     with filtered.open() as lines:
         assert len(lines.readlines()) - 1 == measured
+
+
+def test_any_endpoint_is_sent_a_token_that_is_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JMeter has the token from a pipe; what the server says back is masked in JMeter's own files, too."""
+    find_home()
+    secret = "s3cr3t \\3 ${x}-with-a-tail"
+    monkeypatch.setenv("TOKEN", secret)
+
+    def say(came: Came) -> tuple[int, bytes]:
+        return 500, f"you sent {came.header('authorization')} to {came.header('host')}".encode()
+
+    with timed_server(say=say) as server:
+        place = f"127.0.0.1:{server.address.port}"
+        words = ["run", "http", "--url", "http://models.example:81/x?y=1", "--connect-to", place]
+        words += ["-H", "Authorization: Bearer $TOKEN", "-H", "X-Api-Key: another-one", "--engine", "jmeter"]
+        assert main([*words, "-v", "-l", "2", "-t", "1", "-o", str(tmp_path / "result")]) == 4
+    assert [came.header("authorization") for came in server.came] == [f"Bearer {secret}"] * 2
+    assert [came.header("x-api-key") for came in server.came] == ["another-one"] * 2
+    assert {came.header("host") for came in server.came} == {"models.example:81"}
+    printed = capsys.readouterr()
+    written = [path for path in (tmp_path / "result").rglob("*") if path.is_file()]
+    texts = [printed.out.encode(), printed.err.encode(), *(path.read_bytes() for path in written)]
+    assert not [text for text in texts if b"with-a-tail" in text or b"another-one" in text or b"s3cr3t" in text]
+    (failures,) = [path for path in written if path.name == "failures.xml"]
+    assert b"you sent *** to models.example:81" in failures.read_bytes()

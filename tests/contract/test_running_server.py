@@ -20,7 +20,10 @@ from servemark.servers.managed import ManagedLauncher, ManagedServer
 from servemark.servers.management import ManagementClient
 from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import ServableModel, Serving
-from servemark.servers.target import Trust, find_server
+from servemark.servers.target import find_server
+from servemark.servers.trust import Trust
+from servemark.workload.endpoint import Place
+from servemark.workload.headers import parse_headers
 from servemark.workload.inputs import Input
 
 pytestmark = pytest.mark.slow
@@ -104,6 +107,38 @@ def test_a_certificate_of_another_authority_is_refused(tls_server: ManagedServer
     trust = Trust(ca_file=Path(certifi.where()))
     with pytest.raises(UnreachableError, match=r"is not trusted.*--insecure"):
         find_server(f"localhost:{port_of(tls_server)}", management_port=None, trust=trust, progress=print)
+
+
+def test_another_place_is_connected_to_under_the_name_of_the_target(tls_server: ManagedServer) -> None:
+    launcher = RunningLauncher("https://models.example:9999", (), connect_to=Place("127.0.0.1", port_of(tls_server)))
+    with launcher.serve(ServerSettings()) as found:
+        inference, management = found.addresses["inference"], found.addresses["management"]
+    assert (inference.ip, inference.port, inference.authority) == (
+        "127.0.0.1",
+        port_of(tls_server),
+        "models.example:9999",
+    )
+    assert inference.tls is not None
+    assert inference.tls.server_name == "models.example"
+    assert management.port == port_of(tls_server) + 1
+
+
+def test_headers_reach_the_handler_and_the_management_api_gets_none(server: ManagedServer) -> None:
+    headers = parse_headers(["X-Tenant: me", "Content-Type: text/plain"], {})
+    ask = Input(b"header", "image/jpeg", "test")
+    launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("obedient",), inputs=(ask,), headers=headers)
+    with server.serve_models(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
+        assert found.addresses["management"].headers == ()
+        with found.serve_models(AS_IT_IS) as (served,):
+            assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"me"
+
+
+def test_a_client_certificate_has_no_use_without_tls(server: ManagedServer, tls_server: ManagedServer) -> None:
+    trust = Trust(client_cert=tls_server.certificate)
+    with pytest.raises(UsageError, match="there is no PEM private key"):
+        find_server(f"https://127.0.0.1:{port_of(tls_server)}", management_port=None, trust=trust, progress=print)
+    with pytest.raises(UsageError, match=r"does not speak TLS, so --client-cert has no use"):
+        find_server(f"http://127.0.0.1:{port_of(server)}", management_port=None, trust=trust, progress=print)
 
 
 def test_the_wrong_scheme_is_said(server: ManagedServer, tls_server: ManagedServer) -> None:

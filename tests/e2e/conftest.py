@@ -23,6 +23,7 @@ import jsonschema
 import psutil
 import pytest
 
+import servemark
 from servemark.environments.cache import cache_dir
 from servemark.result import schema_text
 
@@ -186,7 +187,8 @@ class Started:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             problems = [f"{error.json_path}: {error.message}" for error in _VALIDATOR.iter_errors(result)]
             assert problems == []
-        assert not re.search("^Traceback", self.stderr, re.MULTILINE), self.stderr
+        own_frames = rf'^  File "{re.escape(str(Path(servemark.__file__).parent))}/'  # not those of a user's handler
+        assert not re.search(own_frames, self.stderr, re.MULTILINE), self.stderr
         return Run(status, self.out.read_text(errors="replace"), self.stderr, folder, result)
 
     def _folder(self) -> Path | None:

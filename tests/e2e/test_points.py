@@ -45,7 +45,7 @@ def test_batching_registers_each_configuration_and_reads_it_back(command):
     rates = [one["steps"][0]["throughput_per_s"]["value"] for one in runs]
     assert rates.index(max(rates)) in front
     rows = [line for line in run.stdout.splitlines() if line.strip()[:1].isdigit()]
-    assert [row.endswith("*") for row in rows] == [index in front for index in range(len(runs))]
+    assert [row.endswith("*") for row in rows[: len(runs)]] == [index in front for index in range(len(runs))]
     assert max(map(len, run.stdout.splitlines())) <= 80
 
 

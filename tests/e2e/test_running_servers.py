@@ -148,7 +148,7 @@ def test_a_ca_file_that_did_not_sign_the_certificate_is_an_error_with_the_next_s
 
 
 def test_ping_and_throughput_measure_a_running_server(command, server, unchanged):
-    run = command.run(f"ping --mms 127.0.0.1:{port(server)} -t 4 -l 50")
+    run = command.run(f"ping --mms 127.0.0.1:{port(server)} -t 4 -l 50 --expect json:status")
     assert run.status == 0
     assert run.step["succeeded"] == 200
     run = command.run(f"throughput --mms 127.0.0.1:{port(server)} -m noop-v1.0 -t 4 --duration 1 --warmup 0")

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from servemark import _loadgen
 from servemark.records import open_records
 from servemark.workload.plan import (
     Address,
+    EngineArrivals,
     EngineGroup,
     EnginePatch,
     EnginePlan,
@@ -27,6 +29,9 @@ from servemark.workload.plan import (
 MS = 1_000_000
 S = 1_000_000_000
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+STREAM_CHUNKED = STREAM_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+STREAM_UNTIL_CLOSE = STREAM_HEAD + b"\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
 Serve = Callable[[socket.socket], None]
@@ -126,6 +131,46 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def streaming(events: int, pause_s: float, *, first_s: float = 0.0) -> Serve:
+    """Answer each request with a chunked stream: an event every `pause_s`, each in a write of its own."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while read_request(connection):
+            connection.sendall(STREAM_CHUNKED)
+            time.sleep(first_s)
+            for number in range(events):
+                if number:
+                    time.sleep(pause_s)
+                connection.sendall(chunk(b"id: %d\r\ndata: {}\r\n\r\n" % number))
+            connection.sendall(b"0\r\n\r\n")
+
+    return serve
+
+
+def saying(*pieces: bytes, then: Serve = silent) -> Serve:
+    """Answer the first request with `pieces`, 20 ms apart, and go on as `then` says."""
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(0.02)
+        then(connection)
+
+    return serve
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Close as one does after the end of a response."""
+    connection.close()
+
+
 def plan_for(
     port: int,
     *,
@@ -146,8 +191,9 @@ def plan_for(
     tls: Tls | None = None,
     keep_body_bytes: int = 2048,
     seed: int = 0,
+    arrivals: EngineArrivals | None = None,
 ) -> EnginePlan:
-    """One group whose users perform `steps` equal steps at one address."""
+    """One group whose users, or `arrivals`, perform `steps` equal steps at one address."""
     requests = tuple(EngineRequest(wire, patches, head_only) for wire in wires)
     return EnginePlan(
         addresses=(Address("test", ip, port, tls),),
@@ -155,11 +201,12 @@ def plan_for(
         groups=(
             EngineGroup(
                 steps=tuple(range(steps)),
-                users=users,
+                users=0 if arrivals else users,
                 loops=loops,
                 duration_ns=round(duration_s * S),
                 ramp_ns=round(ramp_s * S),
                 think_ns=round(think_s * S),
+                arrivals=arrivals,
             ),
         ),
         warmup_ns=round(warmup_s * S),

@@ -100,7 +100,7 @@ def _interrupting(times: int) -> Callable[[ProgressReport], str | None]:
     def watch(progress: ProgressReport) -> str | None:
         if progress.scheduled and left[0]:
             left[0] -= 1
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         return None
 
     return watch

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from loadgen_servers import (
     MS,
     OK,
     Serve,
-    answering,
     answering_once,
     plan_for,
     read_request,
@@ -28,17 +28,11 @@ from loadgen_servers import (
 )
 
 from servemark import _loadgen
+from servemark.workload.plan import EngineGroup, EngineRequest, EngineStep
 
 
 def reset_after_request(connection: socket.socket) -> None:
     read_request(connection)
-    reset(connection)
-
-
-def reset_in_the_body(connection: socket.socket) -> None:
-    read_request(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart")
-    time.sleep(0.05)
     reset(connection)
 
 
@@ -48,54 +42,10 @@ def stall_in_the_body(connection: socket.socket) -> None:
     silent(connection)
 
 
+#: How servers fail by what they do; by what they send: test_loadgen_responses.
 CASES: list[tuple[str, Serve, str, int, str, bytes]] = [
     ("reset", reset_after_request, "reset", 0, "reset by peer", b""),
-    ("reset in the body", reset_in_the_body, "reset", 200, "reset by peer", b"part"),
-    ("closed at once", answering_once(b""), "closed_early", 0, "before any byte", b""),
-    ("closed in the head", answering_once(b"HTTP/1.1 200"), "closed_early", 0, "head", b""),
-    (
-        "closed in the body",
-        answering_once(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
-        "closed_early",
-        200,
-        "5 bytes",
-        b"half",
-    ),
-    (
-        "closed before the last chunk",
-        answering_once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
-        "closed_early",
-        200,
-        "last chunk",
-        b"half",
-    ),
-    ("garbage", answering(b"220 smtp ready\r\n"), "protocol", 0, "does not begin with HTTP", b""),
-    (
-        "endless head",
-        answering(b"HTTP/1.1 200 OK\r\nA: " + b"a" * 1_000_000),
-        "protocol",
-        0,
-        "64 KiB",
-        b"",
-    ),
-    (
-        "two lengths",
-        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
-        "protocol",
-        0,
-        "conflicting",
-        b"",
-    ),
-    ("no answer", silent, "timeout", 0, "within 0.3 s", b""),
     ("stall", stall_in_the_body, "timeout", 200, "within 0.3 s", b"part"),
-    (
-        "busy",
-        answering(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbus\r\n1\r\ny\r\n0\r\n\r\n"),
-        "http_status",
-        503,
-        "status 503",
-        b"busy",
-    ),
 ]
 
 
@@ -170,33 +120,58 @@ def test_a_body_that_ends_with_its_connection(tmp_path: Path) -> None:
     assert (ran.rows["bytes_received"] == 200_019).all()
 
 
-def test_a_second_answer_that_nobody_asked_for_ends_the_connection(tmp_path: Path) -> None:
-    with serving(answering(OK + OK)) as server:
-        ran = run_plan(plan_for(server.port, loops=3), tmp_path / "r")
+def test_an_answer_that_nobody_asked_for_ends_an_idle_connection(tmp_path: Path) -> None:
+    def answer_again_later(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(OK)
+            time.sleep(0.02)
+            connection.sendall(OK)
+
+    with serving(answer_again_later) as server:
+        ran = run_plan(plan_for(server.port, loops=2, think_s=0.5), tmp_path / "r")
+        assert server.accepted == 2
+    assert ran.kinds == ["ok"] * 2
+    assert ran.flagged("reconnected") == [False, True]
+
+
+@pytest.mark.parametrize("behind", [b"", b"H", OK * 2000], ids=len)
+def test_nothing_is_sent_before_what_lies_behind_an_answer_is_seen(tmp_path: Path, behind: bytes) -> None:
+    """The answer just fills the buffer that it is read into."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+    body_bytes = 65536 - len(head % 65000)
+    answer = head % body_bytes + b"x" * body_bytes
+
+    def answer_at_once(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        while read_request(connection):
+            # In two pieces, so that no packet ends with the answer: what lies behind it comes with it.
+            connection.sendall(answer[:1000])
+            connection.sendall(answer[1000:] + behind)
+
+    with serving(answer_at_once) as server:
+        ran = run_plan(plan_for(server.port, loops=20), tmp_path / "r")
+        assert server.accepted == (20 if behind else 1)
+    assert ran.kinds == ["ok"] * 20
+    assert (ran.rows["bytes_received"] == 65536).all()
+
+
+def test_an_answer_while_the_next_request_is_sent_ends_the_connection(tmp_path: Path) -> None:
+    wire = large_request(20_000_000)
+    requests: list[int] = []
+
+    def answer_early(connection: socket.socket) -> None:
+        requests.append(0)
+        while connection.recv(1000):
+            requests[-1] += 1
+            connection.sendall(OK + OK)
+            time.sleep(0.2)
+
+    with serving(answer_early) as server:
+        ran = run_plan(plan_for(server.port, loops=3, wires=(wire,)), tmp_path / "r")
         assert server.accepted == 3
     assert ran.kinds == ["ok"] * 3
+    assert ran.flagged("cut_body") == [True] * 3
     assert (ran.rows["bytes_received"] == len(OK)).all()
-
-
-def test_an_answer_to_head_has_no_body(tmp_path: Path) -> None:
-    wire = b"HEAD / HTTP/1.1\r\n\r\n"
-    with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n")) as server:
-        ran = run_plan(plan_for(server.port, loops=3, wires=(wire,), head_only=True), tmp_path / "r")
-        assert server.accepted == 1
-    assert ran.kinds == ["ok"] * 3
-
-
-def test_an_answer_in_single_bytes(tmp_path: Path) -> None:
-    def dribble(connection: socket.socket) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while read_request(connection):
-            for byte in b"HTTP/1.1 103 Early\r\n\r\n" + OK:
-                connection.send(bytes([byte]))
-
-    with serving(dribble) as server:
-        ran = run_plan(plan_for(server.port, loops=2), tmp_path / "r")
-        assert server.accepted == 1
-    assert ran.kinds == ["ok"] * 2
 
 
 def large_request(body_bytes: int) -> bytes:
@@ -247,24 +222,54 @@ def test_an_answer_before_the_end_of_the_request(tmp_path: Path) -> None:
     assert ran.outcome.examples[0].body == b"big"
 
 
-def test_a_64_mb_answer_takes_no_memory(tmp_path: Path) -> None:
-    size = 64_000_000
-    piece = bytes(1_000_000)
+def sending_much(*, chunked: bool) -> Serve:
+    """Answer GET /much with 64 MB, and anything else at once."""
+    pieces, piece = 64, bytes(1_000_000)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (pieces * len(piece))
+    framed = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
 
-    def send_much(connection: socket.socket) -> None:
-        while read_request(connection):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-            for _ in range(size // len(piece)):
-                connection.sendall(piece)
+    def serve(connection: socket.socket) -> None:
+        while request := read_request(connection):
+            if not request.startswith(b"GET /much"):
+                connection.sendall(OK)
+                continue
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
+            for _ in range(pieces):
+                connection.sendall(framed)
+            connection.sendall(b"0\r\n\r\n" if chunked else b"")
 
-    with serving(send_much) as server:
-        run_plan(plan_for(server.port, loops=1), tmp_path / "warm")
+    return serve
+
+
+MUCH = b"GET /much HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_64_mb_answer_takes_no_memory(tmp_path: Path, chunked: bool) -> None:
+    with serving(sending_much(chunked=chunked)) as server:
+        run_plan(plan_for(server.port, loops=1, wires=(MUCH,)), tmp_path / "warm")
         before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        ran = run_plan(plan_for(server.port, loops=2, users=2), tmp_path / "r")
+        ran = run_plan(plan_for(server.port, loops=2, users=2, wires=(MUCH,)), tmp_path / "r")
         grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
     assert ran.kinds == ["ok"] * 4
-    assert (ran.rows["bytes_received"] > size).all()
+    assert (ran.rows["bytes_received"] > 64_000_000).all()
     assert grown_kib < 16 * 1024
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_64_mb_answer_delays_no_other(tmp_path: Path, chunked: bool) -> None:
+    with serving(sending_much(chunked=chunked)) as server:
+        plan = plan_for(server.port, loops=1, users=2, wires=(MUCH,))
+        small = EngineStep("small", 0, (EngineRequest(GET),))
+        beside = EngineGroup((1,), users=1, loops=0, duration_ns=0, ramp_ns=0, think_ns=0, background=True)
+        plan = replace(plan, steps=(*plan.steps, small), groups=(*plan.groups, beside))
+        ran = run_plan(plan, tmp_path / "r")
+    assert set(ran.kinds) == {"ok"}
+    much, others = (ran.rows[ran.rows["step"] == step] for step in (0, 1))
+    for body in much:
+        meanwhile = (others["sent"] > body["first_byte"]) & (others["end"] < body["end"])
+        # 64 KiB at a time are a thousand turns; whoever waited for the whole body would be answered once.
+        assert meanwhile.sum() >= 20
 
 
 def test_a_full_disk_ends_the_run(tmp_path: Path) -> None:
@@ -275,7 +280,7 @@ def test_a_full_disk_ends_the_run(tmp_path: Path) -> None:
         from servemark import _loadgen
         from servemark.records import open_records
         with serving(answering(OK)) as server:
-            limit = 4096 + 88 * 100 + 17
+            limit = 4096 + _loadgen.RECORD_ROW_BYTES * 100 + 17
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
             run = _loadgen.start(plan_for(server.port, users=2, duration_s=60, threads=2), sys.argv[1])
             assert run.wait(20)
@@ -317,4 +322,4 @@ def test_the_kinds_are_the_documented_ones() -> None:
         "application",
         "cancelled",
     )
-    assert _loadgen.RECORD_FLAGS == {"warmup": 1, "cut_body": 2, "opened": 4, "reconnected": 8}
+    assert _loadgen.RECORD_FLAGS == {"warmup": 1, "cut_body": 2, "opened": 4, "reconnected": 8, "streamed": 16}

@@ -32,13 +32,24 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def over_tls(serve: Serve, folder: Path, name: str = "signed", version: ssl.TLSVersion | None = None) -> Serve:
-    """`serve`, behind TLS with the certificate `name`."""
+def over_tls(
+    serve: Serve,
+    folder: Path,
+    name: str = "signed",
+    version: ssl.TLSVersion | None = None,
+    *,
+    demands_certificate: bool = False,
+) -> Serve:
+    """`serve`, behind TLS with the certificate `name`; for clients with one of the authority's alone, if it demands."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
     context.set_alpn_protocols(["http/1.1"])
     if version is not None:
         context.maximum_version = version
+
+    if demands_certificate:
+        context.load_verify_locations(folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
 
     def wrapped(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as secure:
@@ -90,6 +101,23 @@ def test_without_verification_any_certificate_will_do(tmp_path: Path, certificat
         plan = plan_for(server.port, users=2, loops=3, tls=Tls("elsewhere", verify=False))
         ran = run_plan(plan, tmp_path / "r")
     assert ran.kinds == ["ok"] * 6
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(("shown", "works"), [("signed", True), ("own", False), (None, False)])
+def test_a_server_that_demands_a_certificate_gets_the_clients(
+    tmp_path: Path, certificates: Path, version: ssl.TLSVersion, shown: str | None, works: bool
+) -> None:
+    certificate, key = ((certificates / f"{shown}.{kind}").read_bytes() if shown else b"" for kind in ("pem", "key"))
+    tls = Tls("test", verify=False, client_cert_pem=certificate, client_key_pem=key)
+    serve = over_tls(answering(OK), certificates, version=version, demands_certificate=True)
+    with serving(serve) as server:
+        ran = run_plan(plan_for(server.port, users=2, loops=3, tls=tls), tmp_path / "r")
+    if works:
+        assert ran.kinds == ["ok"] * 6
+    else:
+        assert set(ran.kinds) <= {"tls", "reset", "closed_early"}
+        assert set(ran.kinds) & {"tls"}
 
 
 def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
@@ -153,7 +181,29 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     for tls in (
         Tls("not a name!", verify=False),
         Tls("test", verify=True, ca_pem=b""),
+        Tls("test", verify=False, client_cert_pem=b"-", client_key_pem=b"-"),
         Tls("test", verify=True, ca_pem=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
     ):
         with pytest.raises(ValueError, match=r".+"):
             run_plan(plan_for(1, loops=1, tls=tls), tmp_path / "r")
+
+
+@pytest.mark.parametrize("body_bytes", [2, 3_000, 40_000])
+def test_an_answer_that_nobody_asked_for_in_a_record_of_its_own(
+    tmp_path: Path, certificates: Path, body_bytes: int
+) -> None:
+    asked_for = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (body_bytes, b"x" * body_bytes)
+
+    def answer_twice(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            connection.sendall(asked_for)
+            connection.sendall(OK)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+    with serving(over_tls(answer_twice, certificates)) as server:
+        plan = plan_for(server.port, loops=3, tls=Tls("test", verify=False))
+        ran = run_plan(plan, tmp_path / "r")
+        assert server.accepted == 3
+    assert ran.kinds == ["ok"] * 3
+    assert (ran.rows["bytes_received"] == len(asked_for)).all()

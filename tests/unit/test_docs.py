@@ -15,7 +15,7 @@ from servemark.zoo.catalogue import ZOO
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
+OPTION = re.compile(r"(?<![\w-])(--?[A-Za-z][a-z-]*)")
 
 
 def test_the_readme_has_every_option_and_no_other():

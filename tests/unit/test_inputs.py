@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from email import message_from_bytes
 
 import pytest
 
-from servemark.workload.inputs import Input, Sending, as_form, read_input
+from servemark.errors import UsageError
+from servemark.workload.inputs import Input, Sending, as_form, checksum, read_inputs
+from servemark.workload.plan import Address, encode_request
+from servemark.workload.scenario import Request
 
 
 @pytest.mark.parametrize(
@@ -23,7 +27,7 @@ from servemark.workload.inputs import Input, Sending, as_form, read_input
 )
 def test_the_content_type_follows_the_suffix_unless_given(tmp_path, name, kind):
     (tmp_path / name).write_bytes(b"x")
-    what = read_input(tmp_path / name)
+    what = read_inputs([tmp_path / name])[0]
     assert Sending().apply(what) == what
     assert what.content_type == kind
     assert Sending(content_type="a/b").apply(what).content_type == "a/b"
@@ -48,9 +52,9 @@ def parts_of(what: Input):
 def test_a_form_holds_the_file_under_its_field(tmp_path):
     body = bytes(range(256)) * 4 + b"\r\n--servemark-\r\n"
     (tmp_path / "cat.jpg").write_bytes(body)
-    form = Sending(form_field="data").apply(read_input(tmp_path / "cat.jpg"))
+    form = Sending(form_field="data").apply(read_inputs([tmp_path / "cat.jpg"])[0])
     assert parts_of(form) == [("data", "cat.jpg", "image/jpeg", body)]
-    typed = Sending("image/png", "data").apply(read_input(tmp_path / "cat.jpg"))
+    typed = Sending("image/png", "data").apply(read_inputs([tmp_path / "cat.jpg"])[0])
     assert parts_of(typed)[0][2] == "image/png"
 
 
@@ -64,3 +68,71 @@ def test_a_boundary_is_never_in_what_it_bounds():
     boundary = once.content_type.split("boundary=")[1]
     assert once.body.count(boundary.encode()) == 2
     assert as_form([("data", Input(b"x", "text/plain", ""))], "") == once
+
+
+def bodies(*paths):
+    return [what.body for what in read_inputs(paths)]
+
+
+def test_a_folder_is_its_files_by_name_without_hidden_ones_and_folders(tmp_path):
+    for name in ("b.txt", "a.json", "C.png", ".hidden"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "d.txt").write_bytes(b"d")
+    found = read_inputs([tmp_path])
+    assert [what.body for what in found] == [b"C.png", b"a.json", b"b.txt"]
+    assert [what.content_type for what in found] == ["image/png", "application/json", "text/plain"]
+    assert bodies(tmp_path / "b.txt", tmp_path) == [b"b.txt", b"C.png", b"a.json", b"b.txt"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.NDJSON"])
+def test_each_line_of_a_jsonl_file_is_an_input_as_it_stands(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b'{"a": 1,  "b":2}\n\n  [3]  \r\n"\xc3\xa4"\n \t\nnull')
+    found = read_inputs([path])
+    assert [what.body for what in found] == [b'{"a": 1,  "b":2}', b"[3]", b'"\xc3\xa4"', b"null"]
+    assert {what.content_type for what in found} == {"application/json"}
+    assert [what.origin for what in found] == [f"{path} line {number}" for number in (1, 3, 4, 6)]
+    assert bodies(tmp_path) == bodies(path), "in a folder, too"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": 1}\n\n{"a": 1\n', "a.jsonl line 3 is no JSON: Expecting ',' delimiter: column 8"),
+        (b"[1]\n[1] [2]\n", "a.jsonl line 2 is no JSON: Extra data"),
+        (b"NaN\n", "a.jsonl line 1 is no JSON: NaN is no JSON"),
+        (b"[1]\n\xff\n", "a.jsonl line 2 is no JSON: 'utf-8' codec"),
+        (b"[" * 100_000, "a.jsonl line 1 is no JSON"),
+        (b"\n \n", "there is no input in"),
+        (b"", "there is no input in"),
+    ],
+)
+def test_a_jsonl_file_that_is_none_is_named_with_its_line(tmp_path, content, message):
+    (tmp_path / "a.jsonl").write_bytes(content)
+    with pytest.raises(UsageError, match=r"\w") as refused:
+        read_inputs([tmp_path / "a.jsonl"])
+    assert message in str(refused.value)
+
+
+def test_an_empty_folder_and_a_file_that_is_not_there_are_refused(tmp_path):
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"there is no input in the folder .*empty; put files into it"):
+        read_inputs([tmp_path / "empty"])
+    with pytest.raises(UsageError, match=r"cannot read the input .*none: No such file"):
+        read_inputs([tmp_path / "none"])
+
+
+def test_the_checksum_is_that_of_all_bodies_one_after_the_other(tmp_path):
+    (tmp_path / "a").write_bytes(b"ab")
+    (tmp_path / "b").write_bytes(b"c")
+    assert checksum(bodies(tmp_path)) == hashlib.sha256(b"abc").hexdigest()
+    assert checksum(bodies(tmp_path)) != checksum(bodies(tmp_path / "b", tmp_path / "a"))
+
+
+def test_what_is_sent_as_it_is_is_in_memory_once(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    (what,) = read_inputs([tmp_path / "a"])
+    assert Sending().apply(what) is what
+    request = Request("POST", "/", (), what.body)
+    assert encode_request(request, Address("h", "127.0.0.1", 80)).body is what.body

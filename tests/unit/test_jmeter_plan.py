@@ -13,6 +13,7 @@ import pytest
 from servemark.engines.jmeter.draws import draw, draw_weighted
 from servemark.engines.jmeter.plan import PLAN, write_plan
 from servemark.errors import UsageError
+from servemark.workload.headers import parse_headers
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Address, Group, Plan, Tls
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
@@ -387,3 +388,67 @@ def test_an_interval_finer_than_jmeters_is_refused(tmp_path: Path) -> None:
     step = replace(ONE_REQUEST, until=StepUntil(b"x", 1, interval_s=0.0001))
     with pytest.raises(UsageError, match="whole milliseconds: the interval of step predict"):
         _write(_plan(step), tmp_path)
+
+
+def _headers(root: ET.Element) -> dict[str, str]:
+    return {
+        _property(h, "Header.name"): _property(h, "Header.value")
+        for h in root.iterfind(".//HeaderManager//*[@elementType='Header']")
+    }
+
+
+def test_headers_of_an_address_are_in_the_plan_and_secrets_are_properties(tmp_path: Path) -> None:
+    environment = {"TOKEN": "s3cr3t ${x} \\"}
+    texts = ["Authorization: Bearer $TOKEN", "X-Run: $TOKEN", "X-Plain: ${TOKEN2}", "content-type: a/b"]
+    address = replace(ADDRESS, headers=parse_headers(texts, {**environment, "TOKEN2": "s3cr3t ${x} \\"}))
+    plan = _plan(ONE_REQUEST, Step("again", ONE_REQUEST.requests))
+    written = write_plan(plan, {"inference": address}, tmp_path, timeout_s=1, connect_timeout_s=1, seed=0)
+    assert _headers(ET.parse(written.path).getroot()) == {
+        "Authorization": "${__P(servemark.secret.1)}",
+        "X-Run": "${__P(servemark.secret.2)}",
+        "X-Plain": "${__P(servemark.secret.2)}",
+        "content-type": "a/b",
+        "User-Agent": "servemark",
+    }
+    assert written.secrets == {
+        "servemark.secret.1": "Bearer s3cr3t ${x} \\",
+        "servemark.secret.2": "s3cr3t ${x} \\",
+    }
+    assert "s3cr3t" not in written.path.read_text() + repr(written)
+
+
+def test_where_it_connects_to_another_place_the_host_is_that_of_the_url(tmp_path: Path) -> None:
+    root = _write(_plan(ONE_REQUEST), tmp_path, address=Address("h.example", "127.0.0.1", 8080, named_port=80))
+    assert _headers(root)["Host"] == "h.example"
+    assert (_property(_sampler(root), "HTTPSampler.domain"), _property(_sampler(root), "HTTPSampler.port")) == (
+        "h.example",
+        "8080",
+    )
+    (host,) = [e for e in root.iter("elementProp") if e.get("elementType") == "StaticHost"]
+    assert _property(host, "StaticHost.Address") == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("step", "address", "message"),
+    [
+        (
+            ONE_REQUEST,
+            replace(ADDRESS, tls=Tls("h", verify=False, client_cert_pem=b"c", client_key_pem=b"k")),
+            "JMeter takes client certificates from a Java key store, not from --client-cert; use --engine native",
+        ),
+        (
+            ONE_REQUEST,
+            replace(ADDRESS, headers=parse_headers(["X-A: \xe4"], {})),
+            "JMeter sends ASCII alone: -H X-A; use --engine native",
+        ),
+        (Step("s", ONE_REQUEST.requests * 1001), ADDRESS, "JMeter can draw from 1000 inputs, not from 1001"),
+        (Step("s", (Request("LINK", "/"),)), ADDRESS, "JMeter cannot send LINK; use --engine native"),
+        (Step("s", (Request("HEAD", "/", (), b"x"),)), ADDRESS, "JMeter cannot send HEAD with a body"),
+    ],
+)
+def test_a_request_that_jmeter_cannot_send_is_refused(
+    step: Step, address: Address, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        _write(_plan(step), tmp_path, address=address)
+    assert message in str(refused.value)

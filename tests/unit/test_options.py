@@ -59,7 +59,6 @@ REFUSED = [
     ("latency --warmup soon", "'soon' is not a number of seconds"),
     ("latency --max-errors 101%", "is not between 0% and 100%"),
     ("latency -i none.jpg", "cannot read none.jpg: no such file"),
-    ("latency -i .", "cannot read .: it is a directory"),
     ("latency -i /dev/null", "cannot read /dev/null: not a regular file"),
     ("latency --model=", "-m is empty; leave it out for resnet"),
     ("latency --options thread 3", "unknown option key 'thread' after --options; did you mean threads?"),
@@ -75,6 +74,10 @@ REFUSED = [
     ("batching --options batch 2", "unknown option key 'batch' after --options; did you mean batch_size?"),
     ("batching --options batch_size 2 batch_size 3", "batch_size is given twice"),
     ("latency --engine jmeter --generator-threads 2", "JMeter has a thread for each user"),
+    ("latency --engine jmeter --record-events", "events are not told by JMeter"),
+    ("latency --engine jmeter --realtime on", "--engine jmeter and --realtime do not go together"),
+    ("latency --engine jmeter --keep-awake off", "--engine jmeter and --keep-awake do not go together"),
+    ("latency --realtime always", "invalid choice: 'always'"),
     ("latency --engine gatling", "invalid choice: 'gatling'"),
     ("ping -w 2", "-w makes no sense with ping: it uses no model"),
     ("ping -m lstm", "-m makes no sense with ping: it uses no model"),
@@ -105,8 +108,55 @@ REFUSED = [
     ("latency -c http://h/a.mar --server-python /bin/sh -d image", "--server-python and -d do not go together"),
     ("latency --management-port 3", "--management-port needs --mms"),
     ("latency --insecure", "--insecure needs --mms"),
+    ("latency --ca-file README.md", "--ca-file needs --mms; a server of our own has no use for it"),
+    ("latency --client-cert README.md", "--client-cert needs --mms"),
+    ("latency --connect-to h:1", "--connect-to needs --mms"),
+    ("latency --mms h --client-key README.md", "--client-key needs --client-cert; name the certificate"),
+    ("latency --mms h --client-cert none.pem", "cannot read none.pem: no such file"),
+    ("latency --mms h --connect-to h", "cannot read 'h' as HOST:PORT: it names no port"),
+    ("latency --mms h --connect-to h:x", "'x' is no port from 1 to 65535"),
+    ("latency --url http://h", "--url makes no sense with latency: only http has it; measure any endpoint with"),
+    ("latency --method GET", "--method makes no sense with latency: only http has it"),
+    ("latency --body-file README.md", "--body-file makes no sense with latency: only http has it; give -i"),
+    ("latency -H Accept", "-H has no colon; write 'NAME: VALUE'"),
+    ("latency -H X-A:$SERVEMARK_NOT_SET", "needs the environment variable SERVEMARK_NOT_SET, which is not set"),
+    ("latency -H Content-Type:a/b --content-type c/d", "-H Content-Type and --content-type do not go together"),
+    ("latency -H content-type:a/b --multipart data", "-H Content-Type and --multipart do not go together"),
+    ("latency --expect-status ok", "'ok' is not a status from 200 to 599"),
+    ("latency --expect-status 199", "'199' is not a status from 200 to 599"),
+    ("latency --expect-status 2000", "'2000' is not a status from 200 to 599"),
+    ("load -H X-A:b", "--header makes no sense with load: registrations go to the management API"),
+    ("load --expect-status 201", "--expect-status makes no sense with load"),
+    ("http", "http needs --url; as in --url http://127.0.0.1:8080/health"),
+    ("http --url h:80", "cannot read the URL 'h:80': it does not begin with http:// or https://"),
+    ("http --url http://h:x/", "'x' is no port from 1 to 65535"),
+    ("http --url http://h -m resnet", "-m makes no sense with http: it measures the endpoint of --url"),
+    ("http --url http://h -c m.mar", "cannot read the model 'm.mar'"),
+    ("http --url http://h -c http://h/m.mar", "-c makes no sense with http"),
+    ("http --url http://h -i README.md", "-i makes no sense with http: its requests have the body of --body-file"),
+    ("http --url http://h -w 2", "-w makes no sense with http"),
+    ("http --url http://h -g 2", "-g makes no sense with http"),
+    ("http --url http://h --options workers 2", "-w makes no sense with http"),
+    ("http --url http://h --docker", "--docker makes no sense with http"),
+    ("http --url http://h -d image", "--docker-image makes no sense with http"),
+    ("http --url http://h --mms h", "--mms makes no sense with http"),
+    ("http --url http://h --source .", "--source makes no sense with http"),
+    ("http --url http://h --build-command make", "--build-command makes no sense with http"),
+    ("http --url http://h --backend onnx", "--backend makes no sense with http"),
+    ("http --url http://h --management-port 3", "--management-port makes no sense with http"),
+    ("http --url http://h --server-python /bin/sh", "--server-python"),
+    ("http --url http://h --method G=T", "'G=T' is not a method such as GET"),
+    ("http --url http://h --method connect", "CONNECT opens a tunnel and no request"),
+    ("http --url http://h --body-file none", "cannot read none: no such file"),
+    ("http --url http://h --content-type a/b", "--content-type needs --body-file"),
+    ("http --url http://h --multipart data", "--multipart needs --body-file"),
+    ("http --url http://h --insecure", "--insecure makes no sense with an http URL; leave it out, or write https"),
+    ("http --url http://h --ca-file README.md", "--ca-file makes no sense with an http URL"),
+    ("http --url http://h --client-cert README.md", "--client-cert makes no sense with an http URL"),
+    ("http --url https://h --client-key README.md", "--client-key needs --client-cert"),
+    ("http --url https://h --ca-file README.md --insecure", "--ca-file and --insecure do not go together"),
+    ("http --url http://u@h -H Authorization:x", "-H Authorization and a user in --url do not go together"),
     ("latency --mms h --backend tpu", "invalid choice: 'tpu'"),
-    ("latency --rate 5", "unrecognized arguments: --rate 5"),
     ("latency throughput", "unrecognized arguments: throughput"),
     ("load -t 3", "-t makes no sense with load: each registration has a user of its own"),
     ("load -l 2", "-l makes no sense with load: every model is registered once"),
@@ -234,6 +284,33 @@ def test_a_model_of_the_users_replaces_that_of_every_entry_that_takes_one(tmp_pa
         served = {name for name, entry in entries.items() if entry.custom_model == str(archive)}
         assert served == set(entries) - {"ping", "multiple_models"}
         assert entries["ping"].server_requirements is None
+
+
+def test_what_an_entry_says_of_its_requests_is_taken_and_what_makes_no_sense_to_it_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKEN", "t")
+    (tmp_path / "bodies").mkdir()
+    (tmp_path / "mine.toml").write_text(
+        """
+        [[benchmark]]
+        name = "http"
+        url = "http://h/x"
+        method = "put"
+        body_file = ["bodies", "bodies"]
+        header = ["X-A: 1", "Authorization: $TOKEN"]
+        expect_status = 201
+        [[benchmark]]
+        name = "latency"
+        header = "X-A: 2"
+        """
+    )
+    http, latency = _parse(f"--suite {tmp_path / 'mine.toml'} --mms h -w 3").entries
+    assert (http.url, http.method, http.expect_status) == ("http://h/x", "PUT", 201)
+    assert http.body_file == [tmp_path / "bodies"] * 2
+    assert http.header == ["X-A: 1", "Authorization: $TOKEN"]
+    assert (http.mms, http.workers) == (None, None)
+    assert (latency.header, latency.mms, latency.workers) == (["X-A: 2"], "h", 3)
+    http, latency = _parse(f"--suite {tmp_path / 'mine.toml'} -H X-B:3").entries
+    assert (http.header, latency.header) == (["X-B:3"], ["X-B:3"])
 
 
 def test_every_suite_that_comes_with_it_can_be_read():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from servemark.errors import RecordingError
-from servemark.records import open_records
+from servemark.event_files import gaps_path, read_gaps, write_gaps
+from servemark.records import open_events, open_records
+from servemark.stats.summary import Window, summarise
 
 
 def test_a_file_is_read_by_its_own_column_table(make_records):
@@ -45,6 +49,64 @@ def test_what_is_not_a_record_file_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(RecordingError, match="is not a record file"):
         open_records(path)
+
+
+def test_a_file_of_version_1_is_read_as_it_was_written():
+    file = open_records(Path(__file__).parent / "data" / "records-version-1.bin")
+    assert (file.rows, file.dtype.itemsize, file.step_names) == (8, 88, ("step-0", "step-1"))
+    rows = np.sort(np.concatenate(list(file.chunks())), order="seq")
+    assert rows["end"].tolist() == [228073, 126112, 207580, 214443, 220740, 236543, 243750, 250234]
+    assert rows["user"].tolist() == file.memmap()["user"].tolist() or len(rows) == len(file.memmap())
+    assert set(rows["status"]) == {200}
+    assert "first_event" not in rows.dtype.names
+
+
+def test_a_file_of_version_1_is_summarised_as_one_without_streams():
+    file = open_records(Path(__file__).parent / "data" / "records-version-1.bin")
+    steps = summarise(
+        file.chunks(),
+        rows=file.rows,
+        window=Window(*file.span_ns()),
+        step_names=file.step_names,
+        error_kinds=file.error_kinds,
+        examples={},
+        seed=0,
+        streamed_bit=file.flags.get("streamed", 0),
+    ).steps
+    assert [(step.requests, step.succeeded, step.events) for step in steps] == [(4, 4, None), (4, 4, None)]
+
+
+def test_a_record_file_is_no_event_file_and_the_other_way_round(make_records, tmp_path):
+    file = make_records(1)
+    with pytest.raises(RecordingError, match="is not an event file"):
+        open_events(file.path)
+
+
+def test_histograms_are_kept_under_any_step_name(tmp_path):
+    histogram = (Path(__file__).parent / "data" / "gaps.v2z").read_bytes()
+    gaps = {"predict": [histogram], "up, then down\n100%": [histogram, histogram]}
+    write_gaps(tmp_path / "run.bin", gaps, started_unix_ns=1_700_000_000_500_000_000, length_ns=2_500_000_000)
+    path = gaps_path(tmp_path / "run.bin")
+    assert path.name == "run.gaps.hlog"
+    assert read_gaps(path) == {name: tuple(of) for name, of in gaps.items()}
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#[Histogram log format version 1.3]"
+    assert lines[1] == "#[StartTime: 1700000000.500 (seconds since epoch)]"
+    assert lines[3].startswith("Tag=predict,0.000,2.500,")
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize("text", ["Tag=a,0,1\n", "Tag=a,0,1,2,not base64!\n"])
+def test_what_is_not_a_histogram_log_is_refused(tmp_path, text):
+    path = tmp_path / "x.gaps.hlog"
+    path.write_text(text)
+    with pytest.raises(RecordingError, match=r"x\.gaps\.hlog is not a histogram log"):
+        read_gaps(path)
+
+
+def test_a_missing_histogram_log_is_named(tmp_path):
+    with pytest.raises(RecordingError, match=r"cannot read the histograms in .*none\.gaps\.hlog: No such file"):
+        read_gaps(tmp_path / "none.gaps.hlog")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -11,27 +11,35 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 
 from servemark.errors import OutputError, RecordingError
 from servemark.report import csv as summary_csv
 from servemark.report import jtl
 from servemark.report.directory import ResultDirectory
-from servemark.report.terminal import ProgressLine, print_summary
+from servemark.report.progress import ProgressLine
+from servemark.report.terminal import print_summary
 from servemark.result import (
     INTERRUPTED,
     BenchmarkResult,
     Certificate,
     Check,
+    Disturbance,
     ErrorExample,
+    EventSummary,
     Failure,
+    GapSummary,
     LatencySummary,
     Result,
     RunResult,
     Skipped,
+    Spread,
     Statistic,
     StepSummary,
     Verdict,
+    schema_text,
+    to_json,
 )
 from servemark.units import NS_PER_S
 from servemark.verdict import errors_within, exit_status
@@ -186,6 +194,30 @@ def test_an_invalid_run_says_so_first_and_why(capsys):
     assert not any(line.startswith("certificate") for line in lines)
 
 
+def test_what_disturbed_a_run_is_a_warning_beside_its_headline(capsys):
+    reason = "34% of this machine's CPU time went to neither the server nor the generator"
+    disturbed = replace(VALID, disturbances=(Disturbance("other load", reason, 0.34, 0.05, "share"),))
+    text = printed(capsys, result(certificate=disturbed))
+    assert text.splitlines()[0] == "latency resnet-18: p50 20.0 ms, p99 40.0 ms (other load)"
+    assert "certificate    valid, 2 checks passed\n" in text
+    assert f"warning other load: {reason}" in " ".join(text.split())
+    assert exit_status(result(certificate=disturbed), allow_invalid=False) == 0
+
+
+def test_why_a_run_is_invalid_is_readable_in_80_columns(capsys):
+    reason = (
+        "generator lag moves p99 by 8.1 ms, limit 0.5 ms: the server uses all 2 cores; lower --rate, allow real-time "
+        "priority (install_dependencies.sh --realtime) or move the generator to another machine"
+    )
+    failed = Certificate(False, (Check("generator lag (predict)", False, reason, 8.1, 0.5, "ms"), *VALID.checks))
+    lines = printed(capsys, result(certificate=failed)).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("INVALID  "))
+    assert [len(line) <= 80 for line in lines[at : at + 4]] == [True] * 4
+    assert all(line.startswith(" " * 15) for line in lines[at + 1 : at + 4])
+    shown = " ".join(" ".join(lines[at : at + 4]).split())
+    assert shown == f"INVALID generator lag (predict): {reason}"
+
+
 def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
     text = printed(capsys, result(SOME_FAILED))
     headline = " ".join(text.split("Multi Model Server")[0].split())
@@ -288,7 +320,7 @@ def test_a_row_of_requests_jtl(make_records):
     assert file.error_kinds[3] == "timeout"
     assert file.flags["warmup"] == 1
     out = io.StringIO()
-    jtl.write(out, [file])
+    jtl.write(out, [(file, "closed")])
     good, bad = rows_of(out.getvalue())
     assert good == {
         "timeStamp": "1700000000001",
@@ -316,7 +348,7 @@ def test_a_row_of_requests_jtl(make_records):
 
 def test_requests_jtl_ends_at_100_000_rows_over_all_runs(make_records):
     out = io.StringIO()
-    jtl.write(out, [make_records(60_000, end=1), make_records(60_000, end=1)])
+    jtl.write(out, [(make_records(60_000, end=1), "closed") for _ in range(2)])
     assert len(out.getvalue().splitlines()) == 100_000 + 1
 
 
@@ -467,3 +499,69 @@ def test_progress_is_told_every_ten_seconds_of_each_run(capsys):
         counts = SimpleNamespace(elapsed_ns=elapsed_s * NS_PER_S, succeeded=elapsed_s, failed=0)
         line.show(counts, ClosedLoad(users=1, loops=1))
     assert [text.split()[1] for text in capsys.readouterr().err.splitlines()] == ["11", "22", "11"]
+
+
+SOME = EventSummary(
+    count=51_200,
+    streams=450,
+    per_request=Spread(mean=102.4, min=3, p50=100, max=400),
+    events_per_s=Statistic(4993.8, (4823.0, 5140.5)),
+    time_to_first_event_ms=replace(STEP.response_ms, p50=Statistic(1.25, (1.2, 1.31))),
+    between_events_ms=GapSummary(count=50_750, mean=10.02, p50=10.0, p90=10.4, p99=15.3, max=1234.5),
+)
+LINES = """\
+events         51,200 events; 450 streams measured, 102.4 events each (3 to 400)
+event rate     4994/s (4823 to 5140)
+first event    p50 1.25 ms (1.20 ms to 1.31 ms), p99 40.0 ms
+between events p50 10.0 ms, p90 10.4 ms, p99 15.3 ms, max 1.23 s, mean 10.0 ms
+"""
+
+
+def test_a_run_that_streamed_shows_its_events_and_is_else_as_it_was(capsys):
+    text = printed(capsys, result(replace(STEP, events=SOME)))
+    assert text.replace(LINES, "") == GOLDEN
+    assert max(map(len, text.splitlines())) <= 80
+    assert "token" not in text
+
+
+def test_streams_of_equal_length_and_of_few_events(capsys):
+    few = replace(
+        SOME,
+        count=1,
+        streams=1,
+        per_request=Spread(1.0, 1, 1, 1),
+        events_per_s=Statistic(0.1, None, 30),
+        time_to_first_event_ms=replace(SOME.time_to_first_event_ms, p50=Statistic(3.5, None, 6)),
+        between_events_ms=None,
+    )
+    text = printed(capsys, result(replace(STEP, events=few)))
+    assert "events         1 event; 1 stream measured, 1 events each\n" in text
+    assert "event rate     0.100/s (no interval below 30 requests)\n" in text
+    assert "first event    p50 3.50 ms, p99" in text
+    assert "between events" not in text
+
+
+def test_several_steps_have_a_table_of_their_events(capsys):
+    what = result()
+    benchmark = replace(what.benchmarks[0], steps=(replace(STEP, name="chat", events=SOME), STEP))
+    lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
+    at = lines.index("events, ms   count   each  per s  first p50     p99  between p50    p99")
+    assert lines[at + 1] == "chat        51,200  102.4  4,994      1.250  40.000        10.00  15.30"
+    assert lines[at + 2] == ""
+    assert max(map(len, lines)) <= 80
+
+
+def test_several_points_have_a_table_of_their_events(capsys):
+    what = result()
+    (run,) = what.benchmarks[0].runs
+    runs = tuple(replace(run, point={"threads": n}, steps=(replace(STEP, events=SOME),)) for n in (1, 4))
+    benchmark = replace(what.benchmarks[0], steps=(), runs=runs)
+    lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
+    assert [line.split()[:2] for line in lines if "102.4" in line] == [["1", "51,200"], ["4", "51,200"]]
+
+
+@pytest.mark.parametrize("events", [None, SOME, replace(SOME, per_request=None, between_events_ms=None)])
+def test_what_a_result_says_of_events_is_in_the_schema(events):
+    schema = json.loads(schema_text())
+    step = to_json(replace(STEP, events=events))
+    jsonschema.Draft202012Validator({**schema["$defs"]["step"], "$defs": schema["$defs"]}).validate(step)

@@ -13,6 +13,7 @@ from servemark.errors import UsageError
 from servemark.runner import Listener, RunRequest, perform
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
+from servemark.runner.redaction import Redaction
 from servemark.runner.written import empty_result
 
 from ..web_server import sending, web_server
@@ -37,7 +38,10 @@ def test_a_models_url_is_not_shown_whole_even_if_the_suites_first_benchmark_has_
     url = "https://me:s3cr3t@h/m.mar?token=s3cr3t"
     command = ("servemark", "run", "--suite", "mine.toml", "-c", url)
     requests = [RunRequest("ping", command=command), RunRequest("latency", custom_model=url, command=command)]
-    assert empty_result(requests, "mine", datetime.now(timezone.utc)).command == (*command[:-1], "https://h/m.mar")
+    assert empty_result(requests, "mine", datetime.now(timezone.utc), Redaction(())).command == (
+        *command[:-1],
+        "https://h/m.mar",
+    )
 
 
 def test_an_archive_is_downloaded_once_for_all_benchmarks_of_a_suite(tmp_path, monkeypatch):

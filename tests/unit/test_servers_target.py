@@ -8,7 +8,8 @@ import pytest
 
 from servemark.errors import UnreachableError, UsageError
 from servemark.servers import target
-from servemark.servers.target import Target, Trust, _tls, find_server, parse_target
+from servemark.servers.target import Target, find_server, parse_target
+from servemark.servers.trust import Trust, tls_for
 
 
 @pytest.mark.parametrize(
@@ -61,30 +62,30 @@ def test_bad_forms_say_what_to_write(text: str) -> None:
 def test_without_a_port_it_is_looked_for_at_the_servers_own(
     monkeypatch: pytest.MonkeyPatch, text: str, ports: list[int]
 ) -> None:
-    def look(host: str, at: list[int]) -> tuple[str, int]:
+    def look(host: str, at: list[int], _option: str) -> tuple[str, int]:
         raise UnreachableError(f"{host} {at}")
 
-    monkeypatch.setattr(target, "_connectable", look)
+    monkeypatch.setattr(target, "connectable", look)
     with pytest.raises(UnreachableError) as looked:
         find_server(text, management_port=None, trust=Trust(), progress=print)
     assert looked.value.what == f"host {ports}"
 
 
 def test_certificates_of_loopback_hosts_are_not_checked_and_others_are() -> None:
-    assert not _tls("localhost", "127.0.0.1", Trust()).verify
-    assert not _tls("localhost", "::1", Trust()).verify
-    other = _tls("example.org", "192.0.2.1", Trust())
+    assert not tls_for("localhost", "127.0.0.1", Trust()).verify
+    assert not tls_for("localhost", "::1", Trust()).verify
+    other = tls_for("example.org", "192.0.2.1", Trust())
     assert other.verify
     assert b"BEGIN CERTIFICATE" in other.ca_pem
     assert other.server_name == "example.org"
-    assert not _tls("example.org", "192.0.2.1", Trust(insecure=True)).verify
+    assert not tls_for("example.org", "192.0.2.1", Trust(insecure=True)).verify
 
 
 def test_a_ca_file_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no certificate", encoding="utf-8")
     with pytest.raises(UsageError, match="holds no PEM certificate"):
-        _tls("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "text"))
+        tls_for("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "text"))
     with pytest.raises(UsageError, match="cannot read the CA file"):
-        _tls("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "missing"))
+        tls_for("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "missing"))
     with pytest.raises(UsageError, match="contradict"):
-        _tls("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "text", insecure=True))
+        tls_for("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "text", insecure=True))

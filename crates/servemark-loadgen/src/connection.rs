@@ -19,8 +19,8 @@ pub(crate) enum Phase {
 pub(crate) struct Connection<P> {
     /// Unique in the run; tells a connection from an earlier one with the same key.
     pub(crate) number: u32,
-    /// Index of the plan's address.
-    pub(crate) address: usize,
+    /// Index of the pool that it belongs to.
+    pub(crate) pool: usize,
     pub(crate) transport: Transport,
     pub(crate) protocol: P,
     pub(crate) phase: Phase,
@@ -48,10 +48,10 @@ pub(crate) struct Connection<P> {
 }
 
 impl<P> Connection<P> {
-    pub(crate) fn new(number: u32, address: usize, transport: Transport, protocol: P, now_ns: i64) -> Self {
+    pub(crate) fn new(number: u32, pool: usize, transport: Transport, protocol: P, now_ns: i64) -> Self {
         Self {
             number,
-            address,
+            pool,
             transport,
             protocol,
             phase: Phase::Connecting,

@@ -14,23 +14,23 @@ pub const AT_ONCE_NS: i64 = i64::MIN;
 pub struct Control {
     stop_at_ns: AtomicI64,
     cancel_at_ns: AtomicI64,
-    /// Users whose last loop ends the groups in the background.
-    foreground_users: AtomicU64,
+    /// Who is not done yet, of those whose last ends the groups in the background.
+    foreground: AtomicU64,
     /// Whether anybody works in the background.
     has_background: bool,
     wakers: Vec<OwnedFd>,
 }
 
 impl Control {
-    /// A run of `threads` generator threads that ends by itself, and its background with the last of `foreground_users`.
-    pub fn new(threads: u32, foreground_users: u64, has_background: bool) -> io::Result<Self> {
+    /// A run of `threads` generator threads that ends by itself, and its background with the last of `foreground`.
+    pub fn new(threads: u32, foreground: u64, has_background: bool) -> io::Result<Self> {
         let wakers = (0..threads)
             .map(|_| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             stop_at_ns: AtomicI64::new(i64::MAX),
             cancel_at_ns: AtomicI64::new(i64::MAX),
-            foreground_users: AtomicU64::new(foreground_users),
+            foreground: AtomicU64::new(foreground),
             has_background,
             wakers,
         })
@@ -43,12 +43,12 @@ impl Control {
         before_ns.min(at_ns)
     }
 
-    /// `users` of the foreground have done their last loop by `now_ns`; with the last of them the background ends.
-    pub fn retire(&self, users: u64, now_ns: i64) {
-        if users == 0 || !self.has_background {
+    /// So many of the foreground have done their work by `now_ns`; with the last of them the background ends.
+    pub fn retire(&self, count: u64, now_ns: i64) {
+        if count == 0 || !self.has_background {
             return;
         }
-        if self.foreground_users.fetch_sub(users, Ordering::SeqCst) == users {
+        if self.foreground.fetch_sub(count, Ordering::SeqCst) == count {
             self.stop_at(now_ns);
         }
     }

@@ -7,6 +7,8 @@
 
 mod exchange;
 mod link;
+mod stream;
+mod telemetry;
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,17 +21,26 @@ use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::deadline::Deadlines;
 use crate::error::{Failure, Kind};
 use crate::example::Examples;
+use crate::expect::{Expect, FirstBody};
+use crate::histogram::EventGaps;
 use crate::load::{Arrival, Load};
 use crate::plan::Plan;
 use crate::poller::{Events, Poller};
 use crate::pool::Pool;
 use crate::protocol::{Event, Protocol};
+use crate::realtime::{Got, Priority};
 use crate::recorder::Recorder;
 use crate::request::{InFlight, RequestId};
 use crate::tls::TlsSetup;
 
+pub(crate) use telemetry::RunQueue;
+use telemetry::UnderWay;
+
 /// The most bytes that one connection reads or writes before the others have their turn.
 const TURN_BYTES: usize = 64 * 1024;
+
+/// For how long before an arrival is due the thread no longer sleeps: what waking takes at best.
+const SPIN_NS: i64 = 20_000;
 
 /// The most requests that become due before events are looked at again.
 const MAX_DUE_A_TURN: usize = 256;
@@ -37,6 +48,8 @@ const MAX_DUE_A_TURN: usize = 256;
 /// Connections being opened at once by all threads together, before the start: more would overrun a listen backlog.
 const MAX_OPENING: usize = 256;
 
+/// For how long after a wait without an event idle connections need not be looked at again before they are used.
+const QUIET_NS: i64 = 50_000;
 const MAX_WAIT_NS: i64 = 3600 * NS_PER_S;
 const WAKE_TOKEN: u64 = u64::MAX;
 
@@ -49,6 +62,8 @@ pub(crate) struct Surroundings<'plan> {
     pub(crate) tls: &'plan [Option<TlsSetup>],
     pub(crate) control: &'plan Control,
     pub(crate) counters: &'plan Counters,
+    /// By step, then by input; shared by all threads.
+    pub(crate) first_bodies: &'plan [Vec<FirstBody>],
 }
 
 /// What a driver did.
@@ -59,9 +74,18 @@ pub(crate) struct Tally {
     /// What ended scheduling although work was left, if something did.
     pub(crate) cut_off_ns: Option<i64>,
     pub(crate) has_cancelled: bool,
+    /// What became of real-time priority.
+    pub(crate) realtime: Got,
     /// User and system time of the thread since the start barrier.
     pub(crate) cpu_ns: i64,
+    /// Of the thread since the start barrier.
+    pub(crate) run_queue: RunQueue,
+    /// Requests that began to be written.
+    pub(crate) sent: u64,
+    /// Requests under way, summed from the end of the warm-up to the end of scheduling.
+    pub(crate) in_flight_ns: u64,
     pub(crate) examples: Examples,
+    pub(crate) event_gaps: EventGaps,
 }
 
 pub(crate) struct Driver<'plan, L, P> {
@@ -72,19 +96,28 @@ pub(crate) struct Driver<'plan, L, P> {
     clock: Clock,
     /// The last reading of the clock.
     now_ns: i64,
+    /// When the last wait ended that brought several events.
+    woken_ns: i64,
+    /// When a wait that brought no event had just ended: whatever was idle then was alive.
+    quiet_ns: i64,
     is_started: bool,
+    /// An open loop is among the loads: its arrivals are waited for more exactly than sleeping can.
+    is_paced: bool,
+    priority: Priority,
     stop_at_ns: i64,
     last_opened_ns: i64,
     requests: Slab<InFlight<'plan>>,
     request_deadlines: Deadlines,
     connections: Slab<Connection<P>>,
     connect_deadlines: Deadlines,
-    /// By address.
+    /// By address: first those of closed loops, then those of open ones.
     pools: Vec<Pool>,
     /// Requests that are due, and were not begun within the event that brought them.
     due: VecDeque<Arrival>,
     /// Connections with more to do than one turn allows: key and number.
     carried: VecDeque<(usize, u32)>,
+    /// By step: this thread's own copy, so that no cache is shared.
+    expects: Vec<Option<Expect>>,
     /// Events of the last wait.
     ready: Events,
     /// Events of the protocol that is being driven.
@@ -92,26 +125,31 @@ pub(crate) struct Driver<'plan, L, P> {
     buffer: Box<[u8]>,
     next_request: u64,
     next_connection: u32,
+    under_way: UnderWay,
     tally: Tally,
 }
 
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
-    /// A driver with a pool for each address: the most connections that `load` uses there.
+    /// A driver with pools of as many connections as `load` may use at most.
     pub(crate) fn new(
         around: Surroundings<'plan>,
         load: L,
-        connections_by_address: &[usize],
+        connection_limits: &[usize],
         recorder: Recorder,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.watch_waker(around.control.waker(around.thread), WAKE_TOKEN)?;
-        let pools = connections_by_address.iter().copied().map(Pool::new);
+        let pools = connection_limits.iter().copied().map(Pool::new);
         Ok(Self {
+            is_paced: around.plan.is_open(),
+            priority: Priority::new(false, 0),
             load,
             recorder,
             poller,
             clock: Clock::from_origin(monotonic_ns()),
             now_ns: 0,
+            woken_ns: 0,
+            quiet_ns: i64::MIN,
             is_started: false,
             stop_at_ns: i64::MAX,
             last_opened_ns: 0,
@@ -122,12 +160,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             pools: pools.collect(),
             due: VecDeque::new(),
             carried: VecDeque::new(),
+            expects: around.plan.steps.iter().map(|step| step.expect.clone()).collect(),
             ready: Events::new(),
             events: Vec::new(),
             buffer: vec![0; TURN_BYTES].into(),
             next_request: u64::from(around.thread),
             next_connection: around.thread,
-            tally: Tally::default(),
+            under_way: UnderWay::new(around.plan.warmup_ns, around.plan.longest_ns()),
+            tally: Tally {
+                event_gaps: EventGaps::new(around.plan.steps.len(), around.plan.timeout_ns),
+                ..Tally::default()
+            },
             around,
         })
     }
@@ -136,13 +179,16 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(crate) fn run(mut self, wanted: &[usize], start: impl FnOnce() -> i64) -> io::Result<Tally> {
         self.open_before_start(wanted)?;
         self.clock = Clock::from_origin(start());
-        let cpu_before_ns = thread_cpu_ns();
+        let (cpu_before_ns, queue_before) = (thread_cpu_ns(), RunQueue::of_this_thread());
         for (_, connection) in &mut self.connections {
             connection.free_since_ns = AT_ONCE_NS;
         }
         self.is_started = true;
+        self.quiet_ns = i64::MIN;
         self.read_clock();
+        self.priority = Priority::new(self.around.plan.asks_realtime(), self.now_ns);
         self.observe_control();
+        self.report_retired(self.now_ns);
         while !self.is_done() {
             self.turn()?;
         }
@@ -150,6 +196,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.tally.records = self.recorder.records();
         self.tally.cut_off_ns = self.load.cut_off_ns();
         self.tally.cpu_ns = thread_cpu_ns() - cpu_before_ns;
+        self.tally.realtime = self.priority.got();
+        self.tally.run_queue = RunQueue::of_this_thread().since(queue_before);
+        self.tally.in_flight_ns = self.under_way.sum_ns();
         Ok(self.tally)
     }
 
@@ -157,24 +206,24 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.load.is_exhausted() && self.due.is_empty() && self.requests.is_empty()
     }
 
-    /// Open `wanted` connections to each address, as far as that is possible.
+    /// Open `wanted` connections of each pool, as far as that is possible.
     ///
     /// A failure is not reported: the request that misses the connection opens one itself, and its record shows what
     /// happens. Ends when no connection could be opened for as long as the connect timeout.
     fn open_before_start(&mut self, wanted: &[usize]) -> io::Result<()> {
         let at_once = (MAX_OPENING / self.around.plan.threads as usize).max(1);
-        let mut addresses = wanted
+        let mut pools = wanted
             .iter()
             .enumerate()
-            .flat_map(|(address, &count)| std::iter::repeat_n(address, count));
+            .flat_map(|(pool, &count)| std::iter::repeat_n(pool, count));
         self.read_clock();
         self.last_opened_ns = self.now_ns;
         loop {
             while self.opening() < at_once {
-                let Some(address) = addresses.next() else {
+                let Some(pool) = pools.next() else {
                     break;
                 };
-                self.open(address);
+                self.open(pool);
             }
             let patience_ns = self.around.plan.connect_timeout_ns;
             let is_hopeless = self.now_ns.saturating_sub(self.last_opened_ns) > patience_ns;
@@ -195,6 +244,11 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         Ok(())
     }
 
+    /// Report who has done their work; the last of them ends what goes on in the background.
+    fn report_retired(&mut self, now_ns: i64) {
+        self.around.control.retire(self.load.take_retired(), now_ns);
+    }
+
     fn opening(&self) -> usize {
         self.pools.iter().map(Pool::opening_count).sum()
     }
@@ -202,14 +256,21 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// One turn of the loop.
     fn turn(&mut self) -> io::Result<()> {
         self.read_clock();
+        if self.ready.is_empty() {
+            self.quiet_ns = self.now_ns;
+        }
         if self.is_started {
             self.observe_control();
             self.begin_due();
             self.recorder.flush_if_due(self.now_ns);
+            self.priority.observe(self.now_ns);
         }
         self.give_up_late();
         let timeout_ns = self.wait_ns();
         self.poller.wait(&mut self.ready, timeout_ns)?;
+        if self.ready.len() > 1 {
+            self.woken_ns = self.clock.now_ns();
+        }
         for index in 0..self.ready.len() {
             if self.is_started && self.load.next_due_ns() <= self.now_ns {
                 self.begin_due();
@@ -242,8 +303,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             .next_ns()
             .min(self.connect_deadlines.next_ns());
         if self.is_started {
+            let spin_ns = if self.is_paced { SPIN_NS } else { 0 };
             next_ns = next_ns
-                .min(self.load.next_due_ns())
+                .min(self.load.next_due_ns().saturating_sub(spin_ns))
                 .min(self.recorder.next_flush_ns())
                 .min(self.around.control.cancel_at_ns());
         }
@@ -274,10 +336,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             }
         }
         for _ in 0..MAX_DUE_A_TURN {
+            // The thread may have rested in between, for longer than a stop is told ahead.
+            self.observe_stop();
             let Some(arrival) = self.load.take_due(self.now_ns) else {
                 break;
             };
-            self.begin(arrival);
+            if !self.around.plan.fault.is_some_and(|fault| fault.skips(&arrival)) {
+                self.begin(arrival);
+            }
         }
     }
 

@@ -104,6 +104,8 @@ impl std::error::Error for PlanError {}
 pub enum StartError {
     /// The plan is inconsistent.
     Plan(PlanError),
+    /// Real-time priority was asked for and is refused.
+    Realtime(io::Error),
     /// The record file, a thread or an epoll instance could not be made.
     Io(io::Error),
 }
@@ -124,6 +126,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plan(error) => error.fmt(formatter),
+            Self::Realtime(error) => write!(formatter, "real-time priority is refused: {error}"),
             Self::Io(error) => error.fmt(formatter),
         }
     }

@@ -1,20 +1,23 @@
 //! HTTP/1.1 from the client's side, after RFC 9112: one request at a time, its response parsed as it comes.
 //!
-//! A body is never buffered beyond the few bytes kept as an example. Whatever makes the end of a response doubtful
+//! A body is never buffered beyond the bytes that are kept to be looked at; of a stream of server-sent events they are
+//! counted as they come. Whatever makes the end of a response doubtful
 //! (both kinds of length, bytes that nobody asked for, an end before its time) ends the connection's life.
 
 mod chunked;
 mod head;
 
+use crate::body::{Body, Watch};
 use crate::error::{Failure, Kind};
 use crate::plan::Request;
 use crate::protocol::{Event, Exchange, Protocol};
 use crate::request::{Numbers, RequestId, apply_patches};
+use crate::sse::EventStream;
 
 use chunked::Chunked;
-use head::{Framing, Head, Parsed};
+use head::{Framing, Head, LastHead, Parsed};
 
-/// The longest head that is accepted, in bytes.
+/// The longest head that is accepted, with the interim responses before it, in bytes.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// One HTTP/1.1 connection.
@@ -25,24 +28,27 @@ pub struct Http1<'plan> {
     head_only: bool,
     exchange: Exchange,
     output: Output<'plan>,
+    output_body: &'plan [u8],
     output_done: usize,
     patched: Vec<u8>,
     partial_head: Vec<u8>,
+    last_head: LastHead,
     keep_alive: bool,
-    kept_body: Vec<u8>,
-    keep_body_bytes: usize,
+    /// The events of a response that is a stream of them.
+    stream: Option<EventStream>,
+    body: Body,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Idle,
     Head,
-    Body(Body),
+    Body(BodyEnd),
     Closed,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Body {
+enum BodyEnd {
     Length { left: u64 },
     Chunked(Chunked),
     UntilClose,
@@ -57,19 +63,21 @@ enum Output<'plan> {
 }
 
 impl<'plan> Protocol<'plan> for Http1<'plan> {
-    fn new(keep_body_bytes: usize) -> Self {
+    fn new(watch: Watch) -> Self {
         Self {
             state: State::Idle,
             id: RequestId(0),
             head_only: false,
             exchange: Exchange::default(),
             output: Output::Shared(&[]),
+            output_body: &[],
             output_done: 0,
             patched: Vec::new(),
             partial_head: Vec::new(),
+            last_head: LastHead::default(),
             keep_alive: true,
-            kept_body: Vec::new(),
-            keep_body_bytes,
+            stream: None,
+            body: Body::new(watch),
         }
     }
 
@@ -83,8 +91,9 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         self.id = id;
         self.head_only = request.head_only;
         self.exchange = Exchange::default();
-        self.kept_body.clear();
+        self.body.clear();
         self.output_done = 0;
+        self.output_body = request.body.as_slice();
         self.output = if request.patches.is_empty() {
             Output::Shared(&request.wire)
         } else {
@@ -96,11 +105,14 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
     }
 
     fn output(&self) -> &[u8] {
-        let all = match self.output {
+        let first = match self.output {
             Output::Shared(wire) => wire,
             Output::Patched => &self.patched,
         };
-        &all[self.output_done..]
+        match self.output_done.checked_sub(first.len()) {
+            None => &first[self.output_done..],
+            Some(done) => &self.output_body[done..],
+        }
     }
 
     fn written(&mut self, count: usize) {
@@ -127,7 +139,7 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         let missing = match &self.state {
             State::Closed => return,
             State::Idle => return self.close(events),
-            State::Body(Body::UntilClose) => {
+            State::Body(BodyEnd::UntilClose) => {
                 events.push(Event::Ended(self.id, self.exchange));
                 return self.close(events);
             }
@@ -135,10 +147,10 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
                 "closed before any byte of the response".to_owned()
             }
             State::Head => "closed before the end of the response's head".to_owned(),
-            State::Body(Body::Length { left }) => {
+            State::Body(BodyEnd::Length { left }) => {
                 format!("closed {left} bytes before the end of the response's body")
             }
-            State::Body(Body::Chunked(_)) => "closed before the last chunk".to_owned(),
+            State::Body(BodyEnd::Chunked(_)) => "closed before the last chunk".to_owned(),
         };
         let failure = Failure::new(Kind::ClosedEarly, format!("the connection was {missing}"));
         self.fail(failure, events);
@@ -158,55 +170,69 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         }
     }
 
-    fn kept_body(&self, _id: RequestId) -> &[u8] {
-        &self.kept_body
+    fn body(&self, _id: RequestId) -> &Body {
+        &self.body
     }
 }
 
 impl Http1<'_> {
     fn receive_head<'b>(&mut self, bytes: &'b [u8], events: &mut Vec<Event>) -> &'b [u8] {
-        let held = self.partial_head.len();
-        if held == 0 {
-            events.push(Event::FirstByte(self.id));
-        }
-        let parsed = if held == 0 {
-            head::parse(bytes, self.head_only)
-        } else {
-            // The head ends with a line break: without one, parsing it again would find nothing new.
-            let room = (MAX_HEAD_BYTES + 1).saturating_sub(held).min(bytes.len());
-            self.partial_head.extend_from_slice(&bytes[..room]);
-            if bytes[..room].contains(&b'\n') {
-                head::parse(&self.partial_head, self.head_only)
-            } else {
-                Parsed::Partial
-            }
-        };
+        let before = usize::try_from(self.exchange.bytes_received).unwrap_or(MAX_HEAD_BYTES);
+        let room = MAX_HEAD_BYTES.saturating_sub(before).min(bytes.len());
+        let (used, parsed) = self.look_for_head(&bytes[..room], events);
+        self.exchange.bytes_received += used as u64;
         match parsed {
-            Parsed::Complete(complete) if complete.bytes <= MAX_HEAD_BYTES => {
-                let (used, rest) = bytes.split_at(complete.bytes - held);
-                self.exchange.bytes_received += used.len() as u64;
+            Parsed::Complete(complete) => {
                 self.partial_head.clear();
                 self.begin_body(&complete, events);
-                rest
+                &bytes[used..]
             }
-            Parsed::Partial if held + bytes.len() <= MAX_HEAD_BYTES => {
-                self.exchange.bytes_received += bytes.len() as u64;
-                if held == 0 {
-                    self.partial_head.extend_from_slice(bytes);
-                }
-                &[]
-            }
-            Parsed::Complete(_) | Parsed::Partial => {
-                self.exchange.bytes_received += bytes.len() as u64;
+            Parsed::Partial if room == bytes.len() => &[],
+            Parsed::Partial => {
+                self.exchange.bytes_received += 1;
                 self.protocol_error("the response's head is longer than 64 KiB", events);
                 &[]
             }
-            Parsed::Invalid(message) => {
-                self.exchange.bytes_received += bytes.len() as u64;
+            Parsed::Invalid { message, .. } => {
                 self.protocol_error(message, events);
                 &[]
             }
         }
+    }
+
+    /// Look at more bytes of a head. Returns how many of them were used, and what they came to.
+    fn look_for_head(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> (usize, Parsed) {
+        let held = self.partial_head.len();
+        if held > 0 {
+            self.partial_head.extend_from_slice(bytes);
+            // Beyond its start a head is judged line by line: without a line's end there is nothing new.
+            let parsed = if held < head::START.len() || bytes.contains(&b'\n') {
+                head::parse(&self.partial_head, held, self.head_only)
+            } else {
+                Parsed::Partial
+            };
+            return (parsed.used(held, bytes.len()), parsed);
+        }
+        // Empty lines before a head belong to nothing.
+        let blank = bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        let begun = &bytes[blank..];
+        if begun.is_empty() {
+            return (blank, Parsed::Partial);
+        }
+        events.push(Event::FirstByte(self.id));
+        if let Some(same) = self.last_head.again(begun, self.head_only) {
+            return (blank + same.bytes, Parsed::Complete(same));
+        }
+        let parsed = head::parse(begun, 0, self.head_only);
+        match &parsed {
+            Parsed::Partial => self.partial_head.extend_from_slice(begun),
+            Parsed::Complete(whole) => self.last_head.remember(begun, self.head_only, *whole),
+            Parsed::Invalid { .. } => {}
+        }
+        (blank + parsed.used(0, begun.len()), parsed)
     }
 
     fn begin_body(&mut self, head: &Head, events: &mut Vec<Event>) {
@@ -214,39 +240,46 @@ impl Http1<'_> {
             return;
         }
         self.exchange.status = head.status;
+        self.exchange.is_stream = head.is_stream;
         self.keep_alive = head.keep_alive;
+        self.stream = head.is_stream.then(EventStream::default);
         match head.framing {
             Framing::None | Framing::Length(0) => self.end(events),
-            Framing::Length(left) => self.state = State::Body(Body::Length { left }),
-            Framing::Chunked => self.state = State::Body(Body::Chunked(Chunked::new())),
-            Framing::UntilClose => self.state = State::Body(Body::UntilClose),
+            Framing::Length(left) => self.state = State::Body(BodyEnd::Length { left }),
+            Framing::Chunked => self.state = State::Body(BodyEnd::Chunked(Chunked::new())),
+            Framing::UntilClose => self.state = State::Body(BodyEnd::UntilClose),
         }
     }
 
     fn receive_body<'b>(&mut self, bytes: &'b [u8], events: &mut Vec<Event>) -> &'b [u8] {
-        let State::Body(body) = &mut self.state else {
+        let State::Body(end) = &mut self.state else {
             return bytes;
         };
-        let kept = &mut self.kept_body;
-        let limit = self.keep_body_bytes;
-        let mut keep = |data: &[u8]| {
-            let room = limit.saturating_sub(kept.len()).min(data.len());
-            kept.extend_from_slice(&data[..room]);
+        let (body, stream) = (&mut self.body, &mut self.stream);
+        let mut dispatched = 0;
+        let mut add = |data: &[u8]| {
+            body.add(data);
+            if let Some(stream) = stream {
+                dispatched += stream.receive(data);
+            }
         };
-        let (used, done) = match body {
-            Body::UntilClose => {
-                keep(bytes);
+        let (used, done) = match end {
+            BodyEnd::UntilClose => {
+                add(bytes);
                 (bytes.len(), Ok(false))
             }
-            Body::Length { left } => {
+            BodyEnd::Length { left } => {
                 let used = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                keep(&bytes[..used]);
+                add(&bytes[..used]);
                 *left -= used as u64;
                 (used, Ok(*left == 0))
             }
-            Body::Chunked(chunked) => chunked.receive(bytes, keep),
+            BodyEnd::Chunked(chunked) => chunked.receive(bytes, add),
         };
         self.exchange.bytes_received += used as u64;
+        if dispatched > 0 {
+            events.push(Event::ServerEvents(self.id, dispatched));
+        }
         match done {
             Ok(false) => {}
             Ok(true) => self.end(events),
@@ -277,6 +310,7 @@ impl Http1<'_> {
     fn close(&mut self, events: &mut Vec<Event>) {
         self.state = State::Closed;
         self.output = Output::Shared(&[]);
+        self.output_body = &[];
         self.output_done = 0;
         events.push(Event::MustClose);
     }

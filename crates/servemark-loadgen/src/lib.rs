@@ -5,6 +5,8 @@
 //! requests into bytes and bytes into events). What happened to a request becomes a [`record::Record`], written to a
 //! file by another thread. Nothing here knows of Python.
 
+pub mod arrival;
+pub mod body;
 pub mod clock;
 mod connection;
 pub mod control;
@@ -12,17 +14,27 @@ pub mod deadline;
 mod driver;
 pub mod error;
 pub mod example;
+pub mod expect;
+pub mod fault;
+pub mod histogram;
 pub mod http1;
+pub mod keep_awake;
+mod kernel;
 pub mod load;
+pub mod pacing;
 pub mod plan;
 pub mod poller;
 pub mod pool;
 pub mod protocol;
+pub mod realtime;
 pub mod record;
 pub mod recorder;
 pub mod request;
+pub mod responder;
 pub mod run;
+pub mod sse;
 mod start;
+pub mod table;
 pub mod tls;
 pub mod transport;
 

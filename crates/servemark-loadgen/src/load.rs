@@ -1,20 +1,29 @@
 //! The seat of loads: where due work comes from. The driver asks what is due and reports what has ended.
 
 mod closed;
+mod loads;
+mod open;
 
 pub use closed::ClosedLoop;
+pub use loads::Loads;
+pub use open::OpenLoop;
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// When it is due.
     pub scheduled_ns: i64,
-    /// The virtual user, counted over the whole plan.
+    /// Of a closed loop the virtual user, counted over the whole plan; of an open one the number of the arrival, counted
+    /// within its group and modulo 2^32.
     pub user: u32,
     /// Index of the step in the plan.
     pub step: u16,
     /// Index of the group in the plan.
     pub group: u16,
+    /// Place of the step among its group's.
+    pub position: u16,
+    /// It belongs to an open loop, and uses its connections.
+    pub is_open: bool,
     /// When this user first performed this step without having gone on since.
     pub step_since_ns: i64,
 }
@@ -42,7 +51,7 @@ pub trait Load {
     /// A request has ended, well or not. Returns the request that is due because of it, at the same instant.
     fn ended(&mut self, arrival: &Arrival, end_ns: i64, next: Next) -> Option<Arrival>;
 
-    /// How many foreground users have done their last loop since this was last asked.
+    /// How many of [`Plan::foreground`](crate::plan::Plan::foreground) have done their work since this was last asked.
     fn take_retired(&mut self) -> u64;
 
     /// Schedule nothing from `at_ns`.

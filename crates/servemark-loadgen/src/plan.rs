@@ -1,8 +1,16 @@
 //! A plan: all that a run needs, as `servemark.workload.plan.EnginePlan` describes it. Times are nanoseconds.
 
+use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use crate::arrival::Arrivals;
+use crate::body::Watch;
 use crate::error::PlanError;
+use crate::expect::{Expect, FirstBody};
+use crate::fault::Fault;
+use crate::realtime::Realtime;
 
 /// Everything that one run sends.
 #[derive(Clone, Debug)]
@@ -25,6 +33,15 @@ pub struct Plan {
     pub keep_body_bytes: usize,
     /// From which every random draw is derived.
     pub seed: u64,
+    /// Whether the time of every server-sent event is written beside the records.
+    pub record_events: bool,
+    /// Whether generator threads ask for real-time priority.
+    pub realtime: Realtime,
+    /// The program, with its arguments, that keeps the CPUs awake: it calls
+    /// [`spin_until_eof`](crate::keep_awake::spin_until_eof).
+    pub keep_awake: Option<Vec<OsString>>,
+    /// What the driver is to do wrong; only in tests of the certificate.
+    pub fault: Option<Fault>,
 }
 
 /// Where an endpoint listens.
@@ -55,6 +72,10 @@ pub struct Tls {
     pub verify: bool,
     /// The trusted certificates.
     pub ca_pem: Vec<u8>,
+    /// The client's certificate, then those that lead to its authority; empty for none.
+    pub client_cert_pem: Vec<u8>,
+    /// The key of the client's certificate.
+    pub client_key_pem: Vec<u8>,
 }
 
 /// One named request of a scenario, and the pool of requests it draws from.
@@ -70,6 +91,18 @@ pub struct Step {
     pub expect_status: Option<u16>,
     /// What the body of a success must say before its user goes on; until then the step is repeated.
     pub until: Option<Until>,
+    /// What the body of a success must be.
+    pub expect: Option<Expect>,
+}
+
+impl Step {
+    /// Where the first body of each input is remembered, if anything is compared with it.
+    #[must_use]
+    pub fn first_bodies(&self) -> Vec<FirstBody> {
+        let compares = matches!(self.expect, Some(Expect::Same));
+        let inputs = if compares { self.requests.len() } else { 0 };
+        (0..inputs).map(|_| FirstBody::new()).collect()
+    }
 }
 
 /// A condition on a body, and how long it is asked for.
@@ -99,12 +132,51 @@ impl Until {
 /// One request as it goes over the wire, head and body.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The bytes.
+    /// The bytes, in front of those of `body`.
     pub wire: Vec<u8>,
+    /// A large body, which belongs to whoever made the plan; else empty.
+    pub body: SharedBytes,
     /// Where numbers are written into them.
     pub patches: Vec<Patch>,
     /// The response has no body whatever its headers say (the method is HEAD).
     pub head_only: bool,
+}
+
+impl Request {
+    /// How many bytes it is in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.wire.len() + self.body.as_slice().len()
+    }
+
+    /// Whether it has no bytes, which no valid plan has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Bytes that are not copied: a pool of inputs is in memory once, whoever else holds it.
+#[derive(Clone, Default)]
+pub struct SharedBytes(Option<Arc<dyn AsRef<[u8]> + Send + Sync>>);
+
+impl SharedBytes {
+    /// The bytes of `owner`, which lives as long as they are used.
+    pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(owner)))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.0.as_deref().map_or(&[], AsRef::as_ref)
+    }
+}
+
+impl fmt::Debug for SharedBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.as_slice().len())
+    }
 }
 
 /// A decimal field of a request: `wire[offset..offset + width]`, zero-padded.
@@ -127,47 +199,145 @@ pub enum PatchValue {
     Seq,
 }
 
-/// Virtual users that perform the same steps in a closed loop.
+/// Steps, and how they come to be performed.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// Indices of the steps, in order.
     pub steps: Vec<usize>,
+    /// Weights of the steps: each loop or arrival performs one of them, drawn by the plan's seed. Empty: all of them, in
+    /// order.
+    pub weights: Vec<u32>,
+    /// When scheduling ends; 0 means when the load does.
+    pub duration_ns: i64,
+    /// Who performs them.
+    pub load: GroupLoad,
+}
+
+/// How a group's requests arrive.
+#[derive(Clone, Debug)]
+pub enum GroupLoad {
+    /// From users who each wait for their response.
+    Closed(Closed),
+    /// By a schedule that knows nothing of the responses.
+    Open(Open),
+}
+
+/// Virtual users in a closed loop.
+#[derive(Clone, Debug)]
+pub struct Closed {
     /// How many users.
     pub users: u32,
-    /// How often each performs all steps; 0 means until `duration_ns`.
+    /// How often each performs the steps; 0 means until the group's `duration_ns`.
     pub loops: u64,
-    /// When scheduling ends; 0 means when the loops are done.
-    pub duration_ns: i64,
     /// User k of n starts at `ramp_ns * k / n`.
     pub ramp_ns: i64,
     /// Pause of a user between a response and its next request.
     pub think_ns: i64,
-    /// Weights of the steps: each loop performs one of them, drawn by the plan's seed. Empty: all of them, in order.
-    pub weights: Vec<u32>,
-    /// It goes on until every group that is not in the background has done its loops.
+    /// It goes on until every group that is not in the background has done its work.
     pub background: bool,
+}
+
+/// An open loop: each arrival is a user who performs the steps once. Arrival i belongs to thread i mod threads.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// When they arrive.
+    pub arrivals: Arrivals,
+    /// To one address at once, over all threads.
+    pub max_connections: u32,
+}
+
+impl Group {
+    /// Its users, if it is a closed loop.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closed> {
+        match &self.load {
+            GroupLoad::Closed(closed) => Some(closed),
+            GroupLoad::Open(_) => None,
+        }
+    }
+
+    /// Its arrivals, if it is an open loop.
+    #[must_use]
+    pub fn open(&self) -> Option<&Open> {
+        match &self.load {
+            GroupLoad::Closed(_) => None,
+            GroupLoad::Open(open) => Some(open),
+        }
+    }
+
+    fn is_background(&self) -> bool {
+        self.closed().is_some_and(|closed| closed.background)
+    }
 }
 
 /// How much of a body is kept when a step looks into it: a description of a model with a hundred workers fits.
 const LOOKED_AT_BYTES: usize = 256 * 1024;
 
 impl Plan {
-    /// How much of each body a connection keeps: for examples, or for steps that look into it.
+    /// What of each body a connection looks at: for examples, and for steps that look into it.
     #[must_use]
-    pub fn kept_bytes(&self) -> usize {
-        let looks = self.steps.iter().any(|step| step.until.is_some());
-        if looks {
-            self.keep_body_bytes.max(LOOKED_AT_BYTES)
-        } else {
-            self.keep_body_bytes
+    pub fn watch(&self) -> Watch {
+        let looks = self.steps.iter().any(|step| {
+            step.until.is_some() || matches!(step.expect, Some(Expect::Regex(_) | Expect::Json(_)))
+        });
+        let looked_at = if looks { LOOKED_AT_BYTES } else { 0 };
+        Watch {
+            keep_bytes: self.keep_body_bytes.max(looked_at),
+            digest: self
+                .steps
+                .iter()
+                .any(|step| matches!(step.expect, Some(Expect::Same))),
         }
     }
 
-    /// Users of the groups that are not in the background.
+    /// Whether a group is an open loop.
     #[must_use]
-    pub fn foreground_users(&self) -> u64 {
-        let groups = self.groups.iter().filter(|group| !group.background);
-        groups.map(|group| u64::from(group.users)).sum()
+    pub fn is_open(&self) -> bool {
+        self.groups.iter().any(|group| group.open().is_some())
+    }
+
+    /// Whether generator threads ask for real-time priority.
+    #[must_use]
+    pub fn asks_realtime(&self) -> bool {
+        match self.realtime {
+            Realtime::Auto => self.is_open(),
+            Realtime::On => true,
+            Realtime::Off => false,
+        }
+    }
+
+    /// Whether a group goes on until the others are done.
+    #[must_use]
+    pub fn has_background(&self) -> bool {
+        self.groups.iter().any(Group::is_background)
+    }
+
+    /// How many report that their work is done before the background ends: each user of a closed loop that is not in it,
+    /// and each thread for its part of an open loop.
+    #[must_use]
+    pub fn foreground(&self) -> u64 {
+        let groups = self.groups.iter().filter(|group| !group.is_background());
+        let count = |group: &Group| group.closed().map_or(self.threads, |closed| closed.users);
+        groups.map(|group| u64::from(count(group))).sum()
+    }
+
+    /// The addresses that the steps of a group lead to.
+    #[must_use]
+    pub fn addresses_of(&self, group: &Group) -> Vec<usize> {
+        let mut visited: Vec<usize> = group.steps.iter().map(|&step| self.steps[step].address).collect();
+        visited.sort_unstable();
+        visited.dedup();
+        visited
+    }
+
+    /// From when no group schedules anything; `i64::MAX` when one has no duration.
+    #[must_use]
+    pub fn longest_ns(&self) -> i64 {
+        let durations = self.groups.iter().map(|group| match group.duration_ns {
+            0 => i64::MAX,
+            duration_ns => duration_ns,
+        });
+        durations.max().unwrap_or(i64::MAX)
     }
 
     /// Check that every index, size and time makes sense.
@@ -178,6 +348,9 @@ impl Plan {
             "connect_timeout_ns must be positive".into()
         })?;
         require(self.warmup_ns >= 0, || "warmup_ns must not be negative".into())?;
+        require(self.fault.is_none_or(Fault::makes_sense), || {
+            "a fault needs an amount above 0".into()
+        })?;
         require(!self.groups.is_empty(), || "a plan needs a group".into())?;
         let columns = usize::from(u16::MAX);
         require(
@@ -193,10 +366,11 @@ impl Plan {
         require(u32::try_from(self.users()).is_ok(), || "too many users".into())
     }
 
-    /// Users of all groups together.
+    /// Users of all closed loops together.
     #[must_use]
     pub fn users(&self) -> u64 {
-        self.groups.iter().map(|group| u64::from(group.users)).sum()
+        let closed = self.groups.iter().filter_map(Group::closed);
+        closed.map(|closed| u64::from(closed.users)).sum()
     }
 
     fn validate_step(&self, step: &Step) -> Result<(), PlanError> {
@@ -238,24 +412,48 @@ impl Plan {
         require(u16::try_from(group.steps.len()).is_ok(), || {
             format!("group {index} has too many steps")
         })?;
-        require(group.users >= 1, || format!("group {index} has no user"))?;
-        require(
-            group.duration_ns >= 0 && group.ramp_ns >= 0 && group.think_ns >= 0,
-            || format!("group {index} has a negative time"),
-        )?;
+        require(group.duration_ns >= 0, || {
+            format!("group {index} has a negative duration")
+        })?;
         let weights = group.weights.iter().map(|&weight| u64::from(weight));
         require(
             group.weights.is_empty()
                 || (group.weights.len() == group.steps.len() && weights.sum::<u64>() > 0),
             || format!("group {index} needs a weight for each step, not all of them 0"),
         )?;
-        require(!group.background || self.foreground_users() > 0, || {
+        match &group.load {
+            GroupLoad::Closed(closed) => self.validate_closed(index, group, closed),
+            GroupLoad::Open(open) => self.validate_open(index, group, open),
+        }
+    }
+
+    fn validate_closed(&self, index: usize, group: &Group, closed: &Closed) -> Result<(), PlanError> {
+        require(closed.users >= 1, || format!("group {index} has no user"))?;
+        require(closed.ramp_ns >= 0 && closed.think_ns >= 0, || {
+            format!("group {index} has a negative time")
+        })?;
+        require(!closed.background || self.foreground() > 0, || {
             format!("group {index} is in the background of nothing")
         })?;
         require(
-            group.loops > 0 || group.duration_ns > 0 || group.background,
+            closed.loops > 0 || group.duration_ns > 0 || closed.background,
             || format!("group {index} has neither loops nor a duration: it would never end"),
         )
+    }
+
+    fn validate_open(&self, index: usize, group: &Group, open: &Open) -> Result<(), PlanError> {
+        open.arrivals
+            .validate()
+            .map_err(|error| PlanError(format!("group {index}: {error}")))?;
+        require(open.arrivals.is_finite() || group.duration_ns > 0, || {
+            format!("group {index} has neither a number of arrivals nor a duration: it would never end")
+        })?;
+        require(open.max_connections >= self.threads, || {
+            format!(
+                "group {index} may have {} connections, but each of {} threads needs one of its own",
+                open.max_connections, self.threads
+            )
+        })
     }
 }
 
@@ -266,6 +464,7 @@ fn require(holds: bool, message: impl FnOnce() -> String) -> Result<(), PlanErro
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::arrival::{Gaps, RateSegment, Times};
 
     /// One group of `users` that sends `GET /` to 127.0.0.1:`port`, `loops` times.
     pub(crate) fn simple_plan(port: u16, users: u32, loops: u64) -> Plan {
@@ -280,21 +479,25 @@ pub(crate) mod tests {
                 address: 0,
                 requests: vec![Request {
                     wire: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+                    body: SharedBytes::default(),
                     patches: Vec::new(),
                     head_only: false,
                 }],
                 expect_status: None,
                 until: None,
+                expect: None,
             }],
             groups: vec![Group {
                 steps: vec![0],
-                users,
-                loops,
-                duration_ns: 0,
-                ramp_ns: 0,
-                think_ns: 0,
                 weights: Vec::new(),
-                background: false,
+                duration_ns: 0,
+                load: GroupLoad::Closed(Closed {
+                    users,
+                    loops,
+                    ramp_ns: 0,
+                    think_ns: 0,
+                    background: false,
+                }),
             }],
             warmup_ns: 0,
             timeout_ns: 5_000_000_000,
@@ -302,6 +505,38 @@ pub(crate) mod tests {
             threads: 1,
             keep_body_bytes: 2048,
             seed: 0,
+            record_events: false,
+            realtime: Realtime::Off,
+            keep_awake: None,
+            fault: None,
+        }
+    }
+
+    /// The users of the plan's first group.
+    pub(crate) fn closed_of(plan: &mut Plan) -> &mut Closed {
+        match &mut plan.groups[0].load {
+            GroupLoad::Closed(closed) => closed,
+            GroupLoad::Open(_) => panic!("an open loop"),
+        }
+    }
+
+    /// An open loop of `count` arrivals at `rate_per_s`, evenly.
+    pub(crate) fn evenly(rate_per_s: f64, count: u64) -> Open {
+        let segment = RateSegment {
+            from_per_s: rate_per_s,
+            to_per_s: rate_per_s,
+            duration_ns: 0,
+        };
+        Open {
+            arrivals: Arrivals {
+                times: Times::Drawn {
+                    gaps: Gaps::Constant,
+                    profile: vec![segment],
+                },
+                count,
+                stream: 0,
+            },
+            max_connections: 10,
         }
     }
 
@@ -313,17 +548,18 @@ pub(crate) mod tests {
 
     #[test]
     fn each_inconsistency_is_refused() {
-        let breaks: [fn(&mut Plan); 13] = [
+        let breaks: [fn(&mut Plan); 14] = [
+            |plan| plan.fault = Some(Fault::LostRecord { every: 0 }),
             |plan| plan.groups[0].weights = vec![1, 1],
             |plan| plan.groups[0].weights = vec![0],
-            |plan| plan.groups[0].background = true,
+            |plan| closed_of(plan).background = true,
             |plan| plan.threads = 0,
             |plan| plan.timeout_ns = 0,
             |plan| plan.connect_timeout_ns = -1,
             |plan| plan.groups.clear(),
             |plan| plan.groups[0].steps = vec![7],
-            |plan| plan.groups[0].loops = 0,
-            |plan| plan.groups[0].think_ns = -1,
+            |plan| closed_of(plan).loops = 0,
+            |plan| closed_of(plan).think_ns = -1,
             |plan| plan.steps[0].address = 1,
             |plan| plan.steps[0].requests.clear(),
             |plan| {
@@ -338,6 +574,38 @@ pub(crate) mod tests {
             let mut plan = simple_plan(80, 1, 1);
             break_it(&mut plan);
             assert!(plan.validate().is_err());
+        }
+    }
+
+    #[test]
+    fn an_open_loop_that_cannot_be_is_refused() {
+        type Change = fn(&mut Open);
+        let open = |change: Change| {
+            let mut plan = simple_plan(80, 1, 1);
+            plan.threads = 2;
+            let mut open = evenly(10.0, 5);
+            change(&mut open);
+            plan.groups[0].load = GroupLoad::Open(open);
+            plan.validate()
+        };
+        assert_eq!(open(|_| ()), Ok(()));
+        let refused: [(Change, &str); 3] = [
+            (
+                |open| open.arrivals.count = 0,
+                "neither a number of arrivals nor a duration",
+            ),
+            (
+                |open| open.max_connections = 1,
+                "1 connections, but each of 2 threads",
+            ),
+            (
+                |open| open.arrivals.times = Times::Recorded(Vec::new()),
+                "group 0: a trace without a time",
+            ),
+        ];
+        for (change, message) in refused {
+            let error = open(change).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
         }
     }
 }

@@ -1,16 +1,15 @@
 //! Readiness: epoll, edge-triggered, with timeouts in nanoseconds.
 //!
-//! The one module with unsafe code. `epoll_pwait2` (Linux 5.11) is called directly, since rustix calls it only when it is
-//! told never to fall back. Where the kernel or a sandbox refuses it, `ppoll` on the epoll descriptor waits instead, and
-//! a second call fetches the events.
-#![allow(unsafe_code)]
+//! Where the kernel or a sandbox refuses `epoll_pwait2`, `ppoll` on the epoll descriptor waits instead, and a second call
+//! fetches the events.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use crate::clock::NS_PER_S;
+use crate::kernel;
 
 const MAX_EVENTS: usize = 256;
 
@@ -128,25 +127,7 @@ impl Poller {
     }
 
     fn pwait2(&self, events: &mut Events, timeout_ns: i64) -> io::Result<()> {
-        let timeout = libc::timespec {
-            tv_sec: timeout_ns / NS_PER_S,
-            tv_nsec: timeout_ns % NS_PER_S,
-        };
-        events.0.clear();
-        // SAFETY: the kernel writes at most MAX_EVENTS events, and the vector has that capacity; the timeout outlives the
-        // call; no signal mask is given.
-        let count = unsafe {
-            libc::syscall(
-                libc::SYS_epoll_pwait2,
-                self.epoll.as_raw_fd(),
-                events.0.as_mut_ptr(),
-                MAX_EVENTS as libc::c_int,
-                &raw const timeout,
-                std::ptr::null::<libc::sigset_t>(),
-                0_usize,
-            )
-        };
-        events.take_count(count)
+        kernel::epoll_pwait2(self.epoll.as_fd(), &mut events.0, timeout_ns)
     }
 
     fn poll_and_wait(&self, events: &mut Events, timeout_ns: i64) -> io::Result<()> {
@@ -159,26 +140,7 @@ impl Poller {
             &mut [PollFd::from_borrowed_fd(epoll, PollFlags::IN)],
             Some(&timeout),
         )?;
-        events.0.clear();
-        // SAFETY: as in `pwait2`.
-        let count = unsafe {
-            libc::epoll_wait(
-                self.epoll.as_raw_fd(),
-                events.0.as_mut_ptr(),
-                MAX_EVENTS as libc::c_int,
-                0,
-            )
-        };
-        events.take_count(count.into())
-    }
-}
-
-impl Events {
-    fn take_count(&mut self, count: libc::c_long) -> io::Result<()> {
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        // SAFETY: the kernel has just written `count` events, at most the capacity.
-        unsafe { self.0.set_len(count) };
-        Ok(())
+        kernel::epoll_events(epoll, &mut events.0)
     }
 }
 

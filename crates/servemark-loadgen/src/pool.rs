@@ -1,10 +1,10 @@
-//! The connections to one address: which are free, how many there may be, and who waits for one.
+//! The connections that some loads have to one address: which are free, how many there may be, and who waits for one.
 
 use std::collections::VecDeque;
 
 use crate::request::RequestId;
 
-/// Counts and queues of one address; connections are named by their keys in the driver.
+/// Counts and queues of one pool; connections are named by their keys in the driver.
 ///
 /// Free connections are used in turn, the one that rested longest first, so that each carries its share.
 #[derive(Debug)]
@@ -52,10 +52,22 @@ impl Pool {
         self.waiting.pop_front()
     }
 
+    /// Whether a request waits.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether a connection should be opened: more requests wait than connections are being opened, and one more is allowed.
     #[must_use]
     pub fn needs_connection(&self) -> bool {
         self.waiting.len() > self.opening && self.open < self.limit
+    }
+
+    /// Whether those that wait get a connection of their own, and not only what others have done with.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.open - self.opening + self.waiting.len() <= self.limit
     }
 
     /// A connection is being opened. Returns whether it takes the place of one that died while idle.
@@ -108,6 +120,7 @@ mod tests {
         let mut pool = Pool::new(2);
         assert!(!pool.needs_connection());
         pool.wait(RequestId(0));
+        assert!(pool.has_room());
         assert!(pool.needs_connection());
         assert!(!pool.opening());
         assert!(!pool.needs_connection());
@@ -116,6 +129,7 @@ mod tests {
         assert!(pool.needs_connection());
         pool.opening();
         assert!(!pool.needs_connection());
+        assert!(!pool.has_room());
         pool.opened();
         assert_eq!(pool.take_waiting(), Some(RequestId(0)));
     }

@@ -4,6 +4,7 @@
 //! name the request. One connection has one protocol value. Requests that are in flight at the same time on one
 //! connection (HTTP/2 will have them) are told apart by their [`RequestId`].
 
+use crate::body::{Body, Watch};
 use crate::error::Failure;
 use crate::plan::Request;
 use crate::request::{Numbers, RequestId};
@@ -13,6 +14,8 @@ use crate::request::{Numbers, RequestId};
 pub enum Event {
     /// A head begins. It may come again: after an interim response (100, 103), the last one counts.
     FirstByte(RequestId),
+    /// So many server-sent events came, all in the bytes that were received together.
+    ServerEvents(RequestId, u32),
     /// The response is complete.
     Ended(RequestId, Exchange),
     /// The request failed.
@@ -26,6 +29,8 @@ pub enum Event {
 pub struct Exchange {
     /// Status of the final response; 0 when none was read.
     pub status: u16,
+    /// The response is a stream of server-sent events.
+    pub is_stream: bool,
     /// Bytes of the request that were handed to the transport.
     pub bytes_sent: u64,
     /// Bytes of the response: interim and final head, chunk framing and body.
@@ -36,8 +41,8 @@ pub struct Exchange {
 ///
 /// Bytes come in through [`receive`](Self::receive) however the network cut them; the events must not depend on the cuts.
 pub trait Protocol<'plan> {
-    /// The state of a fresh connection. The first `keep_body_bytes` of each body are kept.
-    fn new(keep_body_bytes: usize) -> Self;
+    /// The state of a fresh connection, which looks at each body as `watch` says.
+    fn new(watch: Watch) -> Self;
 
     /// How many requests could be started now: 0 when busy, and when the connection can no longer be trusted.
     fn slots(&self) -> usize;
@@ -63,6 +68,6 @@ pub trait Protocol<'plan> {
     /// Give up one request: its deadline passed, or the run was stopped.
     fn cancel(&mut self, id: RequestId, failure: Failure, events: &mut Vec<Event>);
 
-    /// The first bytes of the response's body, decoded; valid until the next `start`.
-    fn kept_body(&self, id: RequestId) -> &[u8];
+    /// What is known of the response's body, decoded; valid until the next `start`.
+    fn body(&self, id: RequestId) -> &Body;
 }

@@ -1,29 +1,18 @@
-//! Records: the row of one request, and the file that holds them.
+//! Records: the row of one request. A record file is a [`table`](crate::table) of them.
 //!
-//! A record file is a header and rows, nothing else, all little-endian. The header: the magic `SERVEMARK-REC` padded with
-//! zeros to 16 bytes; u32 version, u32 bytes of a row, u32 bytes of the header, u32 bytes of the JSON; the JSON (column
-//! table, names, start); zeros up to a multiple of 4096. The number of rows is (file size - header) / row size, rounded
-//! down, so that the file of a killed run is readable. `seq` is unique within a run, not dense: a thread numbers its
-//! requests `thread + n * threads`.
-
-use std::fmt::Write;
+//! `seq` is unique within a run, not dense: a thread numbers its requests `thread + n * threads`.
 
 use crate::error::Kind;
+use crate::table::Column;
 
 /// A time that did not come: the request failed before.
 pub const NEVER_NS: i64 = -1;
-
-/// Version of the format that this module writes.
-pub const FORMAT_VERSION: u32 = 1;
 
 /// What a record file begins with.
 pub const MAGIC: [u8; 16] = *b"SERVEMARK-REC\0\0\0";
 
 /// Bytes of one row.
-pub const ROW_BYTES: usize = 88;
-
-const HEADER_FIXED_BYTES: usize = 32;
-const HEADER_UNIT_BYTES: usize = 4096;
+pub const ROW_BYTES: usize = 104;
 
 /// Bits of the `flags` column.
 pub mod flags {
@@ -35,13 +24,16 @@ pub mod flags {
     pub const OPENED: u8 = 4;
     /// That connection took the place of one that the server had closed while it was idle.
     pub const RECONNECTED: u8 = 8;
+    /// The response was a stream of server-sent events, of which `events` came.
+    pub const STREAMED: u8 = 16;
 
     /// Names of the bits.
-    pub const NAMES: [(&str, u8); 4] = [
+    pub const NAMES: [(&str, u8); 5] = [
         ("warmup", WARMUP),
         ("cut_body", CUT_BODY),
         ("opened", OPENED),
         ("reconnected", RECONNECTED),
+        ("streamed", STREAMED),
     ];
 }
 
@@ -86,10 +78,14 @@ pub struct Record {
     pub flags: u8,
     /// Index of the group.
     pub group: u16,
+    /// When the first event of a streamed response was read.
+    pub first_event_ns: i64,
+    /// When the last one was read; events of one read have the same time.
+    pub last_event_ns: i64,
 }
 
-/// Name, numpy dtype and offset of each column.
-pub const COLUMNS: [(&str, &str, usize); 19] = [
+/// The columns of a record file.
+pub const COLUMNS: [Column; 21] = [
     ("seq", "<u8", 0),
     ("scheduled", "<i8", 8),
     ("ready", "<i8", 16),
@@ -109,6 +105,8 @@ pub const COLUMNS: [(&str, &str, usize); 19] = [
     ("kind", "u1", 84),
     ("flags", "u1", 85),
     ("group", "<u2", 86),
+    ("first_event", "<i8", 88),
+    ("last_event", "<i8", 96),
 ];
 
 impl Record {
@@ -147,81 +145,10 @@ impl Record {
         put(&self.step.to_le_bytes());
         put(&[self.kind as u8, self.flags]);
         put(&self.group.to_le_bytes());
+        put(&self.first_event_ns.to_le_bytes());
+        put(&self.last_event_ns.to_le_bytes());
         row
     }
-}
-
-/// What the header of a record file says besides the columns.
-#[derive(Clone, Debug)]
-pub struct Header {
-    /// Names of the steps, by the value of the `step` column.
-    pub steps: Vec<String>,
-    /// Wall-clock time of the origin; 0 until it is known.
-    pub started_unix_ns: i64,
-    /// The plan's warm-up.
-    pub warmup_ns: i64,
-}
-
-impl Header {
-    /// The bytes of the header. Their number does not depend on `started_unix_ns`, so that it can be written over.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        const LONGEST_NUMBER: usize = 20;
-        let unpadded = HEADER_FIXED_BYTES + self.json(0).len() + LONGEST_NUMBER;
-        let header_bytes = unpadded.next_multiple_of(HEADER_UNIT_BYTES);
-        let json = self.json(header_bytes);
-        let mut bytes = MAGIC.to_vec();
-        for number in [
-            FORMAT_VERSION,
-            ROW_BYTES as u32,
-            header_bytes as u32,
-            json.len() as u32,
-        ] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        bytes.extend_from_slice(json.as_bytes());
-        bytes.resize(header_bytes, 0);
-        bytes
-    }
-
-    fn json(&self, header_bytes: usize) -> String {
-        let columns = COLUMNS.map(|(name, dtype, offset)| {
-            format!(r#"{{"name":"{name}","dtype":"{dtype}","offset":{offset}}}"#)
-        });
-        let kinds = Kind::NAMES.map(|name| format!("{name:?}"));
-        let flags = flags::NAMES.map(|(name, bit)| format!("{name:?}:{bit}"));
-        let steps: Vec<String> = self.steps.iter().map(|name| json_string(name)).collect();
-        format!(
-            concat!(
-                r#"{{"version":{},"row_bytes":{},"header_bytes":{:8},"columns":[{}],"#,
-                r#""error_kinds":[{}],"flags":{{{}}},"steps":[{}],"started_unix_ns":{},"warmup_ns":{}}}"#
-            ),
-            FORMAT_VERSION,
-            ROW_BYTES,
-            header_bytes,
-            columns.join(","),
-            kinds.join(","),
-            flags.join(","),
-            steps.join(","),
-            self.started_unix_ns,
-            self.warmup_ns,
-        )
-    }
-}
-
-fn json_string(text: &str) -> String {
-    let mut json = String::from('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => json.extend(['\\', character]),
-            '\0'..='\u{1f}' => {
-                let _ = write!(json, "\\u{:04x}", u32::from(character));
-            }
-            _ => json.push(character),
-        }
-    }
-    json.push('"');
-    json
 }
 
 #[cfg(test)]
@@ -262,6 +189,8 @@ mod tests {
             kind: Kind::HttpStatus,
             flags: flags::WARMUP | flags::RECONNECTED,
             group: 18,
+            first_event_ns: NEVER_NS,
+            last_event_ns: 1 << 50,
         };
         let row = record.to_row();
         let expected = [
@@ -284,6 +213,8 @@ mod tests {
             ("kind", 7),
             ("flags", 9),
             ("group", 18),
+            ("first_event", u64::MAX),
+            ("last_event", 1 << 50),
         ];
         assert_eq!(expected.len(), COLUMNS.len());
         for (name, value) in expected {
@@ -302,24 +233,5 @@ mod tests {
                 .unwrap();
         }
         assert_eq!(end, ROW_BYTES);
-    }
-
-    #[test]
-    fn a_header_keeps_its_size_when_the_start_is_filled_in() {
-        let mut header = Header {
-            steps: vec!["say \"hi\"\n".into(); 400],
-            started_unix_ns: 0,
-            warmup_ns: 5,
-        };
-        let before = header.to_bytes();
-        header.started_unix_ns = i64::MAX;
-        let after = header.to_bytes();
-        assert_eq!(before.len(), after.len());
-        assert_eq!(after.len() % 4096, 0);
-        assert!(after.len() > 4096);
-        assert_eq!(&after[..13], b"SERVEMARK-REC");
-        let text = String::from_utf8_lossy(&after);
-        assert!(text.contains(r#""say \"hi\"\u000a""#));
-        assert!(text.contains(r#""started_unix_ns":9223372036854775807"#));
     }
 }

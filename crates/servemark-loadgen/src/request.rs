@@ -36,12 +36,20 @@ pub struct InFlight<'plan> {
     pub connect_us: u32,
     /// TLS handshake time of the connection, likewise.
     pub tls_us: u32,
+    /// How late this thread asked for a connection that could be opened for it: by so much later it was open.
+    pub late_ns: i64,
     /// When it could first have been sent.
     pub ready_ns: i64,
     /// Just before its first byte was written.
     pub sent_ns: i64,
     /// When the first byte of the response was read.
     pub first_byte_ns: i64,
+    /// When the first event of a streamed response was read.
+    pub first_event_ns: i64,
+    /// When the last one was.
+    pub last_event_ns: i64,
+    /// How many came.
+    pub events: u32,
     /// Bits of the `flags` column.
     pub flags: u8,
 }
@@ -59,9 +67,13 @@ impl<'plan> InFlight<'plan> {
             connection_number: NO_CONNECTION,
             connect_us: 0,
             tls_us: 0,
+            late_ns: 0,
             ready_ns: NEVER_NS,
             sent_ns: NEVER_NS,
             first_byte_ns: NEVER_NS,
+            first_event_ns: NEVER_NS,
+            last_event_ns: NEVER_NS,
+            events: 0,
             flags: if arrival.scheduled_ns < warmup_ns {
                 flags::WARMUP
             } else {
@@ -90,9 +102,9 @@ pub fn draw(seed: u64, step: u16, seq: u64, size: usize) -> u32 {
 /// Which of a group's steps a user performs in a loop of a mix: a pure function of the plan's seed, the user and the
 /// number of the loop. The chance of each step is its share of the weights.
 #[must_use]
-pub fn draw_weighted(seed: u64, user: u32, loop_number: u64, weights: &[u32]) -> u16 {
+pub fn draw_weighted(seed: u64, user: u64, loop_number: u64, weights: &[u32]) -> u16 {
     // Inverted, so that what a loop performs and which input it sends are drawn apart.
-    let mixed = splitmix64(splitmix64(splitmix64(!seed) ^ u64::from(user)) ^ loop_number);
+    let mixed = splitmix64(splitmix64(splitmix64(!seed) ^ user) ^ loop_number);
     let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
     let mut left = ((u128::from(mixed) * u128::from(total)) >> 64) as u64;
     let chosen = weights.iter().position(|&weight| {
@@ -103,7 +115,7 @@ pub fn draw_weighted(seed: u64, user: u32, loop_number: u64, weights: &[u32]) ->
     chosen.unwrap_or(0) as u16
 }
 
-fn splitmix64(state: u64) -> u64 {
+pub(crate) fn splitmix64(state: u64) -> u64 {
     let mut mixed = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

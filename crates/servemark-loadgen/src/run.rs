@@ -15,10 +15,13 @@ use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::driver::Tally;
 use crate::error::{RunError, StartError};
 use crate::example::Example;
-use crate::plan::Plan;
-use crate::record::Header;
+use crate::expect::FirstBody;
+use crate::keep_awake::KeepAwake;
+use crate::plan::{Group, Plan, Step};
+use crate::realtime::{self, Realtime};
 use crate::recorder::Writer;
 use crate::start::StartBarrier;
+use crate::table::{Header, Table};
 use crate::tls::TlsSetup;
 
 /// A snapshot of a run; counts are over all threads.
@@ -51,8 +54,28 @@ pub struct Outcome {
     pub is_interrupted: bool,
     /// User and system time of the generator threads between the start barrier and their last record.
     pub generator_cpu_ns: i64,
+    /// What became of real-time priority, e.g. "rr 1" or "dropped after 3.2 s"; empty when it was not asked for.
+    pub realtime: String,
+    /// What became of keeping CPUs awake, e.g. "2 CPUs" or "refused: ..."; empty when it was not asked for.
+    pub keep_awake: String,
+    /// CPU time that was spun away to keep them awake; in nobody else's.
+    pub spun_cpu_ns: i64,
+    /// For how long generator threads could have run and did not, in the same time; 0 where the system does not tell.
+    pub run_queue_delay_ns: i64,
+    /// How often they began to run; 0 where the system does not tell.
+    pub run_queue_waits: u64,
+    /// Requests that began to be written.
+    pub sent: u64,
+    /// Requests under way (from the first byte written to their end) by the drivers' own count, summed from the end of the
+    /// warm-up to `scheduling_ended_ns`: request-nanoseconds. A stop that takes effect at once is seen microseconds late.
+    pub in_flight_ns: u64,
+    /// Connections to one address that an open loop could have at most, for lack of descriptors; 0 when it lacked none.
+    pub reduced_connections: u32,
     /// The first failure of each step, kind and status, the earliest first.
     pub examples: Vec<Example>,
+    /// The times between events of streamed responses: for each step that had some, its index and the V2-deflate bytes of
+    /// an HDR histogram of nanoseconds. Of requests that were scheduled after the warm-up.
+    pub event_gaps: Vec<(u16, Vec<u8>)>,
     /// Why records could not be written.
     pub write_error: Option<String>,
 }
@@ -76,9 +99,14 @@ struct Threads {
 struct Shared {
     plan: Plan,
     tls: Vec<Option<TlsSetup>>,
+    /// By step, then by input.
+    first_bodies: Vec<Vec<FirstBody>>,
+    /// Connections to one address that descriptors allow an open loop.
+    most_open: u32,
     control: Arc<Control>,
     counters: Vec<Counters>,
     barrier: StartBarrier,
+    awake: Mutex<Awake>,
     life: Mutex<Life>,
     ended: Condvar,
 }
@@ -90,8 +118,17 @@ struct Life {
     was_stopped: bool,
 }
 
+/// The CPUs that are kept awake, and what is told of it.
+#[derive(Debug, Default)]
+struct Awake {
+    spinning: Option<KeepAwake>,
+    got: String,
+    spun_ns: i64,
+}
+
 impl Run {
-    /// Check `plan`, create the record file, and start the threads: they open connections, wait for each other and send.
+    /// Check `plan`, create the record file (and beside it, if the plan has events recorded, one with the extension
+    /// `events.bin`), and start the threads: they open connections, wait for each other and send.
     pub fn start(plan: Plan, record_path: &Path) -> Result<Self, StartError> {
         plan.validate()?;
         let tls = plan
@@ -99,14 +136,32 @@ impl Run {
             .iter()
             .map(|address| address.tls.as_ref().map(TlsSetup::new).transpose())
             .collect::<Result<Vec<_>, _>>()?;
-        threads::allow_descriptors(&plan);
+        if plan.realtime == Realtime::On {
+            realtime::is_permitted().map_err(StartError::Realtime)?;
+        }
+        let most_open = threads::allow_descriptors(&plan);
         let header = Header {
+            table: Table::Records,
             steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
             started_unix_ns: 0,
             warmup_ns: plan.warmup_ns,
         };
-        let (writer, handle) = Writer::new(File::create(record_path)?, header)?;
-        let shared = Arc::new(Shared::new(plan, tls)?);
+        let events = if plan.record_events {
+            let table = Table::Events;
+            let file = File::create(record_path.with_extension("events.bin"))?;
+            Some((
+                file,
+                Header {
+                    table,
+                    ..header.clone()
+                },
+            ))
+        } else {
+            None
+        };
+        let (writer, handle) = Writer::new((File::create(record_path)?, header), events)?;
+        let shared = Arc::new(Shared::new(plan, tls, most_open)?);
+        shared.keep_awake();
         let threads = threads::spawn(&shared, writer, handle)?;
         Ok(Self {
             shared,
@@ -220,16 +275,27 @@ impl Run {
 
     fn outcome_of(&self, total: Tally, write_error: Option<String>) -> Outcome {
         let natural_end_ns = total.cut_off_ns.unwrap_or(total.last_end_ns);
+        let natural_end_ns = natural_end_ns.min(self.shared.plan.longest_ns());
         let stop_at_ns = self.shared.control.stop_at_ns();
         let was_stopped = self.shared.lock_life().was_stopped;
         let origin = self.shared.barrier.origin();
+        let awake = self.shared.lock_awake();
         Outcome {
             records: total.records,
             started_unix_ns: origin.map_or(0, |origin| origin.unix_ns),
             scheduling_ended_ns: natural_end_ns.min(stop_at_ns).max(0),
             is_interrupted: total.has_cancelled || (was_stopped && natural_end_ns >= stop_at_ns),
             generator_cpu_ns: total.cpu_ns,
+            realtime: total.realtime.to_string(),
+            keep_awake: awake.got.clone(),
+            spun_cpu_ns: awake.spun_ns,
+            run_queue_delay_ns: total.run_queue.delay_ns,
+            run_queue_waits: total.run_queue.waits,
+            sent: total.sent,
+            in_flight_ns: total.in_flight_ns,
+            reduced_connections: self.shared.reduced_connections(),
             examples: total.examples.into_sorted(),
+            event_gaps: total.event_gaps.into_bytes(),
             write_error,
         }
     }
@@ -250,19 +316,22 @@ impl Tally {
         self.cut_off_ns = self.cut_off_ns.max(other.cut_off_ns);
         self.has_cancelled |= other.has_cancelled;
         self.cpu_ns += other.cpu_ns;
+        self.realtime = std::mem::take(&mut self.realtime).with(other.realtime);
+        self.run_queue.delay_ns += other.run_queue.delay_ns;
+        self.run_queue.waits += other.run_queue.waits;
+        self.sent += other.sent;
+        self.in_flight_ns += other.in_flight_ns;
         self.examples.merge(other.examples);
+        self.event_gaps.merge(other.event_gaps);
     }
 }
 
 impl Shared {
-    fn new(plan: Plan, tls: Vec<Option<TlsSetup>>) -> io::Result<Self> {
-        let has_background = plan.groups.iter().any(|group| group.background);
+    fn new(plan: Plan, tls: Vec<Option<TlsSetup>>, most_open: u32) -> io::Result<Self> {
+        let control = Control::new(plan.threads, plan.foreground(), plan.has_background())?;
         Ok(Self {
-            control: Arc::new(Control::new(
-                plan.threads,
-                plan.foreground_users(),
-                has_background,
-            )?),
+            control: Arc::new(control),
+            most_open,
             counters: (0..plan.threads).map(|_| Counters::default()).collect(),
             barrier: StartBarrier::new(plan.threads),
             life: Mutex::new(Life {
@@ -271,9 +340,46 @@ impl Shared {
                 was_stopped: false,
             }),
             ended: Condvar::new(),
+            first_bodies: plan.steps.iter().map(Step::first_bodies).collect(),
+            awake: Mutex::default(),
             tls,
             plan,
         })
+    }
+
+    fn reduced_connections(&self) -> u32 {
+        let open = self.plan.groups.iter().filter_map(Group::open);
+        match open.map(|open| open.max_connections).max() {
+            Some(wanted) if wanted > self.most_open => self.most_open,
+            _ => 0,
+        }
+    }
+
+    /// Keep the CPUs awake, if the plan says so, from now until [`let_sleep`](Self::let_sleep).
+    fn keep_awake(&self) {
+        let Some(command) = &self.plan.keep_awake else {
+            return;
+        };
+        let mut awake = self.lock_awake();
+        match KeepAwake::start(command) {
+            Ok(spinning) => {
+                let cpus = spinning.cpus();
+                awake.got = format!("{cpus} CPU{}", if cpus == 1 { "" } else { "s" });
+                awake.spinning = Some(spinning);
+            }
+            Err(error) => awake.got = format!("refused: {error}"),
+        }
+    }
+
+    fn let_sleep(&self) {
+        let mut awake = self.lock_awake();
+        if let Some(spinning) = awake.spinning.take() {
+            awake.spun_ns = spinning.spun_ns();
+        }
+    }
+
+    fn lock_awake(&self) -> MutexGuard<'_, Awake> {
+        self.awake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_life(&self) -> MutexGuard<'_, Life> {

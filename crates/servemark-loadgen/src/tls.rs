@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError,
@@ -36,12 +36,21 @@ impl TlsSetup {
         } else {
             Arc::new(TrustAll(Arc::clone(&provider)))
         };
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| PlanError(format!("TLS cannot be set up: {error}")))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(verifier);
+        let mut config = if tls.client_cert_pem.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            let refuse = |error: &dyn std::fmt::Display| PlanError(format!("client certificate: {error}"));
+            let chain = certificates(&tls.client_cert_pem).map_err(|error| refuse(&error))?;
+            let key = PrivateKeyDer::from_pem_slice(&tls.client_key_pem).map_err(|error| refuse(&error))?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| refuse(&error))?
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let server_name = ServerName::try_from(tls.server_name.clone())
             .map_err(|_| PlanError(format!("{:?} is not a server name", tls.server_name)))?;
@@ -176,9 +185,7 @@ struct TrustGiven {
 impl TrustGiven {
     fn new(ca_pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Self, PlanError> {
         let refuse = |error: &dyn std::fmt::Display| PlanError(format!("ca_pem: {error}"));
-        let given: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(ca_pem)
-            .collect::<Result<_, _>>()
-            .map_err(|error| refuse(&error))?;
+        let given = certificates(ca_pem).map_err(|error| refuse(&error))?;
         let mut roots = RootCertStore::empty();
         for certificate in &given {
             roots.add(certificate.clone()).map_err(|error| refuse(&error))?;
@@ -192,6 +199,10 @@ impl TrustGiven {
             provider: Arc::clone(provider),
         })
     }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    CertificateDer::pem_slice_iter(pem).collect()
 }
 
 impl ServerCertVerifier for TrustGiven {

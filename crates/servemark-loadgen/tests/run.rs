@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use servemark_loadgen::error::{Kind, StartError};
-use servemark_loadgen::plan::{Address, Group, Plan, Request, Step};
+use servemark_loadgen::plan::{Address, Closed, Group, GroupLoad, Plan, Request, SharedBytes, Step};
+use servemark_loadgen::realtime::Realtime;
 use servemark_loadgen::record::{COLUMNS, MAGIC, ROW_BYTES};
 use servemark_loadgen::{Outcome, Run};
 
@@ -47,21 +48,25 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
             address: 0,
             requests: vec![Request {
                 wire: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+                body: SharedBytes::default(),
                 patches: Vec::new(),
                 head_only: false,
             }],
             expect_status: None,
             until: None,
+            expect: None,
         }],
         groups: vec![Group {
             steps: vec![0],
-            users,
-            loops,
-            duration_ns: 0,
-            ramp_ns: 0,
-            think_ns: 0,
             weights: Vec::new(),
-            background: false,
+            duration_ns: 0,
+            load: GroupLoad::Closed(Closed {
+                users,
+                loops,
+                ramp_ns: 0,
+                think_ns: 0,
+                background: false,
+            }),
         }],
         warmup_ns: 0,
         timeout_ns: 5_000_000_000,
@@ -69,6 +74,10 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
         threads: 1,
         keep_body_bytes: 100,
         seed: 0,
+        record_events: false,
+        realtime: Realtime::Off,
+        keep_awake: None,
+        fault: None,
     }
 }
 
@@ -140,8 +149,10 @@ fn loops_on_several_threads_give_exact_counts() {
 fn ramp_and_thinking_are_lower_bounds_of_sending() {
     let file = RecordFile::new("ramp");
     let mut plan = plan(serve(OK, 2), 2, 3);
-    plan.groups[0].ramp_ns = 40_000_000;
-    plan.groups[0].think_ns = 10_000_000;
+    let GroupLoad::Closed(closed) = &mut plan.groups[0].load else {
+        unreachable!("a closed loop");
+    };
+    (closed.ramp_ns, closed.think_ns) = (40_000_000, 10_000_000);
     run(plan, &file);
     let (users, scheduled) = (file.column("user"), file.column("scheduled"));
     let (sent, end) = (file.column("sent"), file.column("end"));

@@ -4,15 +4,28 @@
 
 mod plan;
 
+mod refusal {
+    #![allow(missing_docs, reason = "the macro writes none")]
+    pyo3::create_exception!(servemark._loadgen, RealtimeError, pyo3::exceptions::PyException);
+}
+
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use servemark_loadgen::error::{Kind, RunError, StartError};
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyDict, PyTuple};
+use servemark_loadgen::arrival;
+use servemark_loadgen::error::{Kind, PlanError, RunError, StartError};
+use servemark_loadgen::histogram;
 use servemark_loadgen::record::{COLUMNS, ROW_BYTES, flags};
+use servemark_loadgen::responder;
 use servemark_loadgen::run::{self, duration_from_s};
+
+use refusal::RealtimeError;
+use servemark_loadgen::{keep_awake, pacing};
 
 /// The native load generator. A thin binding: it converts, calls, and nothing else.
 #[pymodule]
@@ -30,19 +43,69 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("RECORD_FLAGS", record_flags)?;
     module.add_class::<Progress>()?;
     module.add_class::<ErrorExample>()?;
+    module.add_class::<EventGaps>()?;
     module.add_class::<Outcome>()?;
     module.add_class::<Run>()?;
+    module.add_class::<HistogramStatistics>()?;
+    module.add_function(wrap_pyfunction!(histogram_statistics, module)?)?;
+    module.add("RealtimeError", module.py().get_type::<RealtimeError>())?;
+    module.add_class::<Responder>()?;
+    module.add_function(wrap_pyfunction!(check_expect, module)?)?;
+    module.add_function(wrap_pyfunction!(schedule, module)?)?;
+    module.add_function(wrap_pyfunction!(spin_until_eof, module)?)?;
+    module.add_function(wrap_pyfunction!(wake_up_lag, module)?)?;
     module.add_function(wrap_pyfunction!(start, module)?)
+}
+
+/// Refuse what cannot be expected.
+#[pyfunction]
+fn check_expect(expect: plan::EngineExpect) -> PyResult<()> {
+    expect.into_expect().map(|_| ())
+}
+
+/// The times of arrivals `first..first + count` as little-endian i64 nanoseconds, fewer when the schedule ends.
+#[pyfunction]
+fn schedule(
+    py: Python<'_>,
+    arrivals: plan::EngineArrivals,
+    seed: u64,
+    first: u64,
+    count: u64,
+) -> PyResult<Cow<'static, [u8]>> {
+    let arrivals = arrivals.into_arrivals()?;
+    let times_ns = py.detach(move || {
+        arrivals.validate()?;
+        Ok(arrival::schedule(&arrivals, seed, first, count))
+    });
+    let times_ns = times_ns.map_err(|error: PlanError| PyValueError::new_err(error.to_string()))?;
+    Ok(times_ns
+        .iter()
+        .flat_map(|time_ns| time_ns.to_le_bytes())
+        .collect::<Vec<u8>>()
+        .into())
+}
+
+/// Keep every CPU from halting until the standard input ends.
+#[pyfunction]
+fn spin_until_eof(py: Python<'_>) {
+    py.detach(keep_awake::spin_until_eof);
+}
+
+/// How late a thread that sleeps is woken: median and 99th percentile, in nanoseconds.
+#[pyfunction]
+fn wake_up_lag(py: Python<'_>) -> PyResult<(i64, i64)> {
+    Ok(py.detach(pacing::wake_up_lag)?)
 }
 
 /// Open connections, wait for the start barrier, and start sending.
 #[pyfunction]
 fn start(py: Python<'_>, plan: plan::EnginePlan, record_path: PathBuf) -> PyResult<Run> {
-    let plan = plan.into_plan()?;
+    let plan = plan.into_plan(py)?;
     let started = py.detach(move || run::Run::start(plan, &record_path));
     match started {
         Ok(run) => Ok(Run(Arc::new(run))),
         Err(StartError::Plan(error)) => Err(PyValueError::new_err(error.to_string())),
+        Err(error @ StartError::Realtime(_)) => Err(RealtimeError::new_err(error.to_string())),
         Err(StartError::Io(error)) => Err(error.into()),
     }
 }
@@ -89,6 +152,45 @@ impl Run {
     }
 }
 
+/// Answers every request with the same bytes, on a port of 127.0.0.1.
+#[pyclass(module = "servemark._loadgen", frozen)]
+struct Responder {
+    #[pyo3(get)]
+    port: u16,
+    responder: Mutex<responder::Responder>,
+}
+
+#[pymethods]
+impl Responder {
+    /// Listen and answer, until `stop`.
+    #[new]
+    fn new() -> PyResult<Self> {
+        let responder = responder::Responder::start()?;
+        Ok(Self {
+            port: responder.port(),
+            responder: Mutex::new(responder),
+        })
+    }
+
+    /// Close its sockets and end its thread.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let stopped = py.detach(|| {
+            let mut responder = self.responder.lock().unwrap_or_else(PoisonError::into_inner);
+            responder.stop()
+        });
+        Ok(stopped?)
+    }
+
+    fn __enter__(own: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        own
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, py: Python<'_>, _error: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.stop(py)
+    }
+}
+
 /// A snapshot of a run.
 #[pyclass(module = "servemark._loadgen", frozen, get_all)]
 struct Progress {
@@ -109,7 +211,40 @@ struct ErrorExample {
     seq: u64,
     at_ns: i64,
     message: String,
-    body: std::borrow::Cow<'static, [u8]>,
+    body: Cow<'static, [u8]>,
+}
+
+/// The times between the events of a step's streamed responses.
+#[pyclass(module = "servemark._loadgen", frozen, get_all)]
+struct EventGaps {
+    step: u16,
+    histogram: Cow<'static, [u8]>,
+}
+
+/// What several histograms show together.
+#[pyclass(module = "servemark._loadgen", frozen, get_all)]
+struct HistogramStatistics {
+    count: u64,
+    mean: f64,
+    max: u64,
+    quantiles: Vec<u64>,
+}
+
+/// The statistics of the sum of histograms in V2-deflate bytes.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "pyo3 makes owned values of a list")]
+fn histogram_statistics(
+    histograms: Vec<PyBackedBytes>,
+    quantiles: Vec<f64>,
+) -> PyResult<HistogramStatistics> {
+    let histograms: Vec<&[u8]> = histograms.iter().map(|bytes| &**bytes).collect();
+    let found = histogram::statistics(&histograms, &quantiles).map_err(PyValueError::new_err)?;
+    Ok(HistogramStatistics {
+        count: found.count,
+        mean: found.mean,
+        max: found.max,
+        quantiles: found.quantiles,
+    })
 }
 
 /// What a finished run was.
@@ -126,8 +261,25 @@ struct Outcome {
     #[pyo3(get)]
     generator_cpu_ns: i64,
     #[pyo3(get)]
+    realtime: String,
+    #[pyo3(get)]
+    keep_awake: String,
+    #[pyo3(get)]
+    spun_cpu_ns: i64,
+    #[pyo3(get)]
+    run_queue_delay_ns: i64,
+    #[pyo3(get)]
+    run_queue_waits: u64,
+    #[pyo3(get)]
+    sent: u64,
+    #[pyo3(get)]
+    in_flight_ns: u64,
+    #[pyo3(get)]
+    reduced_connections: u32,
+    #[pyo3(get)]
     write_error: Option<String>,
     examples: Vec<servemark_loadgen::example::Example>,
+    event_gaps: Vec<(u16, Vec<u8>)>,
 }
 
 #[pymethods]
@@ -148,6 +300,17 @@ impl Outcome {
             })
             .collect()
     }
+
+    /// The times between the events of streamed responses, of each step that had some.
+    #[getter]
+    fn event_gaps(&self) -> Vec<EventGaps> {
+        let gaps = self.event_gaps.iter().cloned();
+        gaps.map(|(step, histogram)| EventGaps {
+            step,
+            histogram: histogram.into(),
+        })
+        .collect()
+    }
 }
 
 impl From<run::Outcome> for Outcome {
@@ -158,8 +321,17 @@ impl From<run::Outcome> for Outcome {
             scheduling_ended_ns: outcome.scheduling_ended_ns,
             interrupted: outcome.is_interrupted,
             generator_cpu_ns: outcome.generator_cpu_ns,
+            realtime: outcome.realtime,
+            keep_awake: outcome.keep_awake,
+            spun_cpu_ns: outcome.spun_cpu_ns,
+            run_queue_delay_ns: outcome.run_queue_delay_ns,
+            run_queue_waits: outcome.run_queue_waits,
+            sent: outcome.sent,
+            in_flight_ns: outcome.in_flight_ns,
+            reduced_connections: outcome.reduced_connections,
             write_error: outcome.write_error,
             examples: outcome.examples,
+            event_gaps: outcome.event_gaps,
         }
     }
 }

@@ -1,11 +1,19 @@
 //! The dataclasses of `servemark.workload.plan`, read by attribute.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use servemark_loadgen::arrival::{Arrivals, Gaps, RateSegment, Times};
+use servemark_loadgen::expect::Expect;
+use servemark_loadgen::fault::Fault;
 use servemark_loadgen::plan;
+use servemark_loadgen::realtime::Realtime;
+
+/// A body up to this goes out with its head, in one system call; of a larger one that call is a trifle.
+const LARGEST_JOINED_BODY: usize = 16 << 10;
 
 #[derive(FromPyObject)]
 pub(crate) struct EnginePlan {
@@ -18,6 +26,16 @@ pub(crate) struct EnginePlan {
     threads: u32,
     keep_body_bytes: usize,
     seed: u64,
+    record_events: bool,
+    realtime: String,
+    keep_awake: bool,
+    fault: Option<EngineFault>,
+}
+
+#[derive(FromPyObject)]
+struct EngineFault {
+    kind: String,
+    amount: u64,
 }
 
 #[derive(FromPyObject)]
@@ -32,6 +50,8 @@ struct Tls {
     server_name: String,
     verify: bool,
     ca_pem: PyBackedBytes,
+    client_cert_pem: PyBackedBytes,
+    client_key_pem: PyBackedBytes,
 }
 
 #[derive(FromPyObject)]
@@ -41,6 +61,13 @@ struct EngineStep {
     requests: Vec<EngineRequest>,
     expect_status: Option<u16>,
     until: Option<EngineUntil>,
+    expect: Option<EngineExpect>,
+}
+
+#[derive(FromPyObject)]
+pub(crate) struct EngineExpect {
+    kind: String,
+    pattern: String,
 }
 
 #[derive(FromPyObject)]
@@ -56,6 +83,7 @@ struct EngineRequest {
     wire: PyBackedBytes,
     patches: Vec<EnginePatch>,
     head_only: bool,
+    body: PyBackedBytes,
 }
 
 #[derive(FromPyObject)]
@@ -75,22 +103,69 @@ struct EngineGroup {
     think_ns: i64,
     weights: Vec<u32>,
     background: bool,
+    arrivals: Option<EngineArrivals>,
+}
+
+#[derive(FromPyObject)]
+pub(crate) struct EngineArrivals {
+    process: String,
+    cv: f64,
+    profile: Vec<EngineRateSegment>,
+    times_ns: Vec<i64>,
+    count: u64,
+    max_connections: u32,
+    stream: u32,
+}
+
+#[derive(FromPyObject)]
+struct EngineRateSegment {
+    from_per_s: f64,
+    to_per_s: f64,
+    duration_ns: i64,
 }
 
 impl EnginePlan {
     /// The plan as the generator takes it.
-    pub(crate) fn into_plan(self) -> PyResult<plan::Plan> {
+    pub(crate) fn into_plan(self, py: Python<'_>) -> PyResult<plan::Plan> {
         Ok(plan::Plan {
             addresses: convert(self.addresses, Address::into_address)?,
             steps: convert(self.steps, EngineStep::into_step)?,
-            groups: self.groups.into_iter().map(EngineGroup::into_group).collect(),
+            groups: convert(self.groups, EngineGroup::into_group)?,
             warmup_ns: self.warmup_ns,
             timeout_ns: self.timeout_ns,
             connect_timeout_ns: self.connect_timeout_ns,
             threads: self.threads,
             keep_body_bytes: self.keep_body_bytes,
             seed: self.seed,
+            record_events: self.record_events,
+            realtime: match self.realtime.as_str() {
+                "auto" => Realtime::Auto,
+                "on" => Realtime::On,
+                "off" => Realtime::Off,
+                other => {
+                    let message = format!("realtime is \"auto\", \"on\" or \"off\", not {other:?}");
+                    return Err(PyValueError::new_err(message));
+                }
+            },
+            keep_awake: if self.keep_awake {
+                Some(spinning_command(py)?)
+            } else {
+                None
+            },
+            fault: self.fault.map(EngineFault::into_fault).transpose()?,
         })
+    }
+}
+
+impl EngineFault {
+    fn into_fault(self) -> PyResult<Fault> {
+        match (self.kind.as_str(), self.amount) {
+            ("late_wake_up", by_ns) => Ok(Fault::LateWakeUp { by_ns }),
+            ("lost_record", every) => Ok(Fault::LostRecord { every }),
+            ("skipped_arrival", every) => Ok(Fault::SkippedArrival { every }),
+            ("slow_parse", by_ns) => Ok(Fault::SlowParse { by_ns }),
+            (other, _) => Err(PyValueError::new_err(format!("there is no fault {other:?}"))),
+        }
     }
 }
 
@@ -107,6 +182,8 @@ impl Address {
                 server_name: tls.server_name,
                 verify: tls.verify,
                 ca_pem: tls.ca_pem.to_vec(),
+                client_cert_pem: tls.client_cert_pem.to_vec(),
+                client_key_pem: tls.client_key_pem.to_vec(),
             }),
         })
     }
@@ -125,16 +202,35 @@ impl EngineStep {
                 interval_ns: until.interval_ns,
                 limit_ns: until.limit_ns,
             }),
+            expect: self.expect.map(EngineExpect::into_expect).transpose()?,
         })
+    }
+}
+
+impl EngineExpect {
+    /// The expectation as the generator takes it.
+    pub(crate) fn into_expect(self) -> PyResult<Expect> {
+        let made = Expect::new(&self.kind, &self.pattern);
+        made.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 }
 
 impl EngineRequest {
     fn into_request(self) -> PyResult<plan::Request> {
+        let is_joined = self.body.len() <= LARGEST_JOINED_BODY || !self.patches.is_empty();
+        let (wire, body) = if is_joined {
+            (
+                [&self.wire[..], &self.body].concat(),
+                plan::SharedBytes::default(),
+            )
+        } else {
+            (self.wire.to_vec(), plan::SharedBytes::new(self.body))
+        };
         Ok(plan::Request {
-            wire: self.wire.to_vec(),
+            wire,
             patches: convert(self.patches, EnginePatch::into_patch)?,
             head_only: self.head_only,
+            body,
         })
     }
 }
@@ -158,18 +254,70 @@ impl EnginePatch {
 }
 
 impl EngineGroup {
-    fn into_group(self) -> plan::Group {
-        plan::Group {
+    fn into_group(self) -> PyResult<plan::Group> {
+        let load = match self.arrivals {
+            Some(arrivals) => plan::GroupLoad::Open(plan::Open {
+                max_connections: arrivals.max_connections,
+                arrivals: arrivals.into_arrivals()?,
+            }),
+            None => plan::GroupLoad::Closed(plan::Closed {
+                users: self.users,
+                loops: self.loops,
+                ramp_ns: self.ramp_ns,
+                think_ns: self.think_ns,
+                background: self.background,
+            }),
+        };
+        Ok(plan::Group {
             steps: self.steps,
-            users: self.users,
-            loops: self.loops,
-            duration_ns: self.duration_ns,
-            ramp_ns: self.ramp_ns,
-            think_ns: self.think_ns,
             weights: self.weights,
-            background: self.background,
-        }
+            duration_ns: self.duration_ns,
+            load,
+        })
     }
+}
+
+impl EngineArrivals {
+    /// The arrivals as the generator takes them.
+    pub(crate) fn into_arrivals(self) -> PyResult<Arrivals> {
+        let gaps = match self.process.as_str() {
+            "constant" => Some(Gaps::Constant),
+            "poisson" => Some(Gaps::Exponential),
+            "gamma" => Some(Gaps::Gamma { cv: self.cv }),
+            "trace" => None,
+            other => {
+                let message = format!("arrivals are constant, poisson, gamma or a trace, not {other:?}");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        let profile = self.profile.into_iter().map(|segment| RateSegment {
+            from_per_s: segment.from_per_s,
+            to_per_s: segment.to_per_s,
+            duration_ns: segment.duration_ns,
+        });
+        Ok(Arrivals {
+            times: match gaps {
+                Some(gaps) => Times::Drawn {
+                    gaps,
+                    profile: profile.collect(),
+                },
+                None => Times::Recorded(self.times_ns),
+            },
+            count: self.count,
+            stream: self.stream,
+        })
+    }
+}
+
+/// This interpreter, with as little of it as loads this module, spinning.
+fn spinning_command(py: Python<'_>) -> PyResult<Vec<OsString>> {
+    const SCRIPT: &str = "import sys, importlib.util as util; \
+        spec = util.spec_from_file_location('_loadgen', sys.argv[1]); \
+        module = util.module_from_spec(spec); spec.loader.exec_module(module); module.spin_until_eof()";
+    let interpreter: OsString = py.import("sys")?.getattr("executable")?.extract()?;
+    let module: OsString = py.import("servemark._loadgen")?.getattr("__file__")?.extract()?;
+    let options = ["-I", "-S", "-c", SCRIPT].map(OsString::from);
+    Ok([interpreter].into_iter().chain(options).chain([module]).collect())
 }
 
 fn convert<A, B>(values: Vec<A>, one: impl Fn(A) -> PyResult<B>) -> PyResult<Vec<B>> {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,24 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.assessment.measured import Measured
+from servemark.assessment.open_loop import stages
 from servemark.benchmarks import Analysis
 from servemark.result import RunResult
-from servemark.stats.percentiles import percentiles
+from servemark.stats.percentiles import distribution_ms
 from servemark.stats.scalability import fit_scalability, pareto_front
 from servemark.stats.scaling import Calls, overlapping, scaling_calls
 from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.workload.load import OpenLoad
+
+_RATE_IS_GIVEN = "in an open loop the rate is given, not found"
 
 
 def analyse(asked: Analysis | None, measured: Sequence[Measured], runs: Sequence[RunResult]) -> dict[str, Any] | None:
-    """The answer to what a benchmark asks of its runs, under the name of the question; None when it asks nothing."""
-    if asked is None:
-        return None
+    """The answer to what a benchmark asks of its runs, under the name of the question; None when nothing is asked.
+
+    What is asked of a profile of rates, whatever the benchmark, are its stages; `run` is the number of their run.
+    """
+    answers = _answers(asked, measured, runs) if asked else {}
+    told = [{"run": number, **stage} for number, one in enumerate(measured) for stage in stages(one)]
+    return {**answers, **({"stages": told} if told else {})} or None
+
+
+def _answers(asked: Analysis, measured: Sequence[Measured], runs: Sequence[RunResult]) -> dict[str, Any]:
     if asked == "registrations":
         return {"registrations": _registrations(measured[-1])}
     if asked == "scaling":
         return {"scaling": _scaling(measured)}
     steps = [run.steps[0] for run in runs]
     rates = np.array([step.throughput_per_s.value or 0.0 for step in steps])
+    if asked == "scalability" and isinstance(measured[0].point.load, OpenLoad):
+        return {"scalability": {"refused": _RATE_IS_GIVEN}}
     if asked == "scalability":
         users = np.array([float(run.load["users"]) for run in runs])
         fit = fit_scalability(users, rates)
@@ -65,7 +78,7 @@ def _scaling(measured: Sequence[Measured]) -> dict[str, Any]:
     if scaled.point.values:  # interrupted before anything was scaled
         return {"up": None, "down": None, "background": None}
     steps = {to: (names.index(f"scale_{to}"), names.index(f"read_{to}")) for to in ("up", "down")}
-    ended_by_itself = scaled.point.load.loops is not None and not scaled.engine_run.interrupted
+    ended_by_itself = scaled.point.load.scenarios is not None and not scaled.engine_run.interrupted
     own = rows["scheduled"][np.isin(rows["step"], [*steps["up"], *steps["down"]])]
     cut_off_ns = None if ended_by_itself or not len(own) else int(own.max())
     up, down = (scaling_calls(rows, *steps[to], cut_off_ns) for to in ("up", "down"))
@@ -80,7 +93,7 @@ def _settled(calls: Calls) -> dict[str, Any]:
     return {
         "calls": len(calls.start_ns),
         "failed": len(calls.start_ns) - len(took_ns),
-        "settled_ms": _distribution(took_ns),
+        "settled_ms": distribution_ms(took_ns),
     }
 
 
@@ -91,20 +104,20 @@ def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls
     """
     before = alone.records.memmap()
     before = before[before["scheduled"] >= alone.records.warmup_ns]
-    usual = _distribution(_successes_ns(before))
+    usual = distribution_ms(_successes_ns(before))
     starts_ns = np.concatenate([calls.start_ns for calls in directions])
     ends_ns = np.concatenate([calls.ended_ns for calls in directions])
     during = rows[overlapping(rows, starts_ns, ends_ns)]
     took_ns = _successes_ns(during)
     limit_ms = usual["p99"]
     return {
-        "users": alone.point.load.users,
+        "users": alone.point.load.most_in_flight,
         "alone": {"requests": len(before), "failed": _failed(before), "response_ms": usual},
         "while_scaling": {
             "requests": len(during),
             "failed": _failed(during),
             "slowed": None if limit_ms is None else int((took_ns > limit_ms * NS_PER_MS).sum()),
-            "response_ms": _distribution(took_ns),
+            "response_ms": distribution_ms(took_ns),
         },
     }
 
@@ -117,15 +130,3 @@ def _successes_ns(rows: NDArray[np.void]) -> NDArray[np.int64]:
 
 def _failed(rows: NDArray[np.void]) -> int:
     return int((rows["kind"] != 0).sum())
-
-
-def _distribution(times_ns: NDArray[np.int64]) -> Mapping[str, float | None]:
-    """Median, 99th percentile, least and most, in milliseconds; None of nothing."""
-    p50, p99 = percentiles(times_ns.copy(), NS_PER_MS, [0.5, 0.99])
-    some = len(times_ns) > 0
-    return {
-        "p50": p50.value,
-        "p99": p99.value,
-        "min": float(times_ns.min()) / NS_PER_MS if some else None,
-        "max": float(times_ns.max()) / NS_PER_MS if some else None,
-    }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from servemark.benchmarks import Benchmark, Point
+from servemark.certificate.circumstances import MachineUse
 from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
 from servemark.records import RecordFile
@@ -21,6 +22,11 @@ class Removal:
     failures: Mapping[str, str]
 
 
+def of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """Settings by model; those of the only one are plain."""
+    return next(iter(settings.values())) if len(settings) == 1 else settings
+
+
 @dataclass(frozen=True)
 class Measured:
     """One execution of one point.
@@ -30,10 +36,12 @@ class Measured:
         served: the models, with their settings as read back before, in the order of the benchmark.
         settings_after: the same settings as read back afterwards, by model.
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
+        machine: what this machine did meanwhile.
         removal: of the models that the plan registered, if any.
         failure: why the server could no longer be measured, if that ended the run.
         parameters: of the benchmark, by key, the defaults included.
         inputs: where the inputs came from; empty for the model's own.
+        url: of the endpoint, for a benchmark that takes one.
     """
 
     benchmark: Benchmark
@@ -45,11 +53,13 @@ class Measured:
     served: tuple[ServedModel, ...]
     settings_after: Mapping[str, Mapping[str, object]]
     memory_bytes: tuple[int | None, int | None]
+    machine: MachineUse
     removal: Removal | None
     failure: ServerError | None
     parameters: Mapping[str, object]
     inputs: tuple[str, ...]
     engine: EngineName
+    url: str | None = None
 
     @property
     def settings_before(self) -> Mapping[str, Mapping[str, object]]:

@@ -12,15 +12,18 @@ from typing import Any, Literal
 
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
-from servemark.workload.load import ClosedLoad, Until
+from servemark.workload.load import Arrivals, ClosedLoad, Load, Until
+from servemark.workload.open_loop import open_load
 from servemark.workload.plan import Group, Plan
-from servemark.workload.scenario import Scenario, Step
+from servemark.workload.scenario import Expect, Request, Scenario, Step
 
 #: What of a benchmark's statistics is its answer.
 Headline = Literal["response", "throughput"]
 #: What is asked of all runs of a benchmark together.
 Analysis = Literal["scalability", "pareto", "registrations", "scaling"]
 DEFAULT_WARMUP_S = 2.0
+#: The options of an open loop, by their names on the command line, for benchmarks that refuse them.
+OPEN_LOOP = ("rate", "arrival", "max_connections")
 #: MMS's own default; a load never gets less.
 _SMALLEST_JOB_QUEUE = 100
 
@@ -41,6 +44,10 @@ class Ask:
 
     Attributes:
         model: name of the model, for a benchmark that takes any.
+        requests: what is sent to the endpoint that the command names, for a benchmark that takes one.
+        expect: what the bodies of predictions are held against, which not every benchmark sends.
+        arrivals: when requests arrive in an open loop; None is a closed one.
+        max_connections: of an open loop.
         parameters: values of the benchmark's parameters by key, the defaults included.
     """
 
@@ -54,9 +61,27 @@ class Ask:
     workers: int | None = None
     gpus: int = 0
     timeout_s: float = 120.0
+    requests: tuple[Request, ...] = ()
+    expect: Expect | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    arrivals: Arrivals | None = None
+    max_connections: int | None = None
 
-    def load(self, users: int, until: Until, usual_warmup_s: float = DEFAULT_WARMUP_S) -> ClosedLoad:
+    def load(self, users: int, until: Until) -> Load:
+        """The open loop that is asked for, else a closed one of `users`; its length is that asked for, or adapts."""
+        if self.arrivals is None:
+            return self.closed_load(users, until)
+        return open_load(
+            self.arrivals,
+            requests=self.loops,
+            duration_s=self.duration_s,
+            until=until,
+            warmup_s=self.warmup_s,
+            usual_warmup_s=DEFAULT_WARMUP_S,
+            max_connections=self.max_connections,
+        )
+
+    def closed_load(self, users: int, until: Until, usual_warmup_s: float = DEFAULT_WARMUP_S) -> ClosedLoad:
         """A closed loop of `users`, of the length that is asked for, else of an adapting one."""
         timed = self.loops is None
         warmup_s = self.warmup_s if self.warmup_s is not None else usual_warmup_s if timed else 0.0
@@ -85,7 +110,7 @@ class Point:
 
     server: ServerSettings
     model: ModelSettings
-    load: ClosedLoad
+    load: Load
     plan: PlanFor
     values: Mapping[str, int] = field(default_factory=dict)
 
@@ -104,6 +129,7 @@ class Benchmark:
         asks_saturation: whether to say if the load kept every worker busy.
         parameters: what ``--options`` can set besides threads, loops and workers.
         analysis: what is asked of all points together.
+        takes_url: it measures the HTTP endpoint of a URL, and no model server.
     """
 
     name: str
@@ -116,6 +142,7 @@ class Benchmark:
     asks_saturation: bool = False
     parameters: tuple[Parameter, ...] = ()
     analysis: Analysis | None = None
+    takes_url: bool = False
 
     @property
     def needs_model(self) -> bool:
@@ -123,8 +150,8 @@ class Benchmark:
         return "model" not in self.refuses
 
 
-def predictions(load: ClosedLoad) -> PlanFor:
-    """Every user repeats a prediction by the one model."""
+def predictions(load: Load) -> PlanFor:
+    """Predictions by the one model: every user repeats one, or each arrival is one."""
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
@@ -136,13 +163,24 @@ def predictions(load: ClosedLoad) -> PlanFor:
 def one_point(ask: Ask, users: int) -> tuple[Point, ...]:
     """Predictions by `users`, or as many as the command says, on a server that refuses none of them."""
     load = ask.load(ask.threads or users, Until())
-    return (Point(server_for(load.users, ask), ModelSettings(workers=ask.workers), load, predictions(load)),)
+    return (Point(server_for(load.most_in_flight, ask), ModelSettings(workers=ask.workers), load, predictions(load)),)
 
 
-def server_for(users: int, ask: Ask) -> ServerSettings:
-    """A server whose queue holds twice the users, so that it refuses none of them."""
+def without_model(ask: Ask, users: int, step: Step) -> tuple[Point, ...]:
+    """`step` by `users`, or as many as the command says, on a server that needs no model for it."""
+    load = ask.load(ask.threads or users, Until())
+    plan = Plan((Group(Scenario((step,)), load),))
+    return (Point(server_for(load.most_in_flight, ask), ModelSettings(workers=None), load, lambda _served: plan),)
+
+
+def server_for(most_in_flight: int, ask: Ask) -> ServerSettings:
+    """A server whose queue holds twice what may be under way, so that it refuses none of it.
+
+    Twice, because a request that timed out is still in the queue when its place in the client is taken by the next. An
+    empty place in the queue costs nothing, so that the connections of an open loop are counted as they may become.
+    """
     return ServerSettings(
-        job_queue_size=max(_SMALLEST_JOB_QUEUE, 2 * users),
+        job_queue_size=max(_SMALLEST_JOB_QUEUE, 2 * most_in_flight),
         response_timeout_s=max(1, round(ask.timeout_s)),
         gpus=ask.gpus,
     )
@@ -182,6 +220,7 @@ def catalogue() -> Mapping[str, Benchmark]:
     from servemark.benchmarks import (
         batching,
         concurrent_inference,
+        http,
         latency,
         load,
         multiple_models,
@@ -191,5 +230,5 @@ def catalogue() -> Mapping[str, Benchmark]:
     )
 
     original = (latency, throughput, load, repeated_scale_calls, concurrent_inference)
-    modules = (*original, ping, multiple_models, batching)
+    modules = (*original, ping, multiple_models, batching, http)
     return {module.BENCHMARK.name: module.BENCHMARK for module in modules}

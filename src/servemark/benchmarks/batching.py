@@ -17,8 +17,8 @@ def _points(ask: Ask) -> tuple[Point, ...]:
     shapes += [shape for shape in itertools.product(sizes, delays) if shape[0] > 1]
     known_workers = [number for number in workers if number]
     users = ask.threads or 2 * max(sizes) * (max(known_workers) if known_workers else 2)
-    server = server_for(users, ask)
     load = ask.load(users, Until(successes=400, min_s=5.0, max_s=20.0))
+    server = server_for(load.most_in_flight, ask)
     return tuple(
         Point(
             server,

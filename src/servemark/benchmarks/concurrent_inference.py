@@ -1,6 +1,11 @@
-"""concurrent_inference: predictions by more and more users: where throughput stops growing and latency begins to."""
+"""concurrent_inference: predictions by more and more users: where throughput stops growing and latency begins to.
+
+In an open loop, at one rate over more and more connections: what finds them all busy waits in the client.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from servemark.benchmarks import Ask, Benchmark, Parameter, Point, counts, predictions, server_for
 from servemark.servers import ModelSettings
@@ -10,8 +15,10 @@ from servemark.workload.load import Until
 def _points(ask: Ask) -> tuple[Point, ...]:
     threads: tuple[int, ...] = ask.parameters["threads"]
     server, model = server_for(max(threads), ask), ModelSettings(workers=ask.workers)
-    loads = [ask.load(users, Until(successes=400, min_s=5.0, max_s=20.0)) for users in threads]
-    return tuple(Point(server, model, load, predictions(load), values={"threads": load.users}) for load in loads)
+    name = "threads" if ask.arrivals is None else "connections"
+    until = Until(successes=400, min_s=5.0, max_s=20.0)
+    loads = [replace(ask, max_connections=number).load(number, until) for number in threads]
+    return tuple(Point(server, model, load, predictions(load), values={name: load.most_in_flight}) for load in loads)
 
 
 BENCHMARK = Benchmark(
@@ -20,5 +27,6 @@ BENCHMARK = Benchmark(
     headline="throughput",
     points=_points,
     parameters=(Parameter("threads", (1, 4, 7, 10, 13), counts, "numbers of threads, as in 1,4,7"),),
+    refuses={"max_connections": "its points are numbers of connections; give --options threads 1,4"},
     analysis="scalability",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from servemark.benchmarks import Ask, Benchmark, Parameter, Point, server_for, whole_number
+from servemark.benchmarks import OPEN_LOOP, Ask, Benchmark, Parameter, Point, server_for, whole_number
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, default_workers
 from servemark.servers.registration import register_request
@@ -44,7 +44,10 @@ BENCHMARK = Benchmark(
     points=_points,
     refuses={
         "threads": "each registration has a user of its own; give --options count",
-        **dict.fromkeys(("loops", "duration", "warmup", "ramp", "think"), "every model is registered once, at once"),
+        **dict.fromkeys(("header", "expect_status", "expect"), "registrations go to the management API"),
+        **dict.fromkeys(
+            ("loops", "duration", "warmup", "ramp", "think", *OPEN_LOOP), "every model is registered once, at once"
+        ),
     },
     parameters=(Parameter("count", 16, whole_number(1), "how many times the model is registered"),),
     analysis="registrations",

@@ -27,7 +27,7 @@ def _points(ask: Ask) -> tuple[Point, ...]:
         steps = tuple(Step(f"predict {model.name}", model.requests) for model in served)
         return Plan((Group(Scenario(steps, weights), load),))
 
-    return (Point(server_for(load.users, ask), ModelSettings(workers=ask.workers), load, plan),)
+    return (Point(server_for(load.most_in_flight, ask), ModelSettings(workers=ask.workers), load, plan),)
 
 
 def _models(text: str) -> tuple[str, ...]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Ask, Benchmark, Point, server_for
-from servemark.servers import ModelSettings
+from servemark.benchmarks import Ask, Benchmark, Point, without_model
 from servemark.servers.inference import ping_request
-from servemark.workload.load import Until
-from servemark.workload.plan import Group, Plan
-from servemark.workload.scenario import Scenario, Step
+from servemark.workload.scenario import Step
 
 _THREADS = 100
 
 
 def _points(ask: Ask) -> tuple[Point, ...]:
-    load = ask.load(ask.threads or _THREADS, Until())
-    plan = Plan((Group(Scenario((Step("ping", (ping_request(),)),)), load),))
-    return (Point(server_for(load.users, ask), ModelSettings(workers=None), load, lambda _served: plan),)
+    return without_model(ask, _THREADS, Step("ping", (ping_request(),)))
 
 
 BENCHMARK = Benchmark(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from servemark.benchmarks import Ask, Benchmark, Parameter, Point, predictions, server_for, whole_number
+from servemark.benchmarks import OPEN_LOOP, Ask, Benchmark, Parameter, Point, predictions, server_for, whole_number
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.servers.registration import READY, describe_request, scale_request
@@ -25,12 +25,17 @@ def _points(ask: Ask) -> tuple[Point, ...]:
             f"scale_up_workers {up} is not more than scale_down_workers {down}",
             next_step="give --options scale_up_workers N scale_down_workers M with N above M",
         )
+    if ask.expect and not background:
+        raise UsageError(
+            "--expect has nothing to look at: repeated_scale_calls alone sends no predictions",
+            next_step="give --options background_threads 1",
+        )
     # Workers that fork from one that has loaded the model start at once, and share its memory; GPUs survive no fork.
     server = replace(
         server_for(background, ask), preload_model=not ask.gpus, most_workers=up, most_workers_answer=background > 0
     )
     settings = ModelSettings(workers=down, scaled=True)
-    load = ask.load(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
+    load = ask.closed_load(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
@@ -67,6 +72,7 @@ BENCHMARK = Benchmark(
     refuses={
         "threads": "one user scales; for predictions meanwhile give --options background_threads",
         "workers": "it scales; give --options scale_up_workers and scale_down_workers",
+        **dict.fromkeys(OPEN_LOOP, "each call waits for the one before"),
     },
     parameters=(
         Parameter("scale_up_workers", 16, whole_number(1), "workers to scale up to"),

@@ -41,7 +41,7 @@ def main(words: list[str] | None = None, prog: str = "servemark") -> int:
 
 
 def _dispatch(words: list[str], prog: str) -> int:
-    from servemark.cli.options import nearest
+    from servemark.cli.converters import nearest
 
     if not words or words[0] in {"-h", "--help"}:
         listing = "\n".join(f"  {name:8} {line}" for name, line in SUBCOMMANDS.items())

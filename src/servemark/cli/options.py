@@ -6,18 +6,17 @@ Parsing ends in plain values; ``cli/run.py`` makes a request of them.
 from __future__ import annotations
 
 import argparse
-import difflib
-import math
 import os
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.converters import nearest, whole_number
+from servemark.cli.load_options import add_load, check_load
 from servemark.cli.model_options import add_custom_model, check_custom_model
+from servemark.cli.request_options import add_request, check_request
 from servemark.cli.server_options import add_own_server, check_own_server
-from servemark.engines import ENGINES
 from servemark.errors import UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
@@ -33,6 +32,8 @@ examples:
   ./benchmark.py latency -i cat.jpg -t 4       your input, 4 users at once
   ./benchmark.py latency -c URL -i cat.jpg     your model, from a URL or a path
   ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
+  ./benchmark.py latency --rate 20             20 requests a second, open loop
+  ./benchmark.py http --url http://HOST/PATH   any HTTP endpoint
   ./benchmark.py --all                         all benchmarks, one by one
   ./benchmark.py doctor                        what this machine lacks
   ./benchmark.py models                        the zoo, and what is cached
@@ -65,56 +66,6 @@ def listing_parser(prog: str, description: str, epilog: str, schema: str) -> Par
     return parser
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``", did you mean latency?"`` for the known word nearest to `word`, or the whole list when none is near."""
-    names = list(known)
-    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
-
-
-def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A converter for whole numbers from `least` to `most`."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        if most is not None and value > most:
-            raise argparse.ArgumentTypeError(f"{text} is more than {most}")
-        return value
-
-    return convert
-
-
-def seconds(*, above_zero: bool) -> Callable[[str], float]:
-    """A converter for times in seconds, at least 0 or above it."""
-
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
-        if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
-            raise argparse.ArgumentTypeError(f"{text} is not {'above' if above_zero else 'at least'} 0 seconds")
-        return value
-
-    return convert
-
-
-def share(text: str) -> float:
-    """A converter for shares: ``1%`` or ``0.01``."""
-    try:
-        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 1% or 0.01") from None
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0% and 100%")
-    return value
-
-
 def run_parser(prog: str) -> Parser:
     """The parser of ``servemark run`` (and so of ``benchmark.py``)."""
     lines = "\n".join(f"  {item.name:21} {item.summary}" for item in catalogue().values())
@@ -138,7 +89,8 @@ def run_parser(prog: str) -> Parser:
     _add_common(parser)
     _add_server(parser)
     add_custom_model(parser)
-    _add_load(parser)
+    add_request(parser)
+    add_load(parser)
     _add_output(parser)
     return parser
 
@@ -146,7 +98,12 @@ def run_parser(prog: str) -> Parser:
 def _add_common(parser: Parser) -> None:
     parser.add_argument("-m", "--model", help=f"model to serve (default: {DEFAULT_MODEL})")
     parser.add_argument(
-        "-i", "--input", metavar="FILE", action="append", default=[], help="input to send (default: the model's own)"
+        "-i",
+        "--input",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="input to send: a file, a folder, or a JSONL file (default: the model's own)",
     )
     parser.add_argument(
         "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
@@ -174,35 +131,6 @@ def _add_server(parser: Parser) -> None:
     group.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
     group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates to trust")
     group.add_argument("--insecure", action="store_true", help="trust any certificate")
-
-
-def _add_load(parser: Parser) -> None:
-    group = parser.add_argument_group("load")
-    group.add_argument(
-        "--duration",
-        metavar="S",
-        type=seconds(above_zero=True),
-        help="measure for S seconds (default: until 400 successes and at least 10 s, at most 60 s)",
-    )
-    group.add_argument(
-        "--warmup", metavar="S", type=seconds(above_zero=False), help="load before the measured time (default: 2)"
-    )
-    group.add_argument("--ramp", metavar="S", type=seconds(above_zero=False), default=0.0, help="start users over S")
-    group.add_argument(
-        "--think", metavar="S", type=seconds(above_zero=False), default=0.0, help="pause between a user's requests"
-    )
-    group.add_argument(
-        "--timeout", metavar="S", type=seconds(above_zero=True), default=120.0, help="limit on a request (default: 120)"
-    )
-    group.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="seed of every random draw")
-    group.add_argument("--engine", choices=ENGINES, default="native", help="what sends the requests (default: native)")
-    group.add_argument(
-        "--generator-threads", metavar="N", type=whole_number(1), default=1, help="threads that send (default: 1)"
-    )
-    group.add_argument(
-        "--max-errors", metavar="SHARE", type=share, default=0.01, help="failures allowed (default: 1%%)"
-    )
-    group.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
 
 
 def _add_output(parser: Parser) -> None:
@@ -266,7 +194,8 @@ def _check(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
     _apply_options(arguments, benchmark)
     _check_together(arguments, benchmark)
     arguments.model = DEFAULT_MODEL if arguments.model is None else arguments.model
-    arguments.input = [_readable_file(name) for name in arguments.input]
+    arguments.input = [_readable(Path(name)) for name in arguments.input]
+    arguments.body_file = [_readable(Path(name)) for name in arguments.body_file]
 
 
 def _apply_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
@@ -296,12 +225,6 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
     def refuse(first: str, second: str, why: str) -> NoReturn:
         raise UsageError(f"{first} and {second} do not go together", cause=why)
 
-    if arguments.loops is not None and arguments.duration is not None:
-        refuse("--loops", "--duration", "one says how many requests, the other how long")
-    if arguments.loops is not None and arguments.warmup:
-        refuse("--loops", "--warmup", "with --loops every request is measured")
-    if arguments.engine == "jmeter" and arguments.generator_threads > 1:
-        refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
     check_custom_model(arguments)
     for file in (arguments.server_requirements, arguments.server_python):
         if file:
@@ -316,24 +239,27 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
             raise UsageError(
                 f"{flag} makes no sense with {benchmark.name}", next_step=f"give --options {parameter.key} 1,2"
             )
+    check_load(arguments)
     if arguments.model == "":
         raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
+    check_request(arguments, benchmark)
     check_own_server(arguments, arguments.mms)
     if arguments.mms is None:
         if arguments.model and find(arguments.model) is None:
             names = [name for model in ZOO for name in model.all_names]
             raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
-        for name, value in (
-            ("--management-port", arguments.management_port),
-            ("--ca-file", arguments.ca_file),
-            ("--insecure", arguments.insecure),
-        ):
-            if value:
-                raise UsageError(f"{name} needs --mms", next_step="a server of our own has no use for it")
+        if arguments.management_port:
+            raise UsageError("--management-port needs --mms", next_step="a server of our own has no use for it")
     if arguments.ca_file and arguments.insecure:
         refuse("--ca-file", "--insecure", "one checks the certificate, the other does not")
-    if arguments.ca_file:
-        _readable_file(arguments.ca_file)
+    for file in (arguments.ca_file, arguments.client_cert, arguments.client_key):
+        if file:
+            _readable_file(file)
+
+
+def _readable(path: Path) -> Path:
+    """The path of an input: a file, or a folder of them."""
+    return path if path.is_dir() and os.access(path, os.R_OK | os.X_OK) else _readable_file(path)
 
 
 def _readable_file(name: str | Path) -> Path:

@@ -16,7 +16,7 @@ from servemark.cli.server_options import source_or_here
 from servemark.errors import OutputError
 
 if TYPE_CHECKING:
-    from servemark.report.terminal import ProgressLine
+    from servemark.report.progress import ProgressLine
     from servemark.runner import Listener, RunRequest
 
 
@@ -27,19 +27,22 @@ def main(words: list[str], prog: str) -> int:
     if json_file:
         _check_writable(json_file)
 
-    from servemark.report.directory import result_text
-    from servemark.report.terminal import ProgressLine, print_summary
+    from servemark.report.progress import ProgressLine
     from servemark.runner import perform
-    from servemark.verdict import exit_status
 
     line = ProgressLine()
     try:
         listener = _listener(line, arguments.verbose)
-        source = source_or_here(arguments, arguments.mms, listener.note)
+        source = source_or_here(arguments, arguments.mms or arguments.url, listener.note)
         requests = [_request(entry, (prog, *words), source) for entry in arguments.entries]
         performed = perform(requests, listener, suite=arguments.suite_name)
     finally:
         line.clear()
+    # What only prints is loaded when the measurement is over: until then it would keep the first request waiting.
+    from servemark.report.directory import result_text
+    from servemark.report.terminal import print_summary
+    from servemark.verdict import exit_status
+
     if json_file:
         _write_json(json_file, result_text(performed.result))
     with _printing():
@@ -60,11 +63,16 @@ def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None
         server=arguments.mms,
         docker=arguments.docker,
         image=arguments.docker_image,
-        source=source,
+        source=None if arguments.url else source,
         build_command=arguments.build_command,
-        inputs=tuple(arguments.input),
+        url=arguments.url,
+        method=arguments.method,
+        inputs=tuple(arguments.input or arguments.body_file),
         content_type=arguments.content_type,
         multipart=arguments.multipart,
+        headers=tuple(arguments.header),
+        expect_status=arguments.expect_status,
+        expect=arguments.expect,
         server_requirements=arguments.server_requirements,
         server_python=arguments.server_python,
         workers=arguments.workers,
@@ -77,13 +85,22 @@ def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None
         ramp_s=arguments.ramp,
         think_s=arguments.think,
         timeout_s=arguments.timeout,
+        rate=arguments.rate,
+        arrival=arguments.arrival,
+        max_connections=arguments.max_connections,
         seed=arguments.seed,
         engine=arguments.engine,
         generator_threads=arguments.generator_threads,
+        realtime=arguments.realtime,
+        keep_awake=arguments.keep_awake,
+        record_events=arguments.record_events,
         management_port=arguments.management_port,
         backend=arguments.backend,
         ca_file=arguments.ca_file,
         insecure=arguments.insecure,
+        client_cert=arguments.client_cert,
+        client_key=arguments.client_key,
+        connect_to=arguments.connect_to,
         max_errors_share=arguments.max_errors,
         output=arguments.output,
         force=arguments.force,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from servemark.cli.options import Parser, nearest, whole_number
+from servemark.cli.converters import nearest, whole_number
+from servemark.cli.options import Parser
 from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.errors import UsageError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from servemark.benchmarks import Benchmark, catalogue
-from servemark.cli.options import EVERYWHERE, nearest
+from servemark.cli.converters import nearest
+from servemark.cli.options import EVERYWHERE
 from servemark.errors import UsageError
 from servemark.suites import Suite
 
@@ -20,6 +21,12 @@ FIELDS = (
     "input",
     "content_type",
     "multipart",
+    "url",
+    "method",
+    "body_file",
+    "header",
+    "expect_status",
+    "expect",
     "gpus",
     "workers",
     "threads",
@@ -29,10 +36,17 @@ FIELDS = (
     "ramp",
     "think",
     "timeout",
+    "rate",
+    "arrival",
+    "max_connections",
 )
 #: What the command line says of one of these replaces what an entry says of any: how long, and of which model.
 _ALTERNATIVES = ({"loops", "duration"}, {"model", "custom_model"})
+#: What makes sense in one loop only: what the command line says of one replaces what an entry says of the other.
+_OPEN_LOOP, _CLOSED_LOOP = {"rate", "arrival", "max_connections"}, {"threads", "ramp", "think"}
 #: What is no field, and only makes sense with a model of the user's: benchmarks of other models do without.
+#: Fields of which an entry may say several, and of those the ones that are paths.
+_REPEATED, _PATHS = {"input", "body_file", "header"}, {"input", "body_file"}
 _OF_CUSTOM_MODEL = ("server_requirements", "server_python")
 
 
@@ -100,8 +114,13 @@ def _merged(
     asked = {field for field in FIELDS if getattr(given, field) != parser.get_default(field)}
     asked = {field for field in asked if field not in benchmark.refuses and field not in own}
     kept = asked.union(pairs_given)
+    if kept & _OPEN_LOOP and "/" in str(given.rate):  # that rate has its own length
+        kept |= {"loops", "duration"}
     kept = kept.union(*(some for some in _ALTERNATIVES if some & kept), {"warmup"} if "loops" in kept else ())
+    kept |= _CLOSED_LOOP if kept & {"rate", "arrival"} else _OPEN_LOOP if kept & _CLOSED_LOOP else set()
     merged = Namespace(**{**vars(given), "benchmark": benchmark.name})
+    for name in set(benchmark.refuses).difference(FIELDS):
+        setattr(merged, name, parser.get_default(name))
     for field in FIELDS:
         if field not in kept:
             setattr(merged, field, getattr(said, field))
@@ -123,11 +142,14 @@ def _words(entry: Mapping[str, Any], folder: Path) -> list[str]:
         value = entry.get(field)
         if value is None:
             continue
-        if field == "input":
-            paths = value if isinstance(value, list) else [value]
-            words += [f"--input={folder / str(path)}" for path in paths]
+        if field in _REPEATED:
+            option = f"--{field.replace('_', '-')}"
+            several = value if isinstance(value, list) else [value]
+            words += [f"{option}={folder / str(one) if field in _PATHS else one}" for one in several]
         elif isinstance(value, (bool, list, dict)):
             raise UsageError(f"{field} = {value!r} makes no sense", next_step="give one value")
+        elif field == "arrival" and str(value).startswith("trace:"):
+            words.append(f"--arrival=trace:{folder / str(value).removeprefix('trace:')}")
         elif field == "custom_model" and "://" not in str(value):
             words.append(f"--custom-model={folder / str(value)}")
         else:

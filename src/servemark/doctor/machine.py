@@ -13,7 +13,7 @@ from pathlib import Path
 
 from servemark.doctor.finding import Finding
 from servemark.environments.commands import finish
-from servemark.servers import cgroups
+from servemark.servers import cgroups, usable_cpus
 
 _CPUS = "sys/devices/system/cpu"
 _CLOCKS = "sys/devices/system/clocksource/clocksource0"
@@ -66,8 +66,8 @@ def _stolen_share(times: list[int]) -> float:
 
 def quota(root: Path = Path("/")) -> Finding:
     """How many CPUs this process may use, and how much of their time."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [(limit, folder) for folder in cgroups.folders(root, "cpu") if (limit := _quota_cpus(folder)) is not None]
+    cpus = usable_cpus()
+    limits = cgroups.cpu_quotas(root)
     if limits and min(limits)[0] < cpus:
         share, folder = min(limits)
         throttled = cgroups.statistic(folder, "nr_throttled", "cpu.stat") or 0
@@ -78,15 +78,6 @@ def quota(root: Path = Path("/")) -> Finding:
         fix = "taskset -c 0-1 (or a container with more CPUs); or measure from another machine with --mms"
         return Finding("warning", "1 CPU: server and load generator take turns", fix)
     return Finding("ok", f"{cpus} CPUs, no quota")
-
-
-def _quota_cpus(folder: Path) -> float | None:
-    """The quota that is written in `folder`, in CPUs."""
-    both = (folder / "cpu.max").read_text(encoding="ascii").split() if (folder / "cpu.max").exists() else []
-    if both:
-        return None if both[0] == "max" else int(both[0]) / int(both[1])
-    time_us, period_us = (cgroups.number(folder, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-    return time_us / period_us if time_us and period_us and time_us > 0 else None
 
 
 def realtime() -> Finding:

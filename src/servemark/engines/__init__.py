@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -34,6 +34,26 @@ Watch = Callable[[ProgressReport], str | None]
 
 
 @dataclass(frozen=True)
+class GeneratorCounts:
+    """What a generator counted of its own work, apart from its records.
+
+    Attributes:
+        sent: requests that it began to write.
+        in_flight_ns: requests under way, from the first byte written to their end, summed from the end of the warm-up
+            to the end of scheduling.
+        run_queue_delay_ns: for how long its threads could have run and did not.
+        run_queue_waits: how often they began to run; 0 where the system does not count either.
+        loopback_p50_ns: its p50 against a responder of its own, measured before; None when that could not be done.
+    """
+
+    sent: int
+    in_flight_ns: int
+    run_queue_delay_ns: int
+    run_queue_waits: int
+    loopback_p50_ns: int | None
+
+
+@dataclass(frozen=True)
 class EngineRun:
     """What an engine says of a run that it has finished.
 
@@ -44,6 +64,14 @@ class EngineRun:
         stop_reason: what the watch answered to end it, or why the engine ended by itself; else None.
         generator_cpu_s: CPU time of the generator's threads.
         examples: the first failures of each step, by the step's number.
+        ended_ns: when the last request had ended.
+        counts: what it counted of its own work, if it does.
+        realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
+        keep_awake: what became of keeping CPUs awake: "2 CPUs", "refused: ..."; empty if not asked.
+        spun_cpu_s: CPU time that went into that, which is nobody's work.
+        reduced_connections: to how many a lack of file descriptors reduced an open loop's connections; 0: it did not.
+        event_gaps: the times between the events of streamed responses, by the step's number: an HDR histogram of
+            nanoseconds, as V2-deflate bytes.
     """
 
     scheduled: int
@@ -52,6 +80,13 @@ class EngineRun:
     stop_reason: str | None
     generator_cpu_s: float
     examples: dict[int, tuple[ErrorExample, ...]]
+    ended_ns: int
+    counts: GeneratorCounts | None = None
+    realtime: str = ""
+    keep_awake: str = ""
+    spun_cpu_s: float = 0.0
+    reduced_connections: int = 0
+    event_gaps: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

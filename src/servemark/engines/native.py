@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from servemark import _loadgen
-from servemark.engines import EngineName, EngineRun, Job, Watch
-from servemark.errors import RecordingError
+from servemark.engines import EngineName, EngineRun, GeneratorCounts, Job, Watch
+from servemark.engines.loopback import measure_loopback
+from servemark.errors import RecordingError, SetupError, UsageError
+from servemark.event_files import write_gaps
+from servemark.interrupts import held_back
 from servemark.result import ErrorExample
 from servemark.units import NS_PER_S, ns_from_s
 from servemark.workload.load import Until
@@ -30,7 +34,10 @@ class NativeEngine:
         A second Ctrl-C does not wait. Either way this returns normally, with `interrupted` set.
         """
         until = next((group.load.until for group in job.plan.groups if group.load.until), None)
-        return execute(job.compiled, job.record_path, until=until, watch=job.watch)
+        loopback_p50_ns = measure_loopback(job.compiled.fault)
+        engine_run = execute(job.compiled, job.record_path, until=until, watch=job.watch)
+        assert engine_run.counts is not None
+        return replace(engine_run, counts=replace(engine_run.counts, loopback_p50_ns=loopback_p50_ns))
 
     def report(self, job: Job) -> None:
         """It has no reports of its own."""
@@ -47,39 +54,76 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
     with `interrupted` set.
 
     Raises:
+        SetupError: real-time priority is asked for, and refused.
+        UsageError: a certificate or key of the plan is of a kind that the engine does not know.
         RecordingError: records could not be written.
     """
     try:
         run = _loadgen.start(plan, str(record_path))
+    except ValueError as error:
+        # Python's own TLS takes more kinds of keys and certificates, and has taken these.
+        if not any(address.tls for address in plan.addresses):
+            raise
+        raise UsageError(
+            "TLS cannot be set up",
+            cause=str(error),
+            next_step="check --ca-file and --client-cert; keys are RSA, Ed25519, or ECDSA on P-256 or P-384",
+        ) from error
+    except _loadgen.RealtimeError as error:
+        raise SetupError(
+            str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
+        ) from error
     except OSError as error:
         raise RecordingError(f"cannot write records to {record_path}", cause=error.strerror or str(error)) from error
     stop_reason = _await_end(run, plan, until, watch)
     outcome = run.finish()
     if outcome.write_error:
-        raise RecordingError(
-            f"cannot write records to {record_path}",
-            cause=outcome.write_error,
-            next_step="free some space, or give -o a folder on another disk",
-        )
+        raise RecordingError.unwritable(record_path, outcome.write_error)
+    _keep_gaps(outcome, plan, record_path)
     examples: dict[int, tuple[ErrorExample, ...]] = {}
     for example in outcome.examples:
         examples[example.step] = (*examples.get(example.step, ()), _readable(example))
+    progress = run.progress()
     return EngineRun(
-        scheduled=run.progress().scheduled,
+        scheduled=progress.scheduled,
         scheduling_ended_ns=outcome.scheduling_ended_ns,
         interrupted=outcome.interrupted,
         stop_reason=stop_reason,
         generator_cpu_s=outcome.generator_cpu_ns / NS_PER_S,
         examples=examples,
+        event_gaps={gaps.step: gaps.histogram for gaps in outcome.event_gaps},
+        ended_ns=progress.elapsed_ns,
+        counts=GeneratorCounts(
+            sent=outcome.sent,
+            in_flight_ns=outcome.in_flight_ns,
+            run_queue_delay_ns=outcome.run_queue_delay_ns,
+            run_queue_waits=outcome.run_queue_waits,
+            loopback_p50_ns=None,
+        ),
+        realtime=outcome.realtime,
+        keep_awake=outcome.keep_awake,
+        spun_cpu_s=outcome.spun_cpu_ns / NS_PER_S,
+        reduced_connections=outcome.reduced_connections,
     )
 
 
+def _keep_gaps(outcome: _loadgen.Outcome, plan: EnginePlan, record_path: Path) -> None:
+    """Write the times between events beside the records, if there are any."""
+    by_name: dict[str, list[bytes]] = {}
+    for gaps in outcome.event_gaps:
+        by_name.setdefault(plan.steps[gaps.step].name, []).append(gaps.histogram)
+    if by_name:
+        started_unix_ns, ended_ns = outcome.started_unix_ns, outcome.scheduling_ended_ns
+        write_gaps(record_path, by_name, started_unix_ns=started_unix_ns, length_ns=ended_ns)
+
+
 def _await_end(run: _loadgen.Run, plan: EnginePlan, until: Until | None, watch: Watch) -> str | None:
-    interrupts, stop_reason, enough = 0, None, False
-    while True:
-        try:
-            if run.wait(_LOOK_EVERY_S):
-                return stop_reason
+    def hear(interrupts: int) -> None:
+        run.stop(_DRAIN_S if interrupts == 1 else 0.0)
+
+    stop_reason, enough = None, False
+    with held_back(hear):
+        while not run.wait(_LOOK_EVERY_S):
             progress = run.progress()
             reason = watch(progress)
             if reason and not stop_reason:
@@ -88,9 +132,7 @@ def _await_end(run: _loadgen.Run, plan: EnginePlan, until: Until | None, watch: 
             if until and not enough and progress.measured_succeeded >= until.successes:
                 enough = True
                 run.stop_at(max(plan.warmup_ns + ns_from_s(until.min_s), progress.elapsed_ns))
-        except KeyboardInterrupt:
-            interrupts += 1
-            run.stop(_DRAIN_S if interrupts == 1 else 0.0)
+    return stop_reason
 
 
 def _readable(example: _loadgen.ErrorExample) -> ErrorExample:

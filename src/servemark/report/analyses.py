@@ -57,7 +57,9 @@ def table_of_points(benchmark: BenchmarkResult) -> Table:
     table = Table(box=None, pad_edge=False, padding=COLUMN_PADDING)
     for name in benchmark.runs[0].point:
         table.add_column(_POINT_LABELS.get(name, name), style="dim", justify="right")
-    for heading in ("per s", "95% interval", "p50 ms", "p99 ms", "failed", *(("best",) if front else ())):
+    in_open_loop = benchmark.runs[0].load["kind"] == "open"
+    waiting = ("waited p99",) if in_open_loop else ()
+    for heading in ("per s", "95% interval", "p50 ms", "p99 ms", *waiting, "failed", *(("best",) if front else ())):
         table.add_column(heading, justify="right")
     for index, run in enumerate(benchmark.runs):
         step = run.steps[0]
@@ -69,6 +71,7 @@ def table_of_points(benchmark: BenchmarkResult) -> Table:
             f"{decimal(rate.ci95[0], digits)} to {decimal(rate.ci95[1], digits)}" if rate.ci95 else "-",
             decimal(response.p50.value, digits_ms),
             decimal(response.p99.value, digits_ms),
+            *((decimal(step.client_queue_ms.p99.value, digits_ms),) if in_open_loop else ()),
             str(step.failed),
             *(("*" if index in front else "",) if front else ()),
         )

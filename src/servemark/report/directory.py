@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from servemark.errors import OutputError, RecordingError
-from servemark.records import open_records
+from servemark.event_files import events_path, gaps_path
 from servemark.report import csv, jtl
-from servemark.result import Result, to_json
+from servemark.result import Result, RunResult, to_json
+
+if TYPE_CHECKING:
+    from servemark.records import RecordFile
 
 _DEFAULT_PARENT = Path("servemark-results")
 
@@ -55,8 +58,18 @@ class ResultDirectory:
         return self.path / "server"
 
     def new_record_path(self, name: str) -> Path:
-        """Where the records of the run called `name` go."""
-        return self.path / "records" / f"{name}.bin"
+        """Where the records of the run called `name` go; what lies beside older ones is removed.
+
+        Raises:
+            RecordingError: it cannot be.
+        """
+        path = self.path / "records" / f"{name}.bin"
+        for beside in (events_path(path), gaps_path(path)):
+            try:
+                beside.unlink(missing_ok=True)
+            except OSError as error:
+                raise RecordingError(f"cannot remove {beside}", cause=error.strerror or str(error)) from error
+        return path
 
     def write(self, result: Result) -> None:
         """Write every report of `result`; each file is replaced in one step.
@@ -71,13 +84,18 @@ class ResultDirectory:
                 csv.write(out, result)
             runs = [run for benchmark in result.benchmarks for run in benchmark.runs]
             with _replacing(self.path / "requests.jtl") as out:
-                jtl.write(out, [open_records(self.path / run.records) for run in runs])
+                jtl.write(out, self._records(runs) if runs else [])
         except OSError as error:
             raise RecordingError(
                 f"cannot write the result into {self.path}",
                 cause=error.strerror or str(error),
                 next_step="free some space, or give -o a folder on another disk",
             ) from error
+
+    def _records(self, runs: Sequence[RunResult]) -> list[tuple[RecordFile, jtl.LoadKind]]:
+        from servemark.records import open_records
+
+        return [(open_records(self.path / run.records), run.load["kind"]) for run in runs]
 
 
 def result_text(result: Result) -> str:

@@ -2,7 +2,8 @@
 
 ``timeStamp`` is when the request was scheduled and ``elapsed`` the response time, both in whole milliseconds as
 JMeter has them; ``Latency`` is the time to the first byte, ``Connect`` the time to open the connection. Requests of the
-warm-up have a label of their own, so that JMeter's statistics of a step are of what was measured.
+warm-up have a label of their own, so that JMeter's statistics of a step are of what was measured. A thread is a user of
+a closed loop, and a connection of an open one, from 1; a request that never got one has number 0.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
-from servemark.records import RecordFile
 from servemark.units import NS_PER_MS
+
+if TYPE_CHECKING:  # a result is written before there are records, too, and numpy takes a while to load
+    from servemark.records import RecordFile
 
 #: More records than this are left out of the file, which is made for looking at them one by one.
 MOST_ROWS = 100_000
+#: How the requests of a run arrived: the `kind` of its load.
+LoadKind = Literal["closed", "open"]
+_NO_CONNECTION = 0xFFFF_FFFF
 COLUMNS = (
     "timeStamp",
     "elapsed",
@@ -56,23 +62,32 @@ _READ = (
 )
 
 
-def write(out: TextIO, files: Sequence[RecordFile]) -> None:
-    """Write the records of `files`, the first `MOST_ROWS` of them, to `out`."""
+def write(out: TextIO, runs: Sequence[tuple[RecordFile, LoadKind]]) -> None:
+    """Write the records of `runs`, the first `MOST_ROWS` of them, to `out`."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(itertools.islice(itertools.chain.from_iterable(map(_rows, files)), MOST_ROWS))
+    rows = itertools.chain.from_iterable(_rows(file, kind) for file, kind in runs)
+    writer.writerows(itertools.islice(rows, MOST_ROWS))
 
 
-def _rows(file: RecordFile) -> Iterator[tuple[object, ...]]:
+def _rows(file: RecordFile, kind: LoadKind) -> Iterator[tuple[object, ...]]:
+    import numpy as np
+
+    threads = 1
     for chunk in file.chunks():
-        users = int(chunk["user"].max()) + 1
+        if kind == "open":
+            chunk["user"] = np.where(chunk["connection"] == _NO_CONNECTION, 0, chunk["connection"] + 1)
+            threads = max(threads, int(chunk["user"].max()))
+        else:
+            threads = int(chunk["user"].max()) + 1
         for record in zip(*(chunk[name].tolist() for name in _READ), strict=True):
-            yield _row(file, users, *record)
+            yield _row(file, kind, threads, *record)
 
 
 def _row(
     file: RecordFile,
-    users: int,
+    kind_of_load: LoadKind,
+    threads: int,
     scheduled: int,
     first_byte: int,
     end: int,
@@ -95,14 +110,14 @@ def _row(
         file.step_names[step] + (" warm-up" if flags & file.flags["warmup"] else ""),
         status or f"Non HTTP response code: {name}",
         failure or "OK",
-        f"users {group + 1}-{user + 1}",
+        f"users {group + 1}-{user + 1}" if kind_of_load == "closed" else f"connections {group + 1}-{user}",
         "text",
         "false" if failure else "true",
         failure,
         bytes_received,
         bytes_sent,
-        users,
-        users,
+        threads,
+        threads,
         "null",
         (first_byte - scheduled) // NS_PER_MS if first_byte >= 0 else 0,
         0,

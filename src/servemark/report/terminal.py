@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
-from servemark.engines import ProgressReport
 from servemark.report import analyses
+from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited
+from servemark.report.streams import streamed, streams_of_all
 from servemark.report.words import (
     LABEL_WIDTH,
     columns,
@@ -29,8 +29,7 @@ from servemark.report.words import (
     subject,
 )
 from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, RunResult, StepSummary
-from servemark.units import NS_PER_S, format_ms
-from servemark.workload.load import ClosedLoad
+from servemark.units import format_ms
 
 _LABELS = {"p99_9": "p99.9"}
 
@@ -62,17 +61,25 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
     yield Text(_server_line(result, benchmark), style="dim")
     headline_run = next((run for run in benchmark.runs if not run.point), None)
     if headline_run:
-        yield Text(_load_line(headline_run), style="dim")
+        yield Text(load_line(headline_run), style="dim")
+    elif benchmark.runs[0].load["kind"] == "open":
+        yield Text(open_loop(benchmark.runs[0].load), style="dim")
     yield Text()
+    stages = table_of_stages(benchmark)
+    if stages:
+        yield stages
+        yield Text()
     if len(benchmark.steps) == 1 and "registrations" not in (benchmark.analysis or {}):
         (step,) = benchmark.steps
         if step.measured:
             yield _latency_table(step)
             yield Text()
-        yield from _facts(step)
+        yield from _facts(benchmark.runs[0], step)
     else:
         yield analyses.table_of_steps(benchmark.steps) if benchmark.steps else analyses.table_of_points(benchmark)
         yield Text()
+        yield from rate_facts(headline_run) if headline_run else ()
+        yield from streams_of_all(benchmark)
     yield from analyses.facts(benchmark)
     if headline_run:
         yield from _memory(headline_run)
@@ -82,6 +89,12 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
 
 
 def _headline(benchmark: BenchmarkResult) -> Text:
+    line = _figures(benchmark)
+    disturbed = [found.name for found in benchmark.certificate.disturbances] if benchmark.certificate else []
+    return line.append(f" ({', '.join(disturbed)})", style="yellow") if disturbed else line
+
+
+def _figures(benchmark: BenchmarkResult) -> Text:
     if benchmark.failure:
         return subject(benchmark).append(benchmark.failure.message, style="red")
     line = analyses.headline(benchmark)
@@ -104,6 +117,9 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
         "throughput": f"{per_s(step.throughput_per_s)}, p50 {ms(response.p50)}, p99 {ms(response.p99)}",
     }
     line.append(figures[headline], style="bold green")
+    waiting = waited(benchmark.runs[0], step)
+    if waiting:
+        line.append(f"; waiting for a connection: p99 {waiting}", style="yellow")
     if step.failed:
         line.append(f"; {step.failed / step.requests:.2%} failed: {first_error(step)}", style="red")
     return line
@@ -113,6 +129,7 @@ def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     server = benchmark.server or result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
+    words += [f"{options['method']} {options['url']}"] if (options := benchmark.options).get("url") else []
     words += [benchmark.backend] if benchmark.backend else []
     words += ["preload_model"] if server.get("preload_model") else []
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
@@ -125,12 +142,6 @@ def _built_from(source: Mapping[str, Any]) -> str:
     if not source.get("commit"):
         return ""
     return f" {source['commit'][:7]}" + (" with changes" if source.get("dirty") else "")
-
-
-def _load_line(run: RunResult) -> str:
-    measured_s = run.window_s[1] - run.window_s[0]
-    warmup = f" after {run.warmup_s:g} s of warm-up" if run.warmup_s else ""
-    return f"{counted(run.load['users'], 'thread')}, {measured_s:.1f} s measured{warmup}"
 
 
 def _latency_table(step: StepSummary) -> Table:
@@ -146,15 +157,18 @@ def _latency_table(step: StepSummary) -> Table:
     return table
 
 
-def _facts(step: StepSummary) -> Iterator[Table]:
+def _facts(run: RunResult, step: StepSummary) -> Iterator[Table]:
     yield fact("throughput", f"{per_s(step.throughput_per_s)} {per_s_interval(step.throughput_per_s)}")
+    yield from rate_facts(run)
     counts = f"{step.requests} sent, {step.succeeded} succeeded, {step.failed} failed; {step.measured} measured"
     yield fact("requests", counts, "red" if step.failed else "")
     if step.failed and step.failed_response_ms.max is not None:
         failed = step.failed_response_ms
         yield fact("failures", f"took {ms(failed.p50)} at the median, {ms(failed.max)} at most")
+    yield from streamed(step)
     if step.measured:
-        yield fact("in the client", _client_side(step.client_queue_ms, step.generator_lag_ms))
+        style = "bold yellow" if waited(run, step) else ""
+        yield fact("in the client", _client_side(step.client_queue_ms, step.generator_lag_ms), style)
 
 
 def _client_side(queue: LatencySummary, lag: LatencySummary) -> str:
@@ -181,40 +195,5 @@ def _judgements(benchmark: BenchmarkResult) -> Iterator[Table]:
     for check in certificate.checks:
         if check.passed is False:
             yield fact("INVALID", f"{check.name}: {check.reason}", "bold red")
-
-
-class ProgressLine:
-    """The counts of the run under way: one line that is rewritten on a terminal, one every 10 s elsewhere."""
-
-    _EVERY_S = 10.0
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._shown = False
-        self._every_s = 0.0 if self._terminal else self._EVERY_S
-        self._elapsed_s = 0.0
-        self._next_s = self._every_s
-
-    def show(self, progress: ProgressReport, load: ClosedLoad) -> None:
-        """Show `progress` of a run under `load`, if it is time to."""
-        elapsed_s = progress.elapsed_ns / NS_PER_S
-        if elapsed_s < self._elapsed_s:  # another run
-            self._next_s = self._every_s
-        self._elapsed_s = elapsed_s
-        if elapsed_s < self._next_s:
-            return
-        self._next_s = elapsed_s + self._every_s
-        limit = f" of at most {load.longest_s:g}" if load.longest_s is not None else ""
-        failed = f", {progress.failed} failed" if progress.failed else ""
-        line = f"measuring: {elapsed_s:.0f}{limit} s, {progress.succeeded} succeeded{failed}"
-        if self._terminal:
-            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
-            self._shown = True
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the line away, so that something else can be printed."""
-        if self._shown:
-            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-            self._shown = False
+    for found in certificate.disturbances:
+        yield fact("warning", f"{found.name}: {found.reason}", "yellow")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +24,8 @@ def subject(benchmark: BenchmarkResult) -> Text:
         line.append("PARTIAL ", style="bold yellow")
     if benchmark.certificate and not benchmark.certificate.valid:
         line.append("INVALID ", style="bold red")
-    named = f"{benchmark.name} {benchmark.model}" if benchmark.model else benchmark.name
+    what = benchmark.model or urlsplit(benchmark.options.get("url", "")).netloc
+    named = f"{benchmark.name} {what}" if what else benchmark.name
     return line.append(f"{named}: ", style="bold")
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 from servemark.engines import Engine, Job
 from servemark.errors import RecordingError, ServemarkError
-from servemark.expectation import expected, format_range_s
 from servemark.interrupts import held_back
 from servemark.report.directory import ResultDirectory
 from servemark.result import Result
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers, engine_of
 from servemark.runner.measuring import measure_benchmark
+from servemark.runner.redaction import Redaction
 from servemark.runner.request import Listener as Listener
 from servemark.runner.request import RunRequest as RunRequest
 from servemark.runner.written import Written, empty_result
@@ -59,10 +59,12 @@ def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | Non
     """
     first = requests[0]
     entries = [Entry.of(request) for request in requests]
+    redaction = Redaction(header for entry in entries for header in entry.headers)
+    listener = redaction.listener(listener)
     name = suite or entries[0].title
     started = datetime.now(timezone.utc)
     folder = ResultDirectory.create(first.output, name, started, force=first.force)
-    written = Written(folder, empty_result(requests, name, started))
+    written = Written(folder, empty_result(requests, name, started, redaction), redaction)
     launchers, jobs = Launchers(listener), list[Job]()
     folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
     try:
@@ -93,6 +95,8 @@ def _fitting(
     entries: list[Entry], suite: str, launchers: Launchers, written: Written, listener: Listener
 ) -> list[Entry]:
     """The entries for which this machine has the memory, or all of them by force; all are said, with what they take."""
+    from servemark.expectation import expected, format_range_s
+
     fitting, lines = [], []
     least_s = most_s = 0.0
     for entry in entries:
@@ -128,6 +132,7 @@ def _failing(written: Written, entry: Entry | None, listener: Listener, *, goes_
     try:
         yield
     except (ServemarkError, KeyboardInterrupt) as error:
+        written.redaction.error(error)
         with held_back():
             written.fail(entry, error)
         if isinstance(error, KeyboardInterrupt) or not goes_on:

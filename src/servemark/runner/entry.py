@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
 from servemark import benchmarks
-from servemark.benchmarks import Ask, Benchmark, Point
+from servemark.benchmarks import OPEN_LOOP, Ask, Benchmark, Point
+from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
 from servemark.runner.request import RunRequest
-from servemark.workload.inputs import Input, read_input
+from servemark.servers.choice import check_endpoint
+from servemark.workload.endpoint import Endpoint, parse_url
+from servemark.workload.headers import Header, parse_headers
+from servemark.workload.inputs import Input, Sending, read_inputs
+from servemark.workload.open_loop import arrivals_of, check_open_loop
+from servemark.workload.scenario import Request
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.model_source import model_source
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the requests of an invocation, the points that it comes to, and the user's inputs.
+    """One of the requests of an invocation, the points that it comes to, and the user's inputs as they are sent.
 
-    `label` names its files, `last` says that none comes after it.
+    `headers` are those of every request, `endpoint` is what its URL names. `label` names its files, `last` says that
+    none comes after it.
     """
 
     request: RunRequest
@@ -26,6 +34,8 @@ class Entry:
     ask: Ask
     points: tuple[Point, ...]
     inputs: tuple[Input, ...]
+    headers: tuple[Header, ...]
+    endpoint: Endpoint | None
     label: str
     last: bool = True
     in_suite: bool = False
@@ -33,7 +43,8 @@ class Entry:
     @property
     def title(self) -> str:
         """What people and folders call it."""
-        return f"{self.benchmark.name}-{_file_name(self.model)}" if self.benchmark.needs_model else self.label
+        named = self.model if self.endpoint is None else self.endpoint.authority
+        return f"{self.benchmark.name}-{_file_name(named)}" if named else self.label
 
     @property
     def model(self) -> str:
@@ -52,12 +63,18 @@ class Entry:
                 the archive cannot be read.
         """
         benchmark = _benchmark(request.benchmark)
-        inputs = tuple(read_input(path) for path in request.inputs)
-        ask = _ask(request, benchmark)
+        headers = parse_headers(request.headers, os.environ)
+        check_request(request, benchmark, headers)
+        endpoint = parse_url(request.url) if request.url is not None else None
+        if endpoint and endpoint.credentials:
+            headers = (endpoint.credentials, *headers)
+        sending = Sending(request.content_type, request.multipart)
+        inputs = tuple(map(sending.apply, read_inputs(request.inputs)))
+        ask = _ask(request, benchmark, _requests(endpoint, request.method, inputs) if endpoint else ())
         if request.server is None:
             for name in benchmark.models(ask):
                 zoo_model(name)
-        return cls(request, benchmark, ask, benchmark.points(ask), inputs, benchmark.name)
+        return cls(request, benchmark, ask, benchmark.points(ask), inputs, headers, endpoint, benchmark.name)
 
 
 def zoo_model(name: str) -> ZooModel:
@@ -72,11 +89,50 @@ def zoo_model(name: str) -> ZooModel:
     return model
 
 
-def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
+def check_request(request: RunRequest, benchmark: Benchmark, headers: tuple[Header, ...]) -> None:
+    """Refuse what cannot be sent, or not to such a server, as the command line does.
+
+    Raises:
+        UsageError: two things do not go together, or one is missing.
+    """
+    if request.expected_body is not None:
+        if "expect" in benchmark.refuses:
+            raise UsageError(f"--expect makes no sense with {benchmark.name}", cause=benchmark.refuses["expect"])
+        check_expect(request.expected_body, request.engine)
+    check_endpoint(
+        benchmark.name,
+        takes_url=benchmark.takes_url,
+        url=request.url,
+        method=request.method,
+        bodies=benchmark.takes_url and bool(request.inputs),
+        running=request.server,
+        headers=headers,
+        content_type=request.content_type,
+        multipart=request.multipart,
+        ca_file=request.ca_file,
+        insecure=request.insecure,
+        client_cert=request.client_cert,
+        client_key=request.client_key,
+        connect_to=request.connect_to,
+    )
+
+
+def _requests(endpoint: Endpoint, method: str | None, inputs: tuple[Input, ...]) -> tuple[Request, ...]:
+    """What is sent to an endpoint: a request for each input, or the one without a body."""
+    if not inputs:
+        return (Request(method or "GET", endpoint.target),)
+    return tuple(
+        Request(method or "POST", endpoint.target, (("Content-Type", what.content_type),), what.body) for what in inputs
+    )
+
+
+def _ask(request: RunRequest, benchmark: Benchmark, requests: tuple[Request, ...]) -> Ask:
     defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
     unknown = sorted(set(request.parameters) - set(defaults))
     if unknown:
         raise UsageError(f"{benchmark.name} has no parameter {unknown[0]!r}")
+    rate = None if request.rate is None else str(request.rate)
+    _check_open_loop(request, rate, benchmark)
     return Ask(
         model=request.model,
         threads=request.threads,
@@ -88,7 +144,28 @@ def _ask(request: RunRequest, benchmark: Benchmark) -> Ask:
         workers=request.workers or request.gpus or None,
         gpus=request.gpus,
         timeout_s=request.timeout_s,
+        requests=requests,
+        expect=request.expected_body,
         parameters=defaults | dict(request.parameters),
+        arrivals=arrivals_of(rate, request.arrival),
+        max_connections=request.max_connections,
+    )
+
+
+def _check_open_loop(request: RunRequest, rate: str | None, benchmark: Benchmark) -> None:
+    for name in OPEN_LOOP:
+        if getattr(request, name) is not None and name in benchmark.refuses:
+            raise UsageError(f"{name} makes no sense with {benchmark.name}", cause=benchmark.refuses[name])
+    check_open_loop(
+        rate=rate,
+        arrival=request.arrival,
+        max_connections=request.max_connections,
+        threads=request.threads,
+        loops=request.loops,
+        duration_s=request.duration_s,
+        ramp_s=request.ramp_s,
+        think_s=request.think_s,
+        engine=request.engine,
     )
 
 

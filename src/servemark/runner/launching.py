@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from servemark.engines import Engine, EngineName
 from servemark.engines.native import NativeEngine
 from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.request import Listener, RunRequest
 from servemark.servers import Launcher
 from servemark.servers.choice import check_choice, check_server_python, own_launcher
-from servemark.servers.running import RunningLauncher
-from servemark.servers.servable import ServerPython, Serving
-from servemark.servers.target import Trust
+from servemark.servers.endpoint import EndpointLauncher
+from servemark.servers.trust import Trust
 from servemark.workload.inputs import Sending
-from servemark.zoo.custom_model import CustomModel, custom_model
 from servemark.zoo.model_source import model_source
+
+if TYPE_CHECKING:
+    from servemark.zoo.custom_model import CustomModel
 
 
 class Launchers:
@@ -33,8 +36,21 @@ class Launchers:
         """
         request = entry.request
         _check(request)
-        sending = Sending(request.content_type, request.multipart)
-        inputs = tuple(map(sending.apply, entry.inputs)) or None
+        sending = Sending(request.content_type, request.multipart, request.expect_status)
+        inputs = entry.inputs or None
+        trust = Trust(request.ca_file, request.insecure, request.client_cert, request.client_key)
+        if entry.endpoint is not None:
+            return EndpointLauncher(
+                entry.endpoint,
+                headers=entry.headers,
+                trust=trust,
+                connect_to=request.connect_to,
+                progress=self._listener.note,
+            )
+        # What speaks to a model server takes as long to load as a first request; an endpoint needs none of it.
+        from servemark.servers.running import RunningLauncher
+        from servemark.servers.servable import ServerPython, Serving
+
         names = entry.benchmark.models(entry.ask)
         custom = self._archive(request.custom_model) if request.custom_model and entry.benchmark.needs_model else None
         if request.server is not None:
@@ -45,7 +61,9 @@ class Launchers:
                 sending=sending,
                 backend=request.backend,
                 management_port=request.management_port,
-                trust=Trust(ca_file=request.ca_file, insecure=request.insecure),
+                trust=trust,
+                connect_to=request.connect_to,
+                headers=entry.headers,
                 progress=self._listener.note,
                 log=self._listener.log,
             )
@@ -54,6 +72,7 @@ class Launchers:
                 models=(custom,) if custom else tuple(map(zoo_model, names)),
                 inputs=inputs,
                 sending=sending,
+                headers=entry.headers,
                 backend=request.backend,
                 server_python=ServerPython(request.server_requirements, request.server_python),
                 progress=self._listener.note,
@@ -66,6 +85,8 @@ class Launchers:
         )
 
     def _archive(self, text: str) -> CustomModel:
+        from servemark.zoo.custom_model import custom_model
+
         if text not in self._archives:
             self._archives[text] = custom_model(model_source(text), self._listener.note)
         return self._archives[text]

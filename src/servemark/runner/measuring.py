@@ -8,21 +8,26 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from servemark.assessment import Assessed, Measured, Removal, assess, assess_run
 from servemark.benchmarks import Point
 from servemark.engines import Engine, Job, ProgressReport
 from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
-from servemark.records import open_records
+from servemark.runner.awake import keeps_awake
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
+from servemark.runner.machine import is_remote, read_counters, use_between
+from servemark.runner.redaction import Redaction
 from servemark.runner.request import Listener, RunRequest
 from servemark.runner.written import Written
 from servemark.servers import Launcher, ServedModel, Server
 from servemark.units import NS_PER_S
-from servemark.workload.load import ClosedLoad
+from servemark.workload.load import Load, OpenLoad
 from servemark.workload.plan import Plan, compile_plan
+
+if TYPE_CHECKING:
+    from servemark.assessment import Assessed, Measured
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
@@ -45,7 +50,7 @@ def measure_benchmark(
     assessed: list[Assessed] = []
     jobs: list[Job] = []
     logs = written.folder.server_logs / entry.label if entry.in_suite else written.folder.server_logs
-    with closing(_served_points(launcher, points, logs)) as served_points:
+    with closing(_served_points(launcher, points, logs, written.redaction)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
             name = entry.label
             if len(points) > 1:
@@ -54,8 +59,11 @@ def measure_benchmark(
             watch = _Watch(server, point.load, listener)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             _tell_plan(job.plan, listener)
-            one = _measure(entry, point, server, served, engine, job, watch)
-            with held_back():
+            with held_back():  # by the engine an interruption is heard at once, and what it measured is written
+                one = _measure(entry, point, server, served, engine, job, watch, written.redaction)
+                # What computes is loaded when there is something to compute: the first request does not wait for it.
+                from servemark.assessment import assess, assess_run
+
                 measured.append(one)
                 assessed.append(assess_run(one, request.max_errors_share))
                 complete = entry.last and number == len(points)
@@ -84,18 +92,30 @@ def _measure(
     engine: Engine,
     job: Job,
     watch: _Watch,
+    redaction: Redaction,
 ) -> Measured:
     """Execute one point."""
     with server.temporary_models(job.plan.registers) as remove:
         memory_before = server.memory_bytes()
-        engine_run = engine.execute(job)
-        with held_back():
-            failure = watch.failure or server.failure()
-            memory_after = None if failure else server.memory_bytes()
-            settings_after = {} if failure else server.read_back()
-            started_s = time.monotonic()
-            failures = remove() if not failure else {}
-            removal = Removal(time.monotonic() - started_s, failures) if job.plan.registers and not failure else None
+        remote = is_remote(server.addresses.values())
+        counters_before = read_counters(server, remote=remote)
+        try:
+            engine_run = redaction.run(engine.execute(job))
+        finally:
+            redaction.folder(job.folder)
+        counters_after = read_counters(server, remote=remote)
+        machine = use_between(counters_before, counters_after, remote=remote, spun_cpu_s=engine_run.spun_cpu_s)
+        failure = watch.failure or server.failure()
+        if failure:
+            redaction.error(failure)
+        memory_after = None if failure else server.memory_bytes()
+        settings_after = {} if failure else server.read_back()
+        started_s = time.monotonic()
+        failures = remove() if not failure else {}
+        removal_s = time.monotonic() - started_s
+    from servemark.assessment import Measured, Removal
+    from servemark.records import open_records
+
     return Measured(
         benchmark=entry.benchmark,
         point=point,
@@ -106,10 +126,12 @@ def _measure(
         served=served,
         settings_after=settings_after,
         memory_bytes=(memory_before, memory_after),
-        removal=removal,
+        machine=machine,
+        removal=Removal(removal_s, failures) if job.plan.registers and not failure else None,
         failure=failure,
         parameters=entry.ask.parameters,
         inputs=tuple(map(str, entry.request.inputs)),
+        url=entry.endpoint.url if entry.endpoint else None,
         engine=engine.name,
     )
 
@@ -120,12 +142,13 @@ def _tell_plan(plan: Plan, listener: Listener) -> None:
         for group in plan.groups:
             for step in group.scenario.steps:
                 first = step.requests[0]
-                users = f"{group.load.users} user{'s' if group.load.users > 1 else ''}"
-                listener.log(f"plan: {users}, {step.name}: {first.method} {first.path}")
+                load = group.load
+                who = "an open loop" if isinstance(load, OpenLoad) else f"{load.users} user{'s' * (load.users > 1)}"
+                listener.log(f"plan: {who}, {step.name}: {first.method} {first.path}")
 
 
 def _served_points(
-    launcher: Launcher, points: tuple[Point, ...], logs: Path
+    launcher: Launcher, points: tuple[Point, ...], logs: Path, redaction: Redaction
 ) -> Generator[tuple[Server, tuple[ServedModel, ...], Point], None, None]:
     """Each point with a server, and its models, that are as it asks.
 
@@ -133,6 +156,7 @@ def _served_points(
     """
     for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
         with launcher.serve(settings) as server, ExitStack() as stack:
+            stack.callback(redaction.folder, logs)
             stack.callback(server.save_logs, logs)
             for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
                 with server.serve_models(model) as served:
@@ -148,7 +172,7 @@ def _job(
     record_path: Path,
     watch: _Watch,
 ) -> Job:
-    plan = point.plan(served)
+    plan = point.plan(served).expecting(request.expect_status, request.expected_body)
     return Job(
         plan=plan,
         compiled=compile_plan(
@@ -158,6 +182,9 @@ def _job(
             connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
             seed=request.seed,
             threads=request.generator_threads,
+            realtime=request.realtime,
+            keep_awake=keeps_awake(request.keep_awake, plan, server) if request.engine == "native" else False,
+            record_events=request.record_events,
         ),
         addresses=server.addresses,
         record_path=record_path,
@@ -174,7 +201,7 @@ def _described(point: Point) -> str:
 class _Watch:
     """Shows a run's progress, and ends it when the server has failed."""
 
-    def __init__(self, server: Server, load: ClosedLoad, listener: Listener) -> None:
+    def __init__(self, server: Server, load: Load, listener: Listener) -> None:
         self.failure: ServerError | None = None
         self._server = server
         self._load = load

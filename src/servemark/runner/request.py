@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from servemark.engines import EngineName, ProgressReport
-from servemark.workload.load import ClosedLoad
+from servemark.workload.answers import parse_expect
+from servemark.workload.endpoint import Place
+from servemark.workload.load import Load
+from servemark.workload.plan import Switch
+from servemark.workload.scenario import Expect
 from servemark.zoo.catalogue import DEFAULT_MODEL, Backend
 
 
@@ -23,17 +27,30 @@ class RunRequest:
         server: ``[SCHEME://]HOST[:PORT]`` of a running server; None starts one.
         docker: start it in a container of our image; or of `image`.
         source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
-        inputs: files to send; empty for the model's own input.
+        url: what the benchmark http measures, with `method`; None is POST with inputs, else GET.
+        inputs: files, folders and JSONL files of what to send; empty for the model's own input, of http for no body.
         content_type: of every input; None is what its file's suffix, or the model, says.
         multipart: send each input as the field of that name of a form; None sends it as the body.
+        headers: of every request to the inference API or to `url`, as ``-H`` has them: ``NAME: VALUE``, in which
+            ``$NAME`` is a variable of the environment.
+        expect_status: of a success; None is any 2xx.
+        expect: of the body of a success: ``"same"``, ``"regex:R"`` or ``"json:PATH"``; see ``scenario.Expect``.
         server_requirements: a file of pip's: what the handler of `custom_model` imports.
         server_python: an interpreter that has what the handler of `custom_model` imports, and the server.
         workers: of each model; None is one a GPU with `gpus`, else one a CPU.
         gpus: how many NVIDIA GPUs to compute on; 0 is the CPU.
         threads: users; None for the benchmark's own number.
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
-        warmup_s: None is 2 s, or nothing with `loops`.
+        warmup_s: None is 2 s, or nothing with `loops` or a trace.
+        rate: of an open loop: requests a second, or a ramp or steps as the command line has them (``"100..2000/60s"``).
+        arrival: how they arrive: None is constant; ``"poisson"``, ``"gamma:CV"``, ``"trace:FILE"``.
+        max_connections: of an open loop at once; None is 10,000.
+        realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
+        keep_awake: keep idle CPUs from halting; "auto" does so in an open loop where they wake late.
         parameters: the benchmark's own, by key; those that are not given have their defaults.
+        record_events: keep the time of every server-sent event.
+        client_cert: certificate of the client, a PEM file; its key is in it, or in `client_key`.
+        connect_to: where to connect instead of the host and port of `server` or `url`.
         max_errors_share: share of failures from which on the verdict fails.
         output: result directory; None makes a new one.
         command: the words of the command line, for the result.
@@ -47,9 +64,14 @@ class RunRequest:
     image: str | None = None
     source: Path | None = None
     build_command: str | None = None
+    url: str | None = None
+    method: str | None = None
     inputs: tuple[Path, ...] = ()
     content_type: str | None = None
     multipart: str | None = None
+    headers: tuple[str, ...] = ()
+    expect_status: int | None = None
+    expect: str | None = None
     server_requirements: Path | None = None
     server_python: Path | None = None
     workers: int | None = None
@@ -61,18 +83,36 @@ class RunRequest:
     ramp_s: float = 0.0
     think_s: float = 0.0
     timeout_s: float = 120.0
+    rate: float | str | None = None
+    arrival: str | None = None
+    max_connections: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     engine: EngineName = "native"
     generator_threads: int = 1
+    realtime: Switch = "auto"
+    keep_awake: Switch = "auto"
+    record_events: bool = False
     management_port: int | None = None
     backend: Backend | None = None
     ca_file: Path | None = None
     insecure: bool = False
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    connect_to: Place | None = None
     max_errors_share: float = 0.01
     output: Path | None = None
     force: bool = False
     command: tuple[str, ...] = ()
+
+    @property
+    def expected_body(self) -> Expect | None:
+        """What `expect` says.
+
+        Raises:
+            UsageError: it says nothing.
+        """
+        return None if self.expect is None else parse_expect(self.expect)
 
 
 @dataclass(frozen=True)
@@ -85,4 +125,4 @@ class Listener:
 
     note: Callable[[str], None] = lambda _line: None
     log: Callable[[str], None] | None = None
-    progress: Callable[[ProgressReport, ClosedLoad], None] = lambda _report, _load: None
+    progress: Callable[[ProgressReport, Load], None] = lambda _report, _load: None

@@ -15,19 +15,23 @@ from servemark.errors import ServemarkError
 from servemark.report.directory import ResultDirectory
 from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
 from servemark.runner.entry import Entry
+from servemark.runner.redaction import Redaction
 from servemark.runner.request import RunRequest
 from servemark.servers import Server
 from servemark.units import BYTES_PER_MIB
 from servemark.version import version
+from servemark.workload.endpoint import without_user
+from servemark.workload.headers import parse_headers
 from servemark.zoo.model_source import model_source
 
 
 class Written:
-    """The result as far as it is known, always the same on disk."""
+    """The result as far as it is known, always the same on disk; `redaction` keeps the user's secrets out of it."""
 
-    def __init__(self, folder: ResultDirectory, result: Result) -> None:
+    def __init__(self, folder: ResultDirectory, result: Result, redaction: Redaction) -> None:
         self.folder = folder
         self.result = result
+        self.redaction = redaction
         self._benchmarks: dict[str, BenchmarkResult] = {}
 
     @property
@@ -88,13 +92,13 @@ def _nothing_of(entry: Entry) -> BenchmarkResult:
     )
 
 
-def empty_result(requests: Sequence[RunRequest], name: str, started: datetime) -> Result:
+def empty_result(requests: Sequence[RunRequest], name: str, started: datetime, redaction: Redaction) -> Result:
     """A result of `requests` with nothing in it yet, and so partial."""
     request = requests[0]
     return Result(
         id=f"{started:%Y%m%dT%H%M%S.%fZ}-{name}",
         started_at=started.isoformat(),
-        command=_shown(requests),
+        command=_shown(requests, redaction),
         seed=request.seed,
         partial=True,
         tool={"name": "servemark", "version": version(), "engine": request.engine, "engine_versions": {}},
@@ -110,11 +114,17 @@ def empty_result(requests: Sequence[RunRequest], name: str, started: datetime) -
     )
 
 
-def _shown(requests: Sequence[RunRequest]) -> tuple[str, ...]:
-    """The words of the command, the URL of a model as it may be shown; not every benchmark of a suite serves it."""
+def _shown(requests: Sequence[RunRequest], redaction: Redaction) -> tuple[str, ...]:
+    """The words of the command, with what may be shown of URLs and headers; not every benchmark of a suite has them."""
+    shown: dict[str, str] = {}
+    for request in requests:
+        source = model_source(request.custom_model) if request.custom_model is not None else None
+        if source is not None and source.url is not None:
+            shown[source.url] = source.shown
+        for url in filter(None, (request.url, request.server)):
+            shown[url] = without_user(url)
+        shown |= {header.given: header.shown for header in parse_headers(request.headers, os.environ)}
     words = requests[0].command
-    for source in [model_source(request.custom_model) for request in requests if request.custom_model is not None]:
-        if source.url is not None:
-            url, shown = source.url, source.shown
-            words = tuple(word.replace(url, shown) for word in words)
-    return words
+    for given, instead in shown.items():
+        words = tuple(word.replace(given, instead) for word in words)
+    return tuple(map(redaction.text, words))

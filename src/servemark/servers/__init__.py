@@ -58,9 +58,14 @@ class ModelSettings:
     scaled: bool = False
 
 
+def usable_cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_workers(gpus: int = 0) -> int:
     """Workers of a model for which none are asked: one a GPU that the server has, else one a processor of ours."""
-    return gpus or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return gpus or usable_cpus()
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,10 @@ class Server(Protocol):
 
     def memory_bytes(self) -> int | None:
         """What its processes hold in memory; None where they are not ours to look at."""
+        ...
+
+    def cpu_s(self) -> float | None:
+        """The CPU time that its processes have used on this machine; None where they are not ours to look at."""
         ...
 
     def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Callable[[], Mapping[str, str]]]:

@@ -21,11 +21,39 @@ def memory_left_bytes(root: Path) -> list[int]:
     return left
 
 
-def folders(root: Path, controller: str) -> list[Path]:
-    """The folders of `controller` for this process and all that it is part of, its own first; `root` holds /proc and
-    /sys. Empty where there are no control groups.
+def cpu_quotas(root: Path) -> list[tuple[float, Path]]:
+    """Each limit on the CPU time of this process, in CPUs, and the folder that sets it."""
+    quotas = ((_quota_cpus(folder), folder) for folder in folders(root, "cpu"))
+    return [(cpus, folder) for cpus, folder in quotas if cpus is not None]
+
+
+def _quota_cpus(folder: Path) -> float | None:
+    """The quota that is written in `folder`, in CPUs."""
+    both = (folder / "cpu.max").read_text(encoding="ascii").split() if (folder / "cpu.max").exists() else []
+    if both:
+        return None if both[0] == "max" else int(both[0]) / int(both[1])
+    time_us, period_us = (number(folder, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    return time_us / period_us if time_us and period_us and time_us > 0 else None
+
+
+def cpu_group(root: Path, process: str = "self") -> Path | None:
+    """The folder of the group whose share of the CPUs `process` has; None when it has that of all others.
+
+    The kernel weighs priorities, idle ones too, only among the processes of one such group.
     """
-    file = root / "proc" / "self" / "cgroup"
+    for folder in folders(root, "cpu", process):
+        # The root of version 2 has no weight; that of version 1 has one, and no parent that also has.
+        is_group = any((folder / name).exists() for name in ("cpu.weight", "cpu.shares"))
+        if is_group and ((folder / "cpu.weight").exists() or (folder.parent / "cpu.shares").exists()):
+            return folder
+    return None
+
+
+def folders(root: Path, controller: str, process: str = "self") -> list[Path]:
+    """The folders of `controller` for `process` (this one, or a number) and all that it is part of, its own first;
+    `root` holds /proc and /sys. Empty where there are no control groups.
+    """
+    file = root / "proc" / process / "cgroup"
     if not file.exists():
         return []
     found: list[Path] = []

@@ -5,11 +5,14 @@ Importing this needs only the standard library; launchers are imported when one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.environments.backends import Backend
 from servemark.errors import UsageError
+from servemark.workload.endpoint import Place, parse_url
+from servemark.workload.headers import Header
 
 if TYPE_CHECKING:
     from servemark.servers.docker import DockerLauncher
@@ -93,6 +96,62 @@ def check_server_python(
         if chosen:
             why = "that server has a Python of its own"
             raise UsageError(f"{names[0]} and {other} do not go together", cause=why)
+
+
+def check_endpoint(
+    benchmark: str,
+    *,
+    takes_url: bool,
+    url: str | None,
+    method: str | None,
+    bodies: bool,
+    running: str | None,
+    headers: Sequence[Header],
+    content_type: str | None,
+    multipart: str | None,
+    ca_file: Path | None,
+    insecure: bool,
+    client_cert: Path | None,
+    client_key: Path | None,
+    connect_to: Place | None,
+) -> None:
+    """Refuse what cannot be sent, or not to such a server, in the words of the command line.
+
+    Raises:
+        UsageError: two of them do not go together, or one is missing.
+    """
+    if takes_url and url is None:
+        raise UsageError(f"{benchmark} needs --url", next_step="as in --url http://127.0.0.1:8080/health")
+    for name, given in (("--url", url is not None), ("--method", method is not None), ("--body-file", bodies)):
+        if given and not takes_url:
+            next_step = "give -i" if name == "--body-file" else "measure any endpoint with run http"
+            raise UsageError(f"{name} makes no sense with {benchmark}", cause="only http has it", next_step=next_step)
+    for name, given in (("--content-type", content_type is not None), ("--multipart", multipart is not None)):
+        if given and takes_url and not bodies:
+            raise UsageError(f"{name} needs --body-file", cause="without a body there is nothing of that type")
+    names = {header.name.lower() for header in headers}
+    for option, text in (("--content-type", content_type), ("--multipart", multipart)):
+        if text is not None and "content-type" in names:
+            raise UsageError(f"-H Content-Type and {option} do not go together", cause="each says the type of the body")
+    endpoint = parse_url(url) if url is not None else None
+    if endpoint and endpoint.credentials and "authorization" in names:
+        raise UsageError(
+            "-H Authorization and a user in --url do not go together", cause="the user becomes that header"
+        )
+    connecting = {
+        "--ca-file": ca_file is not None,
+        "--insecure": insecure,
+        "--client-cert": client_cert is not None,
+        "--client-key": client_key is not None,
+        "--connect-to": connect_to is not None,
+    }
+    for option in (name for name, given in connecting.items() if given):
+        if endpoint is None and running is None:
+            raise UsageError(f"{option} needs --mms", next_step="a server of our own has no use for it")
+        if endpoint and endpoint.scheme == "http" and option != "--connect-to":
+            raise UsageError(f"{option} makes no sense with an http URL", next_step="leave it out, or write https")
+    if client_key is not None and client_cert is None:
+        raise UsageError("--client-key needs --client-cert", next_step="name the certificate that it belongs to")
 
 
 def own_launcher(

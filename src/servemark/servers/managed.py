@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 
-from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
 from servemark.servers import (
@@ -27,6 +26,7 @@ from servemark.servers import (
     server_log,
 )
 from servemark.servers.certificate_store import certificate_in
+from servemark.servers.cpu import processes_cpu_s
 from servemark.servers.fitting import check_room
 from servemark.servers.gpus import Gpus, devices_of, gpus_for
 from servemark.servers.instance import sweep_stale
@@ -102,7 +102,7 @@ class ManagedLauncher:
             started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
             ManagementClient(mms.management, serving.log) as management,
         ):
-            yield ManagedServer(mms, management, settings, models, gpus, serving.progress)
+            yield ManagedServer(mms, management, settings, models, gpus, serving)
 
     def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
         """What a worker of each model costs on a server with `settings`; see ``servemark.servers.Launcher``."""
@@ -136,13 +136,16 @@ class ManagedServer:
         settings: ServerSettings,
         models: tuple[ServableModel, ...],
         gpus: Gpus | None,
-        progress: Progress,
+        serving: Serving,
     ) -> None:
         facts = mms.site.facts(mms.instance)
         versions = facts["versions"]
         self.launcher = mms.site.launcher
         self.version: str | None = versions.get("multi-model-server") if isinstance(versions, Mapping) else None
-        self.addresses: Mapping[EndpointName, Address] = {"inference": mms.inference, "management": mms.management}
+        self.addresses: Mapping[EndpointName, Address] = {
+            "inference": replace(mms.inference, headers=serving.headers),
+            "management": mms.management,
+        }
         self.management = management
         self.facts: Mapping[str, object] = {
             **facts,
@@ -161,7 +164,8 @@ class ManagedServer:
         self._settings = settings
         self._mms = mms
         self._models = models
-        self._progress = progress
+        self._progress = serving.progress
+        self._expect_status = serving.sending.expect_status
         self._served: dict[str, ModelDescription] = {}
         self._scaled = False
         self._failed: ServerError | None = None
@@ -227,7 +231,9 @@ class ManagedServer:
                 self._mms.record_processes()
                 if self._settings.gpus:
                     self._devices[model.name] = self._devices_of(model, workers, log_before)
-                cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
+                cold_start_ms = first_prediction(
+                    self.addresses["inference"], model.name, model.inputs, model.check, self._expect_status
+                )
                 self._served[model.name] = self.management.describe(model.name)
                 self._seen_log = server_log.sizes(self._mms.instance.logs)
             yield served_model(model, settings, workers, url, description, register_ms, cold_start_ms)
@@ -237,7 +243,8 @@ class ManagedServer:
 
     def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Remove]:
         """See ``servemark.servers.Server``."""
-        return temporary_models(self.management, names, tell=self._mms.tell, is_alive=self._mms.is_alive)
+        tell, is_alive = self._mms.tell, self._mms.is_alive  # it is stopped afterwards, with whatever comes late
+        return temporary_models(self.management, names, tell=tell, is_alive=is_alive, may_be_late=False)
 
     def _devices_of(self, model: ServableModel, workers: int, log_before: Mapping[str, int]) -> Mapping[str, object]:
         if not model.reports:
@@ -249,6 +256,10 @@ class ManagedServer:
     def memory_bytes(self) -> int | None:
         """What its processes hold in memory; see ``servemark.servers.memory``."""
         return processes_memory_bytes(self.processes())
+
+    def cpu_s(self) -> float | None:
+        """The CPU time that its processes have used; see ``servemark.servers.cpu``."""
+        return processes_cpu_s(self.processes())
 
     def read_back(self) -> Mapping[str, Mapping[str, object]]:
         """Each served model's settings by its name, as the server reports them now; without those it cannot say."""

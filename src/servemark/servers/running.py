@@ -7,7 +7,6 @@ user's, is offered to it, and that one is removed afterwards.
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -25,6 +24,7 @@ from servemark.servers.inference import prediction_request
 from servemark.servers.management import ManagementClient, ModelDescription
 from servemark.servers.memory import WorkerMemory
 from servemark.servers.offered_model import offered_model, registering_by_hand
+from servemark.servers.reaching import refuses
 from servemark.servers.readiness import (
     changed_workers,
     first_prediction,
@@ -40,8 +40,11 @@ from servemark.servers.servable import (
     servable,
     served_model,
 )
-from servemark.servers.target import Trust, find_server
+from servemark.servers.target import find_server
 from servemark.servers.temporary_models import Remove, temporary_models
+from servemark.servers.trust import Trust
+from servemark.workload.endpoint import Place
+from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
@@ -65,7 +68,9 @@ class RunningLauncher:
         sending: how each model's own input is sent.
         backend: of a zoo model that has to be offered to the server; None is what a server of ours would use.
         management_port: of its management API; None is the inference port + 1.
-        trust: how far its certificate is checked.
+        trust: how far its certificate is checked, and the client's own.
+        connect_to: where to connect instead of the target's host and port.
+        headers: of every request to its inference API.
         progress: told what takes a while and what is left out, for people.
         log: told every management call; None is quiet.
 
@@ -83,6 +88,8 @@ class RunningLauncher:
         backend: Backend | None = None,
         management_port: int | None = None,
         trust: Trust | None = None,
+        connect_to: Place | None = None,
+        headers: tuple[Header, ...] = (),
         progress: Progress = lambda _: None,
         log: Callable[[str], None] | None = None,
     ) -> None:
@@ -95,6 +102,8 @@ class RunningLauncher:
         self.backend = backend
         self.management_port = management_port
         self.trust = trust or Trust()
+        self.connect_to = connect_to
+        self.headers = headers
         self.progress = progress
         self.log = log
 
@@ -111,7 +120,12 @@ class RunningLauncher:
                 "a running server has its own GPUs", next_step="measure a server of our own by leaving out --mms"
             )
         addresses = find_server(
-            self.target, management_port=self.management_port, trust=self.trust, progress=self.progress
+            self.target,
+            management_port=self.management_port,
+            trust=self.trust,
+            progress=self.progress,
+            connect_to=self.connect_to,
+            headers=self.headers,
         )
         with ExitStack() as stack:
             management = None
@@ -205,6 +219,10 @@ class RunningServer:
         """None: its processes are not ours to look at."""
         return None
 
+    def cpu_s(self) -> float | None:
+        """None: its processes are not ours to look at."""
+        return None
+
     @contextmanager
     def temporary_models(self, names: Sequence[str]) -> Iterator[Remove]:
         """See ``servemark.servers.Server``."""
@@ -223,7 +241,7 @@ class RunningServer:
         if started_s < self._next_watch_s:
             return None
         happened = ""
-        if _refuses(self.addresses["inference"]):
+        if refuses(self.addresses["inference"]):
             happened = f"{self.addresses['inference'].url} refuses connections"
         elif self._served and self.management and not self._scaled:
             happened = changed_workers(self._served.values(), self.management, _WATCH_TIMEOUT_S)
@@ -304,7 +322,7 @@ class RunningServer:
             assert zoo_model is not None
             inputs = self._built(zoo_model, None).inputs
         # Its answers are not checked: that it is called like one of ours does not make it ours.
-        first_prediction(self.addresses["inference"], name, inputs, accept_any)
+        first_prediction(self.addresses["inference"], name, inputs, accept_any, self._ask.sending.expect_status)
         description = self.management.describe(name) if self.management else None
         if description:
             self._served[name] = description
@@ -362,7 +380,9 @@ class RunningServer:
             self._ask.log,
         ) as offered:
             description = wait_for_workers(self.management, model.name, workers, _READY_TIMEOUT_S, lambda: None)
-            cold_start_ms = first_prediction(self.addresses["inference"], model.name, model.inputs, model.check)
+            cold_start_ms = first_prediction(
+                self.addresses["inference"], model.name, model.inputs, model.check, self._ask.sending.expect_status
+            )
             self._served[model.name] = description
             yield served_model(model, settings, workers, offered.url, description, offered.register_ms, cold_start_ms)
 
@@ -373,13 +393,3 @@ class RunningServer:
     def _tell(self, line: str) -> None:
         if self._ask.log:
             self._ask.log(line)
-
-
-def _refuses(address: Address) -> bool:
-    try:
-        with socket.create_connection((address.ip, address.port), timeout=_WATCH_TIMEOUT_S):
-            return False
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False  # Too busy to accept is not dead.

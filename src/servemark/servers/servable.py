@@ -15,6 +15,7 @@ from servemark.servers import ModelSettings, ServedModel
 from servemark.servers.inference import prediction_request
 from servemark.servers.management import ModelDescription
 from servemark.servers.readiness import settings_of
+from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending
 from servemark.zoo.build import build_model, sample_image
 from servemark.zoo.catalogue import Backend, ZooModel
@@ -87,6 +88,7 @@ class Serving:
         models: of the zoo, the user's, or any archives; empty when only the server itself is measured (ping).
         inputs: what is sent to the model, if it is of the zoo or the user's; None is each model's own input.
         sending: how each model's own input is sent.
+        headers: of every request to the inference API.
         backend: of the server's environment; None chooses.
         server_python: what that environment has besides.
         tls: https, with a certificate that the server makes for itself.
@@ -101,6 +103,7 @@ class Serving:
     models: tuple[ZooModel | CustomModel | ServableModel, ...] = ()
     inputs: tuple[Input, ...] | None = None
     sending: Sending = field(default_factory=Sending)
+    headers: tuple[Header, ...] = ()
     backend: Backend | None = None
     server_python: ServerPython = field(default_factory=ServerPython)
     tls: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ from servemark.interrupts import held_back
 from servemark.servers.management import ManagementClient, Refusal, refusal_of
 
 _REMOVE_TIMEOUT_S = 30.0
+#: For how long a name that the server did not know is looked for again, and how often.
+_LATE_S, _LOOK_EVERY_S = 10.0, 0.25
 #: Removes them; those that could not be are named with the reason.
 Remove = Callable[[], Mapping[str, str]]
 
@@ -27,10 +30,13 @@ def temporary_models(
     *,
     tell: Callable[[str], None],
     is_alive: Callable[[], bool] = lambda: True,
+    may_be_late: bool = True,
 ) -> Iterator[Remove]:
     """While this is open, models of these names may be registered. It gives what removes them before its end.
 
-    What is still there then is removed if the server `is_alive`; `tell` hears what could not be.
+    What is still there then is removed if the server `is_alive`; `tell` hears what could not be. A registration that
+    the load no longer waits for may go on in the server, and end after the name was found to be unknown: with
+    `may_be_late` those names are looked for again until they have come and gone, or 10 s are over.
 
     Raises:
         UsageError: the server has one of them already.
@@ -41,7 +47,7 @@ def temporary_models(
             f"the server has a model {min(taken)} already",
             next_step="remove what an earlier run has left there, or measure a server of our own by leaving out --mms",
         )
-    left = list(names)
+    left, unknown = list(names), set[str]()
 
     def remove() -> Mapping[str, str]:
         failures = {}
@@ -50,7 +56,9 @@ def temporary_models(
             try:
                 management.unregister(name, timeout_s=_REMOVE_TIMEOUT_S)
             except ManagementError as error:
-                if refusal_of(error) is not Refusal.UNKNOWN:  # it was never registered, which its record says
+                if refusal_of(error) is Refusal.UNKNOWN:  # it was never registered, which its record says; or not yet
+                    unknown.add(name)
+                else:
                     failures[name] = error.message
             left.pop(0)
         return failures
@@ -60,5 +68,26 @@ def temporary_models(
     finally:
         with held_back():
             if is_alive():
-                for name, reason in remove().items():
+                failures = {**remove(), **(_remove_late(management, unknown) if may_be_late else {})}
+                for name, reason in failures.items():
                     tell(f"{name} may still be on the server ({reason}); remove it with {removing(management, name)}")
+
+
+def _remove_late(management: ManagementClient, unknown: set[str]) -> Mapping[str, str]:
+    """Remove those of `unknown` that the server comes to know yet; those that could not be removed, with the reason."""
+    failures: dict[str, str] = {}
+    deadline_s = time.monotonic() + _LATE_S
+    while unknown and time.monotonic() < deadline_s:
+        try:
+            came = {model.name for model in management.list_models()} & unknown
+        except ManagementError as error:
+            return {**failures, **dict.fromkeys(unknown, error.message)}
+        for name in came:
+            unknown.discard(name)
+            try:
+                management.unregister(name, timeout_s=_REMOVE_TIMEOUT_S)
+            except ManagementError as error:
+                failures[name] = error.message
+        if unknown:
+            time.sleep(_LOOK_EVERY_S)
+    return failures

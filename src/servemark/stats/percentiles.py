@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.result import Statistic
+from servemark.units import NS_PER_MS
 
 #: The percentiles that are reported, by the name that they have in a result.
 REPORTED = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
@@ -86,3 +87,15 @@ def percentiles(values: NDArray[np.int64], scale: float, quantiles: Sequence[flo
 def _rank(n: int, q: float) -> int:
     # The product is rounded before it is rounded up: 0.95 * 100 is 95.00000000000001 in floating point or 94.99..9.
     return max(1, math.ceil(round(n * q, 6)))
+
+
+def distribution_ms(times_ns: NDArray[np.int64]) -> dict[str, float | None]:
+    """Median, 99th percentile, least and most of times in nanoseconds, in milliseconds; None of nothing."""
+    p50, p99 = percentiles(times_ns.copy(), NS_PER_MS, [0.5, 0.99])
+    some = len(times_ns) > 0
+    return {
+        "p50": p50.value,
+        "p99": p99.value,
+        "min": float(times_ns.min()) / NS_PER_MS if some else None,
+        "max": float(times_ns.max()) / NS_PER_MS if some else None,
+    }

@@ -6,15 +6,16 @@ One pass over the record file; memory is 8 bytes a latency a measured record, so
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.result import ErrorExample, LatencySummary, Statistic, StepSummary
+from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary
 from servemark.stats import intervals
+from servemark.stats.events import EventTally, between_events, spread
 from servemark.stats.percentiles import REPORTED, percentiles
 from servemark.units import NS_PER_MS, NS_PER_S
 
@@ -69,7 +70,7 @@ def latencies_ns(rows: NDArray[np.void]) -> dict[str, NDArray[np.int64]]:
 class _StepTally:
     """What is gathered about one step while its records pass by."""
 
-    def __init__(self, capacity: int, batches: int) -> None:
+    def __init__(self, capacity: int, batches: int, streamed_bit: int) -> None:
         self.latency = {name: np.empty(capacity, dtype=np.int64) for name in LATENCIES}
         self.batch_sum = {name: np.zeros(batches) for name in LATENCIES}
         self.batch_count = np.zeros(batches)
@@ -77,6 +78,7 @@ class _StepTally:
         self.failed_response: list[NDArray[np.int64]] = []
         self.measured = self.requests = self.succeeded = self.bytes_sent = self.bytes_received = 0
         self.errors: Counter[tuple[int, int]] = Counter()
+        self.events = EventTally(streamed_bit, batches)
 
     def add(self, rows: NDArray[np.void], window: Window) -> None:
         batches = len(self.batch_count)
@@ -91,7 +93,9 @@ class _StepTally:
             self.errors.update(zip(failed["kind"].tolist(), failed["status"].tolist(), strict=True))
             failed = rows[~ok & inside]
             self.failed_response.append(failed["end"] - failed["scheduled"])
-        completed = rows["end"][ok & (rows["end"] >= window.start_ns) & (rows["end"] <= window.end_ns)]
+        ended = ok & (rows["end"] >= window.start_ns) & (rows["end"] <= window.end_ns)
+        completed = rows["end"][ended]
+        self.events.add(rows, ok & inside, ended, window)
         self.batch_completed += np.bincount(window.batch_of(completed, batches), minlength=batches)
         measured = rows[ok & inside]
         batch = window.batch_of(measured["scheduled"], batches)
@@ -111,15 +115,18 @@ def summarise(
     error_kinds: tuple[str, ...],
     examples: Mapping[int, tuple[ErrorExample, ...]],
     seed: int,
+    streamed_bit: int = 0,
+    event_gaps: Mapping[int, bytes] | None = None,
 ) -> Summary:
     """Summarise the records in `chunks` (at most `rows` of them), a step name at a time, in the order of `step_names`.
 
     Steps of one name are one: their records are pooled. `examples` holds the first failures of each step, by its
-    number; `seed` makes the bootstrap repeatable.
+    number; `seed` makes the bootstrap repeatable. `streamed_bit` is that of the flag of streamed responses, and
+    `event_gaps` has the histograms of the times between their events, by the step's number.
     """
     batches = max(1, min(intervals.MOST_BATCHES, rows))
     names = list(dict.fromkeys(step_names))
-    tallies = [_StepTally(rows, batches) for _ in names]
+    tallies = [_StepTally(rows, batches, streamed_bit) for _ in names]
     place = np.array([names.index(name) for name in step_names])
     for chunk in chunks:
         for number, tally in enumerate(tallies):
@@ -130,7 +137,9 @@ def summarise(
         _step_summary(name, tally, window, error_kinds, _first_examples(examples, place == number), resampled)
         for number, (name, tally) in enumerate(zip(names, tallies, strict=True))
     )
-    return Summary(steps, punctual)
+    gaps = [[of for step, of in (event_gaps or {}).items() if place[step] == number] for number in range(len(names))]
+    events = (_event_summary(tally.events, window, resampled, of) for tally, of in zip(tallies, gaps, strict=True))
+    return Summary(tuple(replace(step, events=of) for step, of in zip(steps, events, strict=True)), punctual)
 
 
 def _first_examples(
@@ -173,7 +182,7 @@ def _step_summary(
         measured=tally.measured,
         errors=dict(_named_errors(tally.errors, error_kinds)),
         error_examples=examples,
-        throughput_per_s=_throughput(tally.batch_completed, window, resampled),
+        throughput_per_s=_rate(tally.batch_completed, tally.batch_completed.sum(), window, resampled),
         response_ms=latency("response"),
         service_ms=latency("service"),
         client_queue_ms=latency("client_queue"),
@@ -181,6 +190,26 @@ def _step_summary(
         failed_response_ms=latency_summary(failed, None),
         bytes_sent=tally.bytes_sent,
         bytes_received=tally.bytes_received,
+    )
+
+
+def _event_summary(
+    tally: EventTally, window: Window, resampled: NDArray[np.intp], gaps: Sequence[bytes]
+) -> EventSummary | None:
+    if not tally.seen:
+        return None
+    per_request, first_ns = tally.per_request(), tally.first_event_ns()
+    mean_ci95 = None
+    if len(first_ns) >= intervals.SMALLEST_N:
+        low, high = intervals.ratio_interval(tally.batch_first_sum, tally.batch_first_count, resampled)
+        mean_ci95 = (low / NS_PER_MS, high / NS_PER_MS)
+    return EventSummary(
+        count=tally.count,
+        streams=len(per_request),
+        per_request=spread(per_request),
+        events_per_s=_rate(tally.batch_events, tally.completed, window, resampled),
+        time_to_first_event_ms=latency_summary(first_ns, mean_ci95),
+        between_events_ms=between_events(gaps),
     )
 
 
@@ -203,13 +232,13 @@ def latency_summary(values_ns: NDArray[np.int64], mean_ci95: tuple[float, float]
     )
 
 
-def _throughput(completed: NDArray[np.float64], window: Window, resampled: NDArray[np.intp]) -> Statistic:
-    count = float(completed.sum())
-    value = count / window.seconds if window.seconds > 0 else None
-    if value is None or count < intervals.SMALLEST_N:
+def _rate(by_batch: NDArray[np.float64], requests: float, window: Window, resampled: NDArray[np.intp]) -> Statistic:
+    """What `requests` of them brought, by batch, over the length of the window."""
+    value = float(by_batch.sum()) / window.seconds if window.seconds > 0 else None
+    if value is None or requests < intervals.SMALLEST_N:
         return Statistic(value, None, intervals.SMALLEST_N)
-    batch_s = np.full(len(completed), window.seconds / len(completed))
-    return Statistic(value, intervals.ratio_interval(completed, batch_s, resampled))
+    batch_s = np.full(len(by_batch), window.seconds / len(by_batch))
+    return Statistic(value, intervals.ratio_interval(by_batch, batch_s, resampled))
 
 
 def _named_errors(errors: Counter[tuple[int, int]], kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:

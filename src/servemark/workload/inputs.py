@@ -1,10 +1,15 @@
-"""Inputs: what is sent to a model. Read from the user's files, or made by the zoo; sent as it is, or as a form."""
+"""Inputs: what is sent to a model. Read from the user's files, or made by the zoo; sent as it is, or as a form.
+
+The user's are a pool, from which each request draws one: files, folders of them, and JSONL files, whose lines are one
+input each.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +24,11 @@ _CONTENT_TYPES = {
     ".txt": "text/plain",
 }
 _UNKNOWN_TYPE = "application/octet-stream"
+#: Files of which each line is an input.
+_LINES = {".jsonl", ".ndjson"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Input:
     """One input: the bytes of a request's body, their media type, and where they came from (for the result).
 
@@ -36,14 +43,18 @@ class Input:
 
 @dataclass(frozen=True)
 class Sending:
-    """How inputs are sent: with another content type than their own, as a form's field of that name, or both."""
+    """How inputs are sent: with another content type than their own, as a form's field of that name, or both.
+
+    `expect_status` is the status of a right answer; None is any 2xx.
+    """
 
     content_type: str | None = None
     form_field: str | None = None
+    expect_status: int | None = None
 
     def apply(self, what: Input) -> Input:
         """`what` as it is sent."""
-        typed = replace(what, content_type=self.content_type or what.content_type)
+        typed = what if self.content_type is None else replace(what, content_type=self.content_type)
         return as_form([(self.form_field, typed)], what.origin) if self.form_field else typed
 
 
@@ -65,21 +76,86 @@ def as_form(fields: Sequence[tuple[str, Input]], origin: str) -> Input:
     return Input(body, f"multipart/form-data; boundary={boundary}", origin)
 
 
-def read_input(path: Path) -> Input:
-    """The input in a file; its content type follows the suffix.
+def read_inputs(paths: Sequence[Path]) -> tuple[Input, ...]:
+    """The inputs in files and folders, in their order; a folder's files by name, without hidden ones and folders in it.
 
     Raises:
-        UsageError: the file is missing, is not a file, or cannot be read.
+        UsageError: one is missing or cannot be read, a line is no JSON, or there is no input in one.
     """
+    return tuple(what for path in paths for what in _in_path(path))
+
+
+def checksum(bodies: Iterable[bytes]) -> str:
+    """The SHA-256 of all bodies, one after the other: of a single file what ``sha256sum`` says of it."""
+    digest = hashlib.sha256()
+    for body in bodies:
+        digest.update(body)
+    return digest.hexdigest()
+
+
+def _in_path(path: Path) -> Iterator[Input]:
+    files = [path]
+    if path.is_dir():
+        try:
+            files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if not files:
+            raise UsageError(f"there is no input in the folder {path}", next_step="put files into it, not folders")
+    for file in files:
+        if file.suffix.lower() in _LINES:
+            yield from _lines(file)
+        else:
+            yield _read(file)
+
+
+def _read(path: Path) -> Input:
+    """The input in a file; its content type follows the suffix."""
     try:
         body = path.read_bytes()
     except OSError as error:
-        raise UsageError(
-            f"cannot read the input {path}", cause=error.strerror or str(error), next_step="give -i a readable file"
-        ) from error
+        raise _unreadable(path, error) from error
     suffix = path.suffix.lower()
     content_type = _CONTENT_TYPES.get(suffix) or mimetypes.guess_type(path.name)[0] or _UNKNOWN_TYPE
     return Input(body=body, content_type=content_type, origin=str(path), file_name=path.name)
+
+
+def _lines(path: Path) -> Iterator[Input]:
+    """The inputs of a JSONL file, one a line, as they stand there; blank lines are none."""
+    found = False
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                body = line.strip()
+                if body:
+                    found = True
+                    _check_json(body, path, number)
+                    yield Input(body, _CONTENT_TYPES[".json"], f"{path} line {number}", path.name)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not found:
+        raise UsageError(f"there is no input in {path}", next_step="write one JSON value a line")
+
+
+def _check_json(body: bytes, path: Path, number: int) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        json.loads(body.decode("utf-8"), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:  # what is no UTF-8 is a ValueError, too
+        cause = str(error).replace("line 1 column", "column")
+        raise UsageError(
+            f"{path} line {number} is no JSON", cause=cause, next_step="a JSONL file has one JSON value a line"
+        ) from None
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot read the input {path}",
+        cause=error.strerror or str(error),
+        next_step="give a file or a folder that you may read",
+    )
 
 
 def _quoted(name: str) -> str:

@@ -3,13 +3,18 @@
 Closed loop (``ClosedLoad``): `users` virtual users, each sending its next request when the last one's response is
 complete and the think time is over. It ends after `loops` scenarios a user, or when `duration_s` has passed, whichever
 is set; exactly one is.
+
+Open loop (``OpenLoad``): requests arrive by a schedule that knows nothing of the responses: a pure function of the
+arrival process, the rate and the seed. A server that falls behind is sent no less.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from servemark.errors import UsageError
+from servemark.units import NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,16 @@ class ClosedLoad:
             raise UsageError("a load of an exact number of loops has no warm-up: all of them are measured")
 
     @property
+    def scenarios(self) -> int | None:
+        """How many scenarios are performed in all, if that is exact."""
+        return None if self.loops is None else self.loops * self.users
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many requests are under way at once, at most."""
+        return self.users
+
+    @property
     def longest_s(self) -> float | None:
         """The time, warm-up included, after which nothing new is sent; None when loops end it."""
         if self.loops is not None:
@@ -62,3 +77,111 @@ class ClosedLoad:
         measured_s = self.duration_s if self.until is None else self.until.max_s
         assert measured_s is not None
         return self.warmup_s + measured_s
+
+
+#: How the times between arrivals are drawn. gamma: with a coefficient of variation. trace: recorded times.
+ProcessName = Literal["constant", "poisson", "gamma", "trace"]
+#: Connections that an open loop may have at once to one address, unless it is told.
+DEFAULT_MAX_CONNECTIONS = 10_000
+
+
+@dataclass(frozen=True)
+class RateSegment:
+    """A part of a rate's profile: from `from_per_s` straight to `to_per_s`; `duration_s` None goes on without end."""
+
+    from_per_s: float
+    to_per_s: float
+    duration_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.from_per_s, self.to_per_s) < 0 or max(self.from_per_s, self.to_per_s) == 0:
+            raise UsageError(f"a rate must be above 0, not {self.from_per_s:g} to {self.to_per_s:g}")
+        if self.duration_s is None and self.from_per_s != self.to_per_s:
+            raise UsageError("a rate that changes needs a time in which it does")
+
+
+@dataclass(frozen=True)
+class TraceOrigin:
+    """Where the times of a trace are from: the file, and its SHA-256."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When requests arrive, whatever becomes of them.
+
+    Attributes:
+        process: how the times between them are drawn, at the rate of `profile`.
+        cv: coefficient of variation of those times, for gamma; poisson has 1, constant 0.
+        profile: the rate over time; of several segments all but the last have an end. Empty for a trace.
+        times_ns: the times of a trace, rising from 0.
+        trace: where they are from, if that is a file.
+    """
+
+    process: ProcessName = "constant"
+    cv: float = 1.0
+    profile: tuple[RateSegment, ...] = ()
+    times_ns: tuple[int, ...] = ()
+    trace: TraceOrigin | None = None
+
+    @property
+    def length_s(self) -> float | None:
+        """After which nothing arrives any more; None when it goes on without end."""
+        if self.process == "trace":
+            return self.times_ns[-1] / NS_PER_S
+        lengths = [segment.duration_s for segment in self.profile]
+        return None if None in lengths else sum(length for length in lengths if length is not None)
+
+
+@dataclass(frozen=True)
+class OpenLoad:
+    """An open loop: each arrival begins the scenario once, as a user of its own.
+
+    Attributes:
+        arrivals: when.
+        requests: arrivals in all, exactly; all of them are in the statistics, there is no warm-up.
+        duration_s: the measured time, after the warm-up; alternatively
+        until: a length that adapts.
+        warmup_s: load at the first rate before the measured time, kept, marked, and in no statistic.
+        max_connections: to one address at once; what finds them all busy waits in the client (`client_queue`).
+    """
+
+    arrivals: Arrivals
+    requests: int | None = None
+    duration_s: float | None = None
+    until: Until | None = None
+    warmup_s: float = 0.0
+    max_connections: int = DEFAULT_MAX_CONNECTIONS
+
+    def __post_init__(self) -> None:
+        if self.max_connections < 1:
+            raise UsageError(f"a load needs at least 1 connection, not {self.max_connections}")
+        if sum(limit is not None for limit in (self.requests, self.duration_s, self.until)) != 1:
+            raise UsageError("a load ends after requests, a duration, or a number of successes: give exactly one")
+        if self.requests is not None and self.warmup_s:
+            raise UsageError("a load of an exact number of requests has no warm-up: all of them are measured")
+
+    @property
+    def scenarios(self) -> int | None:
+        """How many scenarios are performed in all, if that is exact."""
+        return self.requests
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many requests are under way at once, at most: each has a connection."""
+        return self.max_connections
+
+    @property
+    def longest_s(self) -> float | None:
+        """The time, warm-up included, after which nothing new is sent; None when a number of requests ends it."""
+        if self.requests is not None:
+            return None
+        measured_s = self.duration_s if self.until is None else self.until.max_s
+        assert measured_s is not None
+        return self.warmup_s + measured_s
+
+
+#: How requests arrive.
+Load: TypeAlias = ClosedLoad | OpenLoad

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from servemark.errors import UsageError
 from servemark.units import ns_from_s
-from servemark.workload.load import ClosedLoad
-from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
+from servemark.workload.endpoint import DEFAULT_PORTS
+from servemark.workload.headers import Header, replaced
+from servemark.workload.load import ClosedLoad, Load, OpenLoad, ProcessName, RateSegment
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Expect, ExpectKind, Request, Scenario, Step
+
+#: Whether the generator does something to send more exactly: what it costs is not worth it everywhere.
+Switch = Literal["auto", "on", "off"]
+SWITCHES: tuple[Switch, ...] = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -21,26 +28,43 @@ class Tls:
     """How to speak TLS: the name asked for (SNI), and what the certificate is checked against.
 
     `verify` False checks nothing. `ca_pem` holds the trusted certificates; it is needed when `verify` is True.
+    `client_cert_pem` and `client_key_pem` are what the client shows of itself, if asked: its certificate with those
+    that lead to its authority, and the key; both empty for nothing.
     """
 
     server_name: str
     verify: bool
     ca_pem: bytes = b""
+    client_cert_pem: bytes = field(default=b"", repr=False)  # its file may hold the key, too
+    client_key_pem: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where an endpoint listens. `ip` is a literal (IPv4 or IPv6); `host` is the name for the Host header."""
+    """Where an endpoint listens.
+
+    Attributes:
+        host: the name for the Host header.
+        ip: to connect to; a literal (IPv4 or IPv6).
+        port: to connect to.
+        tls: how to speak TLS, if it does.
+        named_port: for the Host header, where that is not the one to connect to.
+        headers: fields of every request there, in the place of those of the same name.
+    """
 
     host: str
     ip: str
     port: int
     tls: Tls | None = None
+    named_port: int | None = None
+    headers: tuple[Header, ...] = ()
 
     @property
     def authority(self) -> str:
-        """``host:port`` as in a URL, IPv6 literals in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """``host:port`` as in a URL, IPv6 literals in brackets; the scheme's own port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = self.named_port or self.port
+        return host if port == DEFAULT_PORTS["https" if self.tls else "http"] else f"{host}:{port}"
 
     @property
     def url(self) -> str:
@@ -52,12 +76,24 @@ class Address:
 class Group:
     """Virtual users that all perform `scenario` under `load`.
 
-    With `background`, they do so until the users of the other groups have done theirs, whatever end `load` says.
+    With `background` (of a closed loop), they do so until the users of the other groups have done theirs, whatever end
+    `load` says.
     """
 
     scenario: Scenario
-    load: ClosedLoad
+    load: Load
     background: bool = False
+
+    @property
+    def closed(self) -> ClosedLoad:
+        """The load, for an engine that has no other.
+
+        Raises:
+            UsageError: it is an open loop.
+        """
+        if isinstance(self.load, OpenLoad):
+            raise UsageError("this engine sends only in a closed loop", next_step="leave --engine out")
+        return self.load
 
 
 @dataclass(frozen=True)
@@ -70,17 +106,39 @@ class Plan:
     groups: tuple[Group, ...]
     registers: tuple[str, ...] = ()
 
+    def expecting(self, status: int | None, body: Expect | None = None) -> Plan:
+        """The plan in which requests to the inference API succeed with `status` and `body` only; None leaves each."""
+        if status is None and body is None:
+            return self
+        groups = []
+        for group in self.groups:
+            steps = tuple(
+                replace(step, expect_status=status, expect=body) if step.endpoint == "inference" else step
+                for step in group.scenario.steps
+            )
+            groups.append(replace(group, scenario=replace(group.scenario, steps=steps)))
+        return replace(self, groups=tuple(groups))
+
+    @property
+    def pool(self) -> tuple[bytes, ...]:
+        """The bodies from which the requests to the inference API draw, step by step; those without are left out."""
+        steps = dict.fromkeys(
+            step.requests for group in self.groups for step in group.scenario.steps if step.endpoint == "inference"
+        )
+        return tuple(request.body for requests in steps for request in requests if request.body)
+
     @property
     def exact_requests(self) -> int | None:
         """How many requests it sends if nothing cuts it short; None where time or an answer decides."""
-        if any(group.load.loops is None or group.background for group in self.groups):
+        if any(group.background or step.until for group in self.groups for step in group.scenario.steps):
             return None
-        if any(step.until for group in self.groups for step in group.scenario.steps):
-            return None
-        return sum(
-            (group.load.loops or 0) * group.load.users * (1 if group.scenario.weights else len(group.scenario.steps))
-            for group in self.groups
-        )
+        total = 0
+        for group in self.groups:
+            scenarios = group.load.scenarios
+            if scenarios is None:
+                return None
+            total += scenarios * (1 if group.scenario.weights else len(group.scenario.steps))
+        return total
 
 
 @dataclass(frozen=True)
@@ -95,23 +153,25 @@ class EnginePatch:
     value: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """One request as it goes over the wire, head and body.
+    """One request as it goes over the wire: `wire`, then `body`, to which the offsets of `patches` go on.
 
-    `head_only` says that the response has no body whatever its headers say (the method is HEAD).
+    `head_only` says that the response has no body whatever its headers say (the method is HEAD). The engine reads a
+    large body where it is, so that a pool of them is in memory once.
     """
 
     wire: bytes
     patches: tuple[EnginePatch, ...] = ()
     head_only: bool = False
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
 class EngineStep:
     """A step: index into the plan's addresses, and the pool from which ``draw(seed, step, seq)`` picks.
 
-    `expect_status` None accepts any 2xx; `until` repeats the step.
+    `expect_status` None accepts any 2xx; `until` repeats the step; `expect` looks at the body of each success.
     """
 
     name: str
@@ -119,6 +179,15 @@ class EngineStep:
     requests: tuple[EngineRequest, ...]
     expect_status: int | None = None
     until: EngineUntil | None = None
+    expect: EngineExpect | None = None
+
+
+@dataclass(frozen=True)
+class EngineExpect:
+    """What the body of a success must be: see ``scenario.Expect``."""
+
+    kind: ExpectKind
+    pattern: str
 
 
 @dataclass(frozen=True)
@@ -132,10 +201,36 @@ class EngineUntil:
 
 
 @dataclass(frozen=True)
-class EngineGroup:
-    """A group: indices into the plan's steps, and a closed loop. `loops` 0 means until `duration_ns`.
+class EngineRateSegment:
+    """A rate that goes straight from one value to another; `duration_ns` 0 goes on without end."""
 
-    `weights` empty means all steps in order; `background` that it ends when the others have done their loops.
+    from_per_s: float
+    to_per_s: float
+    duration_ns: int
+
+
+@dataclass(frozen=True)
+class EngineArrivals:
+    """An open loop's arrivals: see ``load.Arrivals``.
+
+    `count` 0 means until the group's `duration_ns`; `stream` tells the draws of one group from those of another.
+    """
+
+    process: ProcessName
+    cv: float
+    profile: tuple[EngineRateSegment, ...]
+    times_ns: tuple[int, ...]
+    count: int
+    max_connections: int
+    stream: int
+
+
+@dataclass(frozen=True)
+class EngineGroup:
+    """A group: indices into the plan's steps, and how often they are performed. `loops` 0 means until `duration_ns`.
+
+    `weights` empty means all steps in order; `background` that it ends when the others have done their loops. With
+    `arrivals` it is an open loop: `users` and `loops` are 0, each arrival performs the scenario once.
     """
 
     steps: tuple[int, ...]
@@ -146,6 +241,24 @@ class EngineGroup:
     think_ns: int
     weights: tuple[int, ...] = ()
     background: bool = False
+    arrivals: EngineArrivals | None = None
+
+
+#: Ways in which the native engine can be told to go wrong.
+FaultName = Literal["late_wake_up", "lost_record", "skipped_arrival", "slow_parse"]
+
+
+@dataclass(frozen=True)
+class EngineFault:
+    """What the native engine is to do wrong, so that tests see the certificate find it; measurements have none.
+
+    `amount` is a number of nanoseconds: by which every tenth request is begun late (late_wake_up), or for which the
+    thread is busy before it parses a response (slow_parse). Or it is an n: every n-th record is not written
+    (lost_record), every n-th arrival of an open loop is not begun (skipped_arrival).
+    """
+
+    kind: FaultName
+    amount: int
 
 
 @dataclass(frozen=True)
@@ -159,6 +272,11 @@ class EnginePlan:
         threads: generator threads; user u belongs to thread u mod threads.
         keep_body_bytes: how much of the first failed response of each kind is kept.
         seed: from which every random draw is derived.
+        record_events: the time of every server-sent event goes to a file beside the records.
+        realtime: real-time priority for the generator threads: "auto" asks for it in an open loop and goes without
+            where it is refused, "on" asks always and does not start without, "off" never.
+        keep_awake: keep the CPUs from halting during the run.
+        fault: for tests of the certificate only.
     """
 
     addresses: tuple[Address, ...]
@@ -170,6 +288,10 @@ class EnginePlan:
     threads: int = 1
     keep_body_bytes: int = 2048
     seed: int = 0
+    realtime: Switch = "auto"
+    record_events: bool = False
+    keep_awake: bool = False
+    fault: EngineFault | None = None
 
 
 _MARKS = {USER_MARK.encode(): (10, "user"), SEQ_MARK.encode(): (20, "seq")}
@@ -180,7 +302,7 @@ def encode_request(request: Request, address: Address) -> EngineRequest:
     """The bytes of one HTTP/1.1 request to `address`; Host, Content-Length and User-Agent are added unless given."""
     target, path_patches = _place_patches(request.path.encode("latin-1"), request.numbered)
     body, body_patches = _place_patches(request.body, request.numbered)
-    headers = list(request.headers)
+    headers = sorted(replaced(request.headers, address.headers), key=lambda header: header[0].lower() != "host")
     given = {name.lower() for name, _ in headers}
     if "host" not in given:
         headers.insert(0, ("Host", address.authority))
@@ -195,7 +317,7 @@ def encode_request(request: Request, address: Address) -> EngineRequest:
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
     head = start + target + f" HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
     patches = (*_shifted(path_patches, len(start)), *_shifted(body_patches, len(head)))
-    return EngineRequest(wire=head + body, patches=patches, head_only=request.method == "HEAD")
+    return EngineRequest(wire=head, patches=patches, head_only=request.method == "HEAD", body=body)
 
 
 def _place_patches(marked: bytes, numbered: bool) -> tuple[bytes, list[EnginePatch]]:
@@ -223,6 +345,9 @@ def compile_plan(
     connect_timeout_s: float,
     seed: int,
     threads: int = 1,
+    realtime: Switch = "auto",
+    keep_awake: bool = False,
+    record_events: bool = False,
 ) -> EnginePlan:
     """Compile `plan` for the server at `addresses`. Times are in seconds; `seed` drives every random draw."""
     names = sorted({step.endpoint for group in plan.groups for step in group.scenario.steps})
@@ -233,22 +358,7 @@ def compile_plan(
         for step in group.scenario.steps:
             indices.append(len(steps))
             steps.append(_compile_step(step, names.index(step.endpoint), addresses[step.endpoint]))
-        load = group.load
-        duration_s = load.longest_s or 0.0
-        if group.background:  # it also ends when the time of the others is over
-            duration_s = max(other.load.longest_s or 0.0 for other in plan.groups if not other.background)
-        groups.append(
-            EngineGroup(
-                steps=tuple(indices),
-                users=load.users,
-                loops=0 if group.background else load.loops or 0,
-                duration_ns=ns_from_s(duration_s),
-                ramp_ns=ns_from_s(load.ramp_s),
-                think_ns=ns_from_s(load.think_s),
-                weights=group.scenario.weights,
-                background=group.background,
-            )
-        )
+        groups.append(_compile_group(group, tuple(indices), plan, stream=len(groups)))
     return EnginePlan(
         addresses=tuple(addresses[name] for name in names),
         steps=tuple(steps),
@@ -258,6 +368,53 @@ def compile_plan(
         connect_timeout_ns=ns_from_s(connect_timeout_s),
         threads=threads,
         seed=seed,
+        realtime=realtime,
+        keep_awake=keep_awake,
+        record_events=record_events,
+    )
+
+
+def _compile_group(group: Group, steps: tuple[int, ...], plan: Plan, stream: int) -> EngineGroup:
+    load = group.load
+    if isinstance(load, OpenLoad):
+        arrivals = load.arrivals
+        profile = arrivals.profile
+        if load.warmup_s and profile and arrivals.length_s is not None:
+            first_per_s = profile[0].from_per_s
+            profile = (RateSegment(first_per_s, first_per_s, load.warmup_s), *profile)
+        return EngineGroup(
+            steps=steps,
+            users=0,
+            loops=0,
+            duration_ns=ns_from_s(load.longest_s or 0.0),
+            ramp_ns=0,
+            think_ns=0,
+            weights=group.scenario.weights,
+            arrivals=EngineArrivals(
+                process=arrivals.process,
+                cv=arrivals.cv,
+                profile=tuple(
+                    EngineRateSegment(part.from_per_s, part.to_per_s, ns_from_s(part.duration_s or 0.0))
+                    for part in profile
+                ),
+                times_ns=arrivals.times_ns,
+                count=load.requests or 0,
+                max_connections=load.max_connections,
+                stream=stream,
+            ),
+        )
+    duration_s = load.longest_s or 0.0
+    if group.background:  # it also ends when the time of the others is over
+        duration_s = max(other.load.longest_s or 0.0 for other in plan.groups if not other.background)
+    return EngineGroup(
+        steps=steps,
+        users=load.users,
+        loops=0 if group.background else load.loops or 0,
+        duration_ns=ns_from_s(duration_s),
+        ramp_ns=ns_from_s(load.ramp_s),
+        think_ns=ns_from_s(load.think_s),
+        weights=group.scenario.weights,
+        background=group.background,
     )
 
 
@@ -267,4 +424,5 @@ def _compile_step(step: Step, address_index: int, address: Address) -> EngineSte
     if step.until:
         interval_ns, limit_ns = ns_from_s(step.until.interval_s), ns_from_s(step.until.limit_s)
         until = EngineUntil(step.until.text, step.until.times, interval_ns, limit_ns)
-    return EngineStep(step.name, address_index, requests, expect_status=step.expect_status, until=until)
+    expect = EngineExpect(step.expect.kind, step.expect.pattern) if step.expect else None
+    return EngineStep(step.name, address_index, requests, expect_status=step.expect_status, until=until, expect=expect)

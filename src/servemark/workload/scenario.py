@@ -7,6 +7,8 @@ from typing import Literal
 
 #: The two addresses of a model server that a step can go to.
 EndpointName = Literal["inference", "management"]
+#: The ways to say what a body must be; see ``Expect``.
+ExpectKind = Literal["same", "regex", "json"]
 
 #: Stand-ins in a numbered request's path or body that the engine overwrites, in place, for each request:
 #: the virtual user's number, and the request's sequence number, as zero-padded decimals of this width.
@@ -14,7 +16,7 @@ USER_MARK = "{user:010d}"
 SEQ_MARK = "{seq:020d}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One concrete HTTP request. `path` is the request target; `body` is sent with its Content-Length.
 
@@ -43,10 +45,26 @@ class Until:
 
 
 @dataclass(frozen=True)
+class Expect:
+    """What the body of a success must be; a success whose body is something else is an application error.
+
+    - ``same``: that of the first success with the same input, byte for byte. `pattern` is empty.
+    - ``regex``: `pattern`, a regular expression, is found in it.
+    - ``json``: it is JSON, and holds something other than null and false at `pattern`: keys and indices from the
+      outside in, separated by dots (``predictions.0.class``; a backslash makes a dot part of a key); empty is all.
+
+    The last two look at the first 256 KiB, of which JSON must be the whole.
+    """
+
+    kind: ExpectKind
+    pattern: str = ""
+
+
+@dataclass(frozen=True)
 class Step:
     """A named request, and the pool of concrete requests it draws from (by the run's seed).
 
-    A response succeeds when its status is `expect_status`, or 2xx when that is None.
+    A response succeeds when its status is `expect_status`, or 2xx when that is None, and its body what `expect` says.
     """
 
     name: str
@@ -54,6 +72,7 @@ class Step:
     endpoint: EndpointName = "inference"
     expect_status: int | None = None
     until: Until | None = None
+    expect: Expect | None = None
 
 
 @dataclass(frozen=True)

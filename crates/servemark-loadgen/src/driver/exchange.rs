@@ -1,6 +1,7 @@
 //! Requests: from being due to their record.
 
 use super::{Driver, seconds};
+use crate::body::Body;
 use crate::error::{Failure, Kind};
 use crate::example::Example;
 use crate::load::{Arrival, Load, Next};
@@ -25,6 +26,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let plan = self.around.plan;
         let seq = self.next_request;
         self.next_request += u64::from(plan.threads);
+        if let Some(fault) = plan.fault {
+            fault.before_begin(seq);
+        }
         let pool = &plan.steps[usize::from(arrival.step)].requests;
         let input = draw(plan.seed, arrival.step, seq, pool.len());
         let request = InFlight::new(arrival, seq, input, &pool[input as usize], plan.warmup_ns);
@@ -36,20 +40,31 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     /// Take a free connection that is alive, or wait for one to be opened.
     fn acquire(&mut self, id: RequestId) {
-        let address = self.address_of(id);
-        while let Some(key) = self.pools[address].take_idle() {
+        let pool = self.pool_of(&self.requests[id.0].arrival);
+        while let Some(key) = self.pools[pool].take_idle() {
             if self.is_alive(key) {
                 return self.assign(id, key);
             }
             self.close(key);
         }
-        self.pools[address].wait(id);
-        self.open_needed(address);
+        self.pools[pool].wait(id);
+        if self.pools[pool].has_room() {
+            self.read_clock();
+            let request = &mut self.requests[id.0];
+            request.late_ns = self.now_ns - request.arrival.scheduled_ns;
+        }
+        self.open_needed(pool);
     }
 
-    fn address_of(&self, id: RequestId) -> usize {
-        let step = self.requests[id.0].arrival.step;
-        self.around.plan.steps[usize::from(step)].address
+    /// The pool of connections that a request may use.
+    pub(super) fn pool_of(&self, arrival: &Arrival) -> usize {
+        let plan = self.around.plan;
+        let address = plan.steps[usize::from(arrival.step)].address;
+        if arrival.is_open {
+            plan.addresses.len() + address
+        } else {
+            address
+        }
     }
 
     /// Send a request on a connection that has a slot.
@@ -61,7 +76,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         request.connection_number = connection.number;
         request.connect_us = std::mem::take(&mut connection.connect_us);
         request.tls_us = std::mem::take(&mut connection.tls_us);
-        request.ready_ns = request.arrival.scheduled_ns.max(connection.free_since_ns);
+        let could_be_free_ns = connection.free_since_ns.saturating_sub(request.late_ns);
+        request.ready_ns = request.arrival.scheduled_ns.max(could_be_free_ns);
         let numbers = Numbers {
             user: request.arrival.user,
             seq: request.seq,
@@ -71,6 +87,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.request_deadlines.set(id.0, deadline_ns);
         self.now_ns = self.clock.now_ns();
         request.sent_ns = self.now_ns;
+        self.tally.sent += 1;
+        self.under_way
+            .begin(self.now_ns, self.around.control.stop_at_ns());
+        // What the protocol has to write first: the whole request, but for a large body.
         let wire_bytes = request.request.wire.len();
         if let Err(error) = self.write(key) {
             let connection = &self.connections[key];
@@ -88,6 +108,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let request = &mut self.requests[id.0];
         request.connection = None;
         request.sent_ns = NEVER_NS;
+        self.tally.sent -= 1;
+        self.under_way.end(self.now_ns, self.around.control.stop_at_ns());
         self.connections[key].is_idle = true;
         self.close(key);
         self.acquire(id);
@@ -142,7 +164,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         };
         let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
         let record = self.record_of(&request, exchange, kind);
-        self.recorder.push(&record);
+        if !self
+            .around
+            .plan
+            .fault
+            .is_some_and(|fault| fault.loses_record(request.seq))
+        {
+            self.recorder.push(&record);
+        }
+        if request.sent_ns != NEVER_NS {
+            self.under_way.end(self.now_ns, self.around.control.stop_at_ns());
+        }
         self.tally.last_end_ns = self.tally.last_end_ns.max(record.end_ns);
         match failure {
             None => self.around.counters.succeeded.increment(),
@@ -157,9 +189,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.count_in_flight();
         self.observe_stop();
         let due = self.load.ended(&request.arrival, record.end_ns, next);
-        self.around
-            .control
-            .retire(self.load.take_retired(), record.end_ns);
+        self.report_retired(record.end_ns);
         due
     }
 
@@ -169,10 +199,18 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         if let Some(failure) = unsuccessful(status, step.expect_status) {
             return (Some(failure), Next::GoOn);
         }
-        let (Some(until), Some(key)) = (&step.until, request.connection) else {
+        let looks = step.until.is_some() || step.expect.is_some();
+        let Some(key) = request.connection.filter(|_| looks) else {
             return (None, Next::GoOn);
         };
-        if until.is_met_by(self.connections[key].protocol.kept_body(id)) {
+        let body = self.connections[key].protocol.body(id);
+        if let Some(failure) = self.unexpected(request, body) {
+            return (Some(failure), Next::GoOn);
+        }
+        let Some(until) = &step.until else {
+            return (None, Next::GoOn);
+        };
+        if until.is_met_by(body.kept()) {
             return (None, Next::GoOn);
         }
         if self.now_ns - request.arrival.step_since_ns < until.limit_ns {
@@ -187,6 +225,15 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         (Some(Failure::new(Kind::Application, message)), Next::GoOn)
     }
 
+    /// That the body of a success is not what its step expects.
+    fn unexpected(&self, request: &InFlight<'_>, body: &Body) -> Option<Failure> {
+        let step = usize::from(request.arrival.step);
+        let expect = self.expects[step].as_ref()?;
+        let first = self.around.first_bodies[step].get(request.input as usize);
+        let message = expect.check(body, first).err()?;
+        Some(Failure::new(Kind::Application, message))
+    }
+
     /// That a response came, but after its time: a busy thread may read it before it sees the deadline.
     fn too_late(&self, request: &InFlight<'_>) -> Option<Failure> {
         let limit_ns = self.around.plan.timeout_ns;
@@ -194,7 +241,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     fn record_of(&self, request: &InFlight<'_>, exchange: &Exchange, kind: Kind) -> Record {
-        let was_cut = kind.is_response() && exchange.bytes_sent < request.request.wire.len() as u64;
+        let streamed = if exchange.is_stream { flags::STREAMED } else { 0 };
+        let was_cut = kind.is_response() && exchange.bytes_sent < request.request.len() as u64;
         Record {
             seq: request.seq,
             scheduled_ns: request.arrival.scheduled_ns,
@@ -209,12 +257,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             bytes_sent: u32::try_from(exchange.bytes_sent).unwrap_or(u32::MAX),
             bytes_received: u32::try_from(exchange.bytes_received).unwrap_or(u32::MAX),
             input: request.input,
-            events: 0,
+            events: request.events,
             status: exchange.status,
             step: request.arrival.step,
             kind,
-            flags: request.flags | if was_cut { flags::CUT_BODY } else { 0 },
+            flags: request.flags | streamed | if was_cut { flags::CUT_BODY } else { 0 },
             group: request.arrival.group,
+            first_event_ns: request.first_event_ns,
+            last_event_ns: request.last_event_ns,
         }
     }
 
@@ -240,7 +290,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 }
 
 fn kept_of<'plan>(protocol: &impl Protocol<'plan>, id: RequestId, at_most: usize) -> Vec<u8> {
-    let kept = protocol.kept_body(id);
+    let kept = protocol.body(id).kept();
     kept[..kept.len().min(at_most)].to_vec()
 }
 

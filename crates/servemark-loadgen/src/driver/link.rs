@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Driver, TURN_BYTES};
+use super::{Driver, QUIET_NS, TURN_BYTES};
 use crate::connection::{Connection, Phase};
 use crate::error::{Failure, Kind};
 use crate::load::Load;
@@ -12,33 +12,35 @@ use crate::record::flags;
 use crate::transport::{ReadOutcome, Transport};
 
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
-    /// Open as many connections to an address as its waiting requests need.
-    pub(super) fn open_needed(&mut self, address: usize) {
-        while self.pools[address].needs_connection() {
-            self.open(address);
+    /// Open as many connections of a pool as its waiting requests need.
+    pub(super) fn open_needed(&mut self, pool: usize) {
+        while self.pools[pool].needs_connection() {
+            self.open(pool);
         }
     }
 
     /// Begin to open a connection.
-    pub(super) fn open(&mut self, address: usize) {
+    pub(super) fn open(&mut self, pool: usize) {
         self.read_clock();
         let number = self.next_connection;
         self.next_connection = number.wrapping_add(self.around.plan.threads);
-        let is_replacement = self.pools[address].opening();
+        let is_replacement = self.pools[pool].opening();
+        let addresses = &self.around.plan.addresses;
+        let address = pool % addresses.len();
         let tls = self.around.tls[address].as_ref();
-        match Transport::connect(self.around.plan.addresses[address].socket(), tls) {
-            Ok(transport) => self.admit_connection(number, address, transport, is_replacement),
+        match Transport::connect(addresses[address].socket(), tls) {
+            Ok(transport) => self.admit_connection(number, pool, transport, is_replacement),
             Err(error) => {
-                self.pools[address].failed_to_open();
+                self.pools[pool].failed_to_open();
                 let failure = Failure::from_io(Kind::Connect, "connect", &error);
-                self.fail_waiting(address, number, 0, failure);
+                self.fail_waiting(pool, number, 0, failure);
             }
         }
     }
 
-    fn admit_connection(&mut self, number: u32, address: usize, transport: Transport, is_replacement: bool) {
-        let protocol = P::new(self.around.plan.kept_bytes());
-        let mut connection = Connection::new(number, address, transport, protocol, self.now_ns);
+    fn admit_connection(&mut self, number: u32, pool: usize, transport: Transport, is_replacement: bool) {
+        let protocol = P::new(self.around.plan.watch());
+        let mut connection = Connection::new(number, pool, transport, protocol, self.now_ns);
         connection.is_replacement = is_replacement;
         let key = self.connections.insert(connection);
         let deadline_ns = self.now_ns.saturating_add(self.around.plan.connect_timeout_ns);
@@ -86,9 +88,15 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             let failure = Failure::from_io(Kind::Connect, "connect", &error);
             return self.fail_opening(key, failure);
         }
-        connection.connect_us = connection.phase_us(self.now_ns);
+        // It was open when the wait ended that told of it, whatever this thread did for others since.
+        let open_ns = if self.ready.len() > 1 {
+            self.woken_ns.clamp(connection.phase_ns, self.now_ns)
+        } else {
+            self.now_ns
+        };
+        connection.connect_us = connection.phase_us(open_ns);
         connection.phase = Phase::Handshaking;
-        connection.phase_ns = self.now_ns;
+        connection.phase_ns = open_ns;
         self.handshake(key);
     }
 
@@ -97,11 +105,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         match connection.transport.handshake() {
             Ok(false) => {}
             Ok(true) => {
+                let mut open_ns = connection.phase_ns;
                 if matches!(connection.transport, Transport::Tls(_)) {
                     self.now_ns = self.clock.now_ns();
                     connection.tls_us = connection.phase_us(self.now_ns);
+                    open_ns = self.now_ns;
                 }
-                self.finish_opening(key);
+                self.finish_opening(key, open_ns);
             }
             Err(error) => {
                 self.read_clock();
@@ -111,15 +121,15 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
-    fn finish_opening(&mut self, key: usize) {
+    fn finish_opening(&mut self, key: usize, open_ns: i64) {
         let connection = &mut self.connections[key];
         connection.phase = Phase::Open;
-        connection.free_since_ns = self.now_ns;
+        connection.free_since_ns = open_ns;
         let number = connection.number;
-        let address = connection.address;
+        let pool = connection.pool;
         self.last_opened_ns = self.now_ns;
         self.connect_deadlines.clear(key);
-        self.pools[address].opened();
+        self.pools[pool].opened();
         self.offer(key);
         // Edges that came while it was opened will not come again.
         if self.is_live(key, number) {
@@ -130,7 +140,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Give a connection that has a slot to the request that waits longest, or let it rest.
     fn offer(&mut self, key: usize) {
         let connection = &mut self.connections[key];
-        let pool = &mut self.pools[connection.address];
+        let pool = &mut self.pools[connection.pool];
         let Some(id) = pool.take_waiting() else {
             connection.is_idle = true;
             connection.has_rested = true;
@@ -151,14 +161,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// A connection could not be opened: the request that waits longest pays for it.
     pub(super) fn fail_opening(&mut self, key: usize, failure: Failure) {
         let connection = &self.connections[key];
-        let (address, number, connect_us) = (connection.address, connection.number, connection.connect_us);
-        self.pools[address].opened();
-        self.fail_waiting(address, number, connect_us, failure);
+        let (pool, number, connect_us) = (connection.pool, connection.number, connection.connect_us);
+        self.pools[pool].opened();
+        self.fail_waiting(pool, number, connect_us, failure);
         self.close(key);
     }
 
-    fn fail_waiting(&mut self, address: usize, number: u32, connect_us: u32, failure: Failure) {
-        if let Some(id) = self.pools[address].take_waiting() {
+    fn fail_waiting(&mut self, pool: usize, number: u32, connect_us: u32, failure: Failure) {
+        if let Some(id) = self.pools[pool].take_waiting() {
             let request = &mut self.requests[id.0];
             request.connection_number = number;
             request.connect_us = connect_us;
@@ -168,7 +178,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     /// Close a connection that is still being opened, for nobody.
     pub(super) fn abandon(&mut self, key: usize) {
-        self.pools[self.connections[key].address].opened();
+        self.pools[self.connections[key].pool].opened();
         self.close(key);
     }
 
@@ -176,14 +186,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(super) fn close(&mut self, key: usize) {
         let connection = self.connections.remove(key);
         self.connect_deadlines.clear(key);
-        self.pools[connection.address].closed(key, connection.is_idle);
-        self.open_needed(connection.address);
+        self.pools[connection.pool].closed(key, connection.is_idle);
+        self.open_needed(connection.pool);
     }
 
     /// Whether an idle connection can still be used. It can when there is nothing to read: neither an end nor bytes that
     /// nobody asked for.
     pub(super) fn is_alive(&mut self, key: usize) -> bool {
         let connection = &mut self.connections[key];
+        if self.now_ns.saturating_sub(self.quiet_ns) < QUIET_NS {
+            return !connection.hang_up;
+        }
         let outcome = connection.transport.read(&mut self.buffer);
         !connection.hang_up && matches!(outcome, Ok(ReadOutcome::Blocked))
     }
@@ -260,9 +273,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             self.now_ns = self.clock.now_ns();
             let protocol = &mut connection.protocol;
             let has_more = match outcome {
-                Ok(ReadOutcome::Bytes { count, drained }) => {
+                Ok(ReadOutcome::Bytes { count, mut drained }) => {
+                    if let Some(fault) = self.around.plan.fault {
+                        fault.before_parse();
+                    }
                     protocol.receive(&self.buffer[..count], &mut self.events);
                     allowed = allowed.saturating_sub(count);
+                    if !drained && protocol.slots() > 0 {
+                        self.look_behind(key);
+                        drained = true;
+                    }
+                    let connection = &self.connections[key];
                     !drained || connection.hang_up || connection.write_failure.is_some()
                 }
                 Ok(ReadOutcome::Blocked | ReadOutcome::Eof) if connection.write_failure.is_some() => {
@@ -289,6 +310,22 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
+    /// See that nothing lies behind an answer that was read without draining the socket: what nobody asked for must not
+    /// be taken for the answer to the next request.
+    fn look_behind(&mut self, key: usize) {
+        let connection = &mut self.connections[key];
+        let protocol = &mut connection.protocol;
+        match connection.transport.read(&mut self.buffer) {
+            Ok(ReadOutcome::Blocked) => {}
+            Ok(ReadOutcome::Eof) => connection.hang_up = true,
+            Ok(ReadOutcome::Bytes { count, .. }) => protocol.receive(&self.buffer[..count], &mut self.events),
+            Err(error) => {
+                let failure = Failure::from_io(transport_kind(&error), "while reading", &error);
+                protocol.broken(&failure, &mut self.events);
+            }
+        }
+    }
+
     /// Do what the protocol's events ask.
     pub(super) fn apply(&mut self, key: usize) {
         if self.events.is_empty() {
@@ -299,6 +336,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         for event in events.drain(..) {
             match event {
                 Event::FirstByte(id) => self.requests[id.0].first_byte_ns = self.now_ns,
+                Event::ServerEvents(id, count) => self.note_events(id, count),
                 Event::Ended(id, exchange) => {
                     self.due.extend(next.take());
                     next = self.finish(id, &exchange, None);
@@ -314,7 +352,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.events = events;
         let connection = &mut self.connections[key];
         connection.free_since_ns = self.now_ns;
-        let address = connection.address;
+        let pool = connection.pool;
         if must_close || (has_ended && connection.hang_up) {
             // A server that hangs up behind its answer, unannounced, has closed an idle connection.
             connection.is_idle |= !must_close;
@@ -324,9 +362,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         if !has_ended {
             return;
         }
-        let steps = &self.around.plan.steps;
         match next {
-            Some(arrival) if steps[usize::from(arrival.step)].address == address => {
+            // Whoever waits comes first.
+            Some(arrival) if self.pool_of(&arrival) == pool && !self.pools[pool].has_waiting() => {
                 self.begin_on(arrival, key);
             }
             other => {

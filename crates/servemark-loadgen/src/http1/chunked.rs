@@ -17,6 +17,7 @@ pub(super) struct Chunked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Size { value: u64, digits: u8 },
+    SizeEnd { size: u64 },
     Extension { size: u64 },
     SizeLineFeed { size: u64 },
     Data { left: u64 },
@@ -83,16 +84,23 @@ impl Chunked {
             }
             (At::Size { digits: 0, .. }, _) => Err(BAD_SIZE),
             (At::Size { value, .. }, b'\r') => Ok(At::SizeLineFeed { size: value }),
-            (At::Size { value, .. }, b';' | b' ' | b'\t') => Ok(At::Extension { size: value }),
-            (At::Size { .. }, byte) if byte != b'\n' => Err(BAD_SIZE),
-            (At::Size { value: size, .. } | At::Extension { size } | At::SizeLineFeed { size }, b'\n') => {
-                Ok(if size == 0 {
-                    At::TrailerStart
-                } else {
-                    At::Data { left: size }
-                })
+            (At::Size { value: size, .. } | At::SizeEnd { size }, b' ' | b'\t') => {
+                self.extra(At::SizeEnd { size })
             }
-            (At::SizeLineFeed { .. }, _) => Err(BAD_SIZE),
+            (At::Size { value: size, .. } | At::SizeEnd { size }, b';') => Ok(At::Extension { size }),
+            (At::SizeEnd { size } | At::Extension { size }, b'\r') => Ok(At::SizeLineFeed { size }),
+            (
+                At::Size { value: size, .. }
+                | At::SizeEnd { size }
+                | At::Extension { size }
+                | At::SizeLineFeed { size },
+                b'\n',
+            ) => Ok(if size == 0 {
+                At::TrailerStart
+            } else {
+                At::Data { left: size }
+            }),
+            (At::Size { .. } | At::SizeEnd { .. } | At::SizeLineFeed { .. }, _) => Err(BAD_SIZE),
             (At::DataEnd, b'\r') => Ok(At::DataLineFeed),
             (At::DataEnd | At::DataLineFeed, b'\n') => Ok(At::Size { value: 0, digits: 0 }),
             (At::TrailerStart, b'\r') => Ok(At::LastLineFeed),

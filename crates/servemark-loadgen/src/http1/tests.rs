@@ -1,357 +1,20 @@
-//! A table of responses; each must give the same result however its bytes are cut.
+//! What a connection does between responses. How it reads them: `tests/http1`.
 
 use super::*;
+use crate::plan::SharedBytes;
 
-/// What a response came to.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    /// Kind and status of the request's end.
-    end: Option<(Kind, u16)>,
-    body: String,
-    /// Whether the connection may carry another request.
-    is_reusable: bool,
-    /// How often a head began.
-    heads: usize,
-}
-
-const KEEP_BYTES: usize = 16;
+const WATCH: Watch = Watch {
+    keep_bytes: 16,
+    digest: true,
+};
 
 fn request(head_only: bool) -> Request {
     Request {
         wire: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        body: SharedBytes::default(),
         patches: Vec::new(),
         head_only,
     }
-}
-
-/// Feed `pieces`, then an end of the stream if `ends`.
-fn run<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, ends: bool, head_only: bool) -> Seen {
-    let request = request(head_only);
-    let mut http = Http1::new(KEEP_BYTES);
-    http.start(RequestId(7), &request, Numbers { user: 0, seq: 0 });
-    http.written(request.wire.len());
-    let mut events = Vec::new();
-    for piece in pieces {
-        http.receive(piece, &mut events);
-    }
-    if ends {
-        http.eof(&mut events);
-    }
-    let mut end = None;
-    let mut heads = 0;
-    for event in &events {
-        match event {
-            Event::FirstByte(id) => {
-                assert_eq!(*id, RequestId(7));
-                heads += 1;
-            }
-            Event::Ended(_, exchange) => {
-                assert_eq!(end, None, "one end for one request");
-                end = Some((Kind::Ok, exchange.status));
-            }
-            Event::Failed(_, exchange, failure) => {
-                assert_eq!(end, None, "one end for one request");
-                end = Some((failure.kind, exchange.status));
-            }
-            Event::MustClose => {}
-        }
-    }
-    assert_eq!(
-        http.slots() == 0 && end.is_some(),
-        events.contains(&Event::MustClose),
-        "a connection without a future must be closed: {events:?}"
-    );
-    Seen {
-        end,
-        body: String::from_utf8_lossy(http.kept_body(RequestId(7))).into_owned(),
-        is_reusable: http.slots() > 0,
-        heads,
-    }
-}
-
-/// Run whole, cut once at every byte, and byte by byte; all must agree.
-fn run_every_way(bytes: &[u8], ends: bool, head_only: bool) -> Seen {
-    let whole = run([bytes], ends, head_only);
-    for cut in 1..bytes.len() {
-        let (first, second) = bytes.split_at(cut);
-        assert_eq!(run([first, second], ends, head_only), whole, "cut at {cut}");
-    }
-    assert_eq!(run(bytes.chunks(1), ends, head_only), whole, "byte by byte");
-    whole
-}
-
-struct Case {
-    response: &'static str,
-    ends: bool,
-    end: Option<(Kind, u16)>,
-    body: &'static str,
-    is_reusable: bool,
-}
-
-fn whole(response: &'static str, status: u16, body: &'static str) -> Case {
-    Case {
-        response,
-        ends: false,
-        end: Some((Kind::Ok, status)),
-        body,
-        is_reusable: true,
-    }
-}
-
-fn last(response: &'static str, status: u16, body: &'static str) -> Case {
-    Case {
-        is_reusable: false,
-        ..whole(response, status, body)
-    }
-}
-
-fn closed(response: &'static str, status: u16, body: &'static str) -> Case {
-    Case {
-        ends: true,
-        ..last(response, status, body)
-    }
-}
-
-fn failed(response: &'static str, kind: Kind, status: u16, body: &'static str) -> Case {
-    Case {
-        response,
-        ends: kind == Kind::ClosedEarly,
-        end: Some((kind, status)),
-        body,
-        is_reusable: false,
-    }
-}
-
-fn unfinished(response: &'static str, body: &'static str) -> Case {
-    Case {
-        response,
-        ends: false,
-        end: None,
-        body,
-        is_reusable: false,
-    }
-}
-
-#[test]
-fn lengths_and_ends() {
-    check(&[
-        whole("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"),
-        whole("HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", 200, ""),
-        whole("HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", 200, "ok"),
-        whole("HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok"),
-        whole("\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"),
-        whole("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", 503, "busy"),
-        whole(
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
-            200,
-            "ok",
-        ),
-        whole("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", 200, "ok"),
-        whole(
-            "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n0123456789abcdefghij",
-            200,
-            "0123456789abcdef",
-        ),
-        unfinished("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "hel"),
-        unfinished("HTTP/1.1 200 OK\r\nContent-Le", ""),
-        closed("HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, "until the end"),
-        closed(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nzzz",
-            200,
-            "zzz",
-        ),
-        failed(
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
-            Kind::ClosedEarly,
-            200,
-            "hel",
-        ),
-        failed("HTTP/1.1 200 OK\r\nContent-Le", Kind::ClosedEarly, 0, ""),
-        failed("", Kind::ClosedEarly, 0, ""),
-    ]);
-}
-
-#[test]
-fn chunks() {
-    const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let chunked = |body: &str| -> &'static str { format!("{HEAD}{body}").leak() };
-    check(&[
-        whole(chunked("5\r\nhello\r\n0\r\n\r\n"), 200, "hello"),
-        whole(chunked("2\r\nhe\r\n003\r\nllo\r\n0\r\n\r\n"), 200, "hello"),
-        whole(
-            chunked("A;name=\"v;\"\r\n0123456789\r\n0;last\r\n\r\n"),
-            200,
-            "0123456789",
-        ),
-        whole(
-            chunked("5 \r\nhello\r\n0\r\nX-Trailer: 1\r\nY: 2\r\n\r\n"),
-            200,
-            "hello",
-        ),
-        whole(chunked("5\nhello\n0\n\n"), 200, "hello"),
-        whole(chunked("0\r\n\r\n"), 200, ""),
-        unfinished(chunked("5\r\nhello\r\n0\r\nX: 1\r\n"), "hello"),
-        failed(chunked("5\r\nhello\r\n"), Kind::ClosedEarly, 200, "hello"),
-        failed(chunked("x\r\n"), Kind::Protocol, 200, ""),
-        failed(chunked("\r\n"), Kind::Protocol, 200, ""),
-        failed(chunked("5x\r\n"), Kind::Protocol, 200, ""),
-        failed(chunked("5\r\nhelloX"), Kind::Protocol, 200, "hello"),
-        failed(chunked("5\rhello"), Kind::Protocol, 200, ""),
-        failed(chunked("11111111111111111\r\n"), Kind::Protocol, 200, ""),
-        failed(chunked("5\r\nhello\r\n0\r\n\rX"), Kind::Protocol, 200, "hello"),
-        last(
-            "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-            200,
-            "ok",
-        ),
-        last(
-            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-            200,
-            "ok",
-        ),
-    ]);
-}
-
-#[test]
-fn connections_that_end_with_their_response() {
-    check(&[
-        last(
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
-            200,
-            "ok",
-        ),
-        last(
-            "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 2\r\n\r\nok",
-            200,
-            "ok",
-        ),
-        last("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"),
-        whole(
-            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
-            200,
-            "ok",
-        ),
-        closed("HTTP/1.0 200 OK\r\n\r\nok", 200, "ok"),
-        last(
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n",
-            200,
-            "ok",
-        ),
-        last("HTTP/1.1 204 No Content\r\n\r\nbody", 204, ""),
-    ]);
-}
-
-#[test]
-fn responses_without_a_body_and_interim_ones() {
-    check(&[
-        whole("HTTP/1.1 204 No Content\r\n\r\n", 204, ""),
-        whole("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", 204, ""),
-        whole("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, ""),
-        whole(
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-            200,
-            "ok",
-        ),
-        whole(
-            "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 C\r\n\r\nHTTP/1.1 204 N\r\n\r\n",
-            204,
-            "",
-        ),
-        failed("HTTP/1.1 100 Continue\r\n\r\n", Kind::ClosedEarly, 0, ""),
-        failed("HTTP/1.1 101 Switching Protocols\r\n\r\n", Kind::Protocol, 0, ""),
-    ]);
-    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
-    let seen = run_every_way(head, false, true);
-    assert_eq!((seen.end, seen.is_reusable), (Some((Kind::Ok, 200)), true));
-    let seen = run_every_way(b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 204 N\r\n\r\n", false, false);
-    assert_eq!(seen.heads, 2);
-}
-
-#[test]
-fn nonsense() {
-    check(&[
-        failed("SSH-2.0-OpenSSH_9.2\r\n", Kind::Protocol, 0, ""),
-        failed("HTTP/2.0 200 OK\r\n\r\n", Kind::Protocol, 0, ""),
-        failed("HTTP/1.1 abc OK\r\n\r\n", Kind::Protocol, 0, ""),
-        failed("HTTP/1.1 099 Low\r\n\r\n", Kind::Protocol, 0, ""),
-        failed("HTTP/1.1 200 OK\r\nbad header: 1\r\n\r\n", Kind::Protocol, 0, ""),
-        failed(
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-            Kind::Protocol,
-            0,
-            "",
-        ),
-        failed(
-            "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello",
-            Kind::Protocol,
-            0,
-            "",
-        ),
-        failed(
-            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-            Kind::Protocol,
-            0,
-            "",
-        ),
-        failed(
-            "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n",
-            Kind::Protocol,
-            0,
-            "",
-        ),
-        failed(
-            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
-            Kind::Protocol,
-            0,
-            "",
-        ),
-    ]);
-}
-
-fn check(cases: &[Case]) {
-    for case in cases {
-        let seen = run_every_way(case.response.as_bytes(), case.ends, false);
-        let name = case.response;
-        assert_eq!(seen.end, case.end, "{name:?}");
-        assert_eq!(seen.body, case.body, "{name:?}");
-        assert_eq!(seen.is_reusable, case.is_reusable, "{name:?}");
-    }
-}
-
-#[test]
-fn a_head_ends_within_64_kib() {
-    let head_of = |bytes: usize| {
-        let frame = "HTTP/1.1 204 N\r\nA: \r\n\r\n".len();
-        format!("HTTP/1.1 204 N\r\nA: {}\r\n\r\n", "a".repeat(bytes - frame)).into_bytes()
-    };
-    for piece in [1000, 60_000, 1 << 20] {
-        let longest = head_of(MAX_HEAD_BYTES);
-        let seen = run(longest.chunks(piece), false, false);
-        assert_eq!((seen.end, seen.is_reusable), (Some((Kind::Ok, 204)), true));
-        for bytes in [MAX_HEAD_BYTES + 1, 1 << 20] {
-            let too_long = head_of(bytes);
-            let seen = run(too_long.chunks(piece), false, false);
-            assert_eq!((seen.end, seen.is_reusable), (Some((Kind::Protocol, 0)), false));
-        }
-    }
-    let endless = vec![b'a'; 3 * MAX_HEAD_BYTES];
-    let mut response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;".to_vec();
-    response.extend_from_slice(&endless);
-    assert_eq!(
-        run(response.chunks(999), false, false).end,
-        Some((Kind::Protocol, 200))
-    );
-}
-
-#[test]
-fn many_headers_are_refused_in_words() {
-    let mut response = b"HTTP/1.1 204 N\r\n".to_vec();
-    response.extend(b"A: b\r\n".repeat(257));
-    response.extend(b"\r\n");
-    assert_eq!(
-        run([response.as_slice()], false, false).end,
-        Some((Kind::Protocol, 0))
-    );
 }
 
 #[test]
@@ -364,10 +27,11 @@ fn one_request_after_the_other_with_its_own_numbers() {
     };
     let request = Request {
         wire: b"GET /___ HTTP/1.1\r\n\r\n".to_vec(),
+        body: SharedBytes::default(),
         patches: vec![patch],
         head_only: false,
     };
-    let mut http = Http1::new(KEEP_BYTES);
+    let mut http = Http1::new(WATCH);
     let mut events = Vec::new();
     for seq in [12, 345] {
         assert_eq!(http.slots(), 1);
@@ -383,6 +47,7 @@ fn one_request_after_the_other_with_its_own_numbers() {
         http.receive(b"HTTP/1.1 204 N\r\n\r\n", &mut events);
         let exchange = Exchange {
             status: 204,
+            is_stream: false,
             bytes_sent: request.wire.len() as u64,
             bytes_received: 18,
         };
@@ -397,7 +62,7 @@ fn one_request_after_the_other_with_its_own_numbers() {
 #[test]
 fn an_answer_before_the_request_was_sent_ends_the_connection() {
     let request = request(false);
-    let mut http = Http1::new(KEEP_BYTES);
+    let mut http = Http1::new(WATCH);
     let mut events = Vec::new();
     http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 });
     http.written(3);
@@ -421,9 +86,63 @@ fn an_answer_before_the_request_was_sent_ends_the_connection() {
 }
 
 #[test]
+fn a_head_that_comes_again_means_what_it_says_to_its_own_request() {
+    let long = format!(
+        "HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\nok",
+        "x".repeat(2000)
+    );
+    let responses = [
+        (false, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"),
+        (false, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"),
+        // The same head in answer to HEAD: nothing follows it.
+        (true, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"),
+        (true, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"),
+        (false, "\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nsix"),
+        (
+            false,
+            "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nthirty bytes of a long answer!",
+        ),
+        (
+            false,
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            false,
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (false, &long),
+        (false, &long),
+        (
+            false,
+            "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        ),
+    ];
+    let requests = [request(false), request(true)];
+    let answer = |http: &mut Http1<'static>, request: &'static Request, response: &str| {
+        let mut events = Vec::new();
+        http.start(RequestId(0), request, Numbers { user: 0, seq: 0 });
+        http.written(request.wire.len());
+        http.receive(response.as_bytes(), &mut events);
+        (events, http.slots(), http.body(RequestId(0)).kept().to_vec())
+    };
+    let requests: &'static [Request; 2] = Box::leak(Box::new(requests));
+    let mut used = Http1::new(WATCH);
+    for (head_only, response) in responses {
+        let request = &requests[usize::from(head_only)];
+        let mut fresh = Http1::new(WATCH);
+        let expected = answer(&mut fresh, request, response);
+        assert!(matches!(
+            expected.0[expected.0.len().saturating_sub(1)],
+            Event::Ended(..) | Event::MustClose
+        ));
+        assert_eq!(answer(&mut used, request, response), expected, "{response}");
+    }
+}
+
+#[test]
 fn what_nobody_asked_for_ends_an_idle_connection() {
     for is_eof in [false, true] {
-        let mut http = Http1::new(KEEP_BYTES);
+        let mut http = Http1::new(WATCH);
         let mut events = Vec::new();
         if is_eof {
             http.eof(&mut events);
@@ -438,7 +157,7 @@ fn what_nobody_asked_for_ends_an_idle_connection() {
 #[test]
 fn a_request_that_is_given_up_fails_as_it_is_told() {
     let request = request(false);
-    let mut http = Http1::new(KEEP_BYTES);
+    let mut http = Http1::new(WATCH);
     let mut events = Vec::new();
     http.start(RequestId(3), &request, Numbers { user: 0, seq: 0 });
     let late = Failure::new(Kind::Timeout, "late");
@@ -454,4 +173,150 @@ fn a_request_that_is_given_up_fails_as_it_is_told() {
     );
     http.broken(&late, &mut events);
     assert_eq!(events.len(), 2);
+}
+
+#[test]
+fn a_large_body_follows_the_head_from_where_it_is() {
+    let request = Request {
+        wire: b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n".to_vec(),
+        body: SharedBytes::new(b"body".to_vec()),
+        patches: Vec::new(),
+        head_only: false,
+    };
+    let mut http = Http1::new(WATCH);
+    http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 });
+    let mut sent = Vec::new();
+    while let Some(&byte) = http.output().first() {
+        sent.push(byte);
+        http.written(1);
+    }
+    assert_eq!(sent, [request.wire.as_slice(), b"body"].concat());
+    assert_eq!(request.len(), sent.len());
+    assert_eq!(http.exchange.bytes_sent, sent.len() as u64);
+}
+
+/// Kind and status of the end of a response, and how many events came if it was a stream of them.
+fn stream_of(pieces: &[&[u8]], ends: bool) -> (Option<(Kind, u16)>, Option<u32>) {
+    let request = request(false);
+    let mut http = Http1::new(WATCH);
+    http.start(RequestId(7), &request, Numbers { user: 0, seq: 0 });
+    http.written(request.wire.len());
+    let mut events = Vec::new();
+    for piece in pieces {
+        http.receive(piece, &mut events);
+    }
+    if ends {
+        http.eof(&mut events);
+    }
+    let (mut end, mut is_stream, mut count) = (None, false, 0);
+    for event in events {
+        match event {
+            Event::ServerEvents(id, more) => {
+                assert_eq!((id, end), (RequestId(7), None));
+                count += more;
+            }
+            Event::Ended(_, exchange) => {
+                (end, is_stream) = (Some((Kind::Ok, exchange.status)), exchange.is_stream);
+            }
+            Event::Failed(_, exchange, failure) => {
+                (end, is_stream) = (Some((failure.kind, exchange.status)), exchange.is_stream);
+            }
+            Event::FirstByte(_) | Event::MustClose => {}
+        }
+    }
+    (end, is_stream.then_some(count))
+}
+
+#[test]
+fn events_are_counted_in_streams_of_them_and_nowhere_else() {
+    const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+    const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
+    let ok = Some((Kind::Ok, 200));
+    let early = Some((Kind::ClosedEarly, 200));
+    let of = |head: &str, rest: &str| format!("{head}{rest}");
+    let cases = [
+        (of(STREAM, "Content-Length: 9\r\n\r\ndata: 1\n\n"), false, ok, Some(1)),
+        (of(STREAM, "Content-Length: 0\r\n\r\n"), false, ok, Some(0)),
+        (of(STREAM, "Content-Length: 8\r\n\r\ndata: 1\n"), false, ok, Some(0)),
+        (of(STREAM, "\r\ndata: 1\n\ndata: 2\r\n\r\n"), true, ok, Some(2)),
+        // An event may be spread over chunks, and a chunk hold several.
+        (
+            of(STREAM, CHUNKED) + "3\r\ndat\r\n6\r\na: 1\n\n\r\n12\r\ndata: 2\n\ndata: 3\n\n\r\n0\r\nX: data:\r\n\r\n",
+            false,
+            ok,
+            Some(3),
+        ),
+        // Chunk framing that looks like an event is none.
+        (
+            of(STREAM, CHUNKED) + "2;\ndata: 1\n\r\n",
+            true,
+            Some((Kind::Protocol, 200)),
+            Some(0),
+        ),
+        // Cut off: what came before counts.
+        (of(STREAM, CHUNKED) + "9\r\ndata: 1\n\n\r\n5\r\ndata", true, early, Some(1)),
+        (of(STREAM, "Content-Length: 99\r\n\r\ndata: 1\n\n"), true, early, Some(1)),
+        // The media type, whatever its case and parameters.
+        (
+            "HTTP/1.1 201 C\r\ncontent-TYPE: Text/Event-Stream ; charset=utf-8\r\nContent-Length: 9\r\n\r\ndata: 1\n\n".into(),
+            false,
+            Some((Kind::Ok, 201)),
+            Some(1),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-streams\r\nContent-Length: 9\r\n\r\ndata: 1\n\n".into(),
+            false,
+            ok,
+            None,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\ndata: 1\n\n".into(),
+            false,
+            ok,
+            None,
+        ),
+        // A failure is no stream, and what is compressed cannot be counted.
+        (
+            "HTTP/1.1 503 B\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: 1\n\n".into(),
+            false,
+            Some((Kind::Ok, 503)),
+            None,
+        ),
+        (of(STREAM, "Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\ndata: 1\n\n"), false, ok, None),
+        (
+            of(STREAM, "Content-Encoding: identity\r\nContent-Length: 9\r\n\r\ndata: 1\n\n"),
+            false,
+            ok,
+            Some(1),
+        ),
+    ];
+    for (response, ends, end, events) in cases {
+        let bytes = response.as_bytes();
+        for cut in 0..bytes.len() {
+            let (first, second) = bytes.split_at(cut);
+            let seen = stream_of(&[first, second], ends);
+            assert_eq!(seen, (end, events), "{response:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn each_stream_of_a_connection_is_counted_from_its_own_beginning() {
+    let request = request(false);
+    let mut http = Http1::new(WATCH);
+    let mut events = Vec::new();
+    // The first body ends within a block of data; the second begins with a blank line.
+    for (body, count) in [("data: 1\n", 0), ("\n\ndata\n\n", 1)] {
+        http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 });
+        http.written(request.wire.len());
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+        let response = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        http.receive(response.as_bytes(), &mut events);
+        let counted = events.drain(..).filter_map(|event| match event {
+            Event::ServerEvents(_, count) => Some(count),
+            _ => None,
+        });
+        assert_eq!(counted.sum::<u32>(), count);
+        assert_eq!(http.slots(), 1);
+    }
 }

@@ -4,16 +4,16 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{Arrival, Load, Next};
-use crate::plan::{Group, Plan};
+use crate::plan::{Closed, Group, Plan};
 use crate::request::draw_weighted;
 
-/// The users of one generator thread.
+/// The users of one generator thread, of all groups that are closed loops.
 ///
 /// A user performs its group's steps in order, `loops` times or until the duration. A step that failed does not end it:
 /// the user goes on with the next one.
 #[derive(Debug)]
 pub struct ClosedLoop<'plan> {
-    groups: &'plan [Group],
+    groups: Vec<ClosedGroup<'plan>>,
     threads: u32,
     /// By number / threads.
     users: Vec<User>,
@@ -26,7 +26,16 @@ pub struct ClosedLoop<'plan> {
 }
 
 #[derive(Clone, Copy, Debug)]
+struct ClosedGroup<'plan> {
+    /// Index in the plan.
+    index: u16,
+    group: &'plan Group,
+    closed: &'plan Closed,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct User {
+    /// Index among the closed loops.
     group: u16,
     position: u16,
     loops_done: u64,
@@ -39,7 +48,7 @@ impl<'plan> ClosedLoop<'plan> {
     #[must_use]
     pub fn new(plan: &'plan Plan, thread: u32) -> Self {
         let mut closed = Self {
-            groups: &plan.groups,
+            groups: Vec::new(),
             threads: plan.threads,
             users: Vec::new(),
             resting: BinaryHeap::new(),
@@ -50,15 +59,23 @@ impl<'plan> ClosedLoop<'plan> {
         };
         let mut number = 0_u32;
         for (index, group) in plan.groups.iter().enumerate() {
-            for k in 0..group.users {
+            let Some(users) = group.closed() else {
+                continue;
+            };
+            closed.groups.push(ClosedGroup {
+                index: index as u16,
+                group,
+                closed: users,
+            });
+            for k in 0..users.users {
                 if number % plan.threads == thread {
                     closed.users.push(User {
-                        group: index as u16,
+                        group: (closed.groups.len() - 1) as u16,
                         position: first_position(group, plan.seed, number, 0),
                         loops_done: 0,
                         repeats_since_ns: i64::MAX,
                     });
-                    closed.rest(number, start_ns(group, k));
+                    closed.rest(number, start_ns(users, k));
                 }
                 number += 1;
             }
@@ -71,11 +88,7 @@ impl<'plan> ClosedLoop<'plan> {
     pub fn users_by_address(&self, plan: &Plan) -> Vec<usize> {
         let mut users = vec![0; plan.addresses.len()];
         for user in &self.users {
-            let steps = &plan.groups[usize::from(user.group)].steps;
-            let mut visited: Vec<usize> = steps.iter().map(|&s| plan.steps[s].address).collect();
-            visited.sort_unstable();
-            visited.dedup();
-            for address in visited {
+            for address in plan.addresses_of(self.groups[usize::from(user.group)].group) {
                 users[address] += 1;
             }
         }
@@ -91,7 +104,7 @@ impl<'plan> ClosedLoop<'plan> {
     }
 
     fn end_of(&self, user: User) -> i64 {
-        match self.groups[usize::from(user.group)].duration_ns {
+        match self.groups[usize::from(user.group)].group.duration_ns {
             0 => self.end_ns,
             duration_ns => self.end_ns.min(duration_ns),
         }
@@ -107,20 +120,27 @@ impl<'plan> ClosedLoop<'plan> {
 
     fn arrival(&self, number: u32, scheduled_ns: i64) -> Arrival {
         let user = self.users[(number / self.threads) as usize];
-        let steps = &self.groups[usize::from(user.group)].steps;
+        let ClosedGroup { index, group, .. } = self.groups[usize::from(user.group)];
         Arrival {
             scheduled_ns,
             user: number,
-            step: steps[usize::from(user.position)] as u16,
-            group: user.group,
+            step: group.steps[usize::from(user.position)] as u16,
+            group: index,
+            position: user.position,
+            is_open: false,
             step_since_ns: user.repeats_since_ns.min(scheduled_ns),
         }
     }
 
+    fn think_ns(&self, number: u32) -> i64 {
+        let user = self.users[(number / self.threads) as usize];
+        self.groups[usize::from(user.group)].closed.think_ns
+    }
+
     /// Move a user to its next step. False when it has done its last loop.
     fn advance(&mut self, arrival: &Arrival) -> bool {
-        let group = &self.groups[usize::from(arrival.group)];
         let user = &mut self.users[(arrival.user / self.threads) as usize];
+        let ClosedGroup { group, closed, .. } = self.groups[usize::from(user.group)];
         user.repeats_since_ns = i64::MAX;
         user.position += 1;
         if group.weights.is_empty() && usize::from(user.position) < group.steps.len() {
@@ -128,8 +148,8 @@ impl<'plan> ClosedLoop<'plan> {
         }
         user.loops_done += 1;
         user.position = first_position(group, self.seed, arrival.user, user.loops_done);
-        let goes_on = user.loops_done != group.loops;
-        self.retired += u64::from(!goes_on && !group.background);
+        let goes_on = user.loops_done != closed.loops;
+        self.retired += u64::from(!goes_on && !closed.background);
         goes_on
     }
 }
@@ -138,13 +158,13 @@ impl<'plan> ClosedLoop<'plan> {
 fn first_position(group: &Group, seed: u64, user: u32, loops_done: u64) -> u16 {
     match group.weights.as_slice() {
         [] => 0,
-        weights => draw_weighted(seed, user, loops_done, weights),
+        weights => draw_weighted(seed, user.into(), loops_done, weights),
     }
 }
 
 /// When user `k` of a group starts.
-fn start_ns(group: &Group, k: u32) -> i64 {
-    (i128::from(group.ramp_ns) * i128::from(k) / i128::from(group.users)) as i64
+fn start_ns(closed: &Closed, k: u32) -> i64 {
+    (i128::from(closed.ramp_ns) * i128::from(k) / i128::from(closed.users)) as i64
 }
 
 impl Load for ClosedLoop<'_> {
@@ -168,7 +188,7 @@ impl Load for ClosedLoop<'_> {
                 user.repeats_since_ns = arrival.step_since_ns;
                 interval_ns
             }
-            Next::GoOn if self.advance(arrival) => self.groups[usize::from(arrival.group)].think_ns,
+            Next::GoOn if self.advance(arrival) => self.think_ns(arrival.user),
             Next::GoOn => return None,
         };
         if pause_ns > 0 {
@@ -206,7 +226,7 @@ impl Load for ClosedLoop<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::simple_plan;
+    use crate::plan::tests::{closed_of, simple_plan};
 
     /// Perform everything at once: each request takes `service_ns`. Returns (user, step, scheduled) in order of time.
     fn perform(load: &mut ClosedLoop<'_>, service_ns: i64) -> Vec<(u32, u16, i64)> {
@@ -246,8 +266,8 @@ mod tests {
     #[test]
     fn thinking_and_ramp_move_the_schedule() {
         let mut plan = simple_plan(80, 4, 2);
-        plan.groups[0].ramp_ns = 1000;
-        plan.groups[0].think_ns = 300;
+        closed_of(&mut plan).ramp_ns = 1000;
+        closed_of(&mut plan).think_ns = 300;
         let mut load = ClosedLoop::new(&plan, 0);
         let performed = perform(&mut load, 7);
         let expected = [
@@ -293,7 +313,7 @@ mod tests {
     #[test]
     fn a_stop_drops_users_that_rest_beyond_it() {
         let mut plan = simple_plan(80, 2, 9);
-        plan.groups[0].ramp_ns = 100;
+        closed_of(&mut plan).ramp_ns = 100;
         let mut load = ClosedLoop::new(&plan, 0);
         load.end_scheduling(50);
         load.end_scheduling(70);
@@ -338,7 +358,7 @@ mod tests {
     fn a_mix_performs_one_step_a_loop_by_weight_and_seed() {
         let mut plan = plan_of_two_steps();
         plan.groups[0].weights = vec![3, 1];
-        plan.groups[0].loops = 2000;
+        closed_of(&mut plan).loops = 2000;
         let performed = perform(&mut ClosedLoop::new(&plan, 0), 1);
         assert_eq!(performed.len(), 4000);
         let heavy = performed.iter().filter(|performed| performed.1 == 1).count();
@@ -351,10 +371,9 @@ mod tests {
     #[test]
     fn only_foreground_users_retire() {
         let mut plan = simple_plan(80, 2, 1);
-        let mut background = plan.groups[0].clone();
-        background.background = true;
-        background.loops = 0;
-        plan.groups.push(background);
+        plan.groups.push(plan.groups[0].clone());
+        closed_of(&mut plan).background = true;
+        closed_of(&mut plan).loops = 0;
         let mut load = ClosedLoop::new(&plan, 0);
         let arrivals: Vec<Arrival> = std::iter::from_fn(|| load.take_due(0)).collect();
         assert_eq!(arrivals.len(), 4);

@@ -1,21 +1,26 @@
 //! The threads of a run: how they are started, what each generator does, and how its end is noticed.
 
+use std::fs;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::thread::set_current_timer_slack;
 
 use super::{Shared, Threads};
 use crate::control::AT_ONCE_NS;
 use crate::driver::{Driver, Surroundings, Tally};
 use crate::http1::Http1;
-use crate::load::ClosedLoop;
+use crate::load::Loads;
 use crate::plan::Plan;
 use crate::recorder::{Recorder, Writer, WriterHandle};
 
-/// Descriptors that a process needs besides its connections.
+/// Descriptors left for what a process may open besides the connections of a run.
 const SPARE_DESCRIPTORS: u64 = 64;
+/// An epoll instance and a waker.
+const DESCRIPTORS_A_THREAD: u64 = 2;
 
 /// Notes the end of a generator thread, whether it returned or panicked.
 struct Presence<'run> {
@@ -36,7 +41,12 @@ impl Drop for Presence<'_> {
         let mut life = self.shared.lock_life();
         life.running -= 1;
         life.ended_ns = self.shared.elapsed_ns().max(0);
+        let is_last = life.running == 0;
+        drop(life);
         self.shared.ended.notify_all();
+        if is_last {
+            self.shared.let_sleep();
+        }
     }
 }
 
@@ -77,17 +87,20 @@ fn generate(shared: &Shared, thread: u32, recorder: Recorder, writer: &WriterHan
         is_before_start: true,
         is_complete: false,
     };
-    let load = ClosedLoop::new(&shared.plan, thread);
-    let connections_by_address = load.users_by_address(&shared.plan);
+    // Where it is refused, waits are 50 us longer.
+    let _ = set_current_timer_slack(NonZeroU64::new(1));
+    let load = Loads::new(&shared.plan, thread);
+    let connections = load.connections(shared.most_open);
     let around = Surroundings {
         plan: &shared.plan,
         thread,
         tls: &shared.tls,
         control: &shared.control,
         counters: &shared.counters[thread as usize],
+        first_bodies: &shared.first_bodies,
     };
-    let driver: Driver<'_, _, Http1<'_>> = Driver::new(around, load, &connections_by_address, recorder)?;
-    let tally = driver.run(&connections_by_address, || {
+    let driver: Driver<'_, _, Http1<'_>> = Driver::new(around, load, &connections.limits, recorder)?;
+    let tally = driver.run(&connections.before_start, || {
         presence.is_before_start = false;
         let origin = shared.barrier.wait();
         if thread == 0 {
@@ -99,17 +112,40 @@ fn generate(shared: &Shared, thread: u32, recorder: Recorder, writer: &WriterHan
     Ok(tally)
 }
 
-/// Raise the limit on open files, as far as it may be, to what the plan's connections need.
+/// Raise the limit on open files, as far as it may be, to what the plan's connections need. Returns how many connections
+/// to one address that leaves an open loop: `u32::MAX` when it lacks none, else what fits and the outcome tells.
 ///
-/// Where that is not enough, opening fails and the records say so.
-pub(super) fn allow_descriptors(plan: &Plan) {
-    let addresses = plan.addresses.len() as u64;
-    let needed = plan.users().saturating_mul(addresses) + SPARE_DESCRIPTORS;
+/// Where not even the users of closed loops have one each, opening fails and the records say so.
+pub(super) fn allow_descriptors(plan: &Plan) -> u32 {
+    let used = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
+    let closed = plan.users().saturating_mul(plan.addresses.len() as u64);
+    let others = closed + used + SPARE_DESCRIPTORS + u64::from(plan.threads) * DESCRIPTORS_A_THREAD;
+    let mut of_open: Vec<u64> = vec![0; plan.addresses.len()];
+    for group in &plan.groups {
+        let Some(open) = group.open() else { continue };
+        for address in plan.addresses_of(group) {
+            of_open[address] = of_open[address].max(open.max_connections.into());
+        }
+    }
+    let allowed = raise_descriptors(others + of_open.iter().sum::<u64>());
+    let left = allowed.saturating_sub(others);
+    if left >= of_open.iter().sum() {
+        return u32::MAX;
+    }
+    let open_addresses = of_open.iter().filter(|&&most| most > 0).count() as u64;
+    u32::try_from(left / open_addresses.max(1))
+        .unwrap_or(u32::MAX)
+        .max(plan.threads)
+}
+
+/// Raise the limit on open files to `needed`, or as far as it may be. Returns the limit.
+fn raise_descriptors(needed: u64) -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < needed) {
         limit.current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
         let _ = setrlimit(Resource::Nofile, limit);
     }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -126,7 +162,7 @@ mod tests {
     fn a_panic_ends_the_run_with_an_error_and_leaves_nobody_waiting() {
         let mut plan = simple_plan(80, 2, 1);
         plan.threads = 2;
-        let shared = Arc::new(Shared::new(plan, vec![None]).unwrap());
+        let shared = Arc::new(Shared::new(plan, vec![None], u32::MAX).unwrap());
         let generator = |is_broken: bool| {
             let own = Arc::clone(&shared);
             thread::spawn(move || {

@@ -37,7 +37,7 @@ def mix(seed: int, group: Group, first_user: int) -> Iterator[int]:
     They are the draws of the native engine, so that the same loops perform the same steps; only which of its users
     performs which loop is left to JMeter.
     """
-    load = group.load
+    load = group.closed
     users = range(first_user, first_user + load.users)
     loops = range(load.loops) if load.loops and not group.background else range(-(-_MOST_ROWS // load.users))
     return (draw_weighted(seed, user, loop, group.scenario.weights) for loop, user in product(loops, users))
@@ -45,7 +45,7 @@ def mix(seed: int, group: Group, first_user: int) -> Iterator[int]:
 
 def table(seed: int, group: Group, pooled: Sequence[int], first_step: int, first_user: int) -> Iterator[list[int]]:
     """A row for each loop of a group: the request of each of the `pooled` steps, then the step if it mixes them."""
-    steps, load = group.scenario.steps, group.load
+    steps, load = group.scenario.steps, group.closed
     rows = _MOST_ROWS
     if load.loops and not group.background:
         rows = min(rows, load.users * load.loops)

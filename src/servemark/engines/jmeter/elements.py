@@ -274,3 +274,13 @@ def document(root: Element) -> str:
     ET.SubElement(plan, "hashTree").extend(root.tree())
     ET.indent(plan)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(plan, encoding="unicode") + "\n"
+
+
+def property_text(value: str) -> str:
+    """`value` as a Java properties file takes it."""
+    escaped = value.replace("\\", "\\\\")
+    if escaped.startswith(" "):
+        escaped = "\\" + escaped
+    units = escaped.encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
+    return "".join(chr(code) if 32 <= code < 127 else f"\\u{code:04x}" for code in codes)

@@ -34,6 +34,8 @@ class JMeterEngine:
         """
         if job.compiled.threads > 1:
             raise UsageError("JMeter has its own threads", next_step="leave --generator-threads out")
+        if job.compiled.record_events:
+            raise UsageError("JMeter does not tell events", next_step="leave --record-events out")
         with ExitStack() as sampling:
             if job.server_pid is not None:
                 job.folder.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,7 @@ class _Reader:
             steps = group.scenario.steps
             self._numbers.append({step.name: number for number, step in enumerate(steps, first_step)})
             self._first_users.append(first_user)
-            first_step, first_user = first_step + len(steps), first_user + group.load.users
+            first_step, first_user = first_step + len(steps), first_user + group.closed.users
         self._seen_users: set[int] = set()
         self._threads: dict[str, tuple[int, int]] = {}
         self._kinds = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
@@ -187,6 +187,8 @@ class _Reader:
             self._kinds[kind],
             _loadgen.RECORD_FLAGS["opened"] if opened else 0,
             group,
+            -1,  # It does not tell events: a stream is a response like any other.
+            -1,
         )
 
     def step_of(self, thread: str, label: str, told: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from servemark.engines.answers import NOT_JMETER
 from servemark.engines.jmeter.elements import MS_PER_S
 from servemark.engines.jmeter.steps import MARKS, plain_text
 from servemark.errors import UsageError
@@ -14,6 +15,11 @@ from servemark.workload.scenario import EndpointName, Request, Step
 #: What Java takes for a URI's path and query.
 _URI = re.compile(r"(?:[A-Za-z0-9/?:@!$&'()*+,;=._~-]|%[0-9A-Fa-f]{2})*")
 _OTHER_ENGINE = "use --engine native"
+#: Methods that its sampler knows, and those of them that it sends without a body.
+_METHODS = {"GET", "POST", "HEAD", "PUT", "OPTIONS", "TRACE", "DELETE", "PATCH", "PROPFIND", "REPORT", "SEARCH"}
+_BODILESS = {"HEAD", "OPTIONS", "TRACE"}
+#: Each input is a sampler, of which each user has a copy.
+_MOST_INPUTS = 1000
 
 
 def check_plan(plan: Plan, addresses: Mapping[EndpointName, Address]) -> None:
@@ -25,12 +31,28 @@ def check_plan(plan: Plan, addresses: Mapping[EndpointName, Address]) -> None:
     for group in plan.groups:
         _check_load(group)
         for step in group.scenario.steps:
-            tls = addresses[step.endpoint].tls
+            address = addresses[step.endpoint]
+            tls = address.tls
+            if tls and tls.client_cert_pem:
+                raise UsageError(
+                    "JMeter takes client certificates from a Java key store, not from --client-cert",
+                    next_step=_OTHER_ENGINE,
+                )
+            for header in address.headers:
+                if not header.value.isascii():
+                    raise UsageError(f"JMeter sends ASCII alone: -H {header.name}", next_step=_OTHER_ENGINE)
+            if len(step.requests) > _MOST_INPUTS:
+                raise UsageError(
+                    f"JMeter can draw from {_MOST_INPUTS} inputs, not from {len(step.requests)}",
+                    next_step=f"give fewer, or {_OTHER_ENGINE}",
+                )
             if tls and tls.verify:
                 raise UsageError(
                     "JMeter does not check the certificate of a server",
                     next_step=f"give --insecure to measure without a check, or {_OTHER_ENGINE}",
                 )
+            if step.expect:
+                raise UsageError(f"JMeter cannot look at the answers to {step.name}", cause=NOT_JMETER)
             if step.until:
                 _check_ms(f"the interval of step {step.name}", step.until.interval_s)
             for request in step.requests:
@@ -38,7 +60,7 @@ def check_plan(plan: Plan, addresses: Mapping[EndpointName, Address]) -> None:
 
 
 def _check_load(group: Group) -> None:
-    load = group.load
+    load = group.closed
     duration_s = 0.0 if group.background else load.duration_s or 0.0
     for name, seconds in (("--ramp", load.ramp_s), ("--warmup", load.warmup_s), ("--duration", duration_s)):
         if seconds != int(seconds):
@@ -56,6 +78,9 @@ def _check_request(step: Step, request: Request) -> None:
     path = MARKS.sub("", request.path) if request.numbered else request.path
     if not _URI.fullmatch(path):
         raise UsageError(f"JMeter cannot send the path {path!r} of step {step.name}", next_step="percent-encode it")
+    if request.method not in _METHODS or (request.body and request.method in _BODILESS):
+        body = " with a body" if request.method in _METHODS else ""
+        raise UsageError(f"JMeter cannot send {request.method}{body}", next_step=_OTHER_ENGINE)
     if request.numbered and plain_text(request.body) is None:
         raise UsageError(
             f"JMeter cannot number the body of step {step.name}, which is not plain text", next_step=_OTHER_ENGINE

@@ -7,7 +7,8 @@
     draws-1.csv       which request of each pool each loop of group 1 sends, and which step it performs when it mixes
                       them, drawn as the native engine does
 
-All paths in the plan are relative: the folder can be moved. On the wire the requests are those of the native engine but
+All paths in the plan are relative: the folder can be moved. The value of a header that is a secret is not in it: there
+is the property ``servemark.secret.N`` in its place. On the wire the requests are those of the native engine but
 for these: without a body JMeter still sends a Content-Type of forms with POST, PUT and DELETE; its timeout counts from
 one part of a response to the next; a step that is repeated sends the same request of its pool again; and which user
 performs which loop of a mix depends on who comes first.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from servemark.engines.jmeter import draws, elements, scripts
@@ -41,11 +42,13 @@ class WrittenPlan:
         groups: what its thread groups perform, in order.
         input_variables: for each step whose pool has several requests, by its number in the plan, the variable with the
             number of the request that a loop sends.
+        secrets: values of headers that are not in the plan, by the property that stands for each.
     """
 
     path: Path
     groups: tuple[Group, ...]
     input_variables: Mapping[int, str]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ def write_plan(
     )
     writer = _Writer(plan, addresses, folder, steps, seed)
     (folder / PLAN).write_text(elements.document(writer.test_plan()), encoding="utf-8")
-    return WrittenPlan(folder / PLAN, plan.groups, writer.input_variables)
+    return WrittenPlan(folder / PLAN, plan.groups, writer.input_variables, steps.secrets)
 
 
 class _Writer:
@@ -99,7 +102,7 @@ class _Writer:
         self._folder = folder
         self._steps = steps
         self._seed = seed
-        self._foreground = [group.load for group in plan.groups if not group.background]
+        self._foreground = [group.closed for group in plan.groups if not group.background]
         has_loops = any(load.loops is not None for load in self._foreground)
         #: Users of the foreground have to say that they have done their loops.
         self._tells_background = has_loops and len(self._foreground) < len(plan.groups)
@@ -113,7 +116,7 @@ class _Writer:
         for number, group in enumerate(self._plan.groups, 1):
             below.append(self._group(number, group, first_step, first_user))
             first_step += len(group.scenario.steps)
-            first_user += group.load.users
+            first_user += group.closed.users
         below.append(elements.failure_writer(FAILURES))
         names = dict.fromkeys(step.name for group in self._plan.groups for step in group.scenario.steps)
         comment = f"Written by servemark, seed {self._seed}. Results: jmeter -n -t {PLAN} -l results.jtl"
@@ -139,7 +142,7 @@ class _Writer:
         return {address.host: address.ip for address in addresses if address.host != address.ip}
 
     def _group(self, number: int, group: Group, first_step: int, first_user: int) -> Element:
-        load, scenario = group.load, group.scenario
+        load, scenario = group.closed, group.scenario
         loops, duration_s = self._end(group)
         background = "background, " if group.background else ""
         made = elements.thread_group(
@@ -186,8 +189,8 @@ class _Writer:
     def _end(self, group: Group) -> tuple[int | None, int | None]:
         """The loops, or the seconds, after which the users of a group end; neither when others end the background."""
         if not group.background:
-            longest_s = group.load.longest_s
-            return group.load.loops, None if longest_s is None else int(longest_s)
+            longest_s = group.closed.longest_s
+            return group.closed.loops, None if longest_s is None else int(longest_s)
         times_s = [load.longest_s for load in self._foreground]
         if any(longest_s is None for longest_s in times_s):
             return None, None

@@ -11,10 +11,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
+from servemark.engines.jmeter.elements import property_text
 from servemark.engines.jmeter.plan import PLAN, WrittenPlan
 from servemark.engines.jmeter.progress import Counts, SampleCounter
 from servemark.environments.jmeter import JMeterHome
@@ -85,14 +87,15 @@ class Running:
         self._control_port = _free_udp_port()
 
     def __enter__(self) -> Running:
-        with (self._folder / OUTPUT).open("wb") as output:
+        with (self._folder / OUTPUT).open("wb") as output, _readable(self._plan.secrets) as secrets:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _TIED, str(os.getpid()), *self._command()],
+                [sys.executable, "-I", "-c", _TIED, str(os.getpid()), *self._command(secrets)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder,
                 start_new_session=True,
+                pass_fds=secrets,
             )
         return self
 
@@ -105,7 +108,7 @@ class Running:
             except KeyboardInterrupt:
                 continue  # Nothing is left running first.
 
-    def _command(self) -> list[str]:
+    def _command(self, secrets: tuple[int, ...]) -> list[str]:
         variables = self._plan.variables
         properties = {
             **_PROPERTIES,
@@ -114,7 +117,7 @@ class Running:
             "jmeterengine.nongui.maxport": str(self._control_port),
         }
         heap_mib = min(
-            _MOST_HEAP_MIB, _HEAP_MIB + _HEAP_MIB_PER_USER * sum(group.load.users for group in self._plan.groups)
+            _MOST_HEAP_MIB, _HEAP_MIB + _HEAP_MIB_PER_USER * sum(group.closed.users for group in self._plan.groups)
         )
         return [
             str(self._home.java),
@@ -128,6 +131,7 @@ class Running:
             "-jar",
             str(self._home.launcher),
             *("-n", "-t", PLAN, "-l", RESULTS, "-j", LOG),
+            *(word for number in secrets for word in ("-q", f"/dev/fd/{number}")),
             *(f"-J{name}={value}" for name, value in properties.items()),
         ]
 
@@ -165,6 +169,21 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._reap(0)
+
+
+@contextlib.contextmanager
+def _readable(properties: Mapping[str, str]) -> Iterator[tuple[int, ...]]:
+    """A pipe from which JMeter can read `properties`: on no disk, and in no list of processes. Nothing without any."""
+    if not properties:
+        yield ()
+        return
+    reader, writer = os.pipe()
+    try:
+        with open(writer, "w", encoding="ascii") as out:  # noqa: PTH123
+            out.writelines(f"{name}={property_text(value)}\n" for name, value in properties.items())
+        yield (reader,)
+    finally:
+        os.close(reader)
 
 
 def _free_udp_port() -> int:

@@ -19,6 +19,7 @@ from servemark.engines.jmeter.plan import FAILURES, write_plan
 from servemark.engines.jmeter.process import LOG, OUTPUT, RESULTS, Running
 from servemark.environments.jmeter import JMeterHome
 from servemark.errors import RecordingError, SetupError
+from servemark.interrupts import held_back
 from servemark.units import NS_PER_MS, NS_PER_S, ns_from_s
 from servemark.workload.load import Until
 from servemark.workload.plan import Address, Group, Plan
@@ -66,7 +67,7 @@ def execute(
         )
     except OSError as error:
         raise RecordingError(f"cannot write JMeter's plan into {folder}", cause=error.strerror or str(error)) from error
-    warmup_ns = ns_from_s(max(group.load.warmup_s for group in plan.groups))
+    warmup_ns = ns_from_s(max(group.closed.warmup_s for group in plan.groups))
     with Running(written, folder, home, warmup_ns) as running:
         ended = _await_end(running, _until(plan), warmup_ns, watch)
     converted = jtl.convert(
@@ -90,6 +91,7 @@ def execute(
         stop_reason=ended.stop_reason or early,
         generator_cpu_s=running.cpu_s,
         examples=converted.examples,
+        ended_ns=converted.last_end_ns,
     )
 
 
@@ -104,7 +106,6 @@ class _End:
 
 def _await_end(running: Running, until: Until | None, warmup_ns: int, watch: Watch) -> _End:
     end = _End()
-    interrupts = 0
     abort_at_s = kill_at_s = float("inf")
 
     def stop(drain_s: float) -> None:
@@ -115,11 +116,17 @@ def _await_end(running: Running, until: Until | None, warmup_ns: int, watch: Wat
         abort_at_s = time.monotonic() + drain_s
         kill_at_s = abort_at_s + _ABORT_S
 
-    while True:
-        try:
+    def hear(interrupts: int) -> None:
+        nonlocal kill_at_s
+        stop(_DRAIN_S)
+        if interrupts > 1:
+            kill_at_s = 0.0
+
+    with held_back(hear):
+        while time.monotonic() < kill_at_s:
             time.sleep(_LOOK_EVERY_S)
             if running.ended():
-                return end
+                break
             counts = running.counts()
             reason = watch(counts)
             if reason and not end.stop_reason:
@@ -130,26 +137,18 @@ def _await_end(running: Running, until: Until | None, warmup_ns: int, watch: Wat
             if enough and counts.elapsed_ns >= enough_at_ns and end.stopped_unix_ms is None:
                 running.ask("Shutdown")
                 end.stopped_unix_ms = time.time_ns() // NS_PER_MS
-            now_s = time.monotonic()
-            if now_s >= kill_at_s:
-                return end
-            if now_s >= abort_at_s:
+            if time.monotonic() >= abort_at_s:
                 running.ask("StopTestNow")
-        except KeyboardInterrupt:
-            interrupts += 1
-            if interrupts > 1:
-                end.cut_short = True
-                return end
-            stop(_DRAIN_S)
+    return end
 
 
 def _until(plan: Plan) -> Until | None:
-    return next((group.load.until for group in plan.groups if group.load.until), None)
+    return next((group.closed.until for group in plan.groups if group.closed.until), None)
 
 
 def _scheduling_ended_ns(plan: Plan, converted: jtl.JtlRecords, stopped_unix_ms: int | None) -> int:
     """The planned time, or an earlier stop; with loops, the last end."""
-    longest_s = [group.load.longest_s for group in plan.groups if not group.background]
+    longest_s = [group.closed.longest_s for group in plan.groups if not group.background]
     timed = [seconds for seconds in longest_s if seconds is not None]
     ended_ns = converted.last_end_ns
     if timed and len(timed) == len(longest_s):
@@ -164,7 +163,7 @@ def _scheduling_ended_ns(plan: Plan, converted: jtl.JtlRecords, stopped_unix_ms:
 def _ended_early(plan: Plan, converted: jtl.JtlRecords, folder: Path) -> str | None:
     """Why JMeter ended before the plan did, if so."""
     foreground = [number for number, group in enumerate(plan.groups) if not group.background]
-    planned_s = max((plan.groups[n].load.longest_s or 0.0) - plan.groups[n].load.think_s for n in foreground)
+    planned_s = max((plan.groups[n].closed.longest_s or 0.0) - plan.groups[n].closed.think_s for n in foreground)
     all_sent = all(converted.records_by_group[n] >= _least_requests(plan.groups[n]) for n in foreground)
     if all_sent and converted.last_end_ns / NS_PER_S >= planned_s - _EARLY_S:
         return None
@@ -175,7 +174,7 @@ def _ended_early(plan: Plan, converted: jtl.JtlRecords, folder: Path) -> str | N
 def _least_requests(group: Group) -> int:
     """How many requests the users of a group send at least."""
     steps_a_loop = 1 if group.scenario.weights else len(group.scenario.steps)
-    return max(1, group.load.users * (group.load.loops or 0) * steps_a_loop)
+    return max(1, group.closed.users * (group.closed.loops or 0) * steps_a_loop)
 
 
 def _log(folder: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from servemark.engines.jmeter import elements, scripts
 from servemark.engines.jmeter.elements import MS_PER_S, Element, Value
+from servemark.workload.headers import replaced
 from servemark.workload.plan import Address
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Step, Until
 
@@ -41,7 +42,8 @@ class Place:
 class StepWriter:
     """Makes the elements of steps, and writes the bodies that they read into `folder`.
 
-    `has_dollar` tells whether one needs the variable ``dollar``, which stands for itself.
+    `has_dollar` tells whether one needs the variable ``dollar``, which stands for itself. `secrets` are the values of
+    headers that are not in the plan: JMeter has to be given each as the property of that name.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class StepWriter:
         connect_timeout_s: float,
     ) -> None:
         self.has_dollar = False
+        self.secrets: dict[str, str] = {}
         self._addresses = addresses
         self._folder = folder
         self._all_steps = all_steps
@@ -119,10 +122,12 @@ class StepWriter:
             "HTTPSampler.path": fill(request.path),
             **self._properties,
         }
-        headers = list(request.headers)
+        headers = replaced(request.headers, address.headers)
         given = {name.lower(): value for name, value in headers}
         if "user-agent" not in given:
             headers.append(("User-Agent", "servemark"))
+        if address.named_port is not None and "host" not in given:
+            headers.append(("Host", address.authority))
         sampler = elements.http_sampler(
             self._filled(step.name),
             properties,
@@ -132,9 +137,21 @@ class StepWriter:
             comment=f"{len(request.body)} bytes" if request.body else "",
         )
         # JMeter counts the body itself.
-        fields = [(name, self._filled(value)) for name, value in headers if name.lower() != "content-length"]
+        secret = {header.name: header.value for header in address.headers if header.secrets}
+        fields = [
+            (name, self._secret(value) if secret.get(name) == value else self._filled(value))
+            for name, value in headers
+            if name.lower() != "content-length"
+        ]
         sampler.children.append(elements.header_manager(fields))
         return sampler
+
+    def _secret(self, value: str) -> str:
+        """What stands for a value that is not to be in the plan."""
+        known = next((name for name, known in self.secrets.items() if known == value), None)
+        name = known or f"servemark.secret.{len(self.secrets) + 1}"
+        self.secrets[name] = value
+        return f"${{__P({name})}}"
 
     def _filled(self, text: str, seq_variable: str | None = None) -> str:
         """`text` as JMeter has to read it to send it: marks become variables if numbered, and nothing else does."""

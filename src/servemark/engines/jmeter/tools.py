@@ -29,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from servemark.engines.jmeter.elements import property_text
 from servemark.environments.commands import finish
 from servemark.environments.jmeter import JMeterHome
 from servemark.errors import RecordingError
@@ -140,7 +141,7 @@ def _merge(home: JMeterHome, runs: Sequence[MergedRun], merged: Path) -> None:
             "startOffset": "",
             "endOffset": "",
         }
-        lines += [f"{name}{number}={_property(value)}\n" for name, value in settings.items()]
+        lines += [f"{name}{number}={property_text(value)}\n" for name, value in settings.items()]
     with tempfile.TemporaryDirectory(prefix="servemark-jmeter-") as scratch:
         recipe = Path(scratch) / "merge.properties"
         recipe.write_text("".join(lines), encoding="ascii")
@@ -207,13 +208,3 @@ def _has_samples(results: Path) -> bool:
             return bool(lines.readline() and lines.readline())
     except FileNotFoundError:
         return False
-
-
-def _property(value: str) -> str:
-    """`value` as a Java properties file takes it."""
-    escaped = value.replace("\\", "\\\\")
-    if escaped.startswith(" "):
-        escaped = "\\" + escaped
-    units = escaped.encode("utf-16-be")
-    codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
-    return "".join(chr(code) if 32 <= code < 127 else f"\\u{code:04x}" for code in codes)

@@ -1,0 +1,139 @@
+//! What a driver notes of its own work, apart from the records: what the records are checked against.
+
+use std::fs;
+
+/// Requests under way, summed over time.
+///
+/// A request is under way from just before its first byte is written to its end. This is the driver's own count of
+/// them: a lost record, or one with a wrong time, is missing from what the records sum up to.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    count: u64,
+    /// Up to when the sum goes; the window begins here.
+    since_ns: i64,
+    /// The end of the window, as far as the plan knows it.
+    until_ns: i64,
+    sum_ns: u64,
+}
+
+impl UnderWay {
+    /// Nothing under way, to be summed from `since_ns` to `until_ns`.
+    pub(crate) fn new(since_ns: i64, until_ns: i64) -> Self {
+        Self {
+            count: 0,
+            since_ns,
+            until_ns,
+            sum_ns: 0,
+        }
+    }
+
+    /// One more from `now_ns`; `stop_at_ns` may end the window earlier.
+    pub(crate) fn begin(&mut self, now_ns: i64, stop_at_ns: i64) {
+        self.pass(now_ns, stop_at_ns);
+        self.count += 1;
+    }
+
+    /// One less from `now_ns`.
+    pub(crate) fn end(&mut self, now_ns: i64, stop_at_ns: i64) {
+        self.pass(now_ns, stop_at_ns);
+        self.count -= 1;
+    }
+
+    fn pass(&mut self, now_ns: i64, stop_at_ns: i64) {
+        let to_ns = now_ns.min(self.until_ns).min(stop_at_ns);
+        if to_ns > self.since_ns {
+            self.sum_ns += self.count * to_ns.abs_diff(self.since_ns);
+            self.since_ns = to_ns;
+        }
+    }
+
+    /// Request-nanoseconds within the window; everything must have ended.
+    pub(crate) fn sum_ns(&self) -> u64 {
+        self.sum_ns
+    }
+}
+
+/// What the scheduler says of a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RunQueue {
+    /// Time for which it could have run and did not.
+    pub(crate) delay_ns: i64,
+    /// How often it began to run.
+    pub(crate) waits: u64,
+}
+
+impl RunQueue {
+    /// Of the calling thread, since it was started; zeros where the system does not tell.
+    pub(crate) fn of_this_thread() -> Self {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        Self::parse(&text).unwrap_or_default()
+    }
+
+    /// Since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            delay_ns: self.delay_ns - before.delay_ns,
+            waits: self.waits.saturating_sub(before.waits),
+        }
+    }
+
+    /// CPU time, delay and count, in the format of Linux' Documentation/scheduler/sched-stats.rst.
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace().skip(1);
+        Some(Self {
+            delay_ns: words.next()?.parse().ok()?,
+            waits: words.next()?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: i64 = i64::MAX;
+
+    #[test]
+    fn sums_what_is_under_way_within_its_window() {
+        let mut under_way = UnderWay::new(100, 1000);
+        under_way.begin(50, NEVER);
+        under_way.begin(200, NEVER);
+        under_way.end(300, NEVER);
+        under_way.end(400, NEVER);
+        assert_eq!(under_way.sum_ns(), 300 + 100);
+        under_way.begin(900, NEVER);
+        under_way.begin(1100, NEVER);
+        under_way.end(1200, NEVER);
+        under_way.end(1300, NEVER);
+        assert_eq!(under_way.sum_ns(), 300 + 100 + 100);
+    }
+
+    #[test]
+    fn a_stop_ends_the_window() {
+        let mut under_way = UnderWay::new(0, NEVER);
+        under_way.begin(10, NEVER);
+        under_way.end(100, 60);
+        assert_eq!(under_way.sum_ns(), 50);
+    }
+
+    #[test]
+    fn reads_what_the_scheduler_says() {
+        let expected = RunQueue {
+            delay_ns: 548_979_579,
+            waits: 57,
+        };
+        assert_eq!(RunQueue::parse("111358655 548979579 57\n"), Some(expected));
+        assert_eq!(RunQueue::parse(""), None);
+        let waited = RunQueue {
+            delay_ns: 548_979_000,
+            waits: 50,
+        };
+        assert_eq!(
+            expected.since(waited),
+            RunQueue {
+                delay_ns: 579,
+                waits: 7
+            }
+        );
+    }
+}

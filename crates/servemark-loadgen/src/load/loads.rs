@@ -1,0 +1,114 @@
+//! All loads of one generator thread together: the users of closed loops, and the arrivals of each open one.
+
+use super::{Arrival, ClosedLoop, Load, Next, OpenLoop};
+use crate::plan::Plan;
+
+/// What one generator thread performs of a plan.
+#[derive(Debug)]
+pub struct Loads<'plan> {
+    plan: &'plan Plan,
+    thread: u32,
+    closed: ClosedLoop<'plan>,
+    open: Vec<OpenLoop<'plan>>,
+}
+
+/// How many connections one thread has to each of the plan's addresses.
+///
+/// Those of closed loops come first, then those of open ones: a user of a closed loop never waits for a connection that
+/// an arrival holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// At most.
+    pub limits: Vec<usize>,
+    /// Opened before the start: one for each user of a closed loop, and the first of an open one.
+    pub before_start: Vec<usize>,
+}
+
+impl<'plan> Loads<'plan> {
+    /// The share of `thread` in `plan`.
+    #[must_use]
+    pub fn new(plan: &'plan Plan, thread: u32) -> Self {
+        let open = plan.groups.iter().enumerate().filter_map(|(index, group)| {
+            let open = group.open()?;
+            Some(OpenLoop::new(plan, index, open, thread))
+        });
+        Self {
+            plan,
+            thread,
+            closed: ClosedLoop::new(plan, thread),
+            open: open.collect(),
+        }
+    }
+
+    /// How many connections this thread may have, when an open loop gets at most `most_open` to an address.
+    #[must_use]
+    pub fn connections(&self, most_open: u32) -> ConnectionCounts {
+        let mut limits = self.closed.users_by_address(self.plan);
+        let mut before_start = limits.clone();
+        let mut of_open = vec![0; limits.len()];
+        for group in &self.plan.groups {
+            let Some(open) = group.open() else { continue };
+            let share = share(
+                open.max_connections.min(most_open),
+                self.thread,
+                self.plan.threads,
+            );
+            for address in self.plan.addresses_of(group) {
+                of_open[address] = share.max(of_open[address]);
+            }
+        }
+        before_start.extend(of_open.iter().map(|&limit| limit.min(1)));
+        limits.extend(of_open);
+        ConnectionCounts { limits, before_start }
+    }
+}
+
+/// What one of `threads` has of a number that they share.
+fn share(whole: u32, thread: u32, threads: u32) -> usize {
+    (whole / threads + u32::from(thread < whole % threads)) as usize
+}
+
+impl Load for Loads<'_> {
+    fn next_due_ns(&self) -> i64 {
+        let open = self.open.iter().map(OpenLoop::next_due_ns);
+        open.fold(self.closed.next_due_ns(), i64::min)
+    }
+
+    fn take_due(&mut self, now_ns: i64) -> Option<Arrival> {
+        let earliest = self.open.iter_mut().min_by_key(|open| open.next_due_ns());
+        match earliest {
+            Some(open) if open.next_due_ns() <= self.closed.next_due_ns() => open.take_due(now_ns),
+            _ => self.closed.take_due(now_ns),
+        }
+    }
+
+    fn ended(&mut self, arrival: &Arrival, end_ns: i64, next: Next) -> Option<Arrival> {
+        if !arrival.is_open {
+            return self.closed.ended(arrival, end_ns, next);
+        }
+        let mut open = self.open.iter_mut();
+        let own = open.find(|open| open.index() == arrival.group)?;
+        own.ended(arrival, end_ns, next)
+    }
+
+    fn take_retired(&mut self) -> u64 {
+        let open = self.open.iter_mut().map(OpenLoop::take_retired);
+        open.sum::<u64>() + self.closed.take_retired()
+    }
+
+    fn end_scheduling(&mut self, at_ns: i64) {
+        self.closed.end_scheduling(at_ns);
+        for open in &mut self.open {
+            open.end_scheduling(at_ns);
+        }
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.closed.is_exhausted() && self.open.iter().all(OpenLoop::is_exhausted)
+    }
+
+    fn cut_off_ns(&self) -> Option<i64> {
+        let open = self.open.iter().map(OpenLoop::cut_off_ns);
+        open.fold(self.closed.cut_off_ns(), Option::max)
+    }
+}

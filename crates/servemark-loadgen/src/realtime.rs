@@ -1,0 +1,170 @@
+//! Real-time priority of a generator thread: had where it is permitted, given up by a thread that is busy.
+//!
+//! Beside a server that saturates every CPU it is what makes requests leave in time. A thread that has it and is busy
+//! would starve that server instead.
+
+use std::fmt;
+use std::io;
+use std::thread;
+
+use crate::clock::{NS_PER_MS, NS_PER_S, thread_cpu_ns};
+use crate::kernel::{Policy, set_policy};
+
+/// Over how long a thread's business is looked at.
+const WINDOW_NS: i64 = 100 * NS_PER_MS;
+
+/// Whether generator threads ask for real-time priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Realtime {
+    /// In runs with an open loop, where it is permitted.
+    Auto,
+    /// In every run, which does not start where it is refused.
+    On,
+    /// Never.
+    Off,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Got {
+    #[default]
+    NotAsked,
+    Held,
+    Refused(String),
+    /// At that time, because the thread was busy.
+    Dropped(i64),
+}
+
+impl Got {
+    /// What became of it on two threads: where it differs, the worse, and of two drops the first.
+    pub(crate) fn with(self, other: Self) -> Self {
+        let keeps = match (&self, &other) {
+            (Self::Dropped(at_ns), Self::Dropped(other_ns)) => at_ns <= other_ns,
+            _ => self.severity() >= other.severity(),
+        };
+        if keeps { self } else { other }
+    }
+
+    fn severity(&self) -> u8 {
+        match self {
+            Self::NotAsked => 0,
+            Self::Held => 1,
+            Self::Refused(_) => 2,
+            Self::Dropped(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Got {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => Ok(()),
+            Self::Held => formatter.write_str("rr 1"),
+            Self::Refused(why) => write!(formatter, "refused: {why}"),
+            Self::Dropped(at_ns) => {
+                let seconds = *at_ns as f64 / NS_PER_S as f64;
+                write!(formatter, "dropped after {seconds:.1} s")
+            }
+        }
+    }
+}
+
+/// Whether a thread of this process may have it: one tries.
+pub(crate) fn is_permitted() -> io::Result<()> {
+    let trial = thread::Builder::new().spawn(|| set_policy(None, Policy::RealTime))?;
+    trial
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the thread that tried panicked")))
+}
+
+/// The priority of the calling thread.
+#[derive(Debug)]
+pub(crate) struct Priority {
+    got: Got,
+    look_at_ns: i64,
+    looked_ns: i64,
+    /// Time that the thread had used by then.
+    used_ns: i64,
+}
+
+impl Priority {
+    /// Ask for it, if that is `asked`, at `now_ns` of the run's clock.
+    pub(crate) fn new(asked: bool, now_ns: i64) -> Self {
+        let got = match asked.then(|| set_policy(None, Policy::RealTime)) {
+            None => Got::NotAsked,
+            Some(Ok(())) => Got::Held,
+            Some(Err(error)) => Got::Refused(error.to_string()),
+        };
+        let is_held = got == Got::Held;
+        Self {
+            got,
+            look_at_ns: if is_held { now_ns + WINDOW_NS } else { i64::MAX },
+            looked_ns: now_ns,
+            used_ns: thread_cpu_ns(),
+        }
+    }
+
+    /// Give it up if the thread was busy for more than half of the last window.
+    pub(crate) fn observe(&mut self, now_ns: i64) {
+        if now_ns < self.look_at_ns {
+            return;
+        }
+        let used_ns = thread_cpu_ns();
+        let is_busy = 2 * (used_ns - self.used_ns) > now_ns - self.looked_ns;
+        (self.used_ns, self.looked_ns, self.look_at_ns) = (used_ns, now_ns, now_ns + WINDOW_NS);
+        if is_busy && set_policy(None, Policy::Normal).is_ok() {
+            self.got = Got::Dropped(now_ns);
+            self.look_at_ns = i64::MAX;
+        }
+    }
+
+    /// What became of it.
+    pub(crate) fn got(self) -> Got {
+        self.got
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_threads_the_worst_is_told() {
+        let refused = || Got::Refused("no".into());
+        let worst = |all: Vec<Got>| all.into_iter().fold(Got::NotAsked, Got::with).to_string();
+        assert_eq!(worst(vec![Got::NotAsked, Got::NotAsked]), "");
+        assert_eq!(worst(vec![Got::Held, Got::Held]), "rr 1");
+        assert_eq!(worst(vec![Got::Held, refused()]), "refused: no");
+        let dropped = vec![
+            Got::Dropped(NS_PER_S * 9),
+            Got::Held,
+            Got::Dropped(NS_PER_S * 16 / 5),
+        ];
+        assert_eq!(worst(dropped), "dropped after 3.2 s");
+    }
+
+    #[test]
+    fn a_thread_that_is_busy_for_half_of_a_window_gives_it_up() {
+        let given_up_by = |share: i64| {
+            let mut priority = Priority {
+                got: Got::Held,
+                look_at_ns: WINDOW_NS,
+                looked_ns: 0,
+                used_ns: thread_cpu_ns() - WINDOW_NS * share / 100,
+            };
+            priority.observe(WINDOW_NS - 1);
+            assert_eq!(priority.got, Got::Held);
+            priority.observe(WINDOW_NS);
+            priority.got()
+        };
+        assert_eq!(given_up_by(40), Got::Held);
+        assert_eq!(given_up_by(51), Got::Dropped(WINDOW_NS));
+    }
+
+    #[test]
+    fn nobody_who_did_not_ask_is_looked_at() {
+        let mut priority = Priority::new(false, 0);
+        priority.observe(i64::MAX - 1);
+        assert_eq!(priority.got(), Got::NotAsked);
+    }
+}

@@ -1,0 +1,313 @@
+//! The server: one thread, one epoll, real sockets.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::num::NonZeroU64;
+use std::os::fd::AsFd;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use servemark_loadgen::clock::{NS_PER_S, monotonic_ns};
+use servemark_loadgen::poller::{self, Poller};
+use slab::Slab;
+
+use crate::arguments::Events;
+use crate::http;
+use crate::law::{Departures, Law};
+use crate::log::{Log, NEVER_NS, Row};
+
+const LISTENER: u64 = u64::MAX;
+const STDIN: u64 = u64::MAX - 1;
+
+/// So long before an answer is due the thread stops sleeping: a wake-up takes tens of microseconds.
+const SPIN_NS: i64 = 60_000;
+const LONGEST_WAIT_NS: i64 = 3600 * NS_PER_S;
+/// Connections that wait to be accepted; the kernel lowers it to its own limit.
+const BACKLOG: i32 = 8192;
+
+/// Answers that are due, the earliest first: when, and which row; the order of rows decides between equal times.
+type Due = BinaryHeap<Reverse<(i64, usize, Answer)>>;
+
+/// What is to be written next for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Answer {
+    /// The connection's place among those that are open.
+    key: usize,
+    /// Which event; 0 for a plain answer.
+    event: u32,
+    /// When it was ready, whatever held it back.
+    ready_ns: i64,
+}
+
+struct Connection {
+    stream: TcpStream,
+    number: i64,
+    /// What was read and not yet taken.
+    input: Vec<u8>,
+    /// When the first byte of `input` had been read.
+    arrival_ns: i64,
+    /// Whether a request waits for its answer: the next one is taken after that.
+    is_busy: bool,
+}
+
+/// The oracle's server.
+pub(crate) struct Server {
+    /// What happened so far.
+    pub(crate) log: Log,
+    departures: Departures,
+    events: Events,
+    listener: TcpListener,
+    poller: Poller,
+    connections: Slab<Connection>,
+    accepted: i64,
+    due: Due,
+    /// Connections that were closed because they sent what is no request.
+    unreadable: u64,
+    buffer: Box<[u8]>,
+}
+
+impl Server {
+    /// A server on a free port of 127.0.0.1, as many connections as the hard limit on descriptors allows.
+    pub(crate) fn new(law: Law, events: Events) -> io::Result<Self> {
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        )?;
+        rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        rustix::net::listen(&listener, BACKLOG)?;
+        let poller = Poller::new()?;
+        poller.watch_waker(listener.as_fd(), LISTENER)?;
+        Ok(Self {
+            log: Log::new(),
+            departures: Departures::new(law),
+            events,
+            listener,
+            poller,
+            connections: Slab::new(),
+            accepted: 0,
+            due: Due::new(),
+            unreadable: 0,
+            buffer: vec![0; 64 * 1024].into(),
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+
+    /// Serve until standard input, a pipe or a terminal, ends.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        let stdin = io::stdin();
+        self.poller.watch_waker(stdin.as_fd(), STDIN).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                "standard input must be a pipe, whose end ends the oracle",
+            )
+        })?;
+        let mut ready = poller::Events::new();
+        loop {
+            self.answer_due();
+            self.poller.wait(&mut ready, self.wait_ns())?;
+            for index in 0..ready.len() {
+                let event = ready.at(index);
+                match event.token {
+                    STDIN if rustix::io::read(&stdin, &mut *self.buffer)? == 0 => return Ok(()),
+                    STDIN => {}
+                    LISTENER => self.accept()?,
+                    key => self.receive(key as usize, event.hang_up),
+                }
+                self.answer_due();
+            }
+        }
+    }
+
+    /// One line of JSON about the requests, the oracle's own lateness, and when its stalls were.
+    pub(crate) fn report(&self) -> String {
+        let (answered, [p50_ns, p99_ns, max_ns]) = self.log.lateness_ns();
+        let stalls: Vec<_> = self
+            .departures
+            .stalls_ns()
+            .map(|(begin, end)| [begin, end])
+            .collect();
+        format!(
+            "{{\"requests\": {}, \"answered\": {answered}, \"connections\": {}, \"unreadable\": {}, \
+             \"late_p50_ns\": {p50_ns}, \"late_p99_ns\": {p99_ns}, \"late_max_ns\": {max_ns}, \"stalls_ns\": {stalls:?}}}",
+            self.log.rows.len(),
+            self.accepted,
+            self.unreadable,
+        )
+    }
+
+    fn wait_ns(&self) -> i64 {
+        self.due.peek().map_or(LONGEST_WAIT_NS, |Reverse((due_ns, ..))| {
+            (due_ns - SPIN_NS - monotonic_ns()).clamp(0, LONGEST_WAIT_NS)
+        })
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            let entry = self.connections.vacant_entry();
+            self.poller.watch(stream.as_fd(), entry.key() as u64)?;
+            entry.insert(Connection {
+                stream,
+                number: self.accepted,
+                input: Vec::new(),
+                arrival_ns: 0,
+                is_busy: false,
+            });
+            self.accepted += 1;
+        }
+    }
+
+    /// Read what a connection has brought. A read that does not fill the buffer has drained it, unless it has hung up.
+    fn receive(&mut self, key: usize, hang_up: bool) {
+        loop {
+            let Some(connection) = self.connections.get_mut(key) else {
+                return;
+            };
+            match connection.stream.read(&mut self.buffer) {
+                Ok(0) => return self.close(key),
+                Ok(count) => {
+                    if connection.input.is_empty() {
+                        connection.arrival_ns = monotonic_ns();
+                    }
+                    connection.input.extend_from_slice(&self.buffer[..count]);
+                    self.take_request(key);
+                    if count < self.buffer.len() && !hang_up {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.close(key),
+            }
+        }
+    }
+
+    /// Let the law decide on the request that a connection has brought, if it is complete and the first.
+    fn take_request(&mut self, key: usize) {
+        let connection = &mut self.connections[key];
+        if connection.is_busy {
+            return;
+        }
+        let request = match http::parse(&connection.input) {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(http::Unreadable) => {
+                self.unreadable += 1;
+                return self.close(key);
+            }
+        };
+        connection.is_busy = true;
+        connection.input.drain(..request.length);
+        let row = self.log.rows.len();
+        let number = u64::try_from(request.seq).unwrap_or(row as u64);
+        let (service_ns, ready_ns) = self.departures.add(connection.arrival_ns, number);
+        let last_ready_ns = ready_ns + i64::from(self.events.count.saturating_sub(1)) * self.events.every_ns;
+        self.log.rows.push(Row {
+            user: request.user,
+            seq: request.seq,
+            connection: connection.number,
+            arrival_ns: connection.arrival_ns,
+            service_ns,
+            due_ns: self.departures.held_back_ns(last_ready_ns),
+            first_ns: NEVER_NS,
+            departed_ns: NEVER_NS,
+        });
+        self.expect(
+            row,
+            Answer {
+                key,
+                event: 0,
+                ready_ns,
+            },
+        );
+    }
+
+    fn expect(&mut self, row: usize, answer: Answer) {
+        let due_ns = self.departures.held_back_ns(answer.ready_ns);
+        self.due.push(Reverse((due_ns, row, answer)));
+    }
+
+    /// Write every answer that is due.
+    fn answer_due(&mut self) {
+        while let Some(&Reverse((due_ns, row, answer))) = self.due.peek() {
+            if due_ns > monotonic_ns() {
+                return;
+            }
+            self.due.pop();
+            self.answer(row, answer);
+        }
+    }
+
+    fn answer(&mut self, row: usize, answer: Answer) {
+        let Some(connection) = self.connections.get_mut(answer.key) else {
+            return;
+        };
+        if connection.number != self.log.rows[row].connection {
+            return; // the one that asked has gone, and another has its place
+        }
+        let count = self.events.count;
+        let written = if count == 0 {
+            write_whole(&mut connection.stream, http::ANSWER)
+        } else {
+            write_whole(&mut connection.stream, &http::event(answer.event, count))
+        };
+        let now_ns = monotonic_ns();
+        if written.is_err() {
+            return self.close(answer.key);
+        }
+        let row_now = &mut self.log.rows[row];
+        if answer.event == 0 {
+            row_now.first_ns = now_ns;
+        }
+        if answer.event + 1 < count {
+            let ready_ns = answer.ready_ns + self.events.every_ns;
+            let event = answer.event + 1;
+            return self.expect(
+                row,
+                Answer {
+                    event,
+                    ready_ns,
+                    ..answer
+                },
+            );
+        }
+        row_now.departed_ns = now_ns;
+        connection.is_busy = false;
+        if !connection.input.is_empty() {
+            connection.arrival_ns = now_ns;
+            self.take_request(answer.key);
+        }
+    }
+
+    fn close(&mut self, key: usize) {
+        self.connections.remove(key);
+    }
+}
+
+/// Write all of `bytes` at once. Answers are short, so a socket that cannot take one is that of a peer that does not read.
+fn write_whole(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let count = stream.write(bytes)?;
+    if count == bytes.len() {
+        Ok(())
+    } else {
+        Err(ErrorKind::WriteZero.into())
+    }
+}

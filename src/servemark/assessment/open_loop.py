@@ -1,0 +1,133 @@
+"""What is said of an open loop: its rates, offered and achieved, and how the stages of a profile of rates went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark.assessment.measured import Measured
+from servemark.result import to_json
+from servemark.stats.percentiles import distribution_ms
+from servemark.stats.summary import Window
+from servemark.units import NS_PER_S, ns_from_s
+from servemark.workload.load import Arrivals, OpenLoad
+from servemark.workload.plan import EnginePlan
+from servemark.workload.rates import format_rate
+
+#: Parts of a ramp's time that are told apart.
+_PARTS_OF_RAMP = 10
+
+
+def load_facts(measured: Measured, window: Window) -> dict[str, Any]:
+    """The load of a run as its result has it; of an open loop also the rate that was really offered."""
+    load = measured.point.load
+    if not isinstance(load, OpenLoad):
+        return {"kind": "closed", **to_json(load)}
+    arrivals = load.arrivals
+    trace = None
+    if arrivals.process == "trace":
+        origin = to_json(arrivals.trace) if arrivals.trace else {"file": None, "sha256": None}
+        trace = {**origin, "times": len(arrivals.times_ns), "length_s": arrivals.length_s}
+    return {
+        "kind": "open",
+        "process": arrivals.process,
+        "cv": {"constant": 0.0, "poisson": 1.0, "gamma": arrivals.cv, "trace": None}[arrivals.process],
+        "profile": to_json(arrivals.profile),
+        "trace": trace,
+        "requests": load.requests,
+        "duration_s": load.duration_s,
+        "until": to_json(load.until),
+        "warmup_s": load.warmup_s,
+        "max_connections": measured.engine_run.reduced_connections or load.max_connections,
+        "requested_connections": load.max_connections,
+        "offered_per_s": _offered_per_s(measured, load, window),
+    }
+
+
+def options_of_load(measured: Measured) -> dict[str, Any]:
+    """The load of a benchmark's headline, as the command line would ask for it."""
+    load = measured.point.load
+    if not isinstance(load, OpenLoad):
+        return {"threads": load.users}
+    arrivals = load.arrivals
+    values = {"gamma": f":{arrivals.cv:g}", "trace": f":{arrivals.trace.file}" if arrivals.trace else ""}
+    return {
+        "rate": format_rate(arrivals.profile) if arrivals.profile else None,
+        "arrival": arrivals.process + values.get(arrivals.process, ""),
+        "max_connections": load.max_connections,
+    }
+
+
+def _offered_per_s(measured: Measured, load: OpenLoad, window: Window) -> float | None:
+    """Arrivals scheduled inside the window, over it; of an exact number, over the time from the first to the last."""
+    rows = measured.records.memmap()
+    scheduled = np.asarray(rows["scheduled"][np.isin(rows["step"], _steps_of(measured.compiled)[0])])
+    inside = scheduled[(scheduled >= window.start_ns) & (scheduled < window.end_ns)]
+    if load.requests is None:
+        return len(inside) / window.seconds if window.seconds > 0 else None
+    span_ns = int(np.ptp(inside)) if len(inside) else 0
+    return (len(inside) - 1) * NS_PER_S / span_ns if span_ns else None
+
+
+def _steps_of(compiled: EnginePlan) -> tuple[list[int], list[int]]:
+    """The steps with which an arrival of an open loop begins, and those with which it ends: of a mix, any."""
+    groups = [group for group in compiled.groups if group.arrivals]
+    first = [step for group in groups for step in (group.steps if group.weights else group.steps[:1])]
+    last = [step for group in groups for step in (group.steps if group.weights else group.steps[-1:])]
+    return first, last
+
+
+def stage_bounds_ns(arrivals: Arrivals, warmup_s: float) -> list[tuple[int, int]]:
+    """Where each step of a profile of rates begins and ends, and each tenth of a ramp; empty for a single rate."""
+    profile = arrivals.profile
+    if not profile or arrivals.length_s is None or (len(profile) == 1 and profile[0].from_per_s == profile[0].to_per_s):
+        return []
+    lengths_s: list[float] = []
+    for segment in profile:
+        assert segment.duration_s is not None
+        parts = 1 if segment.from_per_s == segment.to_per_s else _PARTS_OF_RAMP
+        lengths_s += [segment.duration_s / parts] * parts
+    ends_ns = [ns_from_s(warmup_s + end_s) for end_s in accumulate(lengths_s)]
+    return list(zip([ns_from_s(warmup_s), *ends_ns], ends_ns, strict=False))
+
+
+def stages(measured: Measured) -> list[dict[str, Any]]:
+    """The stages of a run's profile, as far as it went: requests belong to the stage in which they were scheduled.
+
+    The achieved rate is that of the successes that ended in the stage, whenever they were scheduled.
+    """
+    load = measured.point.load
+    if not isinstance(load, OpenLoad):
+        return []
+    rows, (first, last) = measured.records.memmap(), _steps_of(measured.compiled)
+    ended_ns = measured.engine_run.scheduling_ended_ns
+    bounds_ns = stage_bounds_ns(load.arrivals, load.warmup_s)
+    return [
+        _stage(rows, start_ns, min(end_ns, ended_ns), first, last)
+        for start_ns, end_ns in bounds_ns
+        if start_ns < ended_ns
+    ]
+
+
+def _stage(rows: NDArray[np.void], start_ns: int, end_ns: int, first: list[int], last: list[int]) -> dict[str, Any]:
+    seconds = (end_ns - start_ns) / NS_PER_S
+    of_stage = rows[(rows["scheduled"] >= start_ns) & (rows["scheduled"] < end_ns)]
+    good = of_stage[of_stage["kind"] == 0]
+    ended = (rows["end"] >= start_ns) & (rows["end"] < end_ns) & (rows["kind"] == 0) & np.isin(rows["step"], last)
+    times: Mapping[str, NDArray[np.int64]] = {
+        "response_ms": good["end"] - good["scheduled"],
+        "client_queue_ms": good["ready"] - good["scheduled"],
+    }
+    return {
+        "start_s": start_ns / NS_PER_S,
+        "end_s": end_ns / NS_PER_S,
+        "offered_per_s": int(np.isin(of_stage["step"], first).sum()) / seconds,
+        "achieved_per_s": int(ended.sum()) / seconds,
+        "requests": len(of_stage),
+        "failed": len(of_stage) - len(good),
+        **{name: distribution_ms(values) for name, values in times.items()},
+    }

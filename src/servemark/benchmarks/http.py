@@ -1,0 +1,31 @@
+"""http: any HTTP endpoint, whatever serves it: how fast it answers, and how many answers it gives a second."""
+
+from __future__ import annotations
+
+from servemark.benchmarks import Ask, Benchmark, Point, without_model
+from servemark.workload.scenario import Step
+
+#: As many connections as oha and hey open by default; wrk has 10.
+_THREADS = 50
+_NO_MODEL = "it measures the endpoint of --url, whatever serves it"
+
+
+def _points(ask: Ask) -> tuple[Point, ...]:
+    return without_model(ask, _THREADS, Step("request", ask.requests))
+
+
+BENCHMARK = Benchmark(
+    name="http",
+    summary="any HTTP endpoint, by --url: 50 threads",
+    headline="throughput",
+    threads=_THREADS,
+    points=_points,
+    models=lambda _ask: (),
+    refuses={
+        "input": "its requests have the body of --body-file",
+        **dict.fromkeys(("model", "custom_model", "workers", "gpus", "backend"), _NO_MODEL),
+        **dict.fromkeys(("mms", "management_port", "docker", "docker_image", "source", "build_command"), _NO_MODEL),
+        **dict.fromkeys(("server_requirements", "server_python"), _NO_MODEL),
+    },
+    takes_url=True,
+)

@@ -1,0 +1,99 @@
+"""Checks of what was recorded: is everything there, when it was due, and for as long as the generator saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark.result import Check
+
+#: How far the generator's own sum of requests under way may be from that of the records.
+_IN_FLIGHT_LIMIT_SHARE = 0.05
+#: Below this many completions that is not looked at.
+_FEWEST_COMPLETIONS = 100
+_DEFECT = "results are wrong: run again, and report it if it happens again"
+_INCOMPLETE = "results are incomplete, run again"
+
+
+def check_accounted(
+    *, expected: int | None, scheduled: int, recorded: int, sent: tuple[int, int] | None, interrupted: bool
+) -> Check:
+    """Every request that was scheduled has a record, and with an exact plan every planned request was scheduled.
+
+    `expected` is how many were planned, or None when time ends the run; `sent` how many requests the generator began
+    to write, and how many records say so, None of a generator that does not count them.
+    """
+    name = "accounted"
+    if recorded != scheduled:
+        reason = f"{scheduled} requests were scheduled but {recorded} recorded: {_INCOMPLETE}"
+        return Check(name, False, reason, recorded, scheduled, "records")
+    if expected is not None and not interrupted and recorded != expected:
+        reason = f"{expected} requests were asked for but {recorded} recorded: {_INCOMPLETE}"
+        return Check(name, False, reason, recorded, expected, "records")
+    if sent is not None and sent[0] != sent[1]:
+        reason = f"{sent[0]} requests were sent but {sent[1]} recorded as sent: {_DEFECT}"
+        return Check(name, False, reason, sent[1], sent[0], "records")
+    return Check(name, True, "every scheduled request has a record", recorded, expected or scheduled, "records")
+
+
+def check_schedule(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]], *, interrupted: bool) -> Check:
+    """Every request of an open loop was scheduled when the arrival process says, and none is missing or too many.
+
+    `groups` holds, by their steps' names, the times of the arrivals as the pure function gives them up to the end of
+    scheduling, and as the records have them (-1 for an arrival without a record), in nanoseconds. After an
+    interruption the last ones may be missing.
+    """
+    name = "schedule"
+    if not groups:
+        return Check(name, None, "closed loop: the responses decide when requests are due")
+    arrivals = 0
+    for of_group, (expected_ns, recorded_ns) in groups.items():
+        due = len(expected_ns)
+        arrivals += due
+        made = int(np.count_nonzero(recorded_ns >= 0))
+        if len(recorded_ns) > due or (made != due and not interrupted):
+            reason = f"{made} arrivals of {of_group} were begun, not the {due} of its arrival process: {_DEFECT}"
+            return Check(name, False, reason, made, due, "arrivals")
+        off_ns = np.abs(recorded_ns - expected_ns)[recorded_ns >= 0]
+        wrong = int(np.count_nonzero(off_ns))
+        if wrong:
+            most_ms = off_ns.max() / 1e6
+            reason = f"{wrong} arrivals of {of_group} were scheduled at other times than those of its arrival process"
+            return Check(name, False, f"{reason}, by up to {most_ms:.3f} ms: {_DEFECT}", most_ms, 0.0, "ms")
+    return Check(
+        name, True, "all arrivals were scheduled when the arrival process says", arrivals, arrivals, "arrivals"
+    )
+
+
+def check_in_flight(*, counted_ns: int, recorded_ns: int, completions: int) -> Check:
+    """The generator's own count of requests under way, summed over the measured time, is that of the records, to 5%.
+
+    `counted_ns` is the generator's sum; `completions` how many requests ended in that time.
+    """
+    name = "in flight"
+    if completions < _FEWEST_COMPLETIONS:
+        return Check(name, None, f"{completions} requests ended in the measured time, {_FEWEST_COMPLETIONS} are needed")
+    apart = abs(counted_ns - recorded_ns) / max(counted_ns, 1)
+    passed = apart <= _IN_FLIGHT_LIMIT_SHARE
+    if apart:
+        relation = "less" if recorded_ns < counted_ns else "more"
+        reason = f"requests under way: records say {apart:.2%} {relation} than the generator's own count"
+        reason += f", limit {_IN_FLIGHT_LIMIT_SHARE:.0%}"
+    else:
+        reason = "requests under way: records say the same as the generator's own count"
+    return Check(name, passed, reason if passed else f"{reason}: {_DEFECT}", apart, _IN_FLIGHT_LIMIT_SHARE, "share")
+
+
+def check_server(failure: str | None, before: Mapping[str, object], after: Mapping[str, object]) -> Check:
+    """The server is alive at the end, and its settings are what they were at the start."""
+    name = "server unchanged"
+    if failure:
+        return Check(name, False, failure)
+    if not before:
+        return Check(name, None, "alive; its settings cannot be read back")
+    changed = [f"{key} {before[key]} -> {after.get(key)}" for key in before if before[key] != after.get(key)]
+    if changed:
+        return Check(name, False, f"settings changed while measuring ({', '.join(changed)}): run again")
+    return Check(name, True, "alive, with the same settings before and after")

@@ -1,0 +1,104 @@
+"""How a run's load reads in the terminal, what its rate came to, and the table of the stages of a rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from servemark.report.words import columns, counted, decimal, digits_of, fact, ms
+from servemark.result import BenchmarkResult, RunResult, StepSummary
+
+#: Steps of a profile of rates that are named one by one.
+_MOST_NAMED = 5
+#: Stages that are shown; all of them are in the result.
+_MOST_STAGES = 40
+#: An achieved rate that is lower than this share of what was offered is said.
+_KEPT_UP_SHARE = 0.98
+#: A p99 of the waiting for a connection that is more than the larger of these is said: that share of the response's.
+_WAITING_MS, _WAITING_SHARE = 0.5, 0.05
+
+
+def load_line(run: RunResult) -> str:
+    """The load of the run that gives the headline: who sends, and for how long."""
+    measured_s = run.window_s[1] - run.window_s[0]
+    warmup = f" after {run.warmup_s:g} s of warm-up" if run.warmup_s else ""
+    if run.load["kind"] == "closed":
+        who = counted(run.load["users"], "thread")
+    else:
+        most, asked = run.load["max_connections"], run.load["requested_connections"]
+        fewer = f" ({asked:,} need more file descriptors: ulimit -n)" if most < asked else ""
+        who = f"{open_loop(run.load)}, at most {counted(most, 'connection')}{fewer}"
+    return f"{who}, {measured_s:.1f} s measured{warmup}"
+
+
+def open_loop(load: Mapping[str, Any]) -> str:
+    """``open loop, 200/s poisson``."""
+    if load["trace"]:
+        trace = load["trace"]
+        file = Path(trace["file"]).name if trace["file"] else "recorded"
+        return f"open loop, trace {file} ({trace['times']:,} times, {trace['length_s']:g} s)"
+    process = f"gamma (cv {load['cv']:g})" if load["process"] == "gamma" else load["process"]
+    return f"open loop, {_rates(load['profile'])} {process}"
+
+
+def _rates(profile: Sequence[Mapping[str, Any]]) -> str:
+    first = profile[0]
+    if first["from_per_s"] != first["to_per_s"]:
+        return f"{_plain(first['from_per_s'])} to {_plain(first['to_per_s'])}/s in {first['duration_s']:g} s,"
+    rates = [segment["from_per_s"] for segment in profile]
+    if len(rates) == 1:
+        return f"{_plain(rates[0])}/s"
+    if len(rates) > _MOST_NAMED:
+        return f"{len(rates)} steps from {_plain(rates[0])}/s to {_plain(rates[-1])}/s, {first['duration_s']:g} s each,"
+    return f"{', '.join(f'{_plain(rate)}/s' for rate in rates)} for {first['duration_s']:g} s each,"
+
+
+def _plain(rate: float) -> str:
+    return f"{rate:,.6f}".rstrip("0").rstrip(".")
+
+
+def rate_facts(run: RunResult) -> Iterator[Table]:
+    """That the server did not achieve the rate that an open loop offered."""
+    offered = run.load.get("offered_per_s")
+    achieved = sum(step.throughput_per_s.value or 0.0 for step in run.steps)
+    if offered and achieved < _KEPT_UP_SHARE * offered:
+        digits = digits_of(offered)
+        figures = (
+            f"{decimal(offered, digits)}/s; achieved {decimal(achieved, digits)}/s, {achieved / offered:.0%} of it"
+        )
+        yield fact("offered", figures, "yellow")
+
+
+def waited(run: RunResult, step: StepSummary) -> str | None:
+    """The p99 of the waiting for a connection, where an open loop's is a part of the response that matters."""
+    queue, response = step.client_queue_ms.p99.value, step.response_ms.p99.value
+    if run.load["kind"] != "open" or queue is None or response is None:
+        return None
+    return ms(queue) if queue > max(_WAITING_MS, _WAITING_SHARE * response) else None
+
+
+def table_of_stages(benchmark: BenchmarkResult) -> Table | None:
+    """A row a stage of the only run's profile of rates; None where there is none, or several runs."""
+    stages = (benchmark.analysis or {}).get("stages", [])
+    if not stages or len(benchmark.runs) > 1:
+        return None
+    table = columns("from s", "offered/s", "achieved/s", "p50 ms", "p99 ms", "failed", "waited p99")
+    start_s = stages[0]["start_s"]
+    for stage in stages[:_MOST_STAGES]:
+        response, queue = stage["response_ms"], stage["client_queue_ms"]
+        digits, digits_ms = digits_of(stage["offered_per_s"]), digits_of(response["p50"])
+        table.add_row(
+            f"{stage['start_s'] - start_s:g}",
+            decimal(stage["offered_per_s"], digits),
+            decimal(stage["achieved_per_s"], digits),
+            decimal(response["p50"], digits_ms),
+            decimal(response["p99"], digits_ms),
+            f"{stage['failed']:,}",
+            decimal(queue["p99"], digits_ms),
+        )
+    if len(stages) > _MOST_STAGES:
+        table.add_row(f"and {len(stages) - _MOST_STAGES} more")
+    return table

@@ -1,0 +1,86 @@
+"""What the machine under the generator does while a run goes on, as its kernel counts it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from servemark.certificate.circumstances import MachineUse
+from servemark.servers import Server
+from servemark.workload.plan import Address
+
+
+@dataclass(frozen=True)
+class MachineCounters:
+    """The counters at one moment; None where the system has none."""
+
+    at_s: float
+    busy_cpu_s: float | None
+    steal_cpu_s: float | None
+    own_cpu_s: float
+    server_cpu_s: float | None
+    memory_stalled_s: float | None
+
+
+def read_counters(server: Server, *, remote: bool, root: Path = Path("/")) -> MachineCounters:
+    """The counters now; `remote` is whether the server is on another machine. `root` holds /proc."""
+    busy_s, steal_s = _cpu_s()
+    return MachineCounters(
+        at_s=time.monotonic(),
+        busy_cpu_s=busy_s,
+        steal_cpu_s=steal_s,
+        own_cpu_s=time.process_time(),
+        server_cpu_s=0.0 if remote else server.cpu_s(),
+        memory_stalled_s=_memory_stalled_s(root),
+    )
+
+
+def use_between(
+    before: MachineCounters, after: MachineCounters, *, remote: bool, spun_cpu_s: float = 0.0
+) -> MachineUse:
+    """What was used from one moment to another; of that, `spun_cpu_s` only kept CPUs awake."""
+    return MachineUse(
+        elapsed_s=after.at_s - before.at_s,
+        cpus=os.cpu_count() or 1,
+        busy_cpu_s=_difference(before.busy_cpu_s, after.busy_cpu_s),
+        steal_cpu_s=_difference(before.steal_cpu_s, after.steal_cpu_s),
+        own_cpu_s=after.own_cpu_s - before.own_cpu_s + spun_cpu_s,
+        server_cpu_s=_difference(before.server_cpu_s, after.server_cpu_s),
+        memory_stalled_s=_difference(before.memory_stalled_s, after.memory_stalled_s),
+        remote=remote,
+    )
+
+
+def is_remote(addresses: Iterable[Address]) -> bool:
+    """Whether none of these is an address of this machine."""
+    own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}
+    return not any(ipaddress.ip_address(address.ip).is_loopback or address.ip in own for address in addresses)
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else max(after - before, 0.0)
+
+
+def _cpu_s() -> tuple[float | None, float | None]:
+    """CPU time used by anybody, and given to others by the hypervisor, since the machine started."""
+    try:
+        times = psutil.cpu_times()
+    except (psutil.Error, OSError):
+        return None, None
+    kinds = ("user", "nice", "system", "irq", "softirq")  # guests are in user and nice
+    return sum(getattr(times, kind, 0.0) for kind in kinds), getattr(times, "steal", None)
+
+
+def _memory_stalled_s(root: Path) -> float | None:
+    """For how long something waited for memory; the line "some" of the kernel's Documentation/accounting/psi.rst."""
+    with suppress(OSError, ValueError, IndexError):
+        line = (root / "proc/pressure/memory").read_text(encoding="ascii").splitlines()[0]
+        return int(line.rpartition("total=")[2]) / 1e6
+    return None

@@ -1,0 +1,188 @@
+"""The launcher of a plain HTTP endpoint (``run http``): it starts nothing, reads nothing back, and sends nothing.
+
+That the endpoint is there, and still is, is told from a TCP connect, and once from a TLS handshake: what it receives
+are the requests of the plan and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from servemark.environments.cache import Progress
+from servemark.errors import ServerDiedError, ServerError, UnreachableError, UsageError
+from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.servers.reaching import connectable, refuses
+from servemark.servers.trust import Trust, tls_context, tls_for, unchecked
+from servemark.workload.endpoint import Endpoint, Place
+from servemark.workload.headers import Header
+from servemark.workload.plan import Address
+from servemark.workload.scenario import EndpointName
+
+if TYPE_CHECKING:
+    from servemark.servers.memory import WorkerMemory
+
+_HANDSHAKE_TIMEOUT_S = 5.0
+#: Looking whether it is alive takes at most this share of the time.
+_WATCH_SHARE = 0.05
+
+
+class EndpointLauncher:
+    """Finds the endpoint.
+
+    Args:
+        endpoint: what its URL names.
+        headers: of every request.
+        trust: how far its certificate is checked, and the client's own.
+        connect_to: where to connect instead of the URL's host and port.
+        progress: told what is left out, for people.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        headers: tuple[Header, ...] = (),
+        trust: Trust | None = None,
+        connect_to: Place | None = None,
+        progress: Progress = lambda _: None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.headers = headers
+        self.trust = trust or Trust()
+        self.connect_to = connect_to
+        self.progress = progress
+
+    @contextmanager
+    def serve(self, settings: ServerSettings) -> Iterator[EndpointServer]:
+        """The endpoint, reached. It has its own `settings`.
+
+        Raises:
+            UsageError: a certificate, or the CA file, cannot be used.
+            UnreachableError: nobody answers there, or not as the scheme says.
+        """
+        del settings
+        endpoint, at = self.endpoint, self.connect_to or self.endpoint.place
+        option = "--connect-to" if self.connect_to else "--url"
+        ip, port = connectable(at.host, [at.port], option)
+        host = endpoint.place.host
+        address = Address(
+            host,
+            ip,
+            port,
+            tls_for(host, ip, self.trust) if endpoint.scheme == "https" else None,
+            named_port=endpoint.place.port if self.connect_to else None,
+            headers=self.headers,
+        )
+        if address.tls:
+            _shake_hands(address)
+        if said := unchecked(address, self.trust):
+            self.progress(said)
+        yield EndpointServer(endpoint, address)
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """Empty: nothing of it is ours."""
+        del settings
+        return {}
+
+
+class EndpointServer:
+    """An endpoint that answers; see ``servemark.servers.Server``."""
+
+    launcher = "running"
+    product = "HTTP endpoint"
+    version: str | None = None
+
+    def __init__(self, endpoint: Endpoint, address: Address) -> None:
+        self.addresses: Mapping[EndpointName, Address] = {"inference": address}
+        self.facts: Mapping[str, object] = {"url": endpoint.url, "ip": address.ip, "port": address.port}
+        self._address = address
+        self._failed: ServerError | None = None
+        self._next_watch_s = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """None: its process is not ours."""
+        return None
+
+    @contextmanager
+    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[ServedModel, ...]]:
+        """No models: what it answers is its own affair."""
+        del settings
+        yield ()
+
+    def read_back(self) -> Mapping[str, Mapping[str, object]]:
+        """Empty: it has no settings that could be asked for."""
+        return {}
+
+    def memory_bytes(self) -> int | None:
+        """None: its processes are not ours to look at."""
+        return None
+
+    def cpu_s(self) -> float | None:
+        """None: its processes are not ours to look at."""
+        return None
+
+    @contextmanager
+    def temporary_models(self, names: Sequence[str]) -> Iterator[Callable[[], Mapping[str, str]]]:
+        """Nothing is registered there, so that nothing is left."""
+        del names
+        with nullcontext(dict) as remove:
+            yield remove
+
+    def failure(self) -> ServerError | None:
+        """Why it can no longer be measured: it refuses connections; None as far as can be told from here."""
+        started_s = time.monotonic()
+        if self._failed is None and started_s >= self._next_watch_s:
+            if refuses(self._address):
+                self._failed = ServerDiedError(
+                    "the endpoint failed while it was measured",
+                    cause=f"{self._address.url} refuses connections",
+                    next_step="see the server's own log",
+                )
+            self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
+        return self._failed
+
+    def log_tail(self) -> str:
+        """Empty: its log is not ours to read."""
+        return ""
+
+    def save_logs(self, folder: Path) -> None:
+        """Write what is known of it into ``server.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"facts": dict(self.facts)}, indent=2)
+        (folder / "server.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _shake_hands(address: Address) -> None:
+    """A TLS handshake and nothing more."""
+    assert address.tls is not None
+    try:
+        context = tls_context(address.tls)
+    except ssl.SSLError as error:  # the files were looked at before
+        raise UsageError("TLS cannot be set up", cause=str(error), next_step="check --ca-file") from error
+    try:
+        with (
+            socket.create_connection((address.ip, address.port), timeout=_HANDSHAKE_TIMEOUT_S) as plain,
+            context.wrap_socket(plain, server_hostname=address.tls.server_name),
+        ):
+            pass
+    except ssl.SSLCertVerificationError as error:
+        raise UnreachableError(
+            f"the certificate of {address.url} is not trusted",
+            cause=error.verify_message,
+            next_step="give its authority with --ca-file, or --insecure to check nothing",
+        ) from error
+    except (OSError, ValueError) as error:
+        wants = "CERTIFICATE" in str(error).upper() or "HANDSHAKE_FAILURE" in str(error).upper()
+        raise UnreachableError(
+            f"the TLS handshake with {address.url} failed",
+            cause=getattr(error, "reason", None) or str(error),
+            next_step="it may demand a client certificate: --client-cert" if wants else "check that it speaks https",
+        ) from error

@@ -1,0 +1,150 @@
+"""TLS: how far a server's certificate is checked, and what the client shows of itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from servemark.errors import UsageError
+from servemark.workload.plan import Address, Tls
+
+_PEM_FILE = "give --client-cert and --client-key PEM files"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far certificates are checked, and the client's own.
+
+    By default those of loopback hosts are not checked, all others against the system's authorities. `client_cert` is a
+    PEM file with the client's certificate and those that lead to its authority; its key is in `client_key`, or in the
+    same file.
+    """
+
+    ca_file: Path | None = None
+    insecure: bool = False
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+
+def tls_for(host: str, ip: str, trust: Trust) -> Tls:
+    """How to speak TLS to `host` at the address `ip`.
+
+    Raises:
+        UsageError: a file cannot be used, or options contradict each other.
+    """
+    if trust.ca_file and trust.insecure:
+        raise UsageError("--ca-file and --insecure contradict each other", next_step="give one of them")
+    certificate, key = _client(trust)
+    loopback = ipaddress.ip_address(ip.partition("%")[0]).is_loopback
+    if trust.insecure or (loopback and not trust.ca_file):
+        return Tls(host, verify=False, client_cert_pem=certificate, client_key_pem=key)
+    trusted = _read_ca(trust.ca_file) if trust.ca_file else _system_cas()
+    return Tls(host, verify=True, ca_pem=trusted, client_cert_pem=certificate, client_key_pem=key)
+
+
+def unchecked(address: Address, trust: Trust) -> str:
+    """What to say of a certificate that is not checked; '' when there is nothing to say."""
+    if address.tls is None or address.tls.verify:
+        return ""
+    if trust.insecure:
+        why = "as asked with --insecure"
+    else:
+        why = f"{address.host} is this machine" if address.named_port is None else f"{address.ip} is this machine"
+    return f"the certificate of {address.url} is not checked: {why}"
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """What `tls` says, as Python's ssl module has it.
+
+    Raises:
+        ssl.SSLError: `ca_pem` holds no certificate, or certificate and key of the client do not belong together.
+    """
+    if tls.verify:
+        context = ssl.create_default_context(cadata=tls.ca_pem.decode("ascii", "ignore"))
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.client_cert_pem:
+        # Python reads them from a file only: one that nobody else can read, for this moment.
+        with tempfile.NamedTemporaryFile(prefix="servemark-") as file:
+            file.write(tls.client_cert_pem + b"\n" + tls.client_key_pem)
+            file.flush()
+            context.load_cert_chain(file.name, password=_no_password)
+    return context
+
+
+def _client(trust: Trust) -> tuple[bytes, bytes]:
+    """The client's certificate and key, proved to belong together; both empty for none.
+
+    Raises:
+        UsageError: they cannot be used.
+    """
+    if trust.client_cert is None:
+        if trust.client_key is not None:
+            raise UsageError("--client-key needs --client-cert", next_step="name the certificate that it belongs to")
+        return b"", b""
+    certificate = _read(trust.client_cert, "client certificate", _PEM_FILE)
+    key_file = trust.client_key or trust.client_cert
+    key = _read(key_file, "client key", _PEM_FILE)
+    if b"-----BEGIN CERTIFICATE-----" not in certificate:
+        raise UsageError(f"the client certificate {trust.client_cert} holds no PEM certificate", next_step=_PEM_FILE)
+    if b"PRIVATE KEY-----" not in key:
+        raise UsageError(
+            f"there is no PEM private key in {key_file}",
+            next_step="give --client-key the key's file" if trust.client_key is None else _PEM_FILE,
+        )
+    if b"ENCRYPTED" in key:
+        raise UsageError(
+            f"the client key {key_file} is encrypted",
+            next_step=f"decrypt it into a file that only you can read: openssl pkey -in {key_file} -out FILE",
+        )
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(trust.client_cert, key_file, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        mismatch = "MISMATCH" in str(error).upper()
+        raise UsageError(
+            f"the client key {key_file} does not belong to the certificate {trust.client_cert}"
+            if mismatch
+            else f"the client certificate {trust.client_cert} or its key cannot be used",
+            cause="" if mismatch else str(error),
+            next_step="give --client-key the key that the certificate was made of" if mismatch else _PEM_FILE,
+        ) from error
+    return certificate, key
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")  # or Python would ask for its password on the terminal
+
+
+def _read_ca(path: Path) -> bytes:
+    pem = _read(path, "CA file", "give --ca-file a PEM file")
+    try:
+        ssl.create_default_context(cadata=pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise UsageError(
+            f"the CA file {path} holds no PEM certificate", next_step="give --ca-file a PEM file"
+        ) from error
+    return pem
+
+
+def _read(path: Path, what: str, next_step: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the {what} {path}", cause=error.strerror or str(error), next_step=next_step
+        ) from error
+
+
+def _system_cas() -> bytes:
+    """The system's trusted certificates as PEM; certifi's where the system has none."""
+    found = ssl.create_default_context().get_ca_certs(binary_form=True)
+    if found:
+        return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode("ascii")
+    import certifi
+
+    return Path(certifi.where()).read_bytes()

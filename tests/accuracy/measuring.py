@@ -1,0 +1,221 @@
+"""Runs of the load generator against the oracle: what was reported, recorded, and received, of the same requests."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from laws import Times
+from numpy.typing import NDArray
+from oracle import serving
+
+from servemark import _loadgen
+from servemark.assessment import Measured, assess_run, measured_window
+from servemark.benchmarks import Point, http
+from servemark.certificate.circumstances import MachineUse
+from servemark.engines import Job
+from servemark.engines.native import NativeEngine
+from servemark.records import open_records
+from servemark.result import Certificate, StepSummary
+from servemark.servers import ModelSettings, ServerSettings
+from servemark.stats.summary import Summary, Window, summarise
+from servemark.workload.load import Arrivals, Load, OpenLoad
+from servemark.workload.plan import Address, EngineArrivals, EnginePlan, Group, Plan, compile_plan
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
+
+#: How often a run is tried that does not count: by its certificate, or by what the oracle says of itself.
+MOST_TRIES = 3
+#: Of a schedule that ends by itself.
+MOST_REQUESTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run. Rows of both sides are in the order of `seq`.
+
+    Attributes:
+        rows: the generator's records, times from its origin.
+        log: the oracle's rows (``oracle.ROW``), times of CLOCK_MONOTONIC.
+        origin_ns: the generator's origin on CLOCK_MONOTONIC.
+        window: the measured time, from the origin.
+        scheduled: how many requests the generator says it scheduled.
+        plan: what it was given.
+        certificate: what servemark says of the run.
+        report: what the oracle says of itself.
+        realtime: what became of the generator's real-time priority.
+        tries: how many runs it took until one counted.
+    """
+
+    rows: Any
+    log: Any
+    origin_ns: int
+    window: Window
+    scheduled: int
+    plan: EnginePlan
+    certificate: Certificate
+    report: Any
+    realtime: str
+    tries: int = 1
+
+    @cached_property
+    def schedule(self) -> Times:
+        """When each row was due, from the origin: by the pure function, whatever was recorded."""
+        arrivals = self.plan.groups[0].arrivals
+        assert arrivals
+        times = pure_schedule(arrivals, self.plan.seed, int(self.rows["user"].max()) + 1)
+        due: Times = times[self.rows["user"]]
+        return due
+
+    @property
+    def planned(self) -> int:
+        """How many requests the pure function has in the time, or number, that was asked for."""
+        group = self.plan.groups[0]
+        assert group.arrivals
+        if group.arrivals.count or not group.duration_ns:
+            return len(pure_schedule(group.arrivals, self.plan.seed, group.arrivals.count or MOST_REQUESTS))
+        times = pure_schedule(group.arrivals, self.plan.seed, len(self.rows) + 1000)
+        return int((times < group.duration_ns).sum())
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Which rows the statistics are of."""
+        return (self.schedule >= self.window.start_ns) & (self.schedule < self.window.end_ns)
+
+
+def pure_schedule(arrivals: EngineArrivals, seed: int, count: int) -> Times:
+    """The engine's own pure function: when the first `count` arrivals are due, or fewer."""
+    return np.frombuffer(_loadgen.schedule(arrivals, seed, 0, count), dtype="<i8")
+
+
+def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path) -> Job:
+    """What the engine is asked for: requests that tell the oracle their numbers."""
+    request = Request("GET", f"/{USER_MARK}/{SEQ_MARK}", numbered=True)
+    plan = Plan((Group(Scenario((Step("request", (request,)),)), load),))
+    addresses: dict[EndpointName, Address] = {"inference": Address("127.0.0.1", "127.0.0.1", port)}
+    compiled = compile_plan(
+        plan,
+        addresses,
+        timeout_s=30,
+        connect_timeout_s=10,
+        seed=seed,
+        threads=threads,
+        keep_awake=True,  # the oracle's CPU too
+    )
+    return Job(plan, compiled, addresses, record_path, record_path.parent, None, lambda _: None)
+
+
+def compiled_arrivals(arrivals: Arrivals) -> EngineArrivals:
+    """What arrivals compile to: so the engine's own pure function takes them."""
+    job = _job(1, OpenLoad(arrivals, duration_s=3600.0), seed=0, threads=1, record_path=Path())
+    compiled = job.compiled.groups[0].arrivals
+    assert compiled
+    return compiled
+
+
+def measure(
+    program: Path,
+    folder: Path,
+    law: Sequence[str],
+    load: Load,
+    *,
+    seed: int,
+    threads: int = 1,
+    most_tries: int = MOST_TRIES,
+    most_late_ms: float = math.inf,
+) -> Sample:
+    """One valid run of `load` against an oracle of `law`; after `most_tries` the last one, whatever it is.
+
+    It is done again, too, when the oracle's own p99 of lateness was above `most_late_ms`; whether the oracle was on
+    time over all runs is ``judge_oracle``'s to say.
+    """
+    for tries in range(1, most_tries + 1):
+        sample = _measure_once(program, folder, law, load, seed, threads)
+        faults = [check.reason for check in sample.certificate.checks if check.passed is False]
+        late_ms = sample.report["late_p99_ns"] / 1e6
+        if late_ms > most_late_ms:
+            faults.append(f"the oracle itself was late, p99 {late_ms:.3f} ms")
+        if not faults:
+            break
+        print(f"try {tries} of {most_tries} does not count: {'; '.join(faults)}")
+    return replace(sample, tries=tries)
+
+
+def spoiled(sample: Sample, spoil: Callable[[Any], object]) -> Sample:
+    """The sample with records that `spoil` has changed: what a generator that is wrong would have recorded."""
+    rows = sample.rows.copy()
+    spoil(rows)
+    return replace(sample, rows=rows)
+
+
+def _measure_once(program: Path, folder: Path, law: Sequence[str], load: Load, seed: int, threads: int) -> Sample:
+    number = len(list(folder.iterdir()))
+    record_path = folder / f"records-{number}.bin"
+    with serving(program, folder / f"oracle-{number}.log", *law) as oracle:
+        started_s = time.monotonic()
+        job = _job(oracle.port, load, seed=seed, threads=threads, record_path=record_path)
+        engine_run = NativeEngine().execute(job)
+        elapsed_s = time.monotonic() - started_s
+    records = open_records(record_path)
+    measured = Measured(
+        benchmark=http.BENCHMARK,
+        point=Point(ServerSettings(), ModelSettings(workers=None), load, lambda _: job.plan),
+        plan=job.plan,
+        compiled=job.compiled,
+        records=records,
+        engine_run=engine_run,
+        served=(),
+        settings_after={},
+        memory_bytes=(None, None),
+        machine=MachineUse(elapsed_s, os.cpu_count() or 1, None, None, 0.0, None, None, remote=False),
+        removal=None,
+        failure=None,
+        parameters={},
+        inputs=(),
+        engine="native",
+    )
+    return Sample(
+        rows=np.sort(np.array(records.memmap()), order="seq"),
+        log=np.sort(oracle.log, order="seq"),
+        origin_ns=records.started_unix_ns - _unix_minus_monotonic_ns(),
+        window=measured_window(measured),
+        scheduled=engine_run.scheduled,
+        plan=job.compiled,
+        certificate=assess_run(measured, max_errors_share=0.0).run.certificate,
+        report=oracle.report,
+        realtime=engine_run.realtime,
+    )
+
+
+def _unix_minus_monotonic_ns() -> int:
+    """How far the two clocks are apart. Both are slewed together; only setting the time moves one alone."""
+    readings = []
+    for _ in range(100):
+        before_ns, unix_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        readings.append((after_ns - before_ns, unix_ns - (before_ns + after_ns) // 2))
+    return min(readings)[1]
+
+
+def summarise_rows(tables: Sequence[Any], window: Window) -> Summary:
+    """The summary of the rows of one or several runs, each with times of its own origin, by servemark's own code."""
+    return summarise(
+        itertools.chain(tables),
+        rows=sum(map(len, tables)),
+        window=window,
+        step_names=("request",),
+        error_kinds=_loadgen.ERROR_KINDS,
+        examples={},
+        seed=0,
+    )
+
+
+def reported(samples: Sequence[Sample]) -> StepSummary:
+    """What servemark reports of the runs together: their records are pooled, never their percentiles."""
+    return summarise_rows([sample.rows for sample in samples], samples[0].window).steps[0]

@@ -1,0 +1,29 @@
+"""The open loop against a real Multi Model Server."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_half_of_what_the_server_can_do_is_offered_exactly_and_accounted_for(command):
+    closed = command.run("throughput -m noop -t 8 --duration 2 --warmup 1")
+    rate = int(closed.step["throughput_per_s"]["value"] / 2)
+    run = command.run(f"throughput -m noop --rate {rate} --duration 3")
+    assert run.status == 0, run.stderr
+    assert run.step["requests"] == run.step["succeeded"] == 5 * rate, "2 s of warm-up and 3 s"
+    assert run.step["measured"] == 3 * rate
+    load = run.benchmark["runs"][0]["load"]
+    assert load["offered_per_s"] == pytest.approx(rate)
+    assert run.step["throughput_per_s"]["value"] > 0.9 * rate
+    assert run.result["server"]["config"]["job_queue_size"] == "20000"
+    assert f"open loop, {rate:,}/s constant, at most 10,000 connections" in run.stdout
+    assert "saturated" not in run.stdout
+    # A machine that keeps the generator from its processor makes the run INVALID; nothing else may.
+    checks = {check["name"]: check["passed"] for check in run.benchmark["certificate"]["checks"]}
+    of_the_machine = {"generator lag (predict)", "run-queue delay", "generator CPU", "loopback self-test"}
+    assert {name for name, passed in checks.items() if passed is False} <= of_the_machine
+    assert checks["accounted"]
+    assert checks["schedule"]
+    assert checks["server unchanged"]

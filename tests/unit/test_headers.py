@@ -1,0 +1,130 @@
+"""``-H``: what is read, what is filled in from the environment, what of it may be shown, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from servemark.errors import UsageError
+from servemark.workload.headers import Header, basic_header, parse_headers, replaced
+from servemark.workload.plan import Address, encode_request
+from servemark.workload.scenario import Request
+
+ENVIRONMENT = {"TOKEN": "abc-123", "EMPTY": "", "LINES": "a\nb", "KANJI": "\u6f22", "_A1": "x"}
+
+
+def one(text: str) -> Header:
+    (header,) = parse_headers([text], ENVIRONMENT)
+    return header
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value", "secrets"),
+    [
+        ("Accept: application/json", "Accept", "application/json", ()),
+        ("accept:text/plain", "accept", "text/plain", ()),
+        ("X-Empty:", "X-Empty", "", ()),
+        ("X-Time: 12:30", "X-Time", "12:30", ()),
+        ("X-Price: 3$$", "X-Price", "3$", ()),
+        ("X-Umlaut: \xe4", "X-Umlaut", "\xe4", ()),
+        ("X-Run: a-$_A1-${TOKEN}b", "X-Run", "a-x-abc-123b", ("x", "abc-123")),
+        ("X-Run: $$TOKEN", "X-Run", "$TOKEN", ()),
+        ("X-Run: [$EMPTY]", "X-Run", "[]", ()),
+        ("Authorization: Bearer $TOKEN", "Authorization", "Bearer abc-123", ("abc-123", "Bearer abc-123")),
+        ("Authorization: Basic dTpw", "Authorization", "Basic dTpw", ("Basic dTpw", "dTpw")),
+        ("x-api-key: k", "x-api-key", "k", ("k",)),
+    ],
+)
+def test_a_header_is_sent_as_written_with_variables_filled_in(text, name, value, secrets):
+    header = one(text)
+    assert (header.name, header.value, header.secrets) == (name, value, secrets)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Accept: application/json", "Accept: application/json"),
+        ("Authorization: Bearer $TOKEN", "Authorization: Bearer $TOKEN"),
+        ("Authorization: ${TOKEN}", "Authorization: ${TOKEN}"),
+        ("Authorization: Bearer abc", "Authorization: ***"),
+        ("Authorization: Bearer", "Authorization: ***"),
+        ("Cookie: id=7; csrf=$TOKEN", "Cookie: ***"),
+        ("Proxy-Authorization: Basic dTpw", "Proxy-Authorization: ***"),
+        ("X-Api-Key: $$", "X-Api-Key: ***"),
+        ("X-Auth-Token: t", "X-Auth-Token: ***"),
+        ("X-Run: $TOKEN", "X-Run: $TOKEN"),
+    ],
+)
+def test_the_command_in_the_result_keeps_names_of_variables_and_no_value_that_is_a_secret(text, shown):
+    header = one(text)
+    assert (header.given, header.shown) == (text, shown)
+    assert "abc-123" not in repr(header)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Accept", "-H has no colon; write 'NAME: VALUE'"),
+        ("", "-H has no colon"),
+        (": x", "-H has no name before its colon"),
+        ("Accept : x", "-H 'Accept ' is no name of a header"),
+        ("X\xe4: x", "is no name of a header"),
+        ("X-A: a\r\nX-B: b", "-H X-A holds a line break"),
+        ("X-A: a\nb", "-H X-A holds a line break"),
+        ("X-A: \u20ac", "-H X-A holds a character that is not latin-1"),
+        ("X-A: a\0b", "-H X-A holds a control character"),
+        ("X-A: $NOT_SET", "-H X-A needs the environment variable NOT_SET, which is not set; export NOT_SET"),
+        ("X-A: ${NOT_SET}", "needs the environment variable NOT_SET"),
+        ("X-A: 5$", "-H X-A has a $ that begins no name; write $NAME or ${NAME}"),
+        ("X-A: ${TOKEN", "has a $ that begins no name"),
+        ("X-A: $1", "has a $ that begins no name"),
+        ("X-A: $LINES", "the environment variable LINES, for -H X-A, holds a line break"),
+        ("X-A: $KANJI", "the environment variable KANJI, for -H X-A, holds a character that is not latin-1"),
+        ("Content-Length: 3", "-H Content-Length cannot be given: it is counted from the body"),
+        ("transfer-encoding: chunked", "-H transfer-encoding cannot be given"),
+    ],
+)
+def test_a_malformed_header_is_refused_without_showing_a_value(text, message):
+    with pytest.raises(UsageError) as refused:
+        one(text)
+    assert message in str(refused.value)
+    assert "abc-123" not in str(refused.value)
+
+
+def test_of_some_headers_there_is_one():
+    with pytest.raises(UsageError, match="-H Host is given twice"):
+        parse_headers(["Host: a", "host: b"], {})
+    assert len(parse_headers(["X-A: a", "X-A: b"], {})) == 2
+
+
+def test_a_user_of_a_url_becomes_a_header_that_is_all_secret():
+    header = basic_header("me", "p\xe4ss")
+    assert header.value == "Basic bWU6cMOkc3M="
+    assert set(header.secrets) == {"bWU6cMOkc3M=", "p\xe4ss"}
+    assert "bWU6" not in repr(header)
+
+
+def test_given_headers_stand_in_the_place_of_ours_whatever_their_letters():
+    own = [("Content-Type", "image/jpeg"), ("X-Own", "1")]
+    assert replaced(own, parse_headers(["content-type: a/b", "X-New: 2"], {})) == [
+        ("X-Own", "1"),
+        ("content-type", "a/b"),
+        ("X-New", "2"),
+    ]
+
+
+def test_a_request_goes_out_with_them():
+    headers = parse_headers(["User-Agent: mine", "Host: other", "X-A: a", "X-A: b", "Content-Type: text/plain"], {})
+    request = Request("POST", "/x", (("Content-Type", "image/jpeg"),), b"body")
+    sent = encode_request(request, Address("h", "127.0.0.1", 8080, headers=headers))
+    assert sent.wire.split(b"\r\n") == [
+        b"POST /x HTTP/1.1",
+        b"Host: other",
+        b"User-Agent: mine",
+        b"X-A: a",
+        b"X-A: b",
+        b"Content-Type: text/plain",
+        b"Content-Length: 4",
+        b"",
+        b"",
+    ]
+    assert sent.body == b"body"

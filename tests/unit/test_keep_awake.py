@@ -1,0 +1,88 @@
+"""Whether a run keeps the CPUs awake, on machines, groups and servers of every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from servemark import _loadgen
+from servemark.runner.awake import keeps_awake
+from servemark.servers import cgroups
+from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
+from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.scenario import Request, Scenario, Step
+
+OPEN = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=1)
+CLOSED = ClosedLoad(users=1, loops=1)
+
+
+def _plan(load: Load) -> Plan:
+    return Plan((Group(Scenario((Step("predict", "inference", (Request("GET", "/"),)),)), load),))
+
+
+def _server(ip: str = "127.0.0.1", pid: int | None = 7) -> Any:
+    return SimpleNamespace(pid=pid, addresses={"inference": Address("x", ip, 80)})
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPUs that take their time to wake up."""
+    monkeypatch.setattr(_loadgen, "wake_up_lag", lambda: (50_000, 2_000_000))
+
+
+def test_what_is_wished_is_done(tmp_path: Path) -> None:
+    assert keeps_awake("on", _plan(CLOSED), _server(), tmp_path)
+    assert not keeps_awake("off", _plan(OPEN), _server(), tmp_path)
+
+
+@pytest.mark.parametrize(("p99_ns", "expected"), [(90_000, False), (110_000, True)])
+def test_auto_asks_how_late_a_thread_is_woken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p99_ns: int, expected: bool
+) -> None:
+    monkeypatch.setattr(_loadgen, "wake_up_lag", lambda: (5_000, p99_ns))
+    assert keeps_awake("auto", _plan(OPEN), _server(), tmp_path) is expected
+    assert not keeps_awake("auto", _plan(CLOSED), _server(), tmp_path)
+
+
+@pytest.mark.usefixtures("late")
+def test_auto_does_not_use_up_a_quota(tmp_path: Path) -> None:
+    _write(tmp_path / "proc/self/cgroup", "0::/own\n")
+    _write(tmp_path / "sys/fs/cgroup/own/cpu.max", "50000 100000\n")
+    assert not keeps_awake("auto", _plan(OPEN), _server("192.0.2.1"), tmp_path)
+    _write(tmp_path / "sys/fs/cgroup/own/cpu.max", "max 100000\n")
+    assert keeps_awake("auto", _plan(OPEN), _server("192.0.2.1"), tmp_path)
+
+
+@pytest.mark.usefixtures("late")
+def test_auto_takes_nothing_from_a_server_in_another_control_group(tmp_path: Path) -> None:
+    _write(tmp_path / "proc/self/cgroup", "0::/user/own\n")
+    _write(tmp_path / "proc/7/cgroup", "0::/user/own/server\n")
+    _write(tmp_path / "sys/fs/cgroup/user/own/memory.max", "max\n")
+    _write(tmp_path / "sys/fs/cgroup/user/own/server/memory.max", "max\n")
+    # No group has a share of its own: idle priority counts among all processes.
+    assert keeps_awake("auto", _plan(OPEN), _server(pid=None), tmp_path)
+    _write(tmp_path / "sys/fs/cgroup/user/cpu.weight", "100\n")
+    assert cgroups.cpu_group(tmp_path) == tmp_path / "sys/fs/cgroup/user" == cgroups.cpu_group(tmp_path, "7")
+    assert keeps_awake("auto", _plan(OPEN), _server(), tmp_path)
+    assert keeps_awake("auto", _plan(OPEN), _server("192.0.2.1", pid=None), tmp_path)
+    assert not keeps_awake("auto", _plan(OPEN), _server(pid=None), tmp_path)
+    _write(tmp_path / "sys/fs/cgroup/user/own/server/cpu.weight", "100\n")
+    assert not keeps_awake("auto", _plan(OPEN), _server(), tmp_path)
+
+
+def test_groups_of_version_1_have_shares(tmp_path: Path) -> None:
+    _write(tmp_path / "sys/fs/cgroup/cpu/cpu.shares", "1024\n")
+    _write(tmp_path / "proc/self/cgroup", "2:cpu:/\n")
+    assert cgroups.cpu_group(tmp_path) is None
+    _write(tmp_path / "proc/7/cgroup", "2:cpu:/docker/a\n")
+    _write(tmp_path / "sys/fs/cgroup/cpu/docker/cpu.shares", "1024\n")
+    _write(tmp_path / "sys/fs/cgroup/cpu/docker/a/cpu.shares", "1024\n")
+    assert cgroups.cpu_group(tmp_path, "7") == tmp_path / "sys/fs/cgroup/cpu/docker/a"
