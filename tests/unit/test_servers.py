@@ -20,7 +20,7 @@ from servemark.servers.inference import describe_failure, ping_request, predicti
 from servemark.servers.instance import new_instance, sweep_stale
 from servemark.servers.management import Refusal, refusal_of
 from servemark.servers.offer import offered_archive
-from servemark.servers.process import MARK, ProcessIdentity, identify, kill_members, members, stop_members
+from servemark.servers.process import ProcessIdentity, identify, kill_members, members, start_process, stop_members
 from servemark.servers.running import RunningLauncher
 from servemark.servers.servable import Serving
 from servemark.workload.inputs import Input
@@ -42,9 +42,8 @@ NO_WORKER = b'{"code": 503, "message": "No worker is available to serve request 
 
 
 def sleeper(mark: Path, program: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program], env={**os.environ, MARK: str(mark)}, start_new_session=True
-    )
+    command = [sys.executable, "-c", program]
+    return start_process(command, instance=mark, environ=os.environ, output=Path(os.devnull), cwd=Path.cwd())
 
 
 def test_predictions_are_posted_with_their_content_type() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MARK = "SERVEMARK_INSTANCE"
 GRACE_S = 3.0
 _KILL_ROUNDS = 20
 _REAP_S = 1.0
+_LOADING_S = 1.0
+_LOOK_AGAIN_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,12 @@ def identify(pid: int) -> ProcessIdentity | None:
 def start_process(
     command: Sequence[str | Path], *, instance: Path, environ: Mapping[str, str], output: Path, cwd: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own, marked with `instance`, its stdout and stderr appended to `output`."""
+    """Start a server in a session of its own, marked with `instance`, its stdout and stderr appended to `output`.
+
+    When this returns `members` finds it.
+    """
     with output.open("ab") as sink:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=sink,
@@ -65,16 +71,19 @@ def start_process(
             cwd=cwd,
             start_new_session=True,
         )
+    # Popen returns when the new program is being loaded; its environment can be read a moment later.
+    seen, give_up_s = psutil.Process(process.pid), time.monotonic() + _LOADING_S
+    while process.poll() is None and not _is_marked(seen, instance) and time.monotonic() < give_up_s:
+        time.sleep(_LOOK_AGAIN_S)
+    return process
 
 
 def members(instance: Path, recorded: Iterable[ProcessIdentity] = ()) -> list[psutil.Process]:
     """The living processes of an instance: those with its mark, those recorded, and all their descendants."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        # Gone, a zombie, or another user's: none of those is a living process that we started.
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == str(instance):
-                found[process.pid] = process
+        if _is_marked(process, instance):
+            found[process.pid] = process
     for identity in recorded:
         with suppress(psutil.Error):
             if identify(identity.pid) == identity:
@@ -137,6 +146,13 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
+
+
+def _is_marked(process: psutil.Process, instance: Path) -> bool:
+    # Gone, a zombie, or another user's: none of those is a living process that we started.
+    with suppress(psutil.Error, OSError):
+        return process.environ().get(MARK) == str(instance)
+    return False
 
 
 def _lives(process: psutil.Process) -> bool:
