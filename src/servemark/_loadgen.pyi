@@ -85,6 +85,8 @@ class Outcome:
     in_flight_ns: int
     """Requests under way (from the first byte written to their end) by the generator's own count, summed from the end
     of the warm-up to `scheduling_ended_ns`: request-nanoseconds. A stop at once is seen microseconds late."""
+    receive_lag_ns: int
+    """For how long responses that were ready waited for their thread while it did others' work, together."""
     reduced_connections: int
     """To how many connections a lack of descriptors reduced an open loop's `max_connections`; 0 when it did not."""
     examples: list[ErrorExample]

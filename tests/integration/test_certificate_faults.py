@@ -67,7 +67,7 @@ def _failed(certificate: dict) -> dict[str, str]:
     return {check["name"]: check["reason"] for check in certificate["checks"] if check["passed"] is False}
 
 
-@pytest.mark.parametrize(("load", "checks"), [(_CLOSED, 5), (_OPEN, 7)], ids=["closed", "open"])
+@pytest.mark.parametrize(("load", "checks"), [(_CLOSED, 5), (_OPEN, 8)], ids=["closed", "open"])
 def test_without_a_fault_the_run_is_valid(measure, load: tuple[str, ...], checks: int) -> None:
     status, certificate, printed = measure(load, None)
     assert _failed(certificate) == {}
@@ -110,7 +110,7 @@ def test_without_a_fault_the_run_is_valid(measure, load: tuple[str, ...], checks
         (
             _OPEN,
             EngineFault("slow_parse", 15 * NS_PER_MS),
-            {"generator lag (ping)": r"^generator lag moves p\d\d by [\d.]+ ms, limit [\d.]+ ms: .*lower --rate"},
+            {"receive lag": r"^a response waits for the generator for [\d.]+ ms, limit [\d.]+ ms: .*lower --rate"},
         ),
         (
             _OPEN,

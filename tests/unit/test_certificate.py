@@ -9,7 +9,13 @@ import pytest
 
 from servemark.certificate import certify, combine
 from servemark.certificate.circumstances import Circumstances, MachineUse, disturbances
-from servemark.certificate.generator import check_cpu, check_lag, check_loopback, check_run_queue
+from servemark.certificate.generator import (
+    check_cpu,
+    check_lag,
+    check_loopback,
+    check_receive_lag,
+    check_run_queue,
+)
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.records import row_dtype
 from servemark.result import Check, Disturbance, LatencySummary, Statistic, StepSummary
@@ -240,6 +246,22 @@ def test_waking_up_takes_a_tenth_of_a_millisecond_or_5_percent_of_the_service_ti
     assert check(200, 5.0).passed is True
     assert (check(0, 1.0, waits=0).passed, check(200, None).passed) == (None, None)
     assert check(0, 1.0, waits=0).reason == "this system does not count it"
+
+
+def test_a_response_waits_for_the_generator_for_half_a_millisecond_or_5_percent_of_what_it_took_without():
+    def check(mean_us, response_ms, circumstances=OPEN, sent=10):
+        lag_ns = mean_us * 1000 * sent
+        return check_receive_lag(lag_ns=lag_ns, sent=sent, median_response_ms=response_ms, circumstances=circumstances)
+
+    assert check(499, 1.0).passed is True
+    failed = check(600, 1.0)
+    assert failed.passed is False
+    assert failed.reason.startswith("a response waits for the generator for 0.6 ms, limit 0.5 ms: ")
+    assert "lower --rate" in failed.reason
+    assert check(5000, 105.1).passed is True
+    assert check(5000, 104.9).passed is False
+    assert check(200_000, 250.0).passed is False
+    assert (check(5000, 1.0, CLOSED).passed, check(5000, None).passed) == (None, None)
 
 
 def test_a_busy_generator_fails_in_an_open_loop_only():

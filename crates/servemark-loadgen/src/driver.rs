@@ -84,6 +84,8 @@ pub(crate) struct Tally {
     pub(crate) sent: u64,
     /// Requests under way, summed from the end of the warm-up to the end of scheduling.
     pub(crate) in_flight_ns: u64,
+    /// For how long responses waited for the thread while it did others' work, together.
+    pub(crate) receive_lag_ns: u64,
     pub(crate) examples: Examples,
     pub(crate) event_gaps: EventGaps,
 }
@@ -282,6 +284,15 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         self.carry_on();
         Ok(())
+    }
+
+    /// For how long this thread has done the work of others since the wait that brought the event at hand.
+    fn since_woken_ns(&self) -> u64 {
+        if self.ready.len() > 1 {
+            self.now_ns.saturating_sub(self.woken_ns).max(0).unsigned_abs()
+        } else {
+            0
+        }
     }
 
     fn read_clock(&mut self) {

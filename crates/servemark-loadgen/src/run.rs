@@ -69,6 +69,8 @@ pub struct Outcome {
     /// Requests under way (from the first byte written to their end) by the drivers' own count, summed from the end of the
     /// warm-up to `scheduling_ended_ns`: request-nanoseconds. A stop that takes effect at once is seen microseconds late.
     pub in_flight_ns: u64,
+    /// For how long responses that were ready waited for their thread while it did others' work, together.
+    pub receive_lag_ns: u64,
     /// Connections to one address that an open loop could have at most, for lack of descriptors; 0 when it lacked none.
     pub reduced_connections: u32,
     /// The first failure of each step, kind and status, the earliest first.
@@ -293,6 +295,7 @@ impl Run {
             run_queue_waits: total.run_queue.waits,
             sent: total.sent,
             in_flight_ns: total.in_flight_ns,
+            receive_lag_ns: total.receive_lag_ns,
             reduced_connections: self.shared.reduced_connections(),
             examples: total.examples.into_sorted(),
             event_gaps: total.event_gaps.into_bytes(),
@@ -321,6 +324,7 @@ impl Tally {
         self.run_queue.waits += other.run_queue.waits;
         self.sent += other.sent;
         self.in_flight_ns += other.in_flight_ns;
+        self.receive_lag_ns += other.receive_lag_ns;
         self.examples.merge(other.examples);
         self.event_gaps.merge(other.event_gaps);
     }

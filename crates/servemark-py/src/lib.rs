@@ -275,6 +275,8 @@ struct Outcome {
     #[pyo3(get)]
     in_flight_ns: u64,
     #[pyo3(get)]
+    receive_lag_ns: u64,
+    #[pyo3(get)]
     reduced_connections: u32,
     #[pyo3(get)]
     write_error: Option<String>,
@@ -328,6 +330,7 @@ impl From<run::Outcome> for Outcome {
             run_queue_waits: outcome.run_queue_waits,
             sent: outcome.sent,
             in_flight_ns: outcome.in_flight_ns,
+            receive_lag_ns: outcome.receive_lag_ns,
             reduced_connections: outcome.reduced_connections,
             write_error: outcome.write_error,
             examples: outcome.examples,

@@ -15,6 +15,7 @@ from servemark.certificate.generator import (
     check_cpu,
     check_lag,
     check_loopback,
+    check_receive_lag,
     check_run_queue,
 )
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
@@ -25,7 +26,7 @@ from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad
 from servemark.workload.plan import EngineArrivals
 
-_NOT_OF_JMETER = ("in flight", "generator lag", "run-queue delay", "generator CPU", "loopback self-test")
+_NOT_OF_JMETER = ("in flight", "generator lag", "receive lag", "run-queue delay", "generator CPU", "loopback self-test")
 
 
 def certificate_of(measured: Measured, summary: Summary) -> Certificate:
@@ -106,9 +107,16 @@ def _of_generator(measured: Measured, summary: Summary, seen: Circumstances, fou
     if counts is None:
         return [Check(name, None, "JMeter does not tell it") for name in _NOT_OF_JMETER]
     steps = zip(summary.steps, summary.punctual_ms, strict=True)
+    median_response_ms = _fastest_ms([step.response_ms for step in summary.steps])
     return [
         check_in_flight(counted_ns=counts.in_flight_ns, recorded_ns=found.in_flight_ns, completions=found.completions),
         *(check_lag(step, punctual_ms, seen) for step, punctual_ms in steps),
+        check_receive_lag(
+            lag_ns=counts.receive_lag_ns,
+            sent=counts.sent,
+            median_response_ms=median_response_ms,
+            circumstances=seen,
+        ),
         check_run_queue(
             delay_ns=counts.run_queue_delay_ns,
             waits=counts.run_queue_waits,
@@ -118,7 +126,7 @@ def _of_generator(measured: Measured, summary: Summary, seen: Circumstances, fou
         check_cpu(seen),
         check_loopback(
             p50_ns=counts.loopback_p50_ns,
-            median_response_ms=_fastest_ms([step.response_ms for step in summary.steps]),
+            median_response_ms=median_response_ms,
             circumstances=seen,
         ),
     ]

@@ -38,6 +38,25 @@ def check_lag(step: StepSummary, punctual_ms: Mapping[str, float], circumstances
     return worst or Check(name, None, "too few requests succeeded for any percentile to have an interval")
 
 
+def check_receive_lag(
+    *, lag_ns: int, sent: int, median_response_ms: float | None, circumstances: Circumstances
+) -> Check:
+    """In an open loop the generator takes a response that is ready after at most the larger of 0.5 ms and 5%.
+
+    The mean over all requests, of the time that their threads did others' work. What a response waits for its thread
+    is in its time as if the server had taken it, so 5% are those of the fastest step's median response time without
+    the lag: an overloaded generator must not be measured by times that it made itself.
+    """
+    name = "receive lag"
+    if not circumstances.open_loop:
+        return Check(name, None, "closed loop: a busy generator sends less, and is told as generator-limited")
+    if median_response_ms is None:
+        return Check(name, None, "no request succeeded")
+    mean_ms = lag_ns / sent / 1e6
+    limit_ms = max(_LAG_LIMIT_MS, _LIMIT_SHARE * (median_response_ms - mean_ms))
+    return _within(name, mean_ms, limit_ms, f"a response waits for the generator for {_ms(mean_ms)}", circumstances)
+
+
 def check_run_queue(
     *, delay_ns: int, waits: int, median_service_ms: float | None, circumstances: Circumstances
 ) -> Check:

@@ -41,6 +41,8 @@ class GeneratorCounts:
         sent: requests that it began to write.
         in_flight_ns: requests under way, from the first byte written to their end, summed from the end of the warm-up
             to the end of scheduling.
+        receive_lag_ns: for how long responses that were ready waited for their thread while it did others' work,
+            together; at least: those that came while a thread was busy wait unseen until it looks again.
         run_queue_delay_ns: for how long its threads could have run and did not.
         run_queue_waits: how often they began to run; 0 where the system does not count either.
         loopback_p50_ns: its p50 against a responder of its own, measured before; None when that could not be done.
@@ -48,6 +50,7 @@ class GeneratorCounts:
 
     sent: int
     in_flight_ns: int
+    receive_lag_ns: int
     run_queue_delay_ns: int
     run_queue_waits: int
     loopback_p50_ns: int | None

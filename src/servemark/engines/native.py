@@ -96,6 +96,7 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
         counts=GeneratorCounts(
             sent=outcome.sent,
             in_flight_ns=outcome.in_flight_ns,
+            receive_lag_ns=outcome.receive_lag_ns,
             run_queue_delay_ns=outcome.run_queue_delay_ns,
             run_queue_waits=outcome.run_queue_waits,
             loopback_p50_ns=None,
