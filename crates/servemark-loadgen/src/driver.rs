@@ -286,12 +286,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         Ok(())
     }
 
-    /// For how long this thread has done the work of others since the wait that brought the event at hand.
-    fn since_woken_ns(&self) -> u64 {
+    /// When the wait ended that told of the event at hand, whatever this thread did for others since; now, if it told of
+    /// no other.
+    fn told_ns(&self) -> i64 {
         if self.ready.len() > 1 {
-            self.now_ns.saturating_sub(self.woken_ns).max(0).unsigned_abs()
+            self.woken_ns.min(self.now_ns)
         } else {
-            0
+            self.now_ns
         }
     }
 

@@ -330,6 +330,19 @@ impl Plan {
         visited
     }
 
+    /// By address, the connections that open loops may have there at most; 0 where none goes.
+    #[must_use]
+    pub fn open_connections(&self) -> Vec<u32> {
+        let mut most = vec![0; self.addresses.len()];
+        for group in &self.groups {
+            let Some(open) = group.open() else { continue };
+            for address in self.addresses_of(group) {
+                most[address] = open.max_connections.max(most[address]);
+            }
+        }
+        most
+    }
+
     /// From when no group schedules anything; `i64::MAX` when one has no duration.
     #[must_use]
     pub fn longest_ns(&self) -> i64 {

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
-from servemark.assessment.certification import certificate_of, circumstances_of
+from servemark.assessment.certification import certificate_of, circumstances_of, counted_window
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.measured import of_one
@@ -97,8 +97,7 @@ def measured_window(measured: Measured) -> Window:
     """Of an exact number of requests, from the first to the last response; else from the warm-up to the end."""
     if measured.point.load.scenarios is not None:
         return Window(*measured.records.span_ns())
-    ended_ns = measured.engine_run.scheduling_ended_ns
-    return Window(min(measured.records.warmup_ns, ended_ns), ended_ns)
+    return counted_window(measured)
 
 
 def _run_result(measured: Measured, window: Window, summary: Summary, certificate: Certificate) -> RunResult:

@@ -32,7 +32,7 @@ _NOT_OF_JMETER = ("in flight", "generator lag", "receive lag", "run-queue delay"
 def certificate_of(measured: Measured, summary: Summary) -> Certificate:
     """The certificate of a run."""
     seen = circumstances_of(measured)
-    found = account(measured.records.chunks(), _counted_window(measured))
+    found = account(measured.records.chunks(), counted_window(measured))
     return certify(
         [*_of_records(measured, found), *_of_generator(measured, summary, seen, found), _of_server(measured)],
         disturbances(seen),
@@ -55,8 +55,8 @@ def circumstances_of(measured: Measured) -> Circumstances:
     )
 
 
-def _counted_window(measured: Measured) -> Window:
-    """The time over which the engine summed up what was under way."""
+def counted_window(measured: Measured) -> Window:
+    """From the warm-up to the end of scheduling: the time over which the engine summed up what was under way."""
     ended_ns = measured.engine_run.scheduling_ended_ns
     return Window(min(measured.compiled.warmup_ns, ended_ns), ended_ns)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from servemark.certificate.circumstances import GENERATOR_BUSY_SHARE, Circumstances, cause_and_advice
 from servemark.result import Check, StepSummary
+from servemark.units import NS_PER_MS
 
 #: Bias that the generator's own lag may put into a reported percentile (design: measurement rule 8).
 _LAG_LIMIT_MS = 0.5
@@ -52,7 +53,7 @@ def check_receive_lag(
         return Check(name, None, "closed loop: a busy generator sends less, and is told as generator-limited")
     if median_response_ms is None:
         return Check(name, None, "no request succeeded")
-    mean_ms = lag_ns / sent / 1e6
+    mean_ms = lag_ns / sent / NS_PER_MS
     limit_ms = max(_LAG_LIMIT_MS, _LIMIT_SHARE * (median_response_ms - mean_ms))
     return _within(name, mean_ms, limit_ms, f"a response waits for the generator for {_ms(mean_ms)}", circumstances)
 
@@ -70,7 +71,7 @@ def check_run_queue(
         return Check(name, None, "this system does not count it")
     if median_service_ms is None:
         return Check(name, None, "no request succeeded")
-    mean_ms = delay_ns / waits / 1e6
+    mean_ms = delay_ns / waits / NS_PER_MS
     limit_ms = max(_RUN_QUEUE_LIMIT_MS, _LIMIT_SHARE * median_service_ms)
     found = f"at a wake-up the generator waits for a CPU for {_ms(mean_ms)}"
     return _within(name, mean_ms, limit_ms, found, circumstances)
@@ -98,7 +99,7 @@ def check_loopback(*, p50_ns: int | None, median_response_ms: float | None, circ
         return Check(name, None, "it could not be made: no socket, thread or file could be had")
     if median_response_ms is None:
         return Check(name, None, "no request succeeded")
-    p50_ms = p50_ns / 1e6
+    p50_ms = p50_ns / NS_PER_MS
     limit_ms = max(_LOOPBACK_LIMIT_MS, _LIMIT_SHARE * median_response_ms)
     found = f"a response that takes no time is measured as {_ms(p50_ms)}"
     return _within(name, p50_ms, limit_ms, found, circumstances)

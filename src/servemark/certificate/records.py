@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.result import Check
+from servemark.units import NS_PER_MS
 
 #: How far the generator's own sum of requests under way may be from that of the records.
 _IN_FLIGHT_LIMIT_SHARE = 0.05
@@ -59,7 +60,7 @@ def check_schedule(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int6
         off_ns = np.abs(recorded_ns - expected_ns)[recorded_ns >= 0]
         wrong = int(np.count_nonzero(off_ns))
         if wrong:
-            most_ms = off_ns.max() / 1e6
+            most_ms = off_ns.max() / NS_PER_MS
             reason = f"{wrong} arrivals of {of_group} were scheduled at other times than those of its arrival process"
             return Check(name, False, f"{reason}, by up to {most_ms:.3f} ms: {_DEFECT}", most_ms, 0.0, "ms")
     return Check(

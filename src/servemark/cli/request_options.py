@@ -14,6 +14,7 @@ from servemark.benchmarks import Benchmark
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
 from servemark.servers.choice import check_endpoint
+from servemark.servers.trust import Trust
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Place, parse_place, parse_url
 from servemark.workload.headers import parse_headers
@@ -77,10 +78,7 @@ def check_request(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
         headers=headers,
         content_type=arguments.content_type,
         multipart=arguments.multipart,
-        ca_file=arguments.ca_file,
-        insecure=arguments.insecure,
-        client_cert=arguments.client_cert,
-        client_key=arguments.client_key,
+        trust=Trust(arguments.ca_file, arguments.insecure, arguments.client_cert, arguments.client_key),
         connect_to=arguments.connect_to,
     )
     if arguments.url is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from servemark.benchmarks import Benchmark, catalogue
+from servemark.benchmarks import OPEN_LOOP, Benchmark, catalogue
 from servemark.cli.converters import nearest
 from servemark.cli.options import EVERYWHERE
 from servemark.errors import UsageError
@@ -36,17 +36,15 @@ FIELDS = (
     "ramp",
     "think",
     "timeout",
-    "rate",
-    "arrival",
-    "max_connections",
+    *OPEN_LOOP,
 )
 #: What the command line says of one of these replaces what an entry says of any: how long, and of which model.
 _ALTERNATIVES = ({"loops", "duration"}, {"model", "custom_model"})
 #: What makes sense in one loop only: what the command line says of one replaces what an entry says of the other.
-_OPEN_LOOP, _CLOSED_LOOP = {"rate", "arrival", "max_connections"}, {"threads", "ramp", "think"}
-#: What is no field, and only makes sense with a model of the user's: benchmarks of other models do without.
+_OPEN_LOOP, _CLOSED_LOOP = set(OPEN_LOOP), {"threads", "ramp", "think"}
 #: Fields of which an entry may say several, and of those the ones that are paths.
 _REPEATED, _PATHS = {"input", "body_file", "header"}, {"input", "body_file"}
+#: What is no field, and only makes sense with a model of the user's: benchmarks of other models do without.
 _OF_CUSTOM_MODEL = ("server_requirements", "server_python")
 
 

@@ -109,10 +109,7 @@ def check_request(request: RunRequest, benchmark: Benchmark, headers: tuple[Head
         headers=headers,
         content_type=request.content_type,
         multipart=request.multipart,
-        ca_file=request.ca_file,
-        insecure=request.insecure,
-        client_cert=request.client_cert,
-        client_key=request.client_key,
+        trust=request.trust,
         connect_to=request.connect_to,
     )
 

@@ -11,7 +11,6 @@ from servemark.runner.request import Listener, RunRequest
 from servemark.servers import Launcher
 from servemark.servers.choice import check_choice, check_server_python, own_launcher
 from servemark.servers.endpoint import EndpointLauncher
-from servemark.servers.trust import Trust
 from servemark.workload.inputs import Sending
 from servemark.zoo.model_source import model_source
 
@@ -38,12 +37,11 @@ class Launchers:
         _check(request)
         sending = Sending(request.content_type, request.multipart, request.expect_status)
         inputs = entry.inputs or None
-        trust = Trust(request.ca_file, request.insecure, request.client_cert, request.client_key)
         if entry.endpoint is not None:
             return EndpointLauncher(
                 entry.endpoint,
                 headers=entry.headers,
-                trust=trust,
+                trust=request.trust,
                 connect_to=request.connect_to,
                 progress=self._listener.note,
             )
@@ -61,7 +59,7 @@ class Launchers:
                 sending=sending,
                 backend=request.backend,
                 management_port=request.management_port,
-                trust=trust,
+                trust=request.trust,
                 connect_to=request.connect_to,
                 headers=entry.headers,
                 progress=self._listener.note,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from servemark.engines import EngineName, ProgressReport
+from servemark.servers.trust import Trust
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Place
 from servemark.workload.load import Load
@@ -104,6 +105,11 @@ class RunRequest:
     output: Path | None = None
     force: bool = False
     command: tuple[str, ...] = ()
+
+    @property
+    def trust(self) -> Trust:
+        """How far certificates are checked, and the client's own."""
+        return Trust(self.ca_file, self.insecure, self.client_cert, self.client_key)
 
     @property
     def expected_body(self) -> Expect | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from servemark.environments.backends import Backend
 from servemark.errors import UsageError
+from servemark.servers.trust import Trust
 from servemark.workload.endpoint import Place, parse_url
 from servemark.workload.headers import Header
 
@@ -109,10 +110,7 @@ def check_endpoint(
     headers: Sequence[Header],
     content_type: str | None,
     multipart: str | None,
-    ca_file: Path | None,
-    insecure: bool,
-    client_cert: Path | None,
-    client_key: Path | None,
+    trust: Trust,
     connect_to: Place | None,
 ) -> None:
     """Refuse what cannot be sent, or not to such a server, in the words of the command line.
@@ -139,10 +137,10 @@ def check_endpoint(
             "-H Authorization and a user in --url do not go together", cause="the user becomes that header"
         )
     connecting = {
-        "--ca-file": ca_file is not None,
-        "--insecure": insecure,
-        "--client-cert": client_cert is not None,
-        "--client-key": client_key is not None,
+        "--ca-file": trust.ca_file is not None,
+        "--insecure": trust.insecure,
+        "--client-cert": trust.client_cert is not None,
+        "--client-key": trust.client_key is not None,
         "--connect-to": connect_to is not None,
     }
     for option in (name for name, given in connecting.items() if given):
@@ -150,7 +148,7 @@ def check_endpoint(
             raise UsageError(f"{option} needs --mms", next_step="a server of our own has no use for it")
         if endpoint and endpoint.scheme == "http" and option != "--connect-to":
             raise UsageError(f"{option} makes no sense with an http URL", next_step="leave it out, or write https")
-    if client_key is not None and client_cert is None:
+    if trust.client_key is not None and trust.client_cert is None:
         raise UsageError("--client-key needs --client-cert", next_step="name the certificate that it belongs to")
 
 

@@ -95,9 +95,10 @@ class _StepTally:
             self.failed_response.append(failed["end"] - failed["scheduled"])
         ended = ok & (rows["end"] >= window.start_ns) & (rows["end"] <= window.end_ns)
         completed = rows["end"][ended]
-        self.events.add(rows, ok & inside, ended, window)
         self.batch_completed += np.bincount(window.batch_of(completed, batches), minlength=batches)
-        measured = rows[ok & inside]
+        is_measured = ok & inside
+        self.events.add(rows, is_measured, ended, window)
+        measured = rows[is_measured]
         batch = window.batch_of(measured["scheduled"], batches)
         self.batch_count += np.bincount(batch, minlength=batches)
         for name, values in latencies_ns(measured).items():

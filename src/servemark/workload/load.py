@@ -72,11 +72,7 @@ class ClosedLoad:
     @property
     def longest_s(self) -> float | None:
         """The time, warm-up included, after which nothing new is sent; None when loops end it."""
-        if self.loops is not None:
-            return None
-        measured_s = self.duration_s if self.until is None else self.until.max_s
-        assert measured_s is not None
-        return self.warmup_s + measured_s
+        return None if self.loops is not None else _end_s(self)
 
 
 #: How the times between arrivals are drawn. gamma: with a coefficient of variation. trace: recorded times.
@@ -176,12 +172,15 @@ class OpenLoad:
     @property
     def longest_s(self) -> float | None:
         """The time, warm-up included, after which nothing new is sent; None when a number of requests ends it."""
-        if self.requests is not None:
-            return None
-        measured_s = self.duration_s if self.until is None else self.until.max_s
-        assert measured_s is not None
-        return self.warmup_s + measured_s
+        return None if self.requests is not None else _end_s(self)
 
 
 #: How requests arrive.
 Load: TypeAlias = ClosedLoad | OpenLoad
+
+
+def _end_s(load: Load) -> float:
+    """The time, warm-up included, after which nothing new is sent, of a load that a time ends."""
+    measured_s = load.duration_s if load.until is None else load.until.max_s
+    assert measured_s is not None
+    return load.warmup_s + measured_s

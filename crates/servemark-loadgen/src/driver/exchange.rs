@@ -173,7 +173,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             self.recorder.push(&record);
         }
         if kind.is_response() {
-            self.tally.receive_lag_ns += self.since_woken_ns();
+            self.tally.receive_lag_ns += self.now_ns.abs_diff(self.told_ns());
         }
         if request.sent_ns != NEVER_NS {
             self.under_way.end(self.now_ns, self.around.control.stop_at_ns());

@@ -83,17 +83,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     fn finish_connect(&mut self, key: usize) {
         self.read_clock();
+        let told_ns = self.told_ns();
         let connection = &mut self.connections[key];
         if let Err(error) = connection.transport.finish_connect() {
             let failure = Failure::from_io(Kind::Connect, "connect", &error);
             return self.fail_opening(key, failure);
         }
-        // It was open when the wait ended that told of it, whatever this thread did for others since.
-        let open_ns = if self.ready.len() > 1 {
-            self.woken_ns.clamp(connection.phase_ns, self.now_ns)
-        } else {
-            self.now_ns
-        };
+        let open_ns = told_ns.max(connection.phase_ns);
         connection.connect_us = connection.phase_us(open_ns);
         connection.phase = Phase::Handshaking;
         connection.phase_ns = open_ns;

@@ -45,18 +45,12 @@ impl<'plan> Loads<'plan> {
     pub fn connections(&self, most_open: u32) -> ConnectionCounts {
         let mut limits = self.closed.users_by_address(self.plan);
         let mut before_start = limits.clone();
-        let mut of_open = vec![0; limits.len()];
-        for group in &self.plan.groups {
-            let Some(open) = group.open() else { continue };
-            let share = share(
-                open.max_connections.min(most_open),
-                self.thread,
-                self.plan.threads,
-            );
-            for address in self.plan.addresses_of(group) {
-                of_open[address] = share.max(of_open[address]);
-            }
-        }
+        let of_open: Vec<usize> = self
+            .plan
+            .open_connections()
+            .into_iter()
+            .map(|most| share(most.min(most_open), self.thread, self.plan.threads))
+            .collect();
         before_start.extend(of_open.iter().map(|&limit| limit.min(1)));
         limits.extend(of_open);
         ConnectionCounts { limits, before_start }

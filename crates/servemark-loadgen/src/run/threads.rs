@@ -120,16 +120,10 @@ pub(super) fn allow_descriptors(plan: &Plan) -> u32 {
     let used = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
     let closed = plan.users().saturating_mul(plan.addresses.len() as u64);
     let others = closed + used + SPARE_DESCRIPTORS + u64::from(plan.threads) * DESCRIPTORS_A_THREAD;
-    let mut of_open: Vec<u64> = vec![0; plan.addresses.len()];
-    for group in &plan.groups {
-        let Some(open) = group.open() else { continue };
-        for address in plan.addresses_of(group) {
-            of_open[address] = of_open[address].max(open.max_connections.into());
-        }
-    }
-    let allowed = raise_descriptors(others + of_open.iter().sum::<u64>());
-    let left = allowed.saturating_sub(others);
-    if left >= of_open.iter().sum() {
+    let of_open = plan.open_connections();
+    let wanted: u64 = of_open.iter().copied().map(u64::from).sum();
+    let left = raise_descriptors(others + wanted).saturating_sub(others);
+    if left >= wanted {
         return u32::MAX;
     }
     let open_addresses = of_open.iter().filter(|&&most| most > 0).count() as u64;
