@@ -97,6 +97,18 @@ def test_what_is_complete_is_not_built_again(cache: Path) -> None:
     assert (folder / "content").read_text() == "right"
 
 
+def test_what_is_built_through_a_link_does_not_depend_on_it(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.mkdir(exist_ok=True)
+    link = tmp_path / "link"
+    link.symlink_to(cache)
+    monkeypatch.setenv("SERVEMARK_CACHE", str(link))
+    where: list[Path] = []
+    build_once("environments/thing", where.append, _silent)
+    assert where == [cache.resolve() / "environments" / "thing"]
+
+
 @pytest.mark.parametrize("key", ["", "/etc", "../up", "a/../b", "a//b", ".hidden", "a b"])
 def test_a_key_cannot_leave_the_cache(key: str) -> None:
     with pytest.raises(ValueError, match="not a cache key"):

@@ -1,8 +1,8 @@
 """The user's cache: every directory in it is either complete or will be built again.
 
-A directory is complete when it holds a stamp, written last by one rename. It is built at its final place, because
-virtual environments hold absolute paths; an unstamped leftover of a builder that was killed is wiped first. One lock a
-directory, held while building, so that two first runs at once build it once.
+A directory is complete when it holds a stamp, written last by one rename. It is built at its final place, by the path
+without links, because virtual environments hold absolute paths and a link may go; an unstamped leftover of a builder
+that was killed is wiped first. One lock a directory, held while building, so that two first runs at once build it once.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _build(directory: Path, build: Callable[[Path], None]) -> None:
         shutil.rmtree(directory)
     directory.mkdir()
     try:
-        build(directory)
+        build(directory.resolve())
         unfinished = directory / (_STAMP + ".new")
         unfinished.write_text(time.strftime("built %Y-%m-%dT%H:%M:%SZ\n", time.gmtime()), encoding="utf-8")
         unfinished.replace(directory / _STAMP)
