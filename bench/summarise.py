@@ -54,6 +54,7 @@ def summarise_once(path: Path) -> None:
         error_kinds=file.error_kinds,
         examples={},
         seed=0,
+        flags=file.flags,
     )
     assert summary.steps[0].measured == ROWS
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

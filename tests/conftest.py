@@ -42,6 +42,8 @@ def write_record_file(
     table["first_event"] = table["last_event"] = -1
     for name, values in columns.items():
         table[name] = values
+    if "read" not in columns:
+        table["read"] = table["end"]
     write_records(path, [table], steps=steps, started_unix_ns=1_700_000_000_000_000_000, warmup_ns=warmup_ns)
 
 

@@ -72,6 +72,16 @@ class Outcome:
     """User and system time of the generator threads between the start barrier and the last record."""
     realtime: str
     """What became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; "" when not asked for."""
+    receive_clock: str
+    """Whose time of arrival responses have: "kernel", "user", or "user, the kernel refused: ..."."""
+    clock_steps: int
+    """How often the wall clock was set meanwhile: what came soon after has the time of its reading."""
+    paused_ns: int
+    """For how long the thread that paused most did not come back to its work although it had to, from 50 ms on."""
+    longest_pause_ns: int
+    """The longest of these pauses, of any thread; 0 without one."""
+    longest_pause_at_ns: int
+    """When that one had ended."""
     keep_awake: str
     """What became of keeping CPUs awake: "2 CPUs", "refused: ..."; "" when it was not asked for."""
     spun_cpu_ns: int
@@ -112,6 +122,9 @@ class Run:
 
 class RealtimeError(Exception):
     """Real-time priority was asked for and is refused."""
+
+class ReceiveClockError(Exception):
+    """The kernel's time of arrival was asked for and is refused."""
 
 def wake_up_lag() -> tuple[int, int]:
     """How late a sleeping thread is woken: p50 and p99 of 100 waits of 1 ms, in nanoseconds. Takes 0.1 s and that."""
@@ -161,5 +174,6 @@ def start(plan: EnginePlan, record_path: str) -> Run:
     Raises:
         ValueError: the plan is inconsistent.
         RealtimeError: it asks for real-time priority, which this process may not have.
+        ReceiveClockError: it asks for the kernel's time of arrival, which this system does not give.
         OSError: `record_path` cannot be created.
     """

@@ -3,14 +3,15 @@
 A record file is a header (magic, sizes, then JSON with its own column table) followed by fixed-width rows, appended
 while the run goes on. A file cut short by a crash is readable up to its last whole row. Times are nanoseconds from
 the run's origin on one monotonic clock; -1 means that it never happened. Files of version 1 lack the columns
-`first_event` and `last_event`; theirs has no streams.
+`first_event` and `last_event`; theirs has no streams. Those before version 3 lack `read`: their `end` is when the
+generator had read it.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,8 +26,8 @@ _CHUNK_ROWS = 1 << 17
 #: The header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
 _MAGIC = b"SERVEMARK-REC\0\0\0"
 _EVENTS_MAGIC = b"SERVEMARK-EVT\0\0\0"
-_VERSION = 2
-_READABLE = (1, _VERSION)
+_VERSION = 3
+_READABLE = (1, 2, _VERSION)
 _FIXED = struct.Struct("<16s4I")
 _HEADER_UNIT_BYTES = 4096
 _LONGEST_U32 = len(str(0xFFFF_FFFF))
@@ -116,6 +117,16 @@ def open_events(path: Path) -> Rows:
     if not rows:
         return np.empty(0, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", offset=header["header_bytes"], shape=(rows,))
+
+
+def begun_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> NDArray[np.int64]:
+    """From when the headline of each record counts: in a closed loop `sent`, in an open one `scheduled`.
+
+    `flags` has the bits of the `flags` column by name.
+    """
+    closed = (rows["flags"] & flags.get("closed_loop", 0) != 0) & (rows["sent"] >= 0)
+    begun: NDArray[np.int64] = np.where(closed, rows["sent"], rows["scheduled"])
+    return begun
 
 
 def row_dtype() -> np.dtype[np.void]:

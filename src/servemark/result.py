@@ -10,11 +10,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 SCHEMA = "servemark/result/1"
 #: The `error` of a result that Ctrl-C ended.
 INTERRUPTED = "interrupted"
+#: The latency that answers for a step: of a closed loop "service", in which no delay of the generator's is, of an open
+#: one "response", which counts from the schedule.
+HeadlineLatency = Literal["service", "response"]
 #: The statistics of a latency that carry an interval.
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9")
 
@@ -108,7 +111,7 @@ class StepSummary:
 
     `requests`, `succeeded` and `errors` (by kind, with the code of an HTTP status: ``http_status:503``) count
     everything that was sent; `measured` is how many successes the statistics are of. `events` is None where no response
-    streamed.
+    streamed. `headline` names the latency that answers for the step.
     """
 
     name: str
@@ -126,6 +129,12 @@ class StepSummary:
     bytes_sent: int
     bytes_received: int
     events: EventSummary | None = None
+    headline: HeadlineLatency = "response"
+
+    @property
+    def headline_ms(self) -> LatencySummary:
+        """The latency that answers for the step."""
+        return self.service_ms if self.headline == "service" else self.response_ms
 
     @property
     def failed(self) -> int:

@@ -213,6 +213,7 @@ def summarise_rows(tables: Sequence[Any], window: Window) -> Summary:
         error_kinds=_loadgen.ERROR_KINDS,
         examples={},
         seed=0,
+        flags=_loadgen.RECORD_FLAGS,
     )
 
 

@@ -322,4 +322,13 @@ def test_the_kinds_are_the_documented_ones() -> None:
         "application",
         "cancelled",
     )
-    assert _loadgen.RECORD_FLAGS == {"warmup": 1, "cut_body": 2, "opened": 4, "reconnected": 8, "streamed": 16}
+    assert _loadgen.RECORD_FLAGS == {
+        "warmup": 1,
+        "cut_body": 2,
+        "opened": 4,
+        "reconnected": 8,
+        "streamed": 16,
+        "closed_loop": 32,
+        "clock_read": 64,
+        "unsure_sent": 128,
+    }

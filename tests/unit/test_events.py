@@ -50,7 +50,7 @@ def events_of(file, window, gaps=None) -> tuple[EventSummary | None, ...]:
         error_kinds=file.error_kinds,
         examples={},
         seed=0,
-        streamed_bit=file.flags["streamed"],
+        flags=file.flags,
         event_gaps=gaps,
     )
     return tuple(step.events for step in summary.steps)

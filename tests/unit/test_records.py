@@ -71,7 +71,7 @@ def test_a_file_of_version_1_is_summarised_as_one_without_streams():
         error_kinds=file.error_kinds,
         examples={},
         seed=0,
-        streamed_bit=file.flags.get("streamed", 0),
+        flags=file.flags,
     ).steps
     assert [(step.requests, step.succeeded, step.events) for step in steps] == [(4, 4, None), (4, 4, None)]
 

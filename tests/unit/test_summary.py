@@ -13,7 +13,7 @@ MS = 1_000_000
 KIND = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
 
 
-def _summarise(file, window, examples=None):
+def _summarise(file, window, examples=None, pause_ns=(0, 0)):
     return summarise(
         file.chunks(),
         rows=file.rows,
@@ -22,6 +22,8 @@ def _summarise(file, window, examples=None):
         error_kinds=file.error_kinds,
         examples=examples or {},
         seed=0,
+        flags=file.flags,
+        pause_ns=pause_ns,
     )
 
 
@@ -50,8 +52,40 @@ def test_the_four_latencies_are_those_of_the_design(make_records):
 
 def test_a_punctual_generator_would_have_reported_response_minus_lag(make_records):
     file = make_records(100, **_even(100))
-    (punctual,) = _summarise(file, Window(0, 1000 * MS)).punctual_ms
-    assert punctual["p50"] == punctual["p99"] == 5.0
+    (evidence,) = _summarise(file, Window(0, 1000 * MS)).evidence
+    assert evidence.punctual_ms["p50"] == evidence.punctual_ms["p99"] == 5.0
+
+
+def test_in_a_closed_loop_all_that_is_not_opening_a_connection_is_the_generators(make_records):
+    flags = _loadgen.RECORD_FLAGS
+    opened = np.where(np.arange(100) % 2, flags["opened"], 0)
+    columns = {**_even(100), "flags": flags["closed_loop"] | opened, "connect_us": 300, "tls_us": 400}
+    summary = _summarise(make_records(100, **columns), Window(0, 1000 * MS))
+    (step,), (evidence,) = summary.steps, summary.evidence
+    assert (step.headline, step.headline_ms) == ("service", step.service_ms)
+    assert (step.client_queue_ms.min, step.client_queue_ms.max) == (0.0, 0.7)
+    assert (step.generator_lag_ms.min, step.generator_lag_ms.max) == (1.3, 2.0)
+    assert (evidence.punctual_ms, evidence.idle_ms, evidence.cycle_ms) == ({}, 50 * 3.3, 600.0)
+
+
+def test_times_in_doubt_are_told_from_the_others(make_records):
+    flags = _loadgen.RECORD_FLAGS
+    doubts = np.zeros(100, dtype=np.uint8)
+    doubts[:3], doubts[3:5] = flags["clock_read"], flags["unsure_sent"]
+    columns = _even(100)
+    columns["end"] = columns["end"] + (doubts > 0) * 50 * MS
+    summary = _summarise(make_records(100, **columns, flags=doubts), Window(0, 1000 * MS))
+    (evidence,) = summary.evidence
+    assert (evidence.clock_read, evidence.unsure_sent, evidence.is_stamped) == (3, 2, True)
+    assert evidence.trusted_ms["p99"] == 6.0
+    assert summary.steps[0].response_ms.p99.value == 56.0
+
+
+def test_without_times_of_arrival_what_came_in_a_pause_is_in_doubt(make_records):
+    file = make_records(100, **_even(100), flags=_loadgen.RECORD_FLAGS["clock_read"])
+    (evidence,) = _summarise(file, Window(0, 1000 * MS), pause_ns=(105 * MS, 155 * MS)).evidence
+    assert (evidence.is_stamped, evidence.paused) == (False, 6)
+    assert evidence.trusted_ms["p50"] == 6.0
 
 
 def test_latencies_are_of_what_was_scheduled_in_the_window_and_counts_of_everything(make_records):

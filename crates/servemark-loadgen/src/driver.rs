@@ -29,12 +29,13 @@ use crate::poller::{Events, Poller};
 use crate::pool::Pool;
 use crate::protocol::{Event, Protocol};
 use crate::realtime::{Got, Priority};
+use crate::receive_clock::StampClock;
 use crate::recorder::Recorder;
 use crate::request::{InFlight, RequestId};
 use crate::tls::TlsSetup;
 
 pub(crate) use telemetry::RunQueue;
-use telemetry::UnderWay;
+use telemetry::{Pauses, UnderWay};
 
 /// The most bytes that one connection reads or writes before the others have their turn.
 const TURN_BYTES: usize = 64 * 1024;
@@ -64,6 +65,8 @@ pub(crate) struct Surroundings<'plan> {
     pub(crate) counters: &'plan Counters,
     /// By step, then by input; shared by all threads.
     pub(crate) first_bodies: &'plan [Vec<FirstBody>],
+    /// Whether the kernel stamps what it receives.
+    pub(crate) has_stamps: bool,
 }
 
 /// What a driver did.
@@ -86,6 +89,10 @@ pub(crate) struct Tally {
     pub(crate) in_flight_ns: u64,
     /// For how long responses waited for the thread while it did others' work, together.
     pub(crate) receive_lag_ns: u64,
+    /// How often the wall clock was set.
+    pub(crate) clock_steps: u64,
+    /// Times in which the thread did not run although it had to.
+    pub(crate) pauses: Pauses,
     pub(crate) examples: Examples,
     pub(crate) event_gaps: EventGaps,
 }
@@ -98,8 +105,12 @@ pub(crate) struct Driver<'plan, L, P> {
     clock: Clock,
     /// The last reading of the clock.
     now_ns: i64,
-    /// When the last wait ended that brought several events.
+    /// When the last wait ended.
     woken_ns: i64,
+    /// Moves the kernel's times of arrival to the clock, where there are any.
+    stamps: Option<StampClock>,
+    /// When the bytes that are being handled arrived, by the kernel; none where it does not tell, and outside of reading.
+    arrived_ns: Option<i64>,
     /// When a wait that brought no event had just ended: whatever was idle then was alive.
     quiet_ns: i64,
     is_started: bool,
@@ -142,15 +153,18 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let poller = Poller::new()?;
         poller.watch_waker(around.control.waker(around.thread), WAKE_TOKEN)?;
         let pools = connection_limits.iter().copied().map(Pool::new);
+        let clock = Clock::from_origin(monotonic_ns());
         Ok(Self {
             is_paced: around.plan.is_open(),
             priority: Priority::new(false, 0),
             load,
             recorder,
             poller,
-            clock: Clock::from_origin(monotonic_ns()),
+            clock,
             now_ns: 0,
             woken_ns: 0,
+            stamps: around.has_stamps.then(|| StampClock::new(clock)),
+            arrived_ns: None,
             quiet_ns: i64::MIN,
             is_started: false,
             stop_at_ns: i64::MAX,
@@ -181,6 +195,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(crate) fn run(mut self, wanted: &[usize], start: impl FnOnce() -> i64) -> io::Result<Tally> {
         self.open_before_start(wanted)?;
         self.clock = Clock::from_origin(start());
+        self.stamps = self.around.has_stamps.then(|| StampClock::new(self.clock));
         let (cpu_before_ns, queue_before) = (thread_cpu_ns(), RunQueue::of_this_thread());
         for (_, connection) in &mut self.connections {
             connection.free_since_ns = AT_ONCE_NS;
@@ -188,6 +203,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.is_started = true;
         self.quiet_ns = i64::MIN;
         self.read_clock();
+        self.woken_ns = self.now_ns;
         self.priority = Priority::new(self.around.plan.asks_realtime(), self.now_ns);
         self.observe_control();
         self.report_retired(self.now_ns);
@@ -201,6 +217,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.tally.realtime = self.priority.got();
         self.tally.run_queue = RunQueue::of_this_thread().since(queue_before);
         self.tally.in_flight_ns = self.under_way.sum_ns();
+        self.tally.clock_steps = self.stamps.as_ref().map_or(0, StampClock::steps);
         Ok(self.tally)
     }
 
@@ -270,9 +287,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.give_up_late();
         let timeout_ns = self.wait_ns();
         self.poller.wait(&mut self.ready, timeout_ns)?;
-        if self.ready.len() > 1 {
-            self.woken_ns = self.clock.now_ns();
-        }
+        self.note_waking(timeout_ns);
         for index in 0..self.ready.len() {
             if self.is_started && self.load.next_due_ns() <= self.now_ns {
                 self.begin_due();
@@ -284,6 +299,26 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         self.carry_on();
         Ok(())
+    }
+
+    /// A wait of at most `asked_ns` has ended.
+    fn note_waking(&mut self, asked_ns: i64) {
+        let before_ns = self.woken_ns;
+        if let (Some(fault), Some(stamps)) = (self.around.plan.fault, &mut self.stamps) {
+            stamps.shift(fault.clock_shift_ns(self.now_ns));
+        }
+        self.woken_ns = match &mut self.stamps {
+            Some(stamps) if !self.ready.is_empty() => stamps.sample(self.clock),
+            _ => self.clock.now_ns(),
+        };
+        if self.is_started {
+            self.tally.pauses.note(before_ns, self.woken_ns, asked_ns);
+        }
+    }
+
+    /// When that happened which is being handled: when the bytes arrived that tell of it, else now.
+    fn moment_ns(&self) -> i64 {
+        self.arrived_ns.unwrap_or(self.now_ns)
     }
 
     /// When the wait ended that told of the event at hand, whatever this thread did for others since; now, if it told of
@@ -371,7 +406,19 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             self.fail_opening(key, failure);
         }
         while let Some(id) = self.request_deadlines.take_passed(self.now_ns) {
-            self.give_up(RequestId(id), exchange::timed_out(self.around.plan.timeout_ns));
+            self.time_out(RequestId(id));
+        }
+    }
+
+    /// Give up a request whose time is over, unless its response lies there unread: a thread that did not run sees the
+    /// deadline before what came in time.
+    fn time_out(&mut self, id: RequestId) {
+        let seq = self.requests[id.0].seq;
+        if let Some(key) = self.requests[id.0].connection {
+            self.read(key);
+        }
+        if self.requests.get(id.0).is_some_and(|request| request.seq == seq) {
+            self.give_up(id, exchange::timed_out(self.around.plan.timeout_ns));
         }
     }
 

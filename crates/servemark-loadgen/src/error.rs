@@ -106,6 +106,8 @@ pub enum StartError {
     Plan(PlanError),
     /// Real-time priority was asked for and is refused.
     Realtime(io::Error),
+    /// The kernel's time of arrival was asked for and is refused.
+    ReceiveClock(io::Error),
     /// The record file, a thread or an epoll instance could not be made.
     Io(io::Error),
 }
@@ -127,6 +129,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Plan(error) => error.fmt(formatter),
             Self::Realtime(error) => write!(formatter, "real-time priority is refused: {error}"),
+            Self::ReceiveClock(error) => {
+                write!(formatter, "the kernel's time of arrival is refused: {error}")
+            }
             Self::Io(error) => error.fmt(formatter),
         }
     }

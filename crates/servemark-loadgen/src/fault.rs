@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use crate::clock::monotonic_ns;
+use crate::clock::{NS_PER_S, monotonic_ns};
 use crate::load::Arrival;
 
 /// Of how many requests one is begun late.
 const LATE_EVERY: u64 = 10;
+const CLOCK_STEP_AT_NS: i64 = NS_PER_S / 2;
 
 /// One way to go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,11 @@ pub enum Fault {
         /// How long.
         by_ns: u64,
     },
+    /// Half a second after the start the wall clock, by which the kernel stamps what it receives, is set ahead.
+    ClockStep {
+        /// How far.
+        by_ns: u64,
+    },
 }
 
 impl Fault {
@@ -43,7 +49,8 @@ impl Fault {
         let (Self::LateWakeUp { by_ns: amount }
         | Self::LostRecord { every: amount }
         | Self::SkippedArrival { every: amount }
-        | Self::SlowParse { by_ns: amount }) = self;
+        | Self::SlowParse { by_ns: amount }
+        | Self::ClockStep { by_ns: amount }) = self;
         amount > 0
     }
 
@@ -63,6 +70,14 @@ impl Fault {
             while monotonic_ns() < until_ns {
                 std::hint::spin_loop();
             }
+        }
+    }
+
+    /// How far the wall clock is set ahead at `now_ns`.
+    pub(crate) fn clock_shift_ns(self, now_ns: i64) -> i64 {
+        match self {
+            Self::ClockStep { by_ns } if now_ns >= CLOCK_STEP_AT_NS => by_ns.try_into().unwrap_or(i64::MAX),
+            _ => 0,
         }
     }
 

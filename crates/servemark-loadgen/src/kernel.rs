@@ -1,7 +1,7 @@
 //! What is asked of the kernel past rustix and std: the one module with unsafe code.
 //!
-//! `epoll_pwait2` (Linux 5.11) is called directly, since rustix calls it only when it is told never to fall back; and
-//! nothing safe sets a thread's scheduling policy.
+//! `epoll_pwait2` (Linux 5.11) is called directly, since rustix calls it only when it is told never to fall back; nothing
+//! safe sets a thread's scheduling policy, or reads the time at which the kernel received what it hands over.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -63,6 +63,71 @@ unsafe fn take_count(events: &mut Vec<libc::epoll_event>, count: libc::c_long) -
     // SAFETY: what the caller promises.
     unsafe { events.set_len(count) };
     Ok(())
+}
+
+/// Have the kernel note when it receives what comes on `socket`, for [`receive_stamped`].
+pub(crate) fn stamp_arrivals(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel reads one c_int, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Bytes of the one control message that is asked for: its header and a `timespec`.
+const CONTROL_BYTES: usize = 64;
+
+/// Memory for control messages, aligned as their header must be.
+#[repr(C, align(8))]
+struct ControlMessages([u8; CONTROL_BYTES]);
+
+/// Read what is there, once. Returns how many bytes, and when the kernel received the last segment of them by
+/// `CLOCK_REALTIME`, if [`stamp_arrivals`] was asked of the socket and the kernel knows.
+pub(crate) fn receive_stamped(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<i64>)> {
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let mut control = std::mem::MaybeUninit::<ControlMessages>::uninit();
+    // SAFETY: all zeros are an empty message header.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL_BYTES as _;
+    // The system call and not libc's function, which is a point at which a thread can be cancelled, and costs for it.
+    // SAFETY: the header names memory that outlives the call, with its lengths.
+    let count = unsafe { libc::syscall(libc::SYS_recvmsg, socket.as_raw_fd(), &raw mut message, 0) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has just written the control messages, and how long they are.
+    Ok((count, unsafe { stamp_in(&message) }))
+}
+
+/// # Safety
+///
+/// The kernel has filled `message` in, and its control messages are still where it says.
+unsafe fn stamp_in(message: &libc::msghdr) -> Option<i64> {
+    // SAFETY: what the caller promises; the macros stay within `msg_controllen`.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(message);
+        let found = header.as_ref()?;
+        if found.cmsg_level != libc::SOL_SOCKET || found.cmsg_type != libc::SCM_TIMESTAMPNS {
+            return None;
+        }
+        let time = std::ptr::read_unaligned(libc::CMSG_DATA(header).cast::<libc::timespec>());
+        Some(time.tv_sec * NS_PER_S + time.tv_nsec)
+    }
 }
 
 /// How a thread is scheduled.

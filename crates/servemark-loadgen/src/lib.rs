@@ -27,6 +27,7 @@ pub mod poller;
 pub mod pool;
 pub mod protocol;
 pub mod realtime;
+pub mod receive_clock;
 pub mod record;
 pub mod recorder;
 pub mod request;

@@ -11,6 +11,7 @@ use crate::error::PlanError;
 use crate::expect::{Expect, FirstBody};
 use crate::fault::Fault;
 use crate::realtime::Realtime;
+use crate::receive_clock::ReceiveClock;
 
 /// Everything that one run sends.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Plan {
     pub record_events: bool,
     /// Whether generator threads ask for real-time priority.
     pub realtime: Realtime,
+    /// Whose time of arrival a response has.
+    pub receive_clock: ReceiveClock,
     /// The program, with its arguments, that keeps the CPUs awake: it calls
     /// [`spin_until_eof`](crate::keep_awake::spin_until_eof).
     pub keep_awake: Option<Vec<OsString>>,
@@ -520,6 +523,7 @@ pub(crate) mod tests {
             seed: 0,
             record_events: false,
             realtime: Realtime::Off,
+            receive_clock: ReceiveClock::Auto,
             keep_awake: None,
             fault: None,
         }

@@ -12,7 +12,7 @@ pub const NEVER_NS: i64 = -1;
 pub const MAGIC: [u8; 16] = *b"SERVEMARK-REC\0\0\0";
 
 /// Bytes of one row.
-pub const ROW_BYTES: usize = 104;
+pub const ROW_BYTES: usize = 112;
 
 /// Bits of the `flags` column.
 pub mod flags {
@@ -26,14 +26,23 @@ pub mod flags {
     pub const RECONNECTED: u8 = 8;
     /// The response was a stream of server-sent events, of which `events` came.
     pub const STREAMED: u8 = 16;
+    /// It belongs to a closed loop: its headline is the service time.
+    pub const CLOSED_LOOP: u8 = 32;
+    /// Its `end` is a reading of the clock: the kernel had no time of arrival for it, or none that could be believed.
+    pub const CLOCK_READ: u8 = 64;
+    /// Between `sent` and the return of the write so much passed that it may have left later.
+    pub const UNSURE_SENT: u8 = 128;
 
     /// Names of the bits.
-    pub const NAMES: [(&str, u8); 5] = [
+    pub const NAMES: [(&str, u8); 8] = [
         ("warmup", WARMUP),
         ("cut_body", CUT_BODY),
         ("opened", OPENED),
         ("reconnected", RECONNECTED),
         ("streamed", STREAMED),
+        ("closed_loop", CLOSED_LOOP),
+        ("clock_read", CLOCK_READ),
+        ("unsure_sent", UNSURE_SENT),
     ];
 }
 
@@ -44,13 +53,14 @@ pub struct Record {
     pub seq: u64,
     /// When it was due.
     pub scheduled_ns: i64,
-    /// When it could first have been sent: the latest of scheduled, a slot free, connect and TLS done.
+    /// When it could first have been sent: the latest of scheduled, a slot free, connect and TLS done; in a closed loop
+    /// also of when the generator learnt that its user was ready.
     pub ready_ns: i64,
     /// Just before its first byte was written.
     pub sent_ns: i64,
-    /// When the first byte of the (final) response was read.
+    /// When the first byte of the (final) response arrived, at the latest: what is read together has one time.
     pub first_byte_ns: i64,
-    /// When the last byte of the response was read, or the request failed.
+    /// When the last byte of the response arrived, or the request failed.
     pub end_ns: i64,
     /// TCP connect time, in the first record of a connection.
     pub connect_us: u32,
@@ -78,14 +88,16 @@ pub struct Record {
     pub flags: u8,
     /// Index of the group.
     pub group: u16,
-    /// When the first event of a streamed response was read.
+    /// When the first event of a streamed response arrived.
     pub first_event_ns: i64,
-    /// When the last one was read; events of one read have the same time.
+    /// When the last one did; events of one read have the same time.
     pub last_event_ns: i64,
+    /// When the generator had read the end.
+    pub read_ns: i64,
 }
 
 /// The columns of a record file.
-pub const COLUMNS: [Column; 21] = [
+pub const COLUMNS: [Column; 22] = [
     ("seq", "<u8", 0),
     ("scheduled", "<i8", 8),
     ("ready", "<i8", 16),
@@ -107,6 +119,7 @@ pub const COLUMNS: [Column; 21] = [
     ("group", "<u2", 86),
     ("first_event", "<i8", 88),
     ("last_event", "<i8", 96),
+    ("read", "<i8", 104),
 ];
 
 impl Record {
@@ -147,6 +160,7 @@ impl Record {
         put(&self.group.to_le_bytes());
         put(&self.first_event_ns.to_le_bytes());
         put(&self.last_event_ns.to_le_bytes());
+        put(&self.read_ns.to_le_bytes());
         row
     }
 }
@@ -191,6 +205,7 @@ mod tests {
             group: 18,
             first_event_ns: NEVER_NS,
             last_event_ns: 1 << 50,
+            read_ns: 21,
         };
         let row = record.to_row();
         let expected = [
@@ -215,6 +230,7 @@ mod tests {
             ("group", 18),
             ("first_event", u64::MAX),
             ("last_event", 1 << 50),
+            ("read", 21),
         ];
         assert_eq!(expected.len(), COLUMNS.len());
         for (name, value) in expected {

@@ -292,6 +292,7 @@ mod tests {
             group: 0,
             first_event_ns: -1,
             last_event_ns: -1,
+            read_ns: 0,
         }
     }
 

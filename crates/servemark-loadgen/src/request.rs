@@ -36,15 +36,17 @@ pub struct InFlight<'plan> {
     pub connect_us: u32,
     /// TLS handshake time of the connection, likewise.
     pub tls_us: u32,
+    /// When the driver came to it.
+    pub noticed_ns: i64,
     /// How late this thread asked for a connection that could be opened for it: by so much later it was open.
     pub late_ns: i64,
     /// When it could first have been sent.
     pub ready_ns: i64,
     /// Just before its first byte was written.
     pub sent_ns: i64,
-    /// When the first byte of the response was read.
+    /// When the first byte of the response arrived.
     pub first_byte_ns: i64,
-    /// When the first event of a streamed response was read.
+    /// When the first event of a streamed response did.
     pub first_event_ns: i64,
     /// When the last one was.
     pub last_event_ns: i64,
@@ -57,7 +59,19 @@ pub struct InFlight<'plan> {
 impl<'plan> InFlight<'plan> {
     /// A request of which nothing has happened yet.
     #[must_use]
-    pub fn new(arrival: Arrival, seq: u64, input: u32, request: &'plan Request, warmup_ns: i64) -> Self {
+    pub fn new(
+        arrival: Arrival,
+        seq: u64,
+        input: u32,
+        request: &'plan Request,
+        (warmup_ns, noticed_ns): (i64, i64),
+    ) -> Self {
+        let warmup = if arrival.scheduled_ns < warmup_ns {
+            flags::WARMUP
+        } else {
+            0
+        };
+        let closed_loop = if arrival.is_open { 0 } else { flags::CLOSED_LOOP };
         Self {
             arrival,
             seq,
@@ -67,6 +81,7 @@ impl<'plan> InFlight<'plan> {
             connection_number: NO_CONNECTION,
             connect_us: 0,
             tls_us: 0,
+            noticed_ns,
             late_ns: 0,
             ready_ns: NEVER_NS,
             sent_ns: NEVER_NS,
@@ -74,11 +89,7 @@ impl<'plan> InFlight<'plan> {
             first_event_ns: NEVER_NS,
             last_event_ns: NEVER_NS,
             events: 0,
-            flags: if arrival.scheduled_ns < warmup_ns {
-                flags::WARMUP
-            } else {
-                0
-            },
+            flags: warmup | closed_loop,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::expect::FirstBody;
 use crate::keep_awake::KeepAwake;
 use crate::plan::{Group, Plan, Step};
 use crate::realtime::{self, Realtime};
+use crate::receive_clock::{ReceiveClock, ReceiveClockGot, Stamping};
 use crate::recorder::Writer;
 use crate::start::StartBarrier;
 use crate::table::{Header, Table};
@@ -56,6 +57,16 @@ pub struct Outcome {
     pub generator_cpu_ns: i64,
     /// What became of real-time priority, e.g. "rr 1" or "dropped after 3.2 s"; empty when it was not asked for.
     pub realtime: String,
+    /// Whose time of arrival responses have: "kernel", "user", or why the kernel's could not be had.
+    pub receive_clock: String,
+    /// How often the wall clock was set meanwhile: responses since then have the time of their reading for a while.
+    pub clock_steps: u64,
+    /// For how long the thread that rested most did not come back to its work although it had to, together.
+    pub paused_ns: i64,
+    /// The longest of these times, of any thread.
+    pub longest_pause_ns: i64,
+    /// When that one had ended.
+    pub longest_pause_at_ns: i64,
     /// What became of keeping CPUs awake, e.g. "2 CPUs" or "refused: ..."; empty when it was not asked for.
     pub keep_awake: String,
     /// CPU time that was spun away to keep them awake; in nobody else's.
@@ -109,6 +120,8 @@ struct Shared {
     counters: Vec<Counters>,
     barrier: StartBarrier,
     awake: Mutex<Awake>,
+    stamping: Option<Stamping>,
+    receive_clock_got: ReceiveClockGot,
     life: Mutex<Life>,
     ended: Condvar,
 }
@@ -141,6 +154,7 @@ impl Run {
         if plan.realtime == Realtime::On {
             realtime::is_permitted().map_err(StartError::Realtime)?;
         }
+        let stamping = stamping(plan.receive_clock)?;
         let most_open = threads::allow_descriptors(&plan);
         let header = Header {
             table: Table::Records,
@@ -162,7 +176,7 @@ impl Run {
             None
         };
         let (writer, handle) = Writer::new((File::create(record_path)?, header), events)?;
-        let shared = Arc::new(Shared::new(plan, tls, most_open)?);
+        let shared = Arc::new(Shared::new(plan, tls, most_open, stamping)?);
         shared.keep_awake();
         let threads = threads::spawn(&shared, writer, handle)?;
         Ok(Self {
@@ -289,6 +303,11 @@ impl Run {
             is_interrupted: total.has_cancelled || (was_stopped && natural_end_ns >= stop_at_ns),
             generator_cpu_ns: total.cpu_ns,
             realtime: total.realtime.to_string(),
+            receive_clock: self.shared.receive_clock_got.to_string(),
+            clock_steps: total.clock_steps,
+            paused_ns: total.pauses.total_ns,
+            longest_pause_ns: total.pauses.longest_ns,
+            longest_pause_at_ns: total.pauses.longest_at_ns,
             keep_awake: awake.got.clone(),
             spun_cpu_ns: awake.spun_ns,
             run_queue_delay_ns: total.run_queue.delay_ns,
@@ -325,16 +344,37 @@ impl Tally {
         self.sent += other.sent;
         self.in_flight_ns += other.in_flight_ns;
         self.receive_lag_ns += other.receive_lag_ns;
+        self.clock_steps = self.clock_steps.max(other.clock_steps);
+        self.pauses = self.pauses.with(other.pauses);
         self.examples.merge(other.examples);
         self.event_gaps.merge(other.event_gaps);
     }
 }
 
+/// Begin to have the kernel's time of arrival, and tell what became of it.
+fn stamping(asked: ReceiveClock) -> Result<(Option<Stamping>, ReceiveClockGot), StartError> {
+    if asked == ReceiveClock::User {
+        return Ok((None, ReceiveClockGot::User));
+    }
+    match Stamping::begin() {
+        Ok(stamping) => Ok((Some(stamping), ReceiveClockGot::Kernel)),
+        Err(error) if asked == ReceiveClock::Auto => Ok((None, ReceiveClockGot::Refused(error.to_string()))),
+        Err(error) => Err(StartError::ReceiveClock(error)),
+    }
+}
+
 impl Shared {
-    fn new(plan: Plan, tls: Vec<Option<TlsSetup>>, most_open: u32) -> io::Result<Self> {
+    fn new(
+        plan: Plan,
+        tls: Vec<Option<TlsSetup>>,
+        most_open: u32,
+        (stamping, receive_clock_got): (Option<Stamping>, ReceiveClockGot),
+    ) -> io::Result<Self> {
         let control = Control::new(plan.threads, plan.foreground(), plan.has_background())?;
         Ok(Self {
             control: Arc::new(control),
+            stamping,
+            receive_clock_got,
             most_open,
             counters: (0..plan.threads).map(|_| Counters::default()).collect(),
             barrier: StartBarrier::new(plan.threads),

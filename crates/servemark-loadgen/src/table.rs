@@ -11,7 +11,7 @@ use crate::error::Kind;
 use crate::record::{self, flags};
 
 /// Version of the format that this module writes. Version 1 had records of 88 bytes, without `first_event` and `last_event`.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 const HEADER_FIXED_BYTES: usize = 32;
 const HEADER_UNIT_BYTES: usize = 4096;

@@ -18,7 +18,7 @@ use rustls::{
 
 use crate::error::PlanError;
 use crate::plan::Tls;
-use crate::transport::ReadOutcome;
+use crate::transport::{ReadOutcome, receive};
 
 /// What all connections to one address share: the settings, and sessions to resume.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ impl TlsSetup {
 pub struct TlsConnection {
     tls: ClientConnection,
     socket: TcpStream,
+    /// When the kernel received the last segment that was read.
+    stamp_unix_ns: Option<i64>,
 }
 
 impl TlsConnection {
@@ -73,7 +75,11 @@ impl TlsConnection {
     pub fn new(socket: TcpStream, setup: &TlsSetup) -> io::Result<Self> {
         let tls = ClientConnection::new(Arc::clone(&setup.config), setup.server_name.clone())
             .map_err(io::Error::other)?;
-        Ok(Self { tls, socket })
+        Ok(Self {
+            tls,
+            socket,
+            stamp_unix_ns: None,
+        })
     }
 
     /// Take the handshake as far as it goes. Returns whether it is done.
@@ -93,7 +99,8 @@ impl TlsConnection {
         }
     }
 
-    /// Read decrypted bytes, once; never `drained`, since TLS may hold more than the socket shows.
+    /// Read decrypted bytes, once; never `drained`, since TLS may hold more than the socket shows. Their time of arrival
+    /// is that of the segment which completed their record.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
         loop {
             match self.tls.reader().read(buffer) {
@@ -102,6 +109,7 @@ impl TlsConnection {
                     return Ok(ReadOutcome::Bytes {
                         count,
                         drained: false,
+                        stamp_unix_ns: self.stamp_unix_ns,
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -140,7 +148,11 @@ impl TlsConnection {
 
     /// Read encrypted bytes once and decrypt them.
     fn fill(&mut self) -> io::Result<Filled> {
-        match self.tls.read_tls(&mut self.socket) {
+        let mut arriving = Arriving {
+            socket: &self.socket,
+            stamp_unix_ns: &mut self.stamp_unix_ns,
+        };
+        match self.tls.read_tls(&mut arriving) {
             Ok(0) => return Ok(Filled::Eof),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Filled::Blocked),
@@ -158,6 +170,22 @@ impl TlsConnection {
 impl AsFd for TlsConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// A socket that notes when what is read from it had arrived.
+struct Arriving<'connection> {
+    socket: &'connection TcpStream,
+    stamp_unix_ns: &'connection mut Option<i64>,
+}
+
+impl Read for Arriving<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (count, stamp_unix_ns) = receive(self.socket, buffer)?;
+        if count > 0 {
+            *self.stamp_unix_ns = stamp_unix_ns;
+        }
+        Ok(count)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use servemark_loadgen::error::{Kind, StartError};
 use servemark_loadgen::plan::{Address, Closed, Group, GroupLoad, Plan, Request, SharedBytes, Step};
 use servemark_loadgen::realtime::Realtime;
+use servemark_loadgen::receive_clock::ReceiveClock;
 use servemark_loadgen::record::{COLUMNS, MAGIC, ROW_BYTES};
 use servemark_loadgen::{Outcome, Run};
 
@@ -76,6 +77,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
         seed: 0,
         record_events: false,
         realtime: Realtime::Off,
+        receive_clock: ReceiveClock::Auto,
         keep_awake: None,
         fault: None,
     }

@@ -7,6 +7,11 @@ mod plan;
 mod refusal {
     #![allow(missing_docs, reason = "the macro writes none")]
     pyo3::create_exception!(servemark._loadgen, RealtimeError, pyo3::exceptions::PyException);
+    pyo3::create_exception!(
+        servemark._loadgen,
+        ReceiveClockError,
+        pyo3::exceptions::PyException
+    );
 }
 
 use std::borrow::Cow;
@@ -24,7 +29,7 @@ use servemark_loadgen::record::{COLUMNS, ROW_BYTES, flags};
 use servemark_loadgen::responder;
 use servemark_loadgen::run::{self, duration_from_s};
 
-use refusal::RealtimeError;
+use refusal::{RealtimeError, ReceiveClockError};
 use servemark_loadgen::{keep_awake, pacing};
 
 /// The native load generator. A thin binding: it converts, calls, and nothing else.
@@ -49,6 +54,7 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<HistogramStatistics>()?;
     module.add_function(wrap_pyfunction!(histogram_statistics, module)?)?;
     module.add("RealtimeError", module.py().get_type::<RealtimeError>())?;
+    module.add("ReceiveClockError", module.py().get_type::<ReceiveClockError>())?;
     module.add_class::<Responder>()?;
     module.add_function(wrap_pyfunction!(check_expect, module)?)?;
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
@@ -106,6 +112,7 @@ fn start(py: Python<'_>, plan: plan::EnginePlan, record_path: PathBuf) -> PyResu
         Ok(run) => Ok(Run(Arc::new(run))),
         Err(StartError::Plan(error)) => Err(PyValueError::new_err(error.to_string())),
         Err(error @ StartError::Realtime(_)) => Err(RealtimeError::new_err(error.to_string())),
+        Err(error @ StartError::ReceiveClock(_)) => Err(ReceiveClockError::new_err(error.to_string())),
         Err(StartError::Io(error)) => Err(error.into()),
     }
 }
@@ -263,6 +270,16 @@ struct Outcome {
     #[pyo3(get)]
     realtime: String,
     #[pyo3(get)]
+    receive_clock: String,
+    #[pyo3(get)]
+    clock_steps: u64,
+    #[pyo3(get)]
+    paused_ns: i64,
+    #[pyo3(get)]
+    longest_pause_ns: i64,
+    #[pyo3(get)]
+    longest_pause_at_ns: i64,
+    #[pyo3(get)]
     keep_awake: String,
     #[pyo3(get)]
     spun_cpu_ns: i64,
@@ -324,6 +341,11 @@ impl From<run::Outcome> for Outcome {
             interrupted: outcome.is_interrupted,
             generator_cpu_ns: outcome.generator_cpu_ns,
             realtime: outcome.realtime,
+            receive_clock: outcome.receive_clock,
+            clock_steps: outcome.clock_steps,
+            paused_ns: outcome.paused_ns,
+            longest_pause_ns: outcome.longest_pause_ns,
+            longest_pause_at_ns: outcome.longest_pause_at_ns,
             keep_awake: outcome.keep_awake,
             spun_cpu_ns: outcome.spun_cpu_ns,
             run_queue_delay_ns: outcome.run_queue_delay_ns,

@@ -11,6 +11,7 @@ use servemark_loadgen::expect::Expect;
 use servemark_loadgen::fault::Fault;
 use servemark_loadgen::plan;
 use servemark_loadgen::realtime::Realtime;
+use servemark_loadgen::receive_clock::ReceiveClock;
 
 /// A body up to this goes out with its head, in one system call; of a larger one that call is a trifle.
 const LARGEST_JOINED_BODY: usize = 16 << 10;
@@ -28,6 +29,7 @@ pub(crate) struct EnginePlan {
     seed: u64,
     record_events: bool,
     realtime: String,
+    receive_clock: String,
     keep_awake: bool,
     fault: Option<EngineFault>,
 }
@@ -147,6 +149,15 @@ impl EnginePlan {
                     return Err(PyValueError::new_err(message));
                 }
             },
+            receive_clock: match self.receive_clock.as_str() {
+                "auto" => ReceiveClock::Auto,
+                "kernel" => ReceiveClock::Kernel,
+                "user" => ReceiveClock::User,
+                other => {
+                    let message = format!("receive_clock is \"auto\", \"kernel\" or \"user\", not {other:?}");
+                    return Err(PyValueError::new_err(message));
+                }
+            },
             keep_awake: if self.keep_awake {
                 Some(spinning_command(py)?)
             } else {
@@ -164,6 +175,7 @@ impl EngineFault {
             ("lost_record", every) => Ok(Fault::LostRecord { every }),
             ("skipped_arrival", every) => Ok(Fault::SkippedArrival { every }),
             ("slow_parse", by_ns) => Ok(Fault::SlowParse { by_ns }),
+            ("clock_step", by_ns) => Ok(Fault::ClockStep { by_ns }),
             (other, _) => Err(PyValueError::new_err(format!("there is no fault {other:?}"))),
         }
     }

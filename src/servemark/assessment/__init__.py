@@ -9,18 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
-from servemark.assessment.certification import certificate_of, circumstances_of, counted_window
+from servemark.assessment.certification import (
+    certificate_of,
+    check_highest_rate,
+    circumstances_of,
+    counted_window,
+    in_flight_and_needed,
+)
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.measured import of_one
 from servemark.assessment.open_loop import load_facts, options_of_load
 from servemark.benchmarks import Benchmark
-from servemark.certificate import combine
+from servemark.certificate import certify, combine
 from servemark.engines import EngineRun
 from servemark.result import BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict
 from servemark.servers.inference import describe_failure, server_message
-from servemark.stats.concurrency import busy_period, least_in_flight
-from servemark.stats.summary import Summary, Window, summarise
+from servemark.stats.summary import Evidence, Summary, Window, summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from servemark.verdict import errors_within, saturated
 from servemark.workload.inputs import checksum
@@ -29,10 +34,11 @@ from servemark.workload.load import ClosedLoad
 
 @dataclass(frozen=True)
 class Assessed:
-    """A run's result, and the verdicts on it alone."""
+    """A run's result, the verdicts on it alone, and what its certificate looked at."""
 
     run: RunResult
     verdicts: tuple[Verdict, ...]
+    evidence: tuple[Evidence, ...]
 
 
 def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
@@ -46,19 +52,25 @@ def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
         error_kinds=measured.records.error_kinds,
         examples=_explained_examples(measured),
         seed=measured.compiled.seed,
-        streamed_bit=measured.records.flags.get("streamed", 0),
+        flags=measured.records.flags,
+        pause_ns=_longest_pause_ns(measured),
         event_gaps=measured.engine_run.event_gaps,
     )
     verdicts = [errors_within(step, max_errors_share) for step in summary.steps]
     if measured.benchmark.asks_saturation and isinstance(measured.point.load, ClosedLoad):
         verdicts.append(_saturation(measured))
     certificate = certificate_of(measured, summary)
-    return Assessed(_run_result(measured, window, summary, certificate), tuple(verdicts))
+    return Assessed(_run_result(measured, window, summary, certificate), tuple(verdicts), summary.evidence)
+
+
+def _longest_pause_ns(measured: Measured) -> tuple[int, int]:
+    counts = measured.engine_run.counts
+    return (counts.longest_pause_at_ns - counts.longest_pause_ns, counts.longest_pause_at_ns) if counts else (0, 0)
 
 
 def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
     """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
-    first, runs = measured[0], tuple(item.run for item in assessed)
+    first, runs = measured[0], _with_highest_rate_judged(benchmark, measured, assessed)
     headline = [run for run in runs if not run.point]
     shown = next((item for item in measured if not item.point.values), first)
     pool = first.plan.pool
@@ -83,6 +95,20 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         verdicts=tuple(verdict for item in assessed for verdict in item.verdicts),
         analysis=analyse(benchmark.analysis, measured, runs),
     )
+
+
+def _with_highest_rate_judged(
+    benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]
+) -> tuple[RunResult, ...]:
+    """The runs, of which the one at the highest rate answers for all, where that is what a benchmark of points asks."""
+    runs = [item.run for item in assessed]
+    if benchmark.asks_highest_rate and len(runs) > 1:
+        best = max(range(len(runs)), key=lambda index: runs[index].steps[0].throughput_per_s.value or 0.0)
+        judged = check_highest_rate(measured[best], assessed[best].evidence, asked=True)
+        before = runs[best].certificate
+        checks = [judged if check.name == judged.name else check for check in before.checks]
+        runs[best] = replace(runs[best], certificate=certify(checks, before.disturbances))
+    return tuple(runs)
 
 
 def _asked(measured: Measured) -> Mapping[str, object]:
@@ -133,8 +159,12 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
 
 
 def _pacing_of(engine_run: EngineRun) -> dict[str, str]:
-    """What made the generator's sending more exact, as far as it was had."""
-    return {"realtime": engine_run.realtime or "off", "keep_awake": engine_run.keep_awake or "off"}
+    """What made the generator's times more exact, as far as it was had; and whose time of arrival answers have."""
+    return {
+        "realtime": engine_run.realtime or "off",
+        "keep_awake": engine_run.keep_awake or "off",
+        "receive_clock": engine_run.receive_clock or "engine's own",
+    }
 
 
 def _mib(memory_bytes: int | None) -> float | None:
@@ -158,9 +188,4 @@ def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...
 
 
 def _saturation(measured: Measured) -> Verdict:
-    workers, batch_size = (of_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
-    needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
-    rows = measured.records.memmap()
-    start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])
-    start_ns = max(start_ns, measured.records.warmup_ns)
-    return saturated(least_in_flight(rows["sent"], rows["end"], start_ns, stop_ns), needed)
+    return saturated(*in_flight_and_needed(measured))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from servemark.assessment.measured import Measured
 from servemark.assessment.open_loop import stages
 from servemark.benchmarks import Analysis
+from servemark.records import begun_ns
 from servemark.result import RunResult
 from servemark.stats.percentiles import distribution_ms
 from servemark.stats.scalability import fit_scalability, pareto_front
@@ -45,8 +46,8 @@ def _answers(asked: Analysis, measured: Sequence[Measured], runs: Sequence[RunRe
         users = np.array([float(run.load["users"]) for run in runs])
         fit = fit_scalability(users, rates)
         return {"scalability": {"refused": fit} if isinstance(fit, str) else asdict(fit)}
-    answered = [index for index, step in enumerate(steps) if step.response_ms.p99.value is not None]
-    p99_ms = np.array([steps[index].response_ms.p99.value for index in answered], dtype=np.float64)
+    answered = [index for index, step in enumerate(steps) if step.headline_ms.p99.value is not None]
+    p99_ms = np.array([steps[index].headline_ms.p99.value for index in answered], dtype=np.float64)
     return {"pareto_runs": [answered[index] for index in pareto_front(rates[answered], p99_ms)]}
 
 
@@ -56,10 +57,10 @@ def _registrations(measured: Measured) -> dict[str, Any]:
     names = measured.plan.registers
     each = {
         names[row["step"]]: {
-            "response_s": float(row["end"] - row["scheduled"]) / NS_PER_S,
+            "response_s": float(row["end"] - begun) / NS_PER_S,
             "error": kinds[row["kind"]] if row["kind"] else None,
         }
-        for row in rows
+        for row, begun in zip(rows, begun_ns(rows, measured.records.flags), strict=True)
     }
     first_ns, last_ns = measured.records.span_ns()
     removal = measured.removal
@@ -104,11 +105,12 @@ def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls
     """
     before = alone.records.memmap()
     before = before[before["scheduled"] >= alone.records.warmup_ns]
-    usual = distribution_ms(_successes_ns(before))
+    flags = alone.records.flags
+    usual = distribution_ms(_successes_ns(before, flags))
     starts_ns = np.concatenate([calls.start_ns for calls in directions])
     ends_ns = np.concatenate([calls.ended_ns for calls in directions])
     during = rows[overlapping(rows, starts_ns, ends_ns)]
-    took_ns = _successes_ns(during)
+    took_ns = _successes_ns(during, flags)
     limit_ms = usual["p99"]
     return {
         "users": alone.point.load.most_in_flight,
@@ -122,9 +124,10 @@ def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls
     }
 
 
-def _successes_ns(rows: NDArray[np.void]) -> NDArray[np.int64]:
+def _successes_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> NDArray[np.int64]:
+    """The latency that answers for the successes: of a closed loop the service time."""
     good = rows[rows["kind"] == 0]
-    took: NDArray[np.int64] = good["end"] - good["scheduled"]
+    took: NDArray[np.int64] = good["end"] - begun_ns(good, flags)
     return took
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,37 +13,48 @@ from servemark.assessment.measured import Measured, of_one
 from servemark.certificate import certify
 from servemark.certificate.circumstances import Circumstances, disturbances
 from servemark.certificate.generator import (
-    check_cpu,
+    Cycle,
+    check_clock,
     check_lag,
+    check_load,
     check_loopback,
-    check_receive_lag,
-    check_run_queue,
+    check_pauses,
+    check_unstamped,
 )
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
-from servemark.result import Certificate, Check, LatencySummary
+from servemark.result import Certificate, Check, StepSummary
 from servemark.stats.accounting import Account, account, first_scheduled
-from servemark.stats.summary import Summary, Window
-from servemark.units import NS_PER_S
+from servemark.stats.concurrency import busy_period, least_in_flight
+from servemark.stats.summary import Evidence, Summary, Window
+from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad
 from servemark.workload.plan import EngineArrivals
 
-_NOT_OF_JMETER = ("in flight", "generator lag", "receive lag", "run-queue delay", "generator CPU", "loopback self-test")
+_NOT_OF_JMETER = (
+    "in flight",
+    "generator-limited",
+    "generator lag",
+    "clock",
+    "receive lag",
+    "loopback self-test",
+    "pauses",
+)
 
 
 def certificate_of(measured: Measured, summary: Summary) -> Certificate:
     """The certificate of a run."""
-    seen = circumstances_of(measured)
-    found = account(measured.records.chunks(), counted_window(measured))
+    seen = circumstances_of(measured, summary.evidence)
+    found = account(measured.records.chunks(), _accounted_window(measured))
     return certify(
         [*_of_records(measured, found), *_of_generator(measured, summary, seen, found), _of_server(measured)],
         disturbances(seen),
     )
 
 
-def circumstances_of(measured: Measured) -> Circumstances:
+def circumstances_of(measured: Measured, evidence: Sequence[Evidence] = ()) -> Circumstances:
     """What the machine and the generator's threads did meanwhile."""
     loads = [group.load for group in measured.plan.groups]
-    engine_run = measured.engine_run
+    engine_run, counts = measured.engine_run, measured.engine_run.counts
     return Circumstances(
         open_loop=any(isinstance(load, OpenLoad) for load in loads),
         users=sum(load.users for load in loads if isinstance(load, ClosedLoad)),
@@ -52,13 +64,57 @@ def circumstances_of(measured: Measured) -> Circumstances:
         threads=measured.compiled.threads,
         realtime=engine_run.realtime,
         keep_awake=engine_run.keep_awake,
+        receive_clock=engine_run.receive_clock,
+        paused_s=counts.paused_ns / NS_PER_S if counts else 0.0,
+        longest_pause_s=counts.longest_pause_ns / NS_PER_S if counts else 0.0,
+        longest_pause_at_s=counts.longest_pause_at_ns / NS_PER_S if counts else 0.0,
+        idle_share=_idle_share(measured, evidence),
     )
+
+
+def _idle_share(measured: Measured, evidence: Sequence[Evidence]) -> float:
+    """Of the time of the users of a closed loop, the part in which they waited for the generator."""
+    load = measured.point.load
+    thinking_ms = 0.0
+    if isinstance(load, ClosedLoad):
+        thinking_ms = 1000 * load.think_s * sum(of_step.measured for of_step in evidence)
+    cycle_ms = thinking_ms + sum(of_step.cycle_ms for of_step in evidence)
+    return sum(of_step.idle_ms for of_step in evidence) / cycle_ms if cycle_ms else 0.0
+
+
+def in_flight_and_needed(measured: Measured) -> tuple[int | None, int | None]:
+    """The fewest requests of a closed loop under way while all users were at work, and how many keep all workers busy.
+
+    None where that cannot be known.
+    """
+    workers, batch_size = (of_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
+    needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
+    rows = measured.records.memmap()
+    start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])
+    start_ns = max(start_ns, measured.records.warmup_ns)
+    return least_in_flight(rows["sent"], rows["end"], start_ns, stop_ns), needed
+
+
+def check_highest_rate(measured: Measured, evidence: Sequence[Evidence], *, asked: bool) -> Check:
+    """The check of whether the generator let the server do what it can; `asked` says whether that was the question."""
+    if not isinstance(measured.point.load, ClosedLoad) or measured.engine_run.counts is None:
+        return check_load(None, circumstances_of(measured, evidence))
+    least, needed = in_flight_and_needed(measured)
+    saturated = None if least is None or needed is None else least >= needed
+    seen = circumstances_of(measured, evidence)
+    return check_load(Cycle(seen.idle_share, saturated, asked), seen)
 
 
 def counted_window(measured: Measured) -> Window:
     """From the warm-up to the end of scheduling: the time over which the engine summed up what was under way."""
     ended_ns = measured.engine_run.scheduling_ended_ns
     return Window(min(measured.compiled.warmup_ns, ended_ns), ended_ns)
+
+
+def _accounted_window(measured: Measured) -> Window:
+    """The same; of an exact number of requests until the last of them had been read."""
+    window = counted_window(measured)
+    return replace(window, end_ns=measured.engine_run.ended_ns) if measured.plan.exact_requests else window
 
 
 def _of_records(measured: Measured, found: Account) -> list[Check]:
@@ -106,35 +162,42 @@ def _of_generator(measured: Measured, summary: Summary, seen: Circumstances, fou
     counts = measured.engine_run.counts
     if counts is None:
         return [Check(name, None, "JMeter does not tell it") for name in _NOT_OF_JMETER]
-    steps = zip(summary.steps, summary.punctual_ms, strict=True)
-    median_response_ms = _fastest_ms([step.response_ms for step in summary.steps])
+    asks = measured.benchmark.asks_highest_rate and not measured.point.values
     return [
         check_in_flight(counted_ns=counts.in_flight_ns, recorded_ns=found.in_flight_ns, completions=found.completions),
-        *(check_lag(step, punctual_ms, seen) for step, punctual_ms in steps),
-        check_receive_lag(
-            lag_ns=counts.receive_lag_ns,
-            sent=counts.sent,
-            median_response_ms=median_response_ms,
-            circumstances=seen,
-        ),
-        check_run_queue(
-            delay_ns=counts.run_queue_delay_ns,
-            waits=counts.run_queue_waits,
-            median_service_ms=_fastest_ms([step.service_ms for step in summary.steps]),
-            circumstances=seen,
-        ),
-        check_cpu(seen),
-        check_loopback(
-            p50_ns=counts.loopback_p50_ns,
-            median_response_ms=median_response_ms,
-            circumstances=seen,
+        check_highest_rate(measured, summary.evidence, asked=asks),
+        *(
+            check
+            for step, evidence in zip(summary.steps, summary.evidence, strict=True)
+            for check in _of_step(measured, step, evidence, seen)
         ),
     ]
 
 
-def _fastest_ms(latencies: Sequence[LatencySummary]) -> float | None:
-    """The median of the step whose median is least; None where nothing was measured."""
-    return min((latency.p50.value for latency in latencies if latency.p50.value is not None), default=None)
+def _of_step(measured: Measured, step: StepSummary, evidence: Evidence, seen: Circumstances) -> list[Check]:
+    """One judgement a step: what is nothing for one may be much for another."""
+    counts = measured.engine_run.counts
+    assert counts
+    return [
+        check_lag(step, evidence, seen),
+        check_clock(step, evidence, seen),
+        check_unstamped(
+            step,
+            evidence,
+            receive_lag_ms=counts.receive_lag_ns / max(counts.sent, 1) / NS_PER_MS,
+            run_queue_ms=counts.run_queue_delay_ns / counts.run_queue_waits / NS_PER_MS
+            if counts.run_queue_waits
+            else None,
+            seen=seen,
+        ),
+        check_loopback(step, p50_ns=counts.loopback_p50_ns, circumstances=seen),
+        check_pauses(
+            step,
+            paused_s=counts.paused_ns / NS_PER_S,
+            window_s=measured.engine_run.scheduling_ended_ns / NS_PER_S,
+            circumstances=seen,
+        ),
+    ]
 
 
 def _of_server(measured: Measured) -> Check:

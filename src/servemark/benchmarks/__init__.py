@@ -127,6 +127,8 @@ class Benchmark:
         models: names of the models that must be served.
         refuses: options that make no sense with it, by their name on the command line, and why.
         asks_saturation: whether to say if the load kept every worker busy.
+        asks_highest_rate: whether the question is how much the server can do, so that a closed loop must not be slower
+            for the generator's sake.
         parameters: what ``--options`` can set besides threads, loops and workers.
         analysis: what is asked of all points together.
         takes_url: it measures the HTTP endpoint of a URL, and no model server.
@@ -140,6 +142,7 @@ class Benchmark:
     models: Callable[[Ask], tuple[str, ...]] = lambda ask: (ask.model,)
     refuses: Mapping[str, str] = field(default_factory=dict)
     asks_saturation: bool = False
+    asks_highest_rate: bool = False
     parameters: tuple[Parameter, ...] = ()
     analysis: Analysis | None = None
     takes_url: bool = False

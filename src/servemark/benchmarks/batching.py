@@ -36,6 +36,7 @@ BENCHMARK = Benchmark(
     name="batching",
     summary="batch sizes by max batch delays: throughput against p99",
     headline="throughput",
+    asks_highest_rate=True,
     points=_points,
     parameters=(
         Parameter("batch_size", (1, 2, 4, 8), counts, "batch sizes, as in 1,2,4"),

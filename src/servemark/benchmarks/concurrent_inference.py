@@ -25,6 +25,7 @@ BENCHMARK = Benchmark(
     name="concurrent_inference",
     summary="predictions by 1, 4, 7, 10 and 13 threads: how it scales",
     headline="throughput",
+    asks_highest_rate=True,
     points=_points,
     parameters=(Parameter("threads", (1, 4, 7, 10, 13), counts, "numbers of threads, as in 1,4,7"),),
     refuses={"max_connections": "its points are numbers of connections; give --options threads 1,4"},

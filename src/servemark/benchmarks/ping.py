@@ -17,6 +17,7 @@ BENCHMARK = Benchmark(
     name="ping",
     summary="how fast GET /ping is answered, no model: 100 threads",
     headline="throughput",
+    asks_highest_rate=True,
     threads=_THREADS,
     points=_points,
     models=lambda _ask: (),

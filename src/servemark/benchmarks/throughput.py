@@ -8,6 +8,7 @@ BENCHMARK = Benchmark(
     name="throughput",
     summary="predictions a second with every worker busy: 100 threads",
     headline="throughput",
+    asks_highest_rate=True,
     threads=100,
     points=partial(one_point, users=100),
     asks_saturation=True,

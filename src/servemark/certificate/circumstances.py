@@ -12,6 +12,11 @@ _ALL_BUSY_SHARE = 0.9
 #: Of a generator thread's time, in an open loop; above it, arrivals wait for each other.
 GENERATOR_BUSY_SHARE = 0.8
 _STEAL_LIMIT_SHARE = 0.01
+#: Of the machine's CPU time: when server and generator use so much between them, each takes it from the other.
+_SHARED_SHARE = 0.8
+#: A thread that did not run for so long was not only waiting for its turn.
+_STOPPED_S = 0.25
+_IDLE_LIMIT_SHARE = 0.05
 _STALLED_LIMIT_SHARE = 0.01
 _OTHER_LIMIT_SHARE = 0.05
 #: The kernel counts CPU time in ticks of 10 ms a process and CPU; of a shorter run other load cannot be told.
@@ -30,6 +35,7 @@ class MachineUse:
         own_cpu_s: CPU time of this process (the generator's threads, and all else) and of what keeps CPUs awake.
         server_cpu_s: CPU time of the server's processes; 0 when they are on another machine.
         memory_stalled_s: time for which something waited for memory (PSI, "some").
+        throttled_s: time for which the control groups of this process kept it from running, for lack of quota.
         remote: whether the server is on another machine.
     """
 
@@ -41,6 +47,7 @@ class MachineUse:
     server_cpu_s: float | None
     memory_stalled_s: float | None
     remote: bool
+    throttled_s: float | None = None
 
     @property
     def capacity_s(self) -> float:
@@ -61,6 +68,10 @@ class Circumstances:
         threads: how many they were.
         realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
         keep_awake: what became of keeping CPUs awake: "2 CPUs", "refused: ..."; empty if not asked.
+        receive_clock: whose time of arrival answers have: "kernel", "user", "user, the kernel refused: ...".
+        paused_s: for how long the thread that paused most was kept from running.
+        longest_pause_s: the longest of its pauses, and `longest_pause_at_s` when that one had ended.
+        idle_share: of the users' time, in a closed loop, in which they waited for the generator.
     """
 
     open_loop: bool
@@ -71,6 +82,18 @@ class Circumstances:
     threads: int
     realtime: str = ""
     keep_awake: str = ""
+    receive_clock: str = ""
+    paused_s: float = 0.0
+    longest_pause_s: float = 0.0
+    longest_pause_at_s: float = 0.0
+    idle_share: float = 0.0
+
+    @property
+    def shares_all_cpus(self) -> bool:
+        """Whether the server and the generator use all CPUs of this machine between them."""
+        if self.machine.remote or not self.machine.server_cpu_s:
+            return False
+        return self.machine.server_cpu_s + self.generator_cpu_s > _SHARED_SHARE * self.machine.capacity_s
 
     @property
     def generator_share(self) -> float:
@@ -107,6 +130,11 @@ def cause_and_advice(circumstances: Circumstances) -> str:
 def _cause(seen: Circumstances) -> str:
     machine = seen.machine
     cpus = f"all {machine.cpus} cores" if machine.cpus > 1 else "the only core"
+    if machine.throttled_s and machine.throttled_s > seen.paused_s / 2 > 0:
+        return f"its control group's quota of CPU time kept it waiting for {machine.throttled_s:.2f} s"
+    if seen.longest_pause_s >= _STOPPED_S:
+        until = f"until {seen.longest_pause_at_s:.1f} s"
+        return f"it was stopped, or kept from a CPU, for {seen.longest_pause_s:.2f} s {until}"
     if seen.generator_share > GENERATOR_BUSY_SHARE:
         return f"its thread{'s were' if seen.threads > 1 else ' was'} busy for {seen.generator_share:.0%} of the time"
     if seen.machine_share is None:
@@ -120,6 +148,12 @@ def _cause(seen: Circumstances) -> str:
 
 def _actions(seen: Circumstances) -> Iterator[str]:
     machine, most_busy = seen.machine, (seen.machine_share or 0.0) > _ALL_BUSY_SHARE
+    if machine.throttled_s and machine.throttled_s > seen.paused_s / 2 > 0:
+        yield "give it a larger quota"
+        return
+    if seen.longest_pause_s >= _STOPPED_S:
+        yield "see that nothing stops it, and run again"
+        return
     if seen.open_loop:
         yield "lower --rate"
     elif seen.users > 1:
@@ -172,7 +206,14 @@ def _disturbances(seen: Circumstances) -> Iterator[Disturbance]:
     if share:
         reason = f"{share:.0%} of this machine's CPU time went to neither the server nor the generator"
         yield Disturbance("other load", reason, share, _OTHER_LIMIT_SHARE, "share")
-    if not seen.open_loop and seen.generator_share > GENERATOR_BUSY_SHARE:
+    if seen.idle_share > _IDLE_LIMIT_SHARE:
+        reason = f"users waited for the generator for {seen.idle_share:.0%} of their time, so that the load was lower; "
+        reason += "the times of requests are right"
+        yield Disturbance("generator-limited", reason, seen.idle_share, _IDLE_LIMIT_SHARE, "share")
+    if seen.generator_share > GENERATOR_BUSY_SHARE:
         reason = f"the generator's threads were busy for {seen.generator_share:.0%} of the time: more of them "
         reason += f"(--generator-threads, now {seen.threads}) may find a faster server"
-        yield Disturbance("generator-limited", reason, seen.generator_share, GENERATOR_BUSY_SHARE, "share")
+        yield Disturbance("generator CPU", reason, seen.generator_share, GENERATOR_BUSY_SHARE, "share")
+    if seen.paused_s > 0:
+        reason = f"the generator was kept from running for {seen.paused_s:.2f} s"
+        yield Disturbance("pauses", reason, seen.paused_s, 0.0, "s")

@@ -1,115 +1,144 @@
-"""Checks of the generator's own delay: what it added to the times, and what it adds to those of an ideal server."""
+"""Checks of the generator's own delay, by its effect: which figure of which step it moves, and by how much."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
-from servemark.certificate.circumstances import GENERATOR_BUSY_SHARE, Circumstances, cause_and_advice
+from servemark.certificate.circumstances import Circumstances, cause_and_advice
+from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved
 from servemark.result import Check, StepSummary
+from servemark.stats.summary import Evidence
 from servemark.units import NS_PER_MS
 
-#: Bias that the generator's own lag may put into a reported percentile (design: measurement rule 8).
-_LAG_LIMIT_MS = 0.5
-#: Of the time that it is compared with: of a percentile, of the median service time, of the median response time.
-_LIMIT_SHARE = 0.05
-_RUN_QUEUE_LIMIT_MS = 0.1
-_LOOPBACK_LIMIT_MS = 0.05
+#: Of a closed loop's cycle; above it the load is the generator's.
+IDLE_LIMIT_SHARE = 0.05
+_FEW = "too few requests succeeded for any percentile to have an interval"
 
 
-def check_lag(step: StepSummary, punctual_ms: Mapping[str, float], circumstances: Circumstances) -> Check:
-    """The generator's own delay moves no percentile of the response time by more than the larger of 0.5 ms and 5%.
-
-    Only percentiles that have an interval are looked at: of a few requests, one that was late would move the others.
-
-    `punctual_ms` holds the same percentiles of response minus generator_lag: what a generator that is never late
-    would have reported.
-    """
+def check_lag(step: StepSummary, evidence: Evidence, circumstances: Circumstances) -> Check:
+    """In an open loop the generator's own delay moves no percentile of the response by more than its limit."""
     name = f"generator lag ({step.name})"
-    worst: Check | None = None
-    for percentile, without_ms in punctual_ms.items():
-        statistic = getattr(step.response_ms, percentile)
-        if statistic.ci95 is None:
-            continue
-        with_ms = statistic.value
-        moved_ms = abs(with_ms - without_ms)
-        limit_ms = max(_LAG_LIMIT_MS, _LIMIT_SHARE * without_ms)
-        if worst is None or moved_ms / limit_ms > (worst.measured or 0.0) / (worst.limit or 1.0):
-            moved = f"generator lag moves {percentile.replace('_', '.')}"
-            worst = _within(name, moved_ms, limit_ms, f"{moved} by {_ms(moved_ms)}", circumstances)
-    return worst or Check(name, None, "too few requests succeeded for any percentile to have an interval")
+    if step.headline == "service":
+        return Check(
+            name, None, "closed loop: what the generator delays is not in the service time, and lowers the load"
+        )
+    effect = moved("response", step.response_ms, evidence.punctual_ms)
+    return _judged(name, "generator lag", effect, circumstances)
 
 
-def check_receive_lag(
-    *, lag_ns: int, sent: int, median_response_ms: float | None, circumstances: Circumstances
+def check_clock(step: StepSummary, evidence: Evidence, circumstances: Circumstances) -> Check:
+    """Records whose times are in doubt move no percentile of the headline by more than its limit.
+
+    In doubt is a `sent` behind which the thread was interrupted, and an end without the kernel's time of arrival, which
+    is late by what the thread was; where the kernel gives none at all, an end that came while the generator paused. The
+    percentiles are compared with those of the other records.
+    """
+    name = f"clock ({step.name})"
+    unstamped = evidence.clock_read if evidence.is_stamped else evidence.paused
+    why = "without the kernel's time of arrival" if evidence.is_stamped else "that came while the generator paused"
+    doubts = f"{unstamped:,} of {evidence.measured:,} answers {why}, {evidence.unsure_sent:,} that may have left late"
+    if not unstamped and not evidence.unsure_sent:
+        return Check(name, True, "no time is in doubt", 0.0, None, "ms")
+    effect = moved(step.headline, step.headline_ms, evidence.trusted_ms)
+    return _judged(name, doubts, effect, circumstances, verb="move")
+
+
+def check_unstamped(
+    step: StepSummary, evidence: Evidence, *, receive_lag_ms: float, run_queue_ms: float | None, seen: Circumstances
 ) -> Check:
-    """In an open loop the generator takes a response that is ready after at most the larger of 0.5 ms and 5%.
+    """Where the kernel gives no times of arrival, the generator reads answers soon after they came.
 
-    The mean over all requests, of the time that their threads did others' work. What a response waits for its thread
-    is in its time as if the server had taken it, so 5% are those of the fastest step's median response time without
-    the lag: an overloaded generator must not be measured by times that it made itself.
+    `receive_lag_ms` is for how long an answer that was there waited for its thread to do others' work, `run_queue_ms`
+    for how long a thread that is woken waits for a CPU (None where that is not counted), both on the mean. Together
+    they are the least by which every percentile is too high; what more there is cannot be seen.
     """
-    name = "receive lag"
-    if not circumstances.open_loop:
-        return Check(name, None, "closed loop: a busy generator sends less, and is told as generator-limited")
-    if median_response_ms is None:
-        return Check(name, None, "no request succeeded")
-    mean_ms = lag_ns / sent / NS_PER_MS
-    limit_ms = max(_LAG_LIMIT_MS, _LIMIT_SHARE * (median_response_ms - mean_ms))
-    return _within(name, mean_ms, limit_ms, f"a response waits for the generator for {_ms(mean_ms)}", circumstances)
+    name = f"receive lag ({step.name})"
+    if evidence.is_stamped:
+        lag = _ms(evidence.receive_lag_ms)
+        return Check(name, None, f"answers have the kernel's time of arrival; they were read {lag} later, on the mean")
+    late_ms = receive_lag_ms + (run_queue_ms or 0.0)
+    effect = added(step.headline, step.headline_ms, late_ms)
+    return _judged(name, "that answers wait for the generator", effect, seen)
 
 
-def check_run_queue(
-    *, delay_ns: int, waits: int, median_service_ms: float | None, circumstances: Circumstances
-) -> Check:
-    """At a wake-up the generator's threads wait for a CPU for at most the larger of 100 us and 5% of the service time.
+def check_loopback(step: StepSummary, *, p50_ns: int | None, circumstances: Circumstances) -> Check:
+    """What an ideal server on this machine takes is no more than the limit of any percentile.
 
-    The mean over all wake-ups, as the kernel counts them (schedstat). Until a thread runs nothing has a time: a
-    response that waits for it looks like one that comes later. `median_service_ms` is the fastest step's.
+    `p50_ns` is the self-test's, None when it could not be made.
     """
-    name = "run-queue delay"
-    if not waits:
-        return Check(name, None, "this system does not count it")
-    if median_service_ms is None:
-        return Check(name, None, "no request succeeded")
-    mean_ms = delay_ns / waits / NS_PER_MS
-    limit_ms = max(_RUN_QUEUE_LIMIT_MS, _LIMIT_SHARE * median_service_ms)
-    found = f"at a wake-up the generator waits for a CPU for {_ms(mean_ms)}"
-    return _within(name, mean_ms, limit_ms, found, circumstances)
-
-
-def check_cpu(circumstances: Circumstances) -> Check:
-    """In an open loop the generator's threads compute for at most 80% of the time."""
-    name = "generator CPU"
-    if not circumstances.open_loop:
-        return Check(name, None, "closed loop: a busy generator sends less, and not late")
-    share = circumstances.generator_share
-    found = f"the generator's threads compute for {share:.0%} of the time, limit {GENERATOR_BUSY_SHARE:.0%}"
-    if share <= GENERATOR_BUSY_SHARE:
-        return Check(name, True, found, share, GENERATOR_BUSY_SHARE, "share")
-    return Check(name, False, f"{found}: {cause_and_advice(circumstances)}", share, GENERATOR_BUSY_SHARE, "share")
-
-
-def check_loopback(*, p50_ns: int | None, median_response_ms: float | None, circumstances: Circumstances) -> Check:
-    """An ideal server on this machine has a p50 of at most the larger of 50 us and 5% of the median response time.
-
-    `p50_ns` is the self-test's, None when it could not be made; `median_response_ms` the fastest step's.
-    """
-    name = "loopback self-test"
+    name = f"loopback self-test ({step.name})"
     if p50_ns is None:
         return Check(name, None, "it could not be made: no socket, thread or file could be had")
-    if median_response_ms is None:
-        return Check(name, None, "no request succeeded")
     p50_ms = p50_ns / NS_PER_MS
-    limit_ms = max(_LOOPBACK_LIMIT_MS, _LIMIT_SHARE * median_response_ms)
-    found = f"a response that takes no time is measured as {_ms(p50_ms)}"
-    return _within(name, p50_ms, limit_ms, found, circumstances)
+    effect = added(step.headline, step.headline_ms, p50_ms)
+    found = f"a response that takes no time is measured as {_ms(p50_ms)}, which"
+    return _judged(name, found, effect, circumstances)
 
 
-def _within(name: str, measured_ms: float, limit_ms: float, found: str, circumstances: Circumstances) -> Check:
-    reason = f"{found}, limit {_ms(limit_ms)}"
-    if measured_ms <= limit_ms:
-        return Check(name, True, reason, measured_ms, limit_ms, "ms")
-    return Check(name, False, f"{reason}: {cause_and_advice(circumstances)}", measured_ms, limit_ms, "ms")
+@dataclass(frozen=True)
+class Cycle:
+    """How the users of a closed loop spent their time.
+
+    Attributes:
+        idle_share: the part in which they were ready and the generator had not sent.
+        saturated: whether the server had enough to do all the same; None where that cannot be known.
+        asks_highest_rate: whether the question was how much the server can do.
+    """
+
+    idle_share: float
+    saturated: bool | None
+    asks_highest_rate: bool
+
+
+def check_load(cycle: Cycle | None, circumstances: Circumstances) -> Check:
+    """In a closed loop that asks for the highest rate, the generator keeps the server busy.
+
+    Users whose next request leaves late have lost load, no time: what is reported of a request is right, but the server
+    could have done more.
+    """
+    name = "generator-limited"
+    if cycle is None:
+        return Check(name, None, "open loop: the schedule decides when requests are due")
+    found = f"users waited for the generator for {cycle.idle_share:.1%} of their time, limit {IDLE_LIMIT_SHARE:.0%}"
+    measured = (cycle.idle_share, IDLE_LIMIT_SHARE, "share")
+    if cycle.idle_share <= IDLE_LIMIT_SHARE:
+        return Check(name, True, found, *measured)
+    if cycle.saturated:
+        return Check(name, True, f"{found}; the server had enough to do all the same", *measured)
+    if not cycle.asks_highest_rate:
+        return Check(name, None, f"{found}; the times of requests are right, the highest rate was not asked for")
+    if cycle.saturated is None and circumstances.shares_all_cpus:
+        return Check(name, None, f"{found}; server and generator share this machine's CPUs, which are all busy")
+    return Check(name, False, f"{found}: the server could do more; {cause_and_advice(circumstances)}", *measured)
+
+
+def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, circumstances: Circumstances) -> Check:
+    """The generator runs when it has to: what it did not send meanwhile lowers no rate by more than its limit.
+
+    `paused_s` is for how long a thread did not come back to its loop. Times of requests are judged by the other checks.
+    """
+    name = f"pauses ({step.name})"
+    if step.headline == "response":
+        return Check(name, None, "open loop: what is sent late for it is the generator's lag")
+    share = min(paused_s / window_s, 1.0) if window_s > 0 else 0.0
+    if not paused_s:
+        return Check(name, True, "the generator was never kept from running", 0.0, LIMIT_SHARE, "share")
+    limit = limit_of_rate(step.throughput_per_s)
+    if limit is None:
+        return Check(name, None, "too few requests succeeded for their rate to have an interval")
+    found = f"the generator did not run for {paused_s:.2f} s, {share:.1%} of the time, limit {limit:.1%}"
+    if share <= limit:
+        return Check(name, True, found, share, limit, "share")
+    return Check(name, False, f"{found}: {cause_and_advice(circumstances)}", share, limit, "share")
+
+
+def _judged(name: str, cause: str, effect: Effect | None, circumstances: Circumstances, verb: str = "moves") -> Check:
+    if effect is None:
+        return Check(name, None, _FEW)
+    reason = f"{cause} {verb} {effect.figure} by {_ms(effect.moved_ms)}, limit {_ms(effect.limit_ms)}"
+    if effect.moved_ms <= effect.limit_ms:
+        return Check(name, True, reason, effect.moved_ms, effect.limit_ms, "ms")
+    return Check(name, False, f"{reason}: {cause_and_advice(circumstances)}", effect.moved_ms, effect.limit_ms, "ms")
 
 
 def _ms(value: float) -> str:

@@ -13,7 +13,7 @@ from servemark.engines import ENGINES
 from servemark.errors import UsageError
 from servemark.workload.load import DEFAULT_MAX_CONNECTIONS
 from servemark.workload.open_loop import MOST_CONNECTIONS, check_open_loop
-from servemark.workload.plan import SWITCHES
+from servemark.workload.plan import RECEIVE_CLOCKS, SWITCHES
 
 
 def add_load(parser: ArgumentParser) -> None:
@@ -64,6 +64,12 @@ def add_load(parser: ArgumentParser) -> None:
         help="real-time priority for them (default: auto, in an open loop where it is permitted)",
     )
     group.add_argument(
+        "--receive-clock",
+        choices=RECEIVE_CLOCKS,
+        default="auto",
+        help="whose time of arrival a response has (default: auto, the kernel's where it has one)",
+    )
+    group.add_argument(
         "--keep-awake",
         choices=SWITCHES,
         default="auto",
@@ -91,7 +97,11 @@ def check_load(arguments: Namespace) -> None:
         refuse("--loops", "--warmup", "with --loops every request is measured")
     if arguments.engine == "jmeter" and arguments.generator_threads > 1:
         refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
-    for option, value in (("--realtime", arguments.realtime), ("--keep-awake", arguments.keep_awake)):
+    for option, value in (
+        ("--realtime", arguments.realtime),
+        ("--receive-clock", arguments.receive_clock),
+        ("--keep-awake", arguments.keep_awake),
+    ):
         if arguments.engine == "jmeter" and value != "auto":
             refuse("--engine jmeter", option, "it is for the native engine's threads")
     if arguments.engine == "jmeter" and arguments.record_events:

@@ -92,6 +92,7 @@ def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None
         engine=arguments.engine,
         generator_threads=arguments.generator_threads,
         realtime=arguments.realtime,
+        receive_clock=arguments.receive_clock,
         keep_awake=arguments.keep_awake,
         record_events=arguments.record_events,
         management_port=arguments.management_port,

@@ -46,6 +46,10 @@ class GeneratorCounts:
         run_queue_delay_ns: for how long its threads could have run and did not.
         run_queue_waits: how often they began to run; 0 where the system does not count either.
         loopback_p50_ns: its p50 against a responder of its own, measured before; None when that could not be done.
+        clock_steps: how often the wall clock, by which the kernel stamps arrivals, was set meanwhile.
+        paused_ns: for how long the thread that paused most did not come back to its work although it had to.
+        longest_pause_ns: the longest of these times, of any thread.
+        longest_pause_at_ns: when that one had ended.
     """
 
     sent: int
@@ -54,6 +58,10 @@ class GeneratorCounts:
     run_queue_delay_ns: int
     run_queue_waits: int
     loopback_p50_ns: int | None
+    clock_steps: int = 0
+    paused_ns: int = 0
+    longest_pause_ns: int = 0
+    longest_pause_at_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,8 @@ class EngineRun:
         ended_ns: when the last request had ended.
         counts: what it counted of its own work, if it does.
         realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
+        receive_clock: whose time of arrival responses have: "kernel", "user", or why the kernel's could not be had;
+            empty of an engine that has its own.
         keep_awake: what became of keeping CPUs awake: "2 CPUs", "refused: ..."; empty if not asked.
         spun_cpu_s: CPU time that went into that, which is nobody's work.
         reduced_connections: to how many a lack of file descriptors reduced an open loop's connections; 0: it did not.
@@ -86,6 +96,7 @@ class EngineRun:
     ended_ns: int
     counts: GeneratorCounts | None = None
     realtime: str = ""
+    receive_clock: str = ""
     keep_awake: str = ""
     spun_cpu_s: float = 0.0
     reduced_connections: int = 0

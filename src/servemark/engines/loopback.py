@@ -1,6 +1,6 @@
 """The loopback self-test: what the native engine measures where there is nothing to measure.
 
-One user sends to a responder of the engine's own for a tenth of a second; the median response time is what the engine,
+One user sends to a responder of the engine's own for a tenth of a second; the median service time is what the engine,
 and this machine's loopback, add to a response. It is kept in the user's cache for as long as the machine runs and the
 engine is the same. A figure that a check would refuse is measured again before it is believed.
 """
@@ -30,7 +30,7 @@ _TIMEOUT_NS = NS_PER_S
 
 
 def measure_loopback(fault: EngineFault | None = None) -> int | None:
-    """The median response of the self-test in nanoseconds, from the cache if it is there; None when it cannot be made.
+    """The median service time of the self-test in ns, from the cache if it is there; None when it cannot be made.
 
     With a `fault`, which is for tests of the certificate, the cache is left alone. Takes at most half a second.
     """
@@ -64,7 +64,7 @@ def _measured_ns(fault: EngineFault | None) -> list[int]:
             return []
         rows = open_records(path).memmap()
         answered = rows[rows["kind"] == 0]
-        return [int(np.median(answered["end"] - answered["scheduled"]))] if len(answered) else []
+        return [int(np.median(answered["end"] - answered["sent"]))] if len(answered) else []
 
 
 def _plan(port: int, fault: EngineFault | None) -> EnginePlan:

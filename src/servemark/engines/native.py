@@ -54,7 +54,7 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
     with `interrupted` set.
 
     Raises:
-        SetupError: real-time priority is asked for, and refused.
+        SetupError: real-time priority or the kernel's time of arrival is asked for, and refused.
         UsageError: a certificate or key of the plan is of a kind that the engine does not know.
         RecordingError: records could not be written.
     """
@@ -73,6 +73,8 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
         raise SetupError(
             str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
         ) from error
+    except _loadgen.ReceiveClockError as error:
+        raise SetupError(str(error), next_step="leave --receive-clock out") from error
     except OSError as error:
         raise RecordingError(f"cannot write records to {record_path}", cause=error.strerror or str(error)) from error
     stop_reason = _await_end(run, plan, until, watch)
@@ -100,8 +102,13 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
             run_queue_delay_ns=outcome.run_queue_delay_ns,
             run_queue_waits=outcome.run_queue_waits,
             loopback_p50_ns=None,
+            clock_steps=outcome.clock_steps,
+            paused_ns=outcome.paused_ns,
+            longest_pause_ns=outcome.longest_pause_ns,
+            longest_pause_at_ns=outcome.longest_pause_at_ns,
         ),
         realtime=outcome.realtime,
+        receive_clock=outcome.receive_clock,
         keep_awake=outcome.keep_awake,
         spun_cpu_s=outcome.spun_cpu_ns / NS_PER_S,
         reduced_connections=outcome.reduced_connections,

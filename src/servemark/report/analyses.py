@@ -32,12 +32,12 @@ def headline(benchmark: BenchmarkResult) -> Text | None:
     analysis = benchmark.analysis or {}
     if benchmark.runs and not benchmark.steps and "scaling" not in analysis:
         best = max(benchmark.runs, key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
-        figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].response_ms.p99)}"
+        figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].headline_ms.p99)}"
         return subject(benchmark).append(f"{figures} ({_described(best)})", style="bold green")
     if "registrations" in analysis:
         (step,) = benchmark.steps
         done = f"{step.succeeded} of {step.requests} registered in {analysis['registrations']['total_s']:.2f} s"
-        return _with_failures(benchmark, f"{done}, p50 {ms(step.response_ms.p50)}")
+        return _with_failures(benchmark, f"{done}, p50 {ms(step.headline_ms.p50)}")
     if "scaling" in analysis:
         up, down = (analysis["scaling"][to] for to in ("up", "down"))
         figures = ", ".join(
@@ -63,14 +63,14 @@ def table_of_points(benchmark: BenchmarkResult) -> Table:
         table.add_column(heading, justify="right")
     for index, run in enumerate(benchmark.runs):
         step = run.steps[0]
-        rate, response = step.throughput_per_s, step.response_ms
-        digits, digits_ms = digits_of(rate.value), digits_of(response.p50.value)
+        rate, latency = step.throughput_per_s, step.headline_ms
+        digits, digits_ms = digits_of(rate.value), digits_of(latency.p50.value)
         table.add_row(
             *(str(value) for value in run.point.values()),
             decimal(rate.value, digits),
             f"{decimal(rate.ci95[0], digits)} to {decimal(rate.ci95[1], digits)}" if rate.ci95 else "-",
-            decimal(response.p50.value, digits_ms),
-            decimal(response.p99.value, digits_ms),
+            decimal(latency.p50.value, digits_ms),
+            decimal(latency.p99.value, digits_ms),
             *((decimal(step.client_queue_ms.p99.value, digits_ms),) if in_open_loop else ()),
             str(step.failed),
             *(("*" if index in front else "",) if front else ()),
@@ -79,10 +79,11 @@ def table_of_points(benchmark: BenchmarkResult) -> Table:
 
 
 def table_of_steps(steps: tuple[StepSummary, ...]) -> Table:
-    """A row a step, for a benchmark whose users do several things."""
-    table = columns("response ms", "sent", "failed", "per s", "p50", "p95", "p99", "max")
+    """A row a step, with the latency that answers for it, for a benchmark whose users do several things."""
+    latencies = " or ".join(sorted({step.headline for step in steps}))
+    table = columns(f"{latencies} ms", "sent", "failed", "per s", "p50", "p95", "p99", "max")
     for step in steps:
-        response = step.response_ms
+        response = step.headline_ms
         digits = digits_of(response.p50.value)
         table.add_row(
             step.name,

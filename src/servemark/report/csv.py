@@ -1,6 +1,7 @@
 """``summary.csv``: the columns of JMeter's aggregate report, one row a step of each run.
 
-Times are in milliseconds and are responses, counted from the schedule; the rate is of successes.
+Times are in milliseconds: of an open loop responses, counted from the schedule, of a closed one service times. The rate
+is of successes.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ def write(out: TextIO, result: Result) -> None:
 
 
 def _row(step: StepSummary, label: str) -> list[str]:
-    response = step.response_ms
+    latency = step.headline_ms
     rate = step.throughput_per_s.value
     bytes_per_response = step.bytes_received / step.requests if step.requests else 0.0
     return [
         label,
         str(step.requests),
-        *(_number(value) for value in (response.mean, response.p50, response.p90, response.p95, response.p99)),
-        _number(response.min),
-        _number(response.max),
+        *(_number(value) for value in (latency.mean, latency.p50, latency.p90, latency.p95, latency.p99)),
+        _number(latency.min),
+        _number(latency.max),
         f"{step.failed / step.requests:.2%}" if step.requests else "",
         _number(rate),
         _number(rate * bytes_per_response / 1024 if rate is not None else None),
-        _number(response.stddev),
+        _number(latency.stddev),
     ]
 
 

@@ -1,9 +1,10 @@
 """``requests.jtl``: records as JMeter's CSV results, to be opened in JMeter or with pandas.
 
-``timeStamp`` is when the request was scheduled and ``elapsed`` the response time, both in whole milliseconds as
-JMeter has them; ``Latency`` is the time to the first byte, ``Connect`` the time to open the connection. Requests of the
-warm-up have a label of their own, so that JMeter's statistics of a step are of what was measured. A thread is a user of
-a closed loop, and a connection of an open one, from 1; a request that never got one has number 0.
+``timeStamp`` is when the request was scheduled and ``elapsed`` the response time, of a closed loop when it was sent and
+the service time, both in whole milliseconds as JMeter has them; ``Latency`` is the time to the first byte, ``Connect``
+the time to open the connection. Requests of the warm-up have a label of their own, so that JMeter's statistics of a
+step are of what was measured. A thread is a user of a closed loop, and a connection of an open one, from 1; a request
+that never got one has number 0.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ COLUMNS = (
 #: The columns that make a row, in the order in which `_row` takes them.
 _READ = (
     "scheduled",
+    "sent",
     "first_byte",
     "end",
     "status",
@@ -89,6 +91,7 @@ def _row(
     kind_of_load: LoadKind,
     threads: int,
     scheduled: int,
+    sent: int,
     first_byte: int,
     end: int,
     status: int,
@@ -104,9 +107,10 @@ def _row(
 ) -> tuple[object, ...]:
     name = file.error_kinds[kind]
     failure = "" if kind == 0 else name
+    begun = sent if flags & file.flags.get("closed_loop", 0) and sent >= 0 else scheduled
     return (
-        (file.started_unix_ns + scheduled) // NS_PER_MS,
-        (end - scheduled) // NS_PER_MS,
+        (file.started_unix_ns + begun) // NS_PER_MS,
+        (end - begun) // NS_PER_MS,
         file.step_names[step] + (" warm-up" if flags & file.flags["warmup"] else ""),
         status or f"Non HTTP response code: {name}",
         failure or "OK",
@@ -119,7 +123,7 @@ def _row(
         threads,
         threads,
         "null",
-        (first_byte - scheduled) // NS_PER_MS if first_byte >= 0 else 0,
+        (first_byte - begun) // NS_PER_MS if first_byte >= 0 else 0,
         0,
         (connect_us + tls_us) // 1000,
     )

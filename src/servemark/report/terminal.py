@@ -111,10 +111,10 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
         return line.append(f"every request failed: {first_error(step)}", style="bold red")
     if not step.measured:
         return line.append("nothing was measured", style="bold yellow")
-    response = step.response_ms
+    latency = step.headline_ms
     figures = {
-        "response": f"p50 {ms(response.p50)}, p99 {ms(response.p99)}",
-        "throughput": f"{per_s(step.throughput_per_s)}, p50 {ms(response.p50)}, p99 {ms(response.p99)}",
+        "response": f"p50 {ms(latency.p50)}, p99 {ms(latency.p99)}",
+        "throughput": f"{per_s(step.throughput_per_s)}, p50 {ms(latency.p50)}, p99 {ms(latency.p99)}",
     }
     line.append(figures[headline], style="bold green")
     waiting = waited(benchmark.runs[0], step)
@@ -145,15 +145,19 @@ def _built_from(source: Mapping[str, Any]) -> str:
 
 
 def _latency_table(step: StepSummary) -> Table:
-    table = columns("ms", "response", "95% interval", "service")
-    digits = digits_of(step.response_ms.p50.value)  # the same in every row, so that they compare at a glance
+    """The latency that answers for the step with its intervals, beside the service time of an open loop, and how late
+    the generator sent in a closed one.
+    """
+    shown = step.headline_ms
+    beside, also = ("service", step.service_ms) if step.headline == "response" else ("sent late", step.generator_lag_ms)
+    table = columns("ms", step.headline, "95% interval", beside)
+    digits = digits_of(shown.p50.value)  # the same in every row, so that they compare at a glance
     for name in STATISTICS:
-        response, service = getattr(step.response_ms, name), getattr(step.service_ms, name)
-        row = (decimal(response.value, digits), interval(response, digits), decimal(service.value, digits))
+        first, second = getattr(shown, name), getattr(also, name)
+        row = (decimal(first.value, digits), interval(first, digits), decimal(second.value, digits))
         table.add_row(_LABELS.get(name, name), *row)
     for name in ("min", "max"):
-        response_ms, service_ms = getattr(step.response_ms, name), getattr(step.service_ms, name)
-        table.add_row(name, decimal(response_ms, digits), "", decimal(service_ms, digits))
+        table.add_row(name, decimal(getattr(shown, name), digits), "", decimal(getattr(also, name), digits))
     return table
 
 

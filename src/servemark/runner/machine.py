@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from servemark.certificate.circumstances import MachineUse
-from servemark.servers import Server
+from servemark.servers import Server, cgroups
 from servemark.workload.plan import Address
 
 
@@ -27,6 +27,7 @@ class MachineCounters:
     own_cpu_s: float
     server_cpu_s: float | None
     memory_stalled_s: float | None
+    throttled_s: float | None = None
 
 
 def read_counters(server: Server, *, remote: bool, root: Path = Path("/")) -> MachineCounters:
@@ -39,6 +40,7 @@ def read_counters(server: Server, *, remote: bool, root: Path = Path("/")) -> Ma
         own_cpu_s=time.process_time(),
         server_cpu_s=0.0 if remote else server.cpu_s(),
         memory_stalled_s=_memory_stalled_s(root),
+        throttled_s=cgroups.throttled_s(root),
     )
 
 
@@ -55,6 +57,7 @@ def use_between(
         server_cpu_s=_difference(before.server_cpu_s, after.server_cpu_s),
         memory_stalled_s=_difference(before.memory_stalled_s, after.memory_stalled_s),
         remote=remote,
+        throttled_s=_difference(before.throttled_s, after.throttled_s),
     )
 
 

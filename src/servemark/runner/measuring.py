@@ -183,6 +183,7 @@ def _job(
             seed=request.seed,
             threads=request.generator_threads,
             realtime=request.realtime,
+            receive_clock=request.receive_clock,
             keep_awake=keeps_awake(request.keep_awake, plan, server) if request.engine == "native" else False,
             record_events=request.record_events,
         ),

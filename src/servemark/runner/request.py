@@ -12,7 +12,7 @@ from servemark.servers.trust import Trust
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Place
 from servemark.workload.load import Load
-from servemark.workload.plan import Switch
+from servemark.workload.plan import ReceiveClock, Switch
 from servemark.workload.scenario import Expect
 from servemark.zoo.catalogue import DEFAULT_MODEL, Backend
 
@@ -47,6 +47,7 @@ class RunRequest:
         arrival: how they arrive: None is constant; ``"poisson"``, ``"gamma:CV"``, ``"trace:FILE"``.
         max_connections: of an open loop at once; None is 10,000.
         realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
+        receive_clock: whose time of arrival a response has: "kernel", "user" (when the generator read it), or "auto".
         keep_awake: keep idle CPUs from halting; "auto" does so in an open loop where they wake late.
         parameters: the benchmark's own, by key; those that are not given have their defaults.
         record_events: keep the time of every server-sent event.
@@ -92,6 +93,7 @@ class RunRequest:
     engine: EngineName = "native"
     generator_threads: int = 1
     realtime: Switch = "auto"
+    receive_clock: ReceiveClock = "auto"
     keep_awake: Switch = "auto"
     record_events: bool = False
     management_port: int | None = None

@@ -27,6 +27,18 @@ def cpu_quotas(root: Path) -> list[tuple[float, Path]]:
     return [(cpus, folder) for cpus, folder in quotas if cpus is not None]
 
 
+def throttled_s(root: Path) -> float | None:
+    """For how long groups with a quota kept this process's from running so far; None where there is no quota."""
+    found = []
+    for _, folder in cpu_quotas(root):
+        of_v2, of_v1 = (statistic(folder, name, "cpu.stat") for name in ("throttled_usec", "throttled_time"))
+        if of_v2 is not None:
+            found.append(of_v2 / 1e6)
+        elif of_v1 is not None:
+            found.append(of_v1 / 1e9)
+    return max(found, default=None)
+
+
 def _quota_cpus(folder: Path) -> float | None:
     """The quota that is written in `folder`, in CPUs."""
     both = (folder / "cpu.max").read_text(encoding="ascii").split() if (folder / "cpu.max").exists() else []

@@ -17,8 +17,8 @@ class Account:
 
     Attributes:
         sent: those of requests that began to be written.
-        in_flight_ns: how long those were under way, from the first byte written to their end, summed over the part of
-            it that lies in the window.
+        in_flight_ns: how long those were under way for the generator, from the first byte written until it had read
+            their end, summed over the part of it that lies in the window.
         completions: how many of those ended in the window.
     """
 
@@ -28,10 +28,10 @@ class Account:
 
 
 def account(chunks: Iterable[NDArray[np.void]], window: Window) -> Account:
-    """The account of the records in `chunks`."""
+    """The account of the records in `chunks`. Where no time of reading is told, they were read at their end."""
     sent = in_flight_ns = completions = 0
     for chunk in chunks:
-        sent_ns, end_ns = chunk["sent"], chunk["end"]
+        sent_ns, end_ns = chunk["sent"], chunk["read" if "read" in (chunk.dtype.names or ()) else "end"]
         was_sent = sent_ns >= 0
         if not was_sent.all():
             sent_ns, end_ns = sent_ns[was_sent], end_ns[was_sent]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from servemark import _loadgen
+from servemark.records import begun_ns
 from servemark.result import GapSummary, Spread
 from servemark.stats.percentiles import percentiles
 from servemark.units import NS_PER_MS
@@ -28,12 +29,12 @@ class EventTally:
         completed: streams that ended well inside the window; `batch_events` has their events by the time of their end.
     """
 
-    def __init__(self, streamed_bit: int, batches: int) -> None:
+    def __init__(self, flags: Mapping[str, int], batches: int) -> None:
         self.seen = False
         self.count = self.completed = 0
         self.batch_events = np.zeros(batches)
         self.batch_first_sum, self.batch_first_count = np.zeros(batches), np.zeros(batches)
-        self._streamed_bit = streamed_bit
+        self._flags = flags
         self._per_request: list[NDArray[np.int64]] = []
         self._first_event: list[NDArray[np.int64]] = []
 
@@ -41,7 +42,7 @@ class EventTally:
         self, rows: NDArray[np.void], measured: NDArray[np.bool_], ended: NDArray[np.bool_], window: Window
     ) -> None:
         """Look at `rows`; `measured` are those that make the statistics, `ended` those that make the rate."""
-        streamed = (rows["flags"] & self._streamed_bit) != 0
+        streamed = (rows["flags"] & self._flags.get("streamed", 0)) != 0
         if not streamed.any():
             return
         self.seen = True
@@ -54,7 +55,7 @@ class EventTally:
         streams = rows[streamed & measured]
         self._per_request.append(streams["events"].astype(np.int64))
         begun = streams[streams["events"] > 0]
-        waited = begun["first_event"] - begun["scheduled"]
+        waited = begun["first_event"] - begun_ns(begun, self._flags)
         self._first_event.append(waited)
         batch = window.batch_of(begun["scheduled"], batches)
         self.batch_first_count += np.bincount(batch, minlength=batches)
@@ -65,7 +66,7 @@ class EventTally:
         return np.concatenate([np.empty(0, dtype=np.int64), *self._per_request])
 
     def first_event_ns(self) -> NDArray[np.int64]:
-        """From the schedule to the first event, of each measured stream that had one."""
+        """From where the headline counts to the first event, of each measured stream that had one."""
         return np.concatenate([np.empty(0, dtype=np.int64), *self._first_event])
 
 

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary
+from servemark.result import ErrorExample, EventSummary, HeadlineLatency, LatencySummary, Statistic, StepSummary
 from servemark.stats import intervals
 from servemark.stats.events import EventTally, between_events, spread
 from servemark.stats.percentiles import REPORTED, percentiles
-from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
 
 LATENCIES = ("response", "service", "client_queue", "generator_lag")
+#: Why a time of a record may not be beyond doubt: bits.
+_CLOCK_READ, _UNSURE_SENT, _PAUSED = 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -44,33 +46,76 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The statistics of a run.
+class Evidence:
+    """What of a step's measured records the checks of the generator look at, beside what is reported.
 
     Attributes:
-        steps: one entry a step name.
-        punctual_ms: for each of them, the reported percentiles of response minus generator_lag, by name: what a
-            generator that is never late would have reported. Empty for a step without successes.
+        punctual_ms: of an open loop, the reported percentiles of response minus generator_lag, by name: what a
+            generator that is never late would have reported. Empty for a closed loop.
+        trusted_ms: the reported percentiles of the headline over the records whose times are beyond doubt, by name.
+            Empty where all are, or none.
+        measured: how many records there are.
+        clock_read: those whose end is a reading of the clock, and not the kernel's time of arrival.
+        unsure_sent: those that may have left later than they say.
+        paused: those whose answer may have come while the generator paused for longest.
+        receive_lag_ms: for how long an answer lay there unread, on the mean; 0 without times of arrival.
+        idle_ms: for how long users of a closed loop waited for the generator, together; 0 in an open loop.
+        cycle_ms: for how long those users were not thinking, together.
     """
 
+    punctual_ms: Mapping[str, float]
+    trusted_ms: Mapping[str, float]
+    measured: int
+    clock_read: int
+    unsure_sent: int
+    paused: int
+    receive_lag_ms: float
+    idle_ms: float
+    cycle_ms: float
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether most of the records have the kernel's time of arrival."""
+        return 2 * self.clock_read <= self.measured
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The statistics of a run: one entry a step name in `steps`, and as many in `evidence`."""
+
     steps: tuple[StepSummary, ...]
-    punctual_ms: tuple[Mapping[str, float], ...]
+    evidence: tuple[Evidence, ...]
 
 
-def latencies_ns(rows: NDArray[np.void]) -> dict[str, NDArray[np.int64]]:
-    """The four latencies of records that were sent (design: measurement rule 2), in nanoseconds."""
+def latencies_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
+    """The four latencies of records that were sent (design: measurement rule 2), in nanoseconds.
+
+    `flags` has the bits of the `flags` column by name. In an open loop `ready` is when a generator that is never late
+    could have sent, in a closed one when this one knew: there all is the generator's lag but the time in which the
+    connection was opened.
+    """
+    queue = rows["ready"] - rows["scheduled"]
+    closed = rows["flags"] & flags.get("closed_loop", 0) != 0
+    if closed.any():
+        opened = rows["flags"] & (flags["opened"] | flags["reconnected"]) != 0
+        opening = (rows["connect_us"].astype(np.int64) + rows["tls_us"]) * NS_PER_US * opened
+        queue = np.where(closed, np.minimum(opening, queue), queue)
     return {
         "response": rows["end"] - rows["scheduled"],
         "service": rows["end"] - rows["sent"],
-        "client_queue": rows["ready"] - rows["scheduled"],
-        "generator_lag": rows["sent"] - rows["ready"],
+        "client_queue": queue,
+        "generator_lag": rows["sent"] - rows["scheduled"] - queue,
     }
 
 
 class _StepTally:
     """What is gathered about one step while its records pass by."""
 
-    def __init__(self, capacity: int, batches: int, streamed_bit: int) -> None:
+    def __init__(self, capacity: int, batches: int, flags: Mapping[str, int], pause_ns: tuple[int, int]) -> None:
+        self.flags = flags
+        self.pause_ns = pause_ns
+        self.doubts = np.empty(capacity, dtype=np.uint8)
+        self.closed = self.receive_lag_ns = 0
         self.latency = {name: np.empty(capacity, dtype=np.int64) for name in LATENCIES}
         self.batch_sum = {name: np.zeros(batches) for name in LATENCIES}
         self.batch_count = np.zeros(batches)
@@ -78,12 +123,13 @@ class _StepTally:
         self.failed_response: list[NDArray[np.int64]] = []
         self.measured = self.requests = self.succeeded = self.bytes_sent = self.bytes_received = 0
         self.errors: Counter[tuple[int, int]] = Counter()
-        self.events = EventTally(streamed_bit, batches)
+        self.events = EventTally(flags, batches)
 
     def add(self, rows: NDArray[np.void], window: Window) -> None:
         batches = len(self.batch_count)
         ok = rows["kind"] == 0
         self.requests += len(rows)
+        self.closed += int(np.count_nonzero(rows["flags"] & self.flags.get("closed_loop", 0)))
         self.succeeded += int(ok.sum())
         self.bytes_sent += int(rows["bytes_sent"].sum(dtype=np.int64))
         self.bytes_received += int(rows["bytes_received"].sum(dtype=np.int64))
@@ -101,10 +147,25 @@ class _StepTally:
         measured = rows[is_measured]
         batch = window.batch_of(measured["scheduled"], batches)
         self.batch_count += np.bincount(batch, minlength=batches)
-        for name, values in latencies_ns(measured).items():
+        for name, values in latencies_ns(measured, self.flags).items():
             self.latency[name][self.measured : self.measured + len(values)] = values
             self.batch_sum[name] += np.bincount(batch, weights=values, minlength=batches)
+        self._look_at_clocks(measured)
         self.measured += len(measured)
+
+    def _look_at_clocks(self, measured: NDArray[np.void]) -> None:
+        doubts = self.doubts[self.measured : self.measured + len(measured)]
+        doubts[:] = (measured["flags"] & self.flags.get("clock_read", 0) != 0) * np.uint8(_CLOCK_READ)
+        doubts |= (measured["flags"] & self.flags.get("unsure_sent", 0) != 0) * np.uint8(_UNSURE_SENT)
+        start_ns, end_ns = self.pause_ns
+        doubts |= ((measured["sent"] < end_ns) & (measured["end"] > start_ns)) * np.uint8(_PAUSED)
+        if "read" in (measured.dtype.names or ()):
+            self.receive_lag_ns += int((measured["read"] - measured["end"]).sum())
+
+    @property
+    def headline(self) -> HeadlineLatency:
+        """Which latency answers for the step: of a closed loop the service, which has no delay of the generator's."""
+        return "service" if self.closed and self.closed == self.requests else "response"
 
 
 def summarise(
@@ -116,31 +177,33 @@ def summarise(
     error_kinds: tuple[str, ...],
     examples: Mapping[int, tuple[ErrorExample, ...]],
     seed: int,
-    streamed_bit: int = 0,
+    flags: Mapping[str, int] | None = None,
+    pause_ns: tuple[int, int] = (0, 0),
     event_gaps: Mapping[int, bytes] | None = None,
 ) -> Summary:
     """Summarise the records in `chunks` (at most `rows` of them), a step name at a time, in the order of `step_names`.
 
     Steps of one name are one: their records are pooled. `examples` holds the first failures of each step, by its
-    number; `seed` makes the bootstrap repeatable. `streamed_bit` is that of the flag of streamed responses, and
-    `event_gaps` has the histograms of the times between their events, by the step's number.
+    number; `seed` makes the bootstrap repeatable. `flags` has the bits of the `flags` column by name,
+    `pause_ns` when the generator paused for longest, and `event_gaps` the histograms of the times between the events of
+    streamed responses, by the step's number.
     """
     batches = max(1, min(intervals.MOST_BATCHES, rows))
     names = list(dict.fromkeys(step_names))
-    tallies = [_StepTally(rows, batches, streamed_bit) for _ in names]
+    tallies = [_StepTally(rows, batches, flags or {}, pause_ns) for _ in names]
     place = np.array([names.index(name) for name in step_names])
     for chunk in chunks:
         for number, tally in enumerate(tallies):
             tally.add(chunk if len(tallies) == 1 else chunk[place[chunk["step"]] == number], window)
     resampled = intervals.stationary_bootstrap(batches, seed)
-    punctual = tuple(_punctual_ms(tally) for tally in tallies)  # first: what follows reorders the latencies
+    evidence = tuple(_evidence(tally) for tally in tallies)  # first: what follows reorders the latencies
     steps = tuple(
         _step_summary(name, tally, window, error_kinds, _first_examples(examples, place == number), resampled)
         for number, (name, tally) in enumerate(zip(names, tallies, strict=True))
     )
     gaps = [[of for step, of in (event_gaps or {}).items() if place[step] == number] for number in range(len(names))]
     events = (_event_summary(tally.events, window, resampled, of) for tally, of in zip(tallies, gaps, strict=True))
-    return Summary(tuple(replace(step, events=of) for step, of in zip(steps, events, strict=True)), punctual)
+    return Summary(tuple(replace(step, events=of) for step, of in zip(steps, events, strict=True)), evidence)
 
 
 def _first_examples(
@@ -154,9 +217,30 @@ def _first_examples(
     return tuple(first.values())
 
 
-def _punctual_ms(tally: _StepTally) -> dict[str, float]:
-    values = tally.latency["response"][: tally.measured] - tally.latency["generator_lag"][: tally.measured]
-    found = zip(REPORTED, percentiles(values, NS_PER_MS, list(REPORTED.values())), strict=True)
+def _evidence(tally: _StepTally) -> Evidence:
+    def measured(latency: str) -> NDArray[np.int64]:
+        return tally.latency[latency][: tally.measured]
+
+    doubts = tally.doubts[: tally.measured]
+    counts = {doubt: int(np.count_nonzero(doubts & doubt)) for doubt in (_CLOCK_READ, _UNSURE_SENT, _PAUSED)}
+    is_stamped = 2 * counts[_CLOCK_READ] <= tally.measured
+    trusted = doubts & (_CLOCK_READ | _UNSURE_SENT if is_stamped else _PAUSED | _UNSURE_SENT) == 0
+    is_open = tally.headline == "response"
+    return Evidence(
+        punctual_ms=_percentiles_ms(measured("response") - measured("generator_lag")) if is_open else {},
+        trusted_ms={} if trusted.all() or not trusted.any() else _percentiles_ms(measured(tally.headline)[trusted]),
+        measured=tally.measured,
+        clock_read=counts[_CLOCK_READ],
+        unsure_sent=counts[_UNSURE_SENT],
+        paused=counts[_PAUSED],
+        receive_lag_ms=tally.receive_lag_ns / max(tally.measured, 1) / NS_PER_MS,
+        idle_ms=0.0 if is_open else tally.batch_sum["generator_lag"].sum() / NS_PER_MS,
+        cycle_ms=0.0 if is_open else tally.batch_sum["response"].sum() / NS_PER_MS,
+    )
+
+
+def _percentiles_ms(values_ns: NDArray[np.int64]) -> dict[str, float]:
+    found = zip(REPORTED, percentiles(values_ns, NS_PER_MS, list(REPORTED.values())), strict=True)
     return {name: statistic.value for name, statistic in found if statistic.value is not None}
 
 
@@ -191,6 +275,7 @@ def _step_summary(
         failed_response_ms=latency_summary(failed, None),
         bytes_sent=tally.bytes_sent,
         bytes_received=tally.bytes_received,
+        headline=tally.headline,
     )
 
 

@@ -21,6 +21,8 @@ from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Expec
 #: Whether the generator does something to send more exactly: what it costs is not worth it everywhere.
 Switch = Literal["auto", "on", "off"]
 SWITCHES: tuple[Switch, ...] = ("auto", "on", "off")
+ReceiveClock = Literal["auto", "kernel", "user"]
+RECEIVE_CLOCKS: tuple[ReceiveClock, ...] = ("auto", "kernel", "user")
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ class EngineGroup:
 
 
 #: Ways in which the native engine can be told to go wrong.
-FaultName = Literal["late_wake_up", "lost_record", "skipped_arrival", "slow_parse"]
+FaultName = Literal["late_wake_up", "lost_record", "skipped_arrival", "slow_parse", "clock_step"]
 
 
 @dataclass(frozen=True)
@@ -253,8 +255,9 @@ class EngineFault:
     """What the native engine is to do wrong, so that tests see the certificate find it; measurements have none.
 
     `amount` is a number of nanoseconds: by which every tenth request is begun late (late_wake_up), or for which the
-    thread is busy before it parses a response (slow_parse). Or it is an n: every n-th record is not written
-    (lost_record), every n-th arrival of an open loop is not begun (skipped_arrival).
+    thread is busy before it parses a response (slow_parse), or by which the wall clock is set ahead after half a second
+    (clock_step). Or it is an n: every n-th record is not written (lost_record), every n-th arrival of an open loop is
+    not begun (skipped_arrival).
     """
 
     kind: FaultName
@@ -275,6 +278,8 @@ class EnginePlan:
         record_events: the time of every server-sent event goes to a file beside the records.
         realtime: real-time priority for the generator threads: "auto" asks for it in an open loop and goes without
             where it is refused, "on" asks always and does not start without, "off" never.
+        receive_clock: whose time of arrival a response has: "auto" is the kernel's where it has one, else the time at
+            which the thread read it; "kernel" does not start where that is refused, "user" is the time of reading.
         keep_awake: keep the CPUs from halting during the run.
         fault: for tests of the certificate only.
     """
@@ -290,6 +295,7 @@ class EnginePlan:
     seed: int = 0
     realtime: Switch = "auto"
     record_events: bool = False
+    receive_clock: ReceiveClock = "auto"
     keep_awake: bool = False
     fault: EngineFault | None = None
 
@@ -346,6 +352,7 @@ def compile_plan(
     seed: int,
     threads: int = 1,
     realtime: Switch = "auto",
+    receive_clock: ReceiveClock = "auto",
     keep_awake: bool = False,
     record_events: bool = False,
 ) -> EnginePlan:
@@ -369,6 +376,7 @@ def compile_plan(
         threads=threads,
         seed=seed,
         realtime=realtime,
+        receive_clock=receive_clock,
         keep_awake=keep_awake,
         record_events=record_events,
     )

@@ -6,8 +6,13 @@ use crate::error::{Failure, Kind};
 use crate::example::Example;
 use crate::load::{Arrival, Load, Next};
 use crate::protocol::{Exchange, Protocol};
+use crate::receive_clock::StampClock;
 use crate::record::{NEVER_NS, Record, flags};
 use crate::request::{InFlight, Numbers, RequestId, draw};
+
+/// A write that takes longer was interrupted: so much, and so much a byte.
+const SURE_WRITE_NS: i64 = 100_000;
+const SURE_WRITE_NS_A_BYTE: i64 = 1;
 
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Begin a request on whatever connection is free, or wait for one.
@@ -31,7 +36,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         let pool = &plan.steps[usize::from(arrival.step)].requests;
         let input = draw(plan.seed, arrival.step, seq, pool.len());
-        let request = InFlight::new(arrival, seq, input, &pool[input as usize], plan.warmup_ns);
+        let times_ns = (plan.warmup_ns, self.now_ns);
+        let request = InFlight::new(arrival, seq, input, &pool[input as usize], times_ns);
         let id = RequestId(self.requests.insert(request));
         self.around.counters.scheduled.increment();
         self.count_in_flight();
@@ -76,8 +82,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         request.connection_number = connection.number;
         request.connect_us = std::mem::take(&mut connection.connect_us);
         request.tls_us = std::mem::take(&mut connection.tls_us);
-        let could_be_free_ns = connection.free_since_ns.saturating_sub(request.late_ns);
-        request.ready_ns = request.arrival.scheduled_ns.max(could_be_free_ns);
+        request.ready_ns = ready_ns(request, connection.free_since_ns);
         let numbers = Numbers {
             user: request.arrival.user,
             seq: request.seq,
@@ -92,13 +97,26 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             .begin(self.now_ns, self.around.control.stop_at_ns());
         // What the protocol has to write first: the whole request, but for a large body.
         let wire_bytes = request.request.wire.len();
-        if let Err(error) = self.write(key) {
-            let connection = &self.connections[key];
-            if connection.has_rested && connection.protocol.output().len() == wire_bytes {
-                self.try_another(id, key);
-            } else {
-                self.fail_write(key, &error);
+        match self.write(key) {
+            Ok(()) => self.note_sending(id, wire_bytes),
+            Err(error) => {
+                let connection = &self.connections[key];
+                if connection.has_rested && connection.protocol.output().len() == wire_bytes {
+                    self.try_another(id, key);
+                } else {
+                    self.fail_write(key, &error);
+                }
             }
+        }
+    }
+
+    /// See for how long the thread was at writing: if it was interrupted there, the request may have left later than
+    /// `sent` says.
+    fn note_sending(&mut self, id: RequestId, bytes: usize) {
+        let begun_ns = self.now_ns;
+        self.now_ns = self.clock.now_ns();
+        if self.now_ns - begun_ns > SURE_WRITE_NS + bytes as i64 * SURE_WRITE_NS_A_BYTE {
+            self.requests[id.0].flags |= flags::UNSURE_SENT;
         }
     }
 
@@ -158,12 +176,15 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     ) -> Option<Arrival> {
         self.request_deadlines.clear(id.0);
         let request = self.requests.remove(id.0);
-        let (failure, next) = match failure.or_else(|| self.too_late(&request)) {
+        let (end_ns, clock_read) = self.end_of(&request);
+        let (failure, next) = match failure.or_else(|| self.too_late(&request, end_ns)) {
             Some(failure) => (Some(failure), Next::GoOn),
             None => self.judge(id, &request, exchange.status),
         };
         let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
-        let record = self.record_of(&request, exchange, kind);
+        let mut record = self.record_of(&request, exchange, kind);
+        record.end_ns = end_ns;
+        record.flags |= clock_read;
         if !self
             .around
             .plan
@@ -237,10 +258,27 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         Some(Failure::new(Kind::Application, message))
     }
 
+    /// When a request ended, and the flag of one whose end is a reading of the clock.
+    ///
+    /// A stamp before `sent` contradicts the clock, and is not believed, unless it could be off by so much.
+    fn end_of(&self, request: &InFlight<'_>) -> (i64, u8) {
+        let latest_ns = request
+            .first_byte_ns
+            .max(request.last_event_ns)
+            .max(request.sent_ns);
+        let tolerance_ns = self.stamps.as_ref().map_or(0, StampClock::tolerance_ns);
+        match self.arrived_ns {
+            Some(arrived_ns) if arrived_ns + tolerance_ns >= request.sent_ns => {
+                (arrived_ns.max(latest_ns), 0)
+            }
+            _ => (self.now_ns, flags::CLOCK_READ),
+        }
+    }
+
     /// That a response came, but after its time: a busy thread may read it before it sees the deadline.
-    fn too_late(&self, request: &InFlight<'_>) -> Option<Failure> {
+    fn too_late(&self, request: &InFlight<'_>, end_ns: i64) -> Option<Failure> {
         let limit_ns = self.around.plan.timeout_ns;
-        (self.now_ns - request.ready_ns > limit_ns).then(|| timed_out(limit_ns))
+        (end_ns - request.ready_ns > limit_ns).then(|| timed_out(limit_ns))
     }
 
     fn record_of(&self, request: &InFlight<'_>, exchange: &Exchange, kind: Kind) -> Record {
@@ -268,6 +306,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             group: request.arrival.group,
             first_event_ns: request.first_event_ns,
             last_event_ns: request.last_event_ns,
+            read_ns: self.now_ns,
         }
     }
 
@@ -289,6 +328,18 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     fn count_in_flight(&self) {
         self.around.counters.in_flight.set(self.requests.len() as u64);
+    }
+}
+
+/// When a request could first have been sent on a connection that is free since `free_since_ns`.
+///
+/// In an open loop by a generator that is never late; in a closed one by this one, when it had learnt of it.
+fn ready_ns(request: &InFlight<'_>, free_since_ns: i64) -> i64 {
+    let scheduled_ns = request.arrival.scheduled_ns;
+    if request.arrival.is_open {
+        scheduled_ns.max(free_since_ns.saturating_sub(request.late_ns))
+    } else {
+        scheduled_ns.max(free_since_ns).max(request.noticed_ns)
     }
 }
 

@@ -28,7 +28,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let addresses = &self.around.plan.addresses;
         let address = pool % addresses.len();
         let tls = self.around.tls[address].as_ref();
-        match Transport::connect(addresses[address].socket(), tls) {
+        match Transport::connect(addresses[address].socket(), tls, self.stamps.is_some()) {
             Ok(transport) => self.admit_connection(number, pool, transport, is_replacement),
             Err(error) => {
                 self.pools[pool].failed_to_open();
@@ -255,7 +255,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     /// Read what is there, as far as the turn allows.
-    fn read(&mut self, key: usize) {
+    pub(super) fn read(&mut self, key: usize) {
         let number = self.connections[key].number;
         let mut allowed = TURN_BYTES;
         while self.is_live(key, number) {
@@ -267,9 +267,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             connection.is_unread = false;
             let outcome = connection.transport.read(&mut self.buffer);
             self.now_ns = self.clock.now_ns();
+            self.arrived_ns = match (&outcome, &mut self.stamps) {
+                (Ok(ReadOutcome::Bytes { stamp_unix_ns, .. }), Some(stamps)) => {
+                    stamp_unix_ns.and_then(|stamp| stamps.time_of(stamp, self.now_ns, self.clock))
+                }
+                _ => None,
+            };
             let protocol = &mut connection.protocol;
             let has_more = match outcome {
-                Ok(ReadOutcome::Bytes { count, mut drained }) => {
+                Ok(ReadOutcome::Bytes {
+                    count, mut drained, ..
+                }) => {
                     if let Some(fault) = self.around.plan.fault {
                         fault.before_parse();
                     }
@@ -331,7 +339,11 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let (mut next, mut must_close, mut has_ended) = (None, false, false);
         for event in events.drain(..) {
             match event {
-                Event::FirstByte(id) => self.requests[id.0].first_byte_ns = self.now_ns,
+                Event::FirstByte(id) => {
+                    let moment_ns = self.moment_ns();
+                    let request = &mut self.requests[id.0];
+                    request.first_byte_ns = moment_ns.max(request.sent_ns);
+                }
                 Event::ServerEvents(id, count) => self.note_events(id, count),
                 Event::Ended(id, exchange) => {
                     self.due.extend(next.take());
@@ -347,7 +359,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         self.events = events;
         let connection = &mut self.connections[key];
-        connection.free_since_ns = self.now_ns;
+        connection.free_since_ns = self.arrived_ns.take().unwrap_or(self.now_ns);
         let pool = connection.pool;
         if must_close || (has_ended && connection.hang_up) {
             // A server that hangs up behind its answer, unannounced, has closed an idle connection.

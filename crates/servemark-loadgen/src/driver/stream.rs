@@ -7,14 +7,16 @@ use crate::record::{NEVER_NS, flags};
 use crate::request::RequestId;
 
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
-    /// So many events were read now. They share the time of the read: nothing tells when within it each one came.
+    /// So many events were read. They share the time of the read, which is that of the last segment that it brought:
+    /// nothing tells when each one came.
     ///
     /// The times between events are of all requests that are scheduled after the warm-up, those too that fail later.
     pub(super) fn note_events(&mut self, id: RequestId, count: u32) {
-        let now_ns = self.now_ns;
+        let moment_ns = self.moment_ns();
         let request = &mut self.requests[id.0];
         let noted = request.events;
         request.events = noted.saturating_add(count);
+        let now_ns = moment_ns.max(request.first_byte_ns).max(request.last_event_ns);
         let since_ns = std::mem::replace(&mut request.last_event_ns, now_ns);
         if since_ns == NEVER_NS {
             request.first_event_ns = now_ns;

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::clock::NS_PER_MS;
+
 /// Requests under way, summed over time.
 ///
 /// A request is under way from just before its first byte is written to its end. This is the driver's own count of
@@ -50,6 +52,47 @@ impl UnderWay {
     /// Request-nanoseconds within the window; everything must have ended.
     pub(crate) fn sum_ns(&self) -> u64 {
         self.sum_ns
+    }
+}
+
+/// Times in which the thread did not come back to its loop although it had to: it was stopped, throttled or kept from
+/// a CPU, or one turn's work took so long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit")]
+pub(crate) struct Pauses {
+    /// How long they were, together.
+    pub(crate) total_ns: i64,
+    pub(crate) longest_ns: i64,
+    /// When the longest had ended.
+    pub(crate) longest_at_ns: i64,
+}
+
+/// What is shorter is no pause.
+const SHORTEST_PAUSE_NS: i64 = 50 * NS_PER_MS;
+
+impl Pauses {
+    /// A wait ended at `woken_ns`, the one before at `before_ns`; between them `asked_ns` of waiting was asked for, at most.
+    pub(crate) fn note(&mut self, before_ns: i64, woken_ns: i64, asked_ns: i64) {
+        let late_ns = (woken_ns - before_ns).saturating_sub(asked_ns.max(0));
+        if late_ns >= SHORTEST_PAUSE_NS {
+            self.total_ns += late_ns;
+        }
+        if late_ns >= SHORTEST_PAUSE_NS && late_ns > self.longest_ns {
+            (self.longest_ns, self.longest_at_ns) = (late_ns, woken_ns);
+        }
+    }
+
+    /// Those of two threads.
+    pub(crate) fn with(self, other: Self) -> Self {
+        let longer = if self.longest_ns >= other.longest_ns {
+            self
+        } else {
+            other
+        };
+        Self {
+            total_ns: self.total_ns.max(other.total_ns),
+            ..longer
+        }
     }
 }
 
@@ -106,6 +149,24 @@ mod tests {
         under_way.end(1200, NEVER);
         under_way.end(1300, NEVER);
         assert_eq!(under_way.sum_ns(), 300 + 100 + 100);
+    }
+
+    #[test]
+    fn a_thread_that_comes_back_late_has_paused() {
+        let mut pauses = Pauses::default();
+        pauses.note(0, 49 * NS_PER_MS, 0);
+        pauses.note(0, 250 * NS_PER_MS, 205 * NS_PER_MS);
+        pauses.note(0, NS_PER_MS, i64::MAX);
+        assert_eq!(pauses, Pauses::default());
+        pauses.note(100 * NS_PER_MS, 1850 * NS_PER_MS, 250 * NS_PER_MS);
+        pauses.note(2000 * NS_PER_MS, 2060 * NS_PER_MS, 0);
+        let expected = Pauses {
+            total_ns: 1560 * NS_PER_MS,
+            longest_ns: 1500 * NS_PER_MS,
+            longest_at_ns: 1850 * NS_PER_MS,
+        };
+        assert_eq!(pauses, expected);
+        assert_eq!(Pauses::default().with(pauses), expected);
     }
 
     #[test]

@@ -98,6 +98,7 @@ fn generate(shared: &Shared, thread: u32, recorder: Recorder, writer: &WriterHan
         control: &shared.control,
         counters: &shared.counters[thread as usize],
         first_bodies: &shared.first_bodies,
+        has_stamps: shared.stamping.is_some(),
     };
     let driver: Driver<'_, _, Http1<'_>> = Driver::new(around, load, &connections.limits, recorder)?;
     let tally = driver.run(&connections.before_start, || {
@@ -150,13 +151,15 @@ mod tests {
     use super::*;
     use crate::error::RunError;
     use crate::plan::tests::simple_plan;
+    use crate::receive_clock::ReceiveClockGot;
     use crate::run::Run;
 
     #[test]
     fn a_panic_ends_the_run_with_an_error_and_leaves_nobody_waiting() {
         let mut plan = simple_plan(80, 2, 1);
         plan.threads = 2;
-        let shared = Arc::new(Shared::new(plan, vec![None], u32::MAX).unwrap());
+        let shared =
+            Arc::new(Shared::new(plan, vec![None], u32::MAX, (None, ReceiveClockGot::User)).unwrap());
         let generator = |is_broken: bool| {
             let own = Arc::clone(&shared);
             thread::spawn(move || {

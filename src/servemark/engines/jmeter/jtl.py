@@ -86,7 +86,7 @@ def convert(
         raise RecordingError(f"cannot read JMeter's results in {jtl}", cause=str(error)) from error
     rows = np.concatenate(chunks) if chunks else np.empty(0, dtype=row_dtype())
     started_unix_ms = int(rows["scheduled"].min()) // NS_PER_MS if len(rows) else 0
-    for name in ("scheduled", "ready", "sent", "first_byte", "end"):
+    for name in ("scheduled", "ready", "sent", "first_byte", "end", "read"):
         came = rows[name] >= 0
         rows[name][came] -= started_unix_ms * NS_PER_MS
     rows["seq"][np.argsort(rows["scheduled"], kind="stable")] = np.arange(len(rows), dtype=np.uint64)
@@ -189,6 +189,7 @@ class _Reader:
             group,
             -1,  # It does not tell events: a stream is a response like any other.
             -1,
+            start + elapsed_ms * NS_PER_MS,  # nor when it read what had arrived
         )
 
     def step_of(self, thread: str, label: str, told: str) -> int:

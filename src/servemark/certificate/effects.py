@@ -1,0 +1,78 @@
+"""Effects: by how much something of the generator's moves a figure that is reported, and how much is too much.
+
+A figure is wrong when it is moved by more than the largest of 5% of it, 0.1 ms, and half the width of its confidence
+interval (design: measurement rule 8). Below that the interval says more of its uncertainty than the generator adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from servemark.result import LatencySummary, Statistic
+from servemark.stats.percentiles import REPORTED
+
+#: Of a figure.
+LIMIT_SHARE = 0.05
+LIMIT_MS = 0.1
+
+
+@dataclass(frozen=True)
+class Effect:
+    """By how much a figure is moved, how much it may be, and which one: "p99 of the response"."""
+
+    figure: str
+    moved_ms: float
+    limit_ms: float
+
+    @property
+    def severity(self) -> float:
+        """The part of the limit that it is."""
+        return self.moved_ms / self.limit_ms
+
+
+def limit_ms(statistic: Statistic) -> float | None:
+    """By how much a time may be moved; None of one without an interval, which is not judged."""
+    if statistic.value is None or statistic.ci95 is None:
+        return None
+    return max(LIMIT_SHARE * statistic.value, LIMIT_MS, (statistic.ci95[1] - statistic.ci95[0]) / 2)
+
+
+def limit_of_rate(rate: Statistic) -> float | None:
+    """By which share a rate may be moved; None of one without an interval."""
+    if not rate.value or rate.ci95 is None:
+        return None
+    return max(LIMIT_SHARE, (rate.ci95[1] - rate.ci95[0]) / 2 / rate.value)
+
+
+def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) -> Effect | None:
+    """The worst of the effects on the percentiles of `what`, which would be `without_ms` but for the generator.
+
+    Only percentiles that have an interval are looked at: of a few requests, one that was late would move the others.
+    None where there is none of them.
+    """
+    return _worst(
+        Effect(f"{percentile.replace('_', '.')} of the {what}", abs(statistic.value - without_ms[percentile]), most_ms)
+        for percentile, statistic, most_ms in _judged(reported)
+        if percentile in without_ms and statistic.value is not None
+    )
+
+
+def added(what: str, reported: LatencySummary, by_ms: float) -> Effect | None:
+    """The worst of the effects on the percentiles of `what`, each of which has `by_ms` too much."""
+    return _worst(
+        Effect(f"{percentile.replace('_', '.')} of the {what}", by_ms, most_ms)
+        for percentile, _, most_ms in _judged(reported)
+    )
+
+
+def _judged(reported: LatencySummary) -> Iterator[tuple[str, Statistic, float]]:
+    for percentile in REPORTED:
+        statistic = getattr(reported, percentile)
+        most_ms = limit_ms(statistic)
+        if most_ms is not None:
+            yield percentile, statistic, most_ms
+
+
+def _worst(effects: Iterator[Effect]) -> Effect | None:
+    return max(effects, key=lambda effect: effect.severity, default=None)
