@@ -406,4 +406,4 @@ def test_a_key_of_a_kind_that_the_engine_does_not_know_is_a_usage_error(run: Run
     with tls_endpoint(certificates) as (server, _):
         done = run("--url", f"https://127.0.0.1:{server.port}/", "-l", "1", "--client-cert", str(made))
     assert done.status == 2
-    assert "TLS cannot be set up: client certificate: " in done.err
+    assert "TLS cannot be set up: client key: of a kind that cannot sign here; keys are RSA of" in done.err
