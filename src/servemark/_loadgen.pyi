@@ -1,6 +1,6 @@
 """The native load generator. A thin binding: it converts, calls, and nothing else."""
 
-from servemark.workload.plan import EngineArrivals, EngineExpect, EnginePlan
+from servemark.workload.plan import Address, EngineArrivals, EngineExpect, EnginePlan
 
 #: (name, numpy dtype, offset in the row) of each column of a record file, in order.
 RECORD_COLUMNS: tuple[tuple[str, str, int], ...]
@@ -125,6 +125,22 @@ class RealtimeError(Exception):
 
 class ReceiveClockError(Exception):
     """The kernel's time of arrival was asked for and is refused."""
+
+class HandshakeFailure:
+    """Why a TLS handshake failed."""
+
+    cause: str
+    """"untrusted" (the server's certificate), "client_certificate" (demanded, or not accepted), "nothing_in_common"
+    (versions, ciphers, curves) or "other"."""
+    message: str
+    """What was seen, in words."""
+
+def tls_handshake(address: Address, timeout_s: float) -> HandshakeFailure | None:
+    """Connect to `address` and shake hands as each connection of a run will, within `timeout_s`; None when that works.
+
+    Raises:
+        ValueError: a certificate, key or name of `address` cannot be used; says why.
+    """
 
 def wake_up_lag() -> tuple[int, int]:
     """How late a sleeping thread is woken: p50 and p99 of 100 waits of 1 ms, in nanoseconds. Takes 0.1 s and that."""

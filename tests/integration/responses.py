@@ -14,7 +14,10 @@ _RECORD = re.compile(r'(\w+) (\d+) (reused|closed) "(.*)"(?: (\d+) bytes)?')
 
 @dataclass
 class Case:
-    """What a server sends, what it does then ("", "FIN" or "RST"), and what is recorded."""
+    """What a server sends, what it does then ("", "FIN" or "RST"), and what is recorded.
+
+    `cut_kind` is what is recorded instead where TLS should have told the end and did not, if that is something else.
+    """
 
     name: str
     method: str = "GET"
@@ -26,6 +29,7 @@ class Case:
     body: bytes = b""
     counted: int = 0
     words: str = ""
+    cut_kind: str = ""
 
 
 def cases() -> Iterator[Case]:
@@ -48,6 +52,8 @@ def _read(case: Case, mark: str, rest: str) -> None:
         case.response += _unescaped(rest)
     elif mark == "!":
         case.words = rest
+    elif mark == "~":
+        case.cut_kind = rest
     else:
         found = _RECORD.fullmatch(rest)
         assert mark == "=", case.name

@@ -22,6 +22,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     for name in ("one", "other"):
         openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    rsa = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    openssl("req", "-x509", *rsa, "-keyout", "rsa.key", "-out", "rsa.pem", "-subj", "/CN=rsa")
     openssl("pkey", "-in", "one.key", "-aes256", "-passout", "pass:x", "-out", "encrypted.key")
     openssl("ec", "-in", "one.key", "-aes256", "-passout", "pass:x", "-out", "old-encrypted.key")
     (folder / "both.pem").write_bytes((folder / "one.pem").read_bytes() + (folder / "one.key").read_bytes())
@@ -44,6 +46,8 @@ def test_a_certificate_and_its_key(files: Path, certificate: str, key: str | Non
     ("certificate", "key", "message"),
     [
         ("one.pem", "other.key", "one.pem; give --client-key the key that the certificate was made of"),
+        ("one.pem", "rsa.key", "rsa.key does not belong to the certificate"),
+        ("rsa.pem", "one.key", "one.key does not belong to the certificate"),
         ("one.pem", "encrypted.key", "encrypted.key is encrypted; decrypt it"),
         ("one.pem", "old-encrypted.key", "old-encrypted.key is encrypted; decrypt it"),
         ("one.pem", None, "there is no PEM private key in"),

@@ -156,6 +156,15 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         self.fail(failure, events);
     }
 
+    fn cut_off(&mut self, events: &mut Vec<Event>) {
+        if self.state != State::Body(BodyEnd::UntilClose) {
+            return self.eof(events);
+        }
+        // RFC 9112, section 9.8: without a closure alert such a response is incomplete.
+        let message = "the connection was closed without TLS's close_notify, so that the body may be cut off";
+        self.fail(Failure::new(Kind::ClosedEarly, message), events);
+    }
+
     fn broken(&mut self, failure: &Failure, events: &mut Vec<Event>) {
         match self.state {
             State::Closed => {}

@@ -62,6 +62,10 @@ pub trait Protocol<'plan> {
     /// The server will send no more.
     fn eof(&mut self, events: &mut Vec<Event>);
 
+    /// Nothing more will come, and the server has not said that this is its end: what is known to be whole is, and
+    /// what only such an end would tell is not.
+    fn cut_off(&mut self, events: &mut Vec<Event>);
+
     /// The connection broke: every request on it fails.
     fn broken(&mut self, failure: &Failure, events: &mut Vec<Event>);
 

@@ -1,30 +1,41 @@
 //! TLS by rustls, driven as a state machine: bytes move between it and the socket until nothing moves.
+//!
+//! What the server has said is handed on before anything that went wrong is told, in whatever order the two came from the
+//! socket: a record must not depend on how the network cut what was sent.
+
+mod client;
+mod handshake;
+mod socket;
+mod trust;
+mod words;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError,
-    RootCertStore, SignatureScheme,
-};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
 use crate::error::PlanError;
 use crate::plan::Tls;
-use crate::transport::{ReadOutcome, receive};
+use crate::transport::ReadOutcome;
+
+use client::Shown;
+use socket::Socket;
+use trust::{TrustAll, TrustGiven};
+
+pub use handshake::{Cause, HandshakeFailure, shake_hands};
+pub use words::{ABILITIES, TlsError};
 
 /// What all connections to one address share: the settings, and sessions to resume.
 #[derive(Debug)]
 pub struct TlsSetup {
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
+    shown: Arc<Shown>,
 }
 
 impl TlsSetup {
@@ -34,29 +45,22 @@ impl TlsSetup {
         let verifier: Arc<dyn ServerCertVerifier> = if tls.verify {
             Arc::new(TrustGiven::new(&tls.ca_pem, &provider)?)
         } else {
-            Arc::new(TrustAll(Arc::clone(&provider)))
+            Arc::new(TrustAll)
         };
-        let builder = ClientConfig::builder_with_provider(provider)
+        let shown = Arc::new(Shown::new(tls, &provider)?);
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| PlanError(format!("TLS cannot be set up: {error}")))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let mut config = if tls.client_cert_pem.is_empty() {
-            builder.with_no_client_auth()
-        } else {
-            let refuse = |error: &dyn std::fmt::Display| PlanError(format!("client certificate: {error}"));
-            let chain = certificates(&tls.client_cert_pem).map_err(|error| refuse(&error))?;
-            let key = PrivateKeyDer::from_pem_slice(&tls.client_key_pem).map_err(|error| refuse(&error))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| refuse(&error))?
-        };
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::clone(&shown) as _);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let server_name = ServerName::try_from(tls.server_name.clone())
             .map_err(|_| PlanError(format!("{:?} is not a server name", tls.server_name)))?;
         Ok(Self {
             config: Arc::new(config),
             server_name,
+            shown,
         })
     }
 }
@@ -66,8 +70,28 @@ impl TlsSetup {
 pub struct TlsConnection {
     tls: ClientConnection,
     socket: TcpStream,
-    /// When the kernel received the last segment that was read.
+    /// When the kernel received the last segment that was read, by the wall clock, where it tells.
     stamp_unix_ns: Option<i64>,
+    /// What the server sent that ended it, told when all that came before was handed on.
+    failure: Option<TlsError>,
+    writing: Writing,
+    has_heard_all: bool,
+}
+
+/// Whether bytes can still be written.
+#[derive(Debug)]
+enum Writing {
+    Works,
+    /// It failed when nobody had asked for it: told when there is nothing left to read, or on the next write.
+    Failed(io::Error),
+    /// It failed, and that was told.
+    Over,
+}
+
+enum Filled {
+    Some,
+    Blocked,
+    Eof,
 }
 
 impl TlsConnection {
@@ -79,32 +103,44 @@ impl TlsConnection {
             tls,
             socket,
             stamp_unix_ns: None,
+            failure: None,
+            writing: Writing::Works,
+            has_heard_all: false,
         })
     }
 
     /// Take the handshake as far as it goes. Returns whether it is done.
     pub fn handshake(&mut self) -> io::Result<bool> {
         loop {
-            self.flush()?;
-            if !self.tls.is_handshaking() {
+            self.push();
+            let is_done = !self.tls.is_handshaking();
+            if is_done && matches!(self.writing, Writing::Works) {
                 return Ok(true);
             }
             match self.fill()? {
+                // What came behind the handshake is not of it.
+                Filled::Some if is_done && self.failure.is_none() => return Err(self.write_failure()),
                 Filled::Some => {}
-                Filled::Blocked => return Ok(false),
+                Filled::Blocked => {
+                    self.tell_write_failure()?;
+                    return Ok(false);
+                }
                 Filled::Eof => {
-                    return Err(io::Error::other("the server closed the connection"));
+                    self.tell_write_failure()?;
+                    return Err(closed());
                 }
             }
         }
     }
 
-    /// Read decrypted bytes, once; never `drained`, since TLS may hold more than the socket shows. Their time of arrival
-    /// is that of the segment which completed their record.
+    /// Read decrypted bytes, once; never `drained`, since TLS may hold more than the socket shows.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
         loop {
             match self.tls.reader().read(buffer) {
-                Ok(0) => return Ok(ReadOutcome::Eof),
+                Ok(0) => {
+                    self.has_heard_all = true;
+                    return Ok(ReadOutcome::Eof);
+                }
                 Ok(count) => {
                     return Ok(ReadOutcome::Bytes {
                         count,
@@ -113,46 +149,88 @@ impl TlsConnection {
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.tell_write_failure()?;
+                    return Ok(ReadOutcome::Cut);
+                }
                 Err(error) => return Err(error),
             }
-            match self.fill()? {
-                Filled::Some => self.flush()?,
-                Filled::Blocked => return Ok(ReadOutcome::Blocked),
-                Filled::Eof => return Ok(ReadOutcome::Eof),
+            // Not before: who has answered and closed takes nothing more.
+            self.push();
+            if matches!(self.fill()?, Filled::Blocked) {
+                self.tell_write_failure()?;
+                return Ok(ReadOutcome::Blocked);
             }
         }
     }
 
-    /// Encrypt some of `bytes` and write them. Returns how many were taken.
+    /// Encrypt some of `bytes` and write them. Returns how many were taken: an error says that none of them left.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
         if self.tls.wants_write() {
             return Ok(0);
         }
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone().into());
+        }
         let taken = self.tls.writer().write(bytes)?;
-        self.flush()?;
+        if self.push() == 0 {
+            self.tell_write_failure()?;
+        }
         Ok(taken)
     }
 
     /// Write encrypted bytes until there are none or the socket is full.
     pub fn flush(&mut self) -> io::Result<()> {
-        while self.tls.wants_write() {
-            match self.tls.write_tls(&mut self.socket) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
+        self.push();
+        self.tell_write_failure()
+    }
+
+    /// Whether the server has said, with a `close_notify`, that it has sent everything, and all of it was read.
+    #[must_use]
+    pub fn has_heard_all(&self) -> bool {
+        self.has_heard_all
+    }
+
+    /// Write encrypted bytes until there are none or the socket is full. Returns how many it took; a failure is kept.
+    fn push(&mut self) -> usize {
+        let mut accepted = 0;
+        while self.tls.wants_write() && matches!(self.writing, Writing::Works) {
+            match self.tls.write_tls(&mut Socket::new(&self.socket)) {
+                Ok(count) => accepted += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => self.writing = Writing::Failed(error),
             }
+        }
+        accepted
+    }
+
+    fn tell_write_failure(&mut self) -> io::Result<()> {
+        if matches!(self.writing, Writing::Failed(_)) {
+            return Err(self.write_failure());
         }
         Ok(())
     }
 
-    /// Read encrypted bytes once and decrypt them.
+    fn write_failure(&mut self) -> io::Error {
+        match std::mem::replace(&mut self.writing, Writing::Over) {
+            Writing::Failed(error) => error,
+            Writing::Works | Writing::Over => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+
+    /// Read encrypted bytes once and decrypt them. What is wrong with them comes with the next call: before it there may
+    /// be bytes to hand on.
     fn fill(&mut self) -> io::Result<Filled> {
-        let mut arriving = Arriving {
-            socket: &self.socket,
-            stamp_unix_ns: &mut self.stamp_unix_ns,
-        };
-        match self.tls.read_tls(&mut arriving) {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone().into());
+        }
+        let mut socket = Socket::new(&self.socket);
+        let filled = self.tls.read_tls(&mut socket);
+        if let Some(stamp_unix_ns) = socket.arrival() {
+            self.stamp_unix_ns = stamp_unix_ns;
+        }
+        match filled {
             Ok(0) => return Ok(Filled::Eof),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Filled::Blocked),
@@ -160,181 +238,19 @@ impl TlsConnection {
         }
         if let Err(error) = self.tls.process_new_packets() {
             // The alert that tells the server why is worth one try.
-            let _ = self.flush();
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            self.push();
+            self.failure = Some(TlsError(error));
         }
         Ok(Filled::Some)
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
 }
 
 impl AsFd for TlsConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// A socket that notes when what is read from it had arrived.
-struct Arriving<'connection> {
-    socket: &'connection TcpStream,
-    stamp_unix_ns: &'connection mut Option<i64>,
-}
-
-impl Read for Arriving<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (count, stamp_unix_ns) = receive(self.socket, buffer)?;
-        if count > 0 {
-            *self.stamp_unix_ns = stamp_unix_ns;
-        }
-        Ok(count)
-    }
-}
-
-enum Filled {
-    Some,
-    Blocked,
-    Eof,
-}
-
-/// Accepts any certificate, as `verify: false` asks.
-#[derive(Debug)]
-struct TrustAll(Arc<CryptoProvider>);
-
-/// Accepts what leads to the given certificates, or is one of them.
-///
-/// The second matters for `openssl req -x509`: it makes certificates that are their own authority, which a strict check
-/// refuses as a server's even when they are the very ones that are trusted. Their name is checked nevertheless.
-#[derive(Debug)]
-struct TrustGiven {
-    strict: Arc<WebPkiServerVerifier>,
-    given: Vec<CertificateDer<'static>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl TrustGiven {
-    fn new(ca_pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Self, PlanError> {
-        let refuse = |error: &dyn std::fmt::Display| PlanError(format!("ca_pem: {error}"));
-        let given = certificates(ca_pem).map_err(|error| refuse(&error))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in &given {
-            roots.add(certificate.clone()).map_err(|error| refuse(&error))?;
-        }
-        let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()
-            .map_err(|error| refuse(&error))?;
-        Ok(Self {
-            strict,
-            given,
-            provider: Arc::clone(provider),
-        })
-    }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
-    CertificateDer::pem_slice_iter(pem).collect()
-}
-
-impl ServerCertVerifier for TrustGiven {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let strict =
-            self.strict
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match strict {
-            Err(Error::InvalidCertificate(CertificateError::Other(OtherError(_))))
-                if self.given.iter().any(|given| given == end_entity) =>
-            {
-                let certificate = ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&certificate, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12(&self.provider, message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13(&self.provider, message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        schemes(&self.provider)
-    }
-}
-
-impl ServerCertVerifier for TrustAll {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12(&self.0, message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13(&self.0, message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        schemes(&self.0)
-    }
-}
-
-fn verify_tls12(
-    provider: &CryptoProvider,
-    message: &[u8],
-    certificate: &CertificateDer<'_>,
-    signed: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, Error> {
-    let algorithms = &provider.signature_verification_algorithms;
-    rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-}
-
-fn verify_tls13(
-    provider: &CryptoProvider,
-    message: &[u8],
-    certificate: &CertificateDer<'_>,
-    signed: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, Error> {
-    let algorithms = &provider.signature_verification_algorithms;
-    rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-}
-
-fn schemes(provider: &CryptoProvider) -> Vec<SignatureScheme> {
-    provider.signature_verification_algorithms.supported_schemes()
 }

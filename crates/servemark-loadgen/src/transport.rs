@@ -26,6 +26,8 @@ pub enum ReadOutcome {
     Blocked,
     /// The server will send no more.
     Eof,
+    /// Nothing more will come, and the server has not said that this is its end: anybody may have cut it off.
+    Cut,
 }
 
 /// A connection's way to its server.
@@ -91,6 +93,15 @@ impl Transport {
                 other => Ok(other?),
             },
             Self::Tls(connection) => connection.write(bytes),
+        }
+    }
+
+    /// Whether the server has said that it has sent everything, so that no failure to write makes that doubtful.
+    #[must_use]
+    pub fn has_heard_all(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(connection) => connection.has_heard_all(),
         }
     }
 

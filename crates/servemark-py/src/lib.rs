@@ -28,6 +28,7 @@ use servemark_loadgen::histogram;
 use servemark_loadgen::record::{COLUMNS, ROW_BYTES, flags};
 use servemark_loadgen::responder;
 use servemark_loadgen::run::{self, duration_from_s};
+use servemark_loadgen::tls::{self, TlsSetup};
 
 use refusal::{RealtimeError, ReceiveClockError};
 use servemark_loadgen::{keep_awake, pacing};
@@ -59,6 +60,8 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(check_expect, module)?)?;
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
     module.add_function(wrap_pyfunction!(spin_until_eof, module)?)?;
+    module.add_class::<HandshakeFailure>()?;
+    module.add_function(wrap_pyfunction!(tls_handshake, module)?)?;
     module.add_function(wrap_pyfunction!(wake_up_lag, module)?)?;
     module.add_function(wrap_pyfunction!(start, module)?)
 }
@@ -95,6 +98,33 @@ fn schedule(
 #[pyfunction]
 fn spin_until_eof(py: Python<'_>) {
     py.detach(keep_awake::spin_until_eof);
+}
+
+/// Why a TLS handshake failed.
+#[pyclass(module = "servemark._loadgen", frozen, get_all)]
+struct HandshakeFailure {
+    cause: &'static str,
+    message: String,
+}
+
+/// Shake hands with the server at `address` as a run would; what it failed of, or None.
+#[pyfunction]
+fn tls_handshake(
+    py: Python<'_>,
+    address: plan::Address,
+    timeout_s: f64,
+) -> PyResult<Option<HandshakeFailure>> {
+    let address = address.into_address()?;
+    let Some(tls) = &address.tls else {
+        return Err(PyValueError::new_err("that address does not speak TLS"));
+    };
+    let setup = TlsSetup::new(tls).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let timeout = duration_from_s(timeout_s);
+    let failed = py.detach(|| tls::shake_hands(address.socket(), &setup, timeout).err());
+    Ok(failed.map(|failure| HandshakeFailure {
+        cause: failure.cause.name(),
+        message: failure.message,
+    }))
 }
 
 /// How late a thread that sleeps is woken: median and 99th percentile, in nanoseconds.

@@ -41,7 +41,7 @@ struct EngineFault {
 }
 
 #[derive(FromPyObject)]
-struct Address {
+pub(crate) struct Address {
     ip: String,
     port: u16,
     tls: Option<Tls>,
@@ -182,7 +182,8 @@ impl EngineFault {
 }
 
 impl Address {
-    fn into_address(self) -> PyResult<plan::Address> {
+    /// The address as the generator takes it.
+    pub(crate) fn into_address(self) -> PyResult<plan::Address> {
         let ip: IpAddr = self
             .ip
             .parse()

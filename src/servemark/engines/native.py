@@ -61,13 +61,12 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
     try:
         run = _loadgen.start(plan, str(record_path))
     except ValueError as error:
-        # Python's own TLS takes more kinds of keys and certificates, and has taken these.
         if not any(address.tls for address in plan.addresses):
             raise
         raise UsageError(
             "TLS cannot be set up",
             cause=str(error),
-            next_step="check --ca-file and --client-cert; keys are RSA, Ed25519, or ECDSA on P-256 or P-384",
+            next_step="check --ca-file and --client-cert",
         ) from error
     except _loadgen.RealtimeError as error:
         raise SetupError(

@@ -43,6 +43,7 @@ class Launchers:
                 headers=entry.headers,
                 trust=request.trust,
                 connect_to=request.connect_to,
+                engine=request.engine,
                 progress=self._listener.note,
             )
         # What speaks to a model server takes as long to load as a first request; an endpoint needs none of it.
@@ -62,6 +63,7 @@ class Launchers:
                 trust=request.trust,
                 connect_to=request.connect_to,
                 headers=entry.headers,
+                engine=request.engine,
                 progress=self._listener.note,
                 log=self._listener.log,
             )

@@ -7,8 +7,6 @@ are the requests of the plan and no others.
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,19 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.environments.cache import Progress
-from servemark.errors import ServerDiedError, ServerError, UnreachableError, UsageError
+from servemark.errors import ServerDiedError, ServerError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.servers.handshake import shake_hands, shake_hands_for_jmeter
 from servemark.servers.reaching import connectable, refuses
-from servemark.servers.trust import Trust, tls_context, tls_for, unchecked
+from servemark.servers.trust import Trust, tls_for, unchecked
 from servemark.workload.endpoint import Endpoint, Place
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
 
 if TYPE_CHECKING:
+    from servemark.engines import EngineName
     from servemark.servers.memory import WorkerMemory
 
-_HANDSHAKE_TIMEOUT_S = 5.0
 #: Looking whether it is alive takes at most this share of the time.
 _WATCH_SHARE = 0.05
 
@@ -41,6 +40,7 @@ class EndpointLauncher:
         headers: of every request.
         trust: how far its certificate is checked, and the client's own.
         connect_to: where to connect instead of the URL's host and port.
+        engine: which is to send there: each has a TLS of its own.
         progress: told what is left out, for people.
     """
 
@@ -51,12 +51,14 @@ class EndpointLauncher:
         headers: tuple[Header, ...] = (),
         trust: Trust | None = None,
         connect_to: Place | None = None,
+        engine: EngineName = "native",
         progress: Progress = lambda _: None,
     ) -> None:
         self.endpoint = endpoint
         self.headers = headers
         self.trust = trust or Trust()
         self.connect_to = connect_to
+        self.engine = engine
         self.progress = progress
 
     @contextmanager
@@ -64,7 +66,7 @@ class EndpointLauncher:
         """The endpoint, reached. It has its own `settings`.
 
         Raises:
-            UsageError: a certificate, or the CA file, cannot be used.
+            UsageError: a certificate, a key or the CA file cannot be used.
             UnreachableError: nobody answers there, or not as the scheme says.
         """
         del settings
@@ -81,7 +83,7 @@ class EndpointLauncher:
             headers=self.headers,
         )
         if address.tls:
-            _shake_hands(address)
+            (shake_hands if self.engine == "native" else shake_hands_for_jmeter)(address)
         if said := unchecked(address, self.trust):
             self.progress(said)
         yield EndpointServer(endpoint, address)
@@ -158,31 +160,3 @@ class EndpointServer:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"facts": dict(self.facts)}, indent=2)
         (folder / "server.json").write_text(f"{text}\n", encoding="utf-8")
-
-
-def _shake_hands(address: Address) -> None:
-    """A TLS handshake and nothing more."""
-    assert address.tls is not None
-    try:
-        context = tls_context(address.tls)
-    except ssl.SSLError as error:  # the files were looked at before
-        raise UsageError("TLS cannot be set up", cause=str(error), next_step="check --ca-file") from error
-    try:
-        with (
-            socket.create_connection((address.ip, address.port), timeout=_HANDSHAKE_TIMEOUT_S) as plain,
-            context.wrap_socket(plain, server_hostname=address.tls.server_name),
-        ):
-            pass
-    except ssl.SSLCertVerificationError as error:
-        raise UnreachableError(
-            f"the certificate of {address.url} is not trusted",
-            cause=error.verify_message,
-            next_step="give its authority with --ca-file, or --insecure to check nothing",
-        ) from error
-    except (OSError, ValueError) as error:
-        wants = "CERTIFICATE" in str(error).upper() or "HANDSHAKE_FAILURE" in str(error).upper()
-        raise UnreachableError(
-            f"the TLS handshake with {address.url} failed",
-            cause=getattr(error, "reason", None) or str(error),
-            next_step="it may demand a client certificate: --client-cert" if wants else "check that it speaks https",
-        ) from error

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -51,6 +52,9 @@ from servemark.workload.scenario import EndpointName, Request
 from servemark.zoo.catalogue import ZOO, Backend, ZooModel, find
 from servemark.zoo.custom_model import CustomModel
 
+if TYPE_CHECKING:
+    from servemark.engines import EngineName
+
 _WATCH_TIMEOUT_S = 2.0
 #: Watching takes at most this share of the time.
 _WATCH_SHARE = 0.05
@@ -71,6 +75,7 @@ class RunningLauncher:
         trust: how far its certificate is checked, and the client's own.
         connect_to: where to connect instead of the target's host and port.
         headers: of every request to its inference API.
+        engine: which is to send there: each has a TLS of its own.
         progress: told what takes a while and what is left out, for people.
         log: told every management call; None is quiet.
 
@@ -90,6 +95,7 @@ class RunningLauncher:
         trust: Trust | None = None,
         connect_to: Place | None = None,
         headers: tuple[Header, ...] = (),
+        engine: EngineName = "native",
         progress: Progress = lambda _: None,
         log: Callable[[str], None] | None = None,
     ) -> None:
@@ -104,6 +110,7 @@ class RunningLauncher:
         self.trust = trust or Trust()
         self.connect_to = connect_to
         self.headers = headers
+        self.engine = engine
         self.progress = progress
         self.log = log
 
@@ -126,6 +133,7 @@ class RunningLauncher:
             progress=self.progress,
             connect_to=self.connect_to,
             headers=self.headers,
+            engine=self.engine,
         )
         with ExitStack() as stack:
             management = None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import httpx
 
 from servemark.environments.cache import Progress
 from servemark.errors import UnreachableError, UsageError
 from servemark.servers.connection import Answer, send_once
+from servemark.servers.handshake import Refusal, refusal
 from servemark.servers.inference import ping_request, server_message
 from servemark.servers.reaching import connectable
 from servemark.servers.trust import Trust, tls_for, unchecked
@@ -20,6 +22,9 @@ from servemark.workload.endpoint import Place, without_user
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
+
+if TYPE_CHECKING:
+    from servemark.engines import EngineName
 
 _DEFAULT_PORTS = {"http": 8080, "https": 8443}
 _PROBE_TIMEOUT_S = 5.0
@@ -67,11 +72,12 @@ def find_server(
     progress: Progress,
     connect_to: Place | None = None,
     headers: tuple[Header, ...] = (),
+    engine: EngineName = "native",
 ) -> Mapping[EndpointName, Address]:
     """The addresses of the server that `text` names; "management" is missing when its API cannot be reached.
 
     `connect_to` is where to connect instead; the management API is expected beside it. `headers` are of every request
-    to the inference API.
+    to the inference API. Where TLS is spoken, `engine` has to come to terms with it.
 
     Raises:
         UsageError: `text`, or what `trust` says, cannot be used.
@@ -84,7 +90,8 @@ def find_server(
         ip, port = connectable(target.host, ports, "--mms")
     else:
         ip, port = connectable(connect_to.host, [connect_to.port], "--connect-to")
-    inference = _inference(target, ip, port, trust, headers, elsewhere=connect_to is not None)
+    judge = refusal if engine == "native" else lambda _: None
+    inference = _inference(target, ip, port, trust, headers, judge, elsewhere=connect_to is not None)
     if said := unchecked(inference, trust):
         progress(said)
     if trust.client_cert and not inference.tls:
@@ -92,6 +99,8 @@ def find_server(
     addresses: dict[EndpointName, Address] = {"inference": inference}
     management = _management(inference, management_port or port + 1, trust)
     if management:
+        if management.tls and (refused := judge(management)):
+            raise refused.error
         addresses["management"] = management
     elif management_port:
         raise UnreachableError(
@@ -115,7 +124,14 @@ def _bad_form(text: str, cause: str = "") -> UsageError:
 
 
 def _inference(
-    target: Target, ip: str, port: int, trust: Trust, headers: tuple[Header, ...], *, elsewhere: bool
+    target: Target,
+    ip: str,
+    port: int,
+    trust: Trust,
+    headers: tuple[Header, ...],
+    judge: Callable[[Address], Refusal | None],
+    *,
+    elsewhere: bool,
 ) -> Address:
     """The address with the scheme by which a Multi Model Server answers; `elsewhere` than `target` names."""
     answered: list[str] = []
@@ -123,6 +139,11 @@ def _inference(
         address = _candidate(target.host, ip, port, scheme, trust)
         named_port = target.port or _DEFAULT_PORTS[scheme]
         address = replace(address, headers=headers, named_port=named_port if elsewhere else None)
+        if address.tls and (refused := judge(address)):
+            if refused.speaks_tls:
+                raise refused.error
+            answered.append(f"{address.url}: {refused.error.cause}")
+            continue
         answer = _probe(address, ping_request(), answered)
         if answer is None:
             continue

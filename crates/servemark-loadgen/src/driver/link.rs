@@ -290,7 +290,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                     let connection = &self.connections[key];
                     !drained || connection.hang_up || connection.write_failure.is_some()
                 }
-                Ok(ReadOutcome::Blocked | ReadOutcome::Eof) if connection.write_failure.is_some() => {
+                Ok(ReadOutcome::Blocked | ReadOutcome::Eof | ReadOutcome::Cut)
+                    if connection.write_failure.is_some() && !connection.transport.has_heard_all() =>
+                {
                     if let Some(failure) = connection.write_failure.take() {
                         protocol.broken(&failure, &mut self.events);
                     }
@@ -299,6 +301,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 Ok(ReadOutcome::Blocked) => false,
                 Ok(ReadOutcome::Eof) => {
                     protocol.eof(&mut self.events);
+                    false
+                }
+                Ok(ReadOutcome::Cut) => {
+                    protocol.cut_off(&mut self.events);
                     false
                 }
                 Err(error) => {
@@ -321,7 +327,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let protocol = &mut connection.protocol;
         match connection.transport.read(&mut self.buffer) {
             Ok(ReadOutcome::Blocked) => {}
-            Ok(ReadOutcome::Eof) => connection.hang_up = true,
+            Ok(ReadOutcome::Eof | ReadOutcome::Cut) => connection.hang_up = true,
             Ok(ReadOutcome::Bytes { count, .. }) => protocol.receive(&self.buffer[..count], &mut self.events),
             Err(error) => {
                 let failure = Failure::from_io(transport_kind(&error), "while reading", &error);

@@ -19,6 +19,8 @@ pub(crate) enum Then {
     Waits,
     /// It ends its side.
     Fin,
+    /// Its side ends, and over TLS nothing says that it meant to.
+    Cut,
     /// It breaks the connection.
     Rst,
 }
@@ -75,6 +77,7 @@ pub(crate) fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then, h
     match then {
         Then::Waits => {}
         Then::Fin => http.eof(&mut events),
+        Then::Cut => http.cut_off(&mut events),
         Then::Rst => http.broken(&Failure::new(Kind::Reset, "reset"), &mut events),
     }
     let server_events = take_server_events(&mut events);
@@ -187,7 +190,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     let [mode, first, second, response @ ..] = data else {
         return;
     };
-    let then = [Then::Waits, Then::Fin, Then::Rst, Then::Fin][usize::from(mode >> 1 & 3)];
+    let then = [Then::Waits, Then::Fin, Then::Rst, Then::Cut][usize::from(mode >> 1 & 3)];
     let lengths = [usize::from(*first), usize::from(*second)];
     feed_every_way(response, &[&lengths], then, mode & 1 == 1);
 }

@@ -98,6 +98,7 @@ pub(crate) fn fuzz(data: &[u8]) {
                 model.received += answer.len() as u64;
                 http.receive(answer, &mut events);
             }
+            5 if more % 2 == 1 => http.cut_off(&mut events),
             5 => http.eof(&mut events),
             6 => http.broken(&Failure::new(Kind::Reset, "broken"), &mut events),
             _ => {

@@ -54,6 +54,11 @@ fn check(case: &Case) {
             "{message}"
         );
     }
+    if case.then == Then::Fin {
+        let cut = feed_every_way(bytes, &lengths, Then::Cut, case.head_only);
+        let cut_kind = case.cut_kind.as_deref().or(kind);
+        assert_eq!(cut.end().map(|(kind, ..)| kind.name()), cut_kind);
+    }
     assert_eq!(seen.kept, case.body[..case.body.len().min(KEEP_BYTES)]);
     assert_eq!(seen.body_bytes, case.body.len() as u64);
     // An end behind the answer is told apart from a close by the driver.

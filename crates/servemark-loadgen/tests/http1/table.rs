@@ -16,6 +16,8 @@ pub(crate) struct Case {
     pub(crate) body: Vec<u8>,
     pub(crate) bytes: u64,
     pub(crate) words: String,
+    /// Name of the kind, if a connection that was cut off makes it another.
+    pub(crate) cut_kind: Option<String>,
 }
 
 /// All of the table.
@@ -34,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 body: Vec::new(),
                 bytes: 0,
                 words: String::new(),
+                cut_kind: None,
             });
         } else if let Some((mark, rest)) = line
             .trim_start()
@@ -48,6 +51,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 ("<", bytes) => case.response.extend(unescaped(bytes)),
                 ("=", record) => read_record(case, record),
                 ("!", words) => case.words = words.into(),
+                ("~", kind) => case.cut_kind = Some(kind.into()),
                 other => panic!("{other:?}"),
             }
         } else {
