@@ -227,8 +227,8 @@ impl TlsConnection {
         }
         let mut socket = Socket::new(&self.socket);
         let filled = self.tls.read_tls(&mut socket);
-        if let Some(stamp_unix_ns) = socket.arrival() {
-            self.stamp_unix_ns = stamp_unix_ns;
+        if matches!(filled, Ok(1..)) {
+            self.stamp_unix_ns = socket.stamp_unix_ns();
         }
         match filled {
             Ok(0) => return Ok(Filled::Eof),

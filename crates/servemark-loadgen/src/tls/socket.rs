@@ -11,29 +11,27 @@ use crate::transport::receive;
 /// A borrowed socket that raises no SIGPIPE: whether the program around ignores that is not ours to say.
 pub(super) struct Socket<'a> {
     stream: &'a TcpStream,
-    arrival: Option<Option<i64>>,
+    stamp_unix_ns: Option<i64>,
 }
 
 impl<'a> Socket<'a> {
     pub(super) fn new(stream: &'a TcpStream) -> Self {
         Self {
             stream,
-            arrival: None,
+            stamp_unix_ns: None,
         }
     }
 
-    /// If something was read here, when the kernel received the last segment of it, by the wall clock, where it tells.
-    pub(super) fn arrival(&self) -> Option<Option<i64>> {
-        self.arrival
+    /// When the kernel received the last segment of what was last read, by the wall clock, where it tells.
+    pub(super) fn stamp_unix_ns(&self) -> Option<i64> {
+        self.stamp_unix_ns
     }
 }
 
 impl Read for Socket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (count, stamp_unix_ns) = receive(self.stream, buffer)?;
-        if count > 0 {
-            self.arrival = Some(stamp_unix_ns);
-        }
+        self.stamp_unix_ns = stamp_unix_ns;
         Ok(count)
     }
 }
