@@ -20,6 +20,9 @@ ALLOWED_SKIPS: dict[str, str] = {
     "no javac on PATH": "./install_dependencies.sh, or apt-get install default-jdk-headless",
     "no cargo for Rust 1.85 or newer here: the oracle server cannot be built": "./install_dependencies.sh",
     "real-time priority is not permitted here": "run the tests as root, or ./install_dependencies.sh --realtime",
+    "no control group with a quota of CPU time can be made here": (
+        "run the tests as root where /sys/fs/cgroup/cpu can be written"
+    ),
     "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
     "no Docker daemon runs, and none can be started here": (
         "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"

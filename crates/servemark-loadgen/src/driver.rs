@@ -15,7 +15,7 @@ use std::io;
 
 use slab::Slab;
 
-use crate::clock::{Clock, NS_PER_S, monotonic_ns, thread_cpu_ns};
+use crate::clock::{Clock, NS_PER_MS, NS_PER_S, monotonic_ns, thread_cpu_ns};
 use crate::connection::{Connection, Phase};
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::deadline::Deadlines;
@@ -51,7 +51,8 @@ const MAX_OPENING: usize = 256;
 
 /// For how long after a wait without an event idle connections need not be looked at again before they are used.
 const QUIET_NS: i64 = 50_000;
-const MAX_WAIT_NS: i64 = 3600 * NS_PER_S;
+/// The longest wait: a thread that does not come back from it in time was kept from running.
+const MAX_WAIT_NS: i64 = 100 * NS_PER_MS;
 const WAKE_TOKEN: u64 = u64::MAX;
 
 /// What a driver is given by its run.

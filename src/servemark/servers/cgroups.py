@@ -28,9 +28,9 @@ def cpu_quotas(root: Path) -> list[tuple[float, Path]]:
 
 
 def throttled_s(root: Path) -> float | None:
-    """For how long groups with a quota kept this process's from running so far; None where there is no quota."""
+    """For how long a quota of this process's groups kept them from running so far; None where none is counted."""
     found = []
-    for _, folder in cpu_quotas(root):
+    for folder in folders(root, "cpu"):
         of_v2, of_v1 = (statistic(folder, name, "cpu.stat") for name in ("throttled_usec", "throttled_time"))
         if of_v2 is not None:
             found.append(of_v2 / 1e6)

@@ -1,0 +1,103 @@
+"""A generator that is kept from running, by a signal or a quota: not in the times of requests, and INVALID by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loadgen_servers import MS, read_request, serving
+
+from servemark.records import open_records
+
+_BODY = b'{"status": "Healthy!"}'
+_HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+_SERVICE_S = 0.02
+_CPU_GROUPS = Path("/sys/fs/cgroup/cpu")
+
+
+def _answer(connection) -> None:
+    while read_request(connection):
+        time.sleep(_SERVICE_S)
+        connection.sendall(_HEALTHY)
+
+
+@contextmanager
+def _measuring(folder: Path, *load: str, within: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A measurement of that server in another process, in a control group, once its first requests are recorded."""
+    with serving(_answer) as served:
+        words = ["run", "ping", "--mms", f"127.0.0.1:{served.port}", *load, "-o", str(folder)]
+        command = [sys.executable, "-m", "servemark", *words]
+        if within:
+            command = ["sh", "-c", f'echo $$ > {within}/cgroup.procs && exec "$@"', "sh", *command]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                records = folder / "records" / "ping.bin"
+                _wait_for(lambda: records.exists() and records.stat().st_size > 4096)
+                yield process
+                process.wait(60)
+            finally:
+                process.kill()
+
+
+def _wait_for(condition) -> None:
+    end_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.01)
+
+
+def _failed(folder: Path) -> dict[str, str]:
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    checks = result["benchmarks"][0]["certificate"]["checks"]
+    return {check["name"]: check["reason"] for check in checks if check["passed"] is False}
+
+
+def test_a_generator_that_is_stopped_for_a_while(tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    with _measuring(folder, "-t", "8", "--duration", "3", "--warmup", "0.2") as process:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGCONT)
+    assert process.returncode == 3
+    assert "it was stopped, or kept from a CPU, for 1." in _failed(folder)["pauses (ping)"]
+    rows = open_records(folder / "records" / "ping.bin").memmap()
+    assert (rows["read"] - rows["sent"]).max() > 1000 * MS
+    assert (rows["end"] - rows["sent"]).max() < 1000 * MS
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of its own."""
+    folder = _CPU_GROUPS / f"servemark-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / "cpu.cfs_quota_us").read_text()
+    except OSError:
+        pytest.skip("no control group with a quota of CPU time can be made here")
+    yield folder
+    folder.rmdir()
+
+
+def test_a_generator_whose_control_group_has_too_small_a_quota(tmp_path: Path, group: Path) -> None:
+    folder = tmp_path / "result"
+    with _measuring(folder, "-t", "32", "--duration", "3", "--warmup", "0.2", within=group) as process:
+        (group / "cpu.cfs_period_us").write_text("500000")
+        (group / "cpu.cfs_quota_us").write_text("2000")
+        time.sleep(2)
+        (group / "cpu.cfs_quota_us").write_text("-1")
+    assert process.returncode == 3
+    assert "its control group's quota of CPU time kept it waiting for" in _failed(folder)["pauses (ping)"]
+    rows = open_records(folder / "records" / "ping.bin").memmap()
+    of_reading, service = rows["read"] - rows["sent"], rows["end"] - rows["sent"]
+    held_back = of_reading > 100 * MS
+    assert held_back.sum() >= 32
+    assert np.median(service[held_back]) < np.median(of_reading[held_back]) / 2
