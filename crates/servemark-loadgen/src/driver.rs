@@ -74,8 +74,8 @@ pub(crate) struct Surroundings<'plan> {
 pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) last_end_ns: i64,
-    /// What ended scheduling although work was left, if something did.
-    pub(crate) cut_off_ns: Option<i64>,
+    /// When scheduling was over, by the load.
+    pub(crate) over_ns: Option<i64>,
     pub(crate) has_cancelled: bool,
     /// What became of real-time priority.
     pub(crate) realtime: Got,
@@ -212,7 +212,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         self.recorder.flush();
         self.tally.records = self.recorder.records();
-        self.tally.cut_off_ns = self.load.cut_off_ns();
+        self.tally.over_ns = self.load.over_ns();
         self.tally.cpu_ns = thread_cpu_ns() - cpu_before_ns;
         self.tally.realtime = self.priority.got();
         self.tally.run_queue = RunQueue::of_this_thread().since(queue_before);

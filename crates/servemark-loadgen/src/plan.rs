@@ -268,6 +268,13 @@ impl Group {
         }
     }
 
+    fn duration_or_never_ns(&self) -> i64 {
+        match self.duration_ns {
+            0 => i64::MAX,
+            duration_ns => duration_ns,
+        }
+    }
+
     fn is_background(&self) -> bool {
         self.closed().is_some_and(|closed| closed.background)
     }
@@ -346,14 +353,25 @@ impl Plan {
         most
     }
 
-    /// From when no group schedules anything; `i64::MAX` when one has no duration.
+    /// From when a group schedules nothing, whatever its work is; `i64::MAX` when no time ends it. A background ends with
+    /// the time of the others, if all of them have one.
+    #[must_use]
+    pub fn end_ns(&self, group: &Group) -> i64 {
+        if !group.is_background() {
+            return group.duration_or_never_ns();
+        }
+        let others = self.groups.iter().filter(|other| !other.is_background());
+        let others_end_ns = others.map(Group::duration_or_never_ns).max();
+        group
+            .duration_or_never_ns()
+            .min(others_end_ns.unwrap_or(i64::MAX))
+    }
+
+    /// From when no group schedules anything; `i64::MAX` when no time ends one.
     #[must_use]
     pub fn longest_ns(&self) -> i64 {
-        let durations = self.groups.iter().map(|group| match group.duration_ns {
-            0 => i64::MAX,
-            duration_ns => duration_ns,
-        });
-        durations.max().unwrap_or(i64::MAX)
+        let ends = self.groups.iter().map(|group| self.end_ns(group));
+        ends.max().unwrap_or(i64::MAX)
     }
 
     /// Check that every index, size and time makes sense.

@@ -412,8 +412,9 @@ def _compile_group(group: Group, steps: tuple[int, ...], plan: Plan, stream: int
             ),
         )
     duration_s = load.longest_s or 0.0
-    if group.background:  # it also ends when the time of the others is over
-        duration_s = max(other.load.longest_s or 0.0 for other in plan.groups if not other.background)
+    if group.background:  # it also ends with the time of the others, if all of them have one
+        ends_s = [other.load.longest_s for other in plan.groups if not other.background]
+        duration_s = 0.0 if None in ends_s else max(end_s or 0.0 for end_s in ends_s)
     return EngineGroup(
         steps=steps,
         users=load.users,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Arrival, Load, Next};
+use super::{Arrival, Load, Next, Retired};
 use crate::arrival::Schedule;
 use crate::plan::{Group, Open, Plan};
 use crate::request::draw_weighted;
@@ -28,7 +28,7 @@ pub struct OpenLoop<'plan> {
     /// Users who have arrived and not gone yet.
     under_way: u64,
     end_ns: i64,
-    cut_off_ns: Option<i64>,
+    over_ns: Option<i64>,
     is_retired: bool,
 }
 
@@ -60,7 +60,7 @@ impl<'plan> OpenLoop<'plan> {
                 0 => i64::MAX,
                 duration_ns => duration_ns,
             },
-            cut_off_ns: None,
+            over_ns: None,
             is_retired: false,
         };
         created.find(thread.into());
@@ -80,7 +80,7 @@ impl<'plan> OpenLoop<'plan> {
             None => {
                 // A schedule that is over before the load's time ends with that, as one that is cut off.
                 if self.end_ns < i64::MAX {
-                    self.cut_off_ns = self.cut_off_ns.max(Some(self.end_ns));
+                    self.over_ns = self.over_ns.max(Some(self.end_ns));
                 }
                 None
             }
@@ -90,7 +90,7 @@ impl<'plan> OpenLoop<'plan> {
     /// Whether work at `at_ns` may be scheduled; notes the end that cut it off if not.
     fn is_before_end(&mut self, at_ns: i64) -> bool {
         if at_ns >= self.end_ns {
-            self.cut_off_ns = self.cut_off_ns.max(Some(self.end_ns));
+            self.over_ns = self.over_ns.max(Some(self.end_ns));
         }
         at_ns < self.end_ns
     }
@@ -166,6 +166,7 @@ impl Load for OpenLoop<'_> {
             ),
             Next::GoOn if self.is_last(arrival.position) => {
                 self.under_way -= 1;
+                self.over_ns = self.over_ns.max(Some(end_ns.min(self.end_ns)));
                 return None;
             }
             Next::GoOn => (arrival.position + 1, end_ns, end_ns),
@@ -186,10 +187,16 @@ impl Load for OpenLoop<'_> {
         Some(self.arrival(arrival.user, position, at_ns, since_ns))
     }
 
-    fn take_retired(&mut self) -> u64 {
+    fn take_retired(&mut self) -> Retired {
         let was_retired = self.is_retired;
         self.is_retired = self.next.is_none() && self.under_way == 0;
-        u64::from(self.is_retired && !was_retired)
+        if was_retired || !self.is_retired {
+            return Retired::default();
+        }
+        Retired {
+            count: 1,
+            at_ns: self.over_ns.unwrap_or(i64::MIN),
+        }
     }
 
     fn end_scheduling(&mut self, at_ns: i64) {
@@ -203,7 +210,7 @@ impl Load for OpenLoop<'_> {
         let dropped = users_before - self.resting.len();
         if dropped > 0 {
             self.under_way -= dropped as u64;
-            self.cut_off_ns = self.cut_off_ns.max(Some(end_ns));
+            self.over_ns = self.over_ns.max(Some(end_ns));
         }
     }
 
@@ -211,8 +218,8 @@ impl Load for OpenLoop<'_> {
         self.next.is_none() && self.resting.is_empty()
     }
 
-    fn cut_off_ns(&self) -> Option<i64> {
-        self.cut_off_ns
+    fn over_ns(&self) -> Option<i64> {
+        self.over_ns
     }
 }
 
@@ -278,14 +285,14 @@ mod tests {
         let second = load.ended(&first, 50, Next::GoOn).unwrap();
         assert_eq!((second.user, second.step, second.scheduled_ns), (0, 1, 50));
         assert_eq!(load.ended(&second, 60, Next::Repeat { interval_ns: 40 }), None);
-        assert_eq!((load.next_due_ns(), load.take_retired()), (100, 0));
+        assert_eq!((load.next_due_ns(), load.take_retired().count), (100, 0));
         let again = load.take_due(100).unwrap();
         assert_eq!((again.step, again.step_since_ns), (1, 50));
         let third = load.ended(&again, 110, Next::GoOn).unwrap();
         assert_eq!((third.step, third.step_since_ns), (2, 110));
         assert_eq!(load.ended(&third, 120, Next::GoOn), None);
-        assert_eq!((load.take_retired(), load.take_retired()), (1, 0));
-        assert_eq!(load.cut_off_ns(), None);
+        assert_eq!(load.take_retired(), Retired { count: 1, at_ns: 120 });
+        assert_eq!((load.take_retired().count, load.over_ns()), (0, Some(120)));
     }
 
     #[test]
@@ -314,13 +321,17 @@ mod tests {
         plan.validate().unwrap();
         let mut load = open(&plan, 0);
         assert_eq!(arrive(&mut load).len(), 3);
-        assert_eq!(load.cut_off_ns(), Some(3 * TENTH_NS));
+        assert_eq!(load.over_ns(), Some(3 * TENTH_NS));
         let mut load = open(&plan, 0);
         let first = load.take_due(0).unwrap();
         load.end_scheduling(TENTH_NS);
         assert!(load.is_exhausted());
         assert_eq!(load.ended(&first, TENTH_NS, Next::GoOn), None);
-        assert_eq!((load.cut_off_ns(), load.take_retired()), (Some(TENTH_NS), 1));
+        let retired = Retired {
+            count: 1,
+            at_ns: TENTH_NS,
+        };
+        assert_eq!((load.over_ns(), load.take_retired()), (Some(TENTH_NS), retired));
     }
 
     #[test]
@@ -329,14 +340,14 @@ mod tests {
         let mut load = open(&plan, 0);
         assert_eq!(arrive(&mut load).len(), 2);
         assert_eq!(
-            load.cut_off_ns(),
+            load.over_ns(),
             None,
             "without a duration it ends with its last response"
         );
         plan.groups[0].duration_ns = 5 * TENTH_NS;
         let mut load = open(&plan, 0);
         assert_eq!(arrive(&mut load).len(), 2);
-        assert_eq!(load.cut_off_ns(), Some(5 * TENTH_NS));
+        assert_eq!(load.over_ns(), Some(5 * TENTH_NS));
     }
 
     #[test]
@@ -347,7 +358,7 @@ mod tests {
         assert_eq!(load.ended(&first, 5, Next::Repeat { interval_ns: 100 }), None);
         load.end_scheduling(50);
         assert!(load.is_exhausted());
-        assert_eq!((load.cut_off_ns(), load.take_retired()), (Some(50), 1));
+        assert_eq!((load.over_ns(), load.take_retired().count), (Some(50), 1));
     }
 
     #[test]
@@ -355,7 +366,10 @@ mod tests {
         let mut plan = plan(1, 1);
         plan.threads = 2;
         assert_eq!(
-            (open(&plan, 0).take_retired(), open(&plan, 1).take_retired()),
+            (
+                open(&plan, 0).take_retired().count,
+                open(&plan, 1).take_retired().count
+            ),
             (0, 1)
         );
     }
