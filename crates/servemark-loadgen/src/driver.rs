@@ -15,6 +15,7 @@ use std::io;
 
 use slab::Slab;
 
+use crate::body::Watch;
 use crate::clock::{Clock, NS_PER_S, monotonic_ns, thread_cpu_ns};
 use crate::connection::{Connection, Phase};
 use crate::control::{AT_ONCE_NS, Control, Counters};
@@ -131,6 +132,8 @@ pub(crate) struct Driver<'plan, L, P> {
     carried: VecDeque<(usize, u32)>,
     /// By step: this thread's own copy, so that no cache is shared.
     expects: Vec<Option<Expect>>,
+    /// By step: what of the bodies is looked at.
+    watches: Vec<Watch>,
     /// Events of the last wait.
     ready: Events,
     /// Events of the protocol that is being driven.
@@ -177,6 +180,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             due: VecDeque::new(),
             carried: VecDeque::new(),
             expects: around.plan.steps.iter().map(|step| step.expect.clone()).collect(),
+            watches: around.plan.watches(),
             ready: Events::new(),
             events: Vec::new(),
             buffer: vec![0; TURN_BYTES].into(),

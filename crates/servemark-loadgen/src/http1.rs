@@ -63,7 +63,7 @@ enum Output<'plan> {
 }
 
 impl<'plan> Protocol<'plan> for Http1<'plan> {
-    fn new(watch: Watch) -> Self {
+    fn new() -> Self {
         Self {
             state: State::Idle,
             id: RequestId(0),
@@ -77,7 +77,7 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
             last_head: LastHead::default(),
             keep_alive: true,
             stream: None,
-            body: Body::new(watch),
+            body: Body::default(),
         }
     }
 
@@ -85,13 +85,13 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         usize::from(self.state == State::Idle)
     }
 
-    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers) {
+    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers, watch: Watch) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Head;
         self.id = id;
         self.head_only = request.head_only;
         self.exchange = Exchange::default();
-        self.body.clear();
+        self.body.begin(watch);
         self.output_done = 0;
         self.output_body = request.body.as_slice();
         self.output = if request.patches.is_empty() {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::arrival::Arrivals;
-use crate::body::Watch;
+use crate::body::{Body, Watch};
 use crate::error::PlanError;
 use crate::expect::{Expect, FirstBody};
 use crate::fault::Fault;
@@ -99,6 +99,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it looks into bodies, beyond their digest.
+    fn looks(&self) -> bool {
+        self.until.is_some() || matches!(self.expect, Some(Expect::Regex(_) | Expect::Json(_)))
+    }
+
     /// Where the first body of each input is remembered, if anything is compared with it.
     #[must_use]
     pub fn first_bodies(&self) -> Vec<FirstBody> {
@@ -122,13 +127,19 @@ pub struct Until {
 }
 
 impl Until {
-    /// Whether `body` holds the text as often as it must.
-    #[must_use]
-    pub fn is_met_by(&self, body: &[u8]) -> bool {
-        body.windows(self.text.len())
-            .filter(|&window| window == self.text)
-            .count()
-            == self.times
+    /// Whether `body` holds the text as often as it must. Of one that is longer than what was kept of it nobody can say:
+    /// then why not, in words.
+    pub fn is_met_by(&self, body: &Body) -> Result<bool, String> {
+        if !body.is_whole() {
+            return Err(format!(
+                "the body has {} bytes, and {:?} is counted in up to {} KiB",
+                body.bytes(),
+                String::from_utf8_lossy(&self.text),
+                body.kept().len() / 1024
+            ));
+        }
+        let places = body.kept().windows(self.text.len());
+        Ok(places.filter(|&place| place == self.text).count() == self.times)
     }
 }
 
@@ -284,20 +295,17 @@ impl Group {
 const LOOKED_AT_BYTES: usize = 256 * 1024;
 
 impl Plan {
-    /// What of each body a connection looks at: for examples, and for steps that look into it.
+    /// By step, what is looked at of its bodies: for examples of failures, and by steps that look into them.
     #[must_use]
-    pub fn watch(&self) -> Watch {
-        let looks = self.steps.iter().any(|step| {
-            step.until.is_some() || matches!(step.expect, Some(Expect::Regex(_) | Expect::Json(_)))
-        });
-        let looked_at = if looks { LOOKED_AT_BYTES } else { 0 };
-        Watch {
-            keep_bytes: self.keep_body_bytes.max(looked_at),
-            digest: self
-                .steps
-                .iter()
-                .any(|step| matches!(step.expect, Some(Expect::Same))),
-        }
+    pub fn watches(&self) -> Vec<Watch> {
+        let watch = |step: &Step| {
+            let looked_at = if step.looks() { LOOKED_AT_BYTES } else { 0 };
+            Watch {
+                keep_bytes: self.keep_body_bytes.max(looked_at),
+                digest: matches!(step.expect, Some(Expect::Same)),
+            }
+        };
+        self.steps.iter().map(watch).collect()
     }
 
     /// Whether a group is an open loop.

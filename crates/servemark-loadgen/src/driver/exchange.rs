@@ -87,7 +87,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             user: request.arrival.user,
             seq: request.seq,
         };
-        connection.protocol.start(id, request.request, numbers);
+        let watch = self.watches[usize::from(request.arrival.step)];
+        connection.protocol.start(id, request.request, numbers, watch);
         let deadline_ns = request.ready_ns.saturating_add(self.around.plan.timeout_ns);
         self.request_deadlines.set(id.0, deadline_ns);
         self.now_ns = self.clock.now_ns();
@@ -234,8 +235,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let Some(until) = &step.until else {
             return (None, Next::GoOn);
         };
-        if until.is_met_by(body.kept()) {
-            return (None, Next::GoOn);
+        match until.is_met_by(body) {
+            Ok(true) => return (None, Next::GoOn),
+            Ok(false) => {}
+            Err(message) => return (Some(Failure::new(Kind::Application, message)), Next::GoOn),
         }
         if self.now_ns - request.arrival.step_since_ns < until.limit_ns {
             let interval_ns = until.interval_ns;
