@@ -320,3 +320,48 @@ fn each_stream_of_a_connection_is_counted_from_its_own_beginning() {
         assert_eq!(http.slots(), 1);
     }
 }
+
+/// Heads as long as they may be, of lines as short as they may be, good and bad, whole and in parts: what is parsed grows
+/// with their length alone.
+#[test]
+fn a_hostile_head_costs_what_its_length_costs() {
+    let start = "HTTP/1.1 200 OK\r\n";
+    let endless = |line: &str| line.repeat(MAX_HEAD_BYTES / line.len());
+    let long_value = "x".repeat(MAX_HEAD_BYTES - 200);
+    let heads = [
+        ("lines that go on", format!("{start}A:\n{}", endless(" \n"))),
+        ("empty headers", format!("{start}{}", endless("A:\n"))),
+        (
+            "a wrong byte at last",
+            format!(
+                "{start}A:\n{}",
+                endless(" \n").split_at(60_000).0.to_owned() + "\0\n"
+            ),
+        ),
+        (
+            "a wrong byte without an end",
+            format!("{start}A:\n{}\0{long_value}", " \n".repeat(50)),
+        ),
+        ("one long line", format!("{start}A: {long_value}\n\n")),
+        ("no line", "HTTP/1.1 200 ".to_owned() + &long_value),
+        ("interim responses", endless("HTTP/1.1 100 C\n\n")),
+        ("empty lines", endless("\r\n")),
+    ];
+    let request = request(false);
+    for (name, head) in &heads {
+        for piece in [1, 2, 3, 1460, MAX_HEAD_BYTES] {
+            let mut http = Http1::new();
+            let mut events = Vec::new();
+            http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 }, WATCH);
+            work::take();
+            head.as_bytes()
+                .chunks(piece)
+                .for_each(|bytes| http.receive(bytes, &mut events));
+            let parsed = work::take();
+            assert!(
+                parsed <= 3 * MAX_HEAD_BYTES,
+                "{name} in pieces of {piece}: {parsed} bytes parsed"
+            );
+        }
+    }
+}
