@@ -110,6 +110,16 @@ def test_the_background_ends_with_the_last_loop_of_the_others(tmp_path: Path, th
     assert not ran.outcome.interrupted
 
 
+def test_successes_that_count_are_those_of_the_headlines_steps(tmp_path: Path) -> None:
+    with serving(answering(OK)) as server:
+        plan = plan_for(server.port, users=2, loops=10, steps=3)
+        steps = tuple(replace(step, is_headline=number == 1) for number, step in enumerate(plan.steps))
+        background = EngineGroup((2,), users=1, loops=0, duration_ns=0, ramp_ns=0, think_ns=0, background=True)
+        ran = run_plan(replace(plan, steps=steps, groups=(*plan.groups, background)), tmp_path / "r")
+    assert ran.progress.measured_succeeded == 20
+    assert ran.progress.succeeded >= 60
+
+
 def test_a_background_of_nothing_is_refused(tmp_path: Path) -> None:
     plan = plan_for(1, loops=1)
     alone = replace(plan, groups=(replace(plan.groups[0], background=True),))

@@ -36,3 +36,11 @@ def test_a_background_has_the_time_of_the_others_if_all_have_one(
 ) -> None:
     compiled = _compiled(BACKGROUND, *map(_group, loads))
     assert (compiled.groups[0].loops, compiled.groups[0].duration_ns) == (0, duration_s * S)
+
+
+def test_the_successes_that_count_are_those_of_the_headlines_step_in_the_foreground() -> None:
+    mixed = _group(LOOPS, "predict", "check", "predict")
+    compiled = _compiled(BACKGROUND, mixed, _group(LOOPS, "check", "predict"))
+    names = [step.name for step in compiled.steps]
+    assert names == ["predict", "predict", "check", "predict", "check", "predict"]
+    assert [step.is_headline for step in compiled.steps] == [False, True, False, True, False, True]

@@ -106,7 +106,7 @@ pub struct Counters {
     pub failed: Counter,
     /// Requests without a record yet, counted by the driver on its own.
     pub in_flight: Counter,
-    /// Records of kind ok without the warm-up flag.
+    /// Records of kind ok without the warm-up flag, of the headline's steps.
     pub measured_succeeded: Counter,
 }
 

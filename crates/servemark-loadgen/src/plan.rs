@@ -96,6 +96,8 @@ pub struct Step {
     pub until: Option<Until>,
     /// What the body of a success must be.
     pub expect: Option<Expect>,
+    /// Its successes are those whose number ends a run of adaptive length.
+    pub is_headline: bool,
 }
 
 impl Step {
@@ -528,6 +530,7 @@ pub(crate) mod tests {
                 expect_status: None,
                 until: None,
                 expect: None,
+                is_headline: true,
             }],
             groups: vec![Group {
                 steps: vec![0],

@@ -38,7 +38,7 @@ pub struct Progress {
     pub failed: u64,
     /// Requests without a record yet.
     pub in_flight: u64,
-    /// Records of kind ok that were scheduled after the warm-up.
+    /// Records of kind ok that were scheduled after the warm-up, of the headline's steps.
     pub measured_succeeded: u64,
 }
 

@@ -57,6 +57,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
             expect_status: None,
             until: None,
             expect: None,
+            is_headline: true,
         }],
         groups: vec![Group {
             steps: vec![0],

@@ -208,7 +208,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 self.note_example(id, &request, &record, failure);
             }
         }
-        if kind == Kind::Ok && record.flags & flags::WARMUP == 0 {
+        let is_headline = self.around.plan.steps[usize::from(record.step)].is_headline;
+        if kind == Kind::Ok && is_headline && record.flags & flags::WARMUP == 0 {
             self.around.counters.measured_succeeded.increment();
         }
         self.count_in_flight();
