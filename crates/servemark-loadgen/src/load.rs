@@ -16,6 +16,9 @@ pub struct Arrival {
     /// Of a closed loop the virtual user, counted over the whole plan; of an open one the number of the arrival, counted
     /// within its group and modulo 2^32.
     pub user: u32,
+    /// Of a closed loop how often its user has performed the scenario before; of an open one the number of the arrival
+    /// divided by 2^32: every arrival is a user who performs it once.
+    pub loop_number: u64,
     /// Index of the step in the plan.
     pub step: u16,
     /// Index of the group in the plan.

@@ -179,7 +179,7 @@ class EngineRequest:
 
 @dataclass(frozen=True)
 class EngineStep:
-    """A step: index into the plan's addresses, and the pool from which ``draw(seed, step, seq)`` picks.
+    """A step: index into the plan's addresses, and the pool from which each user draws in each loop, or each arrival.
 
     `expect_status` None accepts any 2xx; `until` repeats the step; `expect` looks at the body of each success. The
     successes of the steps that are `is_headline` are those whose number ends a run of adaptive length.

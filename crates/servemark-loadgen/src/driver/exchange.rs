@@ -35,7 +35,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             fault.before_begin(seq);
         }
         let pool = &plan.steps[usize::from(arrival.step)].requests;
-        let input = draw(plan.seed, arrival.step, seq, pool.len());
+        let input = draw(plan.seed, &arrival, pool.len());
         let times_ns = (plan.warmup_ns, self.now_ns);
         let request = InFlight::new(arrival, seq, input, &pool[input as usize], times_ns);
         let id = RequestId(self.requests.insert(request));

@@ -139,6 +139,7 @@ impl<'plan> ClosedLoop<'plan> {
         Arrival {
             scheduled_ns,
             user: number,
+            loop_number: user.loops_done,
             step: group.steps[usize::from(user.position)] as u16,
             group: index,
             position: user.position,

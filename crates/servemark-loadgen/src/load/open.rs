@@ -36,7 +36,7 @@ pub struct OpenLoop<'plan> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Resting {
     at_ns: i64,
-    user: u32,
+    number: u64,
     position: u16,
     since_ns: i64,
 }
@@ -95,10 +95,11 @@ impl<'plan> OpenLoop<'plan> {
         at_ns < self.end_ns
     }
 
-    fn arrival(&self, user: u32, position: u16, scheduled_ns: i64, step_since_ns: i64) -> Arrival {
+    fn arrival(&self, number: u64, position: u16, scheduled_ns: i64, step_since_ns: i64) -> Arrival {
         Arrival {
             scheduled_ns,
-            user,
+            user: number as u32,
+            loop_number: number >> 32,
             step: self.group.steps[usize::from(position)] as u16,
             group: self.index,
             position,
@@ -125,7 +126,7 @@ impl<'plan> OpenLoop<'plan> {
 
     fn take_next(&mut self, now_ns: i64) -> Option<Arrival> {
         let (number, at_ns) = self.next.filter(|&(_, at_ns)| at_ns <= now_ns)?;
-        let arrival = self.arrival(number as u32, self.first_position(number), at_ns, at_ns);
+        let arrival = self.arrival(number, self.first_position(number), at_ns, at_ns);
         self.find(number + self.threads);
         self.under_way += 1;
         Some(arrival)
@@ -136,7 +137,7 @@ impl<'plan> OpenLoop<'plan> {
             return None;
         }
         let Reverse(resting) = self.resting.pop()?;
-        Some(self.arrival(resting.user, resting.position, resting.at_ns, resting.since_ns))
+        Some(self.arrival(resting.number, resting.position, resting.at_ns, resting.since_ns))
     }
 }
 
@@ -175,16 +176,17 @@ impl Load for OpenLoop<'_> {
             self.under_way -= 1;
             return None;
         }
+        let number = (arrival.loop_number << 32) | u64::from(arrival.user);
         if at_ns > end_ns {
             self.resting.push(Reverse(Resting {
                 at_ns,
-                user: arrival.user,
+                number,
                 position,
                 since_ns,
             }));
             return None;
         }
-        Some(self.arrival(arrival.user, position, at_ns, since_ns))
+        Some(self.arrival(number, position, at_ns, since_ns))
     }
 
     fn take_retired(&mut self) -> Retired {
