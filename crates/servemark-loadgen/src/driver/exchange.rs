@@ -215,7 +215,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.count_in_flight();
         self.observe_stop();
         let due = self.load.ended(&request.arrival, record.end_ns, next);
-        self.report_retired(record.end_ns);
+        self.report_retired(self.now_ns);
         due
     }
 
