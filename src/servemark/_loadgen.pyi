@@ -20,7 +20,7 @@ class Progress:
     failed: int
     in_flight: int
     measured_succeeded: int
-    """Successes of requests that were scheduled after the warm-up."""
+    """Successes of requests of the headline's steps that were scheduled after the warm-up."""
 
 class ErrorExample:
     """The first failure of its kind (and status, and step)."""

@@ -141,6 +141,9 @@ def test_all_that_a_plan_can_say_is_done_alike(home: JMeterHome, tmp_path: Path)
     assert jmeter.outcomes(exact) == native.outcomes(exact)
     assert came["jmeter"] == came["native"]
     assert not jmeter.run.interrupted
+    for user in range(17, 20):
+        own = [np.sort(ran.rows[ran.rows["user"] == user], order="scheduled") for ran in (native, jmeter)]
+        assert own[0]["step"].tolist() == own[1]["step"].tolist(), "the same user performs the same of the mix"
     _assert_registrations(jmeter)
     _assert_scaling(jmeter)
     _assert_background(jmeter)

@@ -103,6 +103,7 @@ def test_expressions_and_json_are_looked_for_in_256_kib(tmp_path: Path) -> None:
     for expect, kind, words in [
         (EngineExpect("regex", '"a"'), "ok", ""),
         (EngineExpect("regex", '"}$'), "application", "in the first 256 KiB of the body's 300009 bytes"),
+        (EngineExpect("regex", "x$"), "application", "in the first 256 KiB of the body's 300009 bytes"),
         (EngineExpect("json", "a"), "application", "the body has 300009 bytes, and JSON is read up to 256 KiB"),
     ]:
         with serving(saying(lambda *_: long)) as server:

@@ -62,6 +62,17 @@ def test_a_step_that_is_repeated_for_too_long_fails_and_its_user_goes_on(tmp_pat
     assert "the body does not hold" in example.message
 
 
+def test_a_body_too_long_to_be_kept_is_not_judged_as_if_it_were_whole(tmp_path: Path) -> None:
+    """It has the text once more behind what is kept."""
+    body = b"READY" + b"." * (300 << 10) + b"READY"
+    until = EngineUntil(b"READY", 1, interval_ns=MS, limit_ns=10_000 * MS)
+    with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as server:
+        ran = run_plan(_with_step(plan_for(server.port, loops=1, steps=2), until=until), tmp_path / "r")
+    assert ran.kinds == ["application", "ok"]
+    (example,) = ran.outcome.examples
+    assert example.message == 'the body has 307210 bytes, and "READY" is counted in up to 256 KiB'
+
+
 def test_an_error_is_not_repeated(tmp_path: Path) -> None:
     until = EngineUntil(b"READY", 1, interval_ns=MS, limit_ns=1000 * MS)
     with serving(answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")) as server:
@@ -97,6 +108,16 @@ def test_the_background_ends_with_the_last_loop_of_the_others(tmp_path: Path, th
     assert back["scheduled"].min() < front["end"].min()
     assert back["scheduled"].max() <= front["end"].max() + 50 * MS
     assert not ran.outcome.interrupted
+
+
+def test_successes_that_count_are_those_of_the_headlines_steps(tmp_path: Path) -> None:
+    with serving(answering(OK)) as server:
+        plan = plan_for(server.port, users=2, loops=10, steps=3)
+        steps = tuple(replace(step, is_headline=number == 1) for number, step in enumerate(plan.steps))
+        background = EngineGroup((2,), users=1, loops=0, duration_ns=0, ramp_ns=0, think_ns=0, background=True)
+        ran = run_plan(replace(plan, steps=steps, groups=(*plan.groups, background)), tmp_path / "r")
+    assert ran.progress.measured_succeeded == 20
+    assert ran.progress.succeeded >= 60
 
 
 def test_a_background_of_nothing_is_refused(tmp_path: Path) -> None:

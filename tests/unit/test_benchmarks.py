@@ -9,6 +9,7 @@ import pytest
 from servemark.benchmarks import Ask, catalogue
 from servemark.errors import UsageError
 from servemark.servers import ServedModel
+from servemark.workload.plan import headline_step
 from servemark.workload.scenario import Request
 
 
@@ -30,6 +31,14 @@ def test_inference_benchmarks_repeat_one_prediction_under_their_load(name):
     (group,) = plan.groups
     assert [(step.name, step.requests[0].path) for step in group.scenario.steps] == [("predict", "/m")]
     assert group.load == point.load
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_the_headline_is_the_step_that_reports_put_first(name):
+    models = {"ping": (), "http": (), "multiple_models": ("a", "b", "c")}.get(name, ("m",))
+    more = {"requests": (Request("GET", "/"),)} if name == "http" else {}
+    _, plan = _plan(name, models=models, **more)
+    assert headline_step(plan.groups) == plan.groups[0].scenario.steps[0].name
 
 
 def test_ping_needs_no_model():

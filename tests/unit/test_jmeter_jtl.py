@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,7 @@ def test_the_input_that_was_sent_is_known_by_its_variable(tmp_path: Path) -> Non
 
 def test_progress_is_counted_as_the_file_grows(tmp_path: Path) -> None:
     path = tmp_path / "results.jtl"
-    counter = SampleCounter(path, warmup_ns=40 * MS)
+    counter = SampleCounter(path, 40 * MS, PLAN.groups)
     counter.look()
     assert counter.counts(5).elapsed_ns == 5
     lines = HEADER + _line(0) + _failed("java.net.SocketException", "one\ntwo", start_ms=30) + _line(50)
@@ -305,3 +306,18 @@ def test_progress_is_counted_as_the_file_grows(tmp_path: Path) -> None:
     counts = counter.counts(5)
     assert (counts.scheduled, counts.succeeded, counts.failed, counts.measured_succeeded) == (3, 2, 1, 1)
     assert counts.elapsed_ns >= 0
+
+
+def test_of_the_successes_those_of_the_headline_are_measured(tmp_path: Path) -> None:
+    front, back = _group(2, 'say "a, b"', "check"), replace(_group(3, 'say "a, b"'), background=True)
+    label = '"say ""a, b"""'
+    lines = [_line(label=label), _line(label=label, thread="group 1: 2 users 1-2", code='"2,00"'), _line(label="check")]
+    lines += [_line(label=label, thread='"group 2: background, 3 users 2-1"'), _line(label=label, success=False)]
+    path = tmp_path / "results.jtl"
+    path.write_text(HEADER + "".join(lines))
+    for groups in ((front, back), (back, front)):
+        counter = SampleCounter(path, 0, groups)
+        counter.look()
+        counts = counter.counts(0)
+        assert (counts.scheduled, counts.succeeded, counts.failed) == (5, 4, 1)
+        assert counts.measured_succeeded == (2 if groups[0] is front else 1)

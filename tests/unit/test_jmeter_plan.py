@@ -195,19 +195,34 @@ def test_a_pool_is_a_switch_whose_draws_are_those_of_the_native_engine(tmp_path:
     assert _property(switch, "SwitchController.value") == "${input_0}"
     assert [s.get("testname") for s in root.iter("HTTPSamplerProxy")] == ["predict"] * 3
     (table,) = root.iter("CSVDataSet")
-    with (tmp_path / _property(table, "filename")).open() as lines:
-        header, *rows = csv.reader(lines)
-    assert header == ["input_0"]
-    assert [int(row[0]) for row in rows] == [draw(42, 0, seq, 3) for seq in range(100)]
+    assert _property(table, "shareMode") == "shareMode.thread", "each user reads its own from the beginning"
+    for user in range(2):
+        file = _property(table, "filename").replace("${__threadNum}", str(user + 1))
+        with (tmp_path / file).open() as lines:
+            header, *rows = csv.reader(lines)
+        assert header == ["input_0"]
+        drawn = [draw(42, 3, step=0, position=0, user=user, loop=loop) for loop in range(50)]
+        assert [int(row[0]) for row in rows] == drawn
 
 
-def test_draws_are_pinned_and_use_the_whole_pool() -> None:
-    assert [draw(42, 1, seq, 7) for seq in range(8)] == [draw(42, 1, seq, 7) for seq in range(8)]
-    counts = [0] * 7
-    for seq in range(7000):
-        counts[draw(42, 1, seq, 7)] += 1
-    assert all(abs(count - 1000) < 150 for count in counts)
-    assert draw(1, 2, 3, 1) == 0
+def test_draws_are_those_of_the_native_engine() -> None:
+    """As its request.rs has them; it keeps the number of an arrival in two parts."""
+    drawn = [draw(42, 1000, step=1, position=2, user=number % 3, loop=number << 30) for number in range(8)]
+    assert drawn == [770, 400, 194, 801, 553, 237, 924, 375]
+    assert draw(1, 1, step=2, position=2, user=3, loop=4) == 0
+
+
+def test_draws_use_the_whole_pool_evenly() -> None:
+    for users, loops in ((7000, 1), (1, 7000), (70, 100)):
+        places = [(user, loop) for user in range(users) for loop in range(loops)]
+        counts = Counter(draw(42, 7, step=1, position=1, user=user, loop=loop) for user, loop in places)
+        assert all(abs(counts[picked] - 1000) < 150 for picked in range(7))
+
+
+def test_the_tables_of_all_users_have_a_limit_together(tmp_path: Path) -> None:
+    pool = Step("predict", tuple(Request("GET", f"/{letter}") for letter in "abc"))
+    _write(_plan(pool, load=ClosedLoad(users=50, duration_s=2)), tmp_path)
+    assert len((tmp_path / "draws" / "1-50.csv").read_text().splitlines()) == 1 + 2000
 
 
 def test_a_host_name_goes_to_the_address_that_it_was_found_to_have(tmp_path: Path) -> None:
@@ -336,12 +351,13 @@ def test_a_mix_is_a_switch_whose_draws_are_those_of_the_native_engine(tmp_path: 
     _, mix, _ = root.iter("SwitchController")
     assert _property(mix, "SwitchController.value") == "${step_of_group_2}"
     assert [e.get("testname") for e in _below(root, mix)] == [*(s.name for s in steps), "pool: one of 2 inputs"]
-    with (tmp_path / "draws-2.csv").open() as lines:
-        header, *rows = csv.reader(lines)
-    assert header == ["input_4", "step_of_group_2"]
-    drawn = Counter(draw_weighted(9, user, loop, (2, 1, 1, 0)) for user in (1, 2, 3) for loop in range(40))
-    assert Counter(int(row[1]) for row in rows) == drawn
-    assert drawn[3] == 0
+    for user in (1, 2, 3):
+        with (tmp_path / "draws" / f"2-{user}.csv").open() as lines:
+            header, *rows = csv.reader(lines)
+        assert header == ["input_4", "step_of_group_2"]
+        drawn = [draw_weighted(9, user, loop, (2, 1, 1, 0)) for loop in range(40)]
+        assert [int(row[1]) for row in rows] == drawn
+        assert 3 not in drawn
     assert len(list(root.iter("TestAction"))) == 1, "one pause a loop"
 
 

@@ -5,7 +5,7 @@ use ring::digest::{Context, SHA256};
 /// A SHA-256 digest: two bodies with the same one are the same.
 pub type Digest = [u8; 32];
 
-/// What of each body a connection looks at.
+/// What is looked at of the body that answers a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
     /// How many of its first bytes are kept.
@@ -15,41 +15,38 @@ pub struct Watch {
 }
 
 /// A body, decoded from its chunks, as far as it has come.
+#[derive(Default)]
 pub struct Body {
     kept: Vec<u8>,
-    keep_bytes: usize,
+    watch: Watch,
     bytes: u64,
-    /// Boxed, since it is larger than all the rest of a connection's state, and seldom there.
+    /// Boxed, since it is larger than all the rest of a connection's state, and seldom there. It stays for the next body
+    /// that is digested.
     digest: Option<Box<Context>>,
 }
 
 impl Body {
-    /// No body yet.
-    #[must_use]
-    pub fn new(watch: Watch) -> Self {
-        Self {
-            kept: Vec::new(),
-            keep_bytes: watch.keep_bytes,
-            bytes: 0,
-            digest: watch.digest.then(|| Box::new(Context::new(&SHA256))),
-        }
-    }
-
-    /// Begin another body.
-    pub fn clear(&mut self) {
+    /// Begin another body, of which `watch` is looked at. Memory beyond what that takes is given back: a connection that
+    /// once carried a body to be looked into does not hold on to its size.
+    pub fn begin(&mut self, watch: Watch) {
         self.kept.clear();
+        self.kept.shrink_to(watch.keep_bytes);
         self.bytes = 0;
-        if let Some(digest) = &mut self.digest {
-            **digest = Context::new(&SHA256);
+        self.watch = watch;
+        if watch.digest {
+            match &mut self.digest {
+                Some(digest) => **digest = Context::new(&SHA256),
+                None => self.digest = Some(Box::new(Context::new(&SHA256))),
+            }
         }
     }
 
     /// More of it came.
     pub fn add(&mut self, data: &[u8]) {
-        let room = self.keep_bytes.saturating_sub(self.kept.len()).min(data.len());
-        self.kept.extend_from_slice(&data[..room]);
+        let room = self.watch.keep_bytes.saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(&data[..room.min(data.len())]);
         self.bytes += data.len() as u64;
-        if let Some(digest) = &mut self.digest {
+        if let Some(digest) = self.digest.as_mut().filter(|_| self.watch.digest) {
             digest.update(data);
         }
     }
@@ -72,17 +69,18 @@ impl Body {
         self.bytes == self.kept.len() as u64
     }
 
-    /// The digest of what came, if the connection was to make one.
+    /// The digest of what came, if one was to be made.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
-        let digest = Context::clone(self.digest.as_deref()?).finish();
+        let digest = self.digest.as_deref().filter(|_| self.watch.digest)?;
+        let digest = Context::clone(digest).finish();
         digest.as_ref().try_into().ok()
     }
 }
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let digested = self.digest.is_some();
+        let digested = self.watch.digest;
         formatter
             .debug_struct("Body")
             .field("bytes", &self.bytes)
@@ -101,9 +99,10 @@ mod tests {
             keep_bytes: 4,
             digest: true,
         };
-        let mut body = Body::new(watch);
+        let mut body = Body::default();
+        body.begin(watch);
         body.add(b"another one");
-        body.clear();
+        body.begin(watch);
         for byte in b"hello" {
             body.add(&[*byte]);
         }
@@ -114,6 +113,26 @@ mod tests {
         let digest = body.digest().unwrap();
         // `printf hello | sha256sum`
         assert_eq!(digest[..4], [0x2c, 0xf2, 0x4d, 0xba]);
-        assert_eq!(Body::new(Watch::default()).digest(), None);
+        body.begin(Watch::default());
+        assert_eq!(body.digest(), None);
+    }
+
+    #[test]
+    fn a_body_that_was_looked_into_leaves_no_memory_behind() {
+        let (mut body, large) = (Body::default(), vec![b'x'; 1 << 20]);
+        for (keep_bytes, most) in [
+            (256 << 10, 512 << 10),
+            (2048, 2048),
+            (256 << 10, 512 << 10),
+            (0, 0),
+        ] {
+            body.begin(Watch {
+                keep_bytes,
+                digest: false,
+            });
+            body.add(&large);
+            assert_eq!((body.kept().len(), body.is_whole()), (keep_bytes, false));
+            assert!(body.kept.capacity() <= most, "{}", body.kept.capacity());
+        }
     }
 }

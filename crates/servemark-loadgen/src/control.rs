@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::load::Retired;
+
 /// A time before every other: at once, also before the start.
 pub const AT_ONCE_NS: i64 = i64::MIN;
 
@@ -16,6 +18,8 @@ pub struct Control {
     cancel_at_ns: AtomicI64,
     /// Who is not done yet, of those whose last ends the groups in the background.
     foreground: AtomicU64,
+    /// When the last of those had done their work who have, or will have.
+    foreground_until_ns: AtomicI64,
     /// Whether anybody works in the background.
     has_background: bool,
     wakers: Vec<OwnedFd>,
@@ -31,6 +35,7 @@ impl Control {
             stop_at_ns: AtomicI64::new(i64::MAX),
             cancel_at_ns: AtomicI64::new(i64::MAX),
             foreground: AtomicU64::new(foreground),
+            foreground_until_ns: AtomicI64::new(i64::MIN),
             has_background,
             wakers,
         })
@@ -43,13 +48,17 @@ impl Control {
         before_ns.min(at_ns)
     }
 
-    /// So many of the foreground have done their work by `now_ns`; with the last of them the background ends.
-    pub fn retire(&self, count: u64, now_ns: i64) {
-        if count == 0 || !self.has_background {
+    /// Those of the foreground have done their work, as is known at `now_ns`; with the last of them the background ends.
+    ///
+    /// Of whom only the time is over, it may be over later than now: the background goes on until then.
+    pub fn retire(&self, retired: Retired, now_ns: i64) {
+        if retired.count == 0 || !self.has_background {
             return;
         }
-        if self.foreground.fetch_sub(count, Ordering::SeqCst) == count {
-            self.stop_at(now_ns);
+        self.foreground_until_ns
+            .fetch_max(retired.at_ns, Ordering::SeqCst);
+        if self.foreground.fetch_sub(retired.count, Ordering::SeqCst) == retired.count {
+            self.stop_at(now_ns.max(self.foreground_until_ns.load(Ordering::SeqCst)));
         }
     }
 
@@ -97,7 +106,7 @@ pub struct Counters {
     pub failed: Counter,
     /// Requests without a record yet, counted by the driver on its own.
     pub in_flight: Counter,
-    /// Records of kind ok without the warm-up flag.
+    /// Records of kind ok without the warm-up flag, of the headline's steps.
     pub measured_succeeded: Counter,
 }
 

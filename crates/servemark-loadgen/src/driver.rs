@@ -15,6 +15,7 @@ use std::io;
 
 use slab::Slab;
 
+use crate::body::Watch;
 use crate::clock::{Clock, NS_PER_MS, NS_PER_S, monotonic_ns, thread_cpu_ns};
 use crate::connection::{Connection, Phase};
 use crate::control::{AT_ONCE_NS, Control, Counters};
@@ -75,8 +76,8 @@ pub(crate) struct Surroundings<'plan> {
 pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) last_end_ns: i64,
-    /// What ended scheduling although work was left, if something did.
-    pub(crate) cut_off_ns: Option<i64>,
+    /// When scheduling was over, by the load.
+    pub(crate) over_ns: Option<i64>,
     pub(crate) has_cancelled: bool,
     /// What became of real-time priority.
     pub(crate) realtime: Got,
@@ -132,6 +133,8 @@ pub(crate) struct Driver<'plan, L, P> {
     carried: VecDeque<(usize, u32)>,
     /// By step: this thread's own copy, so that no cache is shared.
     expects: Vec<Option<Expect>>,
+    /// By step: what of the bodies is looked at.
+    watches: Vec<Watch>,
     /// Events of the last wait.
     ready: Events,
     /// Events of the protocol that is being driven.
@@ -178,6 +181,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             due: VecDeque::new(),
             carried: VecDeque::new(),
             expects: around.plan.steps.iter().map(|step| step.expect.clone()).collect(),
+            watches: around.plan.watches(),
             ready: Events::new(),
             events: Vec::new(),
             buffer: vec![0; TURN_BYTES].into(),
@@ -213,7 +217,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         self.recorder.flush();
         self.tally.records = self.recorder.records();
-        self.tally.cut_off_ns = self.load.cut_off_ns();
+        self.tally.over_ns = self.load.over_ns();
         self.tally.cpu_ns = thread_cpu_ns() - cpu_before_ns;
         self.tally.realtime = self.priority.got();
         self.tally.run_queue = RunQueue::of_this_thread().since(queue_before);

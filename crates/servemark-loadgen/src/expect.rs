@@ -17,6 +17,9 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 /// How much of the first response is kept to show where another differs.
 const KEPT_OF_FIRST_BYTES: usize = 2048;
 
+/// In UTF-8.
+const LONGEST_CHARACTER_BYTES: usize = 4;
+
 /// How much of a body stands in a message; the example of the failure has more.
 const SHOWN_BYTES: usize = 60;
 
@@ -66,7 +69,7 @@ impl Expect {
                 (Some(first), Some(digest)) => is_same(body, digest, first),
                 _ => Err("nothing was kept to compare the body with".into()),
             },
-            Self::Regex(regex) if regex.is_match(body.kept()) => Ok(()),
+            Self::Regex(regex) if is_found(regex, body) => Ok(()),
             Self::Regex(regex) => Err(format!(
                 "the regular expression {:?} is not found in {}, which begins with {}",
                 regex.as_str(),
@@ -94,6 +97,17 @@ fn regex(pattern: &str) -> Result<Regex, PlanError> {
             "the regular expression {pattern:?} cannot be used: {why}"
         ))
     })
+}
+
+/// Whether the expression is found in a body whatever follows what was kept of it: the end of that is no end of the body,
+/// for `$` and `\b` to be found at. They look at the one character behind them.
+fn is_found(regex: &Regex, body: &Body) -> bool {
+    let kept = body.kept();
+    if body.is_whole() {
+        return regex.is_match(kept);
+    }
+    let found = regex.shortest_match(kept);
+    found.is_some_and(|end| end + LONGEST_CHARACTER_BYTES <= kept.len())
 }
 
 fn is_same(body: &Body, digest: Digest, first: &FirstBody) -> Result<(), String> {

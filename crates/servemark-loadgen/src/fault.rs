@@ -109,6 +109,7 @@ mod tests {
         let arrival = |user, is_open| Arrival {
             scheduled_ns: 0,
             user,
+            loop_number: 0,
             step: 0,
             group: 0,
             position: 0,

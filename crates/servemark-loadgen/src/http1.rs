@@ -6,6 +6,7 @@
 
 mod chunked;
 mod head;
+mod partial;
 
 use crate::body::{Body, Watch};
 use crate::error::{Failure, Kind};
@@ -16,6 +17,7 @@ use crate::sse::EventStream;
 
 use chunked::Chunked;
 use head::{Framing, Head, LastHead, Parsed};
+use partial::PartialHead;
 
 /// The longest head that is accepted, with the interim responses before it, in bytes.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -31,7 +33,7 @@ pub struct Http1<'plan> {
     output_body: &'plan [u8],
     output_done: usize,
     patched: Vec<u8>,
-    partial_head: Vec<u8>,
+    partial_head: PartialHead,
     last_head: LastHead,
     keep_alive: bool,
     /// The events of a response that is a stream of them.
@@ -63,7 +65,7 @@ enum Output<'plan> {
 }
 
 impl<'plan> Protocol<'plan> for Http1<'plan> {
-    fn new(watch: Watch) -> Self {
+    fn new() -> Self {
         Self {
             state: State::Idle,
             id: RequestId(0),
@@ -73,11 +75,11 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
             output_body: &[],
             output_done: 0,
             patched: Vec::new(),
-            partial_head: Vec::new(),
+            partial_head: PartialHead::default(),
             last_head: LastHead::default(),
             keep_alive: true,
             stream: None,
-            body: Body::new(watch),
+            body: Body::default(),
         }
     }
 
@@ -85,13 +87,13 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         usize::from(self.state == State::Idle)
     }
 
-    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers) {
+    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers, watch: Watch) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Head;
         self.id = id;
         self.head_only = request.head_only;
         self.exchange = Exchange::default();
-        self.body.clear();
+        self.body.begin(watch);
         self.output_done = 0;
         self.output_body = request.body.as_slice();
         self.output = if request.patches.is_empty() {
@@ -213,13 +215,7 @@ impl Http1<'_> {
     fn look_for_head(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> (usize, Parsed) {
         let held = self.partial_head.len();
         if held > 0 {
-            self.partial_head.extend_from_slice(bytes);
-            // Beyond its start a head is judged line by line: without a line's end there is nothing new.
-            let parsed = if held < head::START.len() || bytes.contains(&b'\n') {
-                head::parse(&self.partial_head, held, self.head_only)
-            } else {
-                Parsed::Partial
-            };
+            let parsed = self.partial_head.add(bytes, self.head_only);
             return (parsed.used(held, bytes.len()), parsed);
         }
         // Empty lines before a head belong to nothing.
@@ -235,11 +231,13 @@ impl Http1<'_> {
         if let Some(same) = self.last_head.again(begun, self.head_only) {
             return (blank + same.bytes, Parsed::Complete(same));
         }
-        let parsed = head::parse(begun, 0, self.head_only);
-        match &parsed {
-            Parsed::Partial => self.partial_head.extend_from_slice(begun),
-            Parsed::Complete(whole) => self.last_head.remember(begun, self.head_only, *whole),
-            Parsed::Invalid { .. } => {}
+        // Nearly always it has come whole.
+        let parsed = match head::attempt(begun, self.head_only) {
+            Ok(Parsed::Partial) | Err(_) => self.partial_head.add(begun, self.head_only),
+            Ok(known) => known,
+        };
+        if let Parsed::Complete(whole) = &parsed {
+            self.last_head.remember(begun, self.head_only, *whole);
         }
         (blank + parsed.used(0, begun.len()), parsed)
     }
@@ -322,6 +320,24 @@ impl Http1<'_> {
         self.output_body = &[];
         self.output_done = 0;
         events.push(Event::MustClose);
+    }
+}
+
+/// How many bytes were handed to a parser of heads, on this thread.
+#[cfg(test)]
+mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        static BYTES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn note(bytes: usize) {
+        BYTES.set(BYTES.get() + bytes);
+    }
+
+    pub(super) fn take() -> usize {
+        BYTES.take()
     }
 }
 

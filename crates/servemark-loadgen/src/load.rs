@@ -16,6 +16,9 @@ pub struct Arrival {
     /// Of a closed loop the virtual user, counted over the whole plan; of an open one the number of the arrival, counted
     /// within its group and modulo 2^32.
     pub user: u32,
+    /// Of a closed loop how often its user has performed the scenario before; of an open one the number of the arrival
+    /// divided by 2^32: every arrival is a user who performs it once.
+    pub loop_number: u64,
     /// Index of the step in the plan.
     pub step: u16,
     /// Index of the group in the plan.
@@ -40,6 +43,35 @@ pub enum Next {
     },
 }
 
+/// Those of [`Plan::foreground`](crate::plan::Plan::foreground) who have done their work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// How many.
+    pub count: u64,
+    /// When the last of them had: its last end, or the end of its time, which may be yet to come.
+    pub at_ns: i64,
+}
+
+impl Default for Retired {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            at_ns: i64::MIN,
+        }
+    }
+}
+
+impl Retired {
+    /// These and `others`.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self {
+            count: self.count + others.count,
+            at_ns: self.at_ns.max(others.at_ns),
+        }
+    }
+}
+
 /// How requests arrive at one generator thread.
 pub trait Load {
     /// When the next request is due whatever happens in between, or `i64::MAX`.
@@ -51,8 +83,8 @@ pub trait Load {
     /// A request has ended, well or not. Returns the request that is due because of it, at the same instant.
     fn ended(&mut self, arrival: &Arrival, end_ns: i64, next: Next) -> Option<Arrival>;
 
-    /// How many of [`Plan::foreground`](crate::plan::Plan::foreground) have done their work since this was last asked.
-    fn take_retired(&mut self) -> u64;
+    /// Who has retired since this was last asked. Each does so once, however its work came to its end.
+    fn take_retired(&mut self) -> Retired;
 
     /// Schedule nothing from `at_ns`.
     fn end_scheduling(&mut self, at_ns: i64);
@@ -60,6 +92,7 @@ pub trait Load {
     /// Whether nothing more will become due by itself; the end of a request may still bring another.
     fn is_exhausted(&self) -> bool;
 
-    /// The time that cut the load off, when work was left: its own duration, or `end_scheduling`.
-    fn cut_off_ns(&self) -> Option<i64>;
+    /// When scheduling was over for the last of those for whom it is: at the time that cut their work off (the duration of
+    /// their group, or `end_scheduling`), or at their last end.
+    fn over_ns(&self) -> Option<i64>;
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::arrival::Arrivals;
-use crate::body::Watch;
+use crate::body::{Body, Watch};
 use crate::error::PlanError;
 use crate::expect::{Expect, FirstBody};
 use crate::fault::Fault;
@@ -96,9 +96,16 @@ pub struct Step {
     pub until: Option<Until>,
     /// What the body of a success must be.
     pub expect: Option<Expect>,
+    /// Its successes are those whose number ends a run of adaptive length.
+    pub is_headline: bool,
 }
 
 impl Step {
+    /// Whether it looks into bodies, beyond their digest.
+    fn looks(&self) -> bool {
+        self.until.is_some() || matches!(self.expect, Some(Expect::Regex(_) | Expect::Json(_)))
+    }
+
     /// Where the first body of each input is remembered, if anything is compared with it.
     #[must_use]
     pub fn first_bodies(&self) -> Vec<FirstBody> {
@@ -122,13 +129,19 @@ pub struct Until {
 }
 
 impl Until {
-    /// Whether `body` holds the text as often as it must.
-    #[must_use]
-    pub fn is_met_by(&self, body: &[u8]) -> bool {
-        body.windows(self.text.len())
-            .filter(|&window| window == self.text)
-            .count()
-            == self.times
+    /// Whether `body` holds the text as often as it must. Of one that is longer than what was kept of it nobody can say:
+    /// then why not, in words.
+    pub fn is_met_by(&self, body: &Body) -> Result<bool, String> {
+        if !body.is_whole() {
+            return Err(format!(
+                "the body has {} bytes, and {:?} is counted in up to {} KiB",
+                body.bytes(),
+                String::from_utf8_lossy(&self.text),
+                body.kept().len() / 1024
+            ));
+        }
+        let places = body.kept().windows(self.text.len());
+        Ok(places.filter(|&place| place == self.text).count() == self.times)
     }
 }
 
@@ -268,6 +281,13 @@ impl Group {
         }
     }
 
+    fn duration_or_never_ns(&self) -> i64 {
+        match self.duration_ns {
+            0 => i64::MAX,
+            duration_ns => duration_ns,
+        }
+    }
+
     fn is_background(&self) -> bool {
         self.closed().is_some_and(|closed| closed.background)
     }
@@ -277,20 +297,17 @@ impl Group {
 const LOOKED_AT_BYTES: usize = 256 * 1024;
 
 impl Plan {
-    /// What of each body a connection looks at: for examples, and for steps that look into it.
+    /// By step, what is looked at of its bodies: for examples of failures, and by steps that look into them.
     #[must_use]
-    pub fn watch(&self) -> Watch {
-        let looks = self.steps.iter().any(|step| {
-            step.until.is_some() || matches!(step.expect, Some(Expect::Regex(_) | Expect::Json(_)))
-        });
-        let looked_at = if looks { LOOKED_AT_BYTES } else { 0 };
-        Watch {
-            keep_bytes: self.keep_body_bytes.max(looked_at),
-            digest: self
-                .steps
-                .iter()
-                .any(|step| matches!(step.expect, Some(Expect::Same))),
-        }
+    pub fn watches(&self) -> Vec<Watch> {
+        let watch = |step: &Step| {
+            let looked_at = if step.looks() { LOOKED_AT_BYTES } else { 0 };
+            Watch {
+                keep_bytes: self.keep_body_bytes.max(looked_at),
+                digest: matches!(step.expect, Some(Expect::Same)),
+            }
+        };
+        self.steps.iter().map(watch).collect()
     }
 
     /// Whether a group is an open loop.
@@ -346,14 +363,25 @@ impl Plan {
         most
     }
 
-    /// From when no group schedules anything; `i64::MAX` when one has no duration.
+    /// From when a group schedules nothing, whatever its work is; `i64::MAX` when no time ends it. A background ends with
+    /// the time of the others, if all of them have one.
+    #[must_use]
+    pub fn end_ns(&self, group: &Group) -> i64 {
+        if !group.is_background() {
+            return group.duration_or_never_ns();
+        }
+        let others = self.groups.iter().filter(|other| !other.is_background());
+        let others_end_ns = others.map(Group::duration_or_never_ns).max();
+        group
+            .duration_or_never_ns()
+            .min(others_end_ns.unwrap_or(i64::MAX))
+    }
+
+    /// From when no group schedules anything; `i64::MAX` when no time ends one.
     #[must_use]
     pub fn longest_ns(&self) -> i64 {
-        let durations = self.groups.iter().map(|group| match group.duration_ns {
-            0 => i64::MAX,
-            duration_ns => duration_ns,
-        });
-        durations.max().unwrap_or(i64::MAX)
+        let ends = self.groups.iter().map(|group| self.end_ns(group));
+        ends.max().unwrap_or(i64::MAX)
     }
 
     /// Check that every index, size and time makes sense.
@@ -502,6 +530,7 @@ pub(crate) mod tests {
                 expect_status: None,
                 until: None,
                 expect: None,
+                is_headline: true,
             }],
             groups: vec![Group {
                 steps: vec![0],

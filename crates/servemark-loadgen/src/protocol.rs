@@ -41,14 +41,14 @@ pub struct Exchange {
 ///
 /// Bytes come in through [`receive`](Self::receive) however the network cut them; the events must not depend on the cuts.
 pub trait Protocol<'plan> {
-    /// The state of a fresh connection, which looks at each body as `watch` says.
-    fn new(watch: Watch) -> Self;
+    /// The state of a fresh connection.
+    fn new() -> Self;
 
     /// How many requests could be started now: 0 when busy, and when the connection can no longer be trusted.
     fn slots(&self) -> usize;
 
-    /// Start a request. The caller has checked that there is a slot.
-    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers);
+    /// Start a request, of whose response's body `watch` is looked at. The caller has checked that there is a slot.
+    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers, watch: Watch);
 
     /// Bytes to write, in order; empty when there are none.
     fn output(&self) -> &[u8];

@@ -97,16 +97,20 @@ impl<'plan> InFlight<'plan> {
 /// The `connection` column of a request that never had a connection, not even one that failed to open.
 pub const NO_CONNECTION: u32 = u32::MAX;
 
-/// Which of a pool of `size` requests a record uses: a pure function of the plan's seed, the step and the `seq`.
+/// Which of a pool of `size` requests is sent: a pure function of the plan's seed, of whose request it is (the user and
+/// how often it has performed its scenario, or the number of the arrival) and of its place there. No response moves it,
+/// nor does the number of threads; a step that is repeated sends the same again.
 ///
-/// Three rounds of splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014), scaled
+/// Four rounds of splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014), scaled
 /// to the pool by a 128-bit product, whose bias is below `size / 2^64`.
 #[must_use]
-pub fn draw(seed: u64, step: u16, seq: u64, size: usize) -> u32 {
+pub fn draw(seed: u64, arrival: &Arrival, size: usize) -> u32 {
     if size <= 1 {
         return 0;
     }
-    let mixed = splitmix64(splitmix64(splitmix64(seed) ^ u64::from(step)) ^ seq);
+    let place = (u64::from(arrival.step) << 16) | u64::from(arrival.position);
+    let mixed = splitmix64(splitmix64(splitmix64(seed) ^ place) ^ u64::from(arrival.user));
+    let mixed = splitmix64(mixed ^ arrival.loop_number);
     ((u128::from(mixed) * size as u128) >> 64) as u32
 }
 
@@ -158,23 +162,69 @@ mod tests {
         assert_eq!(splitmix64(0x9e37_79b9_7f4a_7c15), 0x6e78_9e6a_a1b9_65f4);
     }
 
+    fn place(step: u16, position: u16, user: u32, loop_number: u64) -> Arrival {
+        Arrival {
+            scheduled_ns: 0,
+            user,
+            loop_number,
+            step,
+            group: 0,
+            position,
+            is_open: false,
+            step_since_ns: 0,
+        }
+    }
+
     #[test]
-    fn a_draw_depends_on_nothing_but_its_arguments() {
-        assert_eq!(draw(1, 2, 3, 100), draw(1, 2, 3, 100));
-        assert_eq!(draw(9, 9, 9, 1), 0);
-        let picks = |seed, step| (0..64).map(move |seq| draw(seed, step, seq, 1000));
-        assert!(!picks(1, 0).eq(picks(2, 0)));
-        assert!(!picks(1, 0).eq(picks(1, 1)));
+    fn a_draw_depends_on_the_seed_and_on_whose_request_it_is_where() {
+        let again = Arrival {
+            scheduled_ns: 7,
+            step_since_ns: 5,
+            ..place(1, 2, 3, 4)
+        };
+        assert_eq!(draw(9, &place(1, 2, 3, 4), 1000), draw(9, &again, 1000));
+        assert_eq!(draw(9, &again, 1), 0);
+        let picks = |seed, step, position, user| -> Vec<u32> {
+            (0..64)
+                .map(|loop_number| draw(seed, &place(step, position, user, loop_number), 1000))
+                .collect()
+        };
+        let first = picks(1, 1, 1, 1);
+        for other in [
+            picks(2, 1, 1, 1),
+            picks(1, 2, 1, 1),
+            picks(1, 1, 2, 1),
+            picks(1, 1, 1, 2),
+        ] {
+            assert_ne!(other, first);
+        }
+    }
+
+    #[test]
+    fn draws_are_those_of_the_other_engine() {
+        // As tests/unit/test_jmeter_plan.py has them.
+        let drawn = (0..8).map(|number| draw(42, &place(1, 2, number % 3, u64::from(number) << 30), 1000));
+        assert_eq!(
+            drawn.collect::<Vec<_>>(),
+            [770, 400, 194, 801, 553, 237, 924, 375]
+        );
     }
 
     #[test]
     fn draws_use_the_whole_pool_evenly() {
-        let mut counts = [0_u32; 7];
-        for seq in 0..70_000 {
-            counts[draw(42, 1, seq, 7) as usize] += 1;
+        for by_user in [true, false] {
+            let mut counts = [0_u32; 7];
+            for number in 0..70_000 {
+                let (user, loop_number) = if by_user {
+                    (number, 0)
+                } else {
+                    (3, u64::from(number))
+                };
+                counts[draw(42, &place(1, 0, user, loop_number), 7) as usize] += 1;
+            }
+            // 5 standard deviations of a binomial(70000, 1/7) are 463.
+            assert!(counts.iter().all(|&count| count.abs_diff(10_000) < 463));
         }
-        // 5 standard deviations of a binomial(70000, 1/7) are 463.
-        assert!(counts.iter().all(|&count| count.abs_diff(10_000) < 463));
     }
 
     #[test]

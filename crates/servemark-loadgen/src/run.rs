@@ -38,7 +38,7 @@ pub struct Progress {
     pub failed: u64,
     /// Requests without a record yet.
     pub in_flight: u64,
-    /// Records of kind ok that were scheduled after the warm-up.
+    /// Records of kind ok that were scheduled after the warm-up, of the headline's steps.
     pub measured_succeeded: u64,
 }
 
@@ -290,7 +290,7 @@ impl Run {
     }
 
     fn outcome_of(&self, total: Tally, write_error: Option<String>) -> Outcome {
-        let natural_end_ns = total.cut_off_ns.unwrap_or(total.last_end_ns);
+        let natural_end_ns = total.over_ns.unwrap_or(total.last_end_ns);
         let natural_end_ns = natural_end_ns.min(self.shared.plan.longest_ns());
         let stop_at_ns = self.shared.control.stop_at_ns();
         let was_stopped = self.shared.lock_life().was_stopped;
@@ -335,7 +335,7 @@ impl Tally {
     fn merge(&mut self, other: Self) {
         self.records += other.records;
         self.last_end_ns = self.last_end_ns.max(other.last_end_ns);
-        self.cut_off_ns = self.cut_off_ns.max(other.cut_off_ns);
+        self.over_ns = self.over_ns.max(other.over_ns);
         self.has_cancelled |= other.has_cancelled;
         self.cpu_ns += other.cpu_ns;
         self.realtime = std::mem::take(&mut self.realtime).with(other.realtime);

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use servemark_loadgen::arrival::{Arrivals, Gaps, RateSegment, Times};
 use servemark_loadgen::error::{Kind, StartError};
-use servemark_loadgen::plan::{Address, Closed, Group, GroupLoad, Plan, Request, SharedBytes, Step};
+use servemark_loadgen::plan::{Address, Closed, Group, GroupLoad, Open, Plan, Request, SharedBytes, Step};
 use servemark_loadgen::realtime::Realtime;
 use servemark_loadgen::receive_clock::ReceiveClock;
 use servemark_loadgen::record::{COLUMNS, MAGIC, ROW_BYTES};
@@ -56,6 +57,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
             expect_status: None,
             until: None,
             expect: None,
+            is_headline: true,
         }],
         groups: vec![Group {
             steps: vec![0],
@@ -204,6 +206,109 @@ fn a_stop_wakes_threads_that_wait_for_an_answer() {
     assert!(outcome.is_interrupted);
     assert_eq!(file.column("kind"), [Kind::Cancelled as i64; 2]);
     assert_eq!(file.column("first_byte"), [-1, -1]);
+}
+
+const MS: i64 = 1_000_000;
+
+/// Groups of every kind whose work ends, by loops, arrivals or a time, the last ones without a request at that time.
+fn foregrounds() -> Vec<(&'static str, Group)> {
+    let closed = |loops, duration_ns, ramp_ns, think_ns| Group {
+        steps: vec![0],
+        weights: Vec::new(),
+        duration_ns,
+        load: GroupLoad::Closed(Closed {
+            users: 3,
+            loops,
+            ramp_ns,
+            think_ns,
+            background: false,
+        }),
+    };
+    let open = |count, duration_ns| {
+        let mut group = closed(0, duration_ns, 0, 0);
+        let segment = RateSegment {
+            from_per_s: 500.0,
+            to_per_s: 500.0,
+            duration_ns: 0,
+        };
+        group.load = GroupLoad::Open(Open {
+            arrivals: Arrivals {
+                times: Times::Drawn {
+                    gaps: Gaps::Constant,
+                    profile: vec![segment],
+                },
+                count,
+                stream: 0,
+            },
+            max_connections: 10,
+        });
+        group
+    };
+    vec![
+        ("loops", closed(5, 0, 0, 0)),
+        ("a duration", closed(0, 20 * MS, 0, 0)),
+        ("loops within a duration", closed(5, 20 * MS, 0, 3_600_000 * MS)),
+        ("arrivals", open(8, 0)),
+        ("arrivals for a duration", open(0, 20 * MS)),
+        (
+            "users who think beyond the end",
+            closed(0, 20 * MS, 0, 3_600_000 * MS),
+        ),
+        ("users who begin beyond the end", closed(0, 20 * MS, 60 * MS, 0)),
+    ]
+}
+
+#[test]
+fn a_background_ends_with_the_others_whatever_ends_them() {
+    let kinds = foregrounds();
+    let port = serve(OK, usize::MAX);
+    let file = RecordFile::new("background");
+    let mut case = 0;
+    for first in 0..kinds.len() {
+        for second in first..kinds.len() {
+            let (one, other) = (&kinds[first], &kinds[second]);
+            let mut plan = plan(port, 2, 0);
+            let GroupLoad::Closed(background) = &mut plan.groups[0].load else {
+                unreachable!("a closed loop");
+            };
+            background.background = true;
+            // Some rest when the end comes, some have a time of their own, which is longer.
+            background.think_ns = [0, 3_600_000 * MS][case % 2];
+            plan.groups[0].duration_ns = [0, 0, 3_600_000 * MS][case % 3];
+            plan.threads = [1, 2, 3][case % 3];
+            plan.groups.extend([one.1.clone(), other.1.clone()]);
+            let has_times = plan.groups[1].duration_ns > 0 && plan.groups[2].duration_ns > 0;
+            println!("{} and {}", one.0, other.0);
+            let outcome = run(plan, &file);
+            assert!(!outcome.is_interrupted);
+            let groups = file.column("group");
+            assert!(groups.iter().filter(|&&group| group == 0).count() >= 2);
+            if has_times {
+                assert!(outcome.scheduling_ended_ns <= 20 * MS);
+                assert!(file.column("scheduled").iter().all(|&at_ns| at_ns < 20 * MS));
+            }
+            case += 1;
+        }
+    }
+}
+
+#[test]
+fn scheduling_ends_with_the_last_group_not_with_the_first_that_is_cut_off() {
+    let file = RecordFile::new("last-group");
+    let mut plan = plan(serve(OK, 4), 1, 3);
+    let GroupLoad::Closed(closed) = &mut plan.groups[0].load else {
+        unreachable!("a closed loop");
+    };
+    closed.think_ns = 20 * MS;
+    let mut short = plan.groups[0].clone();
+    short.duration_ns = 5 * MS;
+    plan.groups.push(short);
+    let outcome = run(plan, &file);
+    assert!(outcome.scheduling_ended_ns >= 40 * MS);
+    assert_eq!(
+        outcome.scheduling_ended_ns,
+        file.column("end").into_iter().max().unwrap()
+    );
 }
 
 #[test]

@@ -64,6 +64,7 @@ struct EngineStep {
     expect_status: Option<u16>,
     until: Option<EngineUntil>,
     expect: Option<EngineExpect>,
+    is_headline: bool,
 }
 
 #[derive(FromPyObject)]
@@ -216,6 +217,7 @@ impl EngineStep {
                 limit_ns: until.limit_ns,
             }),
             expect: self.expect.map(EngineExpect::into_expect).transpose()?,
+            is_headline: self.is_headline,
         })
     }
 }

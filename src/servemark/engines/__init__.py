@@ -19,7 +19,7 @@ ENGINES: tuple[EngineName, ...] = ("native", "jmeter")
 
 
 class ProgressReport(Protocol):
-    """Counts of a run so far."""
+    """Counts of a run so far; `measured_succeeded` of the headline's steps alone, after the warm-up."""
 
     elapsed_ns: int
     scheduled: int

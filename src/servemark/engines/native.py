@@ -33,7 +33,8 @@ class NativeEngine:
 
         A second Ctrl-C does not wait. Either way this returns normally, with `interrupted` set.
         """
-        until = next((group.load.until for group in job.plan.groups if group.load.until), None)
+        foreground = (group.load for group in job.plan.groups if not group.background)
+        until = next((load.until for load in foreground if load.until), None)
         loopback_p50_ns = measure_loopback(job.compiled.fault)
         engine_run = execute(job.compiled, job.record_path, until=until, watch=job.watch)
         assert engine_run.counts is not None
@@ -49,9 +50,9 @@ class NativeEngine:
 def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: Watch) -> EngineRun:
     """Send all of `plan`, recording to `record_path`, and return when every request has ended.
 
-    `until` ends the run early, when enough requests have succeeded. Ctrl-C ends scheduling, and what is still under
-    way a second later is recorded as cancelled; a second Ctrl-C does not wait. Either way this returns normally,
-    with `interrupted` set.
+    `until` ends the run early, when enough requests of the headline's steps have succeeded. Ctrl-C ends scheduling, and
+    what is still under way a second later is recorded as cancelled; a second Ctrl-C does not wait. Either way this
+    returns normally, with `interrupted` set.
 
     Raises:
         SetupError: real-time priority or the kernel's time of arrival is asked for, and refused.

@@ -21,7 +21,8 @@ from servemark.units import NS_PER_S
 class Until:
     """When to stop a run whose length adapts: at `successes`, but not before `min_s` nor after `max_s`.
 
-    Both times count from the end of the warm-up; successes are those of requests scheduled after it.
+    Both times count from the end of the warm-up; successes are those of the headline's requests scheduled after it, of
+    which the statistics are: see ``plan.headline_step``.
     """
 
     successes: int = 400

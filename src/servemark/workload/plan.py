@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -98,6 +98,14 @@ class Group:
         return self.load
 
 
+def headline_step(groups: Sequence[Group]) -> str:
+    """The name of the step whose statistics are the answer: the first that is not of the background.
+
+    Steps of that name in the background are other requests, and do not count.
+    """
+    return next(group.scenario.steps[0].name for group in groups if not group.background)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that one run sends: its groups run at the same time.
@@ -171,9 +179,10 @@ class EngineRequest:
 
 @dataclass(frozen=True)
 class EngineStep:
-    """A step: index into the plan's addresses, and the pool from which ``draw(seed, step, seq)`` picks.
+    """A step: index into the plan's addresses, and the pool from which each user draws in each loop, or each arrival.
 
-    `expect_status` None accepts any 2xx; `until` repeats the step; `expect` looks at the body of each success.
+    `expect_status` None accepts any 2xx; `until` repeats the step; `expect` looks at the body of each success. The
+    successes of the steps that are `is_headline` are those whose number ends a run of adaptive length.
     """
 
     name: str
@@ -182,6 +191,7 @@ class EngineStep:
     expect_status: int | None = None
     until: EngineUntil | None = None
     expect: EngineExpect | None = None
+    is_headline: bool = True
 
 
 @dataclass(frozen=True)
@@ -360,11 +370,14 @@ def compile_plan(
     names = sorted({step.endpoint for group in plan.groups for step in group.scenario.steps})
     steps: list[EngineStep] = []
     groups: list[EngineGroup] = []
+    headline = headline_step(plan.groups)
     for group in plan.groups:
         indices = []
         for step in group.scenario.steps:
             indices.append(len(steps))
-            steps.append(_compile_step(step, names.index(step.endpoint), addresses[step.endpoint]))
+            is_headline = step.name == headline and not group.background
+            compiled = _compile_step(step, names.index(step.endpoint), addresses[step.endpoint])
+            steps.append(replace(compiled, is_headline=is_headline))
         groups.append(_compile_group(group, tuple(indices), plan, stream=len(groups)))
     return EnginePlan(
         addresses=tuple(addresses[name] for name in names),
@@ -412,8 +425,9 @@ def _compile_group(group: Group, steps: tuple[int, ...], plan: Plan, stream: int
             ),
         )
     duration_s = load.longest_s or 0.0
-    if group.background:  # it also ends when the time of the others is over
-        duration_s = max(other.load.longest_s or 0.0 for other in plan.groups if not other.background)
+    if group.background:  # it also ends with the time of the others, if all of them have one
+        ends_s = [other.load.longest_s for other in plan.groups if not other.background]
+        duration_s = 0.0 if None in ends_s else max(end_s or 0.0 for end_s in ends_s)
     return EngineGroup(
         steps=steps,
         users=load.users,

@@ -35,7 +35,8 @@ class Until:
     """What the body of a success must say before its user goes on: `text`, exactly `times` times.
 
     Until then the step is repeated every `interval_s`; each of its requests has a record. When it has been repeated for
-    longer than `limit_s`, its request is an application error and the user goes on.
+    longer than `limit_s`, its request is an application error and the user goes on. So is one whose body is longer than
+    the 256 KiB in which the native engine counts.
     """
 
     text: bytes

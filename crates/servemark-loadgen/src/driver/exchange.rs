@@ -35,7 +35,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             fault.before_begin(seq);
         }
         let pool = &plan.steps[usize::from(arrival.step)].requests;
-        let input = draw(plan.seed, arrival.step, seq, pool.len());
+        let input = draw(plan.seed, &arrival, pool.len());
         let times_ns = (plan.warmup_ns, self.now_ns);
         let request = InFlight::new(arrival, seq, input, &pool[input as usize], times_ns);
         let id = RequestId(self.requests.insert(request));
@@ -87,7 +87,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             user: request.arrival.user,
             seq: request.seq,
         };
-        connection.protocol.start(id, request.request, numbers);
+        let watch = self.watches[usize::from(request.arrival.step)];
+        connection.protocol.start(id, request.request, numbers, watch);
         let deadline_ns = request.ready_ns.saturating_add(self.around.plan.timeout_ns);
         self.request_deadlines.set(id.0, deadline_ns);
         self.now_ns = self.clock.now_ns();
@@ -207,13 +208,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 self.note_example(id, &request, &record, failure);
             }
         }
-        if kind == Kind::Ok && record.flags & flags::WARMUP == 0 {
+        let is_headline = self.around.plan.steps[usize::from(record.step)].is_headline;
+        if kind == Kind::Ok && is_headline && record.flags & flags::WARMUP == 0 {
             self.around.counters.measured_succeeded.increment();
         }
         self.count_in_flight();
         self.observe_stop();
         let due = self.load.ended(&request.arrival, record.end_ns, next);
-        self.report_retired(record.end_ns);
+        self.report_retired(self.now_ns);
         due
     }
 
@@ -234,8 +236,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let Some(until) = &step.until else {
             return (None, Next::GoOn);
         };
-        if until.is_met_by(body.kept()) {
-            return (None, Next::GoOn);
+        match until.is_met_by(body) {
+            Ok(true) => return (None, Next::GoOn),
+            Ok(false) => {}
+            Err(message) => return (Some(Failure::new(Kind::Application, message)), Next::GoOn),
         }
         if self.now_ns - request.arrival.step_since_ns < until.limit_ns {
             let interval_ns = until.interval_ns;

@@ -39,7 +39,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     fn admit_connection(&mut self, number: u32, pool: usize, transport: Transport, is_replacement: bool) {
-        let protocol = P::new(self.around.plan.watch());
+        let protocol = P::new();
         let mut connection = Connection::new(number, pool, transport, protocol, self.now_ns);
         connection.is_replacement = is_replacement;
         let key = self.connections.insert(connection);

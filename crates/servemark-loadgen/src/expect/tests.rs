@@ -8,7 +8,8 @@ fn body(text: &str) -> Body {
         keep_bytes: 1024,
         digest: true,
     };
-    let mut body = Body::new(watch);
+    let mut body = Body::default();
+    body.begin(watch);
     body.add(text.as_bytes());
     body
 }
@@ -82,6 +83,23 @@ fn an_expression_is_found_anywhere_in_the_bytes() {
         message.contains("in the first 1 KiB of the body's 5000 bytes"),
         "{message}"
     );
+}
+
+#[test]
+fn what_was_kept_of_a_longer_body_is_not_taken_for_its_end() {
+    let long = "x".repeat(1023) + "y" + &"z".repeat(4000);
+    for (pattern, holds) in [
+        ("^x{9}", true),
+        ("", true),
+        ("x*", true),
+        ("y$", false),
+        (r"y\b", false),
+        ("(?m)^x+y$", false),
+    ] {
+        assert_eq!(says("regex", pattern, &long).is_ok(), holds, "{pattern}");
+        let whole = says("regex", pattern, &long[..1024]);
+        assert_eq!(whole, Ok(()), "{pattern}");
+    }
 }
 
 #[test]

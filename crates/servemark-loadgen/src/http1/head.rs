@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Response, Status};
 
 /// The most header lines that are accepted.
-const MAX_HEADERS: usize = 256;
+pub(super) const MAX_HEADERS: usize = 256;
 
 /// The longest head that a connection remembers: there may be ten thousand of them.
 const MAX_REMEMBERED_BYTES: usize = 1024;
@@ -81,55 +81,26 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// Parse the head that `bytes` begin with, none of whose first `known` bytes ends it or is wrong.
-///
-/// What is wrong is found at the end of its line however the bytes were cut: all calls agree on the place.
-pub(super) fn parse(bytes: &[u8], known: usize, head_only: bool) -> Parsed {
-    attempt(bytes, head_only).unwrap_or_else(|_| {
-        let same = bytes
-            .iter()
-            .zip(START)
-            .take_while(|(byte, expected)| byte == expected);
-        let same = same.count();
-        if same < START.len().min(bytes.len()) {
-            let message = words(httparse::Error::Version);
-            return Parsed::Invalid {
-                bytes: same + 1,
-                message,
-            };
-        }
-        let line_ends = (known..bytes.len()).filter(|&index| bytes[index] == b'\n');
-        let mut wrong = line_ends.filter_map(|index| {
-            let message = attempt(&bytes[..=index], head_only).err()?;
-            Some((index + 1, message))
-        });
-        wrong
-            .next()
-            .map_or(Parsed::Partial, |(bytes, message)| Parsed::Invalid {
-                bytes,
-                message,
-            })
-    })
-}
-
 /// Parse once, as far as `bytes` go. The error does not say where it stands.
-fn attempt(bytes: &[u8], head_only: bool) -> Result<Parsed, &'static str> {
+pub(super) fn attempt(bytes: &[u8], head_only: bool) -> Result<Parsed, httparse::Error> {
+    #[cfg(test)]
+    super::work::note(bytes.len());
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = Response::new(&mut []);
     let mut config = ParserConfig::default();
     // RFC 9112, section 5.2: a user agent reads a folded line as one.
     config.allow_obsolete_multiline_headers_in_responses(true);
-    match config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
-        Ok(Status::Partial) => Ok(Parsed::Partial),
-        Ok(Status::Complete(bytes)) => Ok(match understand(&response, bytes, head_only) {
+    match config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers)? {
+        Status::Partial => Ok(Parsed::Partial),
+        Status::Complete(bytes) => Ok(match understand(&response, bytes, head_only) {
             Ok(head) => Parsed::Complete(head),
             Err(message) => Parsed::Invalid { bytes, message },
         }),
-        Err(error) => Err(words(error)),
     }
 }
 
-fn words(error: httparse::Error) -> &'static str {
+/// What is wrong, for people.
+pub(super) fn words(error: httparse::Error) -> &'static str {
     match error {
         httparse::Error::Version => "the response does not begin with HTTP/1.0 or HTTP/1.1",
         httparse::Error::Status => "the response's status line is not a number and a reason",

@@ -31,11 +31,11 @@ fn one_request_after_the_other_with_its_own_numbers() {
         patches: vec![patch],
         head_only: false,
     };
-    let mut http = Http1::new(WATCH);
+    let mut http = Http1::new();
     let mut events = Vec::new();
     for seq in [12, 345] {
         assert_eq!(http.slots(), 1);
-        http.start(RequestId(0), &request, Numbers { user: 1, seq });
+        http.start(RequestId(0), &request, Numbers { user: 1, seq }, WATCH);
         assert_eq!(http.slots(), 0);
         assert_eq!(
             http.output(),
@@ -62,9 +62,9 @@ fn one_request_after_the_other_with_its_own_numbers() {
 #[test]
 fn an_answer_before_the_request_was_sent_ends_the_connection() {
     let request = request(false);
-    let mut http = Http1::new(WATCH);
+    let mut http = Http1::new();
     let mut events = Vec::new();
-    http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 });
+    http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 }, WATCH);
     http.written(3);
     http.receive(
         b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n",
@@ -120,16 +120,16 @@ fn a_head_that_comes_again_means_what_it_says_to_its_own_request() {
     let requests = [request(false), request(true)];
     let answer = |http: &mut Http1<'static>, request: &'static Request, response: &str| {
         let mut events = Vec::new();
-        http.start(RequestId(0), request, Numbers { user: 0, seq: 0 });
+        http.start(RequestId(0), request, Numbers { user: 0, seq: 0 }, WATCH);
         http.written(request.wire.len());
         http.receive(response.as_bytes(), &mut events);
         (events, http.slots(), http.body(RequestId(0)).kept().to_vec())
     };
     let requests: &'static [Request; 2] = Box::leak(Box::new(requests));
-    let mut used = Http1::new(WATCH);
+    let mut used = Http1::new();
     for (head_only, response) in responses {
         let request = &requests[usize::from(head_only)];
-        let mut fresh = Http1::new(WATCH);
+        let mut fresh = Http1::new();
         let expected = answer(&mut fresh, request, response);
         assert!(matches!(
             expected.0[expected.0.len().saturating_sub(1)],
@@ -142,7 +142,7 @@ fn a_head_that_comes_again_means_what_it_says_to_its_own_request() {
 #[test]
 fn what_nobody_asked_for_ends_an_idle_connection() {
     for is_eof in [false, true] {
-        let mut http = Http1::new(WATCH);
+        let mut http = Http1::new();
         let mut events = Vec::new();
         if is_eof {
             http.eof(&mut events);
@@ -157,9 +157,9 @@ fn what_nobody_asked_for_ends_an_idle_connection() {
 #[test]
 fn a_request_that_is_given_up_fails_as_it_is_told() {
     let request = request(false);
-    let mut http = Http1::new(WATCH);
+    let mut http = Http1::new();
     let mut events = Vec::new();
-    http.start(RequestId(3), &request, Numbers { user: 0, seq: 0 });
+    http.start(RequestId(3), &request, Numbers { user: 0, seq: 0 }, WATCH);
     let late = Failure::new(Kind::Timeout, "late");
     http.cancel(RequestId(4), late.clone(), &mut events);
     assert_eq!(events, []);
@@ -183,8 +183,8 @@ fn a_large_body_follows_the_head_from_where_it_is() {
         patches: Vec::new(),
         head_only: false,
     };
-    let mut http = Http1::new(WATCH);
-    http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 });
+    let mut http = Http1::new();
+    http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 }, WATCH);
     let mut sent = Vec::new();
     while let Some(&byte) = http.output().first() {
         sent.push(byte);
@@ -198,8 +198,8 @@ fn a_large_body_follows_the_head_from_where_it_is() {
 /// Kind and status of the end of a response, and how many events came if it was a stream of them.
 fn stream_of(pieces: &[&[u8]], ends: bool) -> (Option<(Kind, u16)>, Option<u32>) {
     let request = request(false);
-    let mut http = Http1::new(WATCH);
-    http.start(RequestId(7), &request, Numbers { user: 0, seq: 0 });
+    let mut http = Http1::new();
+    http.start(RequestId(7), &request, Numbers { user: 0, seq: 0 }, WATCH);
     http.written(request.wire.len());
     let mut events = Vec::new();
     for piece in pieces {
@@ -303,11 +303,11 @@ fn events_are_counted_in_streams_of_them_and_nowhere_else() {
 #[test]
 fn each_stream_of_a_connection_is_counted_from_its_own_beginning() {
     let request = request(false);
-    let mut http = Http1::new(WATCH);
+    let mut http = Http1::new();
     let mut events = Vec::new();
     // The first body ends within a block of data; the second begins with a blank line.
     for (body, count) in [("data: 1\n", 0), ("\n\ndata\n\n", 1)] {
-        http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 });
+        http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 }, WATCH);
         http.written(request.wire.len());
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
         let response = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
@@ -318,5 +318,50 @@ fn each_stream_of_a_connection_is_counted_from_its_own_beginning() {
         });
         assert_eq!(counted.sum::<u32>(), count);
         assert_eq!(http.slots(), 1);
+    }
+}
+
+/// Heads as long as they may be, of lines as short as they may be, good and bad, whole and in parts: what is parsed grows
+/// with their length alone.
+#[test]
+fn a_hostile_head_costs_what_its_length_costs() {
+    let start = "HTTP/1.1 200 OK\r\n";
+    let endless = |line: &str| line.repeat(MAX_HEAD_BYTES / line.len());
+    let long_value = "x".repeat(MAX_HEAD_BYTES - 200);
+    let heads = [
+        ("lines that go on", format!("{start}A:\n{}", endless(" \n"))),
+        ("empty headers", format!("{start}{}", endless("A:\n"))),
+        (
+            "a wrong byte at last",
+            format!(
+                "{start}A:\n{}",
+                endless(" \n").split_at(60_000).0.to_owned() + "\0\n"
+            ),
+        ),
+        (
+            "a wrong byte without an end",
+            format!("{start}A:\n{}\0{long_value}", " \n".repeat(50)),
+        ),
+        ("one long line", format!("{start}A: {long_value}\n\n")),
+        ("no line", "HTTP/1.1 200 ".to_owned() + &long_value),
+        ("interim responses", endless("HTTP/1.1 100 C\n\n")),
+        ("empty lines", endless("\r\n")),
+    ];
+    let request = request(false);
+    for (name, head) in &heads {
+        for piece in [1, 2, 3, 1460, MAX_HEAD_BYTES] {
+            let mut http = Http1::new();
+            let mut events = Vec::new();
+            http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 }, WATCH);
+            work::take();
+            head.as_bytes()
+                .chunks(piece)
+                .for_each(|bytes| http.receive(bytes, &mut events));
+            let parsed = work::take();
+            assert!(
+                parsed <= 3 * MAX_HEAD_BYTES,
+                "{name} in pieces of {piece}: {parsed} bytes parsed"
+            );
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Arrival, Load, Next};
+use super::{Arrival, Load, Next, Retired};
 use crate::plan::{Closed, Group, Plan};
 use crate::request::draw_weighted;
 
@@ -21,8 +21,8 @@ pub struct ClosedLoop<'plan> {
     resting: BinaryHeap<Reverse<(i64, u32)>>,
     seed: u64,
     end_ns: i64,
-    cut_off_ns: Option<i64>,
-    retired: u64,
+    over_ns: Option<i64>,
+    retired: Retired,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,8 @@ struct ClosedGroup<'plan> {
     index: u16,
     group: &'plan Group,
     closed: &'plan Closed,
+    /// From when it schedules nothing; `i64::MAX` when only work ends it.
+    end_ns: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +56,8 @@ impl<'plan> ClosedLoop<'plan> {
             resting: BinaryHeap::new(),
             seed: plan.seed,
             end_ns: i64::MAX,
-            cut_off_ns: None,
-            retired: 0,
+            over_ns: None,
+            retired: Retired::default(),
         };
         let mut number = 0_u32;
         for (index, group) in plan.groups.iter().enumerate() {
@@ -66,6 +68,7 @@ impl<'plan> ClosedLoop<'plan> {
                 index: index as u16,
                 group,
                 closed: users,
+                end_ns: plan.end_ns(group),
             });
             for k in 0..users.users {
                 if number % plan.threads == thread {
@@ -97,33 +100,46 @@ impl<'plan> ClosedLoop<'plan> {
 
     /// Let a user become ready at `at_ns`, unless scheduling is over by then.
     fn rest(&mut self, number: u32, at_ns: i64) {
-        let user = self.users[(number / self.threads) as usize];
-        if self.is_before_end(self.end_of(user), at_ns) {
+        if self.may_go_on(number, at_ns) {
             self.resting.push(Reverse((at_ns, number)));
         }
     }
 
-    fn end_of(&self, user: User) -> i64 {
-        match self.groups[usize::from(user.group)].group.duration_ns {
-            0 => self.end_ns,
-            duration_ns => self.end_ns.min(duration_ns),
-        }
+    /// From when nothing is scheduled for a user.
+    fn end_of(&self, number: u32) -> i64 {
+        self.end_ns.min(self.group_of(number).end_ns)
     }
 
-    /// Whether work at `at_ns` may be scheduled; notes the end that cut it off if not.
-    fn is_before_end(&mut self, end_ns: i64, at_ns: i64) -> bool {
+    /// Whether work of a user at `at_ns` may be scheduled; if not, its time is over.
+    fn may_go_on(&mut self, number: u32, at_ns: i64) -> bool {
+        let end_ns = self.end_of(number);
         if at_ns >= end_ns {
-            self.cut_off_ns = self.cut_off_ns.max(Some(end_ns));
+            self.retire(number, end_ns);
         }
         at_ns < end_ns
     }
 
+    /// Nothing more comes from a user: it has done its loops, or its time is over.
+    fn retire(&mut self, number: u32, at_ns: i64) {
+        let at_ns = at_ns.min(self.end_of(number));
+        self.over_ns = self.over_ns.max(Some(at_ns));
+        if !self.group_of(number).closed.background {
+            self.retired = self.retired.and(Retired { count: 1, at_ns });
+        }
+    }
+
+    fn group_of(&self, number: u32) -> ClosedGroup<'plan> {
+        let user = &self.users[(number / self.threads) as usize];
+        self.groups[usize::from(user.group)]
+    }
+
     fn arrival(&self, number: u32, scheduled_ns: i64) -> Arrival {
         let user = self.users[(number / self.threads) as usize];
-        let ClosedGroup { index, group, .. } = self.groups[usize::from(user.group)];
+        let ClosedGroup { index, group, .. } = self.group_of(number);
         Arrival {
             scheduled_ns,
             user: number,
+            loop_number: user.loops_done,
             step: group.steps[usize::from(user.position)] as u16,
             group: index,
             position: user.position,
@@ -132,15 +148,10 @@ impl<'plan> ClosedLoop<'plan> {
         }
     }
 
-    fn think_ns(&self, number: u32) -> i64 {
-        let user = self.users[(number / self.threads) as usize];
-        self.groups[usize::from(user.group)].closed.think_ns
-    }
-
     /// Move a user to its next step. False when it has done its last loop.
     fn advance(&mut self, arrival: &Arrival) -> bool {
+        let ClosedGroup { group, closed, .. } = self.group_of(arrival.user);
         let user = &mut self.users[(arrival.user / self.threads) as usize];
-        let ClosedGroup { group, closed, .. } = self.groups[usize::from(user.group)];
         user.repeats_since_ns = i64::MAX;
         user.position += 1;
         if group.weights.is_empty() && usize::from(user.position) < group.steps.len() {
@@ -148,9 +159,7 @@ impl<'plan> ClosedLoop<'plan> {
         }
         user.loops_done += 1;
         user.position = first_position(group, self.seed, arrival.user, user.loops_done);
-        let goes_on = user.loops_done != closed.loops;
-        self.retired += u64::from(!goes_on && !closed.background);
-        goes_on
+        user.loops_done != closed.loops
     }
 }
 
@@ -188,29 +197,33 @@ impl Load for ClosedLoop<'_> {
                 user.repeats_since_ns = arrival.step_since_ns;
                 interval_ns
             }
-            Next::GoOn if self.advance(arrival) => self.think_ns(arrival.user),
-            Next::GoOn => return None,
+            Next::GoOn if self.advance(arrival) => self.group_of(arrival.user).closed.think_ns,
+            Next::GoOn => {
+                self.retire(arrival.user, end_ns);
+                return None;
+            }
         };
         if pause_ns > 0 {
             self.rest(arrival.user, end_ns.saturating_add(pause_ns));
             return None;
         }
-        let limit_ns = self.end_of(self.users[(arrival.user / self.threads) as usize]);
-        self.is_before_end(limit_ns, end_ns)
+        self.may_go_on(arrival.user, end_ns)
             .then(|| self.arrival(arrival.user, end_ns))
     }
 
-    fn take_retired(&mut self) -> u64 {
+    fn take_retired(&mut self) -> Retired {
         std::mem::take(&mut self.retired)
     }
 
     fn end_scheduling(&mut self, at_ns: i64) {
         self.end_ns = self.end_ns.min(at_ns);
         let end_ns = self.end_ns;
-        let users_before = self.resting.len();
-        self.resting.retain(|resting| resting.0.0 < end_ns);
-        if self.resting.len() < users_before {
-            self.cut_off_ns = self.cut_off_ns.max(Some(end_ns));
+        let (kept, dropped) = std::mem::take(&mut self.resting)
+            .into_iter()
+            .partition(|resting| resting.0.0 < end_ns);
+        self.resting = kept;
+        for Reverse((_, number)) in Vec::from(dropped) {
+            self.retire(number, end_ns);
         }
     }
 
@@ -218,8 +231,8 @@ impl Load for ClosedLoop<'_> {
         self.resting.is_empty()
     }
 
-    fn cut_off_ns(&self) -> Option<i64> {
-        self.cut_off_ns
+    fn over_ns(&self) -> Option<i64> {
+        self.over_ns
     }
 }
 
@@ -259,7 +272,7 @@ mod tests {
         let mut load = ClosedLoop::new(&plan, 0);
         let of_user = |user| [(user, 1, 0), (user, 0, 5), (user, 1, 10), (user, 0, 15)];
         assert_eq!(perform(&mut load, 5), [of_user(0), of_user(1)].concat());
-        assert_eq!(load.cut_off_ns(), None);
+        assert_eq!(load.over_ns(), Some(20));
         assert_eq!(load.users_by_address(&plan), [2, 2]);
     }
 
@@ -307,7 +320,7 @@ mod tests {
             .map(|performed| performed.2)
             .collect();
         assert_eq!(times, [0, 5, 10, 15]);
-        assert_eq!(load.cut_off_ns(), Some(20));
+        assert_eq!(load.over_ns(), Some(20));
     }
 
     #[test]
@@ -322,16 +335,16 @@ mod tests {
             .map(|performed| performed.2)
             .collect();
         assert_eq!(times, [0, 20, 40]);
-        assert_eq!(load.cut_off_ns(), Some(50));
+        assert_eq!(load.over_ns(), Some(50));
     }
 
     #[test]
-    fn loops_that_end_first_are_not_cut_off() {
+    fn loops_that_end_first_are_over_with_their_last_end() {
         let mut plan = simple_plan(80, 1, 2);
         plan.groups[0].duration_ns = 1000;
         let mut load = ClosedLoop::new(&plan, 0);
         assert_eq!(perform(&mut load, 5).len(), 2);
-        assert_eq!(load.cut_off_ns(), None);
+        assert_eq!(load.over_ns(), Some(10));
     }
 
     #[test]
@@ -381,6 +394,60 @@ mod tests {
             .iter()
             .filter(|arrival| load.ended(arrival, 1, Next::GoOn).is_some());
         assert_eq!(goes_on.count(), 2);
-        assert_eq!((load.take_retired(), load.take_retired()), (2, 0));
+        assert_eq!((load.take_retired().count, load.take_retired().count), (2, 0));
+    }
+
+    #[test]
+    fn users_whose_time_is_over_retire_too_each_once() {
+        let mut plan = simple_plan(80, 4, 0);
+        plan.groups[0].duration_ns = 100;
+        closed_of(&mut plan).ramp_ns = 120;
+        let mut load = ClosedLoop::new(&plan, 0);
+        // The last begins at 90; nobody at 100 or later.
+        let first = load.take_due(0).unwrap();
+        assert_eq!(load.take_retired(), Retired::default());
+        assert_eq!(load.ended(&first, 100, Next::GoOn), None);
+        assert_eq!(load.take_retired(), Retired { count: 1, at_ns: 100 });
+        let second = load.take_due(30).unwrap();
+        assert_eq!(load.ended(&second, 50, Next::Repeat { interval_ns: 80 }), None);
+        assert_eq!(
+            load.take_retired(),
+            Retired { count: 1, at_ns: 100 },
+            "its time is over then, though that is known now"
+        );
+        let third = load.take_due(60).unwrap();
+        load.end_scheduling(80);
+        assert_eq!(load.take_retired(), Retired { count: 1, at_ns: 80 });
+        assert_eq!(load.ended(&third, 90, Next::GoOn), None);
+        assert_eq!(load.take_retired(), Retired { count: 1, at_ns: 80 });
+        assert_eq!((load.over_ns(), load.is_exhausted()), (Some(100), true));
+    }
+
+    #[test]
+    fn a_ramp_beyond_the_duration_retires_who_never_begins() {
+        let mut plan = simple_plan(80, 2, 0);
+        plan.groups[0].duration_ns = 10;
+        closed_of(&mut plan).ramp_ns = 40;
+        let mut load = ClosedLoop::new(&plan, 0);
+        assert_eq!(load.take_retired(), Retired { count: 1, at_ns: 10 });
+    }
+
+    #[test]
+    fn a_background_ends_with_the_time_of_the_others_if_all_have_one() {
+        let mut plan = simple_plan(80, 1, 0);
+        plan.groups.push(plan.groups[0].clone());
+        closed_of(&mut plan).background = true;
+        plan.groups[1].duration_ns = 20;
+        plan.validate().unwrap();
+        assert_eq!(plan.longest_ns(), 20);
+        let mut load = ClosedLoop::new(&plan, 0);
+        assert_eq!(perform(&mut load, 5).len(), 8);
+        assert_eq!(load.over_ns(), Some(20));
+        plan.groups.push(plan.groups[1].clone());
+        plan.groups[2].duration_ns = 0;
+        assert_eq!(
+            (plan.end_ns(&plan.groups[0]), plan.longest_ns()),
+            (i64::MAX, i64::MAX)
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! All loads of one generator thread together: the users of closed loops, and the arrivals of each open one.
 
-use super::{Arrival, ClosedLoop, Load, Next, OpenLoop};
+use super::{Arrival, ClosedLoop, Load, Next, OpenLoop, Retired};
 use crate::plan::Plan;
 
 /// What one generator thread performs of a plan.
@@ -85,9 +85,9 @@ impl Load for Loads<'_> {
         own.ended(arrival, end_ns, next)
     }
 
-    fn take_retired(&mut self) -> u64 {
+    fn take_retired(&mut self) -> Retired {
         let open = self.open.iter_mut().map(OpenLoop::take_retired);
-        open.sum::<u64>() + self.closed.take_retired()
+        open.fold(self.closed.take_retired(), Retired::and)
     }
 
     fn end_scheduling(&mut self, at_ns: i64) {
@@ -101,8 +101,8 @@ impl Load for Loads<'_> {
         self.closed.is_exhausted() && self.open.iter().all(OpenLoop::is_exhausted)
     }
 
-    fn cut_off_ns(&self) -> Option<i64> {
-        let open = self.open.iter().map(OpenLoop::cut_off_ns);
-        open.fold(self.closed.cut_off_ns(), Option::max)
+    fn over_ns(&self) -> Option<i64> {
+        let open = self.open.iter().map(OpenLoop::over_ns);
+        open.fold(self.closed.over_ns(), Option::max)
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Arrival, Load, Next};
+use super::{Arrival, Load, Next, Retired};
 use crate::arrival::Schedule;
 use crate::plan::{Group, Open, Plan};
 use crate::request::draw_weighted;
@@ -28,7 +28,7 @@ pub struct OpenLoop<'plan> {
     /// Users who have arrived and not gone yet.
     under_way: u64,
     end_ns: i64,
-    cut_off_ns: Option<i64>,
+    over_ns: Option<i64>,
     is_retired: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct OpenLoop<'plan> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Resting {
     at_ns: i64,
-    user: u32,
+    number: u64,
     position: u16,
     since_ns: i64,
 }
@@ -60,7 +60,7 @@ impl<'plan> OpenLoop<'plan> {
                 0 => i64::MAX,
                 duration_ns => duration_ns,
             },
-            cut_off_ns: None,
+            over_ns: None,
             is_retired: false,
         };
         created.find(thread.into());
@@ -80,7 +80,7 @@ impl<'plan> OpenLoop<'plan> {
             None => {
                 // A schedule that is over before the load's time ends with that, as one that is cut off.
                 if self.end_ns < i64::MAX {
-                    self.cut_off_ns = self.cut_off_ns.max(Some(self.end_ns));
+                    self.over_ns = self.over_ns.max(Some(self.end_ns));
                 }
                 None
             }
@@ -90,15 +90,16 @@ impl<'plan> OpenLoop<'plan> {
     /// Whether work at `at_ns` may be scheduled; notes the end that cut it off if not.
     fn is_before_end(&mut self, at_ns: i64) -> bool {
         if at_ns >= self.end_ns {
-            self.cut_off_ns = self.cut_off_ns.max(Some(self.end_ns));
+            self.over_ns = self.over_ns.max(Some(self.end_ns));
         }
         at_ns < self.end_ns
     }
 
-    fn arrival(&self, user: u32, position: u16, scheduled_ns: i64, step_since_ns: i64) -> Arrival {
+    fn arrival(&self, number: u64, position: u16, scheduled_ns: i64, step_since_ns: i64) -> Arrival {
         Arrival {
             scheduled_ns,
-            user,
+            user: number as u32,
+            loop_number: number >> 32,
             step: self.group.steps[usize::from(position)] as u16,
             group: self.index,
             position,
@@ -125,7 +126,7 @@ impl<'plan> OpenLoop<'plan> {
 
     fn take_next(&mut self, now_ns: i64) -> Option<Arrival> {
         let (number, at_ns) = self.next.filter(|&(_, at_ns)| at_ns <= now_ns)?;
-        let arrival = self.arrival(number as u32, self.first_position(number), at_ns, at_ns);
+        let arrival = self.arrival(number, self.first_position(number), at_ns, at_ns);
         self.find(number + self.threads);
         self.under_way += 1;
         Some(arrival)
@@ -136,7 +137,7 @@ impl<'plan> OpenLoop<'plan> {
             return None;
         }
         let Reverse(resting) = self.resting.pop()?;
-        Some(self.arrival(resting.user, resting.position, resting.at_ns, resting.since_ns))
+        Some(self.arrival(resting.number, resting.position, resting.at_ns, resting.since_ns))
     }
 }
 
@@ -166,6 +167,7 @@ impl Load for OpenLoop<'_> {
             ),
             Next::GoOn if self.is_last(arrival.position) => {
                 self.under_way -= 1;
+                self.over_ns = self.over_ns.max(Some(end_ns.min(self.end_ns)));
                 return None;
             }
             Next::GoOn => (arrival.position + 1, end_ns, end_ns),
@@ -174,22 +176,29 @@ impl Load for OpenLoop<'_> {
             self.under_way -= 1;
             return None;
         }
+        let number = (arrival.loop_number << 32) | u64::from(arrival.user);
         if at_ns > end_ns {
             self.resting.push(Reverse(Resting {
                 at_ns,
-                user: arrival.user,
+                number,
                 position,
                 since_ns,
             }));
             return None;
         }
-        Some(self.arrival(arrival.user, position, at_ns, since_ns))
+        Some(self.arrival(number, position, at_ns, since_ns))
     }
 
-    fn take_retired(&mut self) -> u64 {
+    fn take_retired(&mut self) -> Retired {
         let was_retired = self.is_retired;
         self.is_retired = self.next.is_none() && self.under_way == 0;
-        u64::from(self.is_retired && !was_retired)
+        if was_retired || !self.is_retired {
+            return Retired::default();
+        }
+        Retired {
+            count: 1,
+            at_ns: self.over_ns.unwrap_or(i64::MIN),
+        }
     }
 
     fn end_scheduling(&mut self, at_ns: i64) {
@@ -203,7 +212,7 @@ impl Load for OpenLoop<'_> {
         let dropped = users_before - self.resting.len();
         if dropped > 0 {
             self.under_way -= dropped as u64;
-            self.cut_off_ns = self.cut_off_ns.max(Some(end_ns));
+            self.over_ns = self.over_ns.max(Some(end_ns));
         }
     }
 
@@ -211,8 +220,8 @@ impl Load for OpenLoop<'_> {
         self.next.is_none() && self.resting.is_empty()
     }
 
-    fn cut_off_ns(&self) -> Option<i64> {
-        self.cut_off_ns
+    fn over_ns(&self) -> Option<i64> {
+        self.over_ns
     }
 }
 
@@ -278,14 +287,14 @@ mod tests {
         let second = load.ended(&first, 50, Next::GoOn).unwrap();
         assert_eq!((second.user, second.step, second.scheduled_ns), (0, 1, 50));
         assert_eq!(load.ended(&second, 60, Next::Repeat { interval_ns: 40 }), None);
-        assert_eq!((load.next_due_ns(), load.take_retired()), (100, 0));
+        assert_eq!((load.next_due_ns(), load.take_retired().count), (100, 0));
         let again = load.take_due(100).unwrap();
         assert_eq!((again.step, again.step_since_ns), (1, 50));
         let third = load.ended(&again, 110, Next::GoOn).unwrap();
         assert_eq!((third.step, third.step_since_ns), (2, 110));
         assert_eq!(load.ended(&third, 120, Next::GoOn), None);
-        assert_eq!((load.take_retired(), load.take_retired()), (1, 0));
-        assert_eq!(load.cut_off_ns(), None);
+        assert_eq!(load.take_retired(), Retired { count: 1, at_ns: 120 });
+        assert_eq!((load.take_retired().count, load.over_ns()), (0, Some(120)));
     }
 
     #[test]
@@ -314,13 +323,17 @@ mod tests {
         plan.validate().unwrap();
         let mut load = open(&plan, 0);
         assert_eq!(arrive(&mut load).len(), 3);
-        assert_eq!(load.cut_off_ns(), Some(3 * TENTH_NS));
+        assert_eq!(load.over_ns(), Some(3 * TENTH_NS));
         let mut load = open(&plan, 0);
         let first = load.take_due(0).unwrap();
         load.end_scheduling(TENTH_NS);
         assert!(load.is_exhausted());
         assert_eq!(load.ended(&first, TENTH_NS, Next::GoOn), None);
-        assert_eq!((load.cut_off_ns(), load.take_retired()), (Some(TENTH_NS), 1));
+        let retired = Retired {
+            count: 1,
+            at_ns: TENTH_NS,
+        };
+        assert_eq!((load.over_ns(), load.take_retired()), (Some(TENTH_NS), retired));
     }
 
     #[test]
@@ -329,14 +342,14 @@ mod tests {
         let mut load = open(&plan, 0);
         assert_eq!(arrive(&mut load).len(), 2);
         assert_eq!(
-            load.cut_off_ns(),
+            load.over_ns(),
             None,
             "without a duration it ends with its last response"
         );
         plan.groups[0].duration_ns = 5 * TENTH_NS;
         let mut load = open(&plan, 0);
         assert_eq!(arrive(&mut load).len(), 2);
-        assert_eq!(load.cut_off_ns(), Some(5 * TENTH_NS));
+        assert_eq!(load.over_ns(), Some(5 * TENTH_NS));
     }
 
     #[test]
@@ -347,7 +360,7 @@ mod tests {
         assert_eq!(load.ended(&first, 5, Next::Repeat { interval_ns: 100 }), None);
         load.end_scheduling(50);
         assert!(load.is_exhausted());
-        assert_eq!((load.cut_off_ns(), load.take_retired()), (Some(50), 1));
+        assert_eq!((load.over_ns(), load.take_retired().count), (Some(50), 1));
     }
 
     #[test]
@@ -355,7 +368,10 @@ mod tests {
         let mut plan = plan(1, 1);
         plan.threads = 2;
         assert_eq!(
-            (open(&plan, 0).take_retired(), open(&plan, 1).take_retired()),
+            (
+                open(&plan, 0).take_retired().count,
+                open(&plan, 1).take_retired().count
+            ),
             (0, 1)
         );
     }

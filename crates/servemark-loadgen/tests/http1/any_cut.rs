@@ -61,11 +61,12 @@ pub(crate) fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then, h
         patches: Vec::new(),
         head_only,
     };
-    let mut http = Http1::new(Watch {
+    let mut http = Http1::new();
+    let watch = Watch {
         keep_bytes: KEEP_BYTES,
         digest: true,
-    });
-    http.start(ID, &request, Numbers { user: 0, seq: 0 });
+    };
+    http.start(ID, &request, Numbers { user: 0, seq: 0 }, watch);
     http.written(request.wire.len());
     let (mut events, mut fed) = (Vec::new(), 0);
     for piece in pieces {

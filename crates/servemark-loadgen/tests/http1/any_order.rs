@@ -60,10 +60,11 @@ impl Model {
 /// The fuzz target: each byte says what is done; some take the next ones.
 pub(crate) fn fuzz(data: &[u8]) {
     let requests = requests();
-    let mut http = Http1::new(Watch {
+    let mut http = Http1::new();
+    let watch = Watch {
         keep_bytes: KEEP_BYTES,
         digest: false,
-    });
+    };
     let (mut model, mut events, mut rest) = (Model::default(), Vec::new(), data);
     while let Some((&step, behind)) = rest.split_first() {
         rest = behind;
@@ -78,7 +79,7 @@ pub(crate) fn fuzz(data: &[u8]) {
                     started,
                     ..Model::default()
                 };
-                http.start(id, request, Numbers { user: 3, seq: 12 });
+                http.start(id, request, Numbers { user: 3, seq: 12 }, watch);
                 assert_eq!(http.output().len(), request.wire.len());
             }
             0 | 1 => {

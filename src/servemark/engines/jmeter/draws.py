@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice, product
 
 from servemark.workload.plan import Group
 
-#: Rows of draws when time ends the run, or the loops are more; after the last one JMeter begins again.
+#: Rows of draws of all users together when time ends the run, or the loops are more; after its last one a user begins
+#: again.
 _MOST_ROWS = 100_000
 _MASK = (1 << 64) - 1
 
 
-def draw(seed: int, step: int, seq: int, size: int) -> int:
-    """Which request of a pool of `size` request number `seq` is."""
+def draw(seed: int, size: int, *, step: int, position: int, user: int, loop: int) -> int:
+    """Which request of a pool of `size` a user sends in a loop.
+
+    `step` is the step's number in the plan, `position` its place in the scenario.
+    """
     if size <= 1:
         return 0
-    mixed = _splitmix64(_splitmix64(_splitmix64(seed) ^ step) ^ seq)
-    return mixed * size >> 64
+    mixed = _splitmix64(_splitmix64(seed) ^ (step << 16 | position))
+    return _splitmix64(_splitmix64(mixed ^ user) ^ loop) * size >> 64
 
 
 def draw_weighted(seed: int, user: int, loop: int, weights: Sequence[int]) -> int:
@@ -31,28 +34,21 @@ def draw_weighted(seed: int, user: int, loop: int, weights: Sequence[int]) -> in
     return 0
 
 
-def mix(seed: int, group: Group, first_user: int) -> Iterator[int]:
-    """The step of each loop of a group that mixes its steps, the first loops of all users first.
+def table(seed: int, group: Group, pooled: Sequence[int], first_step: int, user: int) -> Iterator[list[int]]:
+    """A row for each loop of a user: the request of each of the `pooled` steps, then the step if the group mixes them.
 
-    They are the draws of the native engine, so that the same loops perform the same steps; only which of its users
-    performs which loop is left to JMeter.
+    They are the draws of the native engine, which no response moves: the same user sends the same in the same loop.
     """
-    load = group.closed
-    users = range(first_user, first_user + load.users)
-    loops = range(load.loops) if load.loops and not group.background else range(-(-_MOST_ROWS // load.users))
-    return (draw_weighted(seed, user, loop, group.scenario.weights) for loop, user in product(loops, users))
-
-
-def table(seed: int, group: Group, pooled: Sequence[int], first_step: int, first_user: int) -> Iterator[list[int]]:
-    """A row for each loop of a group: the request of each of the `pooled` steps, then the step if it mixes them."""
-    steps, load = group.scenario.steps, group.closed
-    rows = _MOST_ROWS
+    steps, weights, load = group.scenario.steps, group.scenario.weights, group.closed
+    rows = -(-_MOST_ROWS // load.users)
     if load.loops and not group.background:
-        rows = min(rows, load.users * load.loops)
-    mixed = mix(seed, group, first_user) if group.scenario.weights else None
-    for row in range(rows):
-        inputs = [draw(seed, first_step + at, row * len(steps) + at, len(steps[at].requests)) for at in pooled]
-        yield inputs + (list(islice(mixed, 1)) if mixed else [])
+        rows = min(rows, load.loops)
+    for loop in range(rows):
+        inputs = [
+            draw(seed, len(steps[at].requests), step=first_step + at, position=at, user=user, loop=loop)
+            for at in pooled
+        ]
+        yield inputs + ([draw_weighted(seed, user, loop, weights)] if weights else [])
 
 
 def _splitmix64(state: int) -> int:

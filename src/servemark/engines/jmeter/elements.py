@@ -183,7 +183,7 @@ def script(kind: str, name: str, text: str) -> Element:
 
 
 def csv_data_set(name: str, file: str, variables: Sequence[str]) -> Element:
-    """In each loop the next row of `file`, of all users together, and after the last one the first again."""
+    """In each loop of a user the next row of its `file`, and after the last one the first again."""
     properties: dict[str, Value] = {
         "filename": file,
         "fileEncoding": "UTF-8",
@@ -193,7 +193,7 @@ def csv_data_set(name: str, file: str, variables: Sequence[str]) -> Element:
         "quotedData": False,
         "recycle": True,
         "stopThread": False,
-        "shareMode": "shareMode.group",
+        "shareMode": "shareMode.thread",
     }
     return element("CSVDataSet", "TestBeanGUI", name, properties)
 

@@ -4,14 +4,13 @@
 
     plan.jmx          one thread group a group; in it its steps in order, as HTTP requests
     inputs/           bodies that are not plain text, or long
-    draws-1.csv       which request of each pool each loop of group 1 sends, and which step it performs when it mixes
-                      them, drawn as the native engine does
+    draws/1-3.csv     which request of each pool the third user of group 1 sends in each of its loops, and which step it
+                      performs when they are mixed, drawn as the native engine does
 
 All paths in the plan are relative: the folder can be moved. The value of a header that is a secret is not in it: there
 is the property ``servemark.secret.N`` in its place. On the wire the requests are those of the native engine but
-for these: without a body JMeter still sends a Content-Type of forms with POST, PUT and DELETE; its timeout counts from
-one part of a response to the next; a step that is repeated sends the same request of its pool again; and which user
-performs which loop of a mix depends on who comes first.
+for these: without a body JMeter still sends a Content-Type of forms with POST, PUT and DELETE; and its timeout counts
+from one part of a response to the next.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from servemark.workload.scenario import USER_MARK, EndpointName, Step
 
 PLAN = "plan.jmx"
 FAILURES = "failures.xml"
+_DRAWS = "draws"
 _USER_DIGITS = 10
 
 
@@ -211,11 +211,14 @@ class _Writer:
         variables = [*inputs.values(), *([_mix_variable(number)] if group.scenario.weights else [])]
         if not variables:
             return []
-        file = f"draws-{number}.csv"
-        with (self._folder / file).open("w", newline="", encoding="utf-8") as out:
-            rows = csv.writer(out, lineterminator="\n")
-            rows.writerow(variables)
-            rows.writerows(draws.table(self._seed, group, pooled, first_step, first_user))
+        folder = self._folder / _DRAWS
+        folder.mkdir(exist_ok=True)
+        for user in range(group.closed.users):
+            with (folder / f"{number}-{user + 1}.csv").open("w", newline="", encoding="utf-8") as out:
+                rows = csv.writer(out, lineterminator="\n")
+                rows.writerow(variables)
+                rows.writerows(draws.table(self._seed, group, pooled, first_step, first_user + user))
+        file = f"{_DRAWS}/{number}-${{__threadNum}}.csv"
         return [elements.csv_data_set(f"what each loop sends (seed {self._seed})", file, variables)]
 
 

@@ -78,7 +78,7 @@ class Running:
 
     def __init__(self, plan: WrittenPlan, folder: Path, home: JMeterHome, warmup_ns: int) -> None:
         self.cpu_s = 0.0
-        self.samples = SampleCounter(folder / RESULTS, warmup_ns)
+        self.samples = SampleCounter(folder / RESULTS, warmup_ns, plan.groups)
         self._plan = plan
         self._folder = folder.absolute()
         self._home = home

@@ -143,7 +143,8 @@ def _await_end(running: Running, until: Until | None, warmup_ns: int, watch: Wat
 
 
 def _until(plan: Plan) -> Until | None:
-    return next((group.closed.until for group in plan.groups if group.closed.until), None)
+    foreground = (group.closed for group in plan.groups if not group.background)
+    return next((load.until for load in foreground if load.until), None)
 
 
 def _scheduling_ended_ns(plan: Plan, converted: jtl.JtlRecords, stopped_unix_ms: int | None) -> int:
