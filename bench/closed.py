@@ -20,6 +20,7 @@ from loops import EVERY, PERCENTILES, USUAL, Latency, Loop, judge_times, run_loo
 from measuring import Conditions, Sample, reported, spoiled
 
 from bench.proof import Section, markdown_table
+from servemark import _loadgen
 
 USERS = (1, 8, 32, 100)
 OPEN_PER_S = 200.0
@@ -83,7 +84,7 @@ def prove_closed(program: Path, folder: Path, runs: int, run_s: float = RUN_S) -
     yield Section(
         "Closed loops beside a busy server",
         f"`servemark-oracle {' '.join(loops[0].law)}`; {runs} runs each of {run_s:g} s, each done once",
-        [*_judge([cell for cell in cells if not cell.is_late_by_nature]), *_judge_late(cells), *_judge_oracle(cells)],
+        [*_judge([cell for cell in cells if not cell.is_late_by_nature]), *_judge_late(cells), *_judge_stamps(cells)],
         told=f"{told}\n\n{_table(cells)}",
     )
 
@@ -142,10 +143,13 @@ def _judge_late(cells: Sequence[Cell]) -> list[Finding]:
     ]
 
 
-def _judge_oracle(cells: Sequence[Cell]) -> list[Finding]:
-    """The judge knew when requests arrived."""
-    reports = [sample.report for cell in cells for sample in cell.samples]
+def _judge_stamps(cells: Sequence[Cell]) -> list[Finding]:
+    """The judge knew when requests arrived, and the generator when answers did."""
+    samples = [sample for cell in cells for sample in cell.samples]
+    reports = [sample.report for sample in samples]
+    read = sum(int((sample.rows["flags"] & _loadgen.RECORD_FLAGS["clock_read"] != 0).sum()) for sample in samples)
     return [
+        equal("answers that the kernel did not stamp for the generator", read, 0),
         equal("arrivals that the kernel did not stamp for the oracle", sum(told["unstamped"] for told in reports), 0),
         equal("steps of the clock while it ran", sum(told["clock_steps"] for told in reports), 0),
     ]
@@ -178,12 +182,10 @@ def _table(cells: Sequence[Cell]) -> str:
 
 
 def _by_reading(cell: Cell, latency: Latency) -> str:
-    """What would be reported without the kernel's stamps; "-" of records that do not have both."""
+    """What would be reported without the kernel's stamps."""
     begin = "sent" if latency == "service" else "scheduled"
     times = []
     for sample in cell.samples:
-        if "read" not in (sample.rows.dtype.names or ()):
-            return "-"
         rows = sample.rows[sample.measured & (sample.rows["kind"] == 0)]
         times.append(rows["read"] - rows[begin])
     return _in_ms([nearest_rank(np.concatenate(times), q) / MS for q in PERCENTILES.values()])

@@ -137,6 +137,7 @@ def judge_causes(samples: Sequence[Sample]) -> list[Finding]:
         too_soon += int((log["due"] > log["departed"]).sum())
         too_soon += int((log["departed"] > rows["end"] + sample.origin_ns + CLOCKS_NS).sum())
         too_soon += int((rows["scheduled"] > rows["sent"]).sum())
+        too_soon += int((rows["end"] > rows["read"]).sum())
     return [equal("times before their cause", too_soon, 0)]
 
 

@@ -20,7 +20,7 @@ from oracle import serving
 
 from servemark import _loadgen
 from servemark.assessment import Measured, assess_run, measured_window
-from servemark.benchmarks import Point, http
+from servemark.benchmarks import Benchmark, Point, http
 from servemark.certificate.circumstances import MachineUse
 from servemark.engines import Job
 from servemark.engines.native import NativeEngine
@@ -56,12 +56,14 @@ class Conditions:
         keep_awake: whether the CPUs are kept from halting, the oracle's too.
         realtime: whether the generator asks for real-time priority.
         fault: what the generator is to do wrong.
+        benchmark: what is asked, which decides how a generator that is slow is judged.
     """
 
     hogs: Hogs | None = None
     keep_awake: bool = True
     realtime: Switch = "auto"
     fault: EngineFault | None = None
+    benchmark: Benchmark = http.BENCHMARK
 
 
 QUIET = Conditions()
@@ -81,6 +83,7 @@ class Sample:
         certificate: what servemark says of the run.
         report: what the oracle says of itself.
         realtime: what became of the generator's real-time priority.
+        clock_steps: how often the generator noticed that the time was set.
         tries: how many runs it took until one counted.
     """
 
@@ -93,6 +96,7 @@ class Sample:
     certificate: Certificate
     report: Any
     realtime: str
+    clock_steps: int = 0
     tries: int = 1
 
     @cached_property
@@ -210,7 +214,7 @@ def _measure_once(
         elapsed_s = time.monotonic() - started_s
     records = open_records(record_path)
     measured = Measured(
-        benchmark=http.BENCHMARK,
+        benchmark=conditions.benchmark,
         point=Point(ServerSettings(), ModelSettings(workers=None), load, lambda _: job.plan),
         plan=job.plan,
         compiled=job.compiled,
@@ -236,6 +240,7 @@ def _measure_once(
         certificate=assess_run(measured, max_errors_share=0.0).run.certificate,
         report=oracle.report,
         realtime=engine_run.realtime,
+        clock_steps=engine_run.counts.clock_steps if engine_run.counts else 0,
     )
 
 
