@@ -6,6 +6,8 @@ export SERVEMARK_EXTRAS := dev
 ALLOWED_SKIPS ?=
 # What `make bench` is told, for a part of it: BENCH="--only pacing --rounds 1".
 BENCH ?=
+# And `make prove`: PROVE="--only closed,alarms,faults", which leaves the rest of bench/PROOF.md as it is, or "--short".
+PROVE ?=
 
 # Runs $(2) if $(3) succeeds; otherwise says that it was skipped, and in CI fails unless $(1) is allowed to be.
 define with_rust
@@ -53,7 +55,7 @@ test: setup lint ## everything: lint, and all tests, the last against a real Mul
 bench: setup ## how fast, exact and small servemark is beside its peers, into bench/RESULTS.md: a quarter of an hour, idle
 	$(BIN)/python -m bench $(BENCH)
 
-prove: setup ## how exact servemark's figures are, at length, into bench/PROOF.md: a quarter of an hour, idle
+prove: setup ## how exact servemark's figures are, at length, into bench/PROOF.md: an hour, idle
 	$(BIN)/python -m bench.prove $(PROVE)
 
 # By name: a file of fuzz/fuzz_targets, and a folder of fuzz/corpus, to which what is found is not added by itself.

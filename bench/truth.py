@@ -29,7 +29,7 @@ STALL_AT_S = 5.0
 STALL_S = 1.0
 _SLACK_S = 60.0
 #: The oracle's log (its log.rs): columns, and those used.
-_LOG_COLUMNS, _ARRIVED, _DEPARTED = 8, 3, 7
+_LOG_COLUMNS, _ARRIVED, _DEPARTED = 11, 3, 7
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 Each judgement is a pure function of samples, so that a test can spoil a sample and see the judgement turn red.
 
-The oracle's sojourn is from when it had read a request's first byte to when it had written its answer. servemark's
-response is from when the request was *scheduled* to when the last byte of its answer was read. They differ by what the
-generator was late, by two crossings of the loopback interface, and by what waited in the client: never less than
-nothing, and at most the bound where nothing has to wait.
+The oracle's sojourn is from when the kernel received a request to when its answer left. servemark's response is from
+when the request was *scheduled* to when the kernel received its answer. They differ by what the generator was late, by
+two crossings of the loopback interface, and by what waited in the client: never less than nothing, and at most the
+bound where nothing has to wait.
 """
 
 from __future__ import annotations
@@ -129,13 +129,15 @@ def _judge_percentiles(samples: Sequence[Sample], truths: dict[str, list[Times]]
 
 
 def judge_causes(samples: Sequence[Sample]) -> list[Finding]:
-    """No request arrives before it was sent, and no answer is read before it was due: each request, on one clock."""
+    """No request arrives before it was sent, and no answer before it left: each request, on one clock."""
     too_soon = 0
     for sample in samples:
         rows, log = sample.rows, sample.log
         too_soon += int((log["arrival"] < rows["sent"] + sample.origin_ns - CLOCKS_NS).sum())
-        too_soon += int((log["due"] > rows["end"] + sample.origin_ns + CLOCKS_NS).sum())
+        too_soon += int((log["due"] > log["departed"]).sum())
+        too_soon += int((log["departed"] > rows["end"] + sample.origin_ns + CLOCKS_NS).sum())
         too_soon += int((rows["scheduled"] > rows["sent"]).sum())
+        too_soon += int((rows["end"] > rows["read"]).sum())
     return [equal("times before their cause", too_soon, 0)]
 
 

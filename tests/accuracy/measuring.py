@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hogs import Hogs, hogging
 from laws import Times
 from numpy.typing import NDArray
 from oracle import serving
 
 from servemark import _loadgen
 from servemark.assessment import Measured, assess_run, measured_window
-from servemark.benchmarks import Point, http
+from servemark.benchmarks import Benchmark, Point, http
 from servemark.certificate.circumstances import MachineUse
 from servemark.engines import Job
 from servemark.engines.native import NativeEngine
@@ -28,13 +29,44 @@ from servemark.result import Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.stats.summary import Summary, Window, summarise
 from servemark.workload.load import Arrivals, Load, OpenLoad
-from servemark.workload.plan import Address, EngineArrivals, EnginePlan, Group, Plan, compile_plan
+from servemark.workload.plan import (
+    Address,
+    EngineArrivals,
+    EngineFault,
+    EnginePlan,
+    Group,
+    Plan,
+    Switch,
+    compile_plan,
+)
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
 
 #: How often a run is tried that does not count: by its certificate, or by what the oracle says of itself.
 MOST_TRIES = 3
 #: Of a schedule that ends by itself.
 MOST_REQUESTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which a load is sent.
+
+    Attributes:
+        hogs: who computes beside it.
+        keep_awake: whether the CPUs are kept from halting, the oracle's too.
+        realtime: whether the generator asks for real-time priority.
+        fault: what the generator is to do wrong.
+        benchmark: what is asked, which decides how a generator that is slow is judged.
+    """
+
+    hogs: Hogs | None = None
+    keep_awake: bool = True
+    realtime: Switch = "auto"
+    fault: EngineFault | None = None
+    benchmark: Benchmark = http.BENCHMARK
+
+
+QUIET = Conditions()
 
 
 @dataclass(frozen=True)
@@ -51,6 +83,7 @@ class Sample:
         certificate: what servemark says of the run.
         report: what the oracle says of itself.
         realtime: what became of the generator's real-time priority.
+        clock_steps: how often the generator noticed that the time was set.
         tries: how many runs it took until one counted.
     """
 
@@ -63,22 +96,29 @@ class Sample:
     certificate: Certificate
     report: Any
     realtime: str
+    clock_steps: int = 0
     tries: int = 1
 
     @cached_property
     def schedule(self) -> Times:
-        """When each row was due, from the origin: by the pure function, whatever was recorded."""
+        """When each row was due, from the origin: in an open loop by the pure function, whatever was recorded."""
         arrivals = self.plan.groups[0].arrivals
-        assert arrivals
+        if arrivals is None:
+            recorded: Times = self.rows["scheduled"]
+            return recorded
         times = pure_schedule(arrivals, self.plan.seed, int(self.rows["user"].max()) + 1)
         due: Times = times[self.rows["user"]]
         return due
 
     @property
     def planned(self) -> int:
-        """How many requests the pure function has in the time, or number, that was asked for."""
+        """How many requests the pure function has in the time, or number, that was asked for.
+
+        In a closed loop whose end is a time it is the responses that decide: then as many as the generator says.
+        """
         group = self.plan.groups[0]
-        assert group.arrivals
+        if group.arrivals is None:
+            return group.loops * group.users or self.scheduled
         if group.arrivals.count or not group.duration_ns:
             return len(pure_schedule(group.arrivals, self.plan.seed, group.arrivals.count or MOST_REQUESTS))
         times = pure_schedule(group.arrivals, self.plan.seed, len(self.rows) + 1000)
@@ -95,7 +135,7 @@ def pure_schedule(arrivals: EngineArrivals, seed: int, count: int) -> Times:
     return np.frombuffer(_loadgen.schedule(arrivals, seed, 0, count), dtype="<i8")
 
 
-def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path) -> Job:
+def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path, conditions: Conditions = QUIET) -> Job:
     """What the engine is asked for: requests that tell the oracle their numbers."""
     request = Request("GET", f"/{USER_MARK}/{SEQ_MARK}", numbered=True)
     plan = Plan((Group(Scenario((Step("request", (request,)),)), load),))
@@ -107,8 +147,10 @@ def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path) -
         connect_timeout_s=10,
         seed=seed,
         threads=threads,
-        keep_awake=True,  # the oracle's CPU too
+        realtime=conditions.realtime,
+        keep_awake=conditions.keep_awake,
     )
+    compiled = replace(compiled, fault=conditions.fault)
     return Job(plan, compiled, addresses, record_path, record_path.parent, None, lambda _: None)
 
 
@@ -128,23 +170,28 @@ def measure(
     *,
     seed: int,
     threads: int = 1,
+    conditions: Conditions = QUIET,
     most_tries: int = MOST_TRIES,
     most_late_ms: float = math.inf,
 ) -> Sample:
     """One valid run of `load` against an oracle of `law`; after `most_tries` the last one, whatever it is.
 
-    It is done again, too, when the oracle's own p99 of lateness was above `most_late_ms`; whether the oracle was on
-    time over all runs is ``judge_oracle``'s to say.
+    It is done again, too, when the oracle's own p99 of lateness was above `most_late_ms`, or when the time was set
+    meanwhile, so that its arrivals are in doubt; whether the oracle was on time over all runs is ``judge_oracle``'s to
+    say.
     """
     for tries in range(1, most_tries + 1):
-        sample = _measure_once(program, folder, law, load, seed, threads)
+        sample = _measure_once(program, folder, law, load, seed, threads, conditions)
         faults = [check.reason for check in sample.certificate.checks if check.passed is False]
         late_ms = sample.report["late_p99_ns"] / 1e6
         if late_ms > most_late_ms:
             faults.append(f"the oracle itself was late, p99 {late_ms:.3f} ms")
+        if sample.report["clock_steps"]:
+            faults.append("the time was set while it ran")
         if not faults:
             break
-        print(f"try {tries} of {most_tries} does not count: {'; '.join(faults)}")
+        if most_tries > 1:
+            print(f"try {tries} of {most_tries} does not count: {'; '.join(faults)}")
     return replace(sample, tries=tries)
 
 
@@ -155,17 +202,19 @@ def spoiled(sample: Sample, spoil: Callable[[Any], object]) -> Sample:
     return replace(sample, rows=rows)
 
 
-def _measure_once(program: Path, folder: Path, law: Sequence[str], load: Load, seed: int, threads: int) -> Sample:
+def _measure_once(
+    program: Path, folder: Path, law: Sequence[str], load: Load, seed: int, threads: int, conditions: Conditions
+) -> Sample:
     number = len(list(folder.iterdir()))
     record_path = folder / f"records-{number}.bin"
-    with serving(program, folder / f"oracle-{number}.log", *law) as oracle:
+    with serving(program, folder / f"oracle-{number}.log", *law) as oracle, hogging(conditions.hogs):
         started_s = time.monotonic()
-        job = _job(oracle.port, load, seed=seed, threads=threads, record_path=record_path)
+        job = _job(oracle.port, load, seed=seed, threads=threads, record_path=record_path, conditions=conditions)
         engine_run = NativeEngine().execute(job)
         elapsed_s = time.monotonic() - started_s
     records = open_records(record_path)
     measured = Measured(
-        benchmark=http.BENCHMARK,
+        benchmark=conditions.benchmark,
         point=Point(ServerSettings(), ModelSettings(workers=None), load, lambda _: job.plan),
         plan=job.plan,
         compiled=job.compiled,
@@ -191,6 +240,7 @@ def _measure_once(program: Path, folder: Path, law: Sequence[str], load: Load, s
         certificate=assess_run(measured, max_errors_share=0.0).run.certificate,
         report=oracle.report,
         realtime=engine_run.realtime,
+        clock_steps=engine_run.counts.clock_steps if engine_run.counts else 0,
     )
 
 

@@ -16,7 +16,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 #: A row of its log; see ``crates/servemark-oracle/src/log.rs``. Times are ns of CLOCK_MONOTONIC, -1 never.
 ROW = np.dtype(
-    [(name, "<i8") for name in ("user", "seq", "connection", "arrival", "service", "due", "first", "departed")]
+    [
+        (name, "<i8")
+        for name in (
+            *("user", "seq", "connection", "arrival", "service", "due", "first", "departed"),
+            *("read", "written", "stamped"),
+        )
+    ]
 )
 NO_CARGO = "no cargo for Rust 1.85 or newer here: the oracle server cannot be built"
 _START_S, _END_S = 20, 60

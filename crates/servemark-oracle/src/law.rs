@@ -56,7 +56,8 @@ impl Departures {
         }
     }
 
-    /// Request `number` arrived, not before any earlier one: how long it is served, and when that ends.
+    /// Request `number` arrived: how long it is served, and when that ends. Requests are taken in the order of the calls,
+    /// in which they were read; of those that came while nobody read, a later one may have arrived a little before.
     ///
     /// With the queue an end is max(arrival, end of the request before) + service (Lindley, "The theory of queues with
     /// a single server", 1952). Stalls hold answers back, not service: see `held_back_ns`.

@@ -1,4 +1,4 @@
-//! What happened to each request: rows of eight little-endian i64, in order of arrival, without a header.
+//! What happened to each request: rows of eleven little-endian i64, in order of arrival, without a header.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,16 +19,22 @@ pub(crate) struct Row {
     pub(crate) seq: i64,
     /// Which connection brought it, counted from 0.
     pub(crate) connection: i64,
-    /// When its first byte had been read.
+    /// When the kernel received it, or, not `is_stamped`, when it had been read.
     pub(crate) arrival_ns: i64,
     /// How long it was served, by the law.
     pub(crate) service_ns: i64,
     /// When its answer, or last event, was to be sent.
     pub(crate) due_ns: i64,
-    /// When its answer, or first event, had been written.
+    /// When its answer, or first event, was about to be written.
     pub(crate) first_ns: i64,
-    /// When its answer, or last event, had been written.
+    /// When its answer, or last event, was about to be written.
     pub(crate) departed_ns: i64,
+    /// When it had been read.
+    pub(crate) read_ns: i64,
+    /// When its answer, or last event, had been written: it left between `departed_ns` and this.
+    pub(crate) written_ns: i64,
+    /// Whether `arrival_ns` is the kernel's.
+    pub(crate) is_stamped: bool,
 }
 
 /// All requests.
@@ -59,6 +65,9 @@ impl Log {
                 row.due_ns,
                 row.first_ns,
                 row.departed_ns,
+                row.read_ns,
+                row.written_ns,
+                row.is_stamped.into(),
             ];
             for value in values {
                 file.write_all(&value.to_le_bytes())?;
@@ -70,14 +79,28 @@ impl Log {
     /// How many were answered, and the median, the 99th percentile (nearest rank) and the maximum of how much later
     /// than due.
     pub(crate) fn lateness_ns(&self) -> (usize, [i64; 3]) {
+        self.spread_ns(|row| row.departed_ns - row.due_ns)
+    }
+
+    /// The same of how long writing the answer took: for so long it is not known when it left.
+    pub(crate) fn writing_ns(&self) -> [i64; 3] {
+        self.spread_ns(|row| row.written_ns - row.departed_ns).1
+    }
+
+    fn spread_ns(&self, of: impl Fn(&Row) -> i64) -> (usize, [i64; 3]) {
         let answered = self.rows.iter().filter(|row| row.departed_ns != NEVER_NS);
-        let mut late_ns: Vec<_> = answered.map(|row| row.departed_ns - row.due_ns).collect();
-        late_ns.sort_unstable();
+        let mut times_ns: Vec<_> = answered.map(of).collect();
+        times_ns.sort_unstable();
         let at_share = |percent: usize| {
-            let rank = (late_ns.len() * percent).div_ceil(100).max(1);
-            late_ns.get(rank - 1).copied().unwrap_or(0)
+            let rank = (times_ns.len() * percent).div_ceil(100).max(1);
+            times_ns.get(rank - 1).copied().unwrap_or(0)
         };
-        (late_ns.len(), [at_share(50), at_share(99), at_share(100)])
+        (times_ns.len(), [at_share(50), at_share(99), at_share(100)])
+    }
+
+    /// Requests whose arrival the kernel did not stamp.
+    pub(crate) fn unstamped(&self) -> usize {
+        self.rows.iter().filter(|row| !row.is_stamped).count()
     }
 }
 
@@ -95,6 +118,9 @@ mod tests {
             due_ns,
             first_ns: 7,
             departed_ns,
+            read_ns: 9,
+            written_ns: departed_ns + 10,
+            is_stamped: true,
         }
     }
 
@@ -106,6 +132,10 @@ mod tests {
             .extend((1..=200).map(|late_ns| row(1_000, 1_000 + late_ns)));
         log.rows.push(row(1_000, NEVER_NS));
         assert_eq!(log.lateness_ns(), (200, [100, 198, 200]));
+        assert_eq!(log.writing_ns(), [10, 10, 10]);
+        assert_eq!(log.unstamped(), 0);
+        log.rows[0].is_stamped = false;
+        assert_eq!(log.unstamped(), 1);
     }
 
     #[test]
@@ -117,6 +147,7 @@ mod tests {
         log.write_to(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(bytes, (1..=8_i64).flat_map(i64::to_le_bytes).collect::<Vec<_>>());
+        let values = (1..=9_i64).chain([18, 1]);
+        assert_eq!(bytes, values.flat_map(i64::to_le_bytes).collect::<Vec<_>>());
     }
 }

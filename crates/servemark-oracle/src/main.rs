@@ -1,8 +1,9 @@
 //! servemark-oracle: an HTTP server whose answers come at known times, so that a load generator's figures can be judged.
 //!
 //! When each answer is due follows from a law that is given on the command line (`arguments.rs` lists the options) and
-//! from when the request arrived. What really happened to each request is written down, on `CLOCK_MONOTONIC`, and the
-//! oracle tells how late it was itself: a test can tell its fault from the generator's.
+//! from when the request arrived. What really happened to each request is written down, on `CLOCK_MONOTONIC`, its
+//! arrival by the kernel's stamp, and the oracle tells how late it was itself: a test can tell its fault from the
+//! generator's.
 //!
 //! It prints its port, serves on 127.0.0.1 until its standard input ends, then writes its log and prints a report, one
 //! line of JSON. A process that dies closes the pipe that it held, so an oracle never outlives its test. SIGTERM ends
@@ -10,9 +11,11 @@
 
 mod arguments;
 mod http;
+mod kernel;
 mod law;
 mod log;
 mod server;
+mod stamps;
 
 use std::error::Error;
 use std::io::{Write, stdout};

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
@@ -14,8 +14,10 @@ use slab::Slab;
 
 use crate::arguments::Events;
 use crate::http;
+use crate::kernel;
 use crate::law::{Departures, Law};
 use crate::log::{Log, NEVER_NS, Row};
+use crate::stamps::Stamps;
 
 const LISTENER: u64 = u64::MAX;
 const STDIN: u64 = u64::MAX - 1;
@@ -45,10 +47,29 @@ struct Connection {
     number: i64,
     /// What was read and not yet taken.
     input: Vec<u8>,
-    /// When the first byte of `input` had been read.
-    arrival_ns: i64,
+    /// When the first bytes of `input` came.
+    arrival: Arrival,
     /// Whether a request waits for its answer: the next one is taken after that.
     is_busy: bool,
+}
+
+/// When a request came.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    /// By the kernel, or `read_ns` where it did not say.
+    at_ns: i64,
+    is_stamped: bool,
+    read_ns: i64,
+}
+
+impl Arrival {
+    fn when_read(read_ns: i64) -> Self {
+        Self {
+            at_ns: read_ns,
+            is_stamped: false,
+            read_ns,
+        }
+    }
 }
 
 /// The oracle's server.
@@ -56,6 +77,7 @@ pub(crate) struct Server {
     /// What happened so far.
     pub(crate) log: Log,
     departures: Departures,
+    stamps: Stamps,
     events: Events,
     listener: TcpListener,
     poller: Poller,
@@ -81,12 +103,15 @@ impl Server {
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
+        // Where there are no stamps, the report counts every arrival as one that lacks it.
+        let _ = kernel::stamp_receipts(listener.as_fd());
         rustix::net::listen(&listener, BACKLOG)?;
         let poller = Poller::new()?;
         poller.watch_waker(listener.as_fd(), LISTENER)?;
         Ok(Self {
             log: Log::new(),
             departures: Departures::new(law),
+            stamps: Stamps::new(),
             events,
             listener,
             poller,
@@ -116,6 +141,7 @@ impl Server {
         loop {
             self.answer_due();
             self.poller.wait(&mut ready, self.wait_ns())?;
+            self.stamps.sample();
             for index in 0..ready.len() {
                 let event = ready.at(index);
                 match event.token {
@@ -132,6 +158,7 @@ impl Server {
     /// One line of JSON about the requests, the oracle's own lateness, and when its stalls were.
     pub(crate) fn report(&self) -> String {
         let (answered, [p50_ns, p99_ns, max_ns]) = self.log.lateness_ns();
+        let [_, writing_p99_ns, writing_max_ns] = self.log.writing_ns();
         let stalls: Vec<_> = self
             .departures
             .stalls_ns()
@@ -139,10 +166,14 @@ impl Server {
             .collect();
         format!(
             "{{\"requests\": {}, \"answered\": {answered}, \"connections\": {}, \"unreadable\": {}, \
-             \"late_p50_ns\": {p50_ns}, \"late_p99_ns\": {p99_ns}, \"late_max_ns\": {max_ns}, \"stalls_ns\": {stalls:?}}}",
+             \"unstamped\": {}, \"clock_steps\": {}, \"late_p50_ns\": {p50_ns}, \"late_p99_ns\": {p99_ns}, \
+             \"late_max_ns\": {max_ns}, \"writing_p99_ns\": {writing_p99_ns}, \"writing_max_ns\": {writing_max_ns}, \
+             \"stalls_ns\": {stalls:?}}}",
             self.log.rows.len(),
             self.accepted,
             self.unreadable,
+            self.log.unstamped(),
+            self.stamps.steps,
         )
     }
 
@@ -168,7 +199,7 @@ impl Server {
                 stream,
                 number: self.accepted,
                 input: Vec::new(),
-                arrival_ns: 0,
+                arrival: Arrival::when_read(0),
                 is_busy: false,
             });
             self.accepted += 1;
@@ -181,11 +212,17 @@ impl Server {
             let Some(connection) = self.connections.get_mut(key) else {
                 return;
             };
-            match connection.stream.read(&mut self.buffer) {
-                Ok(0) => return self.close(key),
-                Ok(count) => {
+            match kernel::receive(connection.stream.as_fd(), &mut self.buffer) {
+                Ok((0, _)) => return self.close(key),
+                Ok((count, stamp_ns)) => {
                     if connection.input.is_empty() {
-                        connection.arrival_ns = monotonic_ns();
+                        let read_ns = monotonic_ns();
+                        let at_ns = stamp_ns.and_then(|ns| self.stamps.monotonic_ns(ns, read_ns));
+                        connection.arrival = Arrival {
+                            at_ns: at_ns.unwrap_or(read_ns),
+                            is_stamped: at_ns.is_some(),
+                            read_ns,
+                        };
                     }
                     connection.input.extend_from_slice(&self.buffer[..count]);
                     self.take_request(key);
@@ -218,17 +255,21 @@ impl Server {
         connection.input.drain(..request.length);
         let row = self.log.rows.len();
         let number = u64::try_from(request.seq).unwrap_or(row as u64);
-        let (service_ns, ready_ns) = self.departures.add(connection.arrival_ns, number);
+        let arrival = connection.arrival;
+        let (service_ns, ready_ns) = self.departures.add(arrival.at_ns, number);
         let last_ready_ns = ready_ns + i64::from(self.events.count.saturating_sub(1)) * self.events.every_ns;
         self.log.rows.push(Row {
             user: request.user,
             seq: request.seq,
             connection: connection.number,
-            arrival_ns: connection.arrival_ns,
+            arrival_ns: arrival.at_ns,
             service_ns,
             due_ns: self.departures.held_back_ns(last_ready_ns),
             first_ns: NEVER_NS,
             departed_ns: NEVER_NS,
+            read_ns: arrival.read_ns,
+            written_ns: NEVER_NS,
+            is_stamped: arrival.is_stamped,
         });
         self.expect(
             row,
@@ -264,18 +305,20 @@ impl Server {
             return; // the one that asked has gone, and another has its place
         }
         let count = self.events.count;
+        // Before the write, for it wakes the reader, who may take this thread's CPU: that is no time of the server's.
+        let leaving_ns = monotonic_ns();
         let written = if count == 0 {
             write_whole(&mut connection.stream, http::ANSWER)
         } else {
             write_whole(&mut connection.stream, &http::event(answer.event, count))
         };
-        let now_ns = monotonic_ns();
+        let written_ns = monotonic_ns();
         if written.is_err() {
             return self.close(answer.key);
         }
         let row_now = &mut self.log.rows[row];
         if answer.event == 0 {
-            row_now.first_ns = now_ns;
+            row_now.first_ns = leaving_ns;
         }
         if answer.event + 1 < count {
             let ready_ns = answer.ready_ns + self.events.every_ns;
@@ -289,10 +332,11 @@ impl Server {
                 },
             );
         }
-        row_now.departed_ns = now_ns;
+        row_now.departed_ns = leaving_ns;
+        row_now.written_ns = written_ns;
         connection.is_busy = false;
         if !connection.input.is_empty() {
-            connection.arrival_ns = now_ns;
+            connection.arrival = Arrival::when_read(written_ns);
             self.take_request(answer.key);
         }
     }

@@ -1,0 +1,139 @@
+"""The certificate on a machine of no use to it: how many runs are INVALID that a person makes, of a real server.
+
+As a user without real-time rights, with nothing else running, and beside two processes that compute all the time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hogs import ALWAYS_BUSY, Hogs, hogging
+from judging import Finding, equal
+
+from bench.closed import ALARMS, WRONG
+from bench.normal_user import NormalUser, normal_user
+from bench.process import Process
+from bench.proof import Section, markdown_table
+from servemark.errors import SetupError
+
+COMMANDS = (
+    "throughput -m noop -l 10",
+    "latency -m noop -l 200",
+    "concurrent_inference -m noop -l 20",
+    "repeated_scale_calls -m noop -l 2",
+)
+_CAPACITY = "throughput -m noop -t 8 --duration 3"
+_OPEN = "latency -m noop --rate {rate} --duration 3"
+_RUN_S, _END_S = 600.0, 30.0
+_INVALID = 3
+SETTINGS: tuple[Hogs | None, ...] = (None, ALWAYS_BUSY)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: its exit status, None when it had to be killed; its result, None without one; its last words."""
+
+    status: int | None
+    result: Any
+    complaint: str
+
+
+@dataclass
+class Tally:
+    """The runs of a command in a setting: how many, how many were INVALID, by which checks, and what went wrong."""
+
+    command: str
+    hogs: Hogs | None
+    runs: int = 0
+    invalid: int = 0
+    checks: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, ended: Ended) -> None:
+        """Count a run."""
+        self.runs += 1
+        if ended.result is None or ended.status not in (0, 1, _INVALID):
+            self.problems.append(f"exit status {ended.status}: {ended.complaint}")
+            return
+        failed = [check for check in ended.result["benchmarks"][0]["certificate"]["checks"] if check["passed"] is False]
+        self.invalid += ended.status == _INVALID
+        self.checks.update({check["name"] for check in failed})
+
+
+def prove_alarms(folder: Path, runs: int) -> Iterator[Section]:
+    """At most one of 40 runs of each command is INVALID; `runs` of each, half of them beside others."""
+    user = normal_user()
+    folder.chmod(0o755)
+    capacity = _run(user, folder, _CAPACITY)
+    if capacity.result is None:
+        raise SetupError("the server's capacity cannot be measured", cause=capacity.complaint)
+    rate = round(capacity.result["benchmarks"][0]["steps"][0]["throughput_per_s"]["value"] / 2)
+    opened = _OPEN.format(rate=rate)
+    tallies = [Tally(command, hogs) for command in (*COMMANDS, opened) for hogs in SETTINGS]
+    # In turns, so that an hour in which the machine is slow is every command's.
+    for number in range(runs):
+        for tally in tallies:
+            if SETTINGS.index(tally.hogs) == number % len(SETTINGS):
+                with hogging(tally.hogs):
+                    tally.add(_run(user, folder, tally.command))
+    rights = f"as {user.name}, without real-time rights"
+    yield Section(
+        "A certificate without false alarms",
+        f"`servemark run COMMAND`, {runs} times each in turns, {rights}; capacity is that of `{_CAPACITY}`",
+        [*_judge(tallies, opened)],
+        told=_table(tallies),
+    )
+
+
+def _run(user: NormalUser, folder: Path, command: str) -> Ended:
+    """One command, to its end, with nothing left of it."""
+    own = user.new_folder(folder / "run")
+    words = [*user.words, sys.executable, "-m", "servemark", "run", *command.split(), "-o", str(own / "result")]
+    with Process(words, own, environ=user.environ, end_s=_END_S) as process:
+        status = process.wait(_RUN_S)
+    try:
+        result = json.loads((own / "result" / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        result = None
+    ended = Ended(status, result, process.complaint)
+    shutil.rmtree(own)
+    return ended
+
+
+def _judge(tallies: Sequence[Tally], opened: str) -> Iterator[Finding]:
+    for command in dict.fromkeys(tally.command for tally in tallies):
+        of_command = [tally for tally in tallies if tally.command == command]
+        counted = of_command[:1] if command == opened else of_command
+        invalid, runs = sum(tally.invalid for tally in counted), sum(tally.runs for tally in counted)
+        where = ", nothing else running" if command == opened else ""
+        yield Finding(f"INVALID of {runs}: `{command}`{where}", invalid, 0, 0, math.ceil(runs / ALARMS), "")
+    late = next(tally for tally in tallies if tally.command == opened and tally.hogs)
+    by_fault = sum(count for name, count in late.checks.items() if name.split(" (")[0] in WRONG)
+    yield Finding(
+        f"INVALID of {late.runs}, counted apart: `{opened}`, beside {late.hogs}", late.invalid, 0, 0, math.inf, ""
+    )
+    yield equal("of these by a check that says that the generator was wrong", by_fault, 0)
+    yield equal("runs that did not end as they should", sum(len(tally.problems) for tally in tallies), 0)
+
+
+def _table(tallies: Sequence[Tally]) -> str:
+    rows = [
+        [
+            f"`{tally.command}`",
+            f"beside {tally.hogs}" if tally.hogs else "nothing else runs",
+            f"{tally.invalid} of {tally.runs}",
+            "; ".join(
+                [*(f"{name}: {count}" for name, count in tally.checks.most_common()), *sorted(set(tally.problems))]
+            ),
+        ]
+        for tally in tallies
+    ]
+    return markdown_table(("command", "machine", "INVALID", "by these checks"), rows, left=2)

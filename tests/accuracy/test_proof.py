@@ -1,0 +1,75 @@
+"""How a proof is told: by parts, of which some can be proven again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hogs import ALWAYS_BUSY
+from judging import equal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bench import injected, prove
+from bench.alarms import Ended, Tally, _judge
+from bench.machine import Machine
+from bench.proof import Section, page, part_text, parts_of
+
+MACHINE = Machine("a processor", 2, 8, "6.1", "a system", "0.1.0", 0.5, 0.0, 0.0)
+
+
+def part(name: str, figure: float) -> str:
+    """A part of one figure, which ought to be 3."""
+    return part_text(name, [Section(f"The title of {name}", "`a command`", [equal("a figure", figure, 3)])], MACHINE)
+
+
+def test_a_part_is_proven_again_and_the_others_stay() -> None:
+    first = page({"one": part("one", 3), "two": part("two", 4)}, "# Intro\n")
+    assert "Result: **FAILED**: The title of two.\n" in first
+    known = parts_of(first)
+    assert list(known) == ["one", "two"]
+    again = page({**known, "two": part("two", 3)}, "# Intro\n")
+    assert "Result: all 2 figures are within their bounds.\n" in again
+    assert parts_of(again)["one"] == known["one"] == part("one", 3)
+
+
+def test_the_committed_proof_has_parts_that_can_be_proven_again() -> None:
+    parts = parts_of(prove.PROOF.read_text(encoding="utf-8"))
+    assert parts
+    assert set(parts) <= set(prove._PARTS)
+
+
+def test_each_fault_of_the_driver_has_a_case() -> None:
+    assert not injected.unmade_faults()
+
+
+def ended(status: int | None, *failed: str, result: bool = True) -> Ended:
+    """A run with these failed checks."""
+    checks = [{"name": name, "passed": False} for name in failed]
+    return Ended(status, {"benchmarks": [{"certificate": {"checks": checks}}]} if result else None, "last words")
+
+
+@pytest.mark.parametrize(("alarms", "passed"), [(0, True), (1, True), (2, False)])
+def test_one_false_alarm_in_forty_is_allowed(alarms: int, passed: bool) -> None:
+    quiet, beside = Tally("latency", None), Tally("latency", ALWAYS_BUSY)
+    for number in range(20):
+        quiet.add(ended(3, "run-queue delay") if number < alarms else ended(0))
+        beside.add(ended(0))
+    opened = Tally("open", ALWAYS_BUSY)
+    opened.add(ended(3, "generator lag (predict)"))
+    first, *others = _judge([quiet, beside, Tally("open", None), opened], "open")
+    assert first.what == "INVALID of 40: `latency`"
+    assert first.figure == alarms
+    assert first.passed is passed
+    assert all(finding.passed for finding in others)
+    opened.add(ended(3, "accounted"))
+    assert not all(finding.passed for finding in _judge([quiet, opened], "open"))
+
+
+def test_a_run_that_did_not_end_is_a_problem_and_no_alarm() -> None:
+    tally = Tally("latency", None)
+    tally.add(ended(4, result=False))
+    tally.add(ended(None))
+    assert tally.invalid == 0
+    assert tally.problems == ["exit status 4: last words", "exit status None: last words"]
