@@ -16,7 +16,7 @@ use std::io;
 use slab::Slab;
 
 use crate::clock::{Clock, NS_PER_S, monotonic_ns, thread_cpu_ns};
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Stage};
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::deadline::Deadlines;
 use crate::error::{Failure, Kind};
@@ -254,7 +254,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let unfinished: Vec<usize> = self
             .connections
             .iter()
-            .filter(|(_, connection)| connection.phase != Phase::Open)
+            .filter(|(_, connection)| !connection.stage.is_open())
             .map(|(key, _)| key)
             .collect();
         for key in unfinished {
@@ -398,9 +398,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     fn give_up_late(&mut self) {
         while let Some(key) = self.connect_deadlines.take_passed(self.now_ns) {
             let limit_s = seconds(self.around.plan.connect_timeout_ns);
-            let phase = match self.connections[key].phase {
-                Phase::Handshaking => "the connect timed out in the TLS handshake",
-                Phase::Connecting | Phase::Open => "the connect timed out",
+            let phase = match self.connections[key].stage {
+                Stage::Handshaking => "the connect timed out in the TLS handshake",
+                _ => "the connect timed out",
             };
             let failure = Failure::new(Kind::Timeout, format!("{phase}, after {limit_s} s"));
             self.fail_opening(key, failure);

@@ -101,13 +101,16 @@ impl Pool {
         self.waiting.clear();
     }
 
-    /// A connection is gone; `was_idle` when it died without a request on it.
-    pub fn closed(&mut self, connection: usize, was_idle: bool) {
+    /// A connection is gone.
+    pub fn closed(&mut self) {
         self.open -= 1;
-        if was_idle {
-            self.lost += 1;
-            self.idle.retain(|&idle| idle != connection);
-        }
+    }
+
+    /// A connection is gone that died without a request on it; it need not be at rest any more.
+    pub fn lost(&mut self, connection: usize) {
+        self.closed();
+        self.lost += 1;
+        self.idle.retain(|&idle| idle != connection);
     }
 }
 
@@ -150,11 +153,11 @@ mod tests {
         pool.opening();
         pool.opened();
         pool.rest(3);
-        pool.closed(3, true);
+        pool.lost(3);
         assert_eq!(pool.take_idle(), None);
         assert!(pool.opening());
         pool.opened();
-        pool.closed(4, false);
+        pool.closed();
         assert!(!pool.opening());
     }
 }

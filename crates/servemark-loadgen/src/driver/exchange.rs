@@ -2,6 +2,7 @@
 
 use super::{Driver, seconds};
 use crate::body::Body;
+use crate::connection::Stage;
 use crate::error::{Failure, Kind};
 use crate::example::Example;
 use crate::load::{Arrival, Load, Next};
@@ -24,6 +25,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Begin a request on the connection that has just become free, if it leads to the right address.
     pub(super) fn begin_on(&mut self, arrival: Arrival, key: usize) {
         let id = self.admit(arrival);
+        self.connections[key].stage = Stage::Busy;
         self.assign(id, key);
     }
 
@@ -77,7 +79,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(super) fn assign(&mut self, id: RequestId, key: usize) {
         let connection = &mut self.connections[key];
         let request = &mut self.requests[id.0];
-        connection.is_idle = false;
+        if connection.stage == Stage::Idle {
+            connection.stage = Stage::Busy;
+        }
         request.connection = Some(key);
         request.connection_number = connection.number;
         request.connect_us = std::mem::take(&mut connection.connect_us);
@@ -101,7 +105,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             Ok(()) => self.note_sending(id, wire_bytes),
             Err(error) => {
                 let connection = &self.connections[key];
-                if connection.has_rested && connection.protocol.output().len() == wire_bytes {
+                if connection.stage == Stage::Busy && connection.protocol.output().len() == wire_bytes {
                     self.try_another(id, key);
                 } else {
                     self.fail_write(key, &error);
@@ -128,7 +132,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         request.sent_ns = NEVER_NS;
         self.tally.sent -= 1;
         self.under_way.end(self.now_ns, self.around.control.stop_at_ns());
-        self.connections[key].is_idle = true;
+        self.connections[key].stage = Stage::Idle;
         self.close(key);
         self.acquire(id);
     }

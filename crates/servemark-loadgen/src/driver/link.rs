@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Driver, QUIET_NS, TURN_BYTES};
-use crate::connection::{Connection, Phase};
+use crate::connection::{Carried, Connection, Stage};
 use crate::error::{Failure, Kind};
 use crate::load::Load;
 use crate::poller::Ready;
@@ -61,11 +61,11 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         let connection = &mut self.connections[key];
         connection.hang_up |= ready.hang_up;
-        match connection.phase {
-            Phase::Connecting if ready.writable || ready.hang_up => self.finish_connect(key),
-            Phase::Connecting => {}
-            Phase::Handshaking => self.handshake(key),
-            Phase::Open => {
+        match connection.stage {
+            Stage::Connecting if ready.writable || ready.hang_up => self.finish_connect(key),
+            Stage::Connecting => {}
+            Stage::Handshaking => self.handshake(key),
+            Stage::First | Stage::Idle | Stage::Busy => {
                 if ready.writable {
                     self.write_more(key);
                 }
@@ -89,10 +89,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             let failure = Failure::from_io(Kind::Connect, "connect", &error);
             return self.fail_opening(key, failure);
         }
-        let open_ns = told_ns.max(connection.phase_ns);
-        connection.connect_us = connection.phase_us(open_ns);
-        connection.phase = Phase::Handshaking;
-        connection.phase_ns = open_ns;
+        let open_ns = told_ns.max(connection.opening_ns);
+        connection.connect_us = connection.opening_us(open_ns);
+        connection.stage = Stage::Handshaking;
+        connection.opening_ns = open_ns;
         self.handshake(key);
     }
 
@@ -101,10 +101,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         match connection.transport.handshake() {
             Ok(false) => {}
             Ok(true) => {
-                let mut open_ns = connection.phase_ns;
+                let mut open_ns = connection.opening_ns;
                 if matches!(connection.transport, Transport::Tls(_)) {
                     self.now_ns = self.clock.now_ns();
-                    connection.tls_us = connection.phase_us(self.now_ns);
+                    connection.tls_us = connection.opening_us(self.now_ns);
                     open_ns = self.now_ns;
                 }
                 self.finish_opening(key, open_ns);
@@ -119,7 +119,6 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     fn finish_opening(&mut self, key: usize, open_ns: i64) {
         let connection = &mut self.connections[key];
-        connection.phase = Phase::Open;
         connection.free_since_ns = open_ns;
         let number = connection.number;
         let pool = connection.pool;
@@ -138,12 +137,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let connection = &mut self.connections[key];
         let pool = &mut self.pools[connection.pool];
         let Some(id) = pool.take_waiting() else {
-            connection.is_idle = true;
-            connection.has_rested = true;
+            connection.stage = Stage::Idle;
             pool.rest(key);
             return;
         };
-        if !connection.has_rested {
+        if connection.stage.is_open() {
+            connection.stage = Stage::Busy;
+        } else {
+            connection.stage = Stage::First;
             let replaced = if connection.is_replacement {
                 flags::RECONNECTED
             } else {
@@ -182,7 +183,11 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(super) fn close(&mut self, key: usize) {
         let connection = self.connections.remove(key);
         self.connect_deadlines.clear(key);
-        self.pools[connection.pool].closed(key, connection.is_idle);
+        let pool = &mut self.pools[connection.pool];
+        match connection.stage {
+            Stage::Idle => pool.lost(key),
+            _ => pool.closed(),
+        }
         self.open_needed(connection.pool);
     }
 
@@ -202,18 +207,22 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         if !self.is_live(key, number) {
             return;
         }
-        self.connections[key].is_carried = false;
+        let carried = std::mem::replace(&mut self.connections[key].carried, Carried::No);
         self.write_more(key);
-        if self.is_live(key, number) && self.connections[key].is_unread {
+        if self.is_live(key, number) && carried == Carried::ToRead {
             self.read(key);
         }
     }
 
-    fn carry(&mut self, key: usize) {
+    /// Queue a connection for another turn.
+    fn carry(&mut self, key: usize, to: Carried) {
         let connection = &mut self.connections[key];
-        if !connection.is_carried {
-            connection.is_carried = true;
+        let before = connection.carried;
+        if before == Carried::No {
             self.carried.push_back((key, connection.number));
+        }
+        if before != Carried::ToRead {
+            connection.carried = to;
         }
     }
 
@@ -234,7 +243,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 return Ok(());
             }
             if allowed == 0 {
-                self.carry(key);
+                self.carry(key, Carried::ToWrite);
                 return Ok(());
             }
             match connection.transport.write(&output[..output.len().min(allowed)])? {
@@ -261,10 +270,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         while self.is_live(key, number) {
             let connection = &mut self.connections[key];
             if allowed == 0 {
-                connection.is_unread = true;
-                return self.carry(key);
+                return self.carry(key, Carried::ToRead);
             }
-            connection.is_unread = false;
             let outcome = connection.transport.read(&mut self.buffer);
             self.now_ns = self.clock.now_ns();
             self.arrived_ns = match (&outcome, &mut self.stamps) {
@@ -369,7 +376,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let pool = connection.pool;
         if must_close || (has_ended && connection.hang_up) {
             // A server that hangs up behind its answer, unannounced, has closed an idle connection.
-            connection.is_idle |= !must_close;
+            if !must_close {
+                connection.stage = Stage::Idle;
+            }
             self.due.extend(next);
             return self.close(key);
         }
