@@ -9,6 +9,8 @@ mod exchange;
 mod link;
 mod stream;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
@@ -242,7 +244,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 let Some(pool) = pools.next() else {
                     break;
                 };
-                self.open(pool);
+                let _ = self.open(pool);
             }
             let patience_ns = self.around.plan.connect_timeout_ns;
             let is_hopeless = self.now_ns.saturating_sub(self.last_opened_ns) > patience_ns;

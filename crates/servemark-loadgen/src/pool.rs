@@ -90,12 +90,6 @@ impl Pool {
         self.opening -= 1;
     }
 
-    /// A connection could not even begin to be opened.
-    pub fn failed_to_open(&mut self) {
-        self.opening -= 1;
-        self.open -= 1;
-    }
-
     /// Forget the requests that wait.
     pub fn clear_waiting(&mut self) {
         self.waiting.clear();

@@ -50,16 +50,18 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     fn acquire(&mut self, id: RequestId) {
         let pool = self.pool_of(&self.requests[id.0].arrival);
         while let Some(key) = self.pools[pool].take_idle() {
-            if self.is_alive(key) {
-                return self.assign(id, key);
+            if !self.is_alive(key) {
+                self.close(key);
+            } else if self.send(id, key) {
+                return;
             }
-            self.close(key);
         }
         self.pools[pool].wait(id);
         if self.pools[pool].has_room() {
             self.read_clock();
             let request = &mut self.requests[id.0];
-            request.late_ns = self.now_ns - request.arrival.scheduled_ns;
+            // One that a dead connection gave back has asked before, and was ready then.
+            request.late_ns = self.now_ns - request.arrival.scheduled_ns.max(request.ready_ns);
         }
         self.open_needed(pool);
     }
@@ -75,8 +77,16 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
-    /// Send a request on a connection that has a slot.
+    /// Send a request on a connection that has a slot, or on another if it turns out to be dead.
     pub(super) fn assign(&mut self, id: RequestId, key: usize) {
+        if !self.send(id, key) {
+            self.acquire(id);
+        }
+    }
+
+    /// Send a request on a connection that has a slot. Returns false when that had died while it was idle, and took no
+    /// byte of the request: nothing has happened yet.
+    fn send(&mut self, id: RequestId, key: usize) -> bool {
         let connection = &mut self.connections[key];
         let request = &mut self.requests[id.0];
         if connection.stage == Stage::Idle {
@@ -106,12 +116,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             Err(error) => {
                 let connection = &self.connections[key];
                 if connection.stage == Stage::Busy && connection.protocol.output().len() == wire_bytes {
-                    self.try_another(id, key);
-                } else {
-                    self.fail_write(key, &error);
+                    self.take_back(id, key);
+                    return false;
                 }
+                self.fail_write(key, &error);
             }
         }
+        true
     }
 
     /// See for how long the thread was at writing: if it was interrupted there, the request may have left later than
@@ -124,8 +135,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
-    /// The connection died while it was idle, and took no byte of the request: nothing has happened yet.
-    fn try_another(&mut self, id: RequestId, key: usize) {
+    /// Take a request back from a connection that took no byte of it, and close that.
+    fn take_back(&mut self, id: RequestId, key: usize) {
         self.request_deadlines.clear(id.0);
         let request = &mut self.requests[id.0];
         request.connection = None;
@@ -134,7 +145,6 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.under_way.end(self.now_ns, self.around.control.stop_at_ns());
         self.connections[key].stage = Stage::Idle;
         self.close(key);
-        self.acquire(id);
     }
 
     /// Give up a request, wherever it stands.
@@ -152,6 +162,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     /// Record a request that never had an open connection.
     pub(super) fn finish_unsent(&mut self, id: RequestId, failure: Failure) {
+        self.requests[id.0].ready_ns = NEVER_NS;
         let next = self.finish(id, &Exchange::default(), Some(failure));
         self.due.extend(next);
     }

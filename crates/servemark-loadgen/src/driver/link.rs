@@ -1,6 +1,7 @@
 //! Connections: from being opened to being closed, and the bytes in between.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use super::{Driver, QUIET_NS, TURN_BYTES};
 use crate::connection::{Carried, Connection, Stage};
@@ -15,42 +16,40 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Open as many connections of a pool as its waiting requests need.
     pub(super) fn open_needed(&mut self, pool: usize) {
         while self.pools[pool].needs_connection() {
-            self.open(pool);
-        }
-    }
-
-    /// Begin to open a connection.
-    pub(super) fn open(&mut self, pool: usize) {
-        self.read_clock();
-        let number = self.next_connection;
-        self.next_connection = number.wrapping_add(self.around.plan.threads);
-        let is_replacement = self.pools[pool].opening();
-        let addresses = &self.around.plan.addresses;
-        let address = pool % addresses.len();
-        let tls = self.around.tls[address].as_ref();
-        match Transport::connect(addresses[address].socket(), tls, self.stamps.is_some()) {
-            Ok(transport) => self.admit_connection(number, pool, transport, is_replacement),
-            Err(error) => {
-                self.pools[pool].failed_to_open();
-                let failure = Failure::from_io(Kind::Connect, "connect", &error);
+            let number = self.next_connection;
+            if let Err(failure) = self.open(pool) {
                 self.fail_waiting(pool, number, 0, failure);
             }
         }
     }
 
-    fn admit_connection(&mut self, number: u32, pool: usize, transport: Transport, is_replacement: bool) {
+    /// Begin to open a connection. What fails at once leaves nothing behind.
+    pub(super) fn open(&mut self, pool: usize) -> Result<(), Failure> {
+        self.read_clock();
+        let number = self.next_connection;
+        self.next_connection = number.wrapping_add(self.around.plan.threads);
+        let transport = self.connect(pool, number)?;
         let protocol = P::new(self.around.plan.watch());
         let mut connection = Connection::new(number, pool, transport, protocol, self.now_ns);
-        connection.is_replacement = is_replacement;
+        connection.is_replacement = self.pools[pool].opening();
         let key = self.connections.insert(connection);
         let deadline_ns = self.now_ns.saturating_add(self.around.plan.connect_timeout_ns);
         self.connect_deadlines.set(key, deadline_ns);
-        let token = (u64::from(number) << 32) | key as u64;
-        let socket = &self.connections[key].transport;
-        if let Err(error) = self.poller.watch(std::os::fd::AsFd::as_fd(socket), token) {
-            let failure = Failure::from_io(Kind::Connect, "epoll", &error);
-            self.fail_opening(key, failure);
-        }
+        Ok(())
+    }
+
+    /// Begin to connect a socket, watched as that of the next connection, which will have `number`.
+    fn connect(&self, pool: usize, number: u32) -> Result<Transport, Failure> {
+        let addresses = &self.around.plan.addresses;
+        let address = pool % addresses.len();
+        let tls = self.around.tls[address].as_ref();
+        let transport = Transport::connect(addresses[address].socket(), tls, self.stamps.is_some())
+            .map_err(|error| Failure::from_io(Kind::Connect, "connect", &error))?;
+        let token = (u64::from(number) << 32) | self.connections.vacant_key() as u64;
+        self.poller
+            .watch(transport.as_fd(), token)
+            .map_err(|error| Failure::from_io(Kind::Connect, "epoll", &error))?;
+        Ok(transport)
     }
 
     /// A socket is ready for something.
