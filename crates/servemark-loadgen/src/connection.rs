@@ -54,6 +54,8 @@ pub(crate) struct Connection<P> {
     pub(crate) is_replacement: bool,
     /// Since when it could have carried a request.
     pub(crate) free_since_ns: i64,
+    /// Bytes of requests that the transport has taken; where writing fails, none of that call left.
+    pub(crate) accepted_bytes: u64,
     /// The server will send no more: read to the end, then close.
     pub(crate) hang_up: bool,
     pub(crate) carried: Carried,
@@ -74,6 +76,7 @@ impl<P> Connection<P> {
             tls_us: 0,
             is_replacement: false,
             free_since_ns: now_ns,
+            accepted_bytes: 0,
             hang_up: false,
             carried: Carried::No,
             write_failure: None,

@@ -109,13 +109,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.tally.sent += 1;
         self.under_way
             .begin(self.now_ns, self.around.control.stop_at_ns());
+        let accepted_before = connection.accepted_bytes;
         // What the protocol has to write first: the whole request, but for a large body.
         let wire_bytes = request.request.wire.len();
         match self.write(key) {
             Ok(()) => self.note_sending(id, wire_bytes),
             Err(error) => {
                 let connection = &self.connections[key];
-                if connection.stage == Stage::Busy && connection.protocol.output().len() == wire_bytes {
+                if connection.stage == Stage::Busy && connection.accepted_bytes == accepted_before {
                     self.take_back(id, key);
                     return false;
                 }

@@ -248,6 +248,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             match connection.transport.write(&output[..output.len().min(allowed)])? {
                 0 => return Ok(()),
                 count => {
+                    connection.accepted_bytes += count as u64;
                     connection.protocol.written(count);
                     allowed -= count;
                 }
