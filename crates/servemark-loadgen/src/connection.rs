@@ -47,6 +47,8 @@ pub(crate) struct Connection<P> {
     pub(crate) stage: Stage,
     /// When the opening, or its TLS handshake, began.
     pub(crate) opening_ns: i64,
+    /// For how long opening it has waited for the thread, which did others' work.
+    pub(crate) waited_ns: i64,
     /// For the first record that uses the connection.
     pub(crate) connect_us: u32,
     pub(crate) tls_us: u32,
@@ -72,6 +74,7 @@ impl<P> Connection<P> {
             protocol,
             stage: Stage::Connecting,
             opening_ns: now_ns,
+            waited_ns: 0,
             connect_us: 0,
             tls_us: 0,
             is_replacement: false,

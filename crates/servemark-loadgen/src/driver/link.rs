@@ -63,7 +63,11 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         match connection.stage {
             Stage::Connecting if ready.writable || ready.hang_up => self.finish_connect(key),
             Stage::Connecting => {}
-            Stage::Handshaking => self.handshake(key),
+            Stage::Handshaking => {
+                self.read_clock();
+                self.connections[key].waited_ns += self.now_ns - self.told_ns();
+                self.handshake(key);
+            }
             Stage::First | Stage::Idle | Stage::Busy => {
                 if ready.writable {
                     self.write_more(key);
@@ -92,19 +96,24 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         connection.connect_us = connection.opening_us(open_ns);
         connection.stage = Stage::Handshaking;
         connection.opening_ns = open_ns;
+        connection.waited_ns = self.now_ns - open_ns;
         self.handshake(key);
     }
 
+    /// Take the handshake as far as it goes. A connection is open from when it would be if the thread had nothing else to
+    /// do: what its opening waits for the thread, behind other handshakes, is the generator's lag.
     fn handshake(&mut self, key: usize) {
         let connection = &mut self.connections[key];
         match connection.transport.handshake() {
             Ok(false) => {}
             Ok(true) => {
-                let mut open_ns = connection.opening_ns;
-                if matches!(connection.transport, Transport::Tls(_)) {
+                let is_tls = matches!(connection.transport, Transport::Tls(_));
+                if is_tls {
                     self.now_ns = self.clock.now_ns();
-                    connection.tls_us = connection.opening_us(self.now_ns);
-                    open_ns = self.now_ns;
+                }
+                let open_ns = self.now_ns - connection.waited_ns;
+                if is_tls {
+                    connection.tls_us = connection.opening_us(open_ns);
                 }
                 self.finish_opening(key, open_ns);
             }
