@@ -48,6 +48,10 @@ const SPIN_NS: i64 = 20_000;
 /// The most requests that become due before events are looked at again.
 const MAX_DUE_A_TURN: usize = 256;
 
+/// The most connections with more to do that have another turn before events are looked at again: an answer to somebody
+/// else waits for no more than these.
+const MAX_CARRIED_A_TURN: usize = 8;
+
 /// Connections being opened at once by all threads together, before the start: more would overrun a listen backlog.
 const MAX_OPENING: usize = 256;
 
@@ -290,10 +294,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let timeout_ns = self.wait_ns();
         self.poller.wait(&mut self.ready, timeout_ns)?;
         self.note_waking(timeout_ns);
+        self.now_ns = self.woken_ns;
         for index in 0..self.ready.len() {
-            if self.is_started && self.load.next_due_ns() <= self.now_ns {
-                self.begin_due();
-            }
+            self.begin_if_due();
             let ready = self.ready.at(index);
             if ready.token != WAKE_TOKEN {
                 self.handle(ready);
@@ -396,6 +399,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
+    /// Between one connection's turn and the next: what is due waits for neither events nor large bodies.
+    fn begin_if_due(&mut self) {
+        if self.is_started && (!self.due.is_empty() || self.load.next_due_ns() <= self.now_ns) {
+            self.begin_due();
+        }
+    }
+
     /// Give up connections that take too long to open, and requests that take too long.
     fn give_up_late(&mut self) {
         while let Some(key) = self.connect_deadlines.take_passed(self.now_ns) {
@@ -424,9 +434,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
-    /// Give the connections that had more to do another turn.
+    /// Give connections that had more to do another turn.
     fn carry_on(&mut self) {
-        for _ in 0..self.carried.len() {
+        for _ in 0..self.carried.len().min(MAX_CARRIED_A_TURN) {
+            self.begin_if_due();
             let Some((key, number)) = self.carried.pop_front() else {
                 return;
             };

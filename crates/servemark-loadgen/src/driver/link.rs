@@ -68,6 +68,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 self.connections[key].waited_ns += self.now_ns - self.told_ns();
                 self.handshake(key);
             }
+            // It has its turn behind those that came before it.
+            _ if connection.carried != Carried::No => {
+                if ready.readable {
+                    connection.carried = Carried::ToRead;
+                }
+            }
             Stage::First | Stage::Idle | Stage::Busy => {
                 if ready.writable {
                     self.write_more(key);
@@ -223,7 +229,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     /// Queue a connection for another turn.
-    fn carry(&mut self, key: usize, to: Carried) {
+    pub(super) fn carry(&mut self, key: usize, to: Carried) {
         let connection = &mut self.connections[key];
         let before = connection.carried;
         if before == Carried::No {
@@ -235,8 +241,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     fn write_more(&mut self, key: usize) {
+        let has_more = !self.connections[key].protocol.output().is_empty();
         if let Err(error) = self.write(key) {
             self.fail_write(key, &error);
+        }
+        if has_more {
+            self.read_clock();
         }
     }
 

@@ -1,10 +1,15 @@
 //! What a driver does in a turn, without a run around it.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::*;
+use crate::connection::Carried;
 use crate::http1::Http1;
 use crate::load::Next;
 use crate::plan::tests::simple_plan;
@@ -154,4 +159,96 @@ fn a_request_goes_from_one_dead_connection_to_the_next() {
         assert_eq!((driver.requests.len(), driver.tally.sent), (1, 0));
         assert!(driver.pools[1].has_waiting());
     });
+}
+
+/// A load of which a request becomes due by itself as soon as another has ended.
+#[derive(Default)]
+struct DueAfterAnEnd<'test> {
+    ended: usize,
+    /// How many had ended when it was taken.
+    taken_after: Option<&'test Cell<usize>>,
+}
+
+impl Load for DueAfterAnEnd<'_> {
+    fn next_due_ns(&self) -> i64 {
+        match self.taken_after {
+            Some(_) if self.ended > 0 => 0,
+            _ => i64::MAX,
+        }
+    }
+
+    fn take_due(&mut self, now_ns: i64) -> Option<Arrival> {
+        if self.next_due_ns() > now_ns {
+            return None;
+        }
+        self.taken_after.take()?.set(self.ended);
+        Some(arrival(u32::MAX))
+    }
+
+    fn ended(&mut self, _arrival: &Arrival, _end_ns: i64, _next: Next) -> Option<Arrival> {
+        self.ended += 1;
+        None
+    }
+
+    fn take_retired(&mut self) -> u64 {
+        0
+    }
+
+    fn end_scheduling(&mut self, _at_ns: i64) {}
+
+    fn is_exhausted(&self) -> bool {
+        self.taken_after.is_none()
+    }
+
+    fn cut_off_ns(&self) -> Option<i64> {
+        None
+    }
+}
+
+#[test]
+fn what_is_due_does_not_wait_for_those_that_had_more_to_do() {
+    const BUSY: usize = 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    let taken_after = Cell::new(usize::MAX);
+    let load = DueAfterAnEnd {
+        taken_after: Some(&taken_after),
+        ..DueAfterAnEnd::default()
+    };
+    let mut driver = around.driver(load, BUSY);
+    open_and_rest(&mut driver, BUSY);
+    driver.read_clock();
+    (0..BUSY).for_each(|user| driver.begin(arrival(user as u32)));
+    let busy: Vec<usize> = driver
+        .requests
+        .iter()
+        .filter_map(|(_, request)| request.connection)
+        .collect();
+    let mut sockets = Vec::new();
+    for mut socket in listener.incoming().take(BUSY).flatten() {
+        let _ = socket.read(&mut [0; 1000]).unwrap();
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        sockets.push(socket);
+    }
+    for key in busy {
+        poll(
+            &mut [PollFd::new(&driver.connections[key].transport, PollFlags::IN)],
+            None,
+        )
+        .unwrap();
+        driver.carry(key, Carried::ToRead);
+    }
+    driver.carry_on();
+    assert_eq!(
+        taken_after.get(),
+        1,
+        "the first had its turn, then came what was due"
+    );
+    assert_eq!(
+        driver.carried.len(),
+        BUSY - MAX_CARRIED_A_TURN,
+        "the others wait until events were looked at"
+    );
 }
