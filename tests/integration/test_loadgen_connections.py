@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from loadgen_servers import OK, plan_for, read_request, run_plan, serving
 from test_loadgen_open_loop import arriving
 
@@ -54,3 +60,134 @@ def test_only_that_request_is_told_of_a_reconnection(tmp_path: Path) -> None:
     assert ran.kinds == ["ok"] * 6
     assert ran.flagged("opened") == ran.flagged("reconnected") == [False, True, False, False, False, False]
     assert (np.diff(ran.rows["sent"][1:]) > 0).all()
+
+
+#: Where all scripts begin; the address of the server, the path of the records, and words of their own are their words.
+_BEGIN = '''
+import json, os, pathlib, resource, sys
+sys.path.insert(0, sys.argv[1])
+port, path = int(sys.argv[2]), pathlib.Path(sys.argv[3])
+from loadgen_servers import MS, finish, plan_for, run_plan
+from servemark import _loadgen
+from test_loadgen_connections import counted
+from test_loadgen_open_loop import arriving
+
+def run_without_new_descriptors(plan):
+    """From when its connections are open."""
+    had, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    run = _loadgen.start(plan, str(path))
+    while run.progress().elapsed_ns == 0:
+        assert not run.wait(0.001)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+    assert run.wait(20)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (had, most))
+    return finish(run, path)
+'''
+
+
+def counted(kinds: list[str]) -> dict[str, int]:
+    """How many there are of each kind."""
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def _script(text: str, *words: object, within: tuple[str, ...] = ()) -> Any:
+    """What a program prints that may use up what its process has, as JSON."""
+    command = [*within, sys.executable, "-c", _BEGIN + text, str(Path(__file__).parent), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def slow(connection: socket.socket) -> None:
+    while read_request(connection):
+        time.sleep(0.02)
+        connection.sendall(OK)
+
+
+def test_an_open_loop_that_gets_no_more_descriptors_waits_for_the_connections_that_it_has(tmp_path: Path) -> None:
+    text = """
+times_ns = (0, *(1000 * MS + i for i in range(10)))
+plan = plan_for(port, arrivals=arriving(process="trace", times_ns=times_ns, max_connections=100))
+ran = run_without_new_descriptors(plan)
+print(json.dumps([ran.kinds, ran.outcome.reduced_connections]))
+"""
+    with serving(slow) as server:
+        kinds, reduced = _script(text, server.port, tmp_path / "r")
+        assert server.accepted == 1
+    assert kinds == ["ok"] * 11
+    assert reduced == 1
+
+
+@pytest.mark.parametrize("load", ["users=2, loops=5", "arrivals=arriving(100, count=10)"])
+def test_a_request_without_a_descriptor_lacks_something_of_this_machine(tmp_path: Path, load: str) -> None:
+    """Each connection is closed after a request, and then there are no descriptors for more."""
+
+    def close_a_little_later(connection: socket.socket) -> None:
+        read_request(connection)
+        time.sleep(0.5)
+        connection.sendall(CLOSE)
+
+    text = f"""
+ran = run_without_new_descriptors(plan_for(port, {load}))
+print(json.dumps([counted(ran.kinds), [(example.kind, example.message) for example in ran.outcome.examples]]))
+"""
+    with serving(close_a_little_later) as server:
+        kinds, examples = _script(text, server.port, tmp_path / "r")
+    assert kinds["local"] + kinds["ok"] == 10
+    assert kinds["local"] >= 8
+    assert examples == [["local", "connect: Too many open files (os error 24)"]]
+
+
+#: In a network of its own, whose connections come from ten ports.
+_TEN_PORTS = """
+import fcntl, socket, struct
+from loadgen_servers import read_request, serving
+from test_loadgen_connections import CLOSE, slow
+with socket.socket() as probe:
+    fcntl.ioctl(probe, 0x8914, struct.pack("16sH14s", b"lo", 1, b""))  # SIOCSIFFLAGS, IFF_UP
+pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("50000 50009")
+"""
+_OWN_NETWORK = ("unshare", "--map-root-user", "--net")
+needs_a_network = pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*_OWN_NETWORK, "true"], capture_output=True).returncode != 0,
+    reason="a network of one's own is not to be had here",
+)
+
+
+@needs_a_network
+def test_connections_to_this_machine_come_from_other_addresses_when_one_has_no_port_left(tmp_path: Path) -> None:
+    text = """
+sources = []
+def note_source(connection):
+    sources.append(connection.getpeername()[0])
+    slow(connection)
+
+with serving(note_source) as server:
+    arrivals = arriving(process="trace", times_ns=tuple(range(25)))
+    ran = run_plan(plan_for(server.port, arrivals=arrivals), path)
+print(json.dumps([counted(ran.kinds), counted(sources)]))
+"""
+    kinds, sources = _script(_TEN_PORTS + text, 0, tmp_path / "r", within=_OWN_NETWORK)
+    assert kinds == {"ok": 25}
+    assert sum(sources.values()) == 25
+    assert all(count <= 10 for count in sources.values())
+    assert {"127.0.0.1", "127.0.0.2", "127.0.0.3"} <= sources.keys()
+
+
+@needs_a_network
+def test_a_server_that_closes_each_connection_uses_up_the_ports(tmp_path: Path) -> None:
+    text = """
+pathlib.Path("/proc/sys/net/ipv4/tcp_tw_reuse").write_text("0")
+def close_last(connection):
+    read_request(connection)
+    connection.sendall(CLOSE)
+    connection.recv(1)
+
+with serving(close_last, ip="::1") as server:
+    ran = run_plan(plan_for(server.port, ip="::1", users=2, loops=20), path)
+print(json.dumps([counted(ran.kinds), [(example.kind, example.message) for example in ran.outcome.examples]]))
+"""
+    kinds, examples = _script(_TEN_PORTS + text, 0, tmp_path / "r", within=_OWN_NETWORK)
+    assert kinds["local"] + kinds["ok"] == 40
+    assert kinds["ok"] <= 10
+    assert examples == [["local", "connect: Cannot assign requested address (os error 99)"]]

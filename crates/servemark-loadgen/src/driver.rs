@@ -34,6 +34,7 @@ use crate::realtime::{Got, Priority};
 use crate::receive_clock::StampClock;
 use crate::recorder::Recorder;
 use crate::request::{InFlight, RequestId};
+use crate::source::Source;
 use crate::tls::TlsSetup;
 
 pub(crate) use telemetry::RunQueue;
@@ -83,6 +84,10 @@ pub(crate) struct Tally {
     /// What ended scheduling although work was left, if something did.
     pub(crate) cut_off_ns: Option<i64>,
     pub(crate) has_cancelled: bool,
+    /// Connections to one address that the thread's part of an open loop could have at most.
+    pub(crate) most_connections: usize,
+    /// That was for lack of descriptors.
+    pub(crate) lacked_descriptors: bool,
     /// What became of real-time priority.
     pub(crate) realtime: Got,
     /// User and system time of the thread since the start barrier.
@@ -129,6 +134,8 @@ pub(crate) struct Driver<'plan, L, P> {
     request_deadlines: Deadlines,
     connections: Slab<Connection<P>>,
     connect_deadlines: Deadlines,
+    /// By address.
+    sources: Vec<Source>,
     /// By address: first those of closed loops, then those of open ones.
     pools: Vec<Pool>,
     /// Requests that are due, and were not begun within the event that brought them.
@@ -179,6 +186,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             request_deadlines: Deadlines::new(),
             connections: Slab::new(),
             connect_deadlines: Deadlines::new(),
+            sources: around
+                .plan
+                .addresses
+                .iter()
+                .map(|address| Source::to(address.ip))
+                .collect(),
             pools: pools.collect(),
             due: VecDeque::new(),
             carried: VecDeque::new(),
@@ -224,6 +237,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.tally.run_queue = RunQueue::of_this_thread().since(queue_before);
         self.tally.in_flight_ns = self.under_way.sum_ns();
         self.tally.clock_steps = self.stamps.as_ref().map_or(0, StampClock::steps);
+        let of_open = &self.pools[self.around.plan.addresses.len()..];
+        self.tally.most_connections = of_open.iter().map(Pool::most).max().unwrap_or(0);
+        self.tally.lacked_descriptors = of_open.iter().any(Pool::was_full);
         Ok(self.tally)
     }
 

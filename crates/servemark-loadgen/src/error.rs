@@ -30,11 +30,13 @@ pub enum Kind {
     Application,
     /// The run was stopped before the response came.
     Cancelled,
+    /// The generator's own machine lacked what the request takes: a descriptor, a port, memory.
+    Local,
 }
 
 impl Kind {
     /// Names by number, as the header of a record file lists them.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "ok",
         "connect",
         "tls",
@@ -46,6 +48,7 @@ impl Kind {
         "unexpected_status",
         "application",
         "cancelled",
+        "local",
     ];
 
     /// Whether a complete response was read.
@@ -80,10 +83,37 @@ impl Failure {
         }
     }
 
-    /// A failure of `kind` that `error` explains: "while reading: Connection reset by peer (os error 104)".
+    /// A failure of `kind` that `error` explains: "while reading: Connection reset by peer (os error 104)". What this
+    /// machine lacks is [`Kind::Local`], whatever was done.
     #[must_use]
     pub fn from_io(kind: Kind, doing: &str, error: &io::Error) -> Self {
+        let kind = Lack::of(error).map_or(kind, |_| Kind::Local);
         Self::new(kind, format!("{doing}: {error}"))
+    }
+}
+
+/// What the generator's own machine can lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// File descriptors, of the process or of the system.
+    Descriptors,
+    /// Ports to connect from.
+    Ports,
+    /// Memory of the kernel.
+    Memory,
+}
+
+impl Lack {
+    /// What is lacking, if that is what `error` says.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.raw_os_error()? {
+            libc::EMFILE | libc::ENFILE => Some(Self::Descriptors),
+            libc::EADDRNOTAVAIL | libc::EADDRINUSE => Some(Self::Ports),
+            // ENOSPC is epoll's, for more sockets than a user may watch.
+            libc::ENOMEM | libc::ENOBUFS | libc::ENOSPC => Some(Self::Memory),
+            _ => None,
+        }
     }
 }
 
@@ -160,6 +190,25 @@ mod tests {
         assert_eq!(Kind::Ok.name(), "ok");
         assert_eq!(Kind::ClosedEarly.name(), "closed_early");
         assert_eq!(Kind::Cancelled.name(), "cancelled");
-        assert_eq!(Kind::Cancelled as usize + 1, Kind::NAMES.len());
+        assert_eq!(Kind::Cancelled.name(), "cancelled");
+        assert_eq!(Kind::Local as usize + 1, Kind::NAMES.len());
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_no_failure_of_the_server() {
+        let kind =
+            |number| Failure::from_io(Kind::Connect, "connect", &io::Error::from_raw_os_error(number)).kind;
+        for number in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::EADDRNOTAVAIL,
+            libc::ENOMEM,
+            libc::ENOBUFS,
+        ] {
+            assert_eq!(kind(number), Kind::Local);
+        }
+        assert_eq!(kind(libc::ECONNREFUSED), Kind::Connect);
+        let unnumbered = Failure::from_io(Kind::Tls, "TLS handshake", &io::Error::other("no"));
+        assert_eq!(unnumbered.kind, Kind::Tls);
     }
 }

@@ -14,6 +14,8 @@ pub struct Pool {
     opening: usize,
     /// Connections that died while idle and were not replaced yet.
     lost: usize,
+    /// The most that were open when there was no descriptor for one more.
+    full_at: Option<usize>,
     idle: VecDeque<usize>,
     waiting: VecDeque<RequestId>,
 }
@@ -27,6 +29,7 @@ impl Pool {
             open: 0,
             opening: 0,
             lost: 0,
+            full_at: None,
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
         }
@@ -77,6 +80,26 @@ impl Pool {
         let replaces = self.lost > 0;
         self.lost -= usize::from(replaces);
         replaces
+    }
+
+    /// Note that there is no descriptor for one more. Returns whether there is a connection that can be waited for.
+    pub fn note_full(&mut self) -> bool {
+        if self.open > 0 {
+            self.full_at = self.full_at.max(Some(self.open));
+        }
+        self.open > 0
+    }
+
+    /// Whether descriptors did not suffice for as many connections as are allowed.
+    #[must_use]
+    pub fn was_full(&self) -> bool {
+        self.full_at.is_some()
+    }
+
+    /// How many connections there could be at most.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.full_at.unwrap_or(self.limit)
     }
 
     /// How many connections are being opened.

@@ -315,7 +315,11 @@ impl Run {
             sent: total.sent,
             in_flight_ns: total.in_flight_ns,
             receive_lag_ns: total.receive_lag_ns,
-            reduced_connections: self.shared.reduced_connections(),
+            reduced_connections: if total.lacked_descriptors {
+                u32::try_from(total.most_connections).unwrap_or(u32::MAX)
+            } else {
+                self.shared.reduced_connections()
+            },
             examples: total.examples.into_sorted(),
             event_gaps: total.event_gaps.into_bytes(),
             write_error,
@@ -337,6 +341,8 @@ impl Tally {
         self.last_end_ns = self.last_end_ns.max(other.last_end_ns);
         self.cut_off_ns = self.cut_off_ns.max(other.cut_off_ns);
         self.has_cancelled |= other.has_cancelled;
+        self.most_connections += other.most_connections;
+        self.lacked_descriptors |= other.lacked_descriptors;
         self.cpu_ns += other.cpu_ns;
         self.realtime = std::mem::take(&mut self.realtime).with(other.realtime);
         self.run_queue.delay_ns += other.run_queue.delay_ns;

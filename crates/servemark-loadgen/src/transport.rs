@@ -1,11 +1,13 @@
 //! How bytes travel: a TCP socket, with or without TLS, non-blocking. The driver sees no difference.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, send, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, send, socket_with, sockopt,
+};
 
 use crate::kernel;
 use crate::tls::{TlsConnection, TlsSetup};
@@ -40,9 +42,14 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Open a socket and begin to connect it. With `tls`, the handshake comes after; with `stamps`, what is read on it
-    /// has the kernel's time of arrival.
-    pub fn connect(address: SocketAddr, tls: Option<&TlsSetup>, stamps: bool) -> io::Result<Self> {
+    /// Open a socket and begin to connect it, from `source` if that is given. With `tls`, the handshake comes after; with
+    /// `stamps`, what is read on it has the kernel's time of arrival.
+    pub fn connect(
+        address: SocketAddr,
+        source: Option<Ipv4Addr>,
+        tls: Option<&TlsSetup>,
+        stamps: bool,
+    ) -> io::Result<Self> {
         let family = if address.is_ipv4() {
             AddressFamily::INET
         } else {
@@ -53,6 +60,10 @@ impl Transport {
         sockopt::set_tcp_nodelay(&socket, true)?;
         if stamps {
             kernel::stamp_arrivals(socket.as_fd())?;
+        }
+        if let Some(source) = source {
+            kernel::choose_port_when_connecting(socket.as_fd())?;
+            bind(&socket, &SocketAddrV4::new(source, 0))?;
         }
         match connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => {}

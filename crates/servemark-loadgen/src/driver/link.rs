@@ -5,26 +5,49 @@ use std::os::fd::AsFd;
 
 use super::{Driver, QUIET_NS, TURN_BYTES};
 use crate::connection::{Carried, Connection, Stage};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, Lack};
 use crate::load::Load;
 use crate::poller::Ready;
 use crate::protocol::{Event, Protocol};
 use crate::record::flags;
 use crate::transport::{ReadOutcome, Transport};
 
+/// Why a connection could not even begin to be opened: at what, and the error.
+#[derive(Debug)]
+pub(super) struct Unopened(&'static str, io::Error);
+
+impl Unopened {
+    fn lacks_descriptor(&self) -> bool {
+        Lack::of(&self.1) == Some(Lack::Descriptors)
+    }
+}
+
+impl From<Unopened> for Failure {
+    fn from(Unopened(doing, error): Unopened) -> Self {
+        Self::from_io(Kind::Connect, doing, &error)
+    }
+}
+
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Open as many connections of a pool as its waiting requests need.
+    ///
+    /// Where an open loop gets no more descriptors, those that are open are all that there can be: the others wait.
     pub(super) fn open_needed(&mut self, pool: usize) {
         while self.pools[pool].needs_connection() {
             let number = self.next_connection;
-            if let Err(failure) = self.open(pool) {
-                self.fail_waiting(pool, number, 0, failure);
+            let Err(unopened) = self.open(pool) else {
+                continue;
+            };
+            let is_of_open_loop = pool >= self.around.plan.addresses.len();
+            if is_of_open_loop && unopened.lacks_descriptor() && self.pools[pool].note_full() {
+                return;
             }
+            self.fail_waiting(pool, number, 0, unopened.into());
         }
     }
 
     /// Begin to open a connection. What fails at once leaves nothing behind.
-    pub(super) fn open(&mut self, pool: usize) -> Result<(), Failure> {
+    pub(super) fn open(&mut self, pool: usize) -> Result<(), Unopened> {
         self.read_clock();
         let number = self.next_connection;
         self.next_connection = number.wrapping_add(self.around.plan.threads);
@@ -39,16 +62,18 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     /// Begin to connect a socket, watched as that of the next connection, which will have `number`.
-    fn connect(&self, pool: usize, number: u32) -> Result<Transport, Failure> {
+    fn connect(&mut self, pool: usize, number: u32) -> Result<Transport, Unopened> {
         let addresses = &self.around.plan.addresses;
         let address = pool % addresses.len();
         let tls = self.around.tls[address].as_ref();
-        let transport = Transport::connect(addresses[address].socket(), tls, self.stamps.is_some())
-            .map_err(|error| Failure::from_io(Kind::Connect, "connect", &error))?;
+        let (target, stamps) = (addresses[address].socket(), self.stamps.is_some());
+        let transport = self.sources[address]
+            .open(|source| Transport::connect(target, source, tls, stamps))
+            .map_err(|error| Unopened("connect", error))?;
         let token = (u64::from(number) << 32) | self.connections.vacant_key() as u64;
         self.poller
             .watch(transport.as_fd(), token)
-            .map_err(|error| Failure::from_io(Kind::Connect, "epoll", &error))?;
+            .map_err(|error| Unopened("epoll", error))?;
         Ok(transport)
     }
 
