@@ -191,3 +191,41 @@ print(json.dumps([counted(ran.kinds), [(example.kind, example.message) for examp
     assert kinds["local"] + kinds["ok"] == 40
     assert kinds["ok"] <= 10
     assert examples == [["local", "connect: Cannot assign requested address (os error 99)"]]
+
+
+def test_users_who_cannot_all_have_a_descriptor_are_refused_before_the_start(tmp_path: Path) -> None:
+    text = """
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 256))
+refused = []
+for threads in (1, 4):
+    try:
+        _loadgen.start(plan_for(port, users=300, loops=1, threads=threads), str(path))
+    except _loadgen.ShortageError as error:
+        refused.append(error.args)
+print(json.dumps([refused, path.exists(), run_plan(plan_for(port, users=100, loops=1), path).kinds]))
+"""
+    with serving(slow) as server:
+        refused, is_begun, kinds = _script(text, server.port, tmp_path / "r")
+        assert server.accepted == 100
+    (one, more) = refused
+    assert one[::2] == more[::2] == ["file descriptors", 256]
+    assert 300 < one[1] < 400
+    assert more[1] == one[1] + 3 * 2, "each thread has two of its own"
+    assert not is_begun
+    assert kinds == ["ok"] * 100
+
+
+def test_the_command_line_says_how_many_descriptors_there_are_and_what_to_do(tmp_path: Path) -> None:
+    limited = 'ulimit -n 256; exec "$0" -m servemark "$@"'
+    with serving(slow) as server:
+        words = f"run http -t 300 -l 1 --url http://127.0.0.1:{server.port}/ -o {tmp_path / 'result'}"
+        done = subprocess.run(
+            ["/bin/sh", "-c", limited, sys.executable, *words.split()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2, done.stderr
+    assert "300 users need 3" in done.stderr
+    assert "file descriptors, and there are 256; lower -t, or raise ulimit -n" in done.stderr

@@ -134,12 +134,45 @@ impl std::error::Error for PlanError {}
 pub enum StartError {
     /// The plan is inconsistent.
     Plan(PlanError),
+    /// This machine lacks what its users need.
+    Shortage(Shortage),
     /// Real-time priority was asked for and is refused.
     Realtime(io::Error),
     /// The kernel's time of arrival was asked for and is refused.
     ReceiveClock(io::Error),
     /// The record file, a thread or an epoll instance could not be made.
     Io(io::Error),
+}
+
+/// What users of closed loops need of this machine, and it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// In words, with its unit.
+    pub resource: &'static str,
+    /// How much they need.
+    pub needed: u64,
+    /// How much there is.
+    pub had: u64,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            resource,
+            needed,
+            had,
+        } = self;
+        write!(
+            formatter,
+            "the users need {needed} {resource}, and there are {had}"
+        )
+    }
+}
+
+impl From<Shortage> for StartError {
+    fn from(shortage: Shortage) -> Self {
+        Self::Shortage(shortage)
+    }
 }
 
 impl From<PlanError> for StartError {
@@ -158,6 +191,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plan(error) => error.fmt(formatter),
+            Self::Shortage(shortage) => shortage.fmt(formatter),
             Self::Realtime(error) => write!(formatter, "real-time priority is refused: {error}"),
             Self::ReceiveClock(error) => {
                 write!(formatter, "the kernel's time of arrival is refused: {error}")

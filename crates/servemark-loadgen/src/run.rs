@@ -1,5 +1,6 @@
 //! A run: its end, and what is known of it meanwhile and afterwards.
 
+mod room;
 mod threads;
 
 use std::any::Any;
@@ -155,7 +156,7 @@ impl Run {
             realtime::is_permitted().map_err(StartError::Realtime)?;
         }
         let stamping = stamping(plan.receive_clock)?;
-        let most_open = threads::allow_descriptors(&plan);
+        let most_open = room::make_room(&plan)?;
         let header = Header {
             table: Table::Records,
             steps: plan.steps.iter().map(|step| step.name.clone()).collect(),

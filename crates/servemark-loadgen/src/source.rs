@@ -10,12 +10,21 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::error::Lack;
 
 /// So many source addresses have ports for 30,000 connections a second, more than a machine opens.
-pub(crate) const LOOPBACK_SOURCES: u32 = 64;
+const LOOPBACK_SOURCES: u32 = 64;
+
+/// How many source addresses connections to `target` may have.
+pub(crate) fn sources_to(target: IpAddr) -> u32 {
+    match target {
+        IpAddr::V4(ip) if ip.is_loopback() => LOOPBACK_SOURCES,
+        _ => 1,
+    }
+}
 
 /// The source of the connections to one address: the system's choice, until that has no port left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
-    has_others: bool,
+    /// How many there are.
+    sources: u32,
     /// 0 is the system's choice.
     number: u32,
 }
@@ -24,7 +33,7 @@ impl Source {
     /// The source of connections to `target`.
     pub(crate) fn to(target: IpAddr) -> Self {
         Self {
-            has_others: matches!(target, IpAddr::V4(ip) if ip.is_loopback()),
+            sources: sources_to(target),
             number: 0,
         }
     }
@@ -36,14 +45,13 @@ impl Source {
 
     /// Do it from this source, or from the next ones where it lacks a port: from each at most once.
     pub(crate) fn open<T>(&mut self, open: impl Fn(Option<Ipv4Addr>) -> io::Result<T>) -> io::Result<T> {
-        let sources = if self.has_others { LOOPBACK_SOURCES } else { 1 };
         let mut opened = open(self.address());
-        for _ in 1..sources {
+        for _ in 1..self.sources {
             match &opened {
                 Err(error) if Lack::of(error) == Some(Lack::Ports) => {}
                 _ => break,
             }
-            self.number = (self.number + 1) % sources;
+            self.number = (self.number + 1) % self.sources;
             opened = open(self.address());
         }
         opened
