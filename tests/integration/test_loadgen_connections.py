@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import random
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from loadgen_servers import OK, plan_for, read_request, run_plan, serving
+from loadgen_servers import OK, Serve, Server, answering, finish, plan_for, read_request, run_plan, serving
 from test_loadgen_open_loop import arriving
 
+from servemark import _loadgen
+
+GOES_AWAY_AFTER_S, AWAY_S = 0.3, 0.2
 CLOSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -184,11 +190,11 @@ def close_last(connection):
     connection.recv(1)
 
 with serving(close_last, ip="::1") as server:
-    ran = run_plan(plan_for(server.port, ip="::1", users=2, loops=20), path)
+    ran = run_plan(plan_for(server.port, ip="::1", users=2, loops=8), path)
 print(json.dumps([counted(ran.kinds), [(example.kind, example.message) for example in ran.outcome.examples]]))
 """
     kinds, examples = _script(_TEN_PORTS + text, 0, tmp_path / "r", within=_OWN_NETWORK)
-    assert kinds["local"] + kinds["ok"] == 40
+    assert kinds["local"] + kinds["ok"] == 16
     assert kinds["ok"] <= 10
     assert examples == [["local", "connect: Cannot assign requested address (os error 99)"]]
 
@@ -229,3 +235,116 @@ def test_the_command_line_says_how_many_descriptors_there_are_and_what_to_do(tmp
     assert done.returncode == 2, done.stderr
     assert "300 users need 3" in done.stderr
     assert "file descriptors, and there are 256; lower -t, or raise ulimit -n" in done.stderr
+
+
+@needs_a_network
+def test_a_connection_to_itself_is_a_refused_one(tmp_path: Path) -> None:
+    """Nobody listens at the only port that there is to connect from."""
+    text = """
+pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("50000 50000")
+ran = run_plan(plan_for(50000, loops=3), path)
+print(json.dumps([ran.kinds, ran.outcome.examples[0].message]))
+"""
+    kinds, message = _script(_TEN_PORTS + text, 0, tmp_path / "r", within=_OWN_NETWORK)
+    assert kinds == ["connect"] * 3
+    assert message == "connect: Connection refused (os error 111)"
+
+
+def _listen(port: int, serve: Serve) -> Server:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(512)
+    return Server(listener, serve)
+
+
+def _listen_where_nobody_connects_from(serve: Serve) -> Server:
+    """At a port that is chosen for nobody else while the server is away."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError):
+            return _listen(port, serve)
+    raise AssertionError("no free port")
+
+
+def _drop(connection: socket.socket) -> None:
+    """Close without an answer."""
+
+
+@pytest.mark.parametrize("is_dropping", [False, True], ids=["refusing", "dropping"])
+def test_users_of_a_server_that_is_away_do_not_storm_it(tmp_path: Path, is_dropping: bool) -> None:
+    """In its place a proxy may accept connections and drop them."""
+    users = 8
+    server = _listen_where_nobody_connects_from(answering(OK))
+    try:
+        run = _loadgen.start(plan_for(server.port, users=users, duration_s=1.5), str(tmp_path / "r"))
+        time.sleep(GOES_AWAY_AFTER_S)
+        server.close()
+        proxy = _listen(server.port, _drop) if is_dropping else None
+        time.sleep(AWAY_S)
+        if proxy:
+            proxy.close()
+        server = _listen(server.port, answering(OK))
+        ran = finish(run, tmp_path / "r")
+    finally:
+        server.close()
+    rows, ok = ran.rows, ran.file.error_kinds.index("ok")
+    failed = rows[rows["kind"] != ok]
+    for user in range(users):
+        own = np.sort(failed[failed["user"] == user], order="scheduled")
+        # One that was under way, and one after each pause, whose sum grows to more than the time away.
+        assert 1 <= len(own) < 50
+        pauses_ns = np.diff(own["scheduled"][-4:])
+        assert (pauses_ns[1:] >= pauses_ns[:-1]).all()
+    last_failure_ns = failed["end"].max()
+    served_again = rows[(rows["kind"] == ok) & (rows["scheduled"] > last_failure_ns)]
+    assert set(served_again["user"]) == set(range(users))
+    # Who was answered waits no longer.
+    own = np.sort(served_again[served_again["user"] == 0], order="scheduled")
+    assert (own["scheduled"][1:] == own["end"][:-1]).all()
+
+
+def _measured_without_its_server(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Of a run whose server goes away for good: the exit status, the result's benchmark, and what was printed."""
+    asked = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        while read_request(connection):
+            asked.set()
+            connection.sendall(OK)
+
+    def go() -> None:
+        asked.wait(20)
+        time.sleep(GOES_AWAY_AFTER_S)
+        server.close()
+
+    server = _listen_where_nobody_connects_from(answer)
+    goes = threading.Thread(target=go)
+    goes.start()
+    try:
+        load = "--duration 2.5 --warmup 0 -t 2 --allow-invalid"
+        command = f"-m servemark run http --url http://127.0.0.1:{server.port}/ {load} -o {folder}"
+        done = subprocess.run(
+            [sys.executable, *command.split(), *words], capture_output=True, text=True, timeout=60, check=False
+        )
+    finally:
+        goes.join()
+    (benchmark,) = json.loads((folder / "result.json").read_text())["benchmarks"]
+    return done.returncode, benchmark, done.stdout + done.stderr
+
+
+def test_with_go_on_errors_an_outage_is_measured(tmp_path: Path) -> None:
+    status, benchmark, printed = _measured_without_its_server(tmp_path / "r", "--go-on-errors", "--max-errors", "0")
+    assert status == 1, "more failed than may"
+    (step,) = benchmark["steps"]
+    assert step["succeeded"] > 0
+    assert step["errors"]["connect"] >= 2
+    assert not benchmark["partial"]
+    assert benchmark["runs"][0]["window_s"] == [0.0, 2.5]
+    assert "--go-on-errors" in printed
+
+
+def test_without_it_the_run_ends(tmp_path: Path) -> None:
+    status, benchmark, printed = _measured_without_its_server(tmp_path / "r")
+    assert status == 4
+    assert benchmark["partial"]
+    assert "refuses connections" in printed

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, send, socket_with, sockopt,
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, getpeername, getsockname, send,
+    socket_with, sockopt,
 };
 
 use crate::kernel;
@@ -76,8 +77,15 @@ impl Transport {
     }
 
     /// Whether the TCP connection stands, once the socket is writable.
+    ///
+    /// Where nobody listens, the port chosen to connect from can be the very one that is connected to: such a socket is
+    /// connected to itself, and keeps the server from coming back.
     pub fn finish_connect(&self) -> io::Result<()> {
-        sockopt::socket_error(self)?.map_err(io::Error::from)
+        sockopt::socket_error(self)?.map_err(io::Error::from)?;
+        if getpeername(self)? == Some(getsockname(self)?) {
+            return Err(Errno::CONNREFUSED.into());
+        }
+        Ok(())
     }
 
     /// Take the handshake as far as it goes. Returns whether it is done; plain TCP has none.

@@ -194,7 +194,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let request = self.requests.remove(id.0);
         let (end_ns, clock_read) = self.end_of(&request);
         let (failure, next) = match failure.or_else(|| self.too_late(&request, end_ns)) {
-            Some(failure) => (Some(failure), Next::GoOn),
+            Some(failure) => {
+                let next = self.after(&failure, &request, exchange);
+                (Some(failure), next)
+            }
             None => self.judge(id, &request, exchange.status),
         };
         let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
@@ -231,6 +234,21 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let due = self.load.ended(&request.arrival, record.end_ns, next);
         self.report_retired(record.end_ns);
         due
+    }
+
+    /// What the user of a request does that failed: it goes on, at once unless no server was there. That is so where no
+    /// connection was opened for it, or one that gave no answer, as by a proxy with nothing behind it.
+    fn after(&self, failure: &Failure, request: &InFlight<'_>, exchange: &Exchange) -> Next {
+        let was_dropped = matches!(
+            failure.kind,
+            Kind::Reset | Kind::ClosedEarly | Kind::Tls | Kind::Local
+        );
+        let is_unreached = match request.connection.map(|key| self.connections[key].stage) {
+            None => true,
+            Some(Stage::First) => was_dropped && exchange.bytes_received == 0,
+            Some(_) => false,
+        };
+        if is_unreached { Next::Unreached } else { Next::GoOn }
     }
 
     /// Whether a complete response is a success, and what its user does next.
