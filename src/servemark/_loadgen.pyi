@@ -142,6 +142,12 @@ def tls_handshake(address: Address, timeout_s: float) -> HandshakeFailure | None
         ValueError: a certificate, key or name of `address` cannot be used; says why.
     """
 
+class ShortageError(Exception):
+    """Users of closed loops need more of something than this machine has."""
+
+    args: tuple[str, int, int]
+    """Of what (in words, with its unit), how much they need, and how much there is."""
+
 def wake_up_lag() -> tuple[int, int]:
     """How late a sleeping thread is woken: p50 and p99 of 100 waits of 1 ms, in nanoseconds. Takes 0.1 s and that."""
 
@@ -189,6 +195,7 @@ def start(plan: EnginePlan, record_path: str) -> Run:
 
     Raises:
         ValueError: the plan is inconsistent.
+        ShortageError: not each user of its closed loops can have its connections.
         RealtimeError: it asks for real-time priority, which this process may not have.
         ReceiveClockError: it asks for the kernel's time of arrival, which this system does not give.
         OSError: `record_path` cannot be created.

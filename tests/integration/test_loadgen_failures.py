@@ -321,6 +321,7 @@ def test_the_kinds_are_the_documented_ones() -> None:
         "unexpected_status",
         "application",
         "cancelled",
+        "local",
     )
     assert _loadgen.RECORD_FLAGS == {
         "warmup": 1,

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
+import signal
 import socket
 import ssl
 import subprocess
+import sys
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from loadgen_servers import OK, Serve, answering, answering_once, plan_for, reset, run_plan, serving, silent
 
+from servemark.records import open_records
 from servemark.workload.plan import Tls
 
 
@@ -207,3 +215,83 @@ def test_an_answer_that_nobody_asked_for_in_a_record_of_its_own(
         assert server.accepted == 3
     assert ran.kinds == ["ok"] * 3
     assert (ran.rows["bytes_received"] == len(asked_for)).all()
+
+
+_TOGETHER = 16
+
+
+class _HeldHandshakes:
+    """A server's side of TLS: of all connections but the first it sends its part of the handshake when told.
+
+    Each answers one request, the first after all others have.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.all_there, self.told, self.all_sent = (threading.Event() for _ in range(3))
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(folder / "signed.pem", folder / "signed.key")
+        self._numbers = itertools.count()
+        self._there, self._sent, self._answered = (threading.Barrier(_TOGETHER + more) for more in (0, 0, 1))
+
+    def serve(self, connection: socket.socket) -> None:
+        is_first = next(self._numbers) == 0
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._context.wrap_bio(incoming, outgoing, server_side=True)
+        incoming.write(connection.recv(65536))
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        if not is_first:
+            self._there.wait(10)
+            self.all_there.set()
+            self.told.wait(10)
+        connection.sendall(outgoing.read())
+        if not is_first:
+            self._sent.wait(10)
+            self.all_sent.set()
+        while True:
+            incoming.write(connection.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+                tls.read(65536)
+                break
+        if is_first:
+            self._answered.wait(10)
+        tls.write(OK)
+        connection.sendall(outgoing.read())
+        if not is_first:
+            self._answered.wait(10)
+        connection.recv(1)
+
+
+_OPEN_AT_ONCE = f"""
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from test_loadgen_open_loop import arriving, plan_for, run_plan
+from servemark.workload.plan import Tls
+arrivals = arriving(1e6, count={_TOGETHER + 1}, max_connections=100)
+ran = run_plan(plan_for(int(sys.argv[2]), arrivals=arrivals, tls=Tls("test", verify=False)), pathlib.Path(sys.argv[3]))
+assert set(ran.kinds) == {{"ok"}}, ran.outcome.examples[0].message
+"""
+
+
+def test_handshakes_that_wait_for_each_other_are_the_generators_lag(tmp_path: Path, certificates: Path) -> None:
+    handshakes = _HeldHandshakes(certificates)
+    with serving(handshakes.serve) as server:
+        words = (str(Path(__file__).parent), str(server.port), str(tmp_path / "r"))
+        generator = subprocess.Popen([sys.executable, "-c", _OPEN_AT_ONCE, *words])
+        try:
+            assert handshakes.all_there.wait(20)
+            # What the server sends while it is stopped comes to it in one wait.
+            generator.send_signal(signal.SIGSTOP)
+            os.waitpid(generator.pid, os.WUNTRACED)
+            handshakes.told.set()
+            assert handshakes.all_sent.wait(10)
+        finally:
+            generator.send_signal(signal.SIGCONT)
+            assert generator.wait(20) == 0
+    rows = np.array(open_records(tmp_path / "r").memmap())
+    opened = np.sort(rows[rows["flags"] & 4 > 0], order="sent")
+    assert len(opened) == _TOGETHER
+    lag_ns = opened["sent"] - opened["ready"]
+    # Each waited from when all were told of until the one before it was sent, which is later than when the first was.
+    assert (lag_ns[1:] >= opened["sent"][:-1] - opened["sent"][0]).all()

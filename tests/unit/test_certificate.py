@@ -14,13 +14,14 @@ from servemark.certificate.generator import (
     check_clock,
     check_lag,
     check_load,
+    check_local_resources,
     check_loopback,
     check_pauses,
     check_unstamped,
 )
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.records import row_dtype
-from servemark.result import Check, Disturbance, LatencySummary, Statistic, StepSummary
+from servemark.result import Check, Disturbance, ErrorExample, LatencySummary, Statistic, StepSummary
 from servemark.stats.accounting import account, first_scheduled
 from servemark.stats.summary import Evidence, Window
 
@@ -413,3 +414,27 @@ def test_a_server_that_failed_or_changed_fails():
     assert "workers 2 -> 1" in changed.reason
     assert check_server(None, {"workers": 2}, {"workers": 2}).passed is True
     assert check_server(None, {}, {}).passed is None
+
+
+def test_no_request_lacked_anything_of_this_machine():
+    check = check_local_resources([_step(), _step()])
+    assert (check.name, check.passed, check.measured) == ("local resources", True, 0)
+
+
+@pytest.mark.parametrize(
+    ("message", "resource", "advice"),
+    [
+        ("connect: Too many open files (os error 24)", "file descriptors", "raise ulimit -n"),
+        ("connect: Cannot assign requested address (os error 99)", "ports", "open fewer new connections"),
+        ("Cannot assign requested address", "ports", "open fewer new connections"),
+        ("epoll: Cannot allocate memory (os error 12)", "memory for connections", "lower --threads"),
+    ],
+)
+def test_what_a_request_lacked_of_this_machine_makes_a_run_invalid(message, resource, advice):
+    example = ErrorExample("local", 1.0, message, "")
+    other = ErrorExample("connect", 0.5, "connect: refused", "")
+    lacked = dataclasses.replace(_step(), errors={"local": 7, "connect": 2}, error_examples=(other, example))
+    check = check_local_resources([_step(), lacked])
+    assert (check.passed, check.measured) == (False, 7)
+    assert check.reason.startswith(f"7 requests failed for lack of {resource} ({message}): {advice}")
+    assert not certify([check]).valid

@@ -58,6 +58,7 @@ REFUSED = [
     ("latency --duration nan", "nan is not above 0 seconds"),
     ("latency --warmup soon", "'soon' is not a number of seconds"),
     ("latency --max-errors 101%", "is not between 0% and 100%"),
+    ("latency -t 2000000", "is more than 1048576"),
     ("latency -i none.jpg", "cannot read none.jpg: no such file"),
     ("latency -i /dev/null", "cannot read /dev/null: not a regular file"),
     ("latency --model=", "-m is empty; leave it out for resnet"),

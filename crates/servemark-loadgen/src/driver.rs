@@ -9,6 +9,8 @@ mod exchange;
 mod link;
 mod stream;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +19,7 @@ use slab::Slab;
 
 use crate::body::Watch;
 use crate::clock::{Clock, NS_PER_MS, NS_PER_S, monotonic_ns, thread_cpu_ns};
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Stage};
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::deadline::Deadlines;
 use crate::error::{Failure, Kind};
@@ -33,6 +35,7 @@ use crate::realtime::{Got, Priority};
 use crate::receive_clock::StampClock;
 use crate::recorder::Recorder;
 use crate::request::{InFlight, RequestId};
+use crate::source::Source;
 use crate::tls::TlsSetup;
 
 pub(crate) use telemetry::RunQueue;
@@ -46,6 +49,10 @@ const SPIN_NS: i64 = 20_000;
 
 /// The most requests that become due before events are looked at again.
 const MAX_DUE_A_TURN: usize = 256;
+
+/// The most connections with more to do that have another turn before events are looked at again: an answer to somebody
+/// else waits for no more than these.
+const MAX_CARRIED_A_TURN: usize = 8;
 
 /// Connections being opened at once by all threads together, before the start: more would overrun a listen backlog.
 const MAX_OPENING: usize = 256;
@@ -79,6 +86,10 @@ pub(crate) struct Tally {
     /// When scheduling was over, by the load.
     pub(crate) over_ns: Option<i64>,
     pub(crate) has_cancelled: bool,
+    /// Connections to one address that the thread's part of an open loop could have at most.
+    pub(crate) most_connections: usize,
+    /// That was for lack of descriptors.
+    pub(crate) lacked_descriptors: bool,
     /// What became of real-time priority.
     pub(crate) realtime: Got,
     /// User and system time of the thread since the start barrier.
@@ -125,6 +136,8 @@ pub(crate) struct Driver<'plan, L, P> {
     request_deadlines: Deadlines,
     connections: Slab<Connection<P>>,
     connect_deadlines: Deadlines,
+    /// By address.
+    sources: Vec<Source>,
     /// By address: first those of closed loops, then those of open ones.
     pools: Vec<Pool>,
     /// Requests that are due, and were not begun within the event that brought them.
@@ -177,6 +190,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             request_deadlines: Deadlines::new(),
             connections: Slab::new(),
             connect_deadlines: Deadlines::new(),
+            sources: around
+                .plan
+                .addresses
+                .iter()
+                .map(|address| Source::to(address.ip))
+                .collect(),
             pools: pools.collect(),
             due: VecDeque::new(),
             carried: VecDeque::new(),
@@ -223,6 +242,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.tally.run_queue = RunQueue::of_this_thread().since(queue_before);
         self.tally.in_flight_ns = self.under_way.sum_ns();
         self.tally.clock_steps = self.stamps.as_ref().map_or(0, StampClock::steps);
+        let of_open = &self.pools[self.around.plan.addresses.len()..];
+        self.tally.most_connections = of_open.iter().map(Pool::most).max().unwrap_or(0);
+        self.tally.lacked_descriptors = of_open.iter().any(Pool::was_full);
         Ok(self.tally)
     }
 
@@ -247,7 +269,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 let Some(pool) = pools.next() else {
                     break;
                 };
-                self.open(pool);
+                let _ = self.open(pool);
             }
             let patience_ns = self.around.plan.connect_timeout_ns;
             let is_hopeless = self.now_ns.saturating_sub(self.last_opened_ns) > patience_ns;
@@ -259,7 +281,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let unfinished: Vec<usize> = self
             .connections
             .iter()
-            .filter(|(_, connection)| connection.phase != Phase::Open)
+            .filter(|(_, connection)| !connection.stage.is_open())
             .map(|(key, _)| key)
             .collect();
         for key in unfinished {
@@ -293,10 +315,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let timeout_ns = self.wait_ns();
         self.poller.wait(&mut self.ready, timeout_ns)?;
         self.note_waking(timeout_ns);
+        self.now_ns = self.woken_ns;
         for index in 0..self.ready.len() {
-            if self.is_started && self.load.next_due_ns() <= self.now_ns {
-                self.begin_due();
-            }
+            self.begin_if_due();
             let ready = self.ready.at(index);
             if ready.token != WAKE_TOKEN {
                 self.handle(ready);
@@ -399,13 +420,20 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
+    /// Between one connection's turn and the next: what is due waits for neither events nor large bodies.
+    fn begin_if_due(&mut self) {
+        if self.is_started && (!self.due.is_empty() || self.load.next_due_ns() <= self.now_ns) {
+            self.begin_due();
+        }
+    }
+
     /// Give up connections that take too long to open, and requests that take too long.
     fn give_up_late(&mut self) {
         while let Some(key) = self.connect_deadlines.take_passed(self.now_ns) {
             let limit_s = seconds(self.around.plan.connect_timeout_ns);
-            let phase = match self.connections[key].phase {
-                Phase::Handshaking => "the connect timed out in the TLS handshake",
-                Phase::Connecting | Phase::Open => "the connect timed out",
+            let phase = match self.connections[key].stage {
+                Stage::Handshaking => "the connect timed out in the TLS handshake",
+                _ => "the connect timed out",
             };
             let failure = Failure::new(Kind::Timeout, format!("{phase}, after {limit_s} s"));
             self.fail_opening(key, failure);
@@ -427,9 +455,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
-    /// Give the connections that had more to do another turn.
+    /// Give connections that had more to do another turn.
     fn carry_on(&mut self) {
-        for _ in 0..self.carried.len() {
+        for _ in 0..self.carried.len().min(MAX_CARRIED_A_TURN) {
+            self.begin_if_due();
             let Some((key, number)) = self.carried.pop_front() else {
                 return;
             };

@@ -30,11 +30,13 @@ pub enum Kind {
     Application,
     /// The run was stopped before the response came.
     Cancelled,
+    /// The generator's own machine lacked what the request takes: a descriptor, a port, memory.
+    Local,
 }
 
 impl Kind {
     /// Names by number, as the header of a record file lists them.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "ok",
         "connect",
         "tls",
@@ -46,6 +48,7 @@ impl Kind {
         "unexpected_status",
         "application",
         "cancelled",
+        "local",
     ];
 
     /// Whether a complete response was read.
@@ -80,10 +83,37 @@ impl Failure {
         }
     }
 
-    /// A failure of `kind` that `error` explains: "while reading: Connection reset by peer (os error 104)".
+    /// A failure of `kind` that `error` explains: "while reading: Connection reset by peer (os error 104)". What this
+    /// machine lacks is [`Kind::Local`], whatever was done.
     #[must_use]
     pub fn from_io(kind: Kind, doing: &str, error: &io::Error) -> Self {
+        let kind = Lack::of(error).map_or(kind, |_| Kind::Local);
         Self::new(kind, format!("{doing}: {error}"))
+    }
+}
+
+/// What the generator's own machine can lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// File descriptors, of the process or of the system.
+    Descriptors,
+    /// Ports to connect from.
+    Ports,
+    /// Memory of the kernel.
+    Memory,
+}
+
+impl Lack {
+    /// What is lacking, if that is what `error` says.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.raw_os_error()? {
+            libc::EMFILE | libc::ENFILE => Some(Self::Descriptors),
+            libc::EADDRNOTAVAIL | libc::EADDRINUSE => Some(Self::Ports),
+            // ENOSPC is epoll's, for more sockets than a user may watch.
+            libc::ENOMEM | libc::ENOBUFS | libc::ENOSPC => Some(Self::Memory),
+            _ => None,
+        }
     }
 }
 
@@ -104,12 +134,45 @@ impl std::error::Error for PlanError {}
 pub enum StartError {
     /// The plan is inconsistent.
     Plan(PlanError),
+    /// This machine lacks what its users need.
+    Shortage(Shortage),
     /// Real-time priority was asked for and is refused.
     Realtime(io::Error),
     /// The kernel's time of arrival was asked for and is refused.
     ReceiveClock(io::Error),
     /// The record file, a thread or an epoll instance could not be made.
     Io(io::Error),
+}
+
+/// What users of closed loops need of this machine, and it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// In words, with its unit.
+    pub resource: &'static str,
+    /// How much they need.
+    pub needed: u64,
+    /// How much there is.
+    pub had: u64,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            resource,
+            needed,
+            had,
+        } = self;
+        write!(
+            formatter,
+            "the users need {needed} {resource}, and there are {had}"
+        )
+    }
+}
+
+impl From<Shortage> for StartError {
+    fn from(shortage: Shortage) -> Self {
+        Self::Shortage(shortage)
+    }
 }
 
 impl From<PlanError> for StartError {
@@ -128,6 +191,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plan(error) => error.fmt(formatter),
+            Self::Shortage(shortage) => shortage.fmt(formatter),
             Self::Realtime(error) => write!(formatter, "real-time priority is refused: {error}"),
             Self::ReceiveClock(error) => {
                 write!(formatter, "the kernel's time of arrival is refused: {error}")
@@ -160,6 +224,25 @@ mod tests {
         assert_eq!(Kind::Ok.name(), "ok");
         assert_eq!(Kind::ClosedEarly.name(), "closed_early");
         assert_eq!(Kind::Cancelled.name(), "cancelled");
-        assert_eq!(Kind::Cancelled as usize + 1, Kind::NAMES.len());
+        assert_eq!(Kind::Cancelled.name(), "cancelled");
+        assert_eq!(Kind::Local as usize + 1, Kind::NAMES.len());
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_no_failure_of_the_server() {
+        let kind =
+            |number| Failure::from_io(Kind::Connect, "connect", &io::Error::from_raw_os_error(number)).kind;
+        for number in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::EADDRNOTAVAIL,
+            libc::ENOMEM,
+            libc::ENOBUFS,
+        ] {
+            assert_eq!(kind(number), Kind::Local);
+        }
+        assert_eq!(kind(libc::ECONNREFUSED), Kind::Connect);
+        let unnumbered = Failure::from_io(Kind::Tls, "TLS handshake", &io::Error::other("no"));
+        assert_eq!(unnumbered.kind, Kind::Tls);
     }
 }

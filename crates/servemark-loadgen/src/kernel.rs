@@ -1,7 +1,8 @@
 //! What is asked of the kernel past rustix and std: the one module with unsafe code.
 //!
 //! `epoll_pwait2` (Linux 5.11) is called directly, since rustix calls it only when it is told never to fall back; nothing
-//! safe sets a thread's scheduling policy, or reads the time at which the kernel received what it hands over.
+//! safe sets a thread's scheduling policy, has a port chosen late, or reads the time at which the kernel received what it
+//! hands over.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -162,6 +163,27 @@ pub(crate) fn set_policy(thread: Option<Pid>, policy: Policy) -> io::Result<()> 
             Pid::as_raw(thread),
             number | libc::SCHED_RESET_ON_FORK,
             &raw const parameters,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Have the port of a socket that is bound to an address chosen when it connects, when it is known to where: then one that
+/// is in use to elsewhere will do.
+pub(crate) fn choose_port_when_connecting(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel only reads the value, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
         )
     };
     if result == 0 {

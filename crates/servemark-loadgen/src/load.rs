@@ -36,6 +36,8 @@ pub struct Arrival {
 pub enum Next {
     /// It goes on.
     GoOn,
+    /// It goes on, but no server was there for it: a user of a closed loop waits before it asks again.
+    Unreached,
     /// It repeats its step after a pause.
     Repeat {
         /// The pause.

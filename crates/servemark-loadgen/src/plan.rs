@@ -293,6 +293,9 @@ impl Group {
     }
 }
 
+/// Users of closed loops together: each has a descriptor at least, and Linux gives a process no more (`fs.nr_open`).
+pub const MOST_USERS: u64 = 1 << 20;
+
 /// How much of a body is kept when a step looks into it: a description of a model with a hundred workers fits.
 const LOOKED_AT_BYTES: usize = 256 * 1024;
 
@@ -348,6 +351,19 @@ impl Plan {
         visited.sort_unstable();
         visited.dedup();
         visited
+    }
+
+    /// By address, the connections that the users of closed loops have there: one each.
+    #[must_use]
+    pub fn closed_connections(&self) -> Vec<u64> {
+        let mut connections = vec![0; self.addresses.len()];
+        for group in &self.groups {
+            let Some(closed) = group.closed() else { continue };
+            for address in self.addresses_of(group) {
+                connections[address] += u64::from(closed.users);
+            }
+        }
+        connections
     }
 
     /// By address, the connections that open loops may have there at most; 0 where none goes.
@@ -407,7 +423,12 @@ impl Plan {
         for (index, group) in self.groups.iter().enumerate() {
             self.validate_group(index, group)?;
         }
-        require(u32::try_from(self.users()).is_ok(), || "too many users".into())
+        require(self.users() <= MOST_USERS, || {
+            format!(
+                "{} users are more than the {MOST_USERS} that one process can have",
+                self.users()
+            )
+        })
     }
 
     /// Users of all closed loops together.
@@ -594,7 +615,8 @@ pub(crate) mod tests {
 
     #[test]
     fn each_inconsistency_is_refused() {
-        let breaks: [fn(&mut Plan); 14] = [
+        let breaks: [fn(&mut Plan); 15] = [
+            |plan| closed_of(plan).users = 1_048_577,
             |plan| plan.fault = Some(Fault::LostRecord { every: 0 }),
             |plan| plan.groups[0].weights = vec![1, 1],
             |plan| plan.groups[0].weights = vec![0],

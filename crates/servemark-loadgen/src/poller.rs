@@ -94,6 +94,16 @@ impl Poller {
         Ok(poller)
     }
 
+    /// One that refuses to watch anything.
+    #[cfg(test)]
+    pub(crate) fn refusing() -> Self {
+        let null = std::fs::File::open("/dev/null").expect("there is nothing");
+        Self {
+            epoll: null.into(),
+            has_pwait2: false,
+        }
+    }
+
     /// Watch a descriptor for edges of both directions, until it is closed.
     pub fn watch(&self, descriptor: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let flags =

@@ -14,6 +14,8 @@ pub struct Pool {
     opening: usize,
     /// Connections that died while idle and were not replaced yet.
     lost: usize,
+    /// The most that were open when there was no descriptor for one more.
+    full_at: Option<usize>,
     idle: VecDeque<usize>,
     waiting: VecDeque<RequestId>,
 }
@@ -27,6 +29,7 @@ impl Pool {
             open: 0,
             opening: 0,
             lost: 0,
+            full_at: None,
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
         }
@@ -79,6 +82,26 @@ impl Pool {
         replaces
     }
 
+    /// Note that there is no descriptor for one more. Returns whether there is a connection that can be waited for.
+    pub fn note_full(&mut self) -> bool {
+        if self.open > 0 {
+            self.full_at = self.full_at.max(Some(self.open));
+        }
+        self.open > 0
+    }
+
+    /// Whether descriptors did not suffice for as many connections as are allowed.
+    #[must_use]
+    pub fn was_full(&self) -> bool {
+        self.full_at.is_some()
+    }
+
+    /// How many connections there could be at most.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.full_at.unwrap_or(self.limit)
+    }
+
     /// How many connections are being opened.
     #[must_use]
     pub fn opening_count(&self) -> usize {
@@ -90,24 +113,21 @@ impl Pool {
         self.opening -= 1;
     }
 
-    /// A connection could not even begin to be opened.
-    pub fn failed_to_open(&mut self) {
-        self.opening -= 1;
-        self.open -= 1;
-    }
-
     /// Forget the requests that wait.
     pub fn clear_waiting(&mut self) {
         self.waiting.clear();
     }
 
-    /// A connection is gone; `was_idle` when it died without a request on it.
-    pub fn closed(&mut self, connection: usize, was_idle: bool) {
+    /// A connection is gone.
+    pub fn closed(&mut self) {
         self.open -= 1;
-        if was_idle {
-            self.lost += 1;
-            self.idle.retain(|&idle| idle != connection);
-        }
+    }
+
+    /// A connection is gone that died without a request on it; it need not be at rest any more.
+    pub fn lost(&mut self, connection: usize) {
+        self.closed();
+        self.lost += 1;
+        self.idle.retain(|&idle| idle != connection);
     }
 }
 
@@ -150,11 +170,11 @@ mod tests {
         pool.opening();
         pool.opened();
         pool.rest(3);
-        pool.closed(3, true);
+        pool.lost(3);
         assert_eq!(pool.take_idle(), None);
         assert!(pool.opening());
         pool.opened();
-        pool.closed(4, false);
+        pool.closed();
         assert!(!pool.opening());
     }
 }

@@ -1,5 +1,6 @@
 //! A run: its end, and what is known of it meanwhile and afterwards.
 
+mod room;
 mod threads;
 
 use std::any::Any;
@@ -155,7 +156,7 @@ impl Run {
             realtime::is_permitted().map_err(StartError::Realtime)?;
         }
         let stamping = stamping(plan.receive_clock)?;
-        let most_open = threads::allow_descriptors(&plan);
+        let most_open = room::make_room(&plan)?;
         let header = Header {
             table: Table::Records,
             steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
@@ -315,7 +316,11 @@ impl Run {
             sent: total.sent,
             in_flight_ns: total.in_flight_ns,
             receive_lag_ns: total.receive_lag_ns,
-            reduced_connections: self.shared.reduced_connections(),
+            reduced_connections: if total.lacked_descriptors {
+                u32::try_from(total.most_connections).unwrap_or(u32::MAX)
+            } else {
+                self.shared.reduced_connections()
+            },
             examples: total.examples.into_sorted(),
             event_gaps: total.event_gaps.into_bytes(),
             write_error,
@@ -337,6 +342,8 @@ impl Tally {
         self.last_end_ns = self.last_end_ns.max(other.last_end_ns);
         self.over_ns = self.over_ns.max(other.over_ns);
         self.has_cancelled |= other.has_cancelled;
+        self.most_connections += other.most_connections;
+        self.lacked_descriptors |= other.lacked_descriptors;
         self.cpu_ns += other.cpu_ns;
         self.realtime = std::mem::take(&mut self.realtime).with(other.realtime);
         self.run_queue.delay_ns += other.run_queue.delay_ns;

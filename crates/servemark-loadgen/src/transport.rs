@@ -1,11 +1,14 @@
 //! How bytes travel: a TCP socket, with or without TLS, non-blocking. The driver sees no difference.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, send, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, getpeername, getsockname, send,
+    socket_with, sockopt,
+};
 
 use crate::kernel;
 use crate::tls::{TlsConnection, TlsSetup};
@@ -40,9 +43,14 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Open a socket and begin to connect it. With `tls`, the handshake comes after; with `stamps`, what is read on it
-    /// has the kernel's time of arrival.
-    pub fn connect(address: SocketAddr, tls: Option<&TlsSetup>, stamps: bool) -> io::Result<Self> {
+    /// Open a socket and begin to connect it, from `source` if that is given. With `tls`, the handshake comes after; with
+    /// `stamps`, what is read on it has the kernel's time of arrival.
+    pub fn connect(
+        address: SocketAddr,
+        source: Option<Ipv4Addr>,
+        tls: Option<&TlsSetup>,
+        stamps: bool,
+    ) -> io::Result<Self> {
         let family = if address.is_ipv4() {
             AddressFamily::INET
         } else {
@@ -53,6 +61,10 @@ impl Transport {
         sockopt::set_tcp_nodelay(&socket, true)?;
         if stamps {
             kernel::stamp_arrivals(socket.as_fd())?;
+        }
+        if let Some(source) = source {
+            kernel::choose_port_when_connecting(socket.as_fd())?;
+            bind(&socket, &SocketAddrV4::new(source, 0))?;
         }
         match connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
@@ -65,8 +77,15 @@ impl Transport {
     }
 
     /// Whether the TCP connection stands, once the socket is writable.
+    ///
+    /// Where nobody listens, the port chosen to connect from can be the very one that is connected to: such a socket is
+    /// connected to itself, and keeps the server from coming back.
     pub fn finish_connect(&self) -> io::Result<()> {
-        sockopt::socket_error(self)?.map_err(io::Error::from)
+        sockopt::socket_error(self)?.map_err(io::Error::from)?;
+        if getpeername(self)? == Some(getsockname(self)?) {
+            return Err(Errno::CONNREFUSED.into());
+        }
+        Ok(())
     }
 
     /// Take the handshake as far as it goes. Returns whether it is done; plain TCP has none.

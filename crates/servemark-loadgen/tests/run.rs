@@ -4,11 +4,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use servemark_loadgen::arrival::{Arrivals, Gaps, RateSegment, Times};
 use servemark_loadgen::error::{Kind, StartError};
+use servemark_loadgen::fault::Fault;
 use servemark_loadgen::plan::{Address, Closed, Group, GroupLoad, Open, Plan, Request, SharedBytes, Step};
 use servemark_loadgen::realtime::Realtime;
 use servemark_loadgen::receive_clock::ReceiveClock;
@@ -309,6 +312,51 @@ fn scheduling_ends_with_the_last_group_not_with_the_first_that_is_cut_off() {
         outcome.scheduling_ended_ns,
         file.column("end").into_iter().max().unwrap()
     );
+}
+
+/// Answer `requests` on the first connection, and close it a little later; then go on with the others. Returns where it
+/// listens, and counts the bytes that it reads.
+fn close_after(requests: usize, request_bytes: usize) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let read = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&read);
+    thread::spawn(move || {
+        let mut left = requests;
+        for mut socket in listener.incoming().flatten() {
+            let mut request = vec![0; request_bytes];
+            while left > 0 && socket.read_exact(&mut request).is_ok() {
+                count.fetch_add(request_bytes, Ordering::SeqCst);
+                let _ = socket.write_all(OK);
+                left -= 1;
+            }
+            thread::sleep(Duration::from_millis(20));
+            left = usize::MAX;
+        }
+    });
+    (port, read)
+}
+
+#[test]
+fn a_request_of_which_a_byte_was_written_is_not_sent_again() {
+    let file = RecordFile::new("again");
+    let mut plan = plan(0, 1, 11);
+    let wire = b"POST / HTTP/1.1\r\nContent-Length: 39\r\n\r\n".to_vec();
+    assert_eq!(wire.len(), 39);
+    // When the head is written, as much is left of the request as its head is long.
+    plan.steps[0].requests[0].body = SharedBytes::new(vec![b'x'; wire.len()]);
+    let (port, read) = close_after(9, 2 * wire.len());
+    plan.addresses[0].port = port;
+    plan.steps[0].requests[0].wire = wire;
+    // Before the tenth request the thread sleeps, and the server closes the connection.
+    plan.fault = Some(Fault::LateWakeUp { by_ns: 200_000_000 });
+    run(plan, &file);
+    let kinds = file.column("kind");
+    assert_eq!(kinds[..9], [Kind::Ok as i64; 9]);
+    assert_eq!(kinds[9], Kind::Reset as i64);
+    assert!(file.column("bytes_sent")[9] > 0);
+    assert_eq!(kinds[10], Kind::Ok as i64);
+    assert_eq!(read.load(Ordering::SeqCst), 10 * 78);
 }
 
 #[test]

@@ -12,6 +12,7 @@ const ROUNDING_NS: i64 = 1_000;
 
 /// One reading of `CLOCK_REALTIME`, between two of `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit")]
 struct Reading {
     before_ns: i64,
     real_ns: i64,

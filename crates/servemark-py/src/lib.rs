@@ -12,6 +12,7 @@ mod refusal {
         ReceiveClockError,
         pyo3::exceptions::PyException
     );
+    pyo3::create_exception!(servemark._loadgen, ShortageError, pyo3::exceptions::PyException);
 }
 
 use std::borrow::Cow;
@@ -30,7 +31,7 @@ use servemark_loadgen::responder;
 use servemark_loadgen::run::{self, duration_from_s};
 use servemark_loadgen::tls::{self, TlsSetup};
 
-use refusal::{RealtimeError, ReceiveClockError};
+use refusal::{RealtimeError, ReceiveClockError, ShortageError};
 use servemark_loadgen::{keep_awake, pacing};
 
 /// The native load generator. A thin binding: it converts, calls, and nothing else.
@@ -56,6 +57,7 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(histogram_statistics, module)?)?;
     module.add("RealtimeError", module.py().get_type::<RealtimeError>())?;
     module.add("ReceiveClockError", module.py().get_type::<ReceiveClockError>())?;
+    module.add("ShortageError", module.py().get_type::<ShortageError>())?;
     module.add_class::<Responder>()?;
     module.add_function(wrap_pyfunction!(check_expect, module)?)?;
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
@@ -143,6 +145,9 @@ fn start(py: Python<'_>, plan: plan::EnginePlan, record_path: PathBuf) -> PyResu
         Err(StartError::Plan(error)) => Err(PyValueError::new_err(error.to_string())),
         Err(error @ StartError::Realtime(_)) => Err(RealtimeError::new_err(error.to_string())),
         Err(error @ StartError::ReceiveClock(_)) => Err(ReceiveClockError::new_err(error.to_string())),
+        Err(StartError::Shortage(short)) => {
+            Err(ShortageError::new_err((short.resource, short.needed, short.had)))
+        }
         Err(StartError::Io(error)) => Err(error.into()),
     }
 }

@@ -17,6 +17,7 @@ from servemark.certificate.generator import (
     check_clock,
     check_lag,
     check_load,
+    check_local_resources,
     check_loopback,
     check_pauses,
     check_unstamped,
@@ -46,7 +47,12 @@ def certificate_of(measured: Measured, summary: Summary) -> Certificate:
     seen = circumstances_of(measured, summary.evidence)
     found = account(measured.records.chunks(), _accounted_window(measured))
     return certify(
-        [*_of_records(measured, found), *_of_generator(measured, summary, seen, found), _of_server(measured)],
+        [
+            *_of_records(measured, found),
+            check_local_resources(summary.steps),
+            *_of_generator(measured, summary, seen, found),
+            _of_server(measured),
+        ],
         disturbances(seen),
     )
 
@@ -202,6 +208,9 @@ def _of_step(measured: Measured, step: StepSummary, evidence: Evidence, seen: Ci
 
 def _of_server(measured: Measured) -> Check:
     failure = measured.failure
+    if measured.went_on:
+        at_end = f", at the end: {failure}" if failure else ""
+        return Check("server unchanged", None, f"it was allowed to fail meanwhile (--go-on-errors){at_end}")
     if measured.point.model.scaled and not failure:
         return Check("server unchanged", None, "to change it is what was measured")
     before, after = of_one(measured.settings_before), of_one(measured.settings_after)

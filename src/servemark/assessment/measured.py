@@ -38,10 +38,11 @@ class Measured:
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
         machine: what this machine did meanwhile.
         removal: of the models that the plan registered, if any.
-        failure: why the server could no longer be measured, if that ended the run.
+        failure: why the server could no longer be measured, if that ended the run, or was so at its end.
         parameters: of the benchmark, by key, the defaults included.
         inputs: where the inputs came from; empty for the model's own.
         url: of the endpoint, for a benchmark that takes one.
+        went_on: whether the server was allowed to fail or be away meanwhile.
     """
 
     benchmark: Benchmark
@@ -60,6 +61,7 @@ class Measured:
     inputs: tuple[str, ...]
     engine: EngineName
     url: str | None = None
+    went_on: bool = False
 
     @property
     def settings_before(self) -> Mapping[str, Mapping[str, object]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from servemark.certificate.circumstances import Circumstances, cause_and_advice
@@ -130,6 +133,37 @@ def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, circums
     if share <= limit:
         return Check(name, True, found, share, limit, "share")
     return Check(name, False, f"{found}: {cause_and_advice(circumstances)}", share, limit, "share")
+
+
+def check_local_resources(steps: Sequence[StepSummary]) -> Check:
+    """No request failed for lack of what it takes of the generator's own machine: descriptors, ports, memory.
+
+    Such failures say nothing of the server, and the load was not the one that was asked for.
+    """
+    name = "local resources"
+    lacking = sum(step.errors.get("local", 0) for step in steps)
+    if not lacking:
+        return Check(name, True, "no request lacked a descriptor, a port or memory of this machine", 0, 0, "requests")
+    messages = (example.message for step in steps for example in step.error_examples if example.kind == "local")
+    message = next(messages, "no example")
+    resource, advice = _lack(message)
+    reason = f"{lacking} requests failed for lack of {resource} ({message}): {advice}"
+    return Check(name, False, reason, lacking, 0, "requests")
+
+
+def _lack(message: str) -> tuple[str, str]:
+    """What of this machine was lacking, by the error that `message` tells, and what to do."""
+    numbered = re.search(r"os error (\d+)", message)
+    number = int(numbered[1]) if numbered else 0
+    words = message.lower()
+    if number in {errno.EMFILE, errno.ENFILE} or "too many open files" in words:
+        return "file descriptors", "raise ulimit -n, or lower --threads or --max-connections"
+    if number in {errno.EADDRNOTAVAIL, errno.EADDRINUSE} or "assign requested address" in words:
+        advice = (
+            "open fewer new connections (let the server keep them alive, or lower the rate): a port rests for 60 s, "
+        )
+        return "ports", advice + "so that one address of this machine can open about 470 a second to another"
+    return "memory for connections", "lower --threads or --max-connections"
 
 
 def _judged(name: str, cause: str, effect: Effect | None, circumstances: Circumstances, verb: str = "moves") -> Check:

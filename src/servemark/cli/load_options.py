@@ -78,6 +78,11 @@ def add_load(parser: ArgumentParser) -> None:
     group.add_argument(
         "--max-errors", metavar="SHARE", type=share, default=0.01, help="failures allowed (default: 1%%)"
     )
+    group.add_argument(
+        "--go-on-errors",
+        action="store_true",
+        help="go on to the end although the server fails or is away meanwhile, and report what was measured",
+    )
     group.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
 
 

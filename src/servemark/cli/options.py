@@ -18,6 +18,7 @@ from servemark.cli.model_options import add_custom_model, check_custom_model
 from servemark.cli.request_options import add_request, check_request
 from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.errors import UsageError
+from servemark.workload.load import MOST_USERS
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
 #: The keys after --options that every benchmark has.
@@ -109,7 +110,11 @@ def _add_common(parser: Parser) -> None:
         "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
     )
     parser.add_argument(
-        "-t", "--threads", metavar="N", type=whole_number(1), help="users that send at once (default: the benchmark's)"
+        "-t",
+        "--threads",
+        metavar="N",
+        type=whole_number(1, MOST_USERS),
+        help="users that send at once (default: the benchmark's)",
     )
     parser.add_argument(
         "-l", "--loops", metavar="N", type=whole_number(1), help="requests a user, exactly; all of them are measured"

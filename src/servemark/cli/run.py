@@ -103,6 +103,7 @@ def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None
         client_key=arguments.client_key,
         connect_to=arguments.connect_to,
         max_errors_share=arguments.max_errors,
+        go_on_errors=arguments.go_on_errors,
         output=arguments.output,
         force=arguments.force,
         command=command,

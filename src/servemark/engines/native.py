@@ -56,7 +56,8 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
 
     Raises:
         SetupError: real-time priority or the kernel's time of arrival is asked for, and refused.
-        UsageError: a certificate or key of the plan is of a kind that the engine does not know.
+        UsageError: this machine cannot hold so many users, or a certificate or key of the plan is of a kind that the
+            engine does not know.
         RecordingError: records could not be written.
     """
     try:
@@ -69,6 +70,8 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
             cause=str(error),
             next_step="check --ca-file and --client-cert",
         ) from error
+    except _loadgen.ShortageError as error:
+        raise _refused(plan, error) from error
     except _loadgen.RealtimeError as error:
         raise SetupError(
             str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
@@ -113,6 +116,16 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
         spun_cpu_s=outcome.spun_cpu_ns / NS_PER_S,
         reduced_connections=outcome.reduced_connections,
     )
+
+
+def _refused(plan: EnginePlan, shortage: _loadgen.ShortageError) -> UsageError:
+    """That this machine cannot hold the plan's users."""
+    resource, needed, had = shortage.args
+    users = sum(group.users for group in plan.groups)
+    advice = "lower -t"
+    if "descriptors" in resource:
+        advice += f", or raise ulimit -n (ulimit -Hn says how far) to {needed}"
+    return UsageError(f"{users} users need {needed} {resource}, and there are {had}", next_step=advice)
 
 
 def _keep_gaps(outcome: _loadgen.Outcome, plan: EnginePlan, record_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -56,7 +57,7 @@ def measure_benchmark(
             if len(points) > 1:
                 name += f"-{number}"
                 listener.note(f"point {number} of {len(points)}{_described(point)}")
-            watch = _Watch(server, point.load, listener)
+            watch = _Watch(server, point.load, listener, go_on_errors=request.go_on_errors)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             _tell_plan(job.plan, listener)
             with held_back():  # by the engine an interruption is heard at once, and what it measured is written
@@ -68,8 +69,10 @@ def measure_benchmark(
                 assessed.append(assess_run(one, request.max_errors_share))
                 complete = entry.last and number == len(points)
                 written.put(entry, assess(benchmark, measured, assessed), server, complete=complete)
-            if one.failure:
+            if one.failure and not request.go_on_errors:
                 raise one.failure
+            if one.failure:
+                listener.note(f"{one.failure}; went on to the end all the same (--go-on-errors)")
             if one.engine_run.stop_reason:
                 reason = one.engine_run.stop_reason
                 raise RecordingError(reason, next_step=f"what it sent before is in the result; see {job.folder}")
@@ -133,6 +136,7 @@ def _measure(
         inputs=tuple(map(str, entry.request.inputs)),
         url=entry.endpoint.url if entry.endpoint else None,
         engine=engine.name,
+        went_on=entry.request.go_on_errors,
     )
 
 
@@ -200,14 +204,14 @@ def _described(point: Point) -> str:
 
 
 class _Watch:
-    """Shows a run's progress, and ends it when the server has failed."""
+    """Shows a run's progress, and ends it when the server has failed, unless it is to go on all the same."""
 
-    def __init__(self, server: Server, load: Load, listener: Listener) -> None:
+    def __init__(self, server: Server, load: Load, listener: Listener, *, go_on_errors: bool) -> None:
         self.failure: ServerError | None = None
         self._server = server
         self._load = load
         self._listener = listener
-        self._next_look_s = 0.0
+        self._next_look_s = math.inf if go_on_errors else 0.0
 
     def __call__(self, progress: ProgressReport) -> str | None:
         self._listener.progress(progress, self._load)

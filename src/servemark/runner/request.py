@@ -54,6 +54,7 @@ class RunRequest:
         client_cert: certificate of the client, a PEM file; its key is in it, or in `client_key`.
         connect_to: where to connect instead of the host and port of `server` or `url`.
         max_errors_share: share of failures from which on the verdict fails.
+        go_on_errors: go on to the end although the server fails or is away meanwhile, instead of ending with an error.
         output: result directory; None makes a new one.
         command: the words of the command line, for the result.
     """
@@ -104,6 +105,7 @@ class RunRequest:
     client_key: Path | None = None
     connect_to: Place | None = None
     max_errors_share: float = 0.01
+    go_on_errors: bool = False
     output: Path | None = None
     force: bool = False
     command: tuple[str, ...] = ()

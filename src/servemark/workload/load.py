@@ -30,12 +30,16 @@ class Until:
     max_s: float = 60.0
 
 
+#: Users of closed loops together: each has a file descriptor, and Linux gives a process no more (``fs.nr_open``).
+MOST_USERS = 2**20
+
+
 @dataclass(frozen=True)
 class ClosedLoad:
     """A closed loop.
 
     Attributes:
-        users: virtual users, each with one connection; at least 1.
+        users: virtual users, each with one connection; from 1 to ``MOST_USERS``, and no more than the machine can hold.
         loops: scenarios that each user performs; all of them are in the statistics, there is no warm-up.
         duration_s: the measured time, after the warm-up; alternatively
         until: a length that adapts.
@@ -55,6 +59,8 @@ class ClosedLoad:
     def __post_init__(self) -> None:
         if self.users < 1:
             raise UsageError(f"a load needs at least 1 user, not {self.users}")
+        if self.users > MOST_USERS:
+            raise UsageError(f"{self.users} users are more than the {MOST_USERS} that one process can have")
         if sum(limit is not None for limit in (self.loops, self.duration_s, self.until)) != 1:
             raise UsageError("a load ends after loops, a duration, or a number of successes: give exactly one")
         if self.loops is not None and self.warmup_s:

@@ -2,6 +2,7 @@
 
 use super::{Driver, seconds};
 use crate::body::Body;
+use crate::connection::Stage;
 use crate::error::{Failure, Kind};
 use crate::example::Example;
 use crate::load::{Arrival, Load, Next};
@@ -24,6 +25,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Begin a request on the connection that has just become free, if it leads to the right address.
     pub(super) fn begin_on(&mut self, arrival: Arrival, key: usize) {
         let id = self.admit(arrival);
+        self.connections[key].stage = Stage::Busy;
         self.assign(id, key);
     }
 
@@ -48,16 +50,18 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     fn acquire(&mut self, id: RequestId) {
         let pool = self.pool_of(&self.requests[id.0].arrival);
         while let Some(key) = self.pools[pool].take_idle() {
-            if self.is_alive(key) {
-                return self.assign(id, key);
+            if !self.is_alive(key) {
+                self.close(key);
+            } else if self.send(id, key) {
+                return;
             }
-            self.close(key);
         }
         self.pools[pool].wait(id);
         if self.pools[pool].has_room() {
             self.read_clock();
             let request = &mut self.requests[id.0];
-            request.late_ns = self.now_ns - request.arrival.scheduled_ns;
+            // One that a dead connection gave back has asked before, and was ready then.
+            request.late_ns = self.now_ns - request.arrival.scheduled_ns.max(request.ready_ns);
         }
         self.open_needed(pool);
     }
@@ -73,11 +77,21 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
-    /// Send a request on a connection that has a slot.
+    /// Send a request on a connection that has a slot, or on another if it turns out to be dead.
     pub(super) fn assign(&mut self, id: RequestId, key: usize) {
+        if !self.send(id, key) {
+            self.acquire(id);
+        }
+    }
+
+    /// Send a request on a connection that has a slot. Returns false when that had died while it was idle, and took no
+    /// byte of the request: nothing has happened yet.
+    fn send(&mut self, id: RequestId, key: usize) -> bool {
         let connection = &mut self.connections[key];
         let request = &mut self.requests[id.0];
-        connection.is_idle = false;
+        if connection.stage == Stage::Idle {
+            connection.stage = Stage::Busy;
+        }
         request.connection = Some(key);
         request.connection_number = connection.number;
         request.connect_us = std::mem::take(&mut connection.connect_us);
@@ -96,19 +110,21 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.tally.sent += 1;
         self.under_way
             .begin(self.now_ns, self.around.control.stop_at_ns());
+        let accepted_before = connection.accepted_bytes;
         // What the protocol has to write first: the whole request, but for a large body.
         let wire_bytes = request.request.wire.len();
         match self.write(key) {
             Ok(()) => self.note_sending(id, wire_bytes),
             Err(error) => {
                 let connection = &self.connections[key];
-                if connection.has_rested && connection.protocol.output().len() == wire_bytes {
-                    self.try_another(id, key);
-                } else {
-                    self.fail_write(key, &error);
+                if connection.stage == Stage::Busy && connection.accepted_bytes == accepted_before {
+                    self.take_back(id, key);
+                    return false;
                 }
+                self.fail_write(key, &error);
             }
         }
+        true
     }
 
     /// See for how long the thread was at writing: if it was interrupted there, the request may have left later than
@@ -121,17 +137,16 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
-    /// The connection died while it was idle, and took no byte of the request: nothing has happened yet.
-    fn try_another(&mut self, id: RequestId, key: usize) {
+    /// Take a request back from a connection that took no byte of it, and close that.
+    fn take_back(&mut self, id: RequestId, key: usize) {
         self.request_deadlines.clear(id.0);
         let request = &mut self.requests[id.0];
         request.connection = None;
         request.sent_ns = NEVER_NS;
         self.tally.sent -= 1;
         self.under_way.end(self.now_ns, self.around.control.stop_at_ns());
-        self.connections[key].is_idle = true;
+        self.connections[key].stage = Stage::Idle;
         self.close(key);
-        self.acquire(id);
     }
 
     /// Give up a request, wherever it stands.
@@ -149,6 +164,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     /// Record a request that never had an open connection.
     pub(super) fn finish_unsent(&mut self, id: RequestId, failure: Failure) {
+        self.requests[id.0].ready_ns = NEVER_NS;
         let next = self.finish(id, &Exchange::default(), Some(failure));
         self.due.extend(next);
     }
@@ -179,7 +195,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let request = self.requests.remove(id.0);
         let (end_ns, clock_read) = self.end_of(&request);
         let (failure, next) = match failure.or_else(|| self.too_late(&request, end_ns)) {
-            Some(failure) => (Some(failure), Next::GoOn),
+            Some(failure) => {
+                let next = self.after(&failure, &request, exchange);
+                (Some(failure), next)
+            }
             None => self.judge(id, &request, exchange.status),
         };
         let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
@@ -217,6 +236,21 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let due = self.load.ended(&request.arrival, record.end_ns, next);
         self.report_retired(self.now_ns);
         due
+    }
+
+    /// What the user of a request does that failed: it goes on, at once unless no server was there. That is so where no
+    /// connection was opened for it, or one that gave no answer, as by a proxy with nothing behind it.
+    fn after(&self, failure: &Failure, request: &InFlight<'_>, exchange: &Exchange) -> Next {
+        let was_dropped = matches!(
+            failure.kind,
+            Kind::Reset | Kind::ClosedEarly | Kind::Tls | Kind::Local
+        );
+        let is_unreached = match request.connection.map(|key| self.connections[key].stage) {
+            None => true,
+            Some(Stage::First) => was_dropped && exchange.bytes_received == 0,
+            Some(_) => false,
+        };
+        if is_unreached { Next::Unreached } else { Next::GoOn }
     }
 
     /// Whether a complete response is a success, and what its user does next.

@@ -1,56 +1,80 @@
 //! Connections: from being opened to being closed, and the bytes in between.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use super::{Driver, QUIET_NS, TURN_BYTES};
-use crate::connection::{Connection, Phase};
-use crate::error::{Failure, Kind};
+use crate::connection::{Carried, Connection, Stage};
+use crate::error::{Failure, Kind, Lack};
 use crate::load::Load;
 use crate::poller::Ready;
 use crate::protocol::{Event, Protocol};
 use crate::record::flags;
 use crate::transport::{ReadOutcome, Transport};
 
+/// Why a connection could not even begin to be opened: at what, and the error.
+#[derive(Debug)]
+pub(super) struct Unopened(&'static str, io::Error);
+
+impl Unopened {
+    fn lacks_descriptor(&self) -> bool {
+        Lack::of(&self.1) == Some(Lack::Descriptors)
+    }
+}
+
+impl From<Unopened> for Failure {
+    fn from(Unopened(doing, error): Unopened) -> Self {
+        Self::from_io(Kind::Connect, doing, &error)
+    }
+}
+
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Open as many connections of a pool as its waiting requests need.
+    ///
+    /// Where an open loop gets no more descriptors, those that are open are all that there can be: the others wait.
     pub(super) fn open_needed(&mut self, pool: usize) {
         while self.pools[pool].needs_connection() {
-            self.open(pool);
+            let number = self.next_connection;
+            let Err(unopened) = self.open(pool) else {
+                continue;
+            };
+            let is_of_open_loop = pool >= self.around.plan.addresses.len();
+            if is_of_open_loop && unopened.lacks_descriptor() && self.pools[pool].note_full() {
+                return;
+            }
+            self.fail_waiting(pool, number, 0, unopened.into());
         }
     }
 
-    /// Begin to open a connection.
-    pub(super) fn open(&mut self, pool: usize) {
+    /// Begin to open a connection. What fails at once leaves nothing behind.
+    pub(super) fn open(&mut self, pool: usize) -> Result<(), Unopened> {
         self.read_clock();
         let number = self.next_connection;
         self.next_connection = number.wrapping_add(self.around.plan.threads);
-        let is_replacement = self.pools[pool].opening();
-        let addresses = &self.around.plan.addresses;
-        let address = pool % addresses.len();
-        let tls = self.around.tls[address].as_ref();
-        match Transport::connect(addresses[address].socket(), tls, self.stamps.is_some()) {
-            Ok(transport) => self.admit_connection(number, pool, transport, is_replacement),
-            Err(error) => {
-                self.pools[pool].failed_to_open();
-                let failure = Failure::from_io(Kind::Connect, "connect", &error);
-                self.fail_waiting(pool, number, 0, failure);
-            }
-        }
-    }
-
-    fn admit_connection(&mut self, number: u32, pool: usize, transport: Transport, is_replacement: bool) {
+        let transport = self.connect(pool, number)?;
         let protocol = P::new();
         let mut connection = Connection::new(number, pool, transport, protocol, self.now_ns);
-        connection.is_replacement = is_replacement;
+        connection.is_replacement = self.pools[pool].opening();
         let key = self.connections.insert(connection);
         let deadline_ns = self.now_ns.saturating_add(self.around.plan.connect_timeout_ns);
         self.connect_deadlines.set(key, deadline_ns);
-        let token = (u64::from(number) << 32) | key as u64;
-        let socket = &self.connections[key].transport;
-        if let Err(error) = self.poller.watch(std::os::fd::AsFd::as_fd(socket), token) {
-            let failure = Failure::from_io(Kind::Connect, "epoll", &error);
-            self.fail_opening(key, failure);
-        }
+        Ok(())
+    }
+
+    /// Begin to connect a socket, watched as that of the next connection, which will have `number`.
+    fn connect(&mut self, pool: usize, number: u32) -> Result<Transport, Unopened> {
+        let addresses = &self.around.plan.addresses;
+        let address = pool % addresses.len();
+        let tls = self.around.tls[address].as_ref();
+        let (target, stamps) = (addresses[address].socket(), self.stamps.is_some());
+        let transport = self.sources[address]
+            .open(|source| Transport::connect(target, source, tls, stamps))
+            .map_err(|error| Unopened("connect", error))?;
+        let token = (u64::from(number) << 32) | self.connections.vacant_key() as u64;
+        self.poller
+            .watch(transport.as_fd(), token)
+            .map_err(|error| Unopened("epoll", error))?;
+        Ok(transport)
     }
 
     /// A socket is ready for something.
@@ -61,11 +85,21 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         let connection = &mut self.connections[key];
         connection.hang_up |= ready.hang_up;
-        match connection.phase {
-            Phase::Connecting if ready.writable || ready.hang_up => self.finish_connect(key),
-            Phase::Connecting => {}
-            Phase::Handshaking => self.handshake(key),
-            Phase::Open => {
+        match connection.stage {
+            Stage::Connecting if ready.writable || ready.hang_up => self.finish_connect(key),
+            Stage::Connecting => {}
+            Stage::Handshaking => {
+                self.read_clock();
+                self.connections[key].waited_ns += self.now_ns - self.told_ns();
+                self.handshake(key);
+            }
+            // It has its turn behind those that came before it.
+            _ if connection.carried != Carried::No => {
+                if ready.readable {
+                    connection.carried = Carried::ToRead;
+                }
+            }
+            Stage::First | Stage::Idle | Stage::Busy => {
                 if ready.writable {
                     self.write_more(key);
                 }
@@ -89,23 +123,28 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             let failure = Failure::from_io(Kind::Connect, "connect", &error);
             return self.fail_opening(key, failure);
         }
-        let open_ns = told_ns.max(connection.phase_ns);
-        connection.connect_us = connection.phase_us(open_ns);
-        connection.phase = Phase::Handshaking;
-        connection.phase_ns = open_ns;
+        let open_ns = told_ns.max(connection.opening_ns);
+        connection.connect_us = connection.opening_us(open_ns);
+        connection.stage = Stage::Handshaking;
+        connection.opening_ns = open_ns;
+        connection.waited_ns = self.now_ns - open_ns;
         self.handshake(key);
     }
 
+    /// Take the handshake as far as it goes. A connection is open from when it would be if the thread had nothing else to
+    /// do: what its opening waits for the thread, behind other handshakes, is the generator's lag.
     fn handshake(&mut self, key: usize) {
         let connection = &mut self.connections[key];
         match connection.transport.handshake() {
             Ok(false) => {}
             Ok(true) => {
-                let mut open_ns = connection.phase_ns;
-                if matches!(connection.transport, Transport::Tls(_)) {
+                let is_tls = matches!(connection.transport, Transport::Tls(_));
+                if is_tls {
                     self.now_ns = self.clock.now_ns();
-                    connection.tls_us = connection.phase_us(self.now_ns);
-                    open_ns = self.now_ns;
+                }
+                let open_ns = self.now_ns - connection.waited_ns;
+                if is_tls {
+                    connection.tls_us = connection.opening_us(open_ns);
                 }
                 self.finish_opening(key, open_ns);
             }
@@ -119,7 +158,6 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     fn finish_opening(&mut self, key: usize, open_ns: i64) {
         let connection = &mut self.connections[key];
-        connection.phase = Phase::Open;
         connection.free_since_ns = open_ns;
         let number = connection.number;
         let pool = connection.pool;
@@ -138,12 +176,14 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let connection = &mut self.connections[key];
         let pool = &mut self.pools[connection.pool];
         let Some(id) = pool.take_waiting() else {
-            connection.is_idle = true;
-            connection.has_rested = true;
+            connection.stage = Stage::Idle;
             pool.rest(key);
             return;
         };
-        if !connection.has_rested {
+        if connection.stage.is_open() {
+            connection.stage = Stage::Busy;
+        } else {
+            connection.stage = Stage::First;
             let replaced = if connection.is_replacement {
                 flags::RECONNECTED
             } else {
@@ -182,7 +222,11 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(super) fn close(&mut self, key: usize) {
         let connection = self.connections.remove(key);
         self.connect_deadlines.clear(key);
-        self.pools[connection.pool].closed(key, connection.is_idle);
+        let pool = &mut self.pools[connection.pool];
+        match connection.stage {
+            Stage::Idle => pool.lost(key),
+            _ => pool.closed(),
+        }
         self.open_needed(connection.pool);
     }
 
@@ -202,24 +246,32 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         if !self.is_live(key, number) {
             return;
         }
-        self.connections[key].is_carried = false;
+        let carried = std::mem::replace(&mut self.connections[key].carried, Carried::No);
         self.write_more(key);
-        if self.is_live(key, number) && self.connections[key].is_unread {
+        if self.is_live(key, number) && carried == Carried::ToRead {
             self.read(key);
         }
     }
 
-    fn carry(&mut self, key: usize) {
+    /// Queue a connection for another turn.
+    pub(super) fn carry(&mut self, key: usize, to: Carried) {
         let connection = &mut self.connections[key];
-        if !connection.is_carried {
-            connection.is_carried = true;
+        let before = connection.carried;
+        if before == Carried::No {
             self.carried.push_back((key, connection.number));
+        }
+        if before != Carried::ToRead {
+            connection.carried = to;
         }
     }
 
     fn write_more(&mut self, key: usize) {
+        let has_more = !self.connections[key].protocol.output().is_empty();
         if let Err(error) = self.write(key) {
             self.fail_write(key, &error);
+        }
+        if has_more {
+            self.read_clock();
         }
     }
 
@@ -234,12 +286,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 return Ok(());
             }
             if allowed == 0 {
-                self.carry(key);
+                self.carry(key, Carried::ToWrite);
                 return Ok(());
             }
             match connection.transport.write(&output[..output.len().min(allowed)])? {
                 0 => return Ok(()),
                 count => {
+                    connection.accepted_bytes += count as u64;
                     connection.protocol.written(count);
                     allowed -= count;
                 }
@@ -261,10 +314,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         while self.is_live(key, number) {
             let connection = &mut self.connections[key];
             if allowed == 0 {
-                connection.is_unread = true;
-                return self.carry(key);
+                return self.carry(key, Carried::ToRead);
             }
-            connection.is_unread = false;
             let outcome = connection.transport.read(&mut self.buffer);
             self.now_ns = self.clock.now_ns();
             self.arrived_ns = match (&outcome, &mut self.stamps) {
@@ -369,7 +420,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let pool = connection.pool;
         if must_close || (has_ended && connection.hang_up) {
             // A server that hangs up behind its answer, unannounced, has closed an idle connection.
-            connection.is_idle |= !must_close;
+            if !must_close {
+                connection.stage = Stage::Idle;
+            }
             self.due.extend(next);
             return self.close(key);
         }

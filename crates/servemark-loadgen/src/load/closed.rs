@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{Arrival, Load, Next, Retired};
+use crate::clock::{NS_PER_MS, NS_PER_S};
 use crate::plan::{Closed, Group, Plan};
 use crate::request::draw_weighted;
 
@@ -43,7 +44,13 @@ struct User {
     loops_done: u64,
     /// When it began to repeat its step; `i64::MAX` when it does not.
     repeats_since_ns: i64,
+    /// How often in a row no server was there for it.
+    unreached: u32,
 }
+
+/// How long a user waits at least whom no server was there for: this, then twice as long each time.
+const FIRST_RETRY_NS: i64 = 5 * NS_PER_MS;
+const LONGEST_RETRY_NS: i64 = NS_PER_S;
 
 impl<'plan> ClosedLoop<'plan> {
     /// The users of `plan` whose number leaves `thread` when divided by the number of threads.
@@ -77,6 +84,7 @@ impl<'plan> ClosedLoop<'plan> {
                         position: first_position(group, plan.seed, number, 0),
                         loops_done: 0,
                         repeats_since_ns: i64::MAX,
+                        unreached: 0,
                     });
                     closed.rest(number, start_ns(users, k));
                 }
@@ -148,6 +156,14 @@ impl<'plan> ClosedLoop<'plan> {
         }
     }
 
+    fn think_ns(&self, number: u32) -> i64 {
+        let user = self.users[(number / self.threads) as usize];
+        self.group_of(number)
+            .closed
+            .think_ns
+            .max(retry_ns(user.unreached))
+    }
+
     /// Move a user to its next step. False when it has done its last loop.
     fn advance(&mut self, arrival: &Arrival) -> bool {
         let ClosedGroup { group, closed, .. } = self.group_of(arrival.user);
@@ -171,6 +187,14 @@ fn first_position(group: &Group, seed: u64, user: u32, loops_done: u64) -> u16 {
     }
 }
 
+/// How long a user waits whom no server was there for, so often in a row.
+fn retry_ns(unreached: u32) -> i64 {
+    match unreached.checked_sub(1) {
+        None => 0,
+        Some(doubled) => (FIRST_RETRY_NS << doubled.min(16)).min(LONGEST_RETRY_NS),
+    }
+}
+
 /// When user `k` of a group starts.
 fn start_ns(closed: &Closed, k: u32) -> i64 {
     (i128::from(closed.ramp_ns) * i128::from(k) / i128::from(closed.users)) as i64
@@ -191,14 +215,19 @@ impl Load for ClosedLoop<'_> {
     }
 
     fn ended(&mut self, arrival: &Arrival, end_ns: i64, next: Next) -> Option<Arrival> {
+        let user = &mut self.users[(arrival.user / self.threads) as usize];
+        user.unreached = match next {
+            Next::Unreached => user.unreached.saturating_add(1),
+            Next::GoOn | Next::Repeat { .. } => 0,
+        };
         let pause_ns = match next {
             Next::Repeat { interval_ns } => {
                 let user = &mut self.users[(arrival.user / self.threads) as usize];
                 user.repeats_since_ns = arrival.step_since_ns;
                 interval_ns
             }
-            Next::GoOn if self.advance(arrival) => self.group_of(arrival.user).closed.think_ns,
-            Next::GoOn => {
+            Next::GoOn | Next::Unreached if self.advance(arrival) => self.think_ns(arrival.user),
+            Next::GoOn | Next::Unreached => {
                 self.retire(arrival.user, end_ns);
                 return None;
             }
@@ -365,6 +394,30 @@ mod tests {
         let next = load.ended(&again, 20, Next::GoOn).unwrap();
         assert_ne!(next.step, first.step);
         assert_eq!(next.step_since_ns, 20);
+    }
+
+    #[test]
+    fn a_user_whom_no_server_was_there_for_waits_longer_each_time() {
+        let mut plan = simple_plan(80, 1, 100);
+        closed_of(&mut plan).think_ns = 6 * NS_PER_MS;
+        let mut load = ClosedLoop::new(&plan, 0);
+        let mut waited_ms = Vec::new();
+        let mut end_ns = 0;
+        let mut ends = |next| {
+            let arrival = load.take_due(load.next_due_ns()).unwrap();
+            assert_eq!(load.ended(&arrival, end_ns, next), None);
+            waited_ms.push((load.next_due_ns() - end_ns) / NS_PER_MS);
+            end_ns = load.next_due_ns() + 1;
+        };
+        (0..11).for_each(|_| ends(Next::Unreached));
+        ends(Next::GoOn);
+        ends(Next::Unreached);
+        ends(Next::Unreached);
+        // The longer of the pause and the think time.
+        assert_eq!(
+            waited_ms,
+            [6, 10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 6, 6, 10]
+        );
     }
 
     #[test]

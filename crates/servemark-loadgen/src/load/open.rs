@@ -165,12 +165,12 @@ impl Load for OpenLoop<'_> {
                 end_ns.saturating_add(interval_ns),
                 arrival.step_since_ns,
             ),
-            Next::GoOn if self.is_last(arrival.position) => {
+            Next::GoOn | Next::Unreached if self.is_last(arrival.position) => {
                 self.under_way -= 1;
                 self.over_ns = self.over_ns.max(Some(end_ns.min(self.end_ns)));
                 return None;
             }
-            Next::GoOn => (arrival.position + 1, end_ns, end_ns),
+            Next::GoOn | Next::Unreached => (arrival.position + 1, end_ns, end_ns),
         };
         if !self.is_before_end(at_ns) {
             self.under_way -= 1;

@@ -1,12 +1,10 @@
 //! The threads of a run: how they are started, what each generator does, and how its end is noticed.
 
-use std::fs;
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::set_current_timer_slack;
 
 use super::{Shared, Threads};
@@ -14,13 +12,7 @@ use crate::control::AT_ONCE_NS;
 use crate::driver::{Driver, Surroundings, Tally};
 use crate::http1::Http1;
 use crate::load::Loads;
-use crate::plan::Plan;
 use crate::recorder::{Recorder, Writer, WriterHandle};
-
-/// Descriptors left for what a process may open besides the connections of a run.
-const SPARE_DESCRIPTORS: u64 = 64;
-/// An epoll instance and a waker.
-const DESCRIPTORS_A_THREAD: u64 = 2;
 
 /// Notes the end of a generator thread, whether it returned or panicked.
 struct Presence<'run> {
@@ -111,36 +103,6 @@ fn generate(shared: &Shared, thread: u32, recorder: Recorder, writer: &WriterHan
     })?;
     presence.is_complete = true;
     Ok(tally)
-}
-
-/// Raise the limit on open files, as far as it may be, to what the plan's connections need. Returns how many connections
-/// to one address that leaves an open loop: `u32::MAX` when it lacks none, else what fits and the outcome tells.
-///
-/// Where not even the users of closed loops have one each, opening fails and the records say so.
-pub(super) fn allow_descriptors(plan: &Plan) -> u32 {
-    let used = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
-    let closed = plan.users().saturating_mul(plan.addresses.len() as u64);
-    let others = closed + used + SPARE_DESCRIPTORS + u64::from(plan.threads) * DESCRIPTORS_A_THREAD;
-    let of_open = plan.open_connections();
-    let wanted: u64 = of_open.iter().copied().map(u64::from).sum();
-    let left = raise_descriptors(others + wanted).saturating_sub(others);
-    if left >= wanted {
-        return u32::MAX;
-    }
-    let open_addresses = of_open.iter().filter(|&&most| most > 0).count() as u64;
-    u32::try_from(left / open_addresses.max(1))
-        .unwrap_or(u32::MAX)
-        .max(plan.threads)
-}
-
-/// Raise the limit on open files to `needed`, or as far as it may be. Returns the limit.
-fn raise_descriptors(needed: u64) -> u64 {
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < needed) {
-        limit.current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

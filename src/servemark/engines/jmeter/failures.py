@@ -21,7 +21,7 @@ _KINDS = {
     "HttpHostConnectException": "connect",
     "NoRouteToHostException": "connect",
     "UnknownHostException": "connect",
-    "BindException": "connect",
+    "BindException": "local",
     "ConnectTimeoutException": "timeout",
     "SocketTimeoutException": "timeout",
     "InterruptedIOException": "timeout",
@@ -77,7 +77,7 @@ def failure_of(sample: Mapping[str, str], status: int, expected: int | None, sto
     end_ms = int(sample["timeStamp"]) + int(sample["elapsed"])
     if stopped_unix_ms is not None and end_ms >= stopped_unix_ms and exception in _BY_ABORTING:
         kind = "cancelled"
-    sent = kind not in {"connect", "tls"} and exception not in _BEFORE_SENDING
+    sent = kind not in {"connect", "local", "tls"} and exception not in _BEFORE_SENDING
     return Failure(kind, 0, message or exception, sent)
 
 
@@ -85,6 +85,8 @@ def _kind_of(exception: str, message: str) -> str:
     if exception.startswith(("SSL", "Certificate")):
         broken = re.search(r"connection reset|broken pipe", message, re.IGNORECASE)
         return "reset" if broken else "tls"
+    if exception == "SocketException" and "too many open files" in message.lower():
+        return "local"
     return _KINDS.get(exception, "protocol")
 
 

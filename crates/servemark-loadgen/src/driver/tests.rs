@@ -1,0 +1,255 @@
+//! What a driver does in a turn, without a run around it.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::*;
+use crate::connection::Carried;
+use crate::http1::Http1;
+use crate::load::{Next, Retired};
+use crate::plan::tests::simple_plan;
+use crate::recorder::Writer;
+use crate::table::{Header, Table};
+
+/// A load of which nothing becomes due by itself.
+struct Nothing;
+
+impl Load for Nothing {
+    fn next_due_ns(&self) -> i64 {
+        i64::MAX
+    }
+
+    fn take_due(&mut self, _now_ns: i64) -> Option<Arrival> {
+        None
+    }
+
+    fn ended(&mut self, _arrival: &Arrival, _end_ns: i64, _next: Next) -> Option<Arrival> {
+        None
+    }
+
+    fn take_retired(&mut self) -> Retired {
+        Retired::default()
+    }
+
+    fn end_scheduling(&mut self, _at_ns: i64) {}
+
+    fn is_exhausted(&self) -> bool {
+        true
+    }
+
+    fn over_ns(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// What surrounds a driver, of a plan of one address.
+struct Around {
+    plan: Plan,
+    control: Control,
+    counters: Counters,
+    first_bodies: Vec<Vec<FirstBody>>,
+}
+
+impl Around {
+    fn new(port: u16) -> Self {
+        let plan = simple_plan(port, 1, 1);
+        Self {
+            control: Control::new(1, plan.foreground(), false).unwrap(),
+            counters: Counters::default(),
+            first_bodies: vec![Vec::new()],
+            plan,
+        }
+    }
+
+    /// A driver with `limit` connections of closed loops, and as many of open ones. Nobody writes its records.
+    fn driver<L: Load>(&self, load: L, limit: usize) -> Driver<'_, L, Http1<'_>> {
+        let header = Header {
+            table: Table::Records,
+            steps: Vec::new(),
+            started_unix_ns: 0,
+            warmup_ns: 0,
+        };
+        let nowhere = File::options().write(true).open("/dev/null").unwrap();
+        let (_, writer) = Writer::new((nowhere, header), None).unwrap();
+        let around = Surroundings {
+            plan: &self.plan,
+            thread: 0,
+            tls: &[None],
+            control: &self.control,
+            counters: &self.counters,
+            first_bodies: &self.first_bodies,
+            has_stamps: false,
+        };
+        Driver::new(around, load, &[limit; 2], writer.recorder()).unwrap()
+    }
+}
+
+fn arrival(user: u32) -> Arrival {
+    Arrival {
+        scheduled_ns: 0,
+        user,
+        step: 0,
+        group: 0,
+        position: 0,
+        loop_number: 0,
+        is_open: true,
+        step_since_ns: 0,
+    }
+}
+
+/// Do it with so little stack that a thousand frames do not fit.
+fn on_little_stack(act: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        let small = thread::Builder::new().stack_size(64 * 1024);
+        small.spawn_scoped(scope, act).unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn connections_that_cannot_be_watched_fail_one_after_another() {
+    const WAITING: u32 = 10_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    on_little_stack(|| {
+        let mut driver = around.driver(Nothing, 1);
+        (0..WAITING).for_each(|user| driver.begin(arrival(user)));
+        driver.poller = Poller::refusing();
+        let (key, _) = driver.connections.iter().next().unwrap();
+        driver.fail_opening(key, Failure::new(Kind::Connect, "refused"));
+        assert!(driver.requests.is_empty() && driver.connections.is_empty());
+        assert_eq!(around.counters.failed.value(), u64::from(WAITING));
+        assert!(!driver.pools[1].has_waiting());
+    });
+}
+
+/// Open `count` connections of open loops, and let them rest.
+fn open_and_rest<'plan, L: Load>(driver: &mut Driver<'plan, L, Http1<'plan>>, count: usize) {
+    (0..count).for_each(|_| driver.open(1).unwrap());
+    while driver.opening() > 0 {
+        driver.turn().unwrap();
+    }
+    driver.is_started = true;
+}
+
+#[test]
+fn a_request_goes_from_one_dead_connection_to_the_next() {
+    const RESTING: usize = 400;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&listener, RESTING as i32).unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    on_little_stack(|| {
+        let mut driver = around.driver(Nothing, RESTING);
+        open_and_rest(&mut driver, RESTING);
+        for (_, connection) in &driver.connections {
+            let socket = rustix::io::dup(&connection.transport).unwrap();
+            rustix::net::shutdown(socket, rustix::net::Shutdown::Write).unwrap();
+        }
+        driver.read_clock();
+        driver.quiet_ns = driver.now_ns;
+        driver.begin(arrival(0));
+        assert_eq!(
+            driver.connections.len(),
+            1,
+            "one that takes the place of those that died"
+        );
+        assert_eq!((driver.requests.len(), driver.tally.sent), (1, 0));
+        assert!(driver.pools[1].has_waiting());
+    });
+}
+
+/// A load of which a request becomes due by itself as soon as another has ended.
+#[derive(Default)]
+struct DueAfterAnEnd<'test> {
+    ended: usize,
+    /// How many had ended when it was taken.
+    taken_after: Option<&'test Cell<usize>>,
+}
+
+impl Load for DueAfterAnEnd<'_> {
+    fn next_due_ns(&self) -> i64 {
+        match self.taken_after {
+            Some(_) if self.ended > 0 => 0,
+            _ => i64::MAX,
+        }
+    }
+
+    fn take_due(&mut self, now_ns: i64) -> Option<Arrival> {
+        if self.next_due_ns() > now_ns {
+            return None;
+        }
+        self.taken_after.take()?.set(self.ended);
+        Some(arrival(u32::MAX))
+    }
+
+    fn ended(&mut self, _arrival: &Arrival, _end_ns: i64, _next: Next) -> Option<Arrival> {
+        self.ended += 1;
+        None
+    }
+
+    fn take_retired(&mut self) -> Retired {
+        Retired::default()
+    }
+
+    fn end_scheduling(&mut self, _at_ns: i64) {}
+
+    fn is_exhausted(&self) -> bool {
+        self.taken_after.is_none()
+    }
+
+    fn over_ns(&self) -> Option<i64> {
+        None
+    }
+}
+
+#[test]
+fn what_is_due_does_not_wait_for_those_that_had_more_to_do() {
+    const BUSY: usize = 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    let taken_after = Cell::new(usize::MAX);
+    let load = DueAfterAnEnd {
+        taken_after: Some(&taken_after),
+        ..DueAfterAnEnd::default()
+    };
+    let mut driver = around.driver(load, BUSY);
+    open_and_rest(&mut driver, BUSY);
+    driver.read_clock();
+    (0..BUSY).for_each(|user| driver.begin(arrival(user as u32)));
+    let busy: Vec<usize> = driver
+        .requests
+        .iter()
+        .filter_map(|(_, request)| request.connection)
+        .collect();
+    let mut sockets = Vec::new();
+    for mut socket in listener.incoming().take(BUSY).flatten() {
+        let _ = socket.read(&mut [0; 1000]).unwrap();
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        sockets.push(socket);
+    }
+    for key in busy {
+        poll(
+            &mut [PollFd::new(&driver.connections[key].transport, PollFlags::IN)],
+            None,
+        )
+        .unwrap();
+        driver.carry(key, Carried::ToRead);
+    }
+    driver.carry_on();
+    assert_eq!(
+        taken_after.get(),
+        1,
+        "the first had its turn, then came what was due"
+    );
+    assert_eq!(
+        driver.carried.len(),
+        BUSY - MAX_CARRIED_A_TURN,
+        "the others wait until events were looked at"
+    );
+}

@@ -1,0 +1,125 @@
+//! What the connections of a run take of this machine, which is looked at before it starts: users of closed loops are
+//! refused where not each can have its connections; an open loop gets fewer.
+
+use std::fs;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::error::Shortage;
+use crate::plan::{Address, Plan};
+use crate::source::sources_to;
+
+/// Descriptors left for what a process may open besides the connections of a run.
+const SPARE_DESCRIPTORS: u64 = 64;
+/// An epoll instance and a waker.
+const DESCRIPTORS_A_THREAD: u64 = 2;
+/// What an idle connection takes at least, here and in the kernel; and what TLS adds.
+const CONNECTION_BYTES: u64 = 4 << 10;
+const TLS_BYTES: u64 = 8 << 10;
+
+/// Raise the limit on open files, as far as it may be, to what the plan's connections need. Returns how many connections
+/// to one address that leaves an open loop: `u32::MAX` when it lacks none, else what fits and the outcome tells.
+pub(super) fn make_room(plan: &Plan) -> Result<u32, Shortage> {
+    let closed = plan.closed_connections();
+    for (address, &count) in plan.addresses.iter().zip(&closed) {
+        require("ports to one address", count, ports_to(address))?;
+    }
+    let bytes = plan.addresses.iter().zip(&closed).map(|(address, &count)| {
+        count * (CONNECTION_BYTES + if address.tls.is_some() { TLS_BYTES } else { 0 })
+    });
+    require("bytes of memory", bytes.sum(), available_bytes())?;
+
+    let of_open = plan.open_connections();
+    let wanted: u64 = of_open.iter().copied().map(u64::from).sum();
+    let open_addresses = of_open.iter().filter(|&&most| most > 0).count() as u64;
+    let least_open = open_addresses * u64::from(plan.threads);
+    let used = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
+    let others = closed.iter().sum::<u64>()
+        + used
+        + SPARE_DESCRIPTORS
+        + u64::from(plan.threads) * DESCRIPTORS_A_THREAD;
+    let had = raise_descriptors(others + wanted);
+    require("file descriptors", others + least_open, had)?;
+    let left = had - others;
+    if left >= wanted {
+        return Ok(u32::MAX);
+    }
+    Ok(u32::try_from(left / open_addresses).unwrap_or(u32::MAX))
+}
+
+fn require(resource: &'static str, needed: u64, had: u64) -> Result<(), Shortage> {
+    if needed <= had {
+        return Ok(());
+    }
+    Err(Shortage {
+        resource,
+        needed,
+        had,
+    })
+}
+
+/// Raise the limit on open files to `needed`, or as far as it may be. Returns the limit.
+fn raise_descriptors(needed: u64) -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        limit.current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// From how many ports one can connect to `address` at once.
+fn ports_to(address: &Address) -> u64 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let of_one_source = ports_in(&range).unwrap_or(u64::MAX);
+    of_one_source.saturating_mul(u64::from(sources_to(address.ip)))
+}
+
+/// How many ports there are from the first to the last: "32768\t60999".
+fn ports_in(range: &str) -> Option<u64> {
+    let mut ports = range.split_ascii_whitespace().map(str::parse::<u64>);
+    let (first, last) = (ports.next()?.ok()?, ports.next()?.ok()?);
+    (last + 1).checked_sub(first)
+}
+
+/// What new work may take of the machine's memory without swapping.
+fn available_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    available_in(&text).unwrap_or(u64::MAX)
+}
+
+fn available_in(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::simple_plan;
+
+    #[test]
+    fn reads_what_the_system_says() {
+        assert_eq!(ports_in("32768\t60999\n"), Some(28_232));
+        assert_eq!(ports_in(""), None);
+        let meminfo = "MemTotal:  16384000 kB\nMemAvailable:    8192 kB\n";
+        assert_eq!(available_in(meminfo), Some(8 << 20));
+        assert_eq!(available_in("MemTotal: 1 kB"), None);
+    }
+
+    #[test]
+    fn users_who_cannot_be_are_refused_by_what_they_lack() {
+        let mut plan = simple_plan(80, 1 << 20, 1);
+        assert_eq!(make_room(&simple_plan(80, 4, 1)), Ok(u32::MAX));
+        plan.addresses[0].ip = [192, 0, 2, 1].into();
+        let shortage = make_room(&plan).unwrap_err();
+        assert_eq!(
+            (shortage.resource, shortage.needed),
+            ("ports to one address", 1 << 20)
+        );
+        assert!(shortage.had <= 65_536);
+    }
+}
