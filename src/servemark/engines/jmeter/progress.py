@@ -32,7 +32,7 @@ class SampleCounter:
     A sample of the headline is known by its label, and by the group in the name of its thread ("... 1-3").
     """
 
-    _SAMPLE = re.compile(rb'^(\d{13}),\d+,(?:(.*) (\d+)-\d+"?,[^,\n]*,(true|false),)?', re.MULTILINE)
+    _SAMPLE = re.compile(rb'^(\d{13}),\d+,(?:(.*) (\d+)-\d+"?,(?:[^,\n]*,)?(true|false),)?', re.MULTILINE)
 
     def __init__(self, path: Path, warmup_ns: int, groups: Sequence[Group]) -> None:
         self.records = 0
