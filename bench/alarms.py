@@ -48,13 +48,16 @@ class Ended:
 
 @dataclass
 class Tally:
-    """The runs of a command in a setting: how many, how many were INVALID, by which checks, and what went wrong."""
+    """The runs of a command in a setting: how many, how many were INVALID, by which checks, with the first reason of
+    each, and what went wrong.
+    """
 
     command: str
     hogs: Hogs | None
     runs: int = 0
     invalid: int = 0
     checks: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def add(self, ended: Ended) -> None:
@@ -66,6 +69,8 @@ class Tally:
         failed = [check for check in ended.result["benchmarks"][0]["certificate"]["checks"] if check["passed"] is False]
         self.invalid += ended.status == _INVALID
         self.checks.update({check["name"] for check in failed})
+        for check in failed:
+            self.reasons.setdefault(check["name"], check["reason"])
 
 
 def prove_alarms(folder: Path, runs: int) -> Iterator[Section]:
@@ -89,7 +94,7 @@ def prove_alarms(folder: Path, runs: int) -> Iterator[Section]:
         "A certificate without false alarms",
         f"`servemark run COMMAND`, {runs} times each in turns, {rights}; capacity is that of `{_CAPACITY}`",
         [*_judge(tallies, opened)],
-        told=_table(tallies),
+        told="\n".join([_table(tallies), *_examples(tallies)]),
     )
 
 
@@ -122,6 +127,15 @@ def _judge(tallies: Sequence[Tally], opened: str) -> Iterator[Finding]:
     )
     yield equal("of these by a check that says that the generator was wrong", by_fault, 0)
     yield equal("runs that did not end as they should", sum(len(tally.problems) for tally in tallies), 0)
+
+
+def _examples(tallies: Sequence[Tally]) -> Iterator[str]:
+    """One reason of each command and check."""
+    first = {(tally.command, name): reason for tally in tallies[::-1] for name, reason in tally.reasons.items()}
+    if first:
+        yield "\nFor instance:\n"
+    for (command, name), reason in reversed(first.items()):
+        yield f"- `{command}`, {name}: {reason}"
 
 
 def _table(tallies: Sequence[Tally]) -> str:

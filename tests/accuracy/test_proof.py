@@ -12,7 +12,7 @@ from judging import equal
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench import injected, prove
-from bench.alarms import Ended, Tally, _judge
+from bench.alarms import Ended, Tally, _examples, _judge
 from bench.machine import Machine
 from bench.proof import Section, page, part_text, parts_of
 
@@ -46,7 +46,7 @@ def test_each_fault_of_the_driver_has_a_case() -> None:
 
 def ended(status: int | None, *failed: str, result: bool = True) -> Ended:
     """A run with these failed checks."""
-    checks = [{"name": name, "passed": False} for name in failed]
+    checks = [{"name": name, "passed": False, "reason": f"{name} is wrong"} for name in failed]
     return Ended(status, {"benchmarks": [{"certificate": {"checks": checks}}]} if result else None, "last words")
 
 
@@ -65,6 +65,16 @@ def test_one_false_alarm_in_forty_is_allowed(alarms: int, passed: bool) -> None:
     assert all(finding.passed for finding in others)
     opened.add(ended(3, "accounted"))
     assert not all(finding.passed for finding in _judge([quiet, opened], "open"))
+
+
+def test_a_false_alarm_is_told_with_its_reason() -> None:
+    tally = Tally("latency", None)
+    tally.add(ended(3, "clock (predict)"))
+    assert list(_examples([tally, Tally("latency", ALWAYS_BUSY)])) == [
+        "\nFor instance:\n",
+        "- `latency`, clock (predict): clock (predict) is wrong",
+    ]
+    assert not list(_examples([Tally("latency", None)]))
 
 
 def test_a_run_that_did_not_end_is_a_problem_and_no_alarm() -> None:
