@@ -272,7 +272,6 @@ def test_connections_open_before_the_first_request_is_due(tmp_path: Path) -> Non
         ran = run_plan(plan_for(server.port, loops=1), tmp_path / "r")
     assert arrived.is_set()
     assert ran.rows["scheduled"].tolist() == [0]
-    assert ran.rows["connect_us"][0] * 1000 > ran.rows["ready"][0] >= 0
     assert ran.flagged("opened") == [False]
 
 

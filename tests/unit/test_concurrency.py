@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from servemark.stats.concurrency import busy_period, least_in_flight
+from servemark.stats.concurrency import busy_period, least_in_flight, starved_share
 
 
 def _times(*values):
@@ -23,6 +24,16 @@ def test_a_gap_is_seen():
 
 def test_requests_that_were_never_sent_do_not_count():
     assert least_in_flight(_times(0, -1, 5), _times(10, 3, 12), 0, 11) == 1
+
+
+def test_places_that_no_request_took_are_starved():
+    sent, end = _times(0, 10, -1, 40), _times(30, 20, 50, 60)
+    # Of two places: one from 0 to 10, two to 20, one to 30, none to 40, one to 60.
+    assert starved_share(sent, end, 0, 60, 2) == pytest.approx(1 - (10 + 20 + 10 + 20) / 120)
+    assert starved_share(sent, end, 0, 60, 1) == pytest.approx(10 / 60)
+    assert starved_share(sent, end, 12, 18, 2) == 0
+    assert starved_share(sent, end, 5, 5, 2) is None
+    assert starved_share(_times(), _times(), 0, 10, 2) == 1
 
 
 def test_nothing_ends_in_an_empty_period():

@@ -104,7 +104,7 @@ def _with_highest_rate_judged(
     runs = [item.run for item in assessed]
     if benchmark.asks_highest_rate and len(runs) > 1:
         best = max(range(len(runs)), key=lambda index: runs[index].steps[0].throughput_per_s.value or 0.0)
-        judged = check_highest_rate(measured[best], assessed[best].evidence, asked=True)
+        judged = check_highest_rate(measured[best], runs[best].steps, assessed[best].evidence, asked=True)
         before = runs[best].certificate
         checks = [judged if check.name == judged.name else check for check in before.checks]
         runs[best] = replace(runs[best], certificate=certify(checks, before.disturbances))

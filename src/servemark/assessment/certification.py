@@ -12,6 +12,7 @@ from servemark import _loadgen
 from servemark.assessment.measured import Measured, of_one
 from servemark.certificate import certify
 from servemark.certificate.circumstances import Circumstances, disturbances
+from servemark.certificate.effects import limit_of_rate
 from servemark.certificate.generator import (
     Cycle,
     check_clock,
@@ -25,7 +26,7 @@ from servemark.certificate.generator import (
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.result import Certificate, Check, StepSummary
 from servemark.stats.accounting import Account, account, first_scheduled
-from servemark.stats.concurrency import busy_period, least_in_flight
+from servemark.stats.concurrency import busy_period, least_in_flight, starved_share
 from servemark.stats.summary import Evidence, Summary, Window
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad
@@ -93,22 +94,33 @@ def in_flight_and_needed(measured: Measured) -> tuple[int | None, int | None]:
 
     None where that cannot be known.
     """
-    workers, batch_size = (of_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
-    needed = workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
     rows = measured.records.memmap()
+    return least_in_flight(rows["sent"], rows["end"], *_busy_period_ns(measured, rows)), _needed(measured)
+
+
+def _needed(measured: Measured) -> int | None:
+    workers, batch_size = (of_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
+    return workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
+
+
+def _busy_period_ns(measured: Measured, rows: NDArray[np.void]) -> tuple[int, int]:
     start_ns, stop_ns = busy_period(rows["user"], rows["scheduled"])
-    start_ns = max(start_ns, measured.records.warmup_ns)
-    return least_in_flight(rows["sent"], rows["end"], start_ns, stop_ns), needed
+    return max(start_ns, measured.records.warmup_ns), stop_ns
 
 
-def check_highest_rate(measured: Measured, evidence: Sequence[Evidence], *, asked: bool) -> Check:
+def check_highest_rate(
+    measured: Measured, steps: Sequence[StepSummary], evidence: Sequence[Evidence], *, asked: bool
+) -> Check:
     """The check of whether the generator let the server do what it can; `asked` says whether that was the question."""
-    if not isinstance(measured.point.load, ClosedLoad) or measured.engine_run.counts is None:
-        return check_load(None, circumstances_of(measured, evidence))
-    least, needed = in_flight_and_needed(measured)
-    saturated = None if least is None or needed is None else least >= needed
     seen = circumstances_of(measured, evidence)
-    return check_load(Cycle(seen.idle_share, saturated, asked), seen)
+    if not isinstance(measured.point.load, ClosedLoad) or measured.engine_run.counts is None:
+        return check_load(None, seen)
+    needed, starved = _needed(measured), None
+    if needed is not None:
+        rows = measured.records.memmap()
+        starved = starved_share(rows["sent"], rows["end"], *_busy_period_ns(measured, rows), needed)
+    limit = limit_of_rate(steps[0].throughput_per_s)
+    return check_load(Cycle(seen.idle_share, starved, limit, asked), seen)
 
 
 def counted_window(measured: Measured) -> Window:
@@ -171,7 +183,7 @@ def _of_generator(measured: Measured, summary: Summary, seen: Circumstances, fou
     asks = measured.benchmark.asks_highest_rate and not measured.point.values
     return [
         check_in_flight(counted_ns=counts.in_flight_ns, recorded_ns=found.in_flight_ns, completions=found.completions),
-        check_highest_rate(measured, summary.evidence, asked=asks),
+        check_highest_rate(measured, summary.steps, summary.evidence, asked=asks),
         *(
             check
             for step, evidence in zip(summary.steps, summary.evidence, strict=True)

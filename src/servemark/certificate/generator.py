@@ -30,19 +30,21 @@ def check_lag(step: StepSummary, evidence: Evidence, circumstances: Circumstance
 
 
 def check_clock(step: StepSummary, evidence: Evidence, circumstances: Circumstances) -> Check:
-    """Records whose times are in doubt move no percentile of the headline by more than its limit.
+    """Answers whose time is in doubt move no percentile of the headline by more than its limit.
 
-    In doubt is a `sent` behind which the thread was interrupted, and an end without the kernel's time of arrival, which
-    is late by what the thread was; where the kernel gives none at all, an end that came while the generator paused. The
-    percentiles are compared with those of the other records.
+    In doubt is an end without the kernel's time of arrival, which is late by what the thread was; where the kernel
+    gives none at all, an end that came while the generator paused. The percentiles are compared with those of the other
+    records. Of the requests behind whose `sent` the thread was interrupted hardly any left late (docs/accuracy.md):
+    they are counted.
     """
     name = f"clock ({step.name})"
     unstamped = evidence.clock_read if evidence.is_stamped else evidence.paused
     why = "without the kernel's time of arrival" if evidence.is_stamped else "that came while the generator paused"
-    doubts = f"{unstamped:,} of {evidence.measured:,} answers {why}, {evidence.unsure_sent:,} that may have left late"
-    if not unstamped and not evidence.unsure_sent:
-        return Check(name, True, "no time is in doubt", 0.0, None, "ms")
+    interrupted = f"{evidence.unsure_sent:,} of {evidence.measured:,} requests were interrupted while they were written"
+    if not unstamped:
+        return Check(name, True, f"no answer's time is in doubt; {interrupted}", 0.0, None, "ms")
     effect = moved(step.headline, step.headline_ms, evidence.trusted_ms)
+    doubts = f"{unstamped:,} of {evidence.measured:,} answers {why}"
     return _judged(name, doubts, effect, circumstances, verb="move")
 
 
@@ -84,12 +86,15 @@ class Cycle:
 
     Attributes:
         idle_share: the part in which they were ready and the generator had not sent.
-        saturated: whether the server had enough to do all the same; None where that cannot be known.
+        starved_share: the part of what the server's workers could do for which they had nothing to do; None where that
+            cannot be known.
+        limit: by which share the rate may be moved: of the step that says it; None where it has no interval.
         asks_highest_rate: whether the question was how much the server can do.
     """
 
     idle_share: float
-    saturated: bool | None
+    starved_share: float | None
+    limit: float | None
     asks_highest_rate: bool
 
 
@@ -102,17 +107,21 @@ def check_load(cycle: Cycle | None, circumstances: Circumstances) -> Check:
     name = "generator-limited"
     if cycle is None:
         return Check(name, None, "open loop: the schedule decides when requests are due")
-    found = f"users waited for the generator for {cycle.idle_share:.1%} of their time, limit {IDLE_LIMIT_SHARE:.0%}"
-    measured = (cycle.idle_share, IDLE_LIMIT_SHARE, "share")
+    waited = f"users waited for the generator for {cycle.idle_share:.1%} of their time"
     if cycle.idle_share <= IDLE_LIMIT_SHARE:
-        return Check(name, True, found, *measured)
-    if cycle.saturated:
-        return Check(name, True, f"{found}; the server had enough to do all the same", *measured)
+        return Check(name, True, waited, cycle.idle_share, IDLE_LIMIT_SHARE, "share")
     if not cycle.asks_highest_rate:
-        return Check(name, None, f"{found}; the times of requests are right, the highest rate was not asked for")
-    if cycle.saturated is None and circumstances.shares_all_cpus:
+        return Check(name, None, f"{waited}; the times of requests are right, the highest rate was not asked for")
+    if cycle.limit is None:
+        return Check(name, None, f"{waited}; too few requests succeeded for their rate to have an interval")
+    # Whichever is less bounds what the rate lacks: what users did not ask for, and what workers were free to do.
+    lacking = cycle.idle_share if cycle.starved_share is None else min(cycle.idle_share, cycle.starved_share)
+    found = f"{waited}, so that the rate lacks up to {lacking:.1%}, limit {cycle.limit:.1%}"
+    if lacking <= cycle.limit:
+        return Check(name, True, found, lacking, cycle.limit, "share")
+    if cycle.starved_share is None and circumstances.shares_all_cpus:
         return Check(name, None, f"{found}; server and generator share this machine's CPUs, which are all busy")
-    return Check(name, False, f"{found}: the server could do more; {cause_and_advice(circumstances)}", *measured)
+    return Check(name, False, f"{found}: {cause_and_advice(circumstances)}", lacking, cycle.limit, "share")
 
 
 def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, circumstances: Circumstances) -> Check:

@@ -21,6 +21,24 @@ def least_in_flight(sent_ns: NDArray[np.int64], end_ns: NDArray[np.int64], start
     return int(after_each_end[looked_at].min())
 
 
+def starved_share(
+    sent_ns: NDArray[np.int64], end_ns: NDArray[np.int64], start_ns: int, stop_ns: int, needed: int
+) -> float | None:
+    """Of `needed` places from `start_ns` to `stop_ns`, the part that no request under way took; None of no time.
+
+    A request is under way from its first byte written to the last byte of its response.
+    """
+    if stop_ns <= start_ns:
+        return None
+    was_sent = sent_ns >= 0
+    times = np.concatenate([sent_ns[was_sent], end_ns[was_sent]]).clip(start_ns, stop_ns)
+    steps = np.repeat([1, -1], was_sent.sum())
+    order = np.argsort(times, kind="stable")
+    under_way = np.cumsum(steps[order])[:-1].clip(0, needed)
+    taken = float((under_way * np.diff(times[order])).sum())
+    return 1 - taken / (needed * (stop_ns - start_ns))
+
+
 def busy_period(user: NDArray[np.uint32], scheduled_ns: NDArray[np.int64]) -> tuple[int, int]:
     """When every user of a closed loop was at work: from the last first request to the first last one.
 

@@ -52,7 +52,7 @@ class Evidence:
     Attributes:
         punctual_ms: of an open loop, the reported percentiles of response minus generator_lag, by name: what a
             generator that is never late would have reported. Empty for a closed loop.
-        trusted_ms: the reported percentiles of the headline over the records whose times are beyond doubt, by name.
+        trusted_ms: the reported percentiles of the headline over the records whose ends are beyond doubt, by name.
             Empty where all are, or none.
         measured: how many records there are.
         clock_read: those whose end is a reading of the clock, and not the kernel's time of arrival.
@@ -224,7 +224,7 @@ def _evidence(tally: _StepTally) -> Evidence:
     doubts = tally.doubts[: tally.measured]
     counts = {doubt: int(np.count_nonzero(doubts & doubt)) for doubt in (_CLOCK_READ, _UNSURE_SENT, _PAUSED)}
     is_stamped = 2 * counts[_CLOCK_READ] <= tally.measured
-    trusted = doubts & (_CLOCK_READ | _UNSURE_SENT if is_stamped else _PAUSED | _UNSURE_SENT) == 0
+    trusted = doubts & (_CLOCK_READ if is_stamped else _PAUSED) == 0
     is_open = tally.headline == "response"
     return Evidence(
         punctual_ms=_percentiles_ms(measured("response") - measured("generator_lag")) if is_open else {},
