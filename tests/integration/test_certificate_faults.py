@@ -67,7 +67,7 @@ def _failed(certificate: dict) -> dict[str, str]:
     return {check["name"]: check["reason"] for check in certificate["checks"] if check["passed"] is False}
 
 
-@pytest.mark.parametrize(("load", "checks"), [(_CLOSED, 6), (_OPEN, 6)], ids=["closed", "open"])
+@pytest.mark.parametrize(("load", "checks"), [(_CLOSED, 7), (_OPEN, 7)], ids=["closed", "open"])
 def test_without_a_fault_the_run_is_valid(measure, load: tuple[str, ...], checks: int) -> None:
     status, certificate, printed = measure(load, None)
     assert _failed(certificate) == {}
