@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
             next_step="check --ca-file and --client-cert",
         ) from error
     except _loadgen.ShortageError as error:
-        raise _refused(plan, error) from error
+        raise _too_many(sum(group.users for group in plan.groups), *error.args) from error
     except _loadgen.RealtimeError as error:
         raise SetupError(
             str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
@@ -118,14 +119,23 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
     )
 
 
-def _refused(plan: EnginePlan, shortage: _loadgen.ShortageError) -> UsageError:
-    """That this machine cannot hold the plan's users."""
-    resource, needed, had = shortage.args
-    users = sum(group.users for group in plan.groups)
+def check_users(users: int) -> None:
+    """Refuse users of whom it is known before there is a plan that not each can have a connection.
+
+    Raises:
+        UsageError: this process may not have so many file descriptors.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most not in (resource.RLIM_INFINITY, -1) and users > most:
+        raise _too_many(users, "file descriptors", users, most)
+
+
+def _too_many(users: int, of_what: str, needed: int, had: int) -> UsageError:
+    """That this machine cannot hold so many users."""
     advice = "lower -t"
-    if "descriptors" in resource:
-        advice += f", or raise ulimit -n (ulimit -Hn says how far) to {needed}"
-    return UsageError(f"{users} users need {needed} {resource}, and there are {had}", next_step=advice)
+    if "descriptors" in of_what:
+        advice += ", or raise ulimit -n (ulimit -Hn says how far)"
+    return UsageError(f"{users} users need at least {needed} {of_what}, and there are {had}", next_step=advice)
 
 
 def _keep_gaps(outcome: _loadgen.Outcome, plan: EnginePlan, record_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point
 from servemark.engines import Engine, Job, ProgressReport
+from servemark.engines.native import check_users
 from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
 from servemark.runner.awake import keeps_awake
@@ -24,7 +25,7 @@ from servemark.runner.request import Listener, RunRequest
 from servemark.runner.written import Written
 from servemark.servers import Launcher, ServedModel, Server
 from servemark.units import NS_PER_S
-from servemark.workload.load import Load, OpenLoad
+from servemark.workload.load import ClosedLoad, Load, OpenLoad
 from servemark.workload.plan import Plan, compile_plan
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def measure_benchmark(
     launcher, points = launchers.of(entry), entry.points
     if request.force:
         points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
+    if engine.name == "native":
+        check_users(max((point.load.users for point in points if isinstance(point.load, ClosedLoad)), default=0))
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
