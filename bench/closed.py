@@ -30,6 +30,8 @@ IDLE_S = 5.0
 _USUAL_SHARE = 0.95
 #: At most one INVALID run in so many.
 ALARMS = 40
+#: A request is sent late from here on; of those whose sending was interrupted at most this share may be.
+LATE_SEND_MS, _LATE_SHARE = 0.25, 0.02
 #: Failed checks of these names say that the generator was wrong, not that the machine kept it from running.
 WRONG = ("accounted", "schedule", "in flight", "server")
 
@@ -84,7 +86,12 @@ def prove_closed(program: Path, folder: Path, runs: int, run_s: float = RUN_S) -
     yield Section(
         "Closed loops beside a busy server",
         f"`servemark-oracle {' '.join(loops[0].law)}`; {runs} runs each of {run_s:g} s, each done once",
-        [*_judge([cell for cell in cells if not cell.is_late_by_nature]), *_judge_late(cells), *_judge_stamps(cells)],
+        [
+            *_judge([cell for cell in cells if not cell.is_late_by_nature]),
+            *_judge_late(cells),
+            *_judge_stamps(cells),
+            *_judge_sends(cells),
+        ],
         told=f"{told}\n\n{_table(cells)}",
     )
 
@@ -152,6 +159,22 @@ def _judge_stamps(cells: Sequence[Cell]) -> list[Finding]:
         equal("answers that the kernel did not stamp for the generator", read, 0),
         equal("arrivals that the kernel did not stamp for the oracle", sum(told["unstamped"] for told in reports), 0),
         equal("steps of the clock while it ran", sum(told["clock_steps"] for told in reports), 0),
+    ]
+
+
+def _judge_sends(cells: Sequence[Cell]) -> list[Finding]:
+    """Hardly any of the requests that may have left late did; none of the others."""
+    unsure = late = unnoticed = 0
+    for sample in (sample for cell in cells for sample in cell.samples):
+        flagged = sample.rows["flags"] & _loadgen.RECORD_FLAGS["unsure_sent"] != 0
+        left_late = sample.log["arrival"] - sample.rows["sent"] - sample.origin_ns > LATE_SEND_MS * MS
+        unsure += int(flagged.sum())
+        late += int((left_late & flagged).sum())
+        unnoticed += int((left_late & ~flagged).sum())
+    most = math.ceil(_LATE_SHARE * unsure)
+    return [
+        Finding(f"of {unsure:,} that were interrupted there, sent {LATE_SEND_MS:g} ms late", late, 0, 0, most, ""),
+        equal(f"others, sent {LATE_SEND_MS:g} ms late", unnoticed, 0),
     ]
 
 

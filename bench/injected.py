@@ -49,8 +49,8 @@ class Case:
 
 #: As in tests/integration/test_certificate_faults.py; a fault that has no case here fails the proof.
 CASES = (
-    Case(_CLOSED, EngineFault("late_wake_up", 60 * NS_PER_MS), "60 ms", "generator-limited", is_right=True),
-    Case(_CLOSED, EngineFault("slow_parse", 10 * NS_PER_MS), "10 ms", "generator-limited", is_right=True),
+    Case(_CLOSED, EngineFault("late_wake_up", 150 * NS_PER_MS), "150 ms", "generator-limited", is_right=True),
+    Case(_CLOSED, EngineFault("slow_parse", 30 * NS_PER_MS), "30 ms", "generator-limited", is_right=True),
     Case(_CLOSED, EngineFault("lost_record", 7), "every 7th", "accounted"),
     Case(_CLOSED, EngineFault("clock_step", 40 * NS_PER_MS), "40 ms"),
     Case(_OPEN, EngineFault("late_wake_up", 150 * NS_PER_MS), "150 ms", "generator lag", is_right=True),
