@@ -79,6 +79,11 @@ pub(crate) fn stamp_arrivals(socket: BorrowedFd<'_>) -> io::Result<()> {
             size_of_val(&on) as libc::socklen_t,
         )
     };
+    done(result.into())
+}
+
+/// What a call without a value came to.
+fn done(result: libc::c_long) -> io::Result<()> {
     if result == 0 {
         Ok(())
     } else {
@@ -160,11 +165,7 @@ pub(crate) fn ask_for_short_slices() -> io::Result<()> {
     attributes.sched_nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     // SAFETY: the kernel reads as many bytes as the size says, which outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    done(result)
 }
 
 /// Set the policy of `thread`, or of the calling one.
@@ -190,11 +191,7 @@ pub(crate) fn set_policy(thread: Option<Pid>, policy: Policy) -> io::Result<()> 
             &raw const parameters,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    done(result)
 }
 
 /// Have the port of a socket that is bound to an address chosen when it connects, when it is known to where: then one that
@@ -211,9 +208,5 @@ pub(crate) fn choose_port_when_connecting(socket: BorrowedFd<'_>) -> io::Result<
             size_of_val(&on) as libc::socklen_t,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    done(result.into())
 }

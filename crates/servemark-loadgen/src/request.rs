@@ -59,13 +59,7 @@ pub struct InFlight<'plan> {
 impl<'plan> InFlight<'plan> {
     /// A request of which nothing has happened yet.
     #[must_use]
-    pub fn new(
-        arrival: Arrival,
-        seq: u64,
-        input: u32,
-        request: &'plan Request,
-        (warmup_ns, noticed_ns): (i64, i64),
-    ) -> Self {
+    pub fn new(arrival: Arrival, seq: u64, input: u32, request: &'plan Request, warmup_ns: i64) -> Self {
         let warmup = if arrival.scheduled_ns < warmup_ns {
             flags::WARMUP
         } else {
@@ -81,7 +75,7 @@ impl<'plan> InFlight<'plan> {
             connection_number: NO_CONNECTION,
             connect_us: 0,
             tls_us: 0,
-            noticed_ns,
+            noticed_ns: NEVER_NS,
             late_ns: 0,
             ready_ns: NEVER_NS,
             sent_ns: NEVER_NS,

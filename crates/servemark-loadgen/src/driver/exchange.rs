@@ -38,8 +38,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         let pool = &plan.steps[usize::from(arrival.step)].requests;
         let input = draw(plan.seed, &arrival, pool.len());
-        let times_ns = (plan.warmup_ns, self.now_ns);
-        let request = InFlight::new(arrival, seq, input, &pool[input as usize], times_ns);
+        let mut request = InFlight::new(arrival, seq, input, &pool[input as usize], plan.warmup_ns);
+        request.noticed_ns = self.now_ns;
         let id = RequestId(self.requests.insert(request));
         self.around.counters.scheduled.increment();
         self.count_in_flight();
@@ -202,8 +202,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             None => self.judge(id, &request, exchange.status),
         };
         let kind = failure.as_ref().map_or(Kind::Ok, |failure| failure.kind);
-        let mut record = self.record_of(&request, exchange, kind);
-        record.end_ns = end_ns;
+        let mut record = self.record_of(&request, exchange, kind, end_ns);
         record.flags |= clock_read;
         if !self
             .around
@@ -319,7 +318,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         (end_ns - request.ready_ns > limit_ns).then(|| timed_out(limit_ns))
     }
 
-    fn record_of(&self, request: &InFlight<'_>, exchange: &Exchange, kind: Kind) -> Record {
+    fn record_of(&self, request: &InFlight<'_>, exchange: &Exchange, kind: Kind, end_ns: i64) -> Record {
         let streamed = if exchange.is_stream { flags::STREAMED } else { 0 };
         let was_cut = kind.is_response() && exchange.bytes_sent < request.request.len() as u64;
         Record {
@@ -328,7 +327,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             ready_ns: request.ready_ns,
             sent_ns: request.sent_ns,
             first_byte_ns: request.first_byte_ns,
-            end_ns: self.now_ns,
+            end_ns,
             connect_us: request.connect_us,
             tls_us: request.tls_us,
             user: request.arrival.user,
