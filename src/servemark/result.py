@@ -15,6 +15,8 @@ from typing import Any, Literal
 SCHEMA = "servemark/result/1"
 #: The `error` of a result that Ctrl-C ended.
 INTERRUPTED = "interrupted"
+#: What a run says of its `receive_clock`, where that is the kernel's or that of an engine which has its own.
+KERNEL_CLOCK, OWN_CLOCK = "kernel", "engine's own"
 #: The latency that answers for a step: of a closed loop "service", in which no delay of the generator's is, of an open
 #: one "response", which counts from the schedule.
 HeadlineLatency = Literal["service", "response"]

@@ -182,6 +182,32 @@ def test_the_summary_of_a_good_run(capsys):
     assert printed(capsys, result()) == GOLDEN
 
 
+def test_the_headline_of_a_closed_loop_is_the_service_time_beside_how_late_it_sent(capsys):
+    text = printed(capsys, result(replace(STEP, headline="service")))
+    lines = text.splitlines()
+    assert lines[0] == "latency resnet-18: p50 18.0 ms, p99 36.0 ms"
+    assert lines[4].split() == ["ms", "service", "95%", "interval", "sent", "late"]
+    assert lines[6].split()[:2] == ["p50", "18.00"]
+
+
+@pytest.mark.parametrize(
+    ("clock", "words"),
+    [
+        ("kernel", None),
+        ("user", "answers have the time at which they were read, not that at which they came"),
+        ("user, the kernel refused: no", "not that at which they came (the kernel refused: no)"),
+        ("engine's own", "the engine's own, in whole milliseconds"),
+    ],
+)
+def test_whose_clock_it_was_is_said_where_it_is_not_the_kernels(capsys, clock, words):
+    whole = result()
+    (benchmark,) = whole.benchmarks
+    run = replace(benchmark.runs[0], load={**benchmark.runs[0].load, "receive_clock": clock})
+    text = " ".join(printed(capsys, result(runs=(run,))).split())
+    assert ("clock" in text) is (words is not None)
+    assert words is None or f"clock {words}" in text or words in text
+
+
 def test_a_partial_run_says_so_before_anything_else(capsys):
     text = printed(capsys, result(partial=True))
     assert text == f"PARTIAL {GOLDEN}"

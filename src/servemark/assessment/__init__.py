@@ -23,7 +23,7 @@ from servemark.assessment.open_loop import load_facts, options_of_load
 from servemark.benchmarks import Benchmark
 from servemark.certificate import certify, combine
 from servemark.engines import EngineRun
-from servemark.result import BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict
+from servemark.result import OWN_CLOCK, BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict
 from servemark.servers.inference import describe_failure, server_message
 from servemark.stats.summary import Evidence, Summary, Window, summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
@@ -163,7 +163,7 @@ def _pacing_of(engine_run: EngineRun) -> dict[str, str]:
     return {
         "realtime": engine_run.realtime or "off",
         "keep_awake": engine_run.keep_awake or "off",
-        "receive_clock": engine_run.receive_clock or "engine's own",
+        "receive_clock": engine_run.receive_clock or OWN_CLOCK,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from servemark.report.words import columns, counted, decimal, digits_of, fact, ms
-from servemark.result import BenchmarkResult, RunResult, StepSummary
+from servemark.result import KERNEL_CLOCK, OWN_CLOCK, BenchmarkResult, RunResult, StepSummary
 
 #: Steps of a profile of rates that are named one by one.
 _MOST_NAMED = 5
@@ -32,6 +32,17 @@ def load_line(run: RunResult) -> str:
         fewer = f" ({asked:,} need more file descriptors: ulimit -n)" if most < asked else ""
         who = f"{open_loop(run.load)}, at most {counted(most, 'connection')}{fewer}"
     return f"{who}, {measured_s:.1f} s measured{warmup}"
+
+
+def whose_clock(run: RunResult) -> Iterator[Table]:
+    """Whose time of arrival answers have, unless it is the kernel's."""
+    clock = run.load.get("receive_clock", KERNEL_CLOCK)
+    if clock == OWN_CLOCK:
+        yield fact("clock", "the engine's own, in whole milliseconds")
+    elif clock != KERNEL_CLOCK:
+        why = clock.partition(", ")[2]
+        words = "answers have the time at which they were read, not that at which they came"
+        yield fact("clock", f"{words} ({why})" if why else words)
 
 
 def open_loop(load: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
 from servemark.report import analyses
-from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited
+from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
 from servemark.report.streams import streamed, streams_of_all
 from servemark.report.words import (
     LABEL_WIDTH,
@@ -81,6 +81,7 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
         yield from rate_facts(headline_run) if headline_run else ()
         yield from streams_of_all(benchmark)
     yield from analyses.facts(benchmark)
+    yield from whose_clock(benchmark.runs[0])
     if headline_run:
         yield from _memory(headline_run)
     if benchmark.cold_start_ms is not None:
