@@ -77,6 +77,8 @@ REFUSED = [
     ("latency --engine jmeter --generator-threads 2", "JMeter has a thread for each user"),
     ("latency --engine jmeter --record-events", "events are not told by JMeter"),
     ("latency --engine jmeter --realtime on", "--engine jmeter and --realtime do not go together"),
+    ("latency --engine jmeter --receive-clock user", "--engine jmeter and --receive-clock do not go together"),
+    ("latency --receive-clock mine", "invalid choice: 'mine'"),
     ("latency --engine jmeter --keep-awake off", "--engine jmeter and --keep-awake do not go together"),
     ("latency --realtime always", "invalid choice: 'always'"),
     ("latency --engine gatling", "invalid choice: 'gatling'"),

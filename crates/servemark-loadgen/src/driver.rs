@@ -122,6 +122,8 @@ pub(crate) struct Driver<'plan, L, P> {
     woken_ns: i64,
     /// Moves the kernel's times of arrival to the clock, where there are any.
     stamps: Option<StampClock>,
+    /// The request that was written since the clock was last read.
+    sending: Option<exchange::Sending>,
     /// When the bytes that are being handled arrived, by the kernel; none where it does not tell, and outside of reading.
     arrived_ns: Option<i64>,
     /// When a wait that brought no event had just ended: whatever was idle then was alive.
@@ -182,6 +184,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             woken_ns: 0,
             stamps: around.has_stamps.then(|| StampClock::new(clock)),
             arrived_ns: None,
+            sending: None,
             quiet_ns: i64::MIN,
             is_started: false,
             stop_at_ns: i64::MAX,
@@ -362,7 +365,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     /// How long to wait for events: until something else is to be done, or not at all when no event can come.
-    fn wait_ns(&self) -> i64 {
+    fn wait_ns(&mut self) -> i64 {
         let is_idle = if self.is_started {
             self.is_done()
         } else {
@@ -382,7 +385,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 .min(self.recorder.next_flush_ns())
                 .min(self.around.control.cancel_at_ns());
         }
-        next_ns.saturating_sub(self.clock.now_ns()).min(MAX_WAIT_NS)
+        let now_ns = self.clock.now_ns();
+        self.note_sending(now_ns);
+        next_ns.saturating_sub(now_ns).min(MAX_WAIT_NS)
     }
 
     /// Do what was asked from outside.

@@ -11,6 +11,16 @@ use crate::receive_clock::StampClock;
 use crate::record::{NEVER_NS, Record, flags};
 use crate::request::{InFlight, Numbers, RequestId, draw};
 
+/// A request that was just written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending {
+    id: RequestId,
+    seq: u64,
+    begun_ns: i64,
+    /// How long that can take a thread which is not interrupted.
+    longest_ns: i64,
+}
+
 /// A write that takes longer was interrupted: so much, and so much a byte.
 const SURE_WRITE_NS: i64 = 100_000;
 const SURE_WRITE_NS_A_BYTE: i64 = 1;
@@ -113,8 +123,15 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let accepted_before = connection.accepted_bytes;
         // What the protocol has to write first: the whole request, but for a large body.
         let wire_bytes = request.request.wire.len();
+        let sending = Sending {
+            id,
+            seq: request.seq,
+            begun_ns: request.sent_ns,
+            longest_ns: SURE_WRITE_NS + wire_bytes as i64 * SURE_WRITE_NS_A_BYTE,
+        };
+        self.note_sending(self.now_ns);
         match self.write(key) {
-            Ok(()) => self.note_sending(id, wire_bytes),
+            Ok(()) => self.sending = Some(sending),
             Err(error) => {
                 let connection = &self.connections[key];
                 if connection.stage == Stage::Busy && connection.accepted_bytes == accepted_before {
@@ -127,13 +144,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         true
     }
 
-    /// See for how long the thread was at writing: if it was interrupted there, the request may have left later than
-    /// `sent` says.
-    fn note_sending(&mut self, id: RequestId, bytes: usize) {
-        let begun_ns = self.now_ns;
-        self.now_ns = self.clock.now_ns();
-        if self.now_ns - begun_ns > SURE_WRITE_NS + bytes as i64 * SURE_WRITE_NS_A_BYTE {
-            self.requests[id.0].flags |= flags::UNSURE_SENT;
+    /// The clock was read, for the first time since a request was written: if the thread was interrupted in between, that
+    /// one may have left later than its `sent` says.
+    pub(super) fn note_sending(&mut self, now_ns: i64) {
+        let Some(sending) = self.sending.take() else {
+            return;
+        };
+        if now_ns - sending.begun_ns > sending.longest_ns {
+            let request = self.requests.get_mut(sending.id.0);
+            if let Some(request) = request.filter(|request| request.seq == sending.seq) {
+                request.flags |= flags::UNSURE_SENT;
+            }
         }
     }
 

@@ -324,6 +324,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 }
                 _ => None,
             };
+            self.note_sending(self.now_ns);
+            let connection = &mut self.connections[key];
             let protocol = &mut connection.protocol;
             let has_more = match outcome {
                 Ok(ReadOutcome::Bytes {
