@@ -56,9 +56,10 @@ def test_the_result_directory_is_complete(run):
 
 def test_the_summary_leads_with_the_headline_and_fits_80_columns_without_escape_codes(run):
     lines = run.stdout.splitlines()
-    response = run.step["response_ms"]
+    latency = run.step["service_ms"]
+    assert run.step["headline"] == "service"
     assert lines[0].removeprefix("INVALID ").startswith(run.benchmark["name"])
-    assert f"p50 {format_ms(response['p50']['value'])}, p99 {format_ms(response['p99']['value'])}" in lines[0]
+    assert f"p50 {format_ms(latency['p50']['value'])}, p99 {format_ms(latency['p99']['value'])}" in lines[0]
     assert ESCAPE not in run.stdout + run.stderr
     assert [line for line in lines if len(line) > 80] == []
 
@@ -123,8 +124,8 @@ def test_summary_csv_has_jmeters_columns_and_the_results_numbers(run):
         (row,) = csv.DictReader(file)
     assert row["Label"] == run.step["name"]
     assert int(row["# Samples"]) == run.step["requests"]
-    assert float(row["Average"]) == pytest.approx(run.step["response_ms"]["mean"]["value"], abs=0.001)
-    assert float(row["99% Line"]) == pytest.approx(run.step["response_ms"]["p99"]["value"], abs=0.001)
+    assert float(row["Average"]) == pytest.approx(run.step["service_ms"]["mean"]["value"], abs=0.001)
+    assert float(row["99% Line"]) == pytest.approx(run.step["service_ms"]["p99"]["value"], abs=0.001)
     assert float(row["Throughput"]) == pytest.approx(run.step["throughput_per_s"]["value"], abs=0.001)
     assert row["Error %"] == "0.00%"
 

@@ -84,7 +84,21 @@ def test_what_comes_after_its_removal_is_removed_all_the_same():
     assert told == []
 
 
-def test_what_comes_late_and_cannot_be_removed_is_told():
+def test_what_the_server_still_registers_is_removed_when_it_lets_go():
+    told: list[str] = []
+    state = SlowServer("theirs")
+    with serving(state) as management:
+        with temporary_models(management, ["b"], tell=told.append) as remove:
+            state.models.append("b")
+            state.stuck.add("b")
+            assert remove() == {"b": "it does not let go"}
+            threading.Timer(0.4, state.stuck.clear).start()
+        assert state.models == ["theirs"]
+    assert told == []
+
+
+def test_what_comes_late_and_cannot_be_removed_is_told(monkeypatch):
+    monkeypatch.setattr(module, "_LATE_S", 1.0)
     told: list[str] = []
     state = SlowServer()
     state.stuck.add("a")

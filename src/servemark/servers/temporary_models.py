@@ -47,7 +47,7 @@ def temporary_models(
             f"the server has a model {min(taken)} already",
             next_step="remove what an earlier run has left there, or measure a server of our own by leaving out --mms",
         )
-    left, unknown = list(names), set[str]()
+    left, unknown, failed = list(names), set[str](), dict[str, str]()
 
     def remove() -> Mapping[str, str]:
         failures = {}
@@ -61,6 +61,7 @@ def temporary_models(
                 else:
                     failures[name] = error.message
             left.pop(0)
+        failed.update(failures)
         return failures
 
     try:
@@ -68,26 +69,36 @@ def temporary_models(
     finally:
         with held_back():
             if is_alive():
-                failures = {**remove(), **(_remove_late(management, unknown) if may_be_late else {})}
+                failures = remove()
+                if may_be_late:
+                    failures = _remove_late(management, unknown, failed)
                 for name, reason in failures.items():
                     tell(f"{name} may still be on the server ({reason}); remove it with {removing(management, name)}")
 
 
-def _remove_late(management: ManagementClient, unknown: set[str]) -> Mapping[str, str]:
-    """Remove those of `unknown` that the server comes to know yet; those that could not be removed, with the reason."""
-    failures: dict[str, str] = {}
+def _remove_late(management: ManagementClient, unknown: set[str], failed: Mapping[str, str]) -> Mapping[str, str]:
+    """Remove those of `unknown` that the server comes to know yet, and those that `failed` to be removed.
+
+    A server that is asked to remove a model while it still registers it answers that it could not, and keeps it: it is
+    asked again. Gives those that could not be removed, with the reason.
+    """
+    failures, left = dict(failed), unknown | failed.keys()
     deadline_s = time.monotonic() + _LATE_S
-    while unknown and time.monotonic() < deadline_s:
+    while left and time.monotonic() < deadline_s:
         try:
-            came = {model.name for model in management.list_models()} & unknown
+            there = {model.name for model in management.list_models()}
         except ManagementError as error:
-            return {**failures, **dict.fromkeys(unknown, error.message)}
-        for name in came:
-            unknown.discard(name)
+            return {**failures, **dict.fromkeys(left, error.message)}
+        for name in sorted(failures.keys() - there):  # it is gone all the same
+            del failures[name]
+        for name in sorted(left & there):
             try:
                 management.unregister(name, timeout_s=_REMOVE_TIMEOUT_S)
             except ManagementError as error:
                 failures[name] = error.message
-        if unknown:
+            else:
+                left.discard(name)
+                failures.pop(name, None)
+        if left:
             time.sleep(_LOOK_EVERY_S)
     return failures
