@@ -336,10 +336,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         if let (Some(fault), Some(stamps)) = (self.around.plan.fault, &mut self.stamps) {
             stamps.shift(fault.clock_shift_ns(self.now_ns));
         }
-        self.woken_ns = match &mut self.stamps {
-            Some(stamps) if !self.ready.is_empty() => stamps.sample(self.clock),
-            _ => self.clock.now_ns(),
-        };
+        self.woken_ns = self.clock.now_ns();
         if self.is_started {
             self.tally.pauses.note(before_ns, self.woken_ns, asked_ns);
         }

@@ -1,8 +1,9 @@
 //! The time at which bytes arrived: the kernel's own, moved to the run's clock.
 //!
 //! The kernel stamps what it receives by `CLOCK_REALTIME`, all else is timed by `CLOCK_MONOTONIC`. The two run alike; what
-//! lies between them changes only where somebody sets the first. So it is sampled after every wait: what was received
-//! between two samples that agree has a stamp that can be moved, and a step is seen before a stamp is believed.
+//! lies between them changes only where somebody sets the first. So it is sampled all the time: no stamp is moved by what
+//! is older than 100 us. Within that time a step is not seen before a stamp is believed, unless the stamp would then lie
+//! in the future, or before its request.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::{fmt, io};
@@ -67,6 +68,7 @@ const ROUNDING_NS: i64 = 1_000;
 /// A sample that took longer is taken again: the thread was interrupted.
 const LONGEST_SAMPLE_NS: i64 = 5_000;
 const MOST_TRIES: u32 = 4;
+const SAMPLE_EVERY_NS: i64 = 100_000;
 /// For how long after a step no stamp is believed: some that lie unread are from before it.
 const DISTRUST_NS: i64 = NS_PER_S;
 
@@ -76,8 +78,8 @@ pub(crate) struct StampClock {
     /// What has to be taken from a stamp, and how far that may be wrong.
     offset_ns: i64,
     reach_ns: i64,
-    /// The wall clock at the last sample.
-    sampled_unix_ns: i64,
+    /// When they were last sampled.
+    sampled_ns: i64,
     trusted_from_ns: i64,
     steps: u64,
     /// By how much the wall clock was set ahead, by a fault that a test asks for.
@@ -135,7 +137,7 @@ impl StampClock {
         Self {
             offset_ns: sample.unix_ns - sample.before_ns - sample.length_ns() / 2,
             reach_ns,
-            sampled_unix_ns: sample.unix_ns,
+            sampled_ns: sample.after_ns,
             trusted_from_ns: i64::MIN,
             steps: 0,
             shift_ns: 0,
@@ -147,12 +149,17 @@ impl StampClock {
         self.shift_ns = shift_ns;
     }
 
-    /// Look at both clocks again. Returns the time.
-    pub(crate) fn sample(&mut self, clock: Clock) -> i64 {
+    /// Look at both clocks again, if the last time is long enough ago at `now_ns`.
+    pub(crate) fn sample_if_due(&mut self, now_ns: i64, clock: Clock) {
+        if now_ns - self.sampled_ns > SAMPLE_EVERY_NS {
+            self.sample(clock);
+        }
+    }
+
+    fn sample(&mut self, clock: Clock) {
         let mut sample = Sample::take(clock);
         sample.unix_ns += self.shift_ns;
         self.note(sample);
-        sample.after_ns
     }
 
     fn note(&mut self, sample: Sample) {
@@ -168,15 +175,13 @@ impl StampClock {
         } else if found.reach_ns <= self.reach_ns {
             (self.offset_ns, self.reach_ns) = (found.offset_ns, found.reach_ns);
         }
-        self.sampled_unix_ns = sample.unix_ns;
+        self.sampled_ns = sample.after_ns;
     }
 
     /// The time of a stamp that was read at `read_ns`, the last reading of `clock`; none of one that cannot be right.
     pub(crate) fn time_of(&mut self, stamp_unix_ns: i64, read_ns: i64, clock: Clock) -> Option<i64> {
         let stamp_unix_ns = stamp_unix_ns + self.shift_ns;
-        if stamp_unix_ns > self.sampled_unix_ns {
-            self.sample(clock);
-        }
+        self.sample_if_due(read_ns, clock);
         if read_ns < self.trusted_from_ns {
             return None;
         }
@@ -268,11 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_behind_the_last_sample_has_both_clocks_looked_at_again() {
+    fn a_stamp_long_after_the_last_sample_has_both_clocks_looked_at_again() {
         let clock = Clock::from_origin(monotonic_ns());
         let mut stamps = StampClock::new(clock);
-        // The wall clock was set back by an hour since: the stamp lies where no sample was.
-        stamps.sampled_unix_ns -= 3600 * NS_PER_S;
+        // The wall clock was set back by an hour since.
+        stamps.sampled_ns -= SAMPLE_EVERY_NS;
         stamps.offset_ns += 3600 * NS_PER_S;
         assert_eq!(stamps.time_of(unix_ns(), clock.now_ns(), clock), None);
         assert_eq!(stamps.steps(), 1);
