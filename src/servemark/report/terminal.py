@@ -153,12 +153,13 @@ def _latency_table(step: StepSummary) -> Table:
     beside, also = ("service", step.service_ms) if step.headline == "response" else ("sent late", step.generator_lag_ms)
     table = columns("ms", step.headline, "95% interval", beside)
     digits = digits_of(shown.p50.value)  # the same in every row, so that they compare at a glance
+    digits_beside = digits if step.headline == "response" else digits_of(also.p99.value)
     for name in STATISTICS:
         first, second = getattr(shown, name), getattr(also, name)
-        row = (decimal(first.value, digits), interval(first, digits), decimal(second.value, digits))
+        row = (decimal(first.value, digits), interval(first, digits), decimal(second.value, digits_beside))
         table.add_row(_LABELS.get(name, name), *row)
     for name in ("min", "max"):
-        table.add_row(name, decimal(getattr(shown, name), digits), "", decimal(getattr(also, name), digits))
+        table.add_row(name, decimal(getattr(shown, name), digits), "", decimal(getattr(also, name), digits_beside))
     return table
 
 
