@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from servemark import _loadgen
 from servemark.assessment.measured import Measured, of_one
 from servemark.certificate import certify
-from servemark.certificate.circumstances import Circumstances, disturbances
+from servemark.certificate.circumstances import IDLE_LIMIT_SHARE, Circumstances, disturbances
 from servemark.certificate.effects import limit_of_rate
 from servemark.certificate.generator import (
     Cycle,
@@ -116,7 +116,7 @@ def check_highest_rate(
     if not isinstance(measured.point.load, ClosedLoad) or measured.engine_run.counts is None:
         return check_load(None, seen)
     needed, starved = _needed(measured), None
-    if needed is not None:
+    if needed is not None and asked and seen.idle_share > IDLE_LIMIT_SHARE:  # all records are sorted for it
         rows = measured.records.memmap()
         starved = starved_share(rows["sent"], rows["end"], *_busy_period_ns(measured, rows), needed)
     limit = limit_of_rate(steps[0].throughput_per_s)

@@ -16,7 +16,8 @@ _STEAL_LIMIT_SHARE = 0.01
 _SHARED_SHARE = 0.8
 #: A thread that did not run for so long was not only waiting for its turn.
 _STOPPED_S = 0.25
-_IDLE_LIMIT_SHARE = 0.05
+#: Of a closed loop's cycle, in which users wait for the generator; above it the load is the generator's.
+IDLE_LIMIT_SHARE = 0.05
 _STALLED_LIMIT_SHARE = 0.01
 _OTHER_LIMIT_SHARE = 0.05
 #: The kernel counts CPU time in ticks of 10 ms a process and CPU; of a shorter run other load cannot be told.
@@ -206,10 +207,10 @@ def _disturbances(seen: Circumstances) -> Iterator[Disturbance]:
     if share:
         reason = f"{share:.0%} of this machine's CPU time went to neither the server nor the generator"
         yield Disturbance("other load", reason, share, _OTHER_LIMIT_SHARE, "share")
-    if seen.idle_share > _IDLE_LIMIT_SHARE:
+    if seen.idle_share > IDLE_LIMIT_SHARE:
         reason = f"users waited for the generator for {seen.idle_share:.0%} of their time, so that the load was lower; "
         reason += "the times of requests are right"
-        yield Disturbance("generator-limited", reason, seen.idle_share, _IDLE_LIMIT_SHARE, "share")
+        yield Disturbance("generator-limited", reason, seen.idle_share, IDLE_LIMIT_SHARE, "share")
     if seen.generator_share > GENERATOR_BUSY_SHARE:
         reason = f"the generator's threads were busy for {seen.generator_share:.0%} of the time: more of them "
         reason += f"(--generator-threads, now {seen.threads}) may find a faster server"

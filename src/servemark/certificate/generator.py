@@ -7,14 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from servemark.certificate.circumstances import Circumstances, cause_and_advice
+from servemark.certificate.circumstances import IDLE_LIMIT_SHARE, Circumstances, cause_and_advice
 from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved
 from servemark.result import Check, StepSummary
 from servemark.stats.summary import Evidence
 from servemark.units import NS_PER_MS
 
-#: Of a closed loop's cycle; above it the load is the generator's.
-IDLE_LIMIT_SHARE = 0.05
 _FEW = "too few requests succeeded for any percentile to have an interval"
 
 
