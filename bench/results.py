@@ -18,6 +18,8 @@ from bench.truth import Told
 MANY_CONNECTIONS = 4_000
 #: What a request with so many may cost of one with few.
 MANY_LIMIT = 1.3
+#: What a request may take longer than the floor's, at the highest rate.
+HIGHEST_RATE_LIMIT = 1.1
 #: Against which costs are promised to be lower.
 DEARER = ("oha", "hey", "vegeta", "k6", "ab", "fortio", "locust", "jmeter")
 #: p50 and p99 of the deviation from the grid, at most, in us; alone and beside hogs.
@@ -75,6 +77,12 @@ def _cost_bars(results: Results, figures: Mapping[str, float]) -> Iterator[Bar]:
     ours_per_s, wrk_per_s = results.rate_per_s(OURS), results.rate_per_s("wrk")
     if ours_per_s and wrk_per_s:
         yield _ratio("time a request at the highest rate, of wrk's", wrk_per_s / ours_per_s, 1.0, figures)
+    floor_per_s = results.rate_per_s(FLOOR)
+    if ours_per_s and floor_per_s:
+        # Where it cannot be held against wrk, this tells whether that is the engine's: a generator that is cheap waits
+        # for the server more often, which has to wake it.
+        value = floor_per_s / ours_per_s
+        yield _ratio("time a request at the highest rate, of the floor's", value, HIGHEST_RATE_LIMIT, figures)
     many_us = results.cpu_us(OURS, MANY_CONNECTIONS)
     if many_us:
         many = f"CPU a request with {MANY_CONNECTIONS:,} connections"

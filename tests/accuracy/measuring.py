@@ -42,7 +42,7 @@ from servemark.workload.plan import (
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
 
 #: How often a run is tried that does not count: by its certificate, or by what the oracle says of itself.
-MOST_TRIES = 3
+MOST_TRIES = 5
 #: Of a schedule that ends by itself.
 MOST_REQUESTS = 1_000_000
 
@@ -98,6 +98,11 @@ class Sample:
     realtime: str
     clock_steps: int = 0
     tries: int = 1
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Why it is INVALID: reasons by the name of the check."""
+        return {check.name: check.reason for check in self.certificate.checks if check.passed is False}
 
     @cached_property
     def schedule(self) -> Times:
@@ -182,7 +187,7 @@ def measure(
     """
     for tries in range(1, most_tries + 1):
         sample = _measure_once(program, folder, law, load, seed, threads, conditions)
-        faults = [check.reason for check in sample.certificate.checks if check.passed is False]
+        faults = list(sample.faults.values())
         late_ms = sample.report["late_p99_ns"] / 1e6
         if late_ms > most_late_ms:
             faults.append(f"the oracle itself was late, p99 {late_ms:.3f} ms")

@@ -12,9 +12,11 @@ from judging import SHARE, SLACK_MS, assert_all, equal, near
 from laws import nearest_rank
 from oracle import serving
 
+from ..validity import skip_where_too_busy
+
 pytestmark = pytest.mark.slow
 
-INVALID, TRIES = 3, 3
+INVALID, TRIES = 3, 5
 
 
 def test_the_command_reports_what_the_oracle_recorded(program: Path, tmp_path: Path) -> None:
@@ -27,8 +29,11 @@ def test_the_command_reports_what_the_oracle_recorded(program: Path, tmp_path: P
         if done.returncode != INVALID:
             break
         print(f"try {number + 1} of {TRIES} is INVALID")
+    (benchmark,) = json.loads(done.stdout)["benchmarks"]
+    checks = benchmark["certificate"]["checks"]
+    skip_where_too_busy({check["name"]: check["reason"] for check in checks if check["passed"] is False})
     assert done.returncode == 0
-    (step,) = json.loads(done.stdout)["benchmarks"][0]["steps"]
+    (step,) = benchmark["steps"]
     sojourns = (oracle.log["departed"] - oracle.log["arrival"]) / 1e6
     findings = [
         equal("requests, of which nothing but the plan's reached the server", step["requests"], len(oracle.log)),

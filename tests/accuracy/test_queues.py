@@ -23,6 +23,8 @@ from judging import (
 from measuring import Sample, spoiled
 from queues import Queue, run_queue
 
+from ..validity import skip_where_too_busy
+
 pytestmark = pytest.mark.slow
 
 MS = 1_000_000
@@ -39,7 +41,8 @@ def measured(
     samples = run_queue(program, tmp_path_factory.mktemp("runs"), queue, runs=RUNS, run_s=RUN_S)
     retries = sum(sample.tries - 1 for sample in samples)
     print(f"{queue}: {retries} runs were done again")
-    assert all(sample.certificate.valid for sample in samples), "not even a repeated run was valid"
+    for sample in samples:
+        skip_where_too_busy(sample.faults)
     return queue, samples
 
 

