@@ -2,6 +2,7 @@
 //! refused where not each can have its connections; an open loop gets fewer.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -82,10 +83,12 @@ fn ports_in(range: &str) -> Option<u64> {
     (last + 1).checked_sub(first)
 }
 
-/// What new work may take of the machine's memory without swapping.
+/// What new work may take of memory without swapping: of the machine's, and of what this process's control groups allow.
 fn available_bytes() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    available_in(&text).unwrap_or(u64::MAX)
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of_machine = available_in(&text).unwrap_or(u64::MAX);
+    of_machine.min(left_in_groups(&groups, Path::new("/sys/fs/cgroup")))
 }
 
 fn available_in(meminfo: &str) -> Option<u64> {
@@ -94,6 +97,58 @@ fn available_in(meminfo: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Of a control group: its limit, what it uses, and in memory.stat the caches of that which can be dropped; by version 2
+/// and by version 1.
+const GROUP_FILES: [[&str; 3]; 2] = [
+    ["memory.max", "memory.current", "inactive_file"],
+    [
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ],
+];
+
+/// What the groups of memory in `groups`, the text of /proc/self/cgroup, and all that they are part of still allow: the
+/// least of it, `u64::MAX` where none has a limit. They are mounted below `top`.
+fn left_in_groups(groups: &str, top: &Path) -> u64 {
+    let own = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        // The line without controllers is that of version 2.
+        match controllers {
+            "" => Some(top.join(path)),
+            _ if controllers.split(',').any(|name| name == "memory") => Some(top.join("memory").join(path)),
+            _ => None,
+        }
+    });
+    own.flat_map(|folder| {
+        // Within a container the path may be the host's; then only what is mounted, its own, is there.
+        let all = folder.ancestors().map(Path::to_path_buf);
+        all.take_while(|folder| folder.starts_with(top))
+            .collect::<Vec<_>>()
+    })
+    .filter_map(|folder| left_in(&folder))
+    .min()
+    .unwrap_or(u64::MAX)
+}
+
+/// What the group of `folder` still allows; none where it sets no limit.
+fn left_in(folder: &Path) -> Option<u64> {
+    GROUP_FILES.iter().find_map(|[limit, used, droppable]| {
+        let number = |name: &str| -> Option<u64> {
+            let text = fs::read_to_string(folder.join(name)).ok()?;
+            text.trim().parse().ok()
+        };
+        let (limit, used) = (number(limit)?, number(used)?);
+        let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+        let mut lines = statistics.lines().filter_map(|line| line.split_once(' '));
+        let caches = lines
+            .find(|(name, _)| name == droppable)
+            .and_then(|(_, bytes)| bytes.trim().parse::<u64>().ok());
+        Some((limit + caches.unwrap_or(0)).saturating_sub(used))
+    })
 }
 
 #[cfg(test)]
@@ -108,6 +163,39 @@ mod tests {
         let meminfo = "MemTotal:  16384000 kB\nMemAvailable:    8192 kB\n";
         assert_eq!(available_in(meminfo), Some(8 << 20));
         assert_eq!(available_in("MemTotal: 1 kB"), None);
+    }
+
+    #[test]
+    fn memory_is_what_the_narrowest_group_leaves() {
+        let top = std::env::temp_dir().join(format!("servemark-groups-{}", std::process::id()));
+        let write = |folder: &str, files: &[(&str, &str)]| {
+            fs::create_dir_all(top.join(folder)).unwrap();
+            for (name, text) in files {
+                fs::write(top.join(folder).join(name), text).unwrap();
+            }
+        };
+        write("job/own", &[("memory.max", "max\n"), ("memory.current", "7\n")]);
+        assert_eq!(left_in_groups("0::/job/own\n", &top), u64::MAX);
+        let caches = ("memory.stat", "anon 5\ninactive_file 300\n");
+        write(
+            "job",
+            &[("memory.max", "4096\n"), ("memory.current", "1096\n"), caches],
+        );
+        assert_eq!(left_in_groups("0::/job/own\n", &top), 3_300);
+        assert_eq!(
+            left_in_groups("0::/job/of-the-host/that-is-not-here\n", &top),
+            3_300
+        );
+        assert_eq!(left_in_groups("3:cpu,cpuacct:/job/own\n", &top), u64::MAX);
+        write(
+            "memory/old",
+            &[
+                ("memory.limit_in_bytes", "500\n"),
+                ("memory.usage_in_bytes", "600\n"),
+            ],
+        );
+        assert_eq!(left_in_groups("4:cpuset,memory:/old\n0::/job\n", &top), 0);
+        fs::remove_dir_all(&top).unwrap();
     }
 
     #[test]
