@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +160,26 @@ def test_a_run_that_is_stopped_or_dropped_lets_them_sleep(tmp_path: Path) -> Non
         (spinner,) = _spinners(psutil.Process())
         del run
         _await_end(spinner)
+
+
+@contextlib.contextmanager
+def _all_cpus_busy() -> Iterator[None]:
+    with contextlib.ExitStack() as hogs:
+        for _ in os.sched_getaffinity(0):
+            hog = hogs.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            hogs.callback(hog.kill)
+        yield
+
+
+def test_they_are_let_sleep_once_the_machine_is_busy_by_itself_where_that_is_asked(tmp_path: Path) -> None:
+    with serving(answering(OK)) as server, _all_cpus_busy():
+        plan = replace(_plan(server.port, keep_awake=True, count=100_000), awake_gives_way=True)
+        run = _loadgen.start(plan, str(tmp_path / "r"))
+        for spinner in _spinners(psutil.Process()):
+            _await_end(spinner)
+        run.stop(0.0)
+        found = run.finish().keep_awake
+    assert re.fullmatch(r"\d+ CPUs? until \d+\.\d s, when the machine was busy by itself", found)
 
 
 _LONG_RUN = """

@@ -4,6 +4,11 @@
 //! leaves late. The spinners are threads of a process of their own, because idle priority counts only among the threads
 //! of one scheduling group, and Linux makes every session one (`sched_autogroup`): beside a server that was started in
 //! another session, an idle thread of ours would have half a CPU. Their own group has the lowest weight there is.
+//!
+//! On a machine that is busy they do harm for all that: what has run ahead of so light a group and sleeps is held, when it
+//! wakes, to have run ahead by as much more as it is heavier (EEVDF keeps the lag of a sleeper), and waits for as long as
+//! others compute, a third of a second and more. There no CPU halts either, so that a run may have them [give
+//! way](Busyness).
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -28,9 +33,65 @@ const WEIGHT_PAUSE: Duration = Duration::from_millis(110);
 /// How long the process may take to say that it spins.
 const PATIENCE_S: i64 = 5;
 
+/// How busy a machine may be without the spinners before they give way.
+const MOST_BUSY_SHARE: f64 = 0.7;
+
+/// The CPU time of the whole machine so far, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busyness {
+    /// What processes that are not niced, and the kernel, have used; spinners are niced.
+    used: u64,
+    all: u64,
+}
+
+impl Busyness {
+    /// Until now; none where the system does not tell.
+    pub(crate) fn now() -> Option<Self> {
+        Self::of(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// By the text of /proc/stat; `proc_stat(5)`.
+    fn of(stat: &str) -> Option<Self> {
+        let first = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<u64> = first
+            .split_ascii_whitespace()
+            .take(8)
+            .filter_map(|ticks| ticks.parse().ok())
+            .collect();
+        let &[
+            user,
+            nice,
+            system,
+            idle,
+            waiting,
+            interrupts,
+            soft_interrupts,
+            stolen,
+        ] = &ticks[..]
+        else {
+            return None;
+        };
+        let busy = user + system + interrupts + soft_interrupts + stolen;
+        Some(Self {
+            used: busy,
+            all: busy + nice + idle + waiting,
+        })
+    }
+
+    /// Whether the machine was too busy for spinners between `before` and now.
+    pub(crate) fn is_too_busy_since(self, before: Self) -> bool {
+        let (used, all) = (
+            self.used.saturating_sub(before.used),
+            self.all.saturating_sub(before.all),
+        );
+        used as f64 > MOST_BUSY_SHARE * all as f64
+    }
+}
+
 /// The process that spins, for as long as this lives.
 ///
-/// On a machine whose CPUs are all busy it hardly ever runs, not even to end: it is waited for by a thread of its own.
+/// On a machine whose CPUs are all busy it hardly ever runs, not even to end: its group is given the usual weight for that,
+/// and it is waited for by a thread of its own.
 #[derive(Debug)]
 pub(crate) struct KeepAwake {
     child: Option<Child>,
@@ -80,6 +141,7 @@ impl KeepAwake {
 impl Drop for KeepAwake {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
+            let _ = fs::write(format!("/proc/{}/autogroup", child.id()), "0");
             let _ = child.kill();
             let wait = move || {
                 let _ = child.wait();
@@ -207,6 +269,20 @@ mod tests {
             assert!(dropped.elapsed() < Duration::from_secs(10));
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    #[test]
+    fn a_machine_is_busy_with_what_is_not_niced() {
+        let at = |line: &str| Busyness::of(&format!("{line}\ncpu0 1 1 1 1 1 1 1 1 0 0\n"));
+        let before = at("cpu  100 100 100 100 100 100 100 100 0 0").unwrap();
+        let spinning = at("cpu  130 300 110 110 100 110 100 100 0 0").unwrap();
+        let busy = at("cpu  180 140 120 110 100 110 105 105 0 0").unwrap();
+        assert!(!spinning.is_too_busy_since(before));
+        assert!(busy.is_too_busy_since(before));
+        assert!(!before.is_too_busy_since(before));
+        assert_eq!(at("cpu  100 100"), None);
+        assert_eq!(at("intr 1 2 3 4 5 6 7 8"), None);
+        assert!(Busyness::now().is_some());
     }
 
     #[test]

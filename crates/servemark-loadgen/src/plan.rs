@@ -43,6 +43,8 @@ pub struct Plan {
     /// The program, with its arguments, that keeps the CPUs awake: it calls
     /// [`spin_until_eof`](crate::keep_awake::spin_until_eof).
     pub keep_awake: Option<Vec<OsString>>,
+    /// That program ends as soon as the machine is busy by itself.
+    pub awake_gives_way: bool,
     /// What the driver is to do wrong; only in tests of the certificate.
     pub fault: Option<Fault>,
 }
@@ -575,6 +577,7 @@ pub(crate) mod tests {
             realtime: Realtime::Off,
             receive_clock: ReceiveClock::Auto,
             keep_awake: None,
+            awake_gives_way: false,
             fault: None,
         }
     }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::clock::{NS_PER_MS, NS_PER_S, monotonic_ns};
@@ -17,7 +17,7 @@ use crate::driver::Tally;
 use crate::error::{RunError, StartError};
 use crate::example::Example;
 use crate::expect::FirstBody;
-use crate::keep_awake::KeepAwake;
+use crate::keep_awake::{Busyness, KeepAwake};
 use crate::plan::{Group, Plan, Step};
 use crate::realtime::{self, Realtime};
 use crate::receive_clock::{ReceiveClock, ReceiveClockGot, Stamping};
@@ -94,6 +94,9 @@ pub struct Outcome {
     pub write_error: Option<String>,
 }
 
+/// For so long a machine has to be busy before its CPUs are let sleep.
+const BUSY_FOR: Duration = Duration::from_millis(200);
+
 /// A run in progress. Dropping it ends it at once.
 #[derive(Debug)]
 pub struct Run {
@@ -142,6 +145,17 @@ struct Awake {
     spun_ns: i64,
 }
 
+impl Awake {
+    /// Let the CPUs sleep, if they are still kept awake.
+    fn end(&mut self) -> bool {
+        let Some(spinning) = self.spinning.take() else {
+            return false;
+        };
+        self.spun_ns = spinning.spun_ns();
+        true
+    }
+}
+
 impl Run {
     /// Check `plan`, create the record file (and beside it, if the plan has events recorded, one with the extension
     /// `events.bin`), and start the threads: they open connections, wait for each other and send.
@@ -179,6 +193,12 @@ impl Run {
         let (writer, handle) = Writer::new((File::create(record_path)?, header), events)?;
         let shared = Arc::new(Shared::new(plan, tls, most_open, stamping)?);
         shared.keep_awake();
+        if shared.plan.awake_gives_way && shared.is_kept_awake() {
+            let watched = Arc::clone(&shared);
+            thread::Builder::new()
+                .name("keep-awake".into())
+                .spawn(move || watched.let_sleep_when_busy())?;
+        }
         let threads = threads::spawn(&shared, writer, handle)?;
         Ok(Self {
             shared,
@@ -422,11 +442,32 @@ impl Shared {
         }
     }
 
-    fn let_sleep(&self) {
-        let mut awake = self.lock_awake();
-        if let Some(spinning) = awake.spinning.take() {
-            awake.spun_ns = spinning.spun_ns();
+    fn is_kept_awake(&self) -> bool {
+        self.lock_awake().spinning.is_some()
+    }
+
+    /// Watch the machine, until the CPUs are let sleep: because it is busy by itself, or by others.
+    fn let_sleep_when_busy(&self) {
+        let mut before = Busyness::now();
+        while self.is_kept_awake() {
+            thread::sleep(BUSY_FOR);
+            let now = Busyness::now();
+            if let (Some(before), Some(now)) = (before, now) {
+                let mut awake = self.lock_awake();
+                if now.is_too_busy_since(before) && awake.end() {
+                    let at_s = self.elapsed_ns().max(0) as f64 / NS_PER_S as f64;
+                    awake.got = format!(
+                        "{} until {at_s:.1} s, when the machine was busy by itself",
+                        awake.got
+                    );
+                }
+            }
+            before = now;
         }
+    }
+
+    fn let_sleep(&self) {
+        self.lock_awake().end();
     }
 
     fn lock_awake(&self) -> MutexGuard<'_, Awake> {

@@ -84,6 +84,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
         realtime: Realtime::Off,
         receive_clock: ReceiveClock::Auto,
         keep_awake: None,
+        awake_gives_way: false,
         fault: None,
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct EnginePlan {
     realtime: String,
     receive_clock: String,
     keep_awake: bool,
+    awake_gives_way: bool,
     fault: Option<EngineFault>,
 }
 
@@ -164,6 +165,7 @@ impl EnginePlan {
             } else {
                 None
             },
+            awake_gives_way: self.awake_gives_way,
             fault: self.fault.map(EngineFault::into_fault).transpose()?,
         })
     }

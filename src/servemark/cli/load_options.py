@@ -73,7 +73,7 @@ def add_load(parser: ArgumentParser) -> None:
         "--keep-awake",
         choices=SWITCHES,
         default="auto",
-        help="keep idle CPUs from halting (default: auto, in an open loop where CPUs wake late)",
+        help="keep idle CPUs from halting (default: auto, in an open loop where CPUs wake late, until they are busy)",
     )
     group.add_argument(
         "--max-errors", metavar="SHARE", type=share, default=0.01, help="failures allowed (default: 1%%)"

@@ -19,7 +19,8 @@ def keeps_awake(wish: Switch, plan: Plan, server: Server, root: Path = Path("/")
     """Whether a run of `plan` keeps them awake. `root` holds /proc and /sys.
 
     "auto" does so in an open loop when a sleeping thread is woken late; but not under a CPU quota, which spinning would
-    use up, nor when it could take CPU time from a server in another control group.
+    use up, nor when it could take CPU time from a server in another control group. Then the engine ends it as soon as
+    the machine is busy by itself.
     """
     if wish != "auto":
         return wish == "on"

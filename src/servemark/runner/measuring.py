@@ -192,6 +192,7 @@ def _job(
             realtime=request.realtime,
             receive_clock=request.receive_clock,
             keep_awake=keeps_awake(request.keep_awake, plan, server) if request.engine == "native" else False,
+            awake_gives_way=request.keep_awake == "auto",
             record_events=request.record_events,
         ),
         addresses=server.addresses,

@@ -291,6 +291,7 @@ class EnginePlan:
         receive_clock: whose time of arrival a response has: "auto" is the kernel's where it has one, else the time at
             which the thread read it; "kernel" does not start where that is refused, "user" is the time of reading.
         keep_awake: keep the CPUs from halting during the run.
+        awake_gives_way: only until the machine is busy by itself, where that would keep others from a CPU.
         fault: for tests of the certificate only.
     """
 
@@ -307,6 +308,7 @@ class EnginePlan:
     record_events: bool = False
     receive_clock: ReceiveClock = "auto"
     keep_awake: bool = False
+    awake_gives_way: bool = False
     fault: EngineFault | None = None
 
 
@@ -364,6 +366,7 @@ def compile_plan(
     realtime: Switch = "auto",
     receive_clock: ReceiveClock = "auto",
     keep_awake: bool = False,
+    awake_gives_way: bool = False,
     record_events: bool = False,
 ) -> EnginePlan:
     """Compile `plan` for the server at `addresses`. Times are in seconds; `seed` drives every random draw."""
@@ -391,6 +394,7 @@ def compile_plan(
         realtime=realtime,
         receive_clock=receive_clock,
         keep_awake=keep_awake,
+        awake_gives_way=awake_gives_way,
         record_events=record_events,
     )
 
