@@ -92,7 +92,7 @@ def test_scaling_to_no_worker_and_up_again_ends_at_the_time_limit(management: Ma
     started = time.monotonic()
     with pytest.raises(ManagementError) as error:
         management.scale("obedient", 1, timeout_s=1.5)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # and not until the default limit
     assert refusal(error) is Refusal.NO_ANSWER
     assert error.value.status is None
     assert "no answer in 1.5 s" in str(error.value)

