@@ -130,7 +130,7 @@ other_system() {
   - a C compiler and the headers of the C library
   - the libraries libgomp, libstdc++ and libquadmath (GCC's), for MXNet
   - Rust $LEAST_RUST or newer with cargo (https://rustup.rs); without it a network that lets the build fetch one
-  - for --engine jmeter: a JDK, $LEAST_JAVA or newer, and Maven; for --docker: Docker
+  - for --engine jmeter and --source: a JDK, $LEAST_JAVA or newer, and Maven; for --docker: Docker
   - for make test: make, openssl, and Rust's clippy and rustfmt
 The README lists them all, for macOS too.
 END

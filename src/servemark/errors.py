@@ -34,18 +34,20 @@ class ServemarkError(Exception):
     """What happened, why (if known) and what to try next; ``str()`` joins them in one line.
 
     Never raised bare: raise one of its subclasses. `detail` holds lines worth showing below the
-    line itself, such as the end of a server's log.
+    line itself, such as the end of a server's log. `log` is all that a failed program printed, where
+    that is more than can be shown: a result keeps it in a file.
     """
 
     exit_status: int
 
-    def __init__(self, what: str, *, cause: str = "", next_step: str = "", detail: str = "") -> None:
+    def __init__(self, what: str, *, cause: str = "", next_step: str = "", detail: str = "", log: str = "") -> None:
         if type(self) is ServemarkError:
             raise TypeError("raise a subclass of ServemarkError, which says who has to act")
         self.what = what
         self.cause = cause
         self.next_step = next_step
         self.detail = detail
+        self.log = log
         super().__init__(what)
 
     def __str__(self) -> str:

@@ -3,6 +3,9 @@
 It keeps the contract of a real one: ``setup.py``, ``mms/``, and a ``frontend/gradlew -p frontend :server:jar`` that
 compiles Java with the JDK in JAVA_HOME and leaves ``frontend/server/build/libs/server-1.0.jar``. Its only Java source
 is an endpoint, ``GET /lab-build`` of the management API, that answers with a marker.
+
+``make_gradle_checkout`` makes one with the real build files, whose Gradle cannot run on a JDK of today: two modules and
+the jars that they name; the server's own classes are those of the wheel, as resources.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 from servemark.environments.mms import MmsEnvironment
@@ -66,6 +70,13 @@ with zipfile.ZipFile(wheel_jar) as base, zipfile.ZipFile(libs / "server-1.0.jar"
 """
 
 
+#: Build files of the real MMS.
+MMS_CHECKOUT = Path(__file__).parents[1] / "mms_checkout"
+_MARKER = Path("frontend/modelarchive/src/main/java/lab/archive/Marker.java")
+_ENDPOINTS = "META-INF/services/software.amazon.ai.mms.servingsdk.ModelServerEndpoint"
+_OWN_CLASSES = {"modelarchive": "com/amazonaws/ml/mms/archive/", "server": "com/amazonaws/ml/mms/"}
+
+
 def make_checkout(folder: Path, environment: MmsEnvironment, marker: str = "first") -> Path:
     """Make a checkout in `folder`, of the server that `environment` has."""
     (site_packages,) = environment.root.glob("lib/python3*/site-packages")
@@ -84,6 +95,40 @@ def make_checkout(folder: Path, environment: MmsEnvironment, marker: str = "firs
     mark_java(folder, marker)
     mark_python(folder, marker)
     return folder
+
+
+def make_gradle_checkout(folder: Path, environment: MmsEnvironment, marker: str = "first") -> Path:
+    """Make a checkout in `folder` whose build files are those of MMS, and whose modules both have Java to compile."""
+    (site_packages,) = environment.root.glob("lib/python3*/site-packages")
+    shutil.copytree(MMS_CHECKOUT / "frontend", folder / "frontend")
+    ignored = shutil.ignore_patterns("frontend", "__pycache__")
+    shutil.copytree(site_packages / "mms", folder / "mms", ignore=ignored)
+    (folder / "setup.py").write_text("# of a stand-in\n", encoding="utf-8")
+    with zipfile.ZipFile(site_packages / "mms" / "frontend" / "model-server.jar") as wheel:
+        for name in wheel.namelist():
+            module = next((one for one, start in _OWN_CLASSES.items() if name.startswith(start)), None)
+            if name == "log4j2.xml":
+                module = "server"
+            if module and not name.endswith("/"):
+                wheel.extract(name, folder / "frontend" / module / "src/main/resources")
+    service = folder / "frontend/server/src/main/resources" / _ENDPOINTS
+    service.parent.mkdir(parents=True)
+    service.write_text("lab.LabBuild\n", encoding="utf-8")
+    mark_java(folder, "@MARKER@")
+    endpoint = folder / _ENDPOINT
+    text = endpoint.read_text(encoding="utf-8").replace('"@MARKER@"', "lab.archive.Marker.text()")
+    endpoint.write_text(text, encoding="utf-8")
+    mark_archive(folder, marker)
+    mark_python(folder, marker)
+    return folder
+
+
+def mark_archive(checkout: Path, marker: str) -> None:
+    """Have ``GET /lab-build`` of a checkout of ``make_gradle_checkout`` answer with `marker` from the next build on."""
+    path = checkout / _MARKER
+    path.parent.mkdir(parents=True, exist_ok=True)
+    java = f'public final class Marker {{ public static String text() {{ return "{marker}"; }} }}'
+    path.write_text(f"package lab.archive;\n\n{java}\n", encoding="utf-8")
 
 
 def mark_java(checkout: Path, marker: str) -> None:

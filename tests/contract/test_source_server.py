@@ -21,9 +21,20 @@ from servemark.servers.source import SourceLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
 
-from .stand_in_checkout import break_java, builds, make_checkout, mark_java, mark_python
+from .stand_in_checkout import (
+    break_java,
+    builds,
+    make_checkout,
+    make_gradle_checkout,
+    mark_archive,
+    mark_java,
+    mark_python,
+)
 
 needs_javac = pytest.mark.skipif(shutil.which("javac") is None, reason="no javac on PATH")
+needs_maven = pytest.mark.skipif(shutil.which("mvn") is None, reason="no mvn on PATH")
+#: The JDKs of this machine where Debian has them; None is the one on PATH.
+JDKS = sorted({path.resolve().parents[1] for path in Path("/usr/lib/jvm").glob("*/bin/javac")}) or [None]
 pytestmark = [pytest.mark.slow, needs_javac, pytest.mark.usefixtures("forgotten_builds")]
 
 #: A handler that tells which ``mms`` its worker runs.
@@ -164,3 +175,56 @@ def test_another_build_command_replaces_gradle(checkout: Path) -> None:
     with launcher.serve(ServerSettings()) as server:
         assert lab_build(server) == "first"
         assert server.facts["source"]["build_command"] == command
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@needs_maven
+@pytest.mark.parametrize("jdk", JDKS, ids=lambda jdk: jdk.name if jdk else "PATH")
+def test_where_its_gradle_cannot_run_javac_and_maven_build_the_same_server(
+    tmp_path: Path, environment: MmsEnvironment, monkeypatch: pytest.MonkeyPatch, jdk: Path | None
+) -> None:
+    if jdk:
+        monkeypatch.setenv("JAVA_HOME", str(jdk))
+    checkout = make_gradle_checkout(tmp_path / "a checkout", environment)
+    before = contents(checkout)
+    notes: list[str] = []
+    launcher = SourceLauncher(checkout, Serving(progress=notes.append))
+    with launcher.serve(ServerSettings()) as server:
+        assert lab_build(server) == "first"
+        facts = server.facts["source"]
+        version = facts["build_java"]
+        reason = f"its Gradle 4.9 runs on Java 10 at most, and this is JDK {version}"
+        if int(version.split(".")[0]) > 10:
+            assert facts["without_gradle"] == reason
+            told = f"building Multi Model Server from {checkout} without its Gradle, by javac and Maven: {reason}"
+            assert notes.count(told) == 1
+            assert facts["build_command"].startswith("javac --release 8,")
+        assert {"netty-all-4.1.109.Final.jar", "log4j-core-2.17.1.jar", "gson-2.8.9.jar"} <= set(facts["build_jars"])
+        assert not any("testng" in name for name in facts["build_jars"])
+        assert "$ javac " in (server._mms.instance.logs / "build.log").read_text()
+    assert contents(checkout) == before, "it left something in the checkout"
+    first = facts["jar_sha256"]
+
+    mark_archive(checkout, "second")
+    with launcher.serve(ServerSettings()) as server:
+        assert lab_build(server) == "second"
+    mark_archive(checkout, "first")
+    shutil.rmtree(cache_dir() / "sources", ignore_errors=True)
+    with launcher.serve(ServerSettings()) as server:
+        assert lab_build(server) == "first"
+        assert server.facts["source"]["jar_sha256"] == first, "the same sources make the same jar"
+
+
+@needs_maven
+def test_an_error_of_javac_alone_is_shown_as_gradles_is(tmp_path: Path, environment: MmsEnvironment) -> None:
+    checkout = make_gradle_checkout(tmp_path / "checkout", environment)
+    break_java(checkout)
+    with pytest.raises(SetupError) as error, SourceLauncher(checkout, Serving()).serve(ServerSettings()):
+        pass
+    line = "frontend/server/src/main/java/lab/LabBuild.java:17: error: ';' expected"
+    assert error.value.cause == line
+    assert error.value.detail.splitlines()[0] == line
+    assert error.value.log.startswith("$ javac ")

@@ -16,11 +16,12 @@ from servemark.environments.mms_image import our_image
 from servemark.servers.docker import LABEL
 
 from ..contract.docker_daemon import docker_daemon
-from ..contract.stand_in_checkout import break_java, builds, make_checkout, mark_java
+from ..contract.stand_in_checkout import break_java, builds, make_checkout, make_gradle_checkout, mark_java
 from ..validity import status_but_for_the_machine
 from .conftest import Command
 
 needs_javac = pytest.mark.skipif(shutil.which("javac") is None, reason="no javac on PATH")
+needs_maven = pytest.mark.skipif(shutil.which("mvn") is None, reason="no mvn on PATH")
 pytestmark = pytest.mark.slow
 
 
@@ -95,7 +96,32 @@ def test_inside_a_checkout_it_is_what_is_measured_and_that_is_said(command: Comm
 
 
 @needs_javac
-def test_a_build_that_fails_ends_with_the_compilers_last_lines(command: Command, checkout: Path) -> None:
+@needs_maven
+def test_a_checkout_whose_gradle_cannot_run_here_is_measured_from_inside_all_the_same(
+    command: Command, environment: MmsEnvironment, tmp_path: Path
+) -> None:
+    checkout = make_gradle_checkout(tmp_path / "mms", environment)
+    (checkout / "benchmarks").mkdir()
+    inside = Command(checkout / "benchmarks", command.cache, {"JAVA_HOME": ""})
+    run = inside.run("latency -m noop -w 1 -l 3")
+    assert run.status == 0, run.stderr
+    source = run.result["server"]["source"]
+    said = f"building Multi Model Server from {checkout} without its Gradle, by javac and Maven: "
+    assert said + source["without_gradle"] in run.stderr.splitlines()
+    assert "its Gradle 4.9 runs on Java 10 at most" in source["without_gradle"]
+    assert (run.folder / "server" / "build.log").read_text().startswith("$ javac ")
+    (checkout / "frontend/server/src/main/java/Broken.java").write_text("class Broken { Nothing nothing; }\n")
+    broken = inside.run("latency -m noop -w 1 -l 3")
+    assert broken.status == 4
+    first = "frontend/server/src/main/java/Broken.java:1: error: cannot find symbol"
+    assert f"the build of {checkout} failed: {first};" in broken.error_line
+    assert first in (broken.folder / "server" / "build.log").read_text()
+
+
+@needs_javac
+def test_a_build_that_fails_shows_its_first_error_and_keeps_all_that_it_printed(
+    command: Command, checkout: Path
+) -> None:
     break_java(checkout)
     run = command.run(f"latency --source {checkout} -m noop -l 3")
     assert run.status == 4
@@ -105,6 +131,12 @@ def test_a_build_that_fails_ends_with_the_compilers_last_lines(command: Command,
     assert "setStatus(200)" in below
     assert "FAILURE: Build failed" in below
     assert "starting" not in run.stderr
+    kept = run.folder / "server" / "build.log"
+    assert f"all that it printed is in {kept.relative_to(command.cwd)}" in below
+    printed = kept.read_text()
+    assert printed.startswith("$ frontend/gradlew -p frontend :server:jar\n")
+    assert "error: ';' expected" in printed
+    assert printed.rstrip().endswith("FAILURE: Build failed with an exception.")
     assert run.result["partial"] is True
     assert run.result["benchmarks"] == []
 

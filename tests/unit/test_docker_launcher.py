@@ -322,6 +322,7 @@ def test_a_container_that_measures_a_worker_is_removed_and_why_it_did_not_start_
 
 def test_gpus_rootless_selinux_source_and_another_entrypoint(docker: FakeDocker, tmp_path: Path) -> None:
     (tmp_path / "built" / "mms").mkdir(parents=True)
+    (tmp_path / "built" / "build.log").write_text("it was built\n")
     source = SourceBuild(tmp_path / "built", "1.2", {})
     engine = DockerEngine("4", "x86_64", rootless=True, security=frozenset({"selinux", "userns"}))
     docker("exit 0")
@@ -330,6 +331,7 @@ def test_gpus_rootless_selinux_source_and_another_entrypoint(docker: FakeDocker,
         site.prepare(instance)
         words = site.create_command(instance)
         assert ("--env", f"PYTHONPATH={instance.root}/source:/opt/mms") in pairs(words)
+        assert (instance.logs / "build.log").read_text() == "it was built\n"
         theirs = MmsImage("theirs", "", None, entrypoint="sh", arguments=("-c", "script", "sh"))
         other = ContainerSite(ENGINE, theirs, Path("/jdk"), source).create_command(instance)
         assert ("--env", f"PYTHONPATH={instance.root}/source") in pairs(other)

@@ -45,9 +45,9 @@ def test_what_is_no_secret_stays():
 
 
 def test_errors_examples_and_lines_lose_them():
-    error = ModelError(f"what {SECRET}", cause=SECRET, next_step=SECRET, detail=f"1\n{SECRET}")
+    error = ModelError(f"what {SECRET}", cause=SECRET, next_step=SECRET, detail=f"1\n{SECRET}", log=SECRET)
     REDACTION.error(error)
-    assert "s3cr" not in str(error) + error.detail + repr(error.args)
+    assert "s3cr" not in str(error) + error.detail + error.log + repr(error.args)
     run = EngineRun(
         scheduled=1,
         scheduling_ended_ns=0,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from servemark.environments import source
 from servemark.environments.cache import cache_dir
-from servemark.environments.source import SourceBuild, build_source, check_checkout, find_checkout, find_jdk
+from servemark.environments.jdk import Jdk, find_jdk
+from servemark.environments.source import SourceBuild, build_source, check_checkout, find_checkout
 from servemark.errors import SetupError, UsageError
 from servemark.servers.servable import Serving
 from servemark.servers.source import SourceLauncher
@@ -113,7 +118,7 @@ def test_what_builds_and_servers_leave_is_no_change(checkout: Path, part: str) -
 def test_another_command_or_jdk_builds_again(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build(checkout)
     build(checkout, BUILD + "; true")
-    monkeypatch.setattr(source, "find_jdk", lambda: source.Jdk(Path("/jdk"), "8"))
+    monkeypatch.setattr(source, "find_jdk", lambda: Jdk(Path("/jdk"), "8"))
     assert build(checkout).facts["build_java"] == "8"
     assert builds(checkout) == 3
 
@@ -125,7 +130,8 @@ def test_a_failed_build_serves_no_older_jar(checkout: Path) -> None:
     with pytest.raises(SetupError) as error:
         build(checkout, failing)
     assert "Server.java:7: error: no such thing" in str(error.value)
-    assert error.value.detail.splitlines()[-1] == "FAILED"
+    assert error.value.detail.splitlines() == ["Server.java:7: error: no such thing", "FAILED"]
+    assert error.value.log.splitlines()[1:4] == ["line 1", "line 2", "line 3"]
     with pytest.raises(SetupError, match=r"left no new jar in frontend/server/build/libs"):
         build(checkout, "true")
 
@@ -163,7 +169,9 @@ def test_without_a_jdk_the_default_build_says_which_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     assert find_jdk() is None
-    with pytest.raises(SetupError, match="no javac in JAVA_HOME or on PATH; install one"):
+    with pytest.raises(
+        SetupError, match=r"no javac in JAVA_HOME or on PATH; run \./install_dependencies\.sh, or install one"
+    ):
         build_source(checkout, None, lambda _: None)
 
 
@@ -173,13 +181,193 @@ def test_java_home_comes_before_path(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     javac.write_text("#!/bin/sh\necho javac 1.8.0_412\n")
     javac.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
-    assert find_jdk() == source.Jdk(tmp_path / "jdk", "1.8.0_412")
+    assert find_jdk() == Jdk(tmp_path / "jdk", "1.8.0_412")
 
 
 def test_the_build_sees_its_jdk_and_leaves_no_gradle_daemon(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "find_jdk", lambda: source.Jdk(Path("/some/jdk"), "8"))
+    monkeypatch.setattr(source, "find_jdk", lambda: Jdk(Path("/some/jdk"), "8"))
     told = f"echo $JAVA_HOME $GRADLE_OPTS > {JAR}"
     assert jar(build(checkout, f"mkdir -p frontend/server/build/libs; {told}")).split() == [
         "/some/jdk",
         "-Dorg.gradle.daemon=false",
     ]
+
+
+#: A script as Gradle's wrapper: only bash understands it, whatever its modes are.
+WRAPPER = """#!/usr/bin/env bash
+function built() { words=("$@"); }
+built $*
+[[ "${words[*]}" == "-p frontend :server:jar" ]] || exit 9
+"""
+
+
+@pytest.fixture
+def jdk(monkeypatch: pytest.MonkeyPatch) -> Jdk:
+    found = Jdk(Path("/jdk"), "17.0.15")
+    monkeypatch.setattr(source, "find_jdk", lambda: found)
+    return found
+
+
+def write_wrapper(checkout: Path, script: str, *, executable: bool = True) -> None:
+    path = checkout / "frontend" / "gradlew"
+    path.write_text(WRAPPER + script)
+    path.chmod(0o755 if executable else 0o644)
+
+
+@pytest.mark.usefixtures("jdk")
+@pytest.mark.parametrize("executable", [True, False])
+def test_the_wrapper_runs_as_its_first_line_asks(checkout: Path, executable: bool) -> None:
+    write_wrapper(checkout, BUILD, executable=executable)
+    built = build_source(checkout, None, lambda _: None)
+    assert jar(built) == "frontend/Server.java"
+    assert built.facts["build_command"] == source.DEFAULT_BUILD_COMMAND
+    assert built.facts["without_gradle"] is None
+    assert (built.root / "build.log").read_text().splitlines()[0] == f"$ {source.DEFAULT_BUILD_COMMAND}"
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The checkouts that were built without Gradle: a stand-in only writes their jar."""
+    built: list[Path] = []
+
+    def build_jar(root, jdk, jar, work, progress, log):
+        assert work.is_dir()
+        built.append(root)
+        jar.write_text("without Gradle")
+        log.command("javac")
+        return "javac and jars", ["netty.jar"]
+
+    monkeypatch.setattr(source.without_gradle, "build_jar", build_jar)
+    return built
+
+
+@pytest.mark.usefixtures("jdk")
+def test_a_wrapper_that_cannot_have_its_gradle_is_done_without_and_that_is_said(
+    checkout: Path, without: list[Path]
+) -> None:
+    line = 'Exception in thread "main" java.net.UnknownHostException: services.gradle.org'
+    write_wrapper(checkout, f"echo '{line}'; echo '    at java.net.Socket(Socket.java:1)'; exit 1")
+    notes: list[str] = []
+    built = build_source(checkout, None, notes.append)
+    assert jar(built) == "without Gradle"
+    assert notes == [
+        f"building Multi Model Server from {checkout} ({source.DEFAULT_BUILD_COMMAND})",
+        f"building Multi Model Server from {checkout} without its Gradle, by javac and Maven: {line}",
+    ]
+    again = build_source(checkout, None, notes.append)
+    assert (len(notes), without) == (2, [checkout])
+    for facts in (built.facts, again.facts):
+        assert facts["without_gradle"] == line
+        assert facts["build_command"] == "javac and jars"
+        assert facts["build_jars"] == ["netty.jar"]
+    assert (built.root / "build.log").read_text().splitlines()[1] == line, "what Gradle printed is kept, too"
+
+
+@pytest.mark.usefixtures("jdk")
+def test_a_build_that_gradle_fails_is_not_tried_otherwise(checkout: Path, without: list[Path]) -> None:
+    write_wrapper(checkout, "echo 'Server.java:7: error: no such thing'; exit 1")
+    with pytest.raises(SetupError, match=r"Server\.java:7: error: no such thing"):
+        build_source(checkout, None, lambda _: None)
+    assert without == []
+
+
+@pytest.mark.usefixtures("jdk")
+def test_a_command_of_the_users_is_not_replaced(checkout: Path, without: list[Path]) -> None:
+    with pytest.raises(SetupError, match="UnknownHostException"):
+        build(checkout, "echo java.net.UnknownHostException: x; exit 1")
+    assert without == []
+
+
+def _program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def mms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], SourceBuild]:
+    """Builds a checkout with the build files of MMS, by a javac and a Maven that write down what they are asked."""
+    root = tmp_path / "mms checkout"
+    shutil.copytree(Path(__file__).parents[1] / "mms_checkout" / "frontend", root / "frontend")
+    for name, text in {
+        "setup.py": "",
+        "mms/__init__.py": "",
+        "mms/model_server.py": "",
+        "frontend/modelarchive/src/main/java/a/Archive.java": "",
+        "frontend/server/src/main/java/Server.java": "",
+        "frontend/server/src/main/resources/META-INF/services/a.Service": "server.Own\n",
+        "frontend/server/src/main/resources/both": "of the server",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    with zipfile.ZipFile(tmp_path / "netty.jar", "w") as made:
+        for name in ("META-INF/MANIFEST.MF", "META-INF/x.SF", "META-INF/maven/pom.xml", "netty/A.class", "both"):
+            made.writestr(name, "of netty")
+        made.writestr("META-INF/services/a.Service", "netty.Own")
+    _program(
+        tmp_path / "bin" / "mvn",
+        'for word in "$@"; do case "$word" in -DoutputDirectory=*) to="${word#*=}";; esac; done\n'
+        f'cp {tmp_path}/netty.jar "$to/netty-all-4.jar"; echo "$JAVA_HOME" > {tmp_path}/maven',
+    )
+    _program(
+        tmp_path / "jdk" / "bin" / "javac",
+        f'echo "$@" >> {tmp_path}/javac; for word in "$@"; do file="${{word#@}}"; done\n'
+        f'cat "$file" >> {tmp_path}/javac\n'
+        'to=$(sed -n \'s/^"\\(.*\\/classes-.*\\)"$/\\1/p\' "$file" | tail -1)\n'
+        'name=$(basename "$to"); echo "compiled $name" > "$to/$name.class"',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(source, "find_jdk", lambda: Jdk(tmp_path / "jdk", "17.0.15"))
+    return lambda: build_source(root, None, lambda _: None)
+
+
+def test_javac_and_maven_make_one_jar_of_modules_resources_and_what_they_need(
+    mms: Callable[[], SourceBuild], tmp_path: Path
+) -> None:
+    built = mms()
+    assert (tmp_path / "maven").read_text().strip() == str(tmp_path / "jdk")
+    with zipfile.ZipFile(built.root / "mms/frontend/model-server.jar") as made:
+        content = {name: made.read(name).decode() for name in made.namelist()}
+    assert content == {
+        "META-INF/MANIFEST.MF": "Manifest-Version: 1.0\r\nMain-Class: com.amazonaws.ml.mms.ModelServer\r\n\r\n",
+        "META-INF/services/a.Service": "server.Own\nnetty.Own\n",
+        "both": "of the server",
+        "modelarchive.class": "compiled modelarchive\n",
+        "server.class": "compiled server\n",
+        "netty/A.class": "of netty",
+    }
+    said = (tmp_path / "javac").read_text().splitlines()
+    options = [line.split(" @")[0] for line in said if line.startswith("--")]
+    assert options == ["--release 8 -encoding UTF-8 -proc:none -Xlint:-options"] * 2
+    assert said.index('"frontend/modelarchive/src/main/java/a/Archive.java"') < said.index(
+        '"frontend/server/src/main/java/Server.java"'
+    )
+    paths = [line.strip('"').split(os.pathsep) for line in said if "netty-all-4.jar" in line]
+    assert [[Path(part).name for part in path] for path in paths] == [
+        ["netty-all-4.jar"],
+        ["modelarchive", "netty-all-4.jar"],
+    ]
+    assert built.facts["build_jars"] == ["netty-all-4.jar"]
+    assert sorted(path.name for path in built.root.iterdir()) == [".complete", "build.json", "build.log", "mms"]
+
+
+def test_the_same_sources_make_the_same_bytes_and_maven_is_asked_once(
+    mms: Callable[[], SourceBuild], tmp_path: Path
+) -> None:
+    first = mms().facts
+    (tmp_path / "maven").unlink()
+    shutil.rmtree(cache_dir() / "sources")
+    assert mms().facts == first
+    assert not (tmp_path / "maven").exists()
+    assert json.dumps(first), "it can be in a result"
+
+
+def test_without_maven_it_says_what_to_install(
+    mms: Callable[[], SourceBuild], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin" / "mvn").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(
+        SetupError, match=r"through Maven, and there is no mvn on PATH; run \./install_dependencies\.sh"
+    ):
+        mms()

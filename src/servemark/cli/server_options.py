@@ -24,7 +24,9 @@ def add_own_server(group: _ArgumentGroup) -> None:
         type=Path,
         help="build and run the checkout of MMS in DIR (default: that in which this is called, if any)",
     )
-    group.add_argument("--build-command", metavar="COMMAND", help="what builds DIR (default: its Gradle script)")
+    group.add_argument(
+        "--build-command", metavar="COMMAND", help="what builds DIR (default: its Gradle script, or javac)"
+    )
 
 
 def check_own_server(arguments: Namespace, running: str | None) -> None:

@@ -98,6 +98,7 @@ def run_command(
         cause=lines[-1] if lines else f"exit {finished.status}",
         next_step=next_step,
         detail=finished.tail,
+        log=finished.output,
     )
 
 

@@ -165,6 +165,7 @@ def docker_error(finished: Finished, what: str, next_step: str = "") -> SetupErr
         cause=_last_line(finished),
         next_step=next_step or "see Docker's last lines below",
         detail=detail,
+        log=finished.output,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import finish, run_command
+from servemark.environments.maven import copy_jars, find_maven
 from servemark.errors import SetupError
 
 #: Oldest Java that JMeter and its plugins are used on here.
@@ -30,14 +31,11 @@ _PARTS = ("ApacheJMeter_core", "ApacheJMeter_http", "ApacheJMeter_components")
 _LEAST_JMETER = 5
 
 _POM = Path(__file__).with_name("jmeter-pom.xml")
-_DOWNLOAD_TIMEOUT_S = 900.0
 _PROBE_TIMEOUT_S = 30.0
 #: Annotations that only compilers read, and a native library's Java side without the library.
 _LEFT_OUT = re.compile(r"(annotations-[\d.]+|auto-service.*|apiguardian.*|sigar.*)\.jar$")
 _VERSION = re.compile(r'version "(?P<text>(?:1\.)?(?P<major>\d+)[^"]*)"')
 _INSTALL = "run ./install_dependencies.sh, or install"
-#: What Maven prints when it cannot reach its repository.
-_NO_DOWNLOAD = ("unknown host", "connect timed out", "connection refused", "could not transfer", "offline mode")
 
 
 @dataclass(frozen=True)
@@ -197,29 +195,11 @@ def _manifest_version(jar: Path) -> str:
 
 def _assemble(java: Java, progress: Progress, root: Path) -> None:
     """Have Maven copy every jar, and lay them out as JMeter's own distribution does."""
-    maven = shutil.which("mvn")
-    if not maven:
-        raise SetupError(
-            "JMeter is assembled through Maven, and there is no mvn on PATH",
-            next_step=f"{_INSTALL} it (Debian and Ubuntu: maven), or set JMETER_HOME to a JMeter with its plugins",
-        )
+    maven = find_maven("JMeter is assembled", "set JMETER_HOME to a JMeter with its plugins")
     progress("assembling Apache JMeter and its plugins through Maven (once, 10 to 100 s)")
     jars = root / "jars"
-    options = ("-DincludeScope=runtime", f"-DoutputDirectory={jars}")
     shutil.copyfile(_POM, root / "pom.xml")
-    finished = finish(
-        [maven, "-B", "-q", "-f", root / "pom.xml", "dependency:copy-dependencies", *options],
-        timeout_s=_DOWNLOAD_TIMEOUT_S,
-        environ=_maven_environ(java),
-    )
-    if finished.status != 0:
-        unreachable = any(sign in finished.output.lower() for sign in _NO_DOWNLOAD)
-        raise SetupError(
-            "JMeter and its plugins could not be downloaded",
-            cause="Maven cannot reach its repository" if unreachable else f"Maven ended with {finished.status}",
-            next_step="check the network and Maven's settings and run again; what was downloaded is kept",
-            detail=finished.tail,
-        )
+    copy_jars(maven, root / "pom.xml", jars, what="JMeter and its plugins", java_home=_maven_home(java))
     _lay_out(jars, root)
     shutil.rmtree(jars)
     launcher = root / "bin" / "ApacheJMeter.jar"
@@ -230,10 +210,10 @@ def _assemble(java: Java, progress: Progress, root: Path) -> None:
     )
 
 
-def _maven_environ(java: Java) -> dict[str, str]:
+def _maven_home(java: Java) -> Path | None:
     """Maven runs on our Java too, where that lies in an installation that Maven can use."""
     home = java.executable.resolve().parent.parent
-    return {"JAVA_HOME": str(home)} if (home / "bin" / "java").exists() else {}
+    return home if (home / "bin" / "java").exists() else None
 
 
 def _lay_out(jars: Path, root: Path) -> None:

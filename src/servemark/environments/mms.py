@@ -332,6 +332,7 @@ def _run_installer(command: Sequence[str | Path], what: str) -> None:
             cause="the package index cannot be reached",
             next_step="check the network and the proxy settings and run again; what is cached already is reused",
             detail=finished.tail,
+            log=finished.output,
         )
     lines = finished.tail.splitlines()
     raise SetupError(
@@ -339,4 +340,5 @@ def _run_installer(command: Sequence[str | Path], what: str) -> None:
         cause=lines[-1] if lines else f"exit {finished.status}",
         next_step="see the installer's last lines below",
         detail=finished.tail,
+        log=finished.output,
     )

@@ -1,29 +1,35 @@
 """Multi Model Server from source: a checkout is found, built with a JDK of its own, and kept with what it was made of.
 
-The build runs in the checkout, as a developer's would, and leaves there what it always leaves. What is served is a copy
-in the cache, named by a digest of the sources: so every change is noticed, a build that failed serves nothing, and
-nothing that the server does reaches the checkout.
+The build runs in the checkout, as a developer's would, and leaves there what it always leaves. Where its Gradle cannot
+work it is done by ``without_gradle``, which leaves nothing there. What is served is a copy in the cache, named by a
+digest of the sources: so every change is noticed, a build that failed serves nothing, and nothing that the server does
+reaches the checkout.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from servemark.environments import without_gradle
+from servemark.environments.build_log import BUILD_LOG, BuildLog
 from servemark.environments.cache import Progress, build_once, cache_dir
-from servemark.environments.commands import Finished, finish
+from servemark.environments.commands import finish
+from servemark.environments.gradle import WRAPPER, script_command, wrapper_failure, wrapper_refusal
+from servemark.environments.jdk import Jdk, find_jdk
 from servemark.errors import SetupError, UsageError
 
-DEFAULT_BUILD_COMMAND = "frontend/gradlew -p frontend :server:jar"
+DEFAULT_BUILD_COMMAND = f"{WRAPPER} -p frontend :server:jar"
 
-_PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradlew")
-_BUILD_SCRIPT = "frontend/gradlew"
+_PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", WRAPPER)
 #: What the server is made of.
 _SOURCES = ("setup.py", "mms", "frontend", "serving-sdk", "plugins")
 #: What building, running and measuring leave among them. A Java package may be called build: below src are sources.
@@ -48,18 +54,11 @@ _SERVER_JAR = "mms/frontend/model-server.jar"
 
 _BUILD_TIMEOUT_S = 1200.0
 _LOOK_TIMEOUT_S = 30.0
-_SHOWN_LINES = 40
 _TRIES = 3
 _KEPT_BUILDS = 4
-_COMPILER_ERROR = re.compile(r"\berror: |\bERROR\b|^> .*(?:Could not|fail)|Could not determine java version")
-
-
-@dataclass(frozen=True)
-class Jdk:
-    """A JDK that compiles: JAVA_HOME, and its version."""
-
-    home: Path
-    version: str
+_HOW = "build.json"
+#: A part of the recipe: raised when the same sources are built otherwise than before.
+_RECIPE = "2"
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,22 @@ class SourceBuild:
         root: a folder that holds ``mms`` with its jar: what to import the server from.
         version: what the sources call it.
         facts: for the result: path, commit and dirty (None when git does not know the checkout), sources_sha256,
-            jar_sha256, build_command, build_java (None without a JDK).
+            jar_sha256, build_command, build_java (None without a JDK), without_gradle (why it was built so; None where
+            Gradle or the user's command built it), and then build_jars, the names of the jars that were used.
     """
 
     root: Path
     version: str | None
     facts: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a server was built; see the facts of ``SourceBuild``."""
+
+    build_command: str
+    without_gradle: str | None = None
+    build_jars: list[str] | None = None
 
 
 class _ChangedMeanwhileError(Exception):
@@ -89,7 +98,7 @@ def check_checkout(folder: Path, *, own_build: bool = False) -> Path:
         UsageError: it is none; says what is missing.
     """
     root = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  links are left as the user wrote them
-    missing = [part for part in _PARTS if not (root / part).is_file() and not (own_build and part == _BUILD_SCRIPT)]
+    missing = [part for part in _PARTS if not (root / part).is_file() and not (own_build and part == WRAPPER)]
     if not missing:
         return root
     what = "no such folder" if not root.is_dir() else f"it has no {' and no '.join(missing)}"
@@ -111,12 +120,14 @@ def build_source(
 ) -> SourceBuild:
     """The server in the checkout `folder`; built, unless sources, command and JDK are those of an earlier build.
 
-    `build_command` (a shell's, run in `folder`) replaces ``frontend/gradlew -p frontend :server:jar``. The JDK for it
-    is JAVA_HOME's, else that of the ``javac`` on PATH. `log` is told the command and what it prints.
+    `build_command` (a shell's, run in `folder`) replaces ``frontend/gradlew -p frontend :server:jar``. Where that
+    cannot work here (no network to its Gradle, a JDK that is too new for it) javac and Maven do, which `progress` is
+    told, with the reason. The JDK is JAVA_HOME's, else that of the ``javac`` on PATH. `log` is told the commands and
+    what they print.
 
     Raises:
         UsageError: it is no checkout.
-        SetupError: it cannot be built; `detail` has the compiler's last lines.
+        SetupError: it cannot be built; `detail` begins with the first error, and `log` has all that was printed.
     """
     root = check_checkout(folder, own_build=build_command is not None)
     jdk = find_jdk()
@@ -124,7 +135,7 @@ def build_source(
         raise SetupError(
             f"cannot build {root}",
             cause="found no JDK: no javac in JAVA_HOME or on PATH",
-            next_step="install one that the checkout's Gradle runs on (MMS 1.1.11: JDK 8) and set JAVA_HOME to it",
+            next_step="run ./install_dependencies.sh, or install one (Debian and Ubuntu: default-jdk-headless)",
         )
     command = build_command or DEFAULT_BUILD_COMMAND
     for _ in range(_TRIES):
@@ -142,7 +153,7 @@ def build_source(
             **_git_state(root),
             "sources_sha256": digest,
             "jar_sha256": hashlib.sha256((built / _SERVER_JAR).read_bytes()).hexdigest(),
-            "build_command": command,
+            **json.loads((built / _HOW).read_text(encoding="utf-8")),
             "build_java": jdk.version if jdk else None,
         }
         return SourceBuild(built, _version(built), facts)
@@ -174,22 +185,6 @@ def sources_digest(root: Path) -> str:
     return digest.hexdigest()
 
 
-def find_jdk() -> Jdk | None:
-    """A JDK that compiles: JAVA_HOME's, else that of the ``javac`` on PATH."""
-    homes = [Path(os.environ["JAVA_HOME"])] if os.environ.get("JAVA_HOME") else []
-    on_path = shutil.which("javac")
-    if on_path:
-        homes.append(Path(on_path).resolve().parent.parent)
-    for home in homes:
-        javac = home / "bin" / "javac"
-        if javac.is_file():
-            said = finish([javac, "-version"], timeout_s=_LOOK_TIMEOUT_S)
-            version = re.search(r"javac (\S+)", said.output) if said.status == 0 else None
-            if version:
-                return Jdk(home, version[1])
-    return None
-
-
 def _source_files(root: Path) -> Iterator[Path]:
     for part in _SOURCES:
         top = root / part
@@ -214,7 +209,7 @@ def _prefix(root: Path) -> str:
 
 
 def _recipe_digest(digest: str, command: str, jdk: Jdk | None) -> str:
-    recipe = "\0".join((digest, command, str(jdk)))
+    recipe = "\0".join((_RECIPE, digest, command, str(jdk)))
     return hashlib.sha256(recipe.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -224,17 +219,61 @@ def _build(
     command: str,
     jdk: Jdk | None,
     progress: Progress,
-    log: Callable[[str], None] | None,
+    tell: Callable[[str], None] | None,
     folder: Path,
 ) -> None:
-    progress(f"building Multi Model Server from {root} ({command})")
+    log, jar = BuildLog(tell), folder / "server.jar"
+    how = _make_jar(root, command, jdk, progress, log, jar)
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "tests")
+    shutil.copytree(root / "mms", folder / "mms", ignore=ignored)
+    for name in _INSTALLED:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / _SERVER_JAR).parent.mkdir()
+    jar.rename(folder / _SERVER_JAR)
+    if sources_digest(root) != digest:
+        raise _ChangedMeanwhileError
+    (folder / _HOW).write_text(json.dumps(asdict(how)), encoding="utf-8", errors="backslashreplace")
+    (folder / BUILD_LOG).write_text(log.text, encoding="utf-8", errors="backslashreplace")
+
+
+def _make_jar(root: Path, command: str, jdk: Jdk | None, progress: Progress, log: BuildLog, jar: Path) -> _How:
+    """Make `jar` from the sources in `root`, by `command` where that can work."""
+    by_gradle = command == DEFAULT_BUILD_COMMAND and jdk is not None
+    without = wrapper_refusal(root, jdk) if by_gradle and jdk else ""
+    if not without:
+        progress(f"building Multi Model Server from {root} ({command})")
+        words = [*script_command(Path(WRAPPER), root), *command.split()[1:]] if by_gradle else ["sh", "-c", command]
+        without = _run_build(root, words, command, jdk, log, jar, by_gradle=by_gradle)
+    if not without or jdk is None:
+        return _How(command)
+    progress(f"building Multi Model Server from {root} without its Gradle, by javac and Maven: {without}")
+    with tempfile.TemporaryDirectory(prefix="classes-", dir=jar.parent) as work:
+        done, jars = without_gradle.build_jar(root, jdk, jar, Path(work), progress, log)
+    return _How(done, without, jars)
+
+
+def _run_build(
+    root: Path, words: list[str], command: str, jdk: Jdk | None, log: BuildLog, jar: Path, *, by_gradle: bool
+) -> str:
+    """Run `words` in `root` and copy what they made to `jar`; or why Gradle cannot work here, if it is that."""
     # So that what is there afterwards was made now: an old jar must never be served.
     for old in _built_jars(root):
         old.unlink()
-    before = _identity(root / _SERVER_JAR)
-    _run_build(root, command, jdk, log)
-    jars = _built_jars(root)
     installed = root / _SERVER_JAR
+    before = _identity(installed)
+    # No daemon of Gradle's that would stay.
+    environ = {"GRADLE_OPTS": f"{os.environ.get('GRADLE_OPTS', '')} -Dorg.gradle.daemon=false".strip()}
+    if jdk:
+        environ.update(jdk.environ())
+    log.command(command)
+    finished = finish(words, timeout_s=_BUILD_TIMEOUT_S, environ=environ, cwd=root)
+    log.printed(finished.output)
+    without = wrapper_failure(finished) if by_gradle else ""
+    if without:
+        return without
+    if finished.status != 0:
+        raise log.failure(f"the build of {root}", finished, f"JDK {jdk.version if jdk else '(none)'}")
+    jars = _built_jars(root)
     if not jars and _identity(installed) not in (None, before):
         jars = [installed]
     if not jars:
@@ -242,47 +281,11 @@ def _build(
             f"the build of {root} made no server",
             cause=f"{command!r} succeeded, but left no new jar in {_JARS} and none at {_SERVER_JAR}",
             next_step="give a --build-command that makes one there",
+            log=log.text,
         )
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "tests")
-    shutil.copytree(root / "mms", folder / "mms", ignore=ignored)
-    for name in _INSTALLED:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / _SERVER_JAR).parent.mkdir()
     # The server's jar holds everything that it needs: of several it is the largest.
-    shutil.copyfile(max(jars, key=lambda jar: jar.stat().st_size), folder / _SERVER_JAR)
-    if sources_digest(root) != digest:
-        raise _ChangedMeanwhileError
-
-
-def _run_build(root: Path, command: str, jdk: Jdk | None, log: Callable[[str], None] | None) -> None:
-    words = ["sh", "-c", command]
-    if command == DEFAULT_BUILD_COMMAND:
-        # An archive that was unpacked without its modes has a script that cannot be executed.
-        words = ["sh", *command.split()]
-    # No daemon of Gradle's that would stay.
-    environ = {"GRADLE_OPTS": f"{os.environ.get('GRADLE_OPTS', '')} -Dorg.gradle.daemon=false".strip()}
-    if jdk:
-        path = f"{jdk.home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        environ.update({"JAVA_HOME": str(jdk.home), "PATH": path})
-    if log:
-        log(f"command: {command}")
-    finished = finish(words, timeout_s=_BUILD_TIMEOUT_S, environ=environ, cwd=root)
-    if log:
-        for line in finished.output.splitlines():
-            log(f"build: {line}")
-    if finished.status != 0:
-        raise _build_error(root, finished, jdk)
-
-
-def _build_error(root: Path, finished: Finished, jdk: Jdk | None) -> SetupError:
-    lines = finished.last_lines(_SHOWN_LINES).splitlines()
-    told = next((line.strip() for line in lines if _COMPILER_ERROR.search(line)), lines[-1].strip() if lines else "")
-    return SetupError(
-        f"the build of {root} failed",
-        cause=told or f"exit status {finished.status}",
-        next_step=f"see its last lines below; it was built with JDK {jdk.version if jdk else '(none)'}",
-        detail="\n".join(lines),
-    )
+    shutil.copyfile(max(jars, key=lambda made: made.stat().st_size), jar)
+    return ""
 
 
 def _built_jars(root: Path) -> list[Path]:

@@ -53,8 +53,7 @@ def measure_benchmark(
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
-    logs = written.folder.server_logs / entry.label if entry.in_suite else written.folder.server_logs
-    with closing(_served_points(launcher, points, logs, written.redaction)) as served_points:
+    with closing(_served_points(launcher, points, written.logs_of(entry), written.redaction)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
             name = entry.label
             if len(points) > 1:

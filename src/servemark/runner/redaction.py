@@ -63,6 +63,7 @@ class Redaction:
         if self._secrets and isinstance(error, ServemarkError):
             error.what, error.cause = self.text(error.what), self.text(error.cause)
             error.next_step, error.detail = self.text(error.next_step), self.text(error.detail)
+            error.log = self.text(error.log)
             error.args = (error.what,)
 
     def run(self, run: EngineRun) -> EngineRun:

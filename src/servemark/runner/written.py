@@ -7,10 +7,12 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import psutil
 
 from servemark.engines import Engine
+from servemark.environments.build_log import BUILD_LOG
 from servemark.errors import ServemarkError
 from servemark.report.directory import ResultDirectory
 from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
@@ -38,6 +40,11 @@ class Written:
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended it."""
         return self.result.error == INTERRUPTED
+
+    def logs_of(self, entry: Entry | None) -> Path:
+        """The folder for the logs of a benchmark's server, and of what had to be built for it."""
+        folder = self.folder.server_logs
+        return folder / entry.label if entry is not None and entry.in_suite else folder
 
     def versions(self, engine: Engine) -> None:
         """The result with what sends the requests."""
@@ -69,11 +76,27 @@ class Written:
             failure = Failure(line, error.exit_status)
             self._benchmarks[entry.label] = replace(known, partial=True, failure=failure)
         self.result = replace(self.result, partial=True, error=line, benchmarks=tuple(self._benchmarks.values()))
+        if isinstance(error, ServemarkError):
+            self._keep_log(entry, error)
         try:
             self.folder.write(self.result)
         except ServemarkError as second:
             if isinstance(error, ServemarkError):
                 error.detail = f"{error.detail}\n{second}".strip()
+
+    def _keep_log(self, entry: Entry | None, error: ServemarkError) -> None:
+        """Beside the server's logs, all that a program printed which failed; the error says where."""
+        if error.log.strip() in ("", error.detail.strip()):
+            return
+        path = self.logs_of(entry) / BUILD_LOG
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(error.log, encoding="utf-8", errors="backslashreplace")
+        except OSError as second:
+            told = f"all that it printed could not be written to {path}: {second.strerror or second}"
+        else:
+            told = f"all that it printed is in {path}"
+        error.detail = f"{error.detail}\n{told}".strip()
 
 
 def _nothing_of(entry: Entry) -> BenchmarkResult:

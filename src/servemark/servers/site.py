@@ -14,6 +14,7 @@ from typing import Protocol
 
 import psutil
 
+from servemark.environments.build_log import BUILD_LOG
 from servemark.environments.commands import Finished, finish
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import SourceBuild
@@ -155,8 +156,9 @@ def instance_environ(instance: Instance) -> dict[str, str]:
 
 
 def copy_source(source: SourceBuild, instance: Instance) -> None:
-    """Give `instance` its own copy of a server built from source."""
+    """Give `instance` its own copy of a server built from source, and what building it printed."""
     shutil.copytree(source.root / "mms", source_copy(instance) / "mms")
+    shutil.copyfile(source.root / BUILD_LOG, instance.logs / BUILD_LOG)
 
 
 def source_copy(instance: Instance) -> Path:

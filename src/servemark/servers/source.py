@@ -24,7 +24,8 @@ class SourceLauncher:
     Args:
         checkout: its folder.
         serving: what it serves, and how.
-        build_command: a shell's, run in the checkout; None is ``frontend/gradlew -p frontend :server:jar``.
+        build_command: a shell's, run in the checkout; None is ``frontend/gradlew -p frontend :server:jar``, or where
+            that cannot work javac and Maven.
 
     Raises:
         UsageError: `checkout` is none; says what is missing.
@@ -41,8 +42,8 @@ class SourceLauncher:
 
         Raises:
             UsageError: the backend cannot be had here.
-            SetupError: the checkout could not be built (`detail` has the compiler's last lines), or what is installed
-                or the model could not be made.
+            SetupError: the checkout could not be built (`detail` begins with the first error), or what is installed or
+                the model could not be made.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         return self._managed.serve(settings)
