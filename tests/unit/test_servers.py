@@ -155,6 +155,19 @@ def test_an_instance_lives_as_long_as_its_owner(monkeypatch: pytest.MonkeyPatch,
     assert swept == []
 
 
+def test_what_others_had_a_server_write_is_told_from_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path))
+    with new_instance() as instance:
+        instance.configure("", "")
+        ours = instance.names()
+        assert {"config.properties", "store", "logs"} <= ours
+        for name in ("frontend.jfr", "hs_err_pid7.log", "core", "core.7", "instance.json.new"):
+            (instance.root / name).touch()
+        (instance.root / "a folder").mkdir()
+        (instance.root / "link.jfr").symlink_to("frontend.jfr")
+        assert [path.name for path in instance.files_beside(ours)] == ["frontend.jfr", "hs_err_pid7.log"]
+
+
 def test_a_leftover_instance_is_swept_with_its_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path))
     left = tmp_path / "instances" / "left"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.serve_options import parse_serve
@@ -43,7 +45,24 @@ def main(words: list[str], prog: str) -> int:
                 server.check_alive()
         except KeyboardInterrupt:
             _say("stopping")
+        finally:
+            server.stop()  # first: Java may write a recording when it ends
+            for path in server.files_of_others():
+                _keep(path)
     return EXIT_OK
+
+
+def _keep(path: Path) -> None:
+    """Move a file out of the server's directory, which is about to go, to where this was called."""
+    here, number = Path(path.name), 1
+    while here.exists():
+        number += 1
+        here = Path(f"{path.stem}-{number}{path.suffix}")
+    try:
+        shutil.move(path, here)
+        _say(f"kept {here}, which was written into the server's folder")
+    except OSError as error:
+        _say(f"{path.name}, which was written into the server's folder, is lost: {error.strerror or error}")
 
 
 def _serving(arguments: Namespace) -> Serving:

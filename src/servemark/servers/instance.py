@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ _OWNER_LOCK = "owner.lock"
 #: Names of unix sockets are limited to 104 bytes (macOS) or 108 (Linux); the server's are in its temporary directory.
 _LONGEST_SOCKET_PATH = 100
 _SOCKET_NAME = ".mms.sock.99999"
+_NOBODYS = re.compile(r".*\.new|core(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,18 @@ class Instance:
     def logs(self) -> Path:
         """Where the server's logs go."""
         return self.root / "logs"
+
+    def names(self) -> frozenset[str]:
+        """What lies in its directory now."""
+        return frozenset(path.name for path in self.root.iterdir())
+
+    def files_beside(self, ours: frozenset[str]) -> list[Path]:
+        """Files in its directory other than `ours`: what somebody had the server write, such as a recording.
+
+        No image of a process's memory (``core``), which nobody asks for and which may be as large as that.
+        """
+        others = (path for path in self.root.iterdir() if path.name not in ours and not _NOBODYS.fullmatch(path.name))
+        return sorted(path for path in others if path.is_file() and not path.is_symlink())
 
     def with_processes(self, pids: Iterable[int]) -> Instance:
         """The instance with these processes recorded, too; written to its record."""

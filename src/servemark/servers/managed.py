@@ -293,6 +293,10 @@ class ManagedServer:
             detail=self.log_tail(),
         )
 
+    def files_of_others(self) -> list[Path]:
+        """Files that others had it write into its directory, which goes with it: a profiler's recording, say."""
+        return self._mms.files_of_others()
+
     def put_in_store(self, archive: Path) -> str:
         """Put an archive into the server's model store; the url by which it can be registered."""
         in_store = self._mms.instance.store / archive.name
@@ -309,12 +313,12 @@ class ManagedServer:
         return server_log.tail(self._mms.instance.logs)
 
     def save_logs(self, folder: Path) -> None:
-        """Copy its configuration and logs into `folder`."""
+        """Copy its configuration and logs into `folder`, and what others had it write beside them."""
         folder.mkdir(parents=True, exist_ok=True)
         instance = self._mms.instance
         config = {key: value for key, value in self._mms.properties.items() if key != "keystore_pass"}
         (folder / instance.config.name).write_text(properties_text(config), encoding="utf-8")
-        for path in (instance.log_config, *sorted(instance.logs.glob("*.log"))):
+        for path in (instance.log_config, *sorted(instance.logs.glob("*.log")), *self.files_of_others()):
             shutil.copyfile(path, folder / path.name)
 
     def _register(

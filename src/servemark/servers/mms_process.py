@@ -43,6 +43,7 @@ class MmsProcess:
     inference: Address
     management: Address
     log: Callable[[str], None] | None
+    _ours: frozenset[str] | None = None
 
     @property
     def pid(self) -> int:
@@ -74,6 +75,15 @@ class MmsProcess:
             next_step="use fewer workers (-w)" if memory else "see the end of its log below",
             detail=server_log.tail(self.instance.logs),
         )
+
+    def files_of_others(self) -> list[Path]:
+        """What others had it write into its directory, which goes with it: a profiler's recording, a crash's report."""
+        return self.instance.files_beside(self._ours) if self._ours is not None else []
+
+    def came_up(self) -> None:
+        """Note that it answers: what is in its directory now is its own."""
+        self.record_processes()
+        self._ours = self.instance.names()
 
     def record_processes(self) -> None:
         """Write down which processes belong to it, for whoever has to clean up after us."""
@@ -136,7 +146,7 @@ def _one_start(
             mms = MmsProcess(site, instance, process, start.command, properties, inference, management, log)
             mms.instance = instance.with_processes([process.pid])
             _wait_until_up(mms)
-            mms.record_processes()
+            mms.came_up()
             yield mms
         finally:
             site.stop(instance)
