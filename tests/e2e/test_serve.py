@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -120,27 +117,3 @@ def test_interrupting_its_start_leaves_nothing(owner: Command) -> None:
         ended = stop(started)
     assert ended.status == 130
     assert ended.stdout == ""
-
-
-def test_a_profiler_sees_the_frontend_and_records_it_while_a_benchmark_runs(
-    owner: Command, command: Command, tmp_path: Path
-) -> None:
-    def tool(name: str, *words: str) -> str:
-        path = Path(printed["jcmd"]).with_name(name)
-        return subprocess.run([path, *words], check=True, capture_output=True, text=True, timeout=60).stdout
-
-    recording = tmp_path / "frontend.jfr"
-    port = 8443 if is_free(8443) and is_free(8444) else free_port_pair()[0]
-    with serving(owner, f"--tls --port {port} -m noop") as (started, printed):
-        pid = printed["process"].split(",")[0]
-        assert re.search(rf"^{pid} {re.escape(JAVA)}\b", tool("jcmd", "-l"), re.MULTILINE)
-        tool("jcmd", pid, "JFR.start", "name=frontend", "settings=profile")
-        run = command.run(f"throughput --mms https://localhost:{port} -m noop --duration 4 --warmup 0")
-        assert run.status == 0, run.stderr
-        tool("jcmd", pid, "JFR.stop", "name=frontend", f"filename={recording}")
-        summary = tool("jfr", "summary", str(recording))
-        counts = {row.split()[0]: int(row.split()[1]) for row in summary.splitlines() if row.strip().startswith("jdk.")}
-        assert counts["jdk.ExecutionSample"] > 0
-        assert counts["jdk.CPULoad"] > 0
-        assert "io.netty" in tool("jfr", "print", "--events", "jdk.ExecutionSample", str(recording))
-        assert stop(started).status == 0

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+import shlex
+import subprocess
+import sys
 
 import pytest
 
 from servemark.benchmarks import catalogue
-from servemark.cli.options import run_parser
-from servemark.cli.serve_options import serve_parser
+from servemark.cli import SUBCOMMANDS
+from servemark.cli.options import parse_run, run_parser
+from servemark.cli.serve_options import parse_serve, serve_parser
 from servemark.errors import ServemarkError
 from servemark.zoo.catalogue import ZOO
 
-ROOT = Path(__file__).parents[2]
+from ..pages import EXECUTED, NOT_HERE, PAGES, PROFILING, ROOT, commands, inline_commands
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPTION = re.compile(r"(?<![\w-])(--?[A-Za-z][a-z-]*)")
 
@@ -60,3 +64,70 @@ def test_the_drawn_tree_of_errors_is_the_real_one():
     drawn = re.findall(r"── (\w+Error)", errors.__doc__)
     real = {name for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, ServemarkError)}
     assert set(drawn) == real - {"ServemarkError"}
+
+
+def test_every_command_of_every_page_is_executed_or_has_its_reason():
+    there = {command.text for page in PAGES if page != PROFILING for command in commands(page)}
+    reasons = {text: [begins for begins in NOT_HERE if text.startswith(begins)] for text in there}
+    assert {text for text in there if text not in EXECUTED and not reasons[text]} == set()
+    assert EXECUTED.keys() - there == set(), "no page has it any more"
+    assert NOT_HERE.keys() - {begins for found in reasons.values() for begins in found} == set()
+    assert all(NOT_HERE.values())
+    assert len(commands(PROFILING)) >= 7
+
+
+def test_commands_are_told_from_what_they_print():
+    texts = [command.text for command in commands("README.md")]
+    assert "./benchmark.py latency --rate 20" in texts, "without the remark behind it"
+    assert "./benchmark.py latency -m squeezenet -l 20 --expect json:0.label" in texts, "without its prompt"
+    assert not any("can run; 1 warning" in text for text in texts)
+
+
+#: What stands in the pages for something of the reader's, and words without which a command says too little.
+STANDS = {
+    "--source DIR": "--source checkout",
+    "-d IMAGE": "-d image:1",
+    "HOST:PORT": "h:8080",
+    "{imageFilePath}": "cat.jpg",
+    "{modelUrl}": "https://h/m.model",
+    "http": "http --url http://h/",
+}
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """A folder with the files that those commands name."""
+    (tmp_path / "cat.jpg").write_bytes(b"\xff\xd8")
+    for part in ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradlew"):
+        path = tmp_path / "checkout" / part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("beside")
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_in_the_text_is_understood(page):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for text in inline_commands(page):
+        program, first, *words = shlex.split(text)
+        if program == "make":
+            assert first in targets or text == "make openssl", text  # the packages of that name
+        elif first == "serve":
+            parse_serve("serve", words)
+        elif first not in (*SUBCOMMANDS, "--set-up-only"):
+            read = " ".join([first, *words])
+            for stands, instead in STANDS.items():
+                read = re.sub(rf"(?<!\S){re.escape(stands)}(?!\S)", instead, read)
+            parse_run("run", read.split())
+
+
+def test_the_script_that_tells_sizes_and_licences_runs(tmp_path):
+    (script,) = [command.text for command in commands("docs/dependencies.md") if ".venv/bin/python -" in command.text]
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    ran = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert re.fullmatch(r"(?:(?:numpy|httpx|rich|psutil|certifi) [\d.]+ \d+\.\d MB \S.*\n){5}", ran.stdout), ran.stdout

@@ -1,0 +1,104 @@
+"""The commands of the documentation as they stand there, and what becomes of each of them in a test.
+
+``tests/e2e/test_pages.py`` executes them; ``tests/unit/test_docs.py`` has every command be in one of the tables below.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+#: Executed from top to bottom, by a test of its own.
+PROFILING = "docs/profiling.md"
+
+_FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+_SHELLS = {"sh", "bash", "shell", "console"}
+#: How commands begin in a block that does not say what it is; one that begins otherwise is something that was printed.
+_COMMAND = re.compile(r"(?:\$ )?((?:\./|\.venv/|sudo |git |make |cargo |pip |docker |jcmd |jfr )\S.*)")
+#: What is said of a command behind it, in columns.
+_REMARK = re.compile(r" {3,}\S.*$")
+_INLINE = re.compile(r"`(\./benchmark\.py [^`]+|make [^`]+)`")
+
+
+@dataclass(frozen=True)
+class PageCommand:
+    """A command of a page: one line, or all of a block that says that it is shell."""
+
+    page: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a command is executed: with words behind it that make it short, or until it measures, and then Ctrl-C.
+
+    `status` is its exit status, `says` a part of what it prints.
+    """
+
+    append: str = ""
+    until_it_measures: bool = False
+    status: int = 0
+    says: str = ""
+
+
+#: On a server that runs already, so that none has to be started for each. Whatever listens there, TLS is found out.
+_RUNNING = "--mms 127.0.0.1:8443 -l 2"
+#: How what is not on the page on profiling is executed.
+EXECUTED = {
+    "./benchmark.py latency": Execution("-l 2", says="cold start"),
+    "./benchmark.py latency --rate 20": Execution(_RUNNING, says="2 succeeded"),
+    "./benchmark.py latency --rate 20 --arrival poisson": Execution(_RUNNING, says="2 succeeded"),
+    "./benchmark.py throughput --rate 10..100/60s": Execution("--mms 127.0.0.1:8443", until_it_measures=True),
+    "./benchmark.py throughput --rate 10,20,40/30s": Execution("--mms 127.0.0.1:8443", until_it_measures=True),
+    "./benchmark.py latency --arrival trace:times.txt": Execution("--mms 127.0.0.1:8443", says="3 succeeded"),
+    "./benchmark.py concurrent_inference --rate 20 --options threads 1,2,4": Execution(_RUNNING),
+    "./benchmark.py http --url http://127.0.0.1:8000/generate -t 16 --duration 10": Execution(
+        "--warmup 0", says="first event"
+    ),
+    "./benchmark.py latency -c model.mar -i cat.jpg": Execution(_RUNNING, says="2 succeeded"),
+    "./benchmark.py latency -m squeezenet -l 20 --expect json:0.label": Execution(
+        "--mms 127.0.0.1:8443", status=4, says="20 application; first at"
+    ),
+    "./benchmark.py latency --mms 127.0.0.1:8080": Execution("-l 2", says="2 succeeded"),
+    "./benchmark.py latency --mms https://localhost:8443": Execution("-l 2", says="is not checked"),
+    "./benchmark.py latency --mms HOST -m MODEL -i FILE": Execution("-l 2", says="2 succeeded"),
+    "./benchmark.py http --url http://127.0.0.1:8080/health": Execution("-l 2"),
+    "./benchmark.py http --url https://HOST/v1/predict --body-file requests.jsonl"
+    " -H 'Authorization: Bearer $TOKEN'": Execution("-l 2"),
+    "./benchmark.py http --url http://127.0.0.1:8080/items/7 --method DELETE --expect-status 404"
+    " --rate 500 --duration 30": Execution("--warmup 0"),
+}
+#: What no test executes here, by how it begins, and why.
+NOT_HERE = {
+    "git clone URL servemark && cd servemark": "building everything takes minutes; CI does it before any test",
+    "./benchmark.py latency -c https://HOST/resnet-18.model": "another host; test_custom_models.py has one of its own",
+    "./benchmark.py latency -c model.mar -i in.json --server-requirements requirements.txt": (
+        "installs a whole environment; test_custom_models.py does"
+    ),
+    "./benchmark.py serve --tls --port 8443": "the page on profiling begins with it",
+    "pip install --dry-run --no-deps": "asks the package index for every package of another machine",
+    ".venv/bin/pip list --outdated": "what is new there changes every day",
+    ".venv/bin/python - numpy httpx": "test_docs.py does, which takes no server",
+}
+
+
+def commands(page: str) -> list[PageCommand]:
+    """The commands in the blocks of `page`, in their order."""
+    found = []
+    for block in _FENCED.finditer((ROOT / page).read_text(encoding="utf-8")):
+        indent, language, text = block.groups()
+        lines = [line.removeprefix(indent) for line in text.splitlines()]
+        if language in _SHELLS:
+            found.append(PageCommand(page, "\n".join(lines)))
+        elif not language and _COMMAND.match(lines[0].strip()):
+            matches = [_COMMAND.match(line.strip()) for line in lines]
+            found += [PageCommand(page, _REMARK.sub("", match[1])) for match in matches if match]
+    return found
+
+
+def inline_commands(page: str) -> list[str]:
+    """The commands of this project in the text of `page`, outside of its blocks."""
+    return _INLINE.findall(_FENCED.sub("", (ROOT / page).read_text(encoding="utf-8")))
