@@ -24,7 +24,8 @@ def test_concurrent_inference_measures_each_number_of_threads_on_one_server(comm
     for one in runs:
         assert one["steps"][0]["requests"] == open_records(run.folder / one["records"]).rows > 0
     law = run.benchmark["analysis"]["scalability"]
-    assert law.keys() in ({"refused"}, {"lambda_per_s", "sigma", "kappa", "r2", "peak_users"})
+    of_a_law = {"lambda_per_s", "sigma", "kappa", "r2", "off_share", "peak_users", "least_users", "most_users"}
+    assert law.keys() in ({"refused"}, of_a_law)
     assert run.stderr.count("starting Multi Model Server") == run.stderr.count("loading noop") == 1
     with (run.folder / "summary.csv").open() as file:
         assert [row["Label"] for row in csv.DictReader(file)] == [f"predict threads={n}" for n in (1, 2, 3, 4)]

@@ -25,6 +25,8 @@ from servemark.result import BenchmarkResult, RunResult, StepSummary
 _POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay"}
 #: Registrations of which each time is shown; of more, the slowest.
 _MOST_EACH = 32
+#: A share of serial work from which on the throughput of a law without other costs is the same at any number.
+_SERIAL_SIGMA = 0.995
 
 
 def headline(benchmark: BenchmarkResult) -> Text | None:
@@ -100,7 +102,7 @@ def facts(benchmark: BenchmarkResult) -> Iterator[Table]:
     """A line for each thing that the runs show together."""
     analysis = benchmark.analysis or {}
     if "scalability" in analysis:
-        yield fact("scalability", _law(analysis["scalability"]))
+        yield fact("scalability", law_in_words(analysis["scalability"]))
     if "registrations" in analysis:
         yield from _registrations(analysis["registrations"])
     if (analysis.get("scaling") or {}).get("background"):
@@ -119,14 +121,30 @@ def _total_per_s(steps: tuple[StepSummary, ...]) -> float:
     return sum(step.throughput_per_s.value or 0.0 for step in steps)
 
 
-def _law(scalability: Mapping[str, Any]) -> str:
-    """The fitted Universal Scalability Law in words."""
-    if "refused" in scalability:
-        return f"not fitted: {scalability['refused']}"
-    peak = scalability["peak_users"]
-    where = f"most at {peak:.0f} threads" if peak else "no peak, it only flattens"
-    shares = f"sigma {scalability['sigma']:.3f}, kappa {scalability['kappa']:.2g}"
-    return f"{scalability['lambda_per_s']:.1f}/s alone; {where} ({shares}, R2 {scalability['r2']:.3f})"
+def law_in_words(found: Mapping[str, Any]) -> str:
+    """The fitted Universal Scalability Law in words: what was seen, and what is only the law's beyond it."""
+    if "refused" in found:
+        return f"not fitted: {found['refused']}"
+    least, most = found["least_users"], found["most_users"]
+    one = f"{found['lambda_per_s']:.1f}/s alone"
+    if least > 1:
+        one += f" by the law (measured from {least:.0f} threads on)"
+    shares = f"sigma {found['sigma']:.3f}, kappa {found['kappa']:.2g}, off by {found['off_share']:.1%} at most"
+    return f"{one}; {_where_most(found, least, most)} ({shares})"
+
+
+def _where_most(found: Mapping[str, Any], least: float, most: float) -> str:
+    peak = found["peak_users"]
+    if peak is None:
+        if found["sigma"] >= _SERIAL_SIGMA:
+            return f"the same from {least:.0f} to {most:.0f} threads: one thing after the other"
+        grows = "it only flattens" if found["sigma"] else "it grows in proportion"
+        return f"no peak up to {most:.0f} threads, {grows}"
+    if peak > most:
+        return f"most at about {peak:.0f} threads by the law, which nobody saw: measured up to {most:.0f}"
+    if peak <= least:
+        return f"most at {least:.0f} thread{'s' * (least > 1)}, it falls from there"
+    return f"most at {peak:.0f} threads"
 
 
 def _registrations(found: Mapping[str, Any]) -> Iterator[Table]:
