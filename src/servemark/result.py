@@ -112,8 +112,9 @@ class StepSummary:
     """The statistics of one step.
 
     `requests`, `succeeded` and `errors` (by kind, with the code of an HTTP status: ``http_status:503``) count
-    everything that was sent; `measured` is how many successes the statistics are of. `events` is None where no response
-    streamed. `headline` names the latency that answers for the step.
+    everything that was sent, the warm-up too. `measured` is how many successes the statistics are of, and
+    `measured_failed` how many failures were scheduled in the same time. `bytes_received_per_s` is of the successes that
+    the rate is of. `events` is None where no response streamed. `headline` names the latency that answers for the step.
     """
 
     name: str
@@ -132,6 +133,8 @@ class StepSummary:
     bytes_received: int
     events: EventSummary | None = None
     headline: HeadlineLatency = "response"
+    measured_failed: int = 0
+    bytes_received_per_s: float | None = None
 
     @property
     def headline_ms(self) -> LatencySummary:
@@ -140,8 +143,13 @@ class StepSummary:
 
     @property
     def failed(self) -> int:
-        """How many requests failed, of any kind."""
+        """How many requests failed, of any kind, of everything that was sent."""
         return sum(self.errors.values())
+
+    @property
+    def requests_measured(self) -> int:
+        """How many requests were scheduled in the measured time, whatever became of them."""
+        return self.measured + self.measured_failed
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from servemark.result import INTERRUPTED, Result, StepSummary, Verdict
 def errors_within(step: StepSummary, limit_share: float) -> Verdict:
     """Did no more than `limit_share` of the requests fail?"""
     share = step.failed / step.requests if step.requests else 0.0
-    answer = f"{step.failed} of {step.requests} failed ({share:.2%})"
+    answer = f"{step.failed} of all {step.requests} sent failed ({share:.2%})"
     return Verdict(f"{step.name}: at most {limit_share:.3g} of the requests failed", answer, share <= limit_share)
 
 

@@ -82,11 +82,13 @@ STEP = StepSummary(
     failed_response_ms=NO_LATENCY,
     bytes_sent=50_000,
     bytes_received=512_000,
+    bytes_received_per_s=48.77 * 1024,
 )
 SOME_FAILED = replace(
     STEP,
     succeeded=480,
     measured=430,
+    measured_failed=18,
     errors={"http_status:503": 15, "timeout": 5},
     error_examples=(
         ErrorExample("timeout", 3.5, "no answer in 1 s", ""),
@@ -98,6 +100,7 @@ ALL_FAILED = replace(
     SOME_FAILED,
     succeeded=0,
     measured=0,
+    measured_failed=450,
     errors={"connect": 500},
     error_examples=(ErrorExample("connect", 0.001, "connection refused", ""),),
     throughput_per_s=Statistic(0.0, None, 30),
@@ -170,7 +173,8 @@ min       18.25                    16.43
 max       60.00                    54.00
 
 throughput     48.77/s (47.10 to 50.20)
-requests       500 sent, 500 succeeded, 0 failed; 450 measured
+requests       450 measured: 450 succeeded, 0 failed
+with warm-up   500 sent: 500 succeeded, 0 failed
 in the client  p99 0.000 ms waiting for a connection, 0.040 ms sending late
 cold start     101.5 ms, the first prediction after registering
 certificate    valid, 2 checks passed
@@ -248,13 +252,14 @@ def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
     text = printed(capsys, result(SOME_FAILED))
     headline = " ".join(text.split("Multi Model Server")[0].split())
     assert headline == (
-        "latency resnet-18: p50 20.0 ms, p99 40.0 ms; 4.00% failed: "
+        "latency resnet-18: p50 20.0 ms, p99 40.0 ms; 4.00% of all 500 sent failed: "
         "15 http_status:503, 5 timeout; first at 1.250 s: the queue is full (503) [31m"
     )
     assert "\x1b" not in text
-    assert "requests       500 sent, 480 succeeded, 20 failed; 430 measured\n" in text
+    assert "requests       448 measured: 430 succeeded, 18 failed\n" in text
+    assert "with warm-up   500 sent: 480 succeeded, 20 failed\n" in text
     assert "failures       took 2.00 ms at the median, 6.00 ms at most\n" in text
-    assert "verdict        20 of 500 failed (4.00%)\n" in text
+    assert "verdict        20 of all 500 sent failed (4.00%)\n" in text
 
 
 def test_when_every_request_failed_that_is_the_headline_and_there_are_no_statistics(capsys):
@@ -262,7 +267,7 @@ def test_when_every_request_failed_that_is_the_headline_and_there_are_no_statist
     first = " ".join(text.split("Multi Model Server")[0].split())
     assert first == ("latency resnet-18: every request failed: 500 connect; first at 0.001 s: connection refused")
     assert "p50" not in text
-    assert "requests       500 sent, 0 succeeded, 500 failed; 0 measured\n" in text
+    assert "requests       450 measured: 0 succeeded, 450 failed\n" in text
 
 
 def test_nothing_measured_is_said(capsys):
@@ -302,7 +307,7 @@ def test_summary_csv_is_jmeters_aggregate_report():
     (row,) = rows_of(out.getvalue())
     assert row == {
         "Label": "predict",
-        "# Samples": "500",
+        "# Samples": "448",
         "Average": "20.500",
         "Median": "20.000",
         "90% Line": "25.000",
@@ -310,7 +315,7 @@ def test_summary_csv_is_jmeters_aggregate_report():
         "99% Line": "40.000",
         "Min": "18.250",
         "Max": "60.000",
-        "Error %": "4.00%",
+        "Error %": "4.02%",
         "Throughput": "48.770",
         "Received KB/sec": "48.770",
         "Std. Dev.": "3.000",
@@ -536,7 +541,7 @@ SOME = EventSummary(
     between_events_ms=GapSummary(count=50_750, mean=10.02, p50=10.0, p90=10.4, p99=15.3, max=1234.5),
 )
 LINES = """\
-events         51,200 events; 450 streams measured, 102.4 events each (3 to 400)
+events         46,080 in 450 measured streams, 102.4 each (3 to 400)
 event rate     4994/s (4823 to 5140)
 first event    p50 1.25 ms (1.20 ms to 1.31 ms), p99 40.0 ms
 between events p50 10.0 ms, p90 10.4 ms, p99 15.3 ms, max 1.23 s, mean 10.0 ms
@@ -561,7 +566,7 @@ def test_streams_of_equal_length_and_of_few_events(capsys):
         between_events_ms=None,
     )
     text = printed(capsys, result(replace(STEP, events=few)))
-    assert "events         1 event; 1 stream measured, 1 events each\n" in text
+    assert "events         1 in 1 measured stream, 1 each\n" in text
     assert "event rate     0.100/s (no interval below 30 requests)\n" in text
     assert "first event    p50 3.50 ms, p99" in text
     assert "between events" not in text
@@ -572,7 +577,7 @@ def test_several_steps_have_a_table_of_their_events(capsys):
     benchmark = replace(what.benchmarks[0], steps=(replace(STEP, name="chat", events=SOME), STEP))
     lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
     at = lines.index("events, ms   count   each  per s  first p50     p99  between p50    p99")
-    assert lines[at + 1] == "chat        51,200  102.4  4,994      1.250  40.000        10.00  15.30"
+    assert lines[at + 1] == "chat        46,080  102.4  4,994      1.250  40.000        10.00  15.30"
     assert lines[at + 2] == ""
     assert max(map(len, lines)) <= 80
 
@@ -583,7 +588,7 @@ def test_several_points_have_a_table_of_their_events(capsys):
     runs = tuple(replace(run, point={"threads": n}, steps=(replace(STEP, events=SOME),)) for n in (1, 4))
     benchmark = replace(what.benchmarks[0], steps=(), runs=runs)
     lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
-    assert [line.split()[:2] for line in lines if "102.4" in line] == [["1", "51,200"], ["4", "51,200"]]
+    assert [line.split()[:2] for line in lines if "102.4" in line] == [["1", "46,080"], ["4", "46,080"]]
 
 
 @pytest.mark.parametrize("events", [None, SOME, replace(SOME, per_request=None, between_events_ms=None)])

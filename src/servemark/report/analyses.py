@@ -15,7 +15,7 @@ from servemark.report.words import (
     decimal,
     digits_of,
     fact,
-    first_error,
+    failed_of_all,
     ms,
     per_s,
     subject,
@@ -45,12 +45,35 @@ def headline(benchmark: BenchmarkResult) -> Text | None:
         figures = ", ".join(
             f"{to} p50 {ms(calls['settled_ms']['p50'])}, max {ms(calls['settled_ms']['max'])}"
             for to, calls in (("up", up), ("down", down))
-            if calls
+            if calls and calls["settled_ms"]["max"] is not None
         )
-        return _with_failures(benchmark, figures or "nothing was scaled")
+        return _with_failures(benchmark, f"settled {figures}" if figures else "nothing was scaled")
     if len(benchmark.steps) > 1:
         return _with_failures(benchmark, f"{_total_per_s(benchmark.steps):.4g}/s in all")
     return None
+
+
+def tables(benchmark: BenchmarkResult) -> Iterator[Table | Text]:
+    """The tables of a benchmark of several steps or points, each with the line below it."""
+    scaling = (benchmark.analysis or {}).get("scaling")
+    if scaling and (scaling["up"] or scaling["down"]):
+        yield _table_of_scaling(scaling)
+        yield Text()
+    yield table_of_steps(benchmark.steps) if benchmark.steps else table_of_points(benchmark)
+    yield Text()
+
+
+def _table_of_scaling(scaling: Mapping[str, Any]) -> Table:
+    """A row a direction, of the calls that the headline is of."""
+    table = columns("settled ms", "calls", "failed", "p50", "p99", "max")
+    for to in ("up", "down"):
+        calls = scaling[to]
+        if calls:
+            settled = calls["settled_ms"]
+            digits = digits_of(settled["p50"])
+            figures = (decimal(settled[name], digits) for name in ("p50", "p99", "max"))
+            table.add_row(to, f"{calls['calls']:,}", f"{calls['failed']:,}", *figures)
+    return table
 
 
 def table_of_points(benchmark: BenchmarkResult) -> Table:
@@ -74,7 +97,7 @@ def table_of_points(benchmark: BenchmarkResult) -> Table:
             decimal(latency.p50.value, digits_ms),
             decimal(latency.p99.value, digits_ms),
             *((decimal(step.client_queue_ms.p99.value, digits_ms),) if in_open_loop else ()),
-            str(step.failed),
+            str(step.measured_failed),
             *(("*" if index in front else "",) if front else ()),
         )
     return table
@@ -83,14 +106,14 @@ def table_of_points(benchmark: BenchmarkResult) -> Table:
 def table_of_steps(steps: tuple[StepSummary, ...]) -> Table:
     """A row a step, with the latency that answers for it, for a benchmark whose users do several things."""
     latencies = " or ".join(sorted({step.headline for step in steps}))
-    table = columns(f"{latencies} ms", "sent", "failed", "per s", "p50", "p95", "p99", "max")
+    table = columns(f"{latencies} ms", "measured", "failed", "per s", "p50", "p95", "p99", "max")
     for step in steps:
         response = step.headline_ms
         digits = digits_of(response.p50.value)
         table.add_row(
             step.name,
-            f"{step.requests:,}",
-            str(step.failed),
+            f"{step.requests_measured:,}",
+            str(step.measured_failed),
             decimal(step.throughput_per_s.value, digits_of(step.throughput_per_s.value)),
             *(decimal(value, digits) for value in (response.p50.value, response.p95.value, response.p99.value)),
             decimal(response.max, digits),
@@ -105,15 +128,15 @@ def facts(benchmark: BenchmarkResult) -> Iterator[Table]:
         yield fact("scalability", law_in_words(analysis["scalability"]))
     if "registrations" in analysis:
         yield from _registrations(analysis["registrations"])
-    if (analysis.get("scaling") or {}).get("background"):
-        yield from _background(analysis["scaling"]["background"])
+    if analysis.get("scaling"):
+        yield from _scaling(analysis["scaling"])
 
 
 def _with_failures(benchmark: BenchmarkResult, figures: str) -> Text:
     line = subject(benchmark).append(figures, style="bold green")
     for step in benchmark.steps:
         if step.failed:
-            line.append(f"; {step.name}: {step.failed} of {step.requests} failed: {first_error(step)}", style="red")
+            line.append(f"; {step.name}: {failed_of_all(step)}", style="red")
     return line
 
 
@@ -156,6 +179,17 @@ def _registrations(found: Mapping[str, Any]) -> Iterator[Table]:
         kept = found["removal_failures"]
         failed = f"; {counted(len(kept), 'model')} could not be: {next(iter(kept.values()))}" if kept else ""
         yield fact("removed", f"in {found['removal_s']:.2f} s{failed}", "red" if kept else "")
+
+
+def _scaling(found: Mapping[str, Any]) -> Iterator[Table]:
+    """What the tables of scaling count, and what it did to predictions meanwhile."""
+    yield fact("settled", "from a call until its workers were read back: as many READY as it wanted, and no others")
+    yield fact("read_up, _down", "the requests that ask for the workers, again and again until they are so")
+    unfinished = sum(calls["unfinished"] for to in ("up", "down") if (calls := found[to]))
+    if unfinished:
+        yield fact("cut off", f"{counted(unfinished, 'call')}, by the end: not among the settled")
+    if found["background"]:
+        yield from _background(found["background"])
 
 
 def _background(found: Mapping[str, Any]) -> Iterator[Table]:

@@ -1,7 +1,8 @@
 """``summary.csv``: the columns of JMeter's aggregate report, one row a step of each run.
 
-Times are in milliseconds: of an open loop responses, counted from the schedule, of a closed one service times. The rate
-is of successes.
+A row is of the measured time, in all of its columns: samples are the requests that were scheduled in it, successes and
+failures, and the warm-up is in none of them. Times are in milliseconds: of an open loop responses, counted from the
+schedule, of a closed one service times. Times and rates are of successes.
 """
 
 from __future__ import annotations
@@ -40,18 +41,17 @@ def write(out: TextIO, result: Result) -> None:
 
 
 def _row(step: StepSummary, label: str) -> list[str]:
-    latency = step.headline_ms
-    rate = step.throughput_per_s.value
-    bytes_per_response = step.bytes_received / step.requests if step.requests else 0.0
+    latency, samples = step.headline_ms, step.requests_measured
+    received_per_s = step.bytes_received_per_s
     return [
         label,
-        str(step.requests),
+        str(samples),
         *(_number(value) for value in (latency.mean, latency.p50, latency.p90, latency.p95, latency.p99)),
         _number(latency.min),
         _number(latency.max),
-        f"{step.failed / step.requests:.2%}" if step.requests else "",
-        _number(rate),
-        _number(rate * bytes_per_response / 1024 if rate is not None else None),
+        f"{step.measured_failed / samples:.2%}" if samples else "",
+        _number(step.throughput_per_s),
+        _number(None if received_per_s is None else received_per_s / 1024),
         _number(latency.stddev),
     ]
 

@@ -46,7 +46,7 @@ def streams_of_all(benchmark: BenchmarkResult) -> Iterator[Table | Text]:
 
 def _cells(events: EventSummary) -> Iterator[str]:
     first, gaps = events.time_to_first_event_ms, events.between_events_ms
-    yield f"{events.count:,}"
+    yield f"{_measured(events):,}"
     yield _mean(events) if events.per_request else "-"
     yield decimal(events.events_per_s.value, digits_of(events.events_per_s.value))
     digits = digits_of(first.p50.value)
@@ -60,10 +60,14 @@ def _cells(events: EventSummary) -> Iterator[str]:
 def _counts(events: EventSummary) -> str:
     each = events.per_request
     if each is None:
-        return f"{counted(events.count, 'event')}, none of a stream that was measured"
+        return f"none of a stream that was measured; {counted(events.count, 'event')} in all that was sent"
     varied = "" if each.min == each.max else f" ({each.min:,} to {each.max:,})"
-    streams = counted(events.streams, "stream")
-    return f"{counted(events.count, 'event')}; {streams} measured, {_mean(events)} events each{varied}"
+    return f"{_measured(events):,} in {counted(events.streams, 'measured stream')}, {_mean(events)} each{varied}"
+
+
+def _measured(events: EventSummary) -> int:
+    """Events of the streams that were measured, of which the other figures are."""
+    return round(events.per_request.mean * events.streams) if events.per_request else 0
 
 
 def _mean(events: EventSummary) -> str:

@@ -18,9 +18,11 @@ from servemark.report.words import (
     LABEL_WIDTH,
     columns,
     counted,
+    counts,
     decimal,
     digits_of,
     fact,
+    failed_of_all,
     first_error,
     interval,
     ms,
@@ -76,8 +78,8 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
             yield Text()
         yield from _facts(benchmark.runs[0], step)
     else:
-        yield analyses.table_of_steps(benchmark.steps) if benchmark.steps else analyses.table_of_points(benchmark)
-        yield Text()
+        yield from analyses.tables(benchmark)
+        yield from counts(headline_run, benchmark.steps) if headline_run else ()
         yield from rate_facts(headline_run) if headline_run else ()
         yield from streams_of_all(benchmark)
     yield from analyses.facts(benchmark)
@@ -122,7 +124,7 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
     if waiting:
         line.append(f"; waiting for a connection: p99 {waiting}", style="yellow")
     if step.failed:
-        line.append(f"; {step.failed / step.requests:.2%} failed: {first_error(step)}", style="red")
+        line.append(f"; {failed_of_all(step)}", style="red")
     return line
 
 
@@ -166,9 +168,8 @@ def _latency_table(step: StepSummary) -> Table:
 def _facts(run: RunResult, step: StepSummary) -> Iterator[Table]:
     yield fact("throughput", f"{per_s(step.throughput_per_s)} {per_s_interval(step.throughput_per_s)}")
     yield from rate_facts(run)
-    counts = f"{step.requests} sent, {step.succeeded} succeeded, {step.failed} failed; {step.measured} measured"
-    yield fact("requests", counts, "red" if step.failed else "")
-    if step.failed and step.failed_response_ms.max is not None:
+    yield from counts(run, (step,))
+    if step.failed_response_ms.max is not None:
         failed = step.failed_response_ms
         yield fact("failures", f"took {ms(failed.p50)} at the median, {ms(failed.max)} at most")
     yield from streamed(step)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from rich.table import Table
 from rich.text import Text
 
-from servemark.result import BenchmarkResult, Statistic, StepSummary
+from servemark.result import BenchmarkResult, RunResult, Statistic, StepSummary
 from servemark.units import format_ms
 
 LABEL_WIDTH = 15
@@ -87,6 +88,26 @@ def digits_of(value: float | None) -> int:
     """Decimals that leave about four significant digits, at most three."""
     size = abs(value or 0.0)
     return 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+
+
+def counts(run: RunResult, steps: Sequence[StepSummary]) -> Iterator[Table]:
+    """How many requests of `steps` were measured; on a line of its own how many were sent, where that is more."""
+    measured, failed = (sum(getattr(step, name) for step in steps) for name in ("requests_measured", "measured_failed"))
+    yield fact("requests", _outcome(f"{measured} measured", measured, failed), "red" if failed else "")
+    sent, failed = (sum(getattr(step, name) for step in steps) for name in ("requests", "failed"))
+    if sent != measured:
+        label = "with warm-up" if run.warmup_s else "in all"
+        yield fact(label, _outcome(f"{sent} sent", sent, failed), "red" if failed else "")
+
+
+def _outcome(of: str, requests: int, failed: int) -> str:
+    return f"{of}: {requests - failed} succeeded, {failed} failed"
+
+
+def failed_of_all(step: StepSummary) -> str:
+    """The share of everything that was sent, the warm-up too, that failed, and the first of it."""
+    share = f"{step.failed / step.requests:.2%}" if step.requests else "none"
+    return f"{share} of all {step.requests} sent failed: {first_error(step)}"
 
 
 def first_error(step: StepSummary) -> str:
