@@ -154,7 +154,11 @@ class StepSummary:
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a certificate. `passed` None: not applicable, for the `reason` given."""
+    """One check of a certificate. `passed` None: not applicable, for the `reason` given.
+
+    `reason` is what was found: which figure is moved, by how much, and its limit. Of a check that failed `cause` is
+    why, as far as that was measured, and `advice` what can be done about it here, the most useful first.
+    """
 
     name: str
     passed: bool | None
@@ -162,6 +166,8 @@ class Check:
     measured: float | None = None
     limit: float | None = None
     unit: str = ""
+    cause: str = ""
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -207,6 +213,11 @@ class RunResult:
     steps: tuple[StepSummary, ...]
     telemetry: Mapping[str, Any]
     records: str
+
+    @property
+    def place(self) -> str:
+        """What tells the point from the benchmark's others: ``threads 4``; empty of the one that gives the headline."""
+        return ", ".join(f"{name} {value}" if value else f"no {name}" for name, value in self.point.items())
 
 
 @dataclass(frozen=True)

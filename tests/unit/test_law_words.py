@@ -7,13 +7,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from servemark.report import analyses
+from servemark.report.law import law_in_words
 from servemark.stats.scalability import fit_scalability
 
 
 def _words(users: list[float], rates: list[float]) -> str:
     fit = fit_scalability(np.array(users), np.array(rates))
-    return analyses.law_in_words({"refused": fit} if isinstance(fit, str) else asdict(fit))
+    return law_in_words({"refused": fit} if isinstance(fit, str) else asdict(fit))
 
 
 def _law(users: list[float], sigma: float, kappa: float) -> list[float]:

@@ -410,7 +410,7 @@ def test_points_of_one_rate_over_connections_show_what_waited(make_records, caps
     (heading,) = [line.split() for line in text.splitlines() if line.startswith("connections")]
     assert heading[-5:] == ["p99", "ms", "waited", "p99", "failed"]
     rows = [line.split() for line in text.splitlines() if line.strip()[:2] in {"1 ", "4 "}]
-    assert [(row[0], row[-2]) for row in rows] == [("1", "700.0"), ("4", "0.00")]
+    assert [(row[0], row[-2]) for row in rows] == [("1", "~700.0"), ("4", "~0.00")], "300 requests, and 368 are needed"
     assert "not fitted: in an open loop the rate is given, not found" in text
     assert max(map(len, text.splitlines())) <= 80
 

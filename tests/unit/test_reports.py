@@ -109,7 +109,14 @@ ALL_FAILED = replace(
     client_queue_ms=NO_LATENCY,
     generator_lag_ms=NO_LATENCY,
 )
-VALID = Certificate(True, (Check("accounted", True, "all there"), Check("server unchanged", True, "alive")))
+VALID = Certificate(
+    True,
+    (
+        Check("accounted", True, "all there"),
+        Check("clock (predict)", True, "no answer's time is in doubt"),
+        Check("server unchanged", True, "alive"),
+    ),
+)
 INVALID = Certificate(False, (Check("accounted", False, "500 requests were scheduled but 499 recorded"),))
 
 
@@ -168,7 +175,7 @@ p50       20.00  19.80 to 20.20    18.00
 p90       25.00  24.50 to 25.50    22.50
 p95       27.00  26.00 to 28.00    24.30
 p99       40.00  35.00 to 50.00    36.00
-p99.9     55.00   - needs 3,688    49.50
+p99.9    ~55.00   - needs 3,688   ~49.50
 min       18.25                    16.43
 max       60.00                    54.00
 
@@ -177,7 +184,8 @@ requests       450 measured: 450 succeeded, 0 failed
 with warm-up   500 sent: 500 succeeded, 0 failed
 in the client  p99 0.000 ms waiting for a connection, 0.040 ms sending late
 cold start     101.5 ms, the first prediction after registering
-certificate    valid, 2 checks passed
+certificate    valid, 3 checks passed
+~              too few requests for an interval: no check looks at such a figure
 results        servemark-results/x
 """
 
@@ -229,23 +237,140 @@ def test_what_disturbed_a_run_is_a_warning_beside_its_headline(capsys):
     disturbed = replace(VALID, disturbances=(Disturbance("other load", reason, 0.34, 0.05, "share"),))
     text = printed(capsys, result(certificate=disturbed))
     assert text.splitlines()[0] == "latency resnet-18: p50 20.0 ms, p99 40.0 ms (other load)"
-    assert "certificate    valid, 2 checks passed\n" in text
+    assert "certificate    valid, 3 checks passed\n" in text
     assert f"warning other load: {reason}" in " ".join(text.split())
     assert exit_status(result(certificate=disturbed), allow_invalid=False) == 0
 
 
+LAG = Check(
+    "generator lag (predict)",
+    False,
+    "generator lag moves p99 of the response by 8.1 ms, limit 0.5 ms",
+    8.1,
+    0.5,
+    "ms",
+    cause="the server uses all 2 cores",
+    advice=("lower --rate", "measure on a machine with more CPUs"),
+)
+
+
 def test_why_a_run_is_invalid_is_readable_in_80_columns(capsys):
-    reason = (
-        "generator lag moves p99 by 8.1 ms, limit 0.5 ms: the server uses all 2 cores; lower --rate, allow real-time "
-        "priority (install_dependencies.sh --realtime) or move the generator to another machine"
-    )
-    failed = Certificate(False, (Check("generator lag (predict)", False, reason, 8.1, 0.5, "ms"), *VALID.checks))
-    lines = printed(capsys, result(certificate=failed)).splitlines()
+    lines = printed(capsys, result(certificate=Certificate(False, (LAG, *VALID.checks)))).splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("INVALID  "))
-    assert [len(line) <= 80 for line in lines[at : at + 4]] == [True] * 4
-    assert all(line.startswith(" " * 15) for line in lines[at + 1 : at + 4])
-    shown = " ".join(" ".join(lines[at : at + 4]).split())
-    assert shown == f"INVALID generator lag (predict): {reason}"
+    assert lines[at : at + 4] == [
+        "INVALID        generator lag (predict): generator lag moves p99 of the response",
+        "               by 8.1 ms, limit 0.5 ms",
+        "why            the server uses all 2 cores",
+        "what to do     lower --rate or measure on a machine with more CPUs",
+    ]
+
+
+def test_an_invalid_run_says_each_reason_once_where_it_was_worst_and_where_else(capsys):
+    at = [
+        replace(
+            LAG,
+            name=f"generator lag (predict; threads {n})",
+            measured=n,
+            cause=f"the server uses all {n} cores",
+            reason=f"moves p99 by {n}.0 ms",
+        )
+        for n in (2, 4)
+    ]
+    loopback = replace(LAG, name="loopback self-test (predict; threads 2)", advice=("run again", "lower --rate"))
+    accounted = Check("accounted (threads 4)", False, "2 are missing", 8, 10, "records", "it is wrong", ("run again",))
+    text = printed(capsys, result(certificate=Certificate(False, (*at, loopback, accounted))))
+    said = " ".join(text.split())
+    assert "INVALID generator lag (predict; threads 4): moves p99 by 4.0 ms; less so: predict; threads 2" in said
+    assert text.count("INVALID  ") == 3, "one line a kind of check"
+    assert text.count("the server uses all") == text.count("lower --rate") == text.count("run again") == 1
+    assert "why the server uses all 2 cores; it is wrong" in said, "of the loopback's, which is 16 times its limit"
+
+
+def test_a_certificate_of_an_engine_that_tells_no_times_says_that_none_was_looked_at(capsys):
+    of_jmeter = Certificate(True, (VALID.checks[0], Check("clock", None, "JMeter does not tell it"), VALID.checks[2]))
+    text = " ".join(printed(capsys, result(certificate=of_jmeter)).split())
+    assert "certificate valid, 2 checks passed; none of them looks at the times of requests" in text
+
+
+def without_intervals(found: LatencySummary, *names: str) -> LatencySummary:
+    return replace(found, **{name: replace(getattr(found, name), ci95=None, needs_n=368) for name in names})
+
+
+FEW = replace(
+    STEP,
+    requests=24,
+    succeeded=24,
+    measured=24,
+    response_ms=without_intervals(latency(), "mean", "p90", "p95", "p99"),
+    throughput_per_s=Statistic(48.77, None, 30),
+)
+
+
+def test_what_no_check_has_looked_at_is_marked_wherever_it_is_printed(capsys):
+    text = printed(capsys, result(FEW))
+    lines = text.splitlines()
+    assert lines[0] == "latency resnet-18: p50 20.0 ms, p99 ~40.0 ms"
+    table = {line.split()[0]: line.split()[1] for line in lines[5:13]}
+    assert table == {
+        "mean": "~20.50",
+        "p50": "20.00",
+        "p90": "~25.00",
+        "p95": "~27.00",
+        "p99": "~40.00",
+        "p99.9": "~55.00",
+        "min": "18.25",
+        "max": "60.00",
+    }
+    assert "throughput     ~48.77/s (no interval below 30 requests)" in lines
+    assert "~              too few requests for an interval: no check looks at such a figure" in lines
+
+
+def test_where_all_is_certified_there_is_neither_mark_nor_legend(capsys):
+    certain = replace(latency(), p99_9=Statistic(55.0, (54.0, 56.0)))
+    step = replace(STEP, response_ms=certain, service_ms=certain, client_queue_ms=certain, generator_lag_ms=certain)
+    print_summary(result(step), Path("/home/~7/x"))
+    assert "~" not in capsys.readouterr().out.replace("/home/~7/x", "")
+
+
+def test_summary_csv_names_what_is_not_certified_and_keeps_numbers_numbers():
+    def last(what: Result) -> str:
+        out = io.StringIO()
+        summary_csv.write(out, what)
+        (row,) = rows_of(out.getvalue())
+        assert float(row["99% Line"]) == 40.0
+        return row["Not certified"]
+
+    assert last(result()) == ""
+    assert last(result(FEW)) == "Average, 90% Line, 95% Line, 99% Line, Throughput"
+    assert last(result(certificate=INVALID)) == "all: INVALID"
+
+
+@pytest.mark.parametrize("variable", ["", "1"])
+def test_no_color_takes_away_bold_and_dim_too(capsys, monkeypatch, variable):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", variable)
+    assert ("\x1b" in printed(capsys, result())) is not bool(variable)
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 140])
+@pytest.mark.parametrize("step", [STEP, SOME_FAILED, FEW], ids=["good", "failed", "few"])
+def test_no_word_is_cut_at_any_width(capsys, monkeypatch, width, step):
+    monkeypatch.setenv("COLUMNS", "300")
+    uncut = set(printed(capsys, result(step, certificate=Certificate(False, (LAG,)))).split())
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = printed(capsys, result(step, certificate=Certificate(False, (LAG,)))).splitlines()
+    words = {word.strip(",()") for word in uncut}
+    assert [word for line in lines for word in line.split() if word.strip(",()") not in words] == []
+    assert [line for line in lines if len(line) > width and len(line.split()) > 2] == []
+
+
+def test_a_wide_terminal_shows_more(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    lines = printed(capsys, result()).splitlines()
+    assert lines[4].split() == "ms response 95% interval service waited sent late".split()
+    closed = printed(capsys, result(replace(STEP, headline="service"))).splitlines()
+    assert closed[4].split() == "ms service 95% interval sent late response waited".split()
 
 
 def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
@@ -319,6 +444,7 @@ def test_summary_csv_is_jmeters_aggregate_report():
         "Throughput": "48.770",
         "Received KB/sec": "48.770",
         "Std. Dev.": "3.000",
+        "Not certified": "",
     }
 
 
@@ -544,7 +670,8 @@ LINES = """\
 events         46,080 in 450 measured streams, 102.4 each (3 to 400)
 event rate     4994/s (4823 to 5140)
 first event    p50 1.25 ms (1.20 ms to 1.31 ms), p99 40.0 ms
-between events p50 10.0 ms, p90 10.4 ms, p99 15.3 ms, max 1.23 s, mean 10.0 ms
+between events p50 ~10.0 ms, p90 ~10.4 ms, p99 ~15.3 ms, max 1.23 s, mean
+               ~10.0 ms
 """
 
 
@@ -567,8 +694,8 @@ def test_streams_of_equal_length_and_of_few_events(capsys):
     )
     text = printed(capsys, result(replace(STEP, events=few)))
     assert "events         1 in 1 measured stream, 1 each\n" in text
-    assert "event rate     0.100/s (no interval below 30 requests)\n" in text
-    assert "first event    p50 3.50 ms, p99" in text
+    assert "event rate     ~0.100/s (no interval below 30 requests)\n" in text
+    assert "first event    p50 ~3.50 ms, p99" in text
     assert "between events" not in text
 
 
@@ -576,8 +703,8 @@ def test_several_steps_have_a_table_of_their_events(capsys):
     what = result()
     benchmark = replace(what.benchmarks[0], steps=(replace(STEP, name="chat", events=SOME), STEP))
     lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
-    at = lines.index("events, ms   count   each  per s  first p50     p99  between p50    p99")
-    assert lines[at + 1] == "chat        46,080  102.4  4,994      1.250  40.000        10.00  15.30"
+    at = lines.index("events, ms   count   each  per s  first p50     p99  between p50     p99")
+    assert lines[at + 1] == "chat        46,080  102.4  4,994      1.250  40.000       ~10.00  ~15.30"
     assert lines[at + 2] == ""
     assert max(map(len, lines)) <= 80
 

@@ -140,6 +140,7 @@ def _measure(
         url=entry.endpoint.url if entry.endpoint else None,
         engine=engine.name,
         went_on=entry.request.go_on_errors,
+        lets_cpus_sleep=entry.request.keep_awake == "off",
     )
 
 
