@@ -368,9 +368,9 @@ def test_no_word_is_cut_at_any_width(capsys, monkeypatch, width, step):
 def test_a_wide_terminal_shows_more(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     lines = printed(capsys, result()).splitlines()
-    assert lines[4].split() == "ms response 95% interval service waited sent late".split()
+    assert lines[4].split() == ["ms", "response", "95%", "interval", "service", "waited", "sent", "late"]
     closed = printed(capsys, result(replace(STEP, headline="service"))).splitlines()
-    assert closed[4].split() == "ms service 95% interval sent late response waited".split()
+    assert closed[4].split() == ["ms", "service", "95%", "interval", "sent", "late", "response", "waited"]
 
 
 def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
@@ -634,6 +634,14 @@ def test_a_suite_ends_with_all_its_headlines_and_what_was_skipped(capsys):
         "ping: skipped: no room",
         "results        servemark-results/x",
     ]
+
+
+@pytest.mark.parametrize(("limit", "status"), [(0.99, 4), (1.0, 0)])
+def test_every_request_may_fail_where_all_are_allowed_to(capsys, limit, status):
+    what = result(ALL_FAILED, verdicts=(errors_within(ALL_FAILED, limit),))
+    assert exit_status(what, allow_invalid=False) == status
+    said = "every request failed: 500" if status else "every request failed, as --max-errors allows: 500 connect"
+    assert said in printed(capsys, what)
 
 
 def test_an_invalid_measurement_may_be_allowed():

@@ -35,6 +35,7 @@ from servemark.report.words import (
 )
 from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, RunResult, StepSummary
 from servemark.units import format_ms
+from servemark.verdict import allows_failures
 
 _LABELS = {"p99_9": "p99.9"}
 #: A figure with the mark before it, and not the home of somebody in a path.
@@ -124,7 +125,8 @@ def _figures(benchmark: BenchmarkResult) -> Text:
 def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: Headline) -> Text:
     line = subject(benchmark)
     if step.requests and not step.succeeded:
-        return line.append(f"every request failed: {first_error(step)}", style="bold red")
+        allowed = ", as --max-errors allows" if allows_failures(benchmark) else ""
+        return line.append(f"every request failed{allowed}: {first_error(step)}", style="bold red")
     if not step.measured:
         return line.append("nothing was measured", style="bold yellow")
     latency = step.headline_ms
