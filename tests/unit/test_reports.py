@@ -33,7 +33,6 @@ from servemark.result import (
     LatencySummary,
     Result,
     RunResult,
-    Skipped,
     Spread,
     Statistic,
     StepSummary,
@@ -240,137 +239,6 @@ def test_what_disturbed_a_run_is_a_warning_beside_its_headline(capsys):
     assert "certificate    valid, 3 checks passed\n" in text
     assert f"warning other load: {reason}" in " ".join(text.split())
     assert exit_status(result(certificate=disturbed), allow_invalid=False) == 0
-
-
-LAG = Check(
-    "generator lag (predict)",
-    False,
-    "generator lag moves p99 of the response by 8.1 ms, limit 0.5 ms",
-    8.1,
-    0.5,
-    "ms",
-    cause="the server uses all 2 cores",
-    advice=("lower --rate", "measure on a machine with more CPUs"),
-)
-
-
-def test_why_a_run_is_invalid_is_readable_in_80_columns(capsys):
-    lines = printed(capsys, result(certificate=Certificate(False, (LAG, *VALID.checks)))).splitlines()
-    at = next(number for number, line in enumerate(lines) if line.startswith("INVALID  "))
-    assert lines[at : at + 4] == [
-        "INVALID        generator lag (predict): generator lag moves p99 of the response",
-        "               by 8.1 ms, limit 0.5 ms",
-        "why            the server uses all 2 cores",
-        "what to do     lower --rate or measure on a machine with more CPUs",
-    ]
-
-
-def test_an_invalid_run_says_each_reason_once_where_it_was_worst_and_where_else(capsys):
-    at = [
-        replace(
-            LAG,
-            name=f"generator lag (predict; threads {n})",
-            measured=n,
-            cause=f"the server uses all {n} cores",
-            reason=f"moves p99 by {n}.0 ms",
-        )
-        for n in (2, 4)
-    ]
-    loopback = replace(LAG, name="loopback self-test (predict; threads 2)", advice=("run again", "lower --rate"))
-    accounted = Check("accounted (threads 4)", False, "2 are missing", 8, 10, "records", "it is wrong", ("run again",))
-    text = printed(capsys, result(certificate=Certificate(False, (*at, loopback, accounted))))
-    said = " ".join(text.split())
-    assert "INVALID generator lag (predict; threads 4): moves p99 by 4.0 ms; less so: predict; threads 2" in said
-    assert text.count("INVALID  ") == 3, "one line a kind of check"
-    assert text.count("the server uses all") == text.count("lower --rate") == text.count("run again") == 1
-    assert "why the server uses all 2 cores; it is wrong" in said, "of the loopback's, which is 16 times its limit"
-
-
-def test_a_certificate_of_an_engine_that_tells_no_times_says_that_none_was_looked_at(capsys):
-    of_jmeter = Certificate(True, (VALID.checks[0], Check("clock", None, "JMeter does not tell it"), VALID.checks[2]))
-    text = " ".join(printed(capsys, result(certificate=of_jmeter)).split())
-    assert "certificate valid, 2 checks passed; none of them looks at the times of requests" in text
-
-
-def without_intervals(found: LatencySummary, *names: str) -> LatencySummary:
-    return replace(found, **{name: replace(getattr(found, name), ci95=None, needs_n=368) for name in names})
-
-
-FEW = replace(
-    STEP,
-    requests=24,
-    succeeded=24,
-    measured=24,
-    response_ms=without_intervals(latency(), "mean", "p90", "p95", "p99"),
-    throughput_per_s=Statistic(48.77, None, 30),
-)
-
-
-def test_what_no_check_has_looked_at_is_marked_wherever_it_is_printed(capsys):
-    text = printed(capsys, result(FEW))
-    lines = text.splitlines()
-    assert lines[0] == "latency resnet-18: p50 20.0 ms, p99 ~40.0 ms"
-    table = {line.split()[0]: line.split()[1] for line in lines[5:13]}
-    assert table == {
-        "mean": "~20.50",
-        "p50": "20.00",
-        "p90": "~25.00",
-        "p95": "~27.00",
-        "p99": "~40.00",
-        "p99.9": "~55.00",
-        "min": "18.25",
-        "max": "60.00",
-    }
-    assert "throughput     ~48.77/s (no interval below 30 requests)" in lines
-    assert "~              too few requests for an interval: no check looks at such a figure" in lines
-
-
-def test_where_all_is_certified_there_is_neither_mark_nor_legend(capsys):
-    certain = replace(latency(), p99_9=Statistic(55.0, (54.0, 56.0)))
-    step = replace(STEP, response_ms=certain, service_ms=certain, client_queue_ms=certain, generator_lag_ms=certain)
-    print_summary(result(step), Path("/home/~7/x"))
-    assert "~" not in capsys.readouterr().out.replace("/home/~7/x", "")
-
-
-def test_summary_csv_names_what_is_not_certified_and_keeps_numbers_numbers():
-    def last(what: Result) -> str:
-        out = io.StringIO()
-        summary_csv.write(out, what)
-        (row,) = rows_of(out.getvalue())
-        assert float(row["99% Line"]) == 40.0
-        return row["Not certified"]
-
-    assert last(result()) == ""
-    assert last(result(FEW)) == "Average, 90% Line, 95% Line, 99% Line, Throughput"
-    assert last(result(certificate=INVALID)) == "all: INVALID"
-
-
-@pytest.mark.parametrize("variable", ["", "1"])
-def test_no_color_takes_away_bold_and_dim_too(capsys, monkeypatch, variable):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("NO_COLOR", variable)
-    assert ("\x1b" in printed(capsys, result())) is not bool(variable)
-
-
-@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 140])
-@pytest.mark.parametrize("step", [STEP, SOME_FAILED, FEW], ids=["good", "failed", "few"])
-def test_no_word_is_cut_at_any_width(capsys, monkeypatch, width, step):
-    monkeypatch.setenv("COLUMNS", "300")
-    uncut = set(printed(capsys, result(step, certificate=Certificate(False, (LAG,)))).split())
-    monkeypatch.setenv("COLUMNS", str(width))
-    lines = printed(capsys, result(step, certificate=Certificate(False, (LAG,)))).splitlines()
-    words = {word.strip(",()") for word in uncut}
-    assert [word for line in lines for word in line.split() if word.strip(",()") not in words] == []
-    assert [line for line in lines if len(line) > width and len(line.split()) > 2] == []
-
-
-def test_a_wide_terminal_shows_more(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "140")
-    lines = printed(capsys, result()).splitlines()
-    assert lines[4].split() == ["ms", "response", "95%", "interval", "service", "waited", "sent", "late"]
-    closed = printed(capsys, result(replace(STEP, headline="service"))).splitlines()
-    assert closed[4].split() == ["ms", "service", "95%", "interval", "sent", "late", "response", "waited"]
 
 
 def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
@@ -621,19 +489,6 @@ def test_of_a_suites_failures_the_first_that_applies_decides_whatever_their_orde
     for order in (statuses, statuses[::-1]):
         benchmarks = tuple(replace(good, **OF_A_SUITE[status]) for status in order)
         assert exit_status(replace(result(), benchmarks=benchmarks), allow_invalid=False) == statuses[0]
-
-
-def test_a_suite_ends_with_all_its_headlines_and_what_was_skipped(capsys):
-    (good,) = result().benchmarks
-    failed = replace(good, name="load", **OF_A_SUITE[4])
-    suite = replace(result(), benchmarks=(good, failed), skipped=(Skipped("ping", "no room"),))
-    lines = printed(capsys, suite).splitlines()
-    assert lines[-4:] == [
-        "latency resnet-18: p50 20.0 ms, p99 40.0 ms",
-        "FAILED load resnet-18: the server did not start",
-        "ping: skipped: no room",
-        "results        servemark-results/x",
-    ]
 
 
 @pytest.mark.parametrize(("limit", "status"), [(0.99, 4), (1.0, 0)])

@@ -17,6 +17,7 @@ from servemark.errors import OutputError
 
 if TYPE_CHECKING:
     from servemark.report.progress import ProgressLine
+    from servemark.result import BenchmarkResult
     from servemark.runner import Listener, RunRequest
 
 
@@ -35,7 +36,7 @@ def main(words: list[str], prog: str) -> int:
         listener = _listener(line, arguments.verbose)
         source = source_or_here(arguments, arguments.mms or arguments.url, listener.note)
         requests = [_request(entry, (prog, *words), source) for entry in arguments.entries]
-        performed = perform(requests, listener, suite=arguments.suite_name)
+        performed = perform(requests, listener, suite=arguments.suite_name, resume=arguments.resume)
     finally:
         line.clear()
     # What only prints is loaded when the measurement is over: until then it would keep the first request waiting.
@@ -117,7 +118,12 @@ def _listener(line: ProgressLine, verbose: bool) -> Listener:
         line.clear()
         print(text, file=sys.stderr, flush=True)
 
-    return Listener(note=say, log=say if verbose else None, progress=line.show)
+    def tell(benchmark: BenchmarkResult) -> None:
+        from servemark.report.terminal import headline
+
+        say(headline(benchmark).plain)
+
+    return Listener(note=say, log=say if verbose else None, progress=line.show, measured=tell)
 
 
 @contextmanager

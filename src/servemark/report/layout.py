@@ -14,6 +14,8 @@ LABEL_WIDTH = 15
 _WIDE = 100
 #: Columns between two columns of a table: usually, and where there is little room.
 _GAPS = (2, 1)
+#: A column that wraps has at least so much room.
+_LEAST_WRAPPED = 24
 #: Of what is longer than beside a label there is room for.
 _INDENT = 2
 #: A figure is one word with its unit.
@@ -51,20 +53,26 @@ class _Column:
 class Columns:
     """A table: its first column names the rows, the others hold figures.
 
-    Columns whose heading stands in `extra` are shown where there is room for more than is needed. Where there is too
-    little room for the others each row becomes lines of its own.
+    Columns whose heading stands in `extra` are shown where there is room for more than is needed; those in `left` hold
+    words. The last one goes on below itself if it `wraps`. Where there is too little room for the others each row
+    becomes lines of its own.
     """
 
-    def __init__(self, first: str, *others: str, extra: Sequence[str] = (), left: Sequence[str] = ()) -> None:
+    def __init__(
+        self, first: str, *others: str, extra: Sequence[str] = (), left: Sequence[str] = (), wraps: bool = False
+    ) -> None:
         self._columns = tuple(
             _Column(heading, heading in extra, number == 0 or heading in left)
             for number, heading in enumerate((first, *others))
         )
+        self._wraps = wraps
         self._rows: list[tuple[str, ...]] = []
+        self._styles: list[str] = []
 
-    def add_row(self, *cells: str) -> None:
-        """A row; the cells at its end may be missing."""
+    def add_row(self, *cells: str, style: str = "dim") -> None:
+        """A row; the cells at its end may be missing. `style` is that of its first cell."""
         self._rows.append((*cells, *[""] * (len(self._columns) - len(cells))))
+        self._styles.append(style)
 
     def lines(self, width: int) -> Iterator[Text]:
         """What is printed on `width` columns."""
@@ -75,8 +83,9 @@ class Columns:
             if column.is_extra and self._width(more, _GAPS[0]) <= width and width >= _WIDE:
                 shown = more
         for gap in _GAPS:
-            if self._width(shown, gap) <= width:
-                yield from self._table(shown, gap)
+            before_last = self._width(shown[:-1], gap) + gap
+            if self._width(shown, gap) <= width or (self._wraps and width - before_last >= _LEAST_WRAPPED):
+                yield from self._table(shown, gap, width - before_last)
                 return
         yield from self._lists(needed, width)
 
@@ -86,24 +95,29 @@ class Columns:
     def _width_of(self, number: int) -> int:
         return max(map(cell_len, (self._columns[number].heading, *(row[number] for row in self._rows))))
 
-    def _table(self, shown: Sequence[int], gap: int) -> Iterator[Text]:
+    def _table(self, shown: Sequence[int], gap: int, room_of_last: int) -> Iterator[Text]:
         headings = tuple(column.heading for column in self._columns)
-        for place, row in enumerate((headings, *self._rows)):
-            line = Text(style="" if place else "bold")
+        before = " " * (self._width(shown[:-1], gap) + gap)
+        for row, style in zip((headings, *self._rows), ("bold", *self._styles), strict=True):
+            line = Text(style="bold" if row is headings else "")
+            more: list[str] = []
             for number in shown:
-                space = " " * (self._width_of(number) - cell_len(row[number]))
-                at_the_left = self._columns[number].at_the_left
-                cell = row[number] + space if at_the_left else space + row[number]
-                line.append(" " * gap if line else "").append(cell, style="" if number else "dim")
+                cell = row[number]
+                if self._wraps and number == shown[-1]:
+                    cell, *more = (text.plain for text in wrapped(Text(cell), room_of_last))
+                space = " " * (self._width_of(number) - cell_len(cell))
+                cell = cell + space if self._columns[number].at_the_left else space + cell
+                line.append(" " * gap if number else "").append(cell, style="" if number else style)
             line.rstrip()
             yield line
+            yield from (Text(f"{before}{text}") for text in more)
 
     def _lists(self, shown: Sequence[int], width: int) -> Iterator[Text]:
         first, *others = (self._columns[number].heading for number in shown)
         for row in self._rows:
             name, *cells = (row[number] for number in shown)
             told = ", ".join(f"{heading} {cell}" for heading, cell in zip(others, cells, strict=True) if cell)
-            yield Text(f"{name} ({first})" if first else name)
+            yield Text(f"{name} ({first})" if first and name else name)
             yield from Fact("", told).lines(width)
 
 

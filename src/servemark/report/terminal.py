@@ -17,6 +17,7 @@ from servemark.report.judgements import judgements
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
 from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
 from servemark.report.streams import streamed, streams_of_all
+from servemark.report.suite import table_of_suite
 from servemark.report.words import (
     LEGEND,
     UNCERTIFIED,
@@ -46,13 +47,12 @@ def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
     """Print what was measured, the headline first; of a suite, a table of all at the end. `next_step` is a command."""
     # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
     console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
-    several = len(result.benchmarks) + len(result.skipped) > 1
+    several = result.suite is not None and len(result.suite.entries) > 1
     with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
         for benchmark in result.benchmarks:
             _print(console, [*_summary_lines(result, benchmark), *([Text()] if several else [])])
-        if several:
-            _print(console, map(headline, result.benchmarks))
-        _print(console, (Text(f"{one.name}: skipped: {one.reason}", style="yellow") for one in result.skipped))
+        if several or result.skipped:
+            _print(console, [table_of_suite(result, headline)])
         for label, text in (("results", str(folder)), ("next", next_step)):
             if text:  # in one piece, so that it can be copied
                 console.print(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), text), soft_wrap=True)

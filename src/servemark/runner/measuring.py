@@ -70,8 +70,7 @@ def measure_benchmark(
 
                 measured.append(one)
                 assessed.append(assess_run(one, request.max_errors_share))
-                complete = entry.last and number == len(points)
-                written.put(entry, assess(benchmark, measured, assessed), server, complete=complete)
+                written.put(entry, assess(benchmark, measured, assessed), server, whole=number == len(points))
             if one.failure and not request.go_on_errors:
                 raise one.failure
             if one.failure:
