@@ -40,6 +40,7 @@ def main(words: list[str], prog: str) -> int:
     finally:
         line.clear()
     # What only prints is loaded when the measurement is over: until then it would keep the first request waiting.
+    from servemark.cli.next_step import next_step
     from servemark.report.directory import result_text
     from servemark.report.terminal import print_summary
     from servemark.verdict import exit_status
@@ -50,7 +51,8 @@ def main(words: list[str], prog: str) -> int:
         if arguments.json == "-":
             sys.stdout.write(result_text(performed.result))
         else:
-            print_summary(performed.result, performed.folder)
+            step = next_step(performed.result, performed.folder, prog, words)
+            print_summary(performed.result, performed.folder, step)
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
 
 

@@ -62,7 +62,7 @@ def _cells(events: EventSummary) -> Iterator[str]:
 def _counts(events: EventSummary) -> str:
     each = events.per_request
     if each is None:
-        return f"none of a stream that was measured; {counted(events.count, 'event')} in all that was sent"
+        return f"none of a measured stream; {counted(events.count, 'event')} in all that was sent"
     varied = "" if each.min == each.max else f" ({each.min:,} to {each.max:,})"
     return f"{_measured(events):,} in {counted(events.streams, 'measured stream')}, {_mean(events)} each{varied}"
 
