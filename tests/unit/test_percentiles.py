@@ -63,7 +63,7 @@ def test_the_interval_covers_the_true_quantile_as_often_as_it_says():
     # Ranks are whole, so that these two promise a little more than 95%; exactly so much has to be found, but for the
     # chance of 2,000 trials: three of its standard errors.
     promised = math.fsum(math.exp(_log_pmf(n, k, q)) for k in range(lower, upper))
-    assert 0.95 <= promised < 0.96
+    assert promised == pytest.approx(0.9634, abs=1e-4)
     assert covered == pytest.approx(promised, abs=3 * (promised * (1 - promised) / trials) ** 0.5)
 
 

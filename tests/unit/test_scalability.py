@@ -70,9 +70,9 @@ def test_what_falls_faster_than_any_law_allows_has_a_law_that_is_allowed():
 
 def test_a_law_says_what_was_measured_so_that_a_peak_beyond_it_is_known_as_such():
     users = np.array([2.0, 4, 6, 8])
-    fit = fit_scalability(users, _law(users, 50.0, 0.02, 0.006))
+    fit = fit_scalability(users, _law(users, 50.0, 0.2, 0.01))
     assert (fit.least_users, fit.most_users) == (2.0, 8.0)
-    assert fit.peak_users == pytest.approx((0.98 / 0.006) ** 0.5)
+    assert fit.peak_users == pytest.approx((0.8 / 0.01) ** 0.5)
     assert fit.peak_users > fit.most_users
 
 
