@@ -70,7 +70,7 @@ class Tally:
         self.invalid += ended.status == _INVALID
         self.checks.update({check["name"] for check in failed})
         for check in failed:
-            self.reasons.setdefault(check["name"], check["reason"])
+            self.reasons.setdefault(check["name"], ": ".join(filter(None, (check["reason"], check.get("cause")))))
 
 
 def prove_alarms(folder: Path, runs: int) -> Iterator[Section]:

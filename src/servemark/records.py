@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.errors import RecordingError
+from servemark.units import NS_PER_MS
 
 _CHUNK_ROWS = 1 << 17
 #: The header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
@@ -38,6 +39,9 @@ Rows = NDArray[np.void]
 @dataclass(frozen=True)
 class RecordFile:
     """An open record file; reading it costs memory only for what is asked for.
+
+    ``len(file)`` is how many records it holds, ``file.columns`` names their columns, and ``file["end"]`` is one of
+    them. ``file.measured()`` holds the records that the reported latencies are of, and ``file.latency_ms()`` these.
 
     Attributes:
         path: the file.
@@ -59,6 +63,59 @@ class RecordFile:
     flags: dict[str, int]
     started_unix_ns: int
     warmup_ns: int
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return self.dtype.names or ()
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """One column of all records.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        if column not in self.columns:
+            raise KeyError(f"no column {column!r}; there are {', '.join(self.columns)}")
+        values: NDArray[Any] = self.memmap()[column]
+        return values
+
+    def measured(self, step: str | None = None) -> Rows:
+        """The records that the latencies of a result are of: successes that were scheduled after the warm-up.
+
+        Those of the step of that name, or of all steps. A copy, in the order in which they were written.
+
+        Raises:
+            KeyError: there is no such step.
+        """
+        wanted = self._steps_named(step)
+        kept = [
+            chunk[(chunk["kind"] == 0) & (chunk["scheduled"] >= self.warmup_ns) & np.isin(chunk["step"], wanted)]
+            for chunk in self.chunks()
+        ]
+        return np.concatenate([np.empty(0, dtype=self.dtype), *kept])
+
+    def latency_ms(self, step: str | None = None) -> NDArray[np.float64]:
+        """The latency that answers for each of the records ``measured(step)``, in milliseconds.
+
+        Of a closed loop from the first byte sent, of an open one from when it was due, to the last byte of the answer.
+        Its percentiles by nearest rank are the reported ones: ``np.percentile(..., 99, method="inverted_cdf")``.
+
+        Raises:
+            KeyError: there is no such step.
+        """
+        rows = self.measured(step)
+        latency_ms: NDArray[np.float64] = (rows["end"] - begun_ns(rows, self.flags)) / NS_PER_MS
+        return latency_ms
+
+    def _steps_named(self, step: str | None) -> list[int]:
+        numbers = [number for number, name in enumerate(self.step_names) if step in (None, name)]
+        if not numbers:
+            raise KeyError(f"no step {step!r}; there are {', '.join(dict.fromkeys(self.step_names))}")
+        return numbers
 
     def chunks(self) -> Iterator[Rows]:
         """The rows in the order in which they were written, some 100,000 at a time, as structured arrays."""
@@ -84,12 +141,13 @@ class RecordFile:
         return np.memmap(self.path, dtype=self.dtype, mode="r", offset=self.header_bytes, shape=(self.rows,))
 
 
-def open_records(path: Path) -> RecordFile:
+def open_records(path: Path | str) -> RecordFile:
     """Read the header of the record file at `path`.
 
     Raises:
         RecordingError: it is missing, or is not a record file of a version that this one reads.
     """
+    path = Path(path)
     header, dtype, rows = _open_table(path, _MAGIC, "a record file")
     return RecordFile(
         path=path,
@@ -104,7 +162,7 @@ def open_records(path: Path) -> RecordFile:
     )
 
 
-def open_events(path: Path) -> Rows:
+def open_events(path: Path | str) -> Rows:
     """The events recorded at `path`, one row each, as a structured array over the mapped file.
 
     Columns: `seq` of the request's record, `time` in nanoseconds from the origin, and `index`, the event's number in
@@ -113,6 +171,7 @@ def open_events(path: Path) -> Rows:
     Raises:
         RecordingError: it is missing, or is not an event file of a version that this one reads.
     """
+    path = Path(path)
     header, dtype, rows = _open_table(path, _EVENTS_MAGIC, "an event file")
     if not rows:
         return np.empty(0, dtype=dtype)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 SCHEMA = "servemark/result/1"
 #: The `error` of a result that Ctrl-C ended.
@@ -112,8 +112,9 @@ class StepSummary:
     """The statistics of one step.
 
     `requests`, `succeeded` and `errors` (by kind, with the code of an HTTP status: ``http_status:503``) count
-    everything that was sent; `measured` is how many successes the statistics are of. `events` is None where no response
-    streamed. `headline` names the latency that answers for the step.
+    everything that was sent, the warm-up too. `measured` is how many successes the statistics are of, and
+    `measured_failed` how many failures were scheduled in the same time. `bytes_received_per_s` is of the successes that
+    the rate is of. `events` is None where no response streamed. `headline` names the latency that answers for the step.
     """
 
     name: str
@@ -132,6 +133,8 @@ class StepSummary:
     bytes_received: int
     events: EventSummary | None = None
     headline: HeadlineLatency = "response"
+    measured_failed: int = 0
+    bytes_received_per_s: float | None = None
 
     @property
     def headline_ms(self) -> LatencySummary:
@@ -140,13 +143,22 @@ class StepSummary:
 
     @property
     def failed(self) -> int:
-        """How many requests failed, of any kind."""
+        """How many requests failed, of any kind, of everything that was sent."""
         return sum(self.errors.values())
+
+    @property
+    def requests_measured(self) -> int:
+        """How many requests were scheduled in the measured time, whatever became of them."""
+        return self.measured + self.measured_failed
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a certificate. `passed` None: not applicable, for the `reason` given."""
+    """One check of a certificate. `passed` None: not applicable, for the `reason` given.
+
+    `reason` is what was found: which figure is moved, by how much, and its limit. Of a check that failed `cause` is
+    why, as far as that was measured, and `advice` what can be done about it here, the most useful first.
+    """
 
     name: str
     passed: bool | None
@@ -154,6 +166,8 @@ class Check:
     measured: float | None = None
     limit: float | None = None
     unit: str = ""
+    cause: str = ""
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,11 @@ class RunResult:
     telemetry: Mapping[str, Any]
     records: str
 
+    @property
+    def place(self) -> str:
+        """What tells the point from the benchmark's others: ``threads 4``; empty of the one that gives the headline."""
+        return ", ".join(f"{name} {value}" if value else f"no {name}" for name, value in self.point.items())
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -242,9 +261,38 @@ class Skipped:
     reason: str
 
 
+#: How far a benchmark of a suite came. What is "skipped" would not have fitted; what is "not run" had not its turn.
+SuiteStatus = Literal["done", "failed", "partial", "skipped", "not run"]
+
+
+@dataclass(frozen=True)
+class SuiteEntry:
+    """A benchmark of a suite: how far it came, and a digest of what it was asked, secrets left out."""
+
+    name: str
+    status: SuiteStatus
+    asked_sha256: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What became of a suite. Those of its entries that are done, failed or partial are the result's benchmarks."""
+
+    name: str
+    entries: tuple[SuiteEntry, ...]
+
+    @property
+    def missing(self) -> tuple[SuiteEntry, ...]:
+        """What is not done, and was not too large either."""
+        return tuple(entry for entry in self.entries if entry.status not in {"done", "skipped"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Everything for one invocation. `error` is the line that ended it, if one did, or the last failure of a suite."""
+    """Everything for one invocation. `error` is the line that ended it, if one did, or the last failure of a suite.
+
+    `suite` is None where one benchmark was asked for.
+    """
 
     schema: str = SCHEMA
     id: str
@@ -258,6 +306,7 @@ class Result:
     benchmarks: tuple[BenchmarkResult, ...]
     error: str | None = None
     skipped: tuple[Skipped, ...] = ()
+    suite: Suite | None = None
 
 
 def to_json(value: Any) -> Any:
@@ -272,6 +321,36 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
+    return value
+
+
+def from_json(data: Any) -> Result:
+    """The result that ``to_json`` made `data` of.
+
+    Raises:
+        ValueError: `data` is no result of this schema.
+    """
+    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+        raise ValueError(f"it is no {SCHEMA}")
+    try:
+        result: Result = _read(Result, data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no whole {SCHEMA}: {error}") from error
+    return result
+
+
+def _read(wanted: Any, value: Any) -> Any:
+    """`value`, as ``json`` gives it, as what the annotation `wanted` says."""
+    arguments = get_args(wanted)
+    if type(None) in arguments:
+        return None if value is None else _read(arguments[0], value)
+    if dataclasses.is_dataclass(wanted):
+        hints = get_type_hints(wanted)
+        return wanted(**{name: _read(hints[name], value[name]) for name in hints if name in value})  # type: ignore[operator]
+    if get_origin(wanted) is tuple:
+        return tuple(_read(arguments[0], item) for item in value)
+    if get_origin(wanted) is Mapping:
+        return {key: _read(arguments[1], item) for key, item in value.items()}
     return value
 
 

@@ -10,13 +10,13 @@ from servemark.errors import (
     EXIT_USAGE,
     EXIT_VERDICT_FAILED,
 )
-from servemark.result import INTERRUPTED, Result, StepSummary, Verdict
+from servemark.result import INTERRUPTED, BenchmarkResult, Result, StepSummary, Verdict
 
 
 def errors_within(step: StepSummary, limit_share: float) -> Verdict:
     """Did no more than `limit_share` of the requests fail?"""
     share = step.failed / step.requests if step.requests else 0.0
-    answer = f"{step.failed} of {step.requests} failed ({share:.2%})"
+    answer = f"{step.failed} of all {step.requests} sent failed ({share:.2%})"
     return Verdict(f"{step.name}: at most {limit_share:.3g} of the requests failed", answer, share <= limit_share)
 
 
@@ -35,7 +35,6 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
 
 def exit_status(result: Result, *, allow_invalid: bool) -> int:
     """The exit status that a finished result deserves: the first that applies, in the order of the design."""
-    steps = [step for benchmark in result.benchmarks for run in benchmark.runs for step in run.steps]
     failures = {benchmark.failure.exit_status for benchmark in result.benchmarks if benchmark.failure}
     if result.error == INTERRUPTED:
         return EXIT_INTERRUPTED
@@ -43,7 +42,8 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
         return EXIT_USAGE
     if result.skipped and not result.benchmarks:
         return EXIT_SERVER_FAILED
-    if failures or any(step.requests and not step.succeeded for step in steps):
+    altogether = (failed_altogether(benchmark) and not allows_failures(benchmark) for benchmark in result.benchmarks)
+    if failures or any(altogether):
         return EXIT_SERVER_FAILED
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
     if not allow_invalid and not all(certificate.valid for certificate in certificates):
@@ -51,3 +51,13 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
     if any(verdict.passed is False for benchmark in result.benchmarks for verdict in benchmark.verdicts):
         return EXIT_VERDICT_FAILED
     return EXIT_OK
+
+
+def failed_altogether(benchmark: BenchmarkResult) -> bool:
+    """Whether every request of a step failed."""
+    return any(step.requests and not step.succeeded for run in benchmark.runs for step in run.steps)
+
+
+def allows_failures(benchmark: BenchmarkResult) -> bool:
+    """Whether as many requests may fail as did (``--max-errors``): all of its verdicts are known, and none is a no."""
+    return bool(benchmark.verdicts) and all(verdict.passed is not False for verdict in benchmark.verdicts)

@@ -234,7 +234,7 @@ def test_more_failures_than_allowed_fail_the_run(command, server, obedient, word
     assert run.status == status, run.stdout
     assert run.step["errors"] == {"http_status:503": 20}
     assert run.step["succeeded"] == 80
-    assert "20.00% failed: 20 http_status:503" in " ".join(run.stdout.split())
+    assert "20.00% of all 100 sent failed: 20 http_status:503" in " ".join(run.stdout.split())
 
 
 def test_a_full_queue_is_named_as_such(command, server, unchanged):

@@ -35,10 +35,15 @@ def test_all_runs_the_originals_five_then_ping_and_multiple_models(command):
     expected = run.stderr[said:first].splitlines()
     assert sum(" GiB" in line for line in expected) == 6, "ping serves no model"
     assert sorted(path.name for path in (run.folder / "server").iterdir())[0] == "1-latency-resnet"
-    headlines = [line.removeprefix("INVALID ") for line in run.stdout.rpartition("\n\n")[2].splitlines()]
-    for name in ALL:
-        assert any(line.startswith(name) for line in headlines)
-    assert max(map(len, run.stdout.splitlines())) <= 80
+    table = [line.split()[:2] for line in run.stdout.rpartition("\n\n")[2].splitlines()]
+    assert [row[1] for row in table if row[0] in ("done", "INVALID")] == ALL
+    for number, name in enumerate(ALL[:-1], 1):
+        told, next_one = (run.stderr.rindex(text) for text in (f"\n{name} ", f"benchmark {number + 1} of 7"))
+        assert told < next_one, "each headline when it is there"
+    *summary, results, next_step = run.stdout.splitlines()
+    assert max(map(len, summary)) <= 80
+    assert results.startswith("results  ")
+    assert "--suite batching" in next_step
 
 
 def test_one_that_fails_stops_no_other_and_its_status_is_the_commands(command):
@@ -107,7 +112,7 @@ def test_when_nothing_fits_the_result_says_what_was_skipped(command):
     run = command.run("--suite mine.toml")
     assert run.status == 4
     assert [skipped["name"] for skipped in run.result["skipped"]] == ["repeated_scale_calls-noop"]
-    assert "repeated_scale_calls-noop: skipped: 1000000 workers would not fit" in " ".join(run.stdout.split())
+    assert "skipped repeated_scale_calls-noop 1000000 workers would not fit" in " ".join(run.stdout.split())
 
 
 def test_ctrl_c_in_the_middle_keeps_what_was_measured_and_begins_nothing_more(command):
@@ -135,6 +140,9 @@ def test_ctrl_c_in_the_middle_keeps_what_was_measured_and_begins_nothing_more(co
     assert (run.result["error"], run.result["server"]["launcher"]) == ("interrupted", "managed")
     assert second["steps"][0]["succeeded"] > 0
     assert "benchmark 3" not in run.stderr
+    assert [entry["status"] for entry in run.result["suite"]["entries"]] == ["done", "partial", "not run"]
+    assert "not run  latency-noop" in run.stdout
+    assert f"--resume {run.folder.relative_to(command.cwd)}" in run.stdout.splitlines()[-1]
 
 
 def test_the_suites_servers_and_engine_are_those_of_the_command_line(command):

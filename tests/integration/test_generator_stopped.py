@@ -55,10 +55,10 @@ def _wait_for(condition) -> None:
         time.sleep(0.01)
 
 
-def _failed(folder: Path) -> dict[str, str]:
+def _causes(folder: Path) -> dict[str, str]:
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     checks = result["benchmarks"][0]["certificate"]["checks"]
-    return {check["name"]: check["reason"] for check in checks if check["passed"] is False}
+    return {check["name"]: check["cause"] for check in checks if check["passed"] is False}
 
 
 def test_a_generator_that_is_stopped_for_a_while(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_generator_that_is_stopped_for_a_while(tmp_path: Path) -> None:
         time.sleep(1.5)
         process.send_signal(signal.SIGCONT)
     assert process.returncode == 3
-    assert "it was stopped, or kept from a CPU, for 1." in _failed(folder)["pauses (ping)"]
+    assert "it was stopped, or kept from a CPU, for 1." in _causes(folder)["pauses (ping)"]
     rows = open_records(folder / "records" / "ping.bin").memmap()
     assert (rows["read"] - rows["sent"]).max() > 1000 * MS
     assert (rows["end"] - rows["sent"]).max() < 1000 * MS
@@ -95,7 +95,7 @@ def test_a_generator_whose_control_group_has_too_small_a_quota(tmp_path: Path, g
         time.sleep(2)
         (group / "cpu.cfs_quota_us").write_text("-1")
     assert process.returncode == 3
-    assert "its control group's quota of CPU time kept it waiting for" in _failed(folder)["pauses (ping)"]
+    assert "its control group's quota of CPU time kept it waiting for" in _causes(folder)["pauses (ping)"]
     rows = open_records(folder / "records" / "ping.bin").memmap()
     of_reading, service = rows["read"] - rows["sent"], rows["end"] - rows["sent"]
     held_back = of_reading > 100 * MS

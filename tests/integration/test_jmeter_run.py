@@ -116,7 +116,30 @@ def test_a_run_of_loops_ends_with_its_last_request(run_fake: Execute, tmp_path: 
     assert (run.scheduled, run.interrupted, run.stop_reason) == (3, False, None)
     records = open_records(tmp_path / "records.bin")
     assert run.scheduling_ended_ns == records.span_ns()[1]
-    assert run.generator_cpu_s >= 0
+
+
+def test_its_cpu_time_is_that_from_its_first_request_on(run_fake: Execute, tmp_path: Path) -> None:
+    burnt, go = tmp_path / "burnt", tmp_path / "go"
+    behaviour = f"""
+def burn(cpu_s):
+    end_s = time.process_time() + cpu_s
+    while time.process_time() < end_s: pass
+burn(0.5)
+pathlib.Path({str(burnt)!r}).touch()
+while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)
+sample()
+burn(0.2)
+sample()
+"""
+    looks = []
+
+    def watch(_: ProgressReport) -> None:
+        looks.extend([1] if burnt.exists() else [])
+        if len(looks) > 1:  # once it has been looked at with all of that behind it
+            go.touch()
+
+    run = run_fake(behaviour, ClosedLoad(users=1, loops=2), watch)
+    assert 0.2 <= run.generator_cpu_s < 0.5
 
 
 def test_an_adaptive_run_ends_when_enough_has_succeeded(run_fake: Execute) -> None:

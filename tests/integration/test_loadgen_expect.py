@@ -109,7 +109,7 @@ def test_expressions_and_json_are_looked_for_in_256_kib(tmp_path: Path) -> None:
         with serving(saying(lambda *_: long)) as server:
             ran = run_plan(expecting(plan_for(server.port, loops=2), expect), tmp_path / "r")
         assert ran.kinds == [kind] * 2
-        assert not words or words in message(ran)
+        assert words == "" if kind == "ok" else words in message(ran)
 
 
 def test_only_successes_are_looked_at(tmp_path: Path) -> None:
@@ -169,7 +169,8 @@ def test_wrong_answers_are_errors_of_the_result(tmp_path: Path, expect: str, wro
             )
 
     if wrong == 40:
-        result = run(1.0)
+        assert exit_status(run(1.0), allow_invalid=True) == 0, "all of them may fail"
+        result = run(0.99)
         (example,) = result.benchmarks[0].steps[0].error_examples
         assert example.message == "the body is JSON, but has no 0.x"
         assert exit_status(result, allow_invalid=True) == 4, "every request failed"

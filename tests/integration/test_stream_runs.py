@@ -56,10 +56,10 @@ def test_a_run_over_streams_reports_and_keeps_their_events(tmp_path, capsys):
     assert sorted(set(recorded["seq"])) == sorted(rows["seq"])
     assert np.bincount(recorded["index"]).tolist() == [40] * 5
     printed = capsys.readouterr().out
-    assert "events         200 events; 40 streams measured, 5 events each\n" in printed
+    assert "events         200 in 40 measured streams, 5 each\n" in printed
     for label in ("event rate", "first event", "between events"):
         assert f"\n{label:15}" in printed
-    assert max(map(len, printed.splitlines()[:-1])) <= 80
+    assert max(map(len, printed.splitlines()[:-2])) <= 80
     assert "token" not in printed
 
 
@@ -105,4 +105,4 @@ def test_streams_that_are_cut_off_fail_with_the_events_that_they_had(tmp_path, c
     assert step["errors"] == {"closed_early": 6}
     assert (step["events"]["count"], step["events"]["streams"]) == (12, 0)
     assert step["events"]["between_events_ms"]["count"] == 6
-    assert "events         12 events, none of a stream that was measured\n" in capsys.readouterr().out
+    assert "events         none of a measured stream; 12 events in all that was sent\n" in capsys.readouterr().out

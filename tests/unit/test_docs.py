@@ -9,11 +9,13 @@ import sys
 
 import pytest
 
+from servemark import _loadgen
 from servemark.benchmarks import catalogue
 from servemark.cli import SUBCOMMANDS
 from servemark.cli.options import parse_run, run_parser
 from servemark.cli.serve_options import parse_serve, serve_parser
 from servemark.errors import ServemarkError
+from servemark.records import RecordFile
 from servemark.zoo.catalogue import ZOO
 
 from ..pages import EXECUTED, NOT_HERE, PAGES, PROFILING, ROOT, commands, inline_commands
@@ -49,7 +51,18 @@ def test_the_readme_has_every_parameter_with_its_default():
         for parameter in benchmark.parameters:
             (row,) = re.findall(rf"\| {benchmark.name} \| `{parameter.key}` \|.*\| (.*) \|", README)
             known = parameter.default if isinstance(parameter.default, tuple) else (parameter.default,)
-            assert row == ",".join(map(str, known)) or not known
+            if known:  # of the others the page says in words what comes instead
+                assert row == ",".join(map(str, known))
+            assert row
+
+
+def test_the_readme_has_every_column_of_the_records_and_every_name_of_theirs_exists():
+    (told,) = re.findall(r"\nThe columns: (.*?)\n\n", README, re.DOTALL)
+    names = set(re.findall(r"`(\w+)`", told))
+    assert names == {name for name, _, _ in _loadgen.RECORD_COLUMNS}
+    members = set(re.findall(r"\brecords\.(\w+)", README.split("### From Python")[1].split("\n## ")[0])) - {"bin"}
+    assert members
+    assert members <= {*dir(RecordFile), *RecordFile.__dataclass_fields__}
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)

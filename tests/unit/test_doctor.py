@@ -108,6 +108,17 @@ def test_what_was_found_fits_80_columns_and_does_not_steer_the_terminal(monkeypa
     assert text.splitlines()[-4:-2] == [" " * 29 + "why: it matters", " " * 29 + "fix: do this"]
 
 
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_a_path_and_a_command_stay_in_one_piece_and_lines_as_wide_as_the_terminal(monkeypatch, capsys, width):
+    words = ["/home/somebody/.cache/servemark/environments/mms", *["words"] * 30]
+    monkeypatch.setattr(command, "diagnose", lambda: [_diagnosis("failure", " ".join(words))])
+    monkeypatch.setenv("COLUMNS", str(width))
+    main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    assert width - 10 < max(map(len, lines)) <= width
+    assert words[0] in " ".join(lines).split()
+
+
 def test_a_terminal_gets_colours_unless_it_wants_none(monkeypatch, capsys):
     monkeypatch.setattr(command, "diagnose", lambda: [_diagnosis("failure")])
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
@@ -153,7 +164,7 @@ def test_the_governor(tmp_path, write, governors, status, found):
         write(f"sys/devices/system/cpu/cpu{index}/cpufreq/scaling_governor", f"{name}\n")
     finding = machine.governor(tmp_path)
     assert (finding.status, found in finding.found) == (status, True)
-    assert status != "warning" or finding.fix.startswith("echo performance | sudo tee /sys/")
+    assert finding.fix.startswith("echo performance | sudo tee /sys/") is (status == "warning")
 
 
 @pytest.mark.parametrize(("stolen", "status"), [(5, "ok"), (11, "warning")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,7 @@ def test_the_input_that_was_sent_is_known_by_its_variable(tmp_path: Path) -> Non
     assert list(rows["input"]) == [4, 0]
 
 
-def test_progress_is_counted_as_the_file_grows(tmp_path: Path) -> None:
+def test_progress_is_counted_as_the_file_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.jtl"
     counter = SampleCounter(path, 40 * MS, PLAN.groups)
     counter.look()
@@ -305,7 +306,10 @@ def test_progress_is_counted_as_the_file_grows(tmp_path: Path) -> None:
         counter.look()
     counts = counter.counts(5)
     assert (counts.scheduled, counts.succeeded, counts.failed, counts.measured_succeeded) == (3, 2, 1, 1)
-    assert counts.elapsed_ns >= 0
+    monkeypatch.setattr(time, "time_ns", lambda: (T0 + 70) * MS)
+    assert counter.counts(5).elapsed_ns == 70 * MS, "since the first sample began"
+    monkeypatch.setattr(time, "time_ns", lambda: (T0 - 70) * MS)
+    assert counter.counts(5).elapsed_ns == 0, "the clock was set back"
 
 
 def test_of_the_successes_those_of_the_headline_are_measured(tmp_path: Path) -> None:

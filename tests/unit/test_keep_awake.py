@@ -20,7 +20,7 @@ CLOSED = ClosedLoad(users=1, loops=1)
 
 
 def _plan(load: Load) -> Plan:
-    return Plan((Group(Scenario((Step("predict", "inference", (Request("GET", "/"),)),)), load),))
+    return Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), load),))
 
 
 def _server(ip: str = "127.0.0.1", pid: int | None = 7) -> Any:

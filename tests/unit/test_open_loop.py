@@ -347,7 +347,7 @@ def test_steps_of_a_profile_are_told_apart_by_when_they_were_scheduled(make_reco
     text = printed(capsys, _valid(benchmark))
     assert "open loop, 10/s, 50/s for 2 s each, constant, at most 10,000 connections" in " ".join(text.split())
     assert "from s  offered/s  achieved/s  p50 ms  p99 ms  failed  waited p99" in text
-    assert "2           50.00       25.00   1,010   1,010       1       1,000" in text
+    assert "2           50.00       25.00   1,010  ~1,010       1      ~1,000" in text, "99 are too few for a p99"
     assert max(map(len, text.splitlines())) <= 80
     assert assessed.run.load["offered_per_s"] == pytest.approx(30.0)
 
@@ -375,8 +375,8 @@ def test_a_server_that_does_not_keep_up_is_told_with_both_rates(make_records, ca
     lines = printed(capsys, _valid(benchmark)).splitlines()
     assert "offered        100.0/s; achieved 50.0/s, 50% of it" in lines
     headline = " ".join(lines[:2])
-    assert headline.startswith("throughput m: 50.00/s, p50 3.50 s, p99 4.97 s; waiting for a connection: p99 ")
-    assert any(line.startswith("in the client  p99 4.9") for line in lines)
+    assert headline.startswith("throughput m: 50.00/s, p50 3.50 s, p99 ~4.97 s; waiting for a connection: p99 ")
+    assert any(line.startswith("in the client  p99 ~4.9") for line in lines)
 
 
 def test_a_server_that_keeps_up_is_not(make_records, capsys):
@@ -386,7 +386,7 @@ def test_a_server_that_keeps_up_is_not(make_records, capsys):
     text = printed(capsys, _valid(benchmark))
     assert "offered" not in text
     assert "; waiting" not in text
-    assert text.splitlines()[0] == "latency m: p50 10.1 ms, p99 10.1 ms"
+    assert text.splitlines()[0] == "latency m: p50 10.1 ms, p99 ~10.1 ms"
     assert "open loop, 100/s constant, at most 10,000 connections, 3.0 s measured after 2 s\nof warm-up\n" in text, (
         "the load line, broken at 80 columns"
     )
@@ -410,7 +410,7 @@ def test_points_of_one_rate_over_connections_show_what_waited(make_records, caps
     (heading,) = [line.split() for line in text.splitlines() if line.startswith("connections")]
     assert heading[-5:] == ["p99", "ms", "waited", "p99", "failed"]
     rows = [line.split() for line in text.splitlines() if line.strip()[:2] in {"1 ", "4 "}]
-    assert [(row[0], row[-2]) for row in rows] == [("1", "700.0"), ("4", "0.00")]
+    assert [(row[0], row[-2]) for row in rows] == [("1", "~700.0"), ("4", "~0.00")], "300 requests, and 368 are needed"
     assert "not fitted: in an open loop the rate is given, not found" in text
     assert max(map(len, text.splitlines())) <= 80
 

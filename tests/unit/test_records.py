@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from servemark import _loadgen
 from servemark.errors import RecordingError
 from servemark.event_files import gaps_path, read_gaps, write_gaps
 from servemark.records import open_events, open_records
+from servemark.stats.percentiles import REPORTED
 from servemark.stats.summary import Window, summarise
+
+MS = 1_000_000
 
 
 def test_a_file_is_read_by_its_own_column_table(make_records):
@@ -36,10 +40,57 @@ def test_a_file_cut_within_a_row_is_read_up_to_the_last_whole_one(make_records):
     assert open_records(file.path).rows == 4
 
 
+def test_a_file_has_a_length_and_columns(make_records):
+    file = make_records(3, end=[15, 25, 35], events=[1, 2, 3])
+    assert len(file) == file.rows == 3 == len(open_records(str(file.path)))
+    assert {"scheduled", "sent", "end", "kind", "events", "first_event", "last_event"} <= set(file.columns)
+    assert file["events"].tolist() == [1, 2, 3]
+    with pytest.raises(KeyError, match="no column 'ends'; there are seq, "):
+        file["ends"]
+
+
+def test_what_is_measured_is_without_warm_up_and_failures_and_of_a_step_if_one_is_named(make_records):
+    scheduled = np.arange(12) * MS
+    columns = {"scheduled": scheduled, "sent": scheduled, "end": scheduled + MS, "kind": np.arange(12) % 4 == 3}
+    file = make_records(12, steps=("a", "b", "a"), step=np.arange(12) % 3, warmup_ns=4 * MS, **columns)
+    assert file.measured()["seq"].tolist() == [4, 5, 6, 8, 9, 10]
+    assert file.measured("b")["seq"].tolist() == [4, 10]
+    assert file.measured("a")["seq"].tolist() == [5, 6, 8, 9], "steps of one name are one"
+    with pytest.raises(KeyError, match="no step 'c'; there are a, b"):
+        file.measured("c")
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_naive_percentiles_of_what_is_measured_are_those_of_the_summary(make_records, closed):
+    rng = np.random.default_rng(5)
+    n, warmup_ns = 5000, 10_000 * MS
+    scheduled = np.arange(n) * 10 * MS
+    sent = scheduled + rng.integers(0, 2 * MS, n)
+    # The warm-up and the failures are much slower: one of them among the others would be seen.
+    kind = np.where(rng.random(n) < 0.05, 3, 0)
+    end = sent + rng.integers(MS, 9 * MS, n) + (scheduled < warmup_ns) * 500 * MS + kind * 300 * MS
+    flags = _loadgen.RECORD_FLAGS["closed_loop"] if closed else 0
+    columns = {"scheduled": scheduled, "ready": scheduled, "sent": sent, "first_byte": end, "end": end}
+    file = make_records(n, warmup_ns=warmup_ns, kind=kind, flags=flags, **columns)
+    (step,) = summarise(
+        file.chunks(),
+        rows=len(file),
+        window=Window(warmup_ns, int(scheduled[-1]) + 1),
+        step_names=file.step_names,
+        error_kinds=file.error_kinds,
+        examples={},
+        seed=0,
+        flags=file.flags,
+    ).steps
+    reported = [getattr(step.headline_ms, name).value for name in REPORTED]
+    assert np.quantile(file.latency_ms(), list(REPORTED.values()), method="inverted_cdf").tolist() == reported
+    assert len(file.measured()) == step.measured
+
+
 def test_an_empty_file_has_no_rows(make_records):
     file = make_records(0)
     assert list(file.chunks()) == []
-    assert len(file.memmap()) == 0
+    assert len(file.memmap()) == len(file.measured()) == len(file.latency_ms()) == len(file["end"]) == 0
     assert file.span_ns() == (0, 0)
 
 
@@ -56,7 +107,7 @@ def test_a_file_of_version_1_is_read_as_it_was_written():
     assert (file.rows, file.dtype.itemsize, file.step_names) == (8, 88, ("step-0", "step-1"))
     rows = np.sort(np.concatenate(list(file.chunks())), order="seq")
     assert rows["end"].tolist() == [228073, 126112, 207580, 214443, 220740, 236543, 243750, 250234]
-    assert rows["user"].tolist() == file.memmap()["user"].tolist() or len(rows) == len(file.memmap())
+    assert (np.sort(np.array(file.memmap()), order="seq") == rows).all(), "mapped it is the same as in chunks"
     assert set(rows["status"]) == {200}
     assert "first_event" not in rows.dtype.names
 

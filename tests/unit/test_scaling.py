@@ -43,6 +43,11 @@ def test_a_call_after_which_the_run_ended_before_all_was_seen_is_left_out():
     assert scaling_calls(TWICE, CALL, READ, cut_off_ns=60).start_ns.tolist() == [0]
 
 
+def test_calls_of_the_warm_up_are_left_out():
+    calls = scaling_calls(TWICE, CALL, READ).since(50)
+    assert (calls.start_ns.tolist(), calls.took_ns.tolist(), calls.ended_ns.tolist()) == ([50], [11], [61])
+
+
 def test_what_overlaps_one_of_the_intervals_whatever_their_order():
     starts, ends = np.array([50, 0, 10]), np.array([60, 40, 12])
     found = overlapping(rows(*((PREDICT, at, at + 5, 0) for at in (-6, -5, 38, 40, 44, 46, 59, 60))), starts, ends)

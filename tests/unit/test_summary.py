@@ -93,7 +93,20 @@ def test_latencies_are_of_what_was_scheduled_in_the_window_and_counts_of_everyth
     file = make_records(100, **_even(100))
     (step,) = _summarise(file, Window(200 * MS, 800 * MS)).steps
     assert step.requests == step.succeeded == 100
-    assert step.measured == 60
+    assert (step.measured, step.measured_failed, step.requests_measured) == (60, 0, 60)
+
+
+def test_failures_of_the_measured_time_are_told_from_those_of_the_warm_up(make_records):
+    kind = np.where(np.arange(100) % 10 == 0, KIND["timeout"], 0)
+    (step,) = _summarise(make_records(100, **_even(100), kind=kind), Window(200 * MS, 800 * MS)).steps
+    assert (step.failed, step.measured, step.measured_failed) == (10, 54, 6)
+
+
+def test_the_bytes_a_second_are_those_of_the_successes_of_the_rate(make_records):
+    columns = _even(100)
+    columns["bytes_received"] = np.where(np.arange(100) < 20, 1_000_000, 1000)  # of the warm-up
+    (step,) = _summarise(make_records(100, **columns), Window(200 * MS, 800 * MS)).steps
+    assert step.bytes_received_per_s == pytest.approx(1000 * step.throughput_per_s.value)
 
 
 def test_the_rate_is_of_successes_that_end_in_the_window(make_records):

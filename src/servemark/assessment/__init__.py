@@ -91,8 +91,12 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         partial=any(item.engine_run.interrupted for item in measured),
         steps=headline[0].steps if headline else (),
         runs=runs,
-        certificate=combine([run.certificate for run in runs]),
-        verdicts=tuple(verdict for item in assessed for verdict in item.verdicts),
+        certificate=combine(runs),
+        verdicts=tuple(
+            replace(verdict, answer=f"{verdict.answer} ({item.run.place})") if item.run.place else verdict
+            for item in assessed
+            for verdict in item.verdicts
+        ),
         analysis=analyse(benchmark.analysis, measured, runs),
     )
 

@@ -82,18 +82,24 @@ def _scaling(measured: Sequence[Measured]) -> dict[str, Any]:
     ended_by_itself = scaled.point.load.scenarios is not None and not scaled.engine_run.interrupted
     own = rows["scheduled"][np.isin(rows["step"], [*steps["up"], *steps["down"]])]
     cut_off_ns = None if ended_by_itself or not len(own) else int(own.max())
-    up, down = (scaling_calls(rows, *steps[to], cut_off_ns) for to in ("up", "down"))
+    start_ns = scaled.records.warmup_ns
+    up, down = (scaling_calls(rows, *steps[to], cut_off_ns).since(start_ns) for to in ("up", "down"))
+    made = {
+        to: int(((rows["step"] == call) & (rows["scheduled"] >= start_ns)).sum()) for to, (call, _) in steps.items()
+    }
     background = None
     if len(measured) > 1:
         background = _background(measured[0], rows[rows["step"] == names.index("predict")], (up, down))
-    return {"up": _settled(up), "down": _settled(down), "background": background}
+    return {"up": _settled(up, made["up"]), "down": _settled(down, made["down"]), "background": background}
 
 
-def _settled(calls: Calls) -> dict[str, Any]:
+def _settled(calls: Calls, made: int) -> dict[str, Any]:
+    """What became of the calls of one direction, of which `made` were begun in the measured time."""
     took_ns = calls.took_ns
     return {
         "calls": len(calls.start_ns),
         "failed": len(calls.start_ns) - len(took_ns),
+        "unfinished": made - len(calls.start_ns),
         "settled_ms": distribution_ms(took_ns),
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark import _loadgen
+from servemark.assessment.changes import changes_of
 from servemark.assessment.measured import Measured, of_one
 from servemark.certificate import certify
 from servemark.certificate.circumstances import IDLE_LIMIT_SHARE, Circumstances, disturbances
@@ -50,7 +51,7 @@ def certificate_of(measured: Measured, summary: Summary) -> Certificate:
     return certify(
         [
             *_of_records(measured, found),
-            check_local_resources(summary.steps),
+            check_local_resources(summary.steps, seen),
             *_of_generator(measured, summary, seen, found),
             _of_server(measured),
         ],
@@ -62,13 +63,15 @@ def circumstances_of(measured: Measured, evidence: Sequence[Evidence] = ()) -> C
     """What the machine and the generator's threads did meanwhile."""
     loads = [group.load for group in measured.plan.groups]
     engine_run, counts = measured.engine_run, measured.engine_run.counts
+    users = sum(load.users for load in loads if isinstance(load, ClosedLoad))
     return Circumstances(
         open_loop=any(isinstance(load, OpenLoad) for load in loads),
-        users=sum(load.users for load in loads if isinstance(load, ClosedLoad)),
+        users=users,
         machine=measured.machine,
         generator_cpu_s=engine_run.generator_cpu_s,
         generator_s=engine_run.ended_ns / NS_PER_S,
-        threads=measured.compiled.threads,
+        # JMeter has a thread for each user, and no more than the CPUs let it run at once.
+        threads=measured.compiled.threads if measured.engine == "native" else max(1, min(users, measured.machine.cpus)),
         realtime=engine_run.realtime,
         keep_awake=engine_run.keep_awake,
         receive_clock=engine_run.receive_clock,
@@ -76,6 +79,7 @@ def circumstances_of(measured: Measured, evidence: Sequence[Evidence] = ()) -> C
         longest_pause_s=counts.longest_pause_ns / NS_PER_S if counts else 0.0,
         longest_pause_at_s=counts.longest_pause_at_ns / NS_PER_S if counts else 0.0,
         idle_share=_idle_share(measured, evidence),
+        changes=changes_of(measured),
     )
 
 
@@ -120,7 +124,7 @@ def check_highest_rate(
         rows = measured.records.memmap()
         starved = starved_share(rows["sent"], rows["end"], *_busy_period_ns(measured, rows), needed)
     limit = limit_of_rate(steps[0].throughput_per_s)
-    return check_load(Cycle(seen.idle_share, starved, limit, asked), seen)
+    return check_load(Cycle(seen.idle_share, starved, limit, asked, steps[0].name), seen)
 
 
 def counted_window(measured: Measured) -> Window:

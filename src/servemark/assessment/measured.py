@@ -43,6 +43,7 @@ class Measured:
         inputs: where the inputs came from; empty for the model's own.
         url: of the endpoint, for a benchmark that takes one.
         went_on: whether the server was allowed to fail or be away meanwhile.
+        lets_cpus_sleep: whether it was asked that idle CPUs may halt.
     """
 
     benchmark: Benchmark
@@ -62,6 +63,7 @@ class Measured:
     engine: EngineName
     url: str | None = None
     went_on: bool = False
+    lets_cpus_sleep: bool = False
 
     @property
     def settings_before(self) -> Mapping[str, Mapping[str, object]]:

@@ -1,4 +1,4 @@
-"""What else was measured while a run went on: what a check that fails advises, and what disturbed the run."""
+"""What else was measured while a run went on, what the user could ask for otherwise, and what disturbed the run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from dataclasses import dataclass
 
 from servemark.result import Disturbance
 
-#: Of the machine's CPU time; above it, what waits for a CPU waits for others to be done.
-_ALL_BUSY_SHARE = 0.9
 #: Of a generator thread's time, in an open loop; above it, arrivals wait for each other.
 GENERATOR_BUSY_SHARE = 0.8
 _STEAL_LIMIT_SHARE = 0.01
 #: Of the machine's CPU time: when server and generator use so much between them, each takes it from the other.
 _SHARED_SHARE = 0.8
-#: A thread that did not run for so long was not only waiting for its turn.
-_STOPPED_S = 0.25
 #: Of a closed loop's cycle, in which users wait for the generator; above it the load is the generator's.
 IDLE_LIMIT_SHARE = 0.05
 _STALLED_LIMIT_SHARE = 0.01
@@ -36,8 +32,10 @@ class MachineUse:
         own_cpu_s: CPU time of this process (the generator's threads, and all else) and of what keeps CPUs awake.
         server_cpu_s: CPU time of the server's processes; 0 when they are on another machine.
         memory_stalled_s: time for which something waited for memory (PSI, "some").
-        throttled_s: time for which the control groups of this process kept it from running, for lack of quota.
         remote: whether the server is on another machine.
+        throttled_s: time for which the control groups of this process kept it from running, for lack of quota.
+        usable_cpus: how many of the CPUs this process may use.
+        realtime_fix: what has to be done for a process of this user to have real-time priority; empty: it may.
     """
 
     elapsed_s: float
@@ -49,11 +47,30 @@ class MachineUse:
     memory_stalled_s: float | None
     remote: bool
     throttled_s: float | None = None
+    usable_cpus: int | None = None
+    realtime_fix: str | None = None
 
     @property
     def capacity_s(self) -> float:
         """CPU time that there was."""
         return max(self.elapsed_s * self.cpus, 1e-9)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the user can change in the command, in words; empty where this benchmark, engine or machine has no such way.
+
+    Attributes:
+        lower_load: for less load: ``lower --rate``.
+        more_threads: for a generator that is too slow.
+        realtime: for real-time priority, where the user may have it.
+        keep_awake: for CPUs that do not sleep.
+    """
+
+    lower_load: str = ""
+    more_threads: str = ""
+    realtime: str = ""
+    keep_awake: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,7 @@ class Circumstances:
         paused_s: for how long the thread that paused most was kept from running.
         longest_pause_s: the longest of its pauses, and `longest_pause_at_s` when that one had ended.
         idle_share: of the users' time, in a closed loop, in which they waited for the generator.
+        changes: what the user can change.
     """
 
     open_loop: bool
@@ -88,6 +106,7 @@ class Circumstances:
     longest_pause_s: float = 0.0
     longest_pause_at_s: float = 0.0
     idle_share: float = 0.0
+    changes: Changes = Changes()
 
     @property
     def shares_all_cpus(self) -> bool:
@@ -119,67 +138,13 @@ class Circumstances:
         own_s = max(machine.own_cpu_s, self.generator_cpu_s)
         return max(machine.busy_cpu_s - machine.server_cpu_s - own_s, 0.0)
 
-
-def cause_and_advice(circumstances: Circumstances) -> str:
-    """Why a generator that was late was so, as far as that was measured, and what to change."""
-    actions = list(_actions(circumstances))
-    listed = actions[0] if len(actions) == 1 else f"{', '.join(actions[:-1])} or {actions[-1]}"
-    cause = _cause(circumstances)
-    return f"{cause}; {listed}" if cause else listed
-
-
-def _cause(seen: Circumstances) -> str:
-    machine = seen.machine
-    cpus = f"all {machine.cpus} cores" if machine.cpus > 1 else "the only core"
-    if machine.throttled_s and machine.throttled_s > seen.paused_s / 2 > 0:
-        return f"its control group's quota of CPU time kept it waiting for {machine.throttled_s:.2f} s"
-    if seen.longest_pause_s >= _STOPPED_S:
-        until = f"until {seen.longest_pause_at_s:.1f} s"
-        return f"it was stopped, or kept from a CPU, for {seen.longest_pause_s:.2f} s {until}"
-    if seen.generator_share > GENERATOR_BUSY_SHARE:
-        return f"its thread{'s were' if seen.threads > 1 else ' was'} busy for {seen.generator_share:.0%} of the time"
-    if seen.machine_share is None:
-        return ""
-    if seen.machine_share <= _ALL_BUSY_SHARE:
-        return f"though this machine's CPUs were busy for only {seen.machine_share:.0%} of the time"
-    if not machine.remote and machine.server_cpu_s and machine.server_cpu_s > machine.capacity_s / 2:
-        return f"the server uses {cpus}" if not _other_share(seen) else f"the server and other programs use {cpus}"
-    return f"other programs use {cpus}" if _other_share(seen) else f"{cpus} of this machine are busy"
-
-
-def _actions(seen: Circumstances) -> Iterator[str]:
-    machine, most_busy = seen.machine, (seen.machine_share or 0.0) > _ALL_BUSY_SHARE
-    if machine.throttled_s and machine.throttled_s > seen.paused_s / 2 > 0:
-        yield "give it a larger quota"
-        return
-    if seen.longest_pause_s >= _STOPPED_S:
-        yield "see that nothing stops it, and run again"
-        return
-    if seen.open_loop:
-        yield "lower --rate"
-    elif seen.users > 1:
-        yield "lower --threads"
-    if _other_share(seen):
-        yield "stop what else runs here"
-    if seen.generator_share > GENERATOR_BUSY_SHARE and seen.threads < machine.cpus and not most_busy:
-        yield f"raise --generator-threads (now {seen.threads})"
-    if seen.realtime.startswith("refused"):
-        yield "allow real-time priority (install_dependencies.sh --realtime)"
-    elif not seen.realtime and most_busy:
-        yield "give it real-time priority (--realtime on)"
-    elif seen.open_loop and not most_busy and not seen.keep_awake:
-        yield "keep the CPUs awake (--keep-awake on)"
-    elif not most_busy:
-        yield "run again"
-    yield "move the generator to a larger machine" if machine.remote else "move the generator to another machine"
-
-
-def _other_share(seen: Circumstances) -> float:
-    """The share of the machine that others used, when that is more than a little."""
-    if seen.other_cpu_s is None or seen.machine.elapsed_s < _SHORTEST_S:
-        return 0.0
-    share = seen.other_cpu_s / seen.machine.capacity_s
-    return share if share > _OTHER_LIMIT_SHARE else 0.0
+    @property
+    def other_share(self) -> float:
+        """The share of the machine that others used, when that is more than a little, else 0."""
+        if self.other_cpu_s is None or self.machine.elapsed_s < _SHORTEST_S:
+            return 0.0
+        share = self.other_cpu_s / self.machine.capacity_s
+        return share if share > _OTHER_LIMIT_SHARE else 0.0
 
 
 def disturbances(seen: Circumstances) -> tuple[Disturbance, ...]:
@@ -203,7 +168,7 @@ def _disturbances(seen: Circumstances) -> Iterator[Disturbance]:
         if share > _STALLED_LIMIT_SHARE:
             reason = f"for {share:.1%} of the time something waited for memory"
             yield Disturbance("memory pressure", reason, share, _STALLED_LIMIT_SHARE, "share")
-    share = _other_share(seen)
+    share = seen.other_share
     if share:
         reason = f"{share:.0%} of this machine's CPU time went to neither the server nor the generator"
         yield Disturbance("other load", reason, share, _OTHER_LIMIT_SHARE, "share")
@@ -212,8 +177,9 @@ def _disturbances(seen: Circumstances) -> Iterator[Disturbance]:
         reason += "the times of requests are right"
         yield Disturbance("generator-limited", reason, seen.idle_share, IDLE_LIMIT_SHARE, "share")
     if seen.generator_share > GENERATOR_BUSY_SHARE:
-        reason = f"the generator's threads were busy for {seen.generator_share:.0%} of the time: more of them "
-        reason += f"(--generator-threads, now {seen.threads}) may find a faster server"
+        reason = f"the generator's threads were busy for {seen.generator_share:.0%} of the time"
+        if seen.changes.more_threads:
+            reason += f"; for more of them {seen.changes.more_threads}"
         yield Disturbance("generator CPU", reason, seen.generator_share, GENERATOR_BUSY_SHARE, "share")
     if seen.paused_s > 0:
         reason = f"the generator was kept from running for {seen.paused_s:.2f} s"

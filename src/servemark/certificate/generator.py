@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from servemark.certificate.circumstances import IDLE_LIMIT_SHARE, Circumstances, cause_and_advice
+from servemark.certificate.advice import advice_on, cause_of
+from servemark.certificate.circumstances import IDLE_LIMIT_SHARE, Circumstances
 from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved
 from servemark.result import Check, StepSummary
 from servemark.stats.summary import Evidence
@@ -88,12 +89,14 @@ class Cycle:
             cannot be known.
         limit: by which share the rate may be moved: of the step that says it; None where it has no interval.
         asks_highest_rate: whether the question was how much the server can do.
+        step: the name of the step that says the rate.
     """
 
     idle_share: float
     starved_share: float | None
     limit: float | None
     asks_highest_rate: bool
+    step: str
 
 
 def check_load(cycle: Cycle | None, circumstances: Circumstances) -> Check:
@@ -114,12 +117,12 @@ def check_load(cycle: Cycle | None, circumstances: Circumstances) -> Check:
         return Check(name, None, f"{waited}; too few requests succeeded for their rate to have an interval")
     # Whichever is less bounds what the rate lacks: what users did not ask for, and what workers were free to do.
     lacking = cycle.idle_share if cycle.starved_share is None else min(cycle.idle_share, cycle.starved_share)
-    found = f"{waited}, so that the rate lacks up to {lacking:.1%}, limit {cycle.limit:.1%}"
+    found = f"{waited}, so that the rate of {cycle.step} lacks up to {lacking:.1%}, limit {cycle.limit:.1%}"
     if lacking <= cycle.limit:
         return Check(name, True, found, lacking, cycle.limit, "share")
     if cycle.starved_share is None and circumstances.shares_all_cpus:
         return Check(name, None, f"{found}; server and generator share this machine's CPUs, which are all busy")
-    return Check(name, False, f"{found}: {cause_and_advice(circumstances)}", lacking, cycle.limit, "share")
+    return _failed(Check(name, False, found, lacking, cycle.limit, "share"), circumstances)
 
 
 def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, circumstances: Circumstances) -> Check:
@@ -136,13 +139,14 @@ def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, circums
     limit = limit_of_rate(step.throughput_per_s)
     if limit is None:
         return Check(name, None, "too few requests succeeded for their rate to have an interval")
-    found = f"the generator did not run for {paused_s:.2f} s, {share:.1%} of the time, limit {limit:.1%}"
+    found = f"the generator did not run for {paused_s:.2f} s, so that the rate lacks up to {share:.1%}"
+    found += f", limit {limit:.1%}"
     if share <= limit:
         return Check(name, True, found, share, limit, "share")
-    return Check(name, False, f"{found}: {cause_and_advice(circumstances)}", share, limit, "share")
+    return _failed(Check(name, False, found, share, limit, "share"), circumstances)
 
 
-def check_local_resources(steps: Sequence[StepSummary]) -> Check:
+def check_local_resources(steps: Sequence[StepSummary], seen: Circumstances) -> Check:
     """No request failed for lack of what it takes of the generator's own machine: descriptors, ports, memory.
 
     Such failures say nothing of the server, and the load was not the one that was asked for.
@@ -153,24 +157,23 @@ def check_local_resources(steps: Sequence[StepSummary]) -> Check:
         return Check(name, True, "no request lacked a descriptor, a port or memory of this machine", 0, 0, "requests")
     messages = (example.message for step in steps for example in step.error_examples if example.kind == "local")
     message = next(messages, "no example")
-    resource, advice = _lack(message)
-    reason = f"{lacking} requests failed for lack of {resource} ({message}): {advice}"
-    return Check(name, False, reason, lacking, 0, "requests")
+    resource, cause, own = _lack(message)
+    advice = tuple(filter(None, (own, seen.changes.lower_load))) or ("run again",)
+    reason = f"{lacking} requests failed for lack of {resource} ({message})"
+    return Check(name, False, reason, lacking, 0, "requests", cause, advice)
 
 
-def _lack(message: str) -> tuple[str, str]:
-    """What of this machine was lacking, by the error that `message` tells, and what to do."""
+def _lack(message: str) -> tuple[str, str, str]:
+    """What of this machine was lacking, by the error that `message` tells, why, and what to do."""
     numbered = re.search(r"os error (\d+)", message)
     number = int(numbered[1]) if numbered else 0
     words = message.lower()
     if number in {errno.EMFILE, errno.ENFILE} or "too many open files" in words:
-        return "file descriptors", "raise ulimit -n, or lower --threads or --max-connections"
+        return "file descriptors", "", "raise the hard limit of open files (ulimit -Hn, as root)"
     if number in {errno.EADDRNOTAVAIL, errno.EADDRINUSE} or "assign requested address" in words:
-        advice = (
-            "open fewer new connections (let the server keep them alive, or lower the rate): a port rests for 60 s, "
-        )
-        return "ports", advice + "so that one address of this machine can open about 470 a second to another"
-    return "memory for connections", "lower --threads or --max-connections"
+        cause = "a port rests for 60 s, so that one address of this machine can open about 470 a second to another"
+        return "ports", cause, "let the server keep its connections alive"
+    return "memory for connections", "", ""
 
 
 def _judged(name: str, cause: str, effect: Effect | None, circumstances: Circumstances, verb: str = "moves") -> Check:
@@ -179,7 +182,11 @@ def _judged(name: str, cause: str, effect: Effect | None, circumstances: Circums
     reason = f"{cause} {verb} {effect.figure} by {_ms(effect.moved_ms)}, limit {_ms(effect.limit_ms)}"
     if effect.moved_ms <= effect.limit_ms:
         return Check(name, True, reason, effect.moved_ms, effect.limit_ms, "ms")
-    return Check(name, False, f"{reason}: {cause_and_advice(circumstances)}", effect.moved_ms, effect.limit_ms, "ms")
+    return _failed(Check(name, False, reason, effect.moved_ms, effect.limit_ms, "ms"), circumstances)
+
+
+def _failed(check: Check, seen: Circumstances) -> Check:
+    return replace(check, cause=cause_of(seen), advice=advice_on(seen))
 
 
 def _ms(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from servemark.units import NS_PER_MS
 _IN_FLIGHT_LIMIT_SHARE = 0.05
 #: Below this many completions that is not looked at.
 _FEWEST_COMPLETIONS = 100
-_DEFECT = "results are wrong: run again, and report it if it happens again"
-_INCOMPLETE = "results are incomplete, run again"
+_DEFECT = ("results are wrong", ("run again, and report it if it happens again",))
+_INCOMPLETE = ("results are incomplete", ("run again",))
 
 
 def check_accounted(
@@ -28,14 +29,14 @@ def check_accounted(
     """
     name = "accounted"
     if recorded != scheduled:
-        reason = f"{scheduled} requests were scheduled but {recorded} recorded: {_INCOMPLETE}"
-        return Check(name, False, reason, recorded, scheduled, "records")
+        reason = f"{scheduled} requests were scheduled but {recorded} recorded"
+        return Check(name, False, reason, recorded, scheduled, "records", *_INCOMPLETE)
     if expected is not None and not interrupted and recorded != expected:
-        reason = f"{expected} requests were asked for but {recorded} recorded: {_INCOMPLETE}"
-        return Check(name, False, reason, recorded, expected, "records")
+        reason = f"{expected} requests were asked for but {recorded} recorded"
+        return Check(name, False, reason, recorded, expected, "records", *_INCOMPLETE)
     if sent is not None and sent[0] != sent[1]:
-        reason = f"{sent[0]} requests were sent but {sent[1]} recorded as sent: {_DEFECT}"
-        return Check(name, False, reason, sent[1], sent[0], "records")
+        reason = f"{sent[0]} requests were sent but {sent[1]} recorded as sent"
+        return Check(name, False, reason, sent[1], sent[0], "records", *_DEFECT)
     return Check(name, True, "every scheduled request has a record", recorded, expected or scheduled, "records")
 
 
@@ -55,14 +56,14 @@ def check_schedule(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int6
         arrivals += due
         made = int(np.count_nonzero(recorded_ns >= 0))
         if len(recorded_ns) > due or (made != due and not interrupted):
-            reason = f"{made} arrivals of {of_group} were begun, not the {due} of its arrival process: {_DEFECT}"
-            return Check(name, False, reason, made, due, "arrivals")
+            reason = f"{made} arrivals of {of_group} were begun, not the {due} of its arrival process"
+            return Check(name, False, reason, made, due, "arrivals", *_DEFECT)
         off_ns = np.abs(recorded_ns - expected_ns)[recorded_ns >= 0]
         wrong = int(np.count_nonzero(off_ns))
         if wrong:
             most_ms = off_ns.max() / NS_PER_MS
             reason = f"{wrong} arrivals of {of_group} were scheduled at other times than those of its arrival process"
-            return Check(name, False, f"{reason}, by up to {most_ms:.3f} ms: {_DEFECT}", most_ms, 0.0, "ms")
+            return Check(name, False, f"{reason}, by up to {most_ms:.3f} ms", most_ms, 0.0, "ms", *_DEFECT)
     return Check(
         name, True, "all arrivals were scheduled when the arrival process says", arrivals, arrivals, "arrivals"
     )
@@ -84,7 +85,8 @@ def check_in_flight(*, counted_ns: int, recorded_ns: int, completions: int) -> C
         reason += f", limit {_IN_FLIGHT_LIMIT_SHARE:.0%}"
     else:
         reason = "requests under way: records say the same as the generator's own count"
-    return Check(name, passed, reason if passed else f"{reason}: {_DEFECT}", apart, _IN_FLIGHT_LIMIT_SHARE, "share")
+    check = Check(name, passed, reason, apart, _IN_FLIGHT_LIMIT_SHARE, "share")
+    return check if passed else replace(check, cause=_DEFECT[0], advice=_DEFECT[1])
 
 
 def check_server(failure: str | None, before: Mapping[str, object], after: Mapping[str, object]) -> Check:
@@ -96,5 +98,5 @@ def check_server(failure: str | None, before: Mapping[str, object], after: Mappi
         return Check(name, None, "alive; its settings cannot be read back")
     changed = [f"{key} {before[key]} -> {after.get(key)}" for key in before if before[key] != after.get(key)]
     if changed:
-        return Check(name, False, f"settings changed while measuring ({', '.join(changed)}): run again")
+        return Check(name, False, f"settings changed while measuring ({', '.join(changed)})", advice=("run again",))
     return Check(name, True, "alive, with the same settings before and after")

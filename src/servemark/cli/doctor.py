@@ -6,17 +6,18 @@ import io
 import json
 import os
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 
+from servemark.cli.lines import terminal_width, wrapped
 from servemark.cli.options import Parser, listing_parser
 from servemark.doctor import Diagnosis, Status, diagnose, main_job_can_run
 from servemark.errors import EXIT_OK, EXIT_SERVER_FAILED
 from servemark.version import version
 
 SCHEMA = "servemark/doctor/1"
-_WIDTH = 80
 _TITLE_WIDTH = 20
+#: On a narrower terminal what was found stands below its title, so that paths and commands stay in one piece.
+_WIDE = 80
 _LABELS: dict[Status, str] = {"ok": "ok", "warning": "warning", "failure": "FAILURE", "not_applicable": "-"}
 _COLOURS: dict[Status, str] = {"ok": "32", "warning": "33", "failure": "1;31", "not_applicable": "2"}
 _EPILOG = """\
@@ -75,20 +76,21 @@ def _lines(diagnoses: Sequence[Diagnosis], *, coloured: bool) -> Iterator[str]:
         label = f"{_LABELS[finding.status]:9}"
         if coloured:
             label = f"\x1b[{_COLOURS[finding.status]}m{label}\x1b[0m"
-        first, *others = _wrapped(finding.found)
-        yield f"{label}{check.title:{_TITLE_WIDTH}}{first}"
+        beside = terminal_width() >= _WIDE
+        at = 9 + _TITLE_WIDTH if beside else 9
+        first, *others = _wrapped(finding.found, at) if beside else ["", *_wrapped(finding.found, at)]
+        yield f"{label}{check.title:{_TITLE_WIDTH}}{first}".rstrip()
         remarks = [f"why: {check.why}", f"fix: {finding.fix}"] if finding.fix else []
-        for line in [*others, *(line for remark in remarks for line in _wrapped(remark, "     "))]:
-            yield " " * (9 + _TITLE_WIDTH) + line
+        for line in [*others, *(line for remark in remarks for line in _wrapped(remark, at, "     "))]:
+            yield " " * at + line
     yield ""
     yield _verdict(diagnoses)
 
 
-def _wrapped(text: str, indent: str = "") -> list[str]:
+def _wrapped(text: str, at: int, indent: str = "") -> list[str]:
     # What is found may hold anything: a folder's name, say, must not steer the terminal.
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    width = _WIDTH - 9 - _TITLE_WIDTH
-    return textwrap.wrap(shown, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return wrapped(shown, behind=at, indent=indent)
 
 
 def _verdict(diagnoses: Sequence[Diagnosis]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from servemark.cli.lines import wrapped
 from servemark.cli.options import Parser, listing_parser
 from servemark.errors import EXIT_OK, ServemarkError
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, Backend, ZooModel
@@ -129,16 +129,20 @@ def _lines(cache: Path, backends: Sequence[BackendHere], listings: Sequence[List
     for listing in listings:
         model = listing.model
         default = " (default)" if model.name == DEFAULT_MODEL else ""
-        yield f"{model.name:12}{model.title}{default}"
-        yield f"{'':12}on the server {model.wire_name}" + "".join(f", also {alias}" for alias in model.aliases)
+        yield from _behind(model.name, f"{model.title}{default}")
+        yield from _behind("", f"on the server {model.wire_name}" + "".join(f", also {name}" for name in model.aliases))
         for name, built in listing.built.items():
             yield f"{'':12}{name:9}{_built_line(built)}"
     yield ""
     for here in backends:
-        first, *others = textwrap.wrap(_backend_line(here), 80 - 12, break_on_hyphens=False)
-        yield f"{here.name:12}{first}"
-        yield from (f"{'':12}{line}" for line in others)
+        yield from _behind(here.name, _backend_line(here))
     yield f"{'cache':12}{cache}"
+
+
+def _behind(label: str, text: str) -> Iterator[str]:
+    first, *others = wrapped(text, behind=12)
+    yield f"{label:12}{first}"
+    yield from (f"{'':12}{line}" for line in others)
 
 
 def _built_line(built: BuiltModel | None) -> str:

@@ -146,6 +146,9 @@ def _add_output(parser: Parser) -> None:
         action="store_true",
         help="write into DIR although it is not empty; try what would not fit in memory",
     )
+    group.add_argument(
+        "--resume", metavar="DIR", type=Path, help="go on with the suite whose result is in DIR: what it lacks is run"
+    )
     group.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
 
 
@@ -161,6 +164,7 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
     if len(arguments.options) % 2:
         raise UsageError(f"--options takes pairs of KEY VALUE, and {arguments.options[-1]!r} is alone")
     suite = _suite(arguments)
+    _check_resume(arguments, suite)
     if suite is None:
         known = catalogue()
         if arguments.benchmark is None:
@@ -192,6 +196,15 @@ def _suite(arguments: argparse.Namespace) -> str | None:
         option = "--all" if arguments.all else "--suite"
         raise UsageError(f"{option} and the benchmark {arguments.benchmark} do not go together")
     return suite
+
+
+def _check_resume(arguments: argparse.Namespace, suite: str | None) -> None:
+    if arguments.resume is None:
+        return
+    if suite is None:
+        raise UsageError("--resume needs a suite", next_step="give it behind the --suite or --all that was interrupted")
+    if arguments.output is not None:
+        raise UsageError("--resume and --output do not go together", cause="it goes on in the folder of that result")
 
 
 def _check(arguments: argparse.Namespace, benchmark: Benchmark) -> None:

@@ -17,6 +17,7 @@ from servemark.errors import OutputError
 
 if TYPE_CHECKING:
     from servemark.report.progress import ProgressLine
+    from servemark.result import BenchmarkResult
     from servemark.runner import Listener, RunRequest
 
 
@@ -35,10 +36,11 @@ def main(words: list[str], prog: str) -> int:
         listener = _listener(line, arguments.verbose)
         source = source_or_here(arguments, arguments.mms or arguments.url, listener.note)
         requests = [_request(entry, (prog, *words), source) for entry in arguments.entries]
-        performed = perform(requests, listener, suite=arguments.suite_name)
+        performed = perform(requests, listener, suite=arguments.suite_name, resume=arguments.resume)
     finally:
         line.clear()
     # What only prints is loaded when the measurement is over: until then it would keep the first request waiting.
+    from servemark.cli.next_step import next_step
     from servemark.report.directory import result_text
     from servemark.report.terminal import print_summary
     from servemark.verdict import exit_status
@@ -49,7 +51,8 @@ def main(words: list[str], prog: str) -> int:
         if arguments.json == "-":
             sys.stdout.write(result_text(performed.result))
         else:
-            print_summary(performed.result, performed.folder)
+            step = next_step(performed.result, performed.folder, prog, words)
+            print_summary(performed.result, performed.folder, step)
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
 
 
@@ -117,7 +120,12 @@ def _listener(line: ProgressLine, verbose: bool) -> Listener:
         line.clear()
         print(text, file=sys.stderr, flush=True)
 
-    return Listener(note=say, log=say if verbose else None, progress=line.show)
+    def tell(benchmark: BenchmarkResult) -> None:
+        from servemark.report.terminal import headline
+
+        say(headline(benchmark).plain)
+
+    return Listener(note=say, log=say if verbose else None, progress=line.show, measured=tell)
 
 
 @contextmanager

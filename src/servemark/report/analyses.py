@@ -1,26 +1,29 @@
-"""What the runs of a benchmark show together, for the terminal: a table of points, a law, registrations, scaling."""
+"""What the runs of a benchmark show together, for the terminal: a table of points, registrations, scaling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
+from servemark.report.law import law_in_words
+from servemark.report.layout import Columns, Fact
 from servemark.report.words import (
-    COLUMN_PADDING,
-    columns,
     counted,
     decimal,
     digits_of,
-    fact,
-    first_error,
+    failed_of_all,
+    figure,
+    interval,
+    marked,
     ms,
     per_s,
+    percentile,
+    percentile_ms,
     subject,
 )
-from servemark.result import BenchmarkResult, RunResult, StepSummary
+from servemark.result import BenchmarkResult, StepSummary
 
 _POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay"}
 #: Registrations of which each time is shown; of more, the slowest.
@@ -33,124 +36,158 @@ def headline(benchmark: BenchmarkResult) -> Text | None:
     if benchmark.runs and not benchmark.steps and "scaling" not in analysis:
         best = max(benchmark.runs, key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
         figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].headline_ms.p99)}"
-        return subject(benchmark).append(f"{figures} ({_described(best)})", style="bold green")
+        return subject(benchmark).append(f"{figures} ({described(best.point)})", style="bold green")
     if "registrations" in analysis:
         (step,) = benchmark.steps
         done = f"{step.succeeded} of {step.requests} registered in {analysis['registrations']['total_s']:.2f} s"
         return _with_failures(benchmark, f"{done}, p50 {ms(step.headline_ms.p50)}")
     if "scaling" in analysis:
-        up, down = (analysis["scaling"][to] for to in ("up", "down"))
-        figures = ", ".join(
-            f"{to} p50 {ms(calls['settled_ms']['p50'])}, max {ms(calls['settled_ms']['max'])}"
-            for to, calls in (("up", up), ("down", down))
-            if calls
-        )
-        return _with_failures(benchmark, figures or "nothing was scaled")
+        directions = {to: calls for to in ("up", "down") if (calls := analysis["scaling"][to]) and calls["calls"]}
+        figures = ", ".join(_settled(to, calls) for to, calls in directions.items())
+        return _with_failures(benchmark, f"settled {figures}" if figures else "nothing was scaled")
     if len(benchmark.steps) > 1:
-        return _with_failures(benchmark, f"{_total_per_s(benchmark.steps):.4g}/s in all")
+        return _with_failures(benchmark, f"{_total_per_s(benchmark.steps)} in all")
     return None
 
 
-def table_of_points(benchmark: BenchmarkResult) -> Table:
+def _settled(to: str, calls: Mapping[str, Any]) -> str:
+    settled = calls["settled_ms"]
+    if settled["max"] is None:
+        return f"{to} never"
+    p50 = percentile_ms(settled, "p50", calls["calls"] - calls["failed"])
+    return f"{to} p50 {p50}, max {ms(settled['max'])}"
+
+
+def tables(benchmark: BenchmarkResult) -> Iterator[Columns | Text]:
+    """The tables of a benchmark of several steps or points, each with the line below it."""
+    scaling = (benchmark.analysis or {}).get("scaling")
+    if scaling and (scaling["up"] or scaling["down"]):
+        yield _table_of_scaling(scaling)
+        yield Text()
+    yield _table_of_steps(benchmark.steps) if benchmark.steps else _table_of_points(benchmark)
+    yield Text()
+
+
+def _table_of_scaling(scaling: Mapping[str, Any]) -> Columns:
+    """A row a direction, of the calls that the headline is of."""
+    table = Columns("settled ms", "calls", "failed", "p50", "p99", "max")
+    for to in ("up", "down"):
+        calls = scaling[to]
+        if calls:
+            settled, succeeded = calls["settled_ms"], calls["calls"] - calls["failed"]
+            digits = digits_of(settled["p50"])
+            figures = (percentile(settled, name, succeeded, digits) for name in ("p50", "p99"))
+            table.add_row(to, f"{calls['calls']:,}", f"{calls['failed']:,}", *figures, decimal(settled["max"], digits))
+    return table
+
+
+def _table_of_points(benchmark: BenchmarkResult) -> Columns:
     """A row a run, for a benchmark of several points."""
     front = set((benchmark.analysis or {}).get("pareto_runs", ()))
-    table = Table(box=None, pad_edge=False, padding=COLUMN_PADDING)
-    for name in benchmark.runs[0].point:
-        table.add_column(_POINT_LABELS.get(name, name), style="dim", justify="right")
     in_open_loop = benchmark.runs[0].load["kind"] == "open"
     waiting = ("waited p99",) if in_open_loop else ()
-    for heading in ("per s", "95% interval", "p50 ms", "p99 ms", *waiting, "failed", *(("best",) if front else ())):
-        table.add_column(heading, justify="right")
+    first, *names = (_POINT_LABELS.get(name, name) for name in benchmark.runs[0].point)
+    extra = ("p90 ms", "p95 ms", "p99 95% interval", "max ms")
+    figures = ("per s", "95% interval", "p50 ms", *extra[:2], "p99 ms", *extra[2:])
+    table = Columns(first, *names, *figures, *waiting, "failed", *(("best",) if front else ()), extra=extra)
     for index, run in enumerate(benchmark.runs):
         step = run.steps[0]
         rate, latency = step.throughput_per_s, step.headline_ms
         digits, digits_ms = digits_of(rate.value), digits_of(latency.p50.value)
         table.add_row(
             *(str(value) for value in run.point.values()),
-            decimal(rate.value, digits),
+            figure(rate, digits),
             f"{decimal(rate.ci95[0], digits)} to {decimal(rate.ci95[1], digits)}" if rate.ci95 else "-",
-            decimal(latency.p50.value, digits_ms),
-            decimal(latency.p99.value, digits_ms),
-            *((decimal(step.client_queue_ms.p99.value, digits_ms),) if in_open_loop else ()),
-            str(step.failed),
+            *(figure(value, digits_ms) for value in (latency.p50, latency.p90, latency.p95, latency.p99)),
+            interval(latency.p99, digits_ms),
+            decimal(latency.max, digits_ms),
+            *((figure(step.client_queue_ms.p99, digits_ms),) if in_open_loop else ()),
+            str(step.measured_failed),
             *(("*" if index in front else "",) if front else ()),
         )
     return table
 
 
-def table_of_steps(steps: tuple[StepSummary, ...]) -> Table:
+def _table_of_steps(steps: tuple[StepSummary, ...]) -> Columns:
     """A row a step, with the latency that answers for it, for a benchmark whose users do several things."""
     latencies = " or ".join(sorted({step.headline for step in steps}))
-    table = columns(f"{latencies} ms", "sent", "failed", "per s", "p50", "p95", "p99", "max")
+    headings = ("measured", "failed", "per s", "mean", "p50", "p90", "p95", "p99", "p99 95% interval", "max")
+    table = Columns(f"{latencies} ms", *headings, extra=("mean", "p90", "p99 95% interval"))
     for step in steps:
-        response = step.headline_ms
-        digits = digits_of(response.p50.value)
+        rate, found = step.throughput_per_s, step.headline_ms
+        digits = digits_of(found.p50.value)
         table.add_row(
             step.name,
-            f"{step.requests:,}",
-            str(step.failed),
-            decimal(step.throughput_per_s.value, digits_of(step.throughput_per_s.value)),
-            *(decimal(value, digits) for value in (response.p50.value, response.p95.value, response.p99.value)),
-            decimal(response.max, digits),
+            f"{step.requests_measured:,}",
+            str(step.measured_failed),
+            figure(rate, digits_of(rate.value)),
+            *(figure(value, digits) for value in (found.mean, found.p50, found.p90, found.p95, found.p99)),
+            interval(found.p99, digits),
+            decimal(found.max, digits),
         )
     return table
 
 
-def facts(benchmark: BenchmarkResult) -> Iterator[Table]:
+def facts(benchmark: BenchmarkResult) -> Iterator[Fact]:
     """A line for each thing that the runs show together."""
     analysis = benchmark.analysis or {}
     if "scalability" in analysis:
-        yield fact("scalability", _law(analysis["scalability"]))
+        yield Fact("scalability", law_in_words(analysis["scalability"]))
     if "registrations" in analysis:
         yield from _registrations(analysis["registrations"])
-    if (analysis.get("scaling") or {}).get("background"):
-        yield from _background(analysis["scaling"]["background"])
+    if analysis.get("scaling"):
+        yield from _scaling(analysis["scaling"])
 
 
 def _with_failures(benchmark: BenchmarkResult, figures: str) -> Text:
     line = subject(benchmark).append(figures, style="bold green")
     for step in benchmark.steps:
         if step.failed:
-            line.append(f"; {step.name}: {step.failed} of {step.requests} failed: {first_error(step)}", style="red")
+            line.append(f"; {step.name}: {failed_of_all(step)}", style="red")
     return line
 
 
-def _total_per_s(steps: tuple[StepSummary, ...]) -> float:
-    return sum(step.throughput_per_s.value or 0.0 for step in steps)
+def _total_per_s(steps: tuple[StepSummary, ...]) -> str:
+    rates = [step.throughput_per_s for step in steps]
+    return marked(f"{sum(rate.value or 0.0 for rate in rates):.4g}/s", certain=all(rate.ci95 for rate in rates))
 
 
-def _law(scalability: Mapping[str, Any]) -> str:
-    """The fitted Universal Scalability Law in words."""
-    if "refused" in scalability:
-        return f"not fitted: {scalability['refused']}"
-    peak = scalability["peak_users"]
-    where = f"most at {peak:.0f} threads" if peak else "no peak, it only flattens"
-    shares = f"sigma {scalability['sigma']:.3f}, kappa {scalability['kappa']:.2g}"
-    return f"{scalability['lambda_per_s']:.1f}/s alone; {where} ({shares}, R2 {scalability['r2']:.3f})"
-
-
-def _registrations(found: Mapping[str, Any]) -> Iterator[Table]:
+def _registrations(found: Mapping[str, Any]) -> Iterator[Fact]:
     took = sorted(found["models"].items(), key=lambda item: -item[1]["response_s"])
     label = "each, in s" if len(took) <= _MOST_EACH else "slowest, in s"
     each = (f"{name.rpartition('-')[2]}: {one['response_s']:.2f}" for name, one in took[:_MOST_EACH])
-    yield fact(label, ", ".join(each))
+    yield Fact(label, ", ".join(each))
     if found["removal_s"] is not None:
         kept = found["removal_failures"]
         failed = f"; {counted(len(kept), 'model')} could not be: {next(iter(kept.values()))}" if kept else ""
-        yield fact("removed", f"in {found['removal_s']:.2f} s{failed}", "red" if kept else "")
+        yield Fact("removed", f"in {found['removal_s']:.2f} s{failed}", "red" if kept else "")
 
 
-def _background(found: Mapping[str, Any]) -> Iterator[Table]:
+def _scaling(found: Mapping[str, Any]) -> Iterator[Fact]:
+    """What the tables of scaling count, and what it did to predictions meanwhile."""
+    if found["up"] or found["down"]:
+        yield Fact("settled", "from a call until its workers were read back: as many READY as it wanted, and no others")
+        yield Fact("read_up, _down", "the requests that ask for the workers, again and again until they are so")
+    unfinished = sum(calls["unfinished"] for to in ("up", "down") if (calls := found[to]))
+    if unfinished:
+        yield Fact("cut off", f"{counted(unfinished, 'call')}, by the end: not among the settled")
+    if found["background"]:
+        yield from _background(found["background"])
+
+
+def _background(found: Mapping[str, Any]) -> Iterator[Fact]:
     alone, during = found["alone"], found["while_scaling"]
 
     def figures(some: Mapping[str, Any]) -> str:
-        times = some["response_ms"]
-        return f"{counted(some['requests'], 'prediction')}, p50 {ms(times['p50'])}, p99 {ms(times['p99'])}"
+        times, succeeded = some["response_ms"], some["requests"] - some["failed"]
+        p50, p99 = (percentile_ms(times, name, succeeded) for name in ("p50", "p99"))
+        return f"{counted(some['requests'], 'prediction')}, p50 {p50}, p99 {p99}"
 
-    yield fact("alone", f"{figures(alone)}, {alone['failed']} failed")
+    yield Fact("alone", f"{figures(alone)}, {alone['failed']} failed")
     slowed = "" if during["slowed"] is None else f", {during['slowed']} slower than the p99 alone"
-    yield fact("while scaling", f"{figures(during)}{slowed}, {during['failed']} failed")
+    yield Fact("while scaling", f"{figures(during)}{slowed}, {during['failed']} failed")
 
 
-def _described(run: RunResult) -> str:
-    return ", ".join(f"{_POINT_LABELS.get(name, name)} {value}" for name, value in run.point.items())
+def described(point: Mapping[str, Any]) -> str:
+    """What tells a point from the others: ``threads 4``."""
+    return ", ".join(f"{_POINT_LABELS.get(name, name)} {value}" for name, value in point.items())

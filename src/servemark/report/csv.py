@@ -1,12 +1,16 @@
-"""``summary.csv``: the columns of JMeter's aggregate report, one row a step of each run.
+"""``summary.csv``: the columns of JMeter's aggregate report, one row a step of each run; and which are not certified.
 
-Times are in milliseconds: of an open loop responses, counted from the schedule, of a closed one service times. The rate
-is of successes.
+A row is of the measured time, in all of its columns: samples are the requests that were scheduled in it, successes and
+failures, and the warm-up is in none of them. Times are in milliseconds: of an open loop responses, counted from the
+schedule, of a closed one service times. Times and rates are of successes. The last column names those of its figures
+that no check of the certificate has looked at, for lack of an interval, or all of them where the run is INVALID:
+figures stay numbers, for whatever reads them.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from typing import TextIO
 
 from servemark.result import Result, Statistic, StepSummary
@@ -25,7 +29,10 @@ COLUMNS = (
     "Throughput",
     "Received KB/sec",
     "Std. Dev.",
+    "Not certified",
 )
+#: The columns with an interval, by the name of their statistic.
+_JUDGED = {"mean": "Average", "p50": "Median", "p90": "90% Line", "p95": "95% Line", "p99": "99% Line"}
 
 
 def write(out: TextIO, result: Result) -> None:
@@ -36,24 +43,32 @@ def write(out: TextIO, result: Result) -> None:
         of = f"{benchmark.name} {benchmark.model or ''}".strip() + ": " if len(result.benchmarks) > 1 else ""
         for run in benchmark.runs:
             values = " ".join(f"{name}={value}" for name, value in run.point.items())
-            writer.writerows(_row(step, f"{of}{step.name} {values}".strip()) for step in run.steps)
+            valid = run.certificate.valid
+            writer.writerows(_row(step, f"{of}{step.name} {values}".strip(), valid=valid) for step in run.steps)
 
 
-def _row(step: StepSummary, label: str) -> list[str]:
-    latency = step.headline_ms
-    rate = step.throughput_per_s.value
-    bytes_per_response = step.bytes_received / step.requests if step.requests else 0.0
+def _row(step: StepSummary, label: str, *, valid: bool) -> list[str]:
+    latency, samples = step.headline_ms, step.requests_measured
+    received_per_s = step.bytes_received_per_s
     return [
         label,
-        str(step.requests),
-        *(_number(value) for value in (latency.mean, latency.p50, latency.p90, latency.p95, latency.p99)),
+        str(samples),
+        *(_number(getattr(latency, name)) for name in _JUDGED),
         _number(latency.min),
         _number(latency.max),
-        f"{step.failed / step.requests:.2%}" if step.requests else "",
-        _number(rate),
-        _number(rate * bytes_per_response / 1024 if rate is not None else None),
+        f"{step.measured_failed / samples:.2%}" if samples else "",
+        _number(step.throughput_per_s),
+        _number(None if received_per_s is None else received_per_s / 1024),
         _number(latency.stddev),
+        ", ".join(_not_certified(step)) if valid else "all: INVALID",
     ]
+
+
+def _not_certified(step: StepSummary) -> Iterator[str]:
+    judged = {column: getattr(step.headline_ms, name) for name, column in _JUDGED.items()}
+    for column, statistic in (judged | {"Throughput": step.throughput_per_s}).items():
+        if statistic.value is not None and statistic.ci95 is None:
+            yield column
 
 
 def _number(value: Statistic | float | None) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from servemark.report.words import columns, counted, decimal, digits_of, fact, ms
+from servemark.report.layout import Columns, Fact
+from servemark.report.words import counted, decimal, digits_of, ms, percentile
 from servemark.result import KERNEL_CLOCK, OWN_CLOCK, BenchmarkResult, RunResult, StepSummary
 
 #: Steps of a profile of rates that are named one by one.
@@ -34,15 +33,15 @@ def load_line(run: RunResult) -> str:
     return f"{who}, {measured_s:.1f} s measured{warmup}"
 
 
-def whose_clock(run: RunResult) -> Iterator[Table]:
+def whose_clock(run: RunResult) -> Iterator[Fact]:
     """Whose time of arrival answers have, unless it is the kernel's."""
     clock = run.load.get("receive_clock", KERNEL_CLOCK)
     if clock == OWN_CLOCK:
-        yield fact("clock", "the engine's own, in whole milliseconds")
+        yield Fact("clock", "the engine's own, in whole milliseconds")
     elif clock != KERNEL_CLOCK:
         why = clock.partition(", ")[2]
         words = "answers have the time at which they were read, not that at which they came"
-        yield fact("clock", f"{words} ({why})" if why else words)
+        yield Fact("clock", f"{words} ({why})" if why else words)
 
 
 def open_loop(load: Mapping[str, Any]) -> str:
@@ -71,7 +70,7 @@ def _plain(rate: float) -> str:
     return f"{rate:,.6f}".rstrip("0").rstrip(".")
 
 
-def rate_facts(run: RunResult) -> Iterator[Table]:
+def rate_facts(run: RunResult) -> Iterator[Fact]:
     """That the server did not achieve the rate that an open loop offered."""
     offered = run.load.get("offered_per_s")
     achieved = sum(step.throughput_per_s.value or 0.0 for step in run.steps)
@@ -80,7 +79,7 @@ def rate_facts(run: RunResult) -> Iterator[Table]:
         figures = (
             f"{decimal(offered, digits)}/s; achieved {decimal(achieved, digits)}/s, {achieved / offered:.0%} of it"
         )
-        yield fact("offered", figures, "yellow")
+        yield Fact("offered", figures, "yellow")
 
 
 def waited(run: RunResult, step: StepSummary) -> str | None:
@@ -88,27 +87,32 @@ def waited(run: RunResult, step: StepSummary) -> str | None:
     queue, response = step.client_queue_ms.p99.value, step.response_ms.p99.value
     if run.load["kind"] != "open" or queue is None or response is None:
         return None
-    return ms(queue) if queue > max(_WAITING_MS, _WAITING_SHARE * response) else None
+    return ms(step.client_queue_ms.p99) if queue > max(_WAITING_MS, _WAITING_SHARE * response) else None
 
 
-def table_of_stages(benchmark: BenchmarkResult) -> Table | None:
+def table_of_stages(benchmark: BenchmarkResult) -> Columns | None:
     """A row a stage of the only run's profile of rates; None where there is none, or several runs."""
     stages = (benchmark.analysis or {}).get("stages", [])
     if not stages or len(benchmark.runs) > 1:
         return None
-    table = columns("from s", "offered/s", "achieved/s", "p50 ms", "p99 ms", "failed", "waited p99")
+    headings = ("to s", "requests", "offered/s", "achieved/s", "p50 ms", "p99 ms", "max ms", "failed", "waited p99")
+    table = Columns("from s", *headings, extra=("to s", "requests", "max ms"))
     start_s = stages[0]["start_s"]
     for stage in stages[:_MOST_STAGES]:
         response, queue = stage["response_ms"], stage["client_queue_ms"]
         digits, digits_ms = digits_of(stage["offered_per_s"]), digits_of(response["p50"])
+        succeeded = stage["requests"] - stage["failed"]
         table.add_row(
             f"{stage['start_s'] - start_s:g}",
+            f"{stage['end_s'] - start_s:g}",
+            f"{stage['requests']:,}",
             decimal(stage["offered_per_s"], digits),
             decimal(stage["achieved_per_s"], digits),
-            decimal(response["p50"], digits_ms),
-            decimal(response["p99"], digits_ms),
+            percentile(response, "p50", succeeded, digits_ms),
+            percentile(response, "p99", succeeded, digits_ms),
+            decimal(response["max"], digits_ms),
             f"{stage['failed']:,}",
-            decimal(queue["p99"], digits_ms),
+            percentile(queue, "p99", succeeded, digits_ms),
         )
     if len(stages) > _MOST_STAGES:
         table.add_row(f"and {len(stages) - _MOST_STAGES} more")

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.table import Table
 from rich.text import Text
 
-from servemark.report.words import columns, counted, decimal, digits_of, fact, ms, per_s, per_s_interval
+from servemark.report.layout import Columns, Fact
+from servemark.report.words import counted, decimal, digits_of, figure, marked, ms, per_s, per_s_interval
 from servemark.result import BenchmarkResult, EventSummary, Statistic, StepSummary
 from servemark.units import format_ms
 
 
-def streamed(step: StepSummary) -> Iterator[Table]:
+def streamed(step: StepSummary) -> Iterator[Fact]:
     """A few lines about the events of `step`, if any of its responses streamed."""
     events = step.events
     if events is None:
         return
-    yield fact("events", _counts(events))
+    yield Fact("events", _counts(events))
     if events.streams:
-        yield fact("event rate", f"{per_s(events.events_per_s)} {per_s_interval(events.events_per_s)}")
+        yield Fact("event rate", f"{per_s(events.events_per_s)} {per_s_interval(events.events_per_s)}")
     first = events.time_to_first_event_ms
     if first.max is not None:
-        yield fact("first event", f"p50 {ms(first.p50)}{_interval(first.p50)}, p99 {ms(first.p99)}")
+        yield Fact("first event", f"p50 {ms(first.p50)}{_interval(first.p50)}, p99 {ms(first.p99)}")
     gaps = events.between_events_ms
     if gaps is not None:
-        shown = {"p50": gaps.p50, "p90": gaps.p90, "p99": gaps.p99, "max": gaps.max, "mean": gaps.mean}
-        yield fact("between events", ", ".join(f"{name} {format_ms(value)}" for name, value in shown.items()))
+        # From a histogram, and without intervals.
+        uncertain = ((name, marked(format_ms(getattr(gaps, name)), certain=False)) for name in ("p50", "p90", "p99"))
+        others = (("max", format_ms(gaps.max)), ("mean", marked(format_ms(gaps.mean), certain=False)))
+        yield Fact("between events", ", ".join(f"{name} {value}" for name, value in (*uncertain, *others)))
 
 
-def streams_of_all(benchmark: BenchmarkResult) -> Iterator[Table | Text]:
+def streams_of_all(benchmark: BenchmarkResult) -> Iterator[Columns | Text]:
     """A table of the events of a benchmark of several steps or points, a row each, if any of its responses streamed."""
     rows = [(step.name, step) for step in benchmark.steps]
     if not rows:
         rows = [(" ".join(map(str, run.point.values())), step) for run in benchmark.runs for step in run.steps]
     if not any(step.events for _, step in rows):
         return
-    table = columns("events, ms", "count", "each", "per s", "first p50", "p99", "between p50", "p99")
+    table = Columns("events, ms", "count", "each", "per s", "first p50", "p99", "between p50", "p99")
     for name, step in rows:
         if step.events is not None:
             table.add_row(name, *_cells(step.events))
@@ -46,24 +48,28 @@ def streams_of_all(benchmark: BenchmarkResult) -> Iterator[Table | Text]:
 
 def _cells(events: EventSummary) -> Iterator[str]:
     first, gaps = events.time_to_first_event_ms, events.between_events_ms
-    yield f"{events.count:,}"
+    yield f"{_measured(events):,}"
     yield _mean(events) if events.per_request else "-"
-    yield decimal(events.events_per_s.value, digits_of(events.events_per_s.value))
+    yield figure(events.events_per_s, digits_of(events.events_per_s.value))
     digits = digits_of(first.p50.value)
-    yield decimal(first.p50.value, digits)
-    yield decimal(first.p99.value, digits)
+    yield figure(first.p50, digits)
+    yield figure(first.p99, digits)
     digits = digits_of(gaps.p50 if gaps else None)
-    yield decimal(gaps.p50 if gaps else None, digits)
-    yield decimal(gaps.p99 if gaps else None, digits)
+    for value in (gaps.p50, gaps.p99) if gaps else (None, None):
+        yield marked(decimal(value, digits), certain=False)
 
 
 def _counts(events: EventSummary) -> str:
     each = events.per_request
     if each is None:
-        return f"{counted(events.count, 'event')}, none of a stream that was measured"
+        return f"none of a measured stream; {counted(events.count, 'event')} in all that was sent"
     varied = "" if each.min == each.max else f" ({each.min:,} to {each.max:,})"
-    streams = counted(events.streams, "stream")
-    return f"{counted(events.count, 'event')}; {streams} measured, {_mean(events)} events each{varied}"
+    return f"{_measured(events):,} in {counted(events.streams, 'measured stream')}, {_mean(events)} each{varied}"
+
+
+def _measured(events: EventSummary) -> int:
+    """Events of the streams that were measured, of which the other figures are."""
+    return round(events.per_request.mean * events.streams) if events.per_request else 0
 
 
 def _mean(events: EventSummary) -> str:

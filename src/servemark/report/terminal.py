@@ -1,26 +1,32 @@
-"""The summary for people, on stdout, and the progress of a run, on stderr. Fits 80 columns; plain when piped."""
+"""The summary for people, on stdout. No word is cut on narrow terminals, wide ones show more; plain when piped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
 from servemark.report import analyses
+from servemark.report.judgements import judgements
+from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
 from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
 from servemark.report.streams import streamed, streams_of_all
+from servemark.report.suite import table_of_suite
 from servemark.report.words import (
-    LABEL_WIDTH,
-    columns,
+    LEGEND,
+    UNCERTIFIED,
     counted,
+    counts,
     decimal,
     digits_of,
-    fact,
+    failed_of_all,
+    figure,
     first_error,
     interval,
     ms,
@@ -30,32 +36,41 @@ from servemark.report.words import (
 )
 from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, RunResult, StepSummary
 from servemark.units import format_ms
+from servemark.verdict import allows_failures
 
 _LABELS = {"p99_9": "p99.9"}
+#: A figure with the mark before it, and not the home of somebody in a path.
+_MARKED = re.compile(rf"(?<![\w/.-]){UNCERTIFIED}\d")
 
 
-def print_summary(result: Result, folder: Path) -> None:
-    """Print what was measured, the headline first; of a suite, all headlines again at the end."""
-    console = Console(highlight=False)
-    several = len(result.benchmarks) + len(result.skipped) > 1
+def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
+    """Print what was measured, the headline first; of a suite, a table of all at the end. `next_step` is a command."""
+    # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
+    console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    several = result.suite is not None and len(result.suite.entries) > 1
     with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
         for benchmark in result.benchmarks:
-            for line in _summary_lines(result, benchmark):
-                console.print(line)
-            if several:
-                console.print()
-        if several:
-            for benchmark in result.benchmarks:
-                console.print(_headline(benchmark))
-        for skipped in result.skipped:
-            console.print(Text(f"{skipped.name}: skipped: {skipped.reason}", style="yellow"))
-        path = Text.assemble((f"{'results':{LABEL_WIDTH}}", "dim"), str(folder))
-        console.print(path, soft_wrap=True)  # in one piece, so that it can be copied
+            _print(console, [*_summary_lines(result, benchmark), *([Text()] if several else [])])
+        if several or result.skipped:
+            _print(console, [table_of_suite(result, headline)])
+        for label, text in (("results", str(folder)), ("next", next_step)):
+            if text:  # in one piece, so that it can be copied
+                console.print(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), text), soft_wrap=True)
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
 
 
-def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text | Table]:
-    yield _headline(benchmark)
+def _print(console: Console, lines: Iterable[Line]) -> None:
+    """Print `lines`, and below them what the mark means, if it is in one of them."""
+    shown = [text for line in lines for text in lines_of(line, console.width)]
+    if any(_MARKED.search(text.plain) for text in shown):
+        legend = list(Fact(UNCERTIFIED, LEGEND).lines(console.width))
+        shown[-1:] = [*legend, shown[-1]] if not shown[-1].plain else [shown[-1], *legend]
+    for text in shown:
+        console.print(text, soft_wrap=True)
+
+
+def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
+    yield headline(benchmark)
     if not benchmark.runs:
         return
     yield Text(_server_line(result, benchmark), style="dim")
@@ -76,8 +91,8 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
             yield Text()
         yield from _facts(benchmark.runs[0], step)
     else:
-        yield analyses.table_of_steps(benchmark.steps) if benchmark.steps else analyses.table_of_points(benchmark)
-        yield Text()
+        yield from analyses.tables(benchmark)
+        yield from counts(headline_run, benchmark.steps) if headline_run else ()
         yield from rate_facts(headline_run) if headline_run else ()
         yield from streams_of_all(benchmark)
     yield from analyses.facts(benchmark)
@@ -85,11 +100,12 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text 
     if headline_run:
         yield from _memory(headline_run)
     if benchmark.cold_start_ms is not None:
-        yield fact("cold start", f"{format_ms(benchmark.cold_start_ms)}, the first prediction after registering")
-    yield from _judgements(benchmark)
+        yield Fact("cold start", f"{format_ms(benchmark.cold_start_ms)}, the first prediction after registering")
+    yield from judgements(benchmark)
 
 
-def _headline(benchmark: BenchmarkResult) -> Text:
+def headline(benchmark: BenchmarkResult) -> Text:
+    """The first line of a benchmark: its answer, and what has to be known of it."""
     line = _figures(benchmark)
     disturbed = [found.name for found in benchmark.certificate.disturbances] if benchmark.certificate else []
     return line.append(f" ({', '.join(disturbed)})", style="yellow") if disturbed else line
@@ -109,7 +125,8 @@ def _figures(benchmark: BenchmarkResult) -> Text:
 def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: Headline) -> Text:
     line = subject(benchmark)
     if step.requests and not step.succeeded:
-        return line.append(f"every request failed: {first_error(step)}", style="bold red")
+        allowed = ", as --max-errors allows" if allows_failures(benchmark) else ""
+        return line.append(f"every request failed{allowed}: {first_error(step)}", style="bold red")
     if not step.measured:
         return line.append("nothing was measured", style="bold yellow")
     latency = step.headline_ms
@@ -122,7 +139,7 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
     if waiting:
         line.append(f"; waiting for a connection: p99 {waiting}", style="yellow")
     if step.failed:
-        line.append(f"; {step.failed / step.requests:.2%} failed: {first_error(step)}", style="red")
+        line.append(f"; {failed_of_all(step)}", style="red")
     return line
 
 
@@ -145,61 +162,48 @@ def _built_from(source: Mapping[str, Any]) -> str:
     return f" {source['commit'][:7]}" + (" with changes" if source.get("dirty") else "")
 
 
-def _latency_table(step: StepSummary) -> Table:
+def _latency_table(step: StepSummary) -> Columns:
     """The latency that answers for the step with its intervals, beside the service time of an open loop, and how late
-    the generator sent in a closed one.
+    the generator sent in a closed one. Where there is room, the other latencies too.
     """
-    shown = step.headline_ms
-    beside, also = ("service", step.service_ms) if step.headline == "response" else ("sent late", step.generator_lag_ms)
-    table = columns("ms", step.headline, "95% interval", beside)
+    is_open, shown = step.headline == "response", step.headline_ms
+    lag, waiting = ("sent late", step.generator_lag_ms), ("waited", step.client_queue_ms)
+    beside = [("service", step.service_ms), waiting, lag] if is_open else [lag, ("response", step.response_ms), waiting]
+    headings = [heading for heading, _ in beside]
+    table = Columns("ms", step.headline, "95% interval", *headings, extra=headings[1:])
     digits = digits_of(shown.p50.value)  # the same in every row, so that they compare at a glance
-    digits_beside = digits if step.headline == "response" else digits_of(also.p99.value)
+    others = [
+        (latency, digits if heading in {"service", "response"} else digits_of(latency.p99.value))
+        for heading, latency in beside
+    ]
     for name in STATISTICS:
-        first, second = getattr(shown, name), getattr(also, name)
-        row = (decimal(first.value, digits), interval(first, digits), decimal(second.value, digits_beside))
-        table.add_row(_LABELS.get(name, name), *row)
+        found = getattr(shown, name)
+        also = (figure(getattr(latency, name), digits_beside) for latency, digits_beside in others)
+        table.add_row(_LABELS.get(name, name), figure(found, digits), interval(found, digits), *also)
     for name in ("min", "max"):
-        table.add_row(name, decimal(getattr(shown, name), digits), "", decimal(getattr(also, name), digits_beside))
+        also = (decimal(getattr(latency, name), digits_beside) for latency, digits_beside in others)
+        table.add_row(name, decimal(getattr(shown, name), digits), "", *also)
     return table
 
 
-def _facts(run: RunResult, step: StepSummary) -> Iterator[Table]:
-    yield fact("throughput", f"{per_s(step.throughput_per_s)} {per_s_interval(step.throughput_per_s)}")
+def _facts(run: RunResult, step: StepSummary) -> Iterator[Fact]:
+    yield Fact("throughput", f"{per_s(step.throughput_per_s)} {per_s_interval(step.throughput_per_s)}")
     yield from rate_facts(run)
-    counts = f"{step.requests} sent, {step.succeeded} succeeded, {step.failed} failed; {step.measured} measured"
-    yield fact("requests", counts, "red" if step.failed else "")
-    if step.failed and step.failed_response_ms.max is not None:
+    yield from counts(run, (step,))
+    if step.failed_response_ms.max is not None:
         failed = step.failed_response_ms
-        yield fact("failures", f"took {ms(failed.p50)} at the median, {ms(failed.max)} at most")
+        yield Fact("failures", f"took {ms(failed.p50)} at the median, {ms(failed.max)} at most")
     yield from streamed(step)
     if step.measured:
         style = "bold yellow" if waited(run, step) else ""
-        yield fact("in the client", _client_side(step.client_queue_ms, step.generator_lag_ms), style)
+        yield Fact("in the client", _client_side(step.client_queue_ms, step.generator_lag_ms), style)
 
 
 def _client_side(queue: LatencySummary, lag: LatencySummary) -> str:
     return f"p99 {ms(queue.p99)} waiting for a connection, {ms(lag.p99)} sending late"
 
 
-def _memory(run: RunResult) -> Iterator[Table]:
+def _memory(run: RunResult) -> Iterator[Fact]:
     before, after = (run.telemetry.get(f"server_memory_{when}_mib") for when in ("before", "after"))
     if before is not None and after is not None:
-        yield fact("server memory", f"{before:,.0f} MiB before, {after:,.0f} MiB after")
-
-
-def _judgements(benchmark: BenchmarkResult) -> Iterator[Table]:
-    for verdict in benchmark.verdicts:
-        if verdict.passed is not True:
-            style = "red" if verdict.passed is False else "yellow" if verdict.answer.startswith("not") else ""
-            yield fact("verdict", verdict.answer, style)
-    certificate = benchmark.certificate
-    if certificate is None:
-        return
-    if certificate.valid:
-        passed = sum(check.passed is True for check in certificate.checks)
-        yield fact("certificate", f"valid, {counted(passed, 'check')} passed")
-    for check in certificate.checks:
-        if check.passed is False:
-            yield fact("INVALID", f"{check.name}: {check.reason}", "bold red")
-    for found in certificate.disturbances:
-        yield fact("warning", f"{found.name}: {found.reason}", "yellow")
+        yield Fact("server memory", f"{before:,.0f} MiB before, {after:,.0f} MiB after")

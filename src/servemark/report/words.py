@@ -1,18 +1,20 @@
-"""How figures read in the terminal: units, digits, intervals, and a line with its label."""
+"""How figures read in the terminal: units, digits, intervals, and the mark of those that no check has looked at."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from rich.table import Table
 from rich.text import Text
 
-from servemark.result import BenchmarkResult, Statistic, StepSummary
+from servemark.report.layout import Fact
+from servemark.result import BenchmarkResult, RunResult, Statistic, StepSummary
+from servemark.stats.percentiles import REPORTED, smallest_n
 from servemark.units import format_ms
 
-LABEL_WIDTH = 15
-#: Space between columns, as few as leaves a table readable in 80.
-COLUMN_PADDING = (0, 2, 0, 0)
+#: Before a figure of too few values for an interval: the checks of the certificate look at none of these.
+UNCERTIFIED = "~"
+LEGEND = "too few requests for an interval: no check looks at such a figure"
 
 
 def subject(benchmark: BenchmarkResult) -> Text:
@@ -24,27 +26,13 @@ def subject(benchmark: BenchmarkResult) -> Text:
         line.append("PARTIAL ", style="bold yellow")
     if benchmark.certificate and not benchmark.certificate.valid:
         line.append("INVALID ", style="bold red")
+    return line.append(f"{named(benchmark)}: ", style="bold")
+
+
+def named(benchmark: BenchmarkResult) -> str:
+    """The benchmark, with its model or endpoint."""
     what = benchmark.model or urlsplit(benchmark.options.get("url", "")).netloc
-    named = f"{benchmark.name} {what}" if what else benchmark.name
-    return line.append(f"{named}: ", style="bold")
-
-
-def fact(label: str, text: str, style: str = "") -> Table:
-    """A line with its label; a long text goes on below itself."""
-    line = Table.grid()
-    line.add_column(width=LABEL_WIDTH)
-    line.add_column()
-    line.add_row(Text(label, style="dim"), Text(text, style=style))
-    return line
-
-
-def columns(first: str, *others: str) -> Table:
-    """An empty table: its first column names the rows, the others hold figures."""
-    table = Table(box=None, pad_edge=False, padding=COLUMN_PADDING)
-    table.add_column(first, style="dim")
-    for heading in others:
-        table.add_column(heading, justify="right")
-    return table
+    return f"{benchmark.name} {what}" if what else benchmark.name
 
 
 def counted(how_many: int, noun: str) -> str:
@@ -53,14 +41,22 @@ def counted(how_many: int, noun: str) -> str:
 
 
 def ms(value: Statistic | float | None) -> str:
-    """A time in milliseconds, in the unit that a person reads."""
-    plain = value.value if isinstance(value, Statistic) else value
-    return "-" if plain is None else format_ms(plain)
+    """A time in milliseconds, in the unit that a person reads; of a statistic without an interval marked."""
+    if isinstance(value, Statistic):
+        return marked(ms(value.value), certain=value.ci95 is not None)
+    return "-" if value is None else format_ms(value)
+
+
+def percentile_ms(distribution: Mapping[str, float | None], name: str, values: int) -> str:
+    """The percentile `name` of the distribution of so many `values`, in the unit that a person reads."""
+    return marked(ms(distribution[name]), certain=has_interval(name, values))
 
 
 def per_s(statistic: Statistic) -> str:
     """A rate."""
-    return "-" if statistic.value is None else f"{statistic.value:.{digits_of(statistic.value)}f}/s"
+    if statistic.value is None:
+        return "-"
+    return marked(f"{statistic.value:.{digits_of(statistic.value)}f}/s", certain=statistic.ci95 is not None)
 
 
 def per_s_interval(statistic: Statistic) -> str:
@@ -78,6 +74,26 @@ def interval(statistic: Statistic, digits: int) -> str:
     return f"{decimal(statistic.ci95[0], digits)} to {decimal(statistic.ci95[1], digits)}"
 
 
+def figure(statistic: Statistic, digits: int) -> str:
+    """A statistic with that many decimals, marked where it has no interval."""
+    return marked(decimal(statistic.value, digits), certain=statistic.ci95 is not None)
+
+
+def percentile(distribution: Mapping[str, float | None], name: str, values: int, digits: int) -> str:
+    """The percentile `name` of the distribution of so many `values`, with that many decimals."""
+    return marked(decimal(distribution[name], digits), certain=has_interval(name, values))
+
+
+def marked(text: str, *, certain: bool) -> str:
+    """A figure, behind the mark where it is not certain."""
+    return text if certain or text == "-" else f"{UNCERTIFIED}{text}"
+
+
+def has_interval(name: str, values: int) -> bool:
+    """Whether the percentile `name` of so many values has an interval."""
+    return values >= smallest_n(REPORTED[name])
+
+
 def decimal(value: float | None, digits: int) -> str:
     """A number with that many decimals."""
     return "-" if value is None else f"{value:,.{digits}f}"
@@ -87,6 +103,26 @@ def digits_of(value: float | None) -> int:
     """Decimals that leave about four significant digits, at most three."""
     size = abs(value or 0.0)
     return 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+
+
+def counts(run: RunResult, steps: Sequence[StepSummary]) -> Iterator[Fact]:
+    """How many requests of `steps` were measured; on a line of its own how many were sent, where that is more."""
+    measured, failed = (sum(getattr(step, name) for step in steps) for name in ("requests_measured", "measured_failed"))
+    yield Fact("requests", _outcome(f"{measured} measured", measured, failed), "red" if failed else "")
+    sent, failed = (sum(getattr(step, name) for step in steps) for name in ("requests", "failed"))
+    if sent != measured:
+        label = "with warm-up" if run.warmup_s else "in all"
+        yield Fact(label, _outcome(f"{sent} sent", sent, failed), "red" if failed else "")
+
+
+def _outcome(of: str, requests: int, failed: int) -> str:
+    return f"{of}: {requests - failed} succeeded, {failed} failed"
+
+
+def failed_of_all(step: StepSummary) -> str:
+    """The share of everything that was sent, the warm-up too, that failed, and the first of it."""
+    share = f"{step.failed / step.requests:.2%}" if step.requests else "none"
+    return f"{share} of all {step.requests} sent failed: {first_error(step)}"
 
 
 def first_error(step: StepSummary) -> str:

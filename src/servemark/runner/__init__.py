@@ -25,6 +25,7 @@ from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
 from servemark.runner.request import Listener as Listener
 from servemark.runner.request import RunRequest as RunRequest
+from servemark.runner.suite import placed, read_earlier, untouched
 from servemark.runner.written import Written, empty_result
 
 
@@ -47,11 +48,14 @@ def run(benchmark: str, **options: Any) -> Result:
     return perform((RunRequest(benchmark=benchmark, **options),), Listener()).result
 
 
-def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | None = None) -> Performed:
+def perform(
+    requests: Sequence[RunRequest], listener: Listener, suite: str | None = None, *, resume: Path | None = None
+) -> Performed:
     """Execute `requests`, one after the other, and write their result; whatever happens, what was measured is saved.
 
     Where the result goes, its command, seed and engine are those of the first. Of a `suite` one that fails does not
-    stop the others: what failed is in the result. A partial result is returned when Ctrl-C ended the measurement.
+    stop the others: what failed is in the result. `resume` is the folder of its result, of which only what is missing
+    is run. A partial result is returned when Ctrl-C ended the measurement.
 
     Raises:
         ServemarkError: something failed, and it was no suite; the partial result has been written.
@@ -61,34 +65,72 @@ def perform(requests: Sequence[RunRequest], listener: Listener, suite: str | Non
     entries = [Entry.of(request) for request in requests]
     redaction = Redaction(header for entry in entries for header in entry.headers)
     listener = redaction.listener(listener)
-    name = suite or entries[0].title
-    started = datetime.now(timezone.utc)
-    folder = ResultDirectory.create(first.output, name, started, force=first.force)
-    written = Written(folder, empty_result(requests, name, started, redaction), redaction)
+    entries = placed(entries) if suite else entries
+    written = _begun(requests, entries, redaction, suite, resume)
+    missing = _missing(entries, written, listener) if suite else entries
     launchers, jobs = Launchers(listener), list[Job]()
-    folder.write(written.result)  # so that a run which is killed leaves no older result, and one that says partial
+    if not missing:
+        return Performed(written.result, written.folder.path)
+    written.folder.write(written.result)  # so that one that is killed leaves no older result, but one that says partial
     try:
         with _failing(written, None, listener):
             engine = engine_of(first.engine, listener)
             written.versions(engine)
             if suite:
-                entries = _fitting(entries, suite, launchers, written, listener)
-        for number, entry in enumerate(entries, 1):
+                missing = _fitting(missing, suite, launchers, written, listener)
+                if not missing:
+                    written.nothing_more()
+        for entry in missing:
             if suite:
-                listener.note(f"benchmark {number} of {len(entries)}: {entry.title}")
-                entry = replace(entry, label=f"{number}-{entry.title}", last=number == len(entries), in_suite=True)
+                listener.note(f"benchmark {entry.place + 1} of {len(entries)}: {entry.title}")
+                entry = replace(entry, last=entry is missing[-1])
             with _failing(written, entry, listener, goes_on=suite is not None):
                 jobs += measure_benchmark(entry, launchers, engine, written, listener)
+                benchmark = written.benchmark(entry)
+                if suite and benchmark is not None:
+                    listener.measured(benchmark)
             if written.interrupted:
                 break
         # With the servers gone: it takes seconds, and nobody waits for what it says.
-        _merge(engine, jobs, folder, listener)
+        _merge(engine, jobs, written.folder, listener)
     except KeyboardInterrupt:
         if not written.result.benchmarks:
             raise
     if written.interrupted:
         listener.note("interrupted")
-    return Performed(written.result, folder.path)
+    return Performed(written.result, written.folder.path)
+
+
+def _begun(
+    requests: Sequence[RunRequest],
+    entries: Sequence[Entry],
+    redaction: Redaction,
+    suite: str | None,
+    resume: Path | None,
+) -> Written:
+    """The result with nothing in it yet, or with what an earlier run of the suite has measured."""
+    first, started = requests[0], datetime.now(timezone.utc)
+    progress = untouched(suite, entries) if suite else None
+    if progress and resume:
+        earlier = read_earlier(resume, progress)
+        written = Written(ResultDirectory(resume), earlier, redaction)
+        written.go_on_with(earlier)
+        return written
+    name = suite or entries[0].title
+    folder = ResultDirectory.create(first.output, name, started, force=first.force)
+    return Written(folder, replace(empty_result(requests, name, started, redaction), suite=progress), redaction)
+
+
+def _missing(entries: Sequence[Entry], written: Written, listener: Listener) -> list[Entry]:
+    """The entries of a suite that are to be run; of the others it is said."""
+    suite = written.result.suite
+    assert suite
+    missing = [entry for entry in entries if suite.entries[entry.place].status != "done"]
+    if len(missing) < len(entries):
+        places = {entry.place for entry in missing}
+        done = ", ".join(entry.title for entry in entries if entry.place not in places)
+        listener.note(f"measured before: {done}" + ("" if missing else "; nothing is missing"))
+    return missing
 
 
 def _fitting(

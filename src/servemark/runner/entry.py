@@ -26,7 +26,7 @@ class Entry:
     """One of the requests of an invocation, the points that it comes to, and the user's inputs as they are sent.
 
     `headers` are those of every request, `endpoint` is what its URL names. `label` names its files, `last` says that
-    none comes after it.
+    none comes after it, and `place` where in its suite it is, from 0.
     """
 
     request: RunRequest
@@ -39,12 +39,13 @@ class Entry:
     label: str
     last: bool = True
     in_suite: bool = False
+    place: int = 0
 
     @property
     def title(self) -> str:
         """What people and folders call it."""
         named = self.model if self.endpoint is None else self.endpoint.authority
-        return f"{self.benchmark.name}-{_file_name(named)}" if named else self.label
+        return f"{self.benchmark.name}-{_file_name(named)}" if named else self.benchmark.name
 
     @property
     def model(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from servemark.certificate.circumstances import MachineUse
-from servemark.servers import Server, cgroups
+from servemark.servers import Server, cgroups, usable_cpus
 from servemark.workload.plan import Address
 
 
@@ -58,6 +59,33 @@ def use_between(
         memory_stalled_s=_difference(before.memory_stalled_s, after.memory_stalled_s),
         remote=remote,
         throttled_s=_difference(before.throttled_s, after.throttled_s),
+        usable_cpus=usable_cpus(),
+        realtime_fix=realtime_fix(),
+    )
+
+
+def realtime_fix() -> str | None:
+    """What has to be done for this user to have real-time priority, empty if nothing: a thread tries, and ends.
+
+    None where there is no such thing.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        return None
+    refused: list[OSError] = []
+
+    def attempt() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # of this thread alone
+        except OSError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    if not refused:
+        return ""
+    return (
+        "docker run --cap-add SYS_NICE" if os.geteuid() == 0 else "./install_dependencies.sh --realtime, log in again"
     )
 
 

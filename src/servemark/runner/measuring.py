@@ -69,8 +69,7 @@ def measure_benchmark(
 
                 measured.append(one)
                 assessed.append(assess_run(one, request.max_errors_share))
-                complete = entry.last and number == len(points)
-                written.put(entry, assess(benchmark, measured, assessed), server, complete=complete)
+                written.put(entry, assess(benchmark, measured, assessed), server, whole=number == len(points))
             if one.failure and not request.go_on_errors:
                 raise one.failure
             if one.failure:
@@ -139,6 +138,7 @@ def _measure(
         url=entry.endpoint.url if entry.endpoint else None,
         engine=engine.name,
         went_on=entry.request.go_on_errors,
+        lets_cpus_sleep=entry.request.keep_awake == "off",
     )
 
 

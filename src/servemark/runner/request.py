@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from servemark.engines import EngineName, ProgressReport
+from servemark.result import BenchmarkResult
 from servemark.servers.trust import Trust
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Place
@@ -130,9 +131,11 @@ class Listener:
     """Who is told what happens.
 
     `note` takes a line for people, `log` a line of detail (commands, management calls, the server's log), `progress`
-    the counts of the run under way, with the load that it is of.
+    the counts of the run under way, with the load that it is of, and `measured` each benchmark of a suite when it is
+    there.
     """
 
     note: Callable[[str], None] = lambda _line: None
     log: Callable[[str], None] | None = None
     progress: Callable[[ProgressReport, Load], None] = lambda _report, _load: None
+    measured: Callable[[BenchmarkResult], None] = lambda _benchmark: None

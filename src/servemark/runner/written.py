@@ -15,16 +15,20 @@ from servemark.engines import Engine
 from servemark.environments.build_log import BUILD_LOG
 from servemark.errors import ServemarkError
 from servemark.report.directory import ResultDirectory
-from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped
+from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped, SuiteStatus
 from servemark.runner.entry import Entry
 from servemark.runner.redaction import Redaction
 from servemark.runner.request import RunRequest
+from servemark.runner.suite import with_status
 from servemark.servers import Server
 from servemark.units import BYTES_PER_MIB
 from servemark.version import version
 from servemark.workload.endpoint import without_user
 from servemark.workload.headers import parse_headers
 from servemark.zoo.model_source import model_source
+
+#: Entries of a suite that have a benchmark in its result.
+_MEASURED = ("done", "failed", "partial")
 
 
 class Written:
@@ -34,7 +38,8 @@ class Written:
         self.folder = folder
         self.result = result
         self.redaction = redaction
-        self._benchmarks: dict[str, BenchmarkResult] = {}
+        self._benchmarks: dict[int, BenchmarkResult] = {}
+        self._whole: set[int] = set()
 
     @property
     def interrupted(self) -> bool:
@@ -50,32 +55,73 @@ class Written:
         """The result with what sends the requests."""
         self.result = replace(self.result, tool={**self.result.tool, "engine_versions": dict(engine.versions)})
 
+    def go_on_with(self, earlier: Result) -> None:
+        """The result as it was, with those benchmarks of its suite that are done; the others are to be run."""
+        suite = earlier.suite
+        assert suite
+        benchmarks = iter(earlier.benchmarks)
+        for place, entry in enumerate(suite.entries):
+            if entry.status in _MEASURED:
+                benchmark = next(benchmarks)
+                if entry.status == "done":
+                    self._benchmarks[place] = benchmark
+                    self._whole.add(place)
+            if entry.status != "done":
+                suite = with_status(suite, place, "not run")
+        if any(entry.status != "done" for entry in suite.entries):
+            self.result = replace(earlier, error=None, skipped=(), suite=suite)
+            self._set(partial=True)
+
     def skip(self, entry: Entry, reason: str) -> None:
         """The result with a benchmark that is not run."""
         self.result = replace(self.result, skipped=(*self.result.skipped, Skipped(entry.title, reason)))
+        self._has_become(entry, "skipped")
         self.folder.write(self.result)
 
-    def put(self, entry: Entry, benchmark: BenchmarkResult, server: Server, *, complete: bool) -> None:
-        """The result with this benchmark, in the place of what it was before; `complete` when all is in it."""
+    def nothing_more(self) -> None:
+        """The result as it is, with nothing to come: of a suite, what else there was would not have fitted."""
+        if self._benchmarks:
+            self._set(partial=any(known.partial for known in self._benchmarks.values()))
+            self.folder.write(self.result)
+
+    def benchmark(self, entry: Entry) -> BenchmarkResult | None:
+        """What there is of an entry's benchmark."""
+        return self._benchmarks.get(entry.place)
+
+    def _has_become(self, entry: Entry, status: SuiteStatus) -> None:
+        suite = self.result.suite
+        if suite is not None:
+            self.result = replace(self.result, suite=with_status(suite, entry.place, status))
+
+    def _set(self, *, partial: bool) -> None:
+        ordered = tuple(self._benchmarks[place] for place in sorted(self._benchmarks))
+        self.result = replace(self.result, partial=partial, benchmarks=ordered)
+
+    def put(self, entry: Entry, benchmark: BenchmarkResult, server: Server, *, whole: bool) -> None:
+        """The result with this benchmark, in the place of what it was before; `whole` when all its points are in it."""
         facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
-        self._benchmarks[entry.label] = replace(benchmark, server=facts) if entry.in_suite else benchmark
-        self.result = replace(
-            self.result,
-            partial=not complete or any(known.partial for known in self._benchmarks.values()),
-            error=INTERRUPTED if benchmark.partial else self.result.error,
-            server=facts,
-            benchmarks=tuple(self._benchmarks.values()),
-        )
+        self._benchmarks[entry.place] = replace(benchmark, server=facts) if entry.in_suite else benchmark
+        if whole:
+            self._whole.add(entry.place)
+        error = INTERRUPTED if benchmark.partial else self.result.error
+        self.result = replace(self.result, error=error, server=facts)
+        self._has_become(entry, "done" if whole and not benchmark.partial else "partial")
+        complete = whole and entry.last
+        self._set(partial=not complete or any(known.partial for known in self._benchmarks.values()))
         self.folder.write(self.result)
 
     def fail(self, entry: Entry | None, error: BaseException) -> None:
         """The result marked partial, because of `error`; if it cannot be written, that is said in the error."""
         line = str(error) or INTERRUPTED
+        known = self._benchmarks.get(entry.place) if entry is not None else None
         if entry is not None and entry.in_suite and isinstance(error, ServemarkError):
-            known = self._benchmarks.get(entry.label) or _nothing_of(entry)
             failure = Failure(line, error.exit_status)
-            self._benchmarks[entry.label] = replace(known, partial=True, failure=failure)
-        self.result = replace(self.result, partial=True, error=line, benchmarks=tuple(self._benchmarks.values()))
+            self._benchmarks[entry.place] = replace(known or _nothing_of(entry), partial=True, failure=failure)
+            self._has_become(entry, "failed")
+        elif entry is not None and known is not None and entry.place not in self._whole:
+            self._benchmarks[entry.place] = replace(known, partial=True)
+        self.result = replace(self.result, error=line)
+        self._set(partial=True)
         if isinstance(error, ServemarkError):
             self._keep_log(entry, error)
         try:

@@ -32,6 +32,11 @@ class Calls:
         took: NDArray[np.int64] = (self.settled_ns - self.start_ns)[done]
         return took
 
+    def since(self, start_ns: int) -> Calls:
+        """Those that were scheduled at `start_ns` or later."""
+        kept = self.start_ns >= start_ns
+        return Calls(self.start_ns[kept], self.settled_ns[kept], self.ended_ns[kept])
+
 
 def scaling_calls(rows: NDArray[np.void], call: int, read: int, cut_off_ns: int | None = None) -> Calls:
     """Every record of the step `call`, with those of the step `read` that follow it, made by one user.

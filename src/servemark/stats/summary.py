@@ -122,6 +122,7 @@ class _StepTally:
         self.batch_completed = np.zeros(batches)
         self.failed_response: list[NDArray[np.int64]] = []
         self.measured = self.requests = self.succeeded = self.bytes_sent = self.bytes_received = 0
+        self.measured_failed = self.bytes_of_completed = 0
         self.errors: Counter[tuple[int, int]] = Counter()
         self.events = EventTally(flags, batches)
 
@@ -138,10 +139,12 @@ class _StepTally:
             failed = rows[~ok]
             self.errors.update(zip(failed["kind"].tolist(), failed["status"].tolist(), strict=True))
             failed = rows[~ok & inside]
+            self.measured_failed += len(failed)
             self.failed_response.append(failed["end"] - failed["scheduled"])
         ended = ok & (rows["end"] >= window.start_ns) & (rows["end"] <= window.end_ns)
         completed = rows["end"][ended]
         self.batch_completed += np.bincount(window.batch_of(completed, batches), minlength=batches)
+        self.bytes_of_completed += int(rows["bytes_received"][ended].sum(dtype=np.int64))
         is_measured = ok & inside
         self.events.add(rows, is_measured, ended, window)
         measured = rows[is_measured]
@@ -276,6 +279,8 @@ def _step_summary(
         bytes_sent=tally.bytes_sent,
         bytes_received=tally.bytes_received,
         headline=tally.headline,
+        measured_failed=tally.measured_failed,
+        bytes_received_per_s=tally.bytes_of_completed / window.seconds if window.seconds > 0 else None,
     )
 
 

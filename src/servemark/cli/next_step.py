@@ -1,0 +1,202 @@
+"""What to try next: a command, chosen by what was run and found, made of the words that were typed.
+
+Only what parses is suggested, and nothing of a command whose words hold secrets, or read what is gone.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from servemark.cli.options import parse_run
+from servemark.errors import UsageError
+from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
+from servemark.stats.percentiles import smallest_n
+
+Words = list[str]
+
+_SHORT = {"loops": "-l", "threads": "-t", "output": "-o", "suite": "-s", "verbose": "-v", "all": "-a"}
+_FLAGS = {"force", "verbose", "all"}
+#: How much is sent, and when: what one benchmark is asked of it says nothing of another's.
+_LOAD = ("loops", "duration", "warmup", "ramp", "think", "threads", "rate", "arrival", "max-connections")
+#: Where a result went, which is full now.
+_OUTPUT = ("output", "force", "json", "resume")
+#: Of the rate that users reached at most: what still leaves the server room.
+_COMFORTABLE_SHARE = 0.7
+#: An achieved rate below this share of the offered one is not kept up with.
+_KEPT_UP_SHARE = 0.98
+_BACKGROUND_THREADS = 4
+
+
+def next_step(result: Result, folder: Path, prog: str, words: Sequence[str]) -> str:
+    """The command, as it can be typed; empty where there is none to suggest."""
+    reads_a_pipe = any(word == "-" or word.endswith("=-") for word in words)
+    if result.command != (prog, *words) or reads_a_pipe:
+        return ""
+    for candidate in _candidates(result, folder, list(words)):
+        if _parsed(prog, candidate) is not None:
+            return f"{prog} {shlex.join(candidate)}"
+    return ""
+
+
+def _candidates(result: Result, folder: Path, words: Words) -> Iterator[Words]:
+    same = _without(words, *_OUTPUT)
+    if result.suite is not None:
+        yield from _of_suite(result, folder, same)
+        return
+    (benchmark,) = result.benchmarks or (None,)
+    if benchmark is None or not benchmark.runs or benchmark.partial:
+        yield same
+        return
+    if benchmark.steps and benchmark.steps[0].failed:
+        yield from _of_failures(benchmark.steps[0], same)
+    elif benchmark.certificate and not benchmark.certificate.valid:
+        yield same
+    elif len(benchmark.runs) == 1 and benchmark.steps:
+        yield from _of_one_run(benchmark, benchmark.runs[0], same)
+    yield from _of_benchmark(benchmark, same)
+
+
+def _of_suite(result: Result, folder: Path, same: Words) -> Iterator[Words]:
+    assert result.suite
+    if result.suite.missing:
+        yield [*same, "--resume", str(folder)]
+        return
+    others = _without(same, "suite", "all")
+    if result.suite.name == "smoke":
+        yield ["--all", *others]
+    elif result.suite.name == "all":
+        yield ["--suite", "batching", *others]
+
+
+def _of_failures(step: StepSummary, same: Words) -> Iterator[Words]:
+    """One request, with all that is known of it; or everything again, where not all failed."""
+    if not step.succeeded:
+        yield [*_without(same, *_LOAD, "verbose"), "-l", "1", "-t", "1", "-v"]
+    yield [*_without(same, "verbose"), "-v"]
+
+
+def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
+    """What the only run lacks: requests for its p99, connections, or a server that keeps up."""
+    step, is_open = benchmark.steps[0], run.load["kind"] == "open"
+    offered, achieved = run.load.get("offered_per_s"), step.throughput_per_s.value
+    if is_open and offered and achieved and achieved < _KEPT_UP_SHARE * offered:
+        yield [*_without(same, "rate"), "--rate", _rounded(0.8 * achieved)]
+    needed = smallest_n(0.99)
+    if 0 < step.measured < needed:
+        if run.load.get("loops") or run.load.get("requests"):
+            each = math.ceil(needed / (1 if is_open else run.load["users"]))
+            yield [*_without(same, "loops"), "-l", str(each)]
+        else:
+            seconds = (run.window_s[1] - run.window_s[0]) * 1.2 * needed / step.measured
+            yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+
+
+def _of_benchmark(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
+    """What answers the next question of who has this answer."""
+    elsewhere = _without(same, *_LOAD, "options")
+    name, rate = benchmark.name, _best_rate(benchmark)
+    loads = [run.load for run in benchmark.runs if not run.point] or [benchmark.runs[-1].load]
+    if loads[0]["kind"] == "open":
+        yield from _of_rate(loads[0], same)
+    elif name in {"throughput", "http"}:
+        unsaturated = any(verdict.answer.startswith("not saturated") for verdict in benchmark.verdicts)
+        if unsaturated:
+            yield [*_without(same, "threads"), "-t", str(2 * loads[0]["users"])]
+        other = "latency" if name == "throughput" else name
+        yield from _as(elsewhere, name, other, "--rate", _rounded(_COMFORTABLE_SHARE * rate))
+    elif name == "concurrent_inference":
+        yield from _of_law(benchmark, same)
+        yield from _as(elsewhere, name, "latency", "--rate", _rounded(_COMFORTABLE_SHARE * rate))
+    elif name == "repeated_scale_calls" and not (benchmark.options.get("parameters") or {}).get("background_threads"):
+        yield _with_parameter(same, "background_threads", str(_BACKGROUND_THREADS))
+    following = {"load": "repeated_scale_calls", "repeated_scale_calls": "load", "throughput": "latency"}
+    yield from _as(elsewhere, name, following.get(name, "throughput"))
+
+
+def _of_rate(load: Mapping[str, Any], same: Words) -> Iterator[Words]:
+    """Where a rate was kept up with: how far it goes."""
+    highest = max((segment["to_per_s"] for segment in load.get("profile", ())), default=load.get("offered_per_s"))
+    if highest:
+        steps = ",".join(_rounded(highest * factor) for factor in (1, 2, 4))
+        yield [*_without(same, "rate", "loops", "duration", "arrival"), "--rate", f"{steps}/20s"]
+
+
+def _of_law(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
+    """Where a peak is only the law's: what is there really."""
+    law = (benchmark.analysis or {}).get("scalability") or {}
+    peak = law.get("peak_users")
+    if peak and peak > law["most_users"]:
+        threads = sorted({*(run.load["users"] for run in benchmark.runs), round(peak)})
+        yield _with_parameter(same, "threads", ",".join(map(str, threads)))
+
+
+def _best_rate(benchmark: BenchmarkResult) -> float:
+    return max((run.steps[0].throughput_per_s.value or 0.0 for run in benchmark.runs if run.steps), default=0.0)
+
+
+def _as(words: Words, name: str, other: str, *more: str) -> Iterator[Words]:
+    """`words`, with the benchmark `other` in the place of `name`, wherever that stands."""
+    if name == other and more:
+        yield [*words, *more]
+    for place, word in enumerate(words):
+        if word == name and name != other:
+            yield [*words[:place], other, *words[place + 1 :], *more]
+
+
+def _with_parameter(words: Words, key: str, value: str) -> Words:
+    """`words`, with this pair behind ``--options``, instead of any other of its key."""
+    if "--options" not in words:
+        return [*words, "--options", key, value]
+    begin = words.index("--options") + 1
+    end = _end_of_values(words, begin)
+    pairs = [pair for pair in zip(words[begin:end:2], words[begin + 1 : end : 2], strict=False) if pair[0] != key]
+    return [*words[:begin], *(word for pair in pairs for word in pair), key, value, *words[end:]]
+
+
+def _without(words: Sequence[str], *options: str) -> Words:
+    """`words` without these options and their values, however they are written."""
+    kept: Words = []
+    place = 0
+    while place < len(words):
+        option = next((name for name in options if _is(words[place], name)), None)
+        if option is None:
+            kept.append(words[place])
+            place += 1
+        elif option == "options":
+            place = _end_of_values(words, place + 1)
+        else:
+            has_value_behind = option not in _FLAGS and words[place] in {f"--{option}", _SHORT.get(option)}
+            place += 2 if has_value_behind else 1
+    return kept
+
+
+def _is(word: str, option: str) -> bool:
+    short = _SHORT.get(option)
+    if word == f"--{option}" or word.startswith(f"--{option}="):
+        return True
+    return short is not None and (word == short or (option not in _FLAGS and word.startswith(short)))
+
+
+def _end_of_values(words: Sequence[str], begin: int) -> int:
+    return next((at for at in range(begin, len(words)) if words[at].startswith("-")), len(words))
+
+
+def _rounded(rate: float) -> str:
+    """A rate to two significant digits, as it is typed."""
+    if rate <= 0:
+        return "1"
+    digits = 1 - math.floor(math.log10(rate))
+    rounded = round(rate, digits)
+    return str(int(rounded)) if rounded >= 10 else f"{rounded:g}"
+
+
+def _parsed(prog: str, words: Words) -> Namespace | None:
+    try:
+        return parse_run(prog, words)
+    except (UsageError, SystemExit):
+        return None

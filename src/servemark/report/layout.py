@@ -1,0 +1,142 @@
+"""How what is printed is laid out: lines with a label, and tables of figures, of any width, in which no word is cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.text import Text
+
+LABEL_WIDTH = 15
+#: From this width on tables have the columns that say more.
+_WIDE = 100
+#: Columns between two columns of a table: usually, and where there is little room.
+_GAPS = (2, 1)
+#: A column that wraps has at least so much room.
+_LEAST_WRAPPED = 24
+#: Of what is longer than beside a label there is room for.
+_INDENT = 2
+#: A figure is one word with its unit.
+_WORD = re.compile(r"\S*\d (?:us|ms|s|MiB|GiB)\b\S*|\S+")
+
+
+class Fact:
+    """A line with its label; a long text goes on below itself, a word that is longer still below the label."""
+
+    def __init__(self, label: str, text: str, style: str = "") -> None:
+        self.label = label
+        self.text = Text(text, style=style)
+
+    def lines(self, width: int) -> Iterator[Text]:
+        """What is printed on `width` columns."""
+        longest = max(map(cell_len, self.text.plain.split()), default=0)
+        if longest <= width - LABEL_WIDTH and cell_len(self.label) < LABEL_WIDTH:
+            indent, label = LABEL_WIDTH, self.label.ljust(LABEL_WIDTH)
+        else:
+            if self.label:
+                yield Text(self.label, style="dim")
+            indent, label = _INDENT, " " * _INDENT
+        for line in wrapped(self.text, width - indent):
+            yield Text.assemble((label, "dim"), line)
+            label = " " * indent
+
+
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    is_extra: bool
+    at_the_left: bool
+
+
+class Columns:
+    """A table: its first column names the rows, the others hold figures.
+
+    Columns whose heading stands in `extra` are shown where there is room for more than is needed; those in `left` hold
+    words. The last one goes on below itself if it `wraps`. Where there is too little room for the others each row
+    becomes lines of its own.
+    """
+
+    def __init__(
+        self, first: str, *others: str, extra: Sequence[str] = (), left: Sequence[str] = (), wraps: bool = False
+    ) -> None:
+        self._columns = tuple(
+            _Column(heading, heading in extra, number == 0 or heading in left)
+            for number, heading in enumerate((first, *others))
+        )
+        self._wraps = wraps
+        self._rows: list[tuple[str, ...]] = []
+        self._styles: list[str] = []
+
+    def add_row(self, *cells: str, style: str = "dim") -> None:
+        """A row; the cells at its end may be missing. `style` is that of its first cell."""
+        self._rows.append((*cells, *[""] * (len(self._columns) - len(cells))))
+        self._styles.append(style)
+
+    def lines(self, width: int) -> Iterator[Text]:
+        """What is printed on `width` columns."""
+        needed = [number for number, column in enumerate(self._columns) if not column.is_extra]
+        shown = needed
+        for number, column in enumerate(self._columns):
+            more = sorted([*shown, number])
+            if column.is_extra and self._width(more, _GAPS[0]) <= width and width >= _WIDE:
+                shown = more
+        for gap in _GAPS:
+            before_last = self._width(shown[:-1], gap) + gap
+            if self._width(shown, gap) <= width or (self._wraps and width - before_last >= _LEAST_WRAPPED):
+                yield from self._table(shown, gap, width - before_last)
+                return
+        yield from self._lists(needed, width)
+
+    def _width(self, shown: Sequence[int], gap: int) -> int:
+        return sum(self._width_of(number) for number in shown) + gap * (len(shown) - 1)
+
+    def _width_of(self, number: int) -> int:
+        return max(map(cell_len, (self._columns[number].heading, *(row[number] for row in self._rows))))
+
+    def _table(self, shown: Sequence[int], gap: int, room_of_last: int) -> Iterator[Text]:
+        headings = tuple(column.heading for column in self._columns)
+        before = " " * (self._width(shown[:-1], gap) + gap)
+        for row, style in zip((headings, *self._rows), ("bold", *self._styles), strict=True):
+            line = Text(style="bold" if row is headings else "")
+            more: list[str] = []
+            for number in shown:
+                cell = row[number]
+                if self._wraps and number == shown[-1]:
+                    cell, *more = (text.plain for text in wrapped(Text(cell), room_of_last))
+                space = " " * (self._width_of(number) - cell_len(cell))
+                cell = cell + space if self._columns[number].at_the_left else space + cell
+                line.append(" " * gap if number else "").append(cell, style="" if number else style)
+            line.rstrip()
+            yield line
+            yield from (Text(f"{before}{text}") for text in more)
+
+    def _lists(self, shown: Sequence[int], width: int) -> Iterator[Text]:
+        first, *others = (self._columns[number].heading for number in shown)
+        for row in self._rows:
+            name, *cells = (row[number] for number in shown)
+            told = ", ".join(f"{heading} {cell}" for heading, cell in zip(others, cells, strict=True) if cell)
+            yield Text(f"{name} ({first})" if first and name else name)
+            yield from Fact("", told).lines(width)
+
+
+Line = Text | Fact | Columns
+
+
+def lines_of(line: Line, width: int) -> Iterator[Text]:
+    """`line` as it is printed on `width` columns."""
+    yield from wrapped(line, width) if isinstance(line, Text) else line.lines(width)
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """`text` in lines that end between words; a word that is longer than `width` stays in one piece."""
+    ends, start = [], 0
+    for word in _WORD.finditer(text.plain):
+        if word.start() > start and cell_len(text.plain[start : word.end()]) > width:
+            start = word.start()
+            ends.append(start)
+    lines = list(text.divide(ends))
+    for line in lines:
+        line.rstrip()
+    return lines

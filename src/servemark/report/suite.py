@@ -1,0 +1,43 @@
+"""A suite as a table: a row a benchmark, what came of it or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rich.text import Text
+
+from servemark.report.layout import Columns
+from servemark.report.words import named
+from servemark.result import BenchmarkResult, Result
+
+#: How far an entry came, in words, with its style; of one that is done the certificate says more.
+_WORDS = {
+    "done": ("done", "green"),
+    "failed": ("FAILED", "bold red"),
+    "partial": ("PARTIAL", "bold yellow"),
+    "skipped": ("skipped", "yellow"),
+    "not run": ("not run", "yellow"),
+}
+_INVALID = ("INVALID", "bold red")
+
+
+def table_of_suite(result: Result, headline: Callable[[BenchmarkResult], Text]) -> Columns:
+    """All benchmarks of a suite in their order, whatever became of them; `headline` is the first line of one."""
+    table = Columns("", "benchmark", "result", left=("benchmark", "result"), wraps=True)
+    for (status, style), name, text in _rows(result, headline):
+        table.add_row(status, name, text, style=style)
+    return table
+
+
+def _rows(result: Result, headline: Callable[[BenchmarkResult], Text]) -> Iterator[tuple[tuple[str, str], str, str]]:
+    benchmarks, skipped = iter(result.benchmarks), iter(result.skipped)
+    for entry in result.suite.entries if result.suite else ():
+        if entry.status == "skipped":
+            yield _WORDS["skipped"], entry.name, next(skipped).reason
+        elif entry.status == "not run":
+            yield _WORDS["not run"], entry.name, ""
+        else:
+            benchmark = next(benchmarks)
+            valid = benchmark.certificate is None or benchmark.certificate.valid
+            word = _WORDS[entry.status] if valid or entry.status != "done" else _INVALID
+            yield word, named(benchmark), headline(benchmark).plain.partition(f"{named(benchmark)}: ")[2]

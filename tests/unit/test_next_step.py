@@ -1,0 +1,185 @@
+"""The command that is suggested next: chosen by what was run and found, and one that works as it is printed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servemark.benchmarks import catalogue
+from servemark.cli.next_step import next_step
+from servemark.cli.options import parse_run
+from servemark.result import (
+    BenchmarkResult,
+    Certificate,
+    LatencySummary,
+    Result,
+    RunResult,
+    Statistic,
+    StepSummary,
+    Suite,
+    SuiteEntry,
+    Verdict,
+)
+
+PROG = "./benchmark.py"
+KNOWN = Statistic(40.0, (39.0, 41.0))
+LATENCY = LatencySummary(KNOWN, KNOWN, KNOWN, KNOWN, KNOWN, KNOWN, 30.0, 50.0, 1.0)
+CLOSED = {"kind": "closed", "users": 1, "loops": None}
+OPEN = {"kind": "open", "offered_per_s": 20.0, "requests": None}
+
+
+def _step(measured: int = 500, errors: dict[str, int] | None = None, rate: float = 40.0) -> StepSummary:
+    errors = errors or {}
+    succeeded = 0 if errors.get("connect") else measured
+    throughput = Statistic(rate, (rate, rate))
+    counts = (succeeded + sum(errors.values()), succeeded, measured)
+    return StepSummary("predict", *counts, errors, (), throughput, *[LATENCY] * 5, 0, 0)
+
+
+def _result(
+    line: str,
+    *,
+    step: StepSummary | None = None,
+    load: dict[str, Any] | None = None,
+    points: tuple[int, ...] = (),
+    valid: bool = True,
+    **changes: Any,
+) -> Result:
+    words = shlex.split(line)
+    step = step or _step()
+    certificate = Certificate(valid, ())
+    run = RunResult(1, {}, {}, load or CLOSED, (2.0, 12.0), 2.0, certificate, (step,), {}, "")
+    runs = tuple(replace(run, point={"threads": n}, load={**CLOSED, "users": n}) for n in points) or (run,)
+    facts = {
+        "name": next((word for word in words if word in catalogue()), ""),
+        "model": "resnet-18",
+        "backend": None,
+        "options": {},
+        "cold_start_ms": None,
+        "partial": False,
+        "steps": () if points else (step,),
+        "runs": runs,
+        "certificate": certificate,
+        "verdicts": (),
+    }
+    return Result(
+        id="x",
+        started_at="",
+        command=(PROG, *words),
+        seed=0,
+        partial=False,
+        tool={},
+        environment={},
+        server=None,
+        benchmarks=(BenchmarkResult(**{**facts, **changes}),),
+    )
+
+
+def _next(line: str, **facts: Any) -> str:
+    suggested = next_step(_result(line, **facts), Path("servemark-results/x"), PROG, shlex.split(line))
+    if suggested:
+        parse_run(PROG, shlex.split(suggested)[1:])
+    return suggested.removeprefix(f"{PROG} ")
+
+
+NOT_SATURATED = (Verdict("the load saturated the server", "not saturated: raise -t (...)", None),)
+BEYOND = {"scalability": {"peak_users": 18.2, "most_users": 13.0}}
+WITHIN = {"scalability": {"peak_users": 7.0, "most_users": 13.0}}
+
+
+@pytest.mark.parametrize(
+    ("line", "facts", "suggested"),
+    [
+        ("latency", {}, "throughput"),
+        ("latency -m noop -t 1 --duration 5 -w 2 -o out --force", {}, "throughput -m noop -w 2"),
+        ("-l1000 --mms 127.0.0.1:8080 latency", {}, "--mms 127.0.0.1:8080 throughput"),
+        ("throughput", {}, "latency --rate 28"),
+        ("throughput -t 100", {"verdicts": NOT_SATURATED, "load": {**CLOSED, "users": 100}}, "throughput -t 200"),
+        ("throughput --engine jmeter", {}, "latency --engine jmeter"),
+        ("ping", {"step": _step(rate=41_234.0)}, "throughput"),
+        (
+            "http --url http://h/x -H 'A: b'",
+            {"step": _step(rate=41_234.0)},
+            "http --url http://h/x -H 'A: b' --rate 29000",
+        ),
+        ("latency --rate 20", {"load": OPEN, "step": _step(rate=20.0)}, "latency --rate 20,40,80/20s"),
+        (
+            "latency --rate 10,50/2s",
+            {"load": {**OPEN, "profile": [{"to_per_s": 10.0}, {"to_per_s": 50.0}]}},
+            "latency --rate 50,100,200/20s",
+        ),
+        ("latency --rate 20 --duration 9", {"load": OPEN, "step": _step(rate=10.0)}, "latency --duration 9 --rate 8"),
+        (
+            "concurrent_inference",
+            {"points": (1, 4, 7, 10, 13), "analysis": BEYOND},
+            "concurrent_inference --options threads 1,4,7,10,13,18",
+        ),
+        ("concurrent_inference -m lstm", {"points": (1, 4, 7, 13), "analysis": WITHIN}, "latency -m lstm --rate 28"),
+        ("load --options count 4", {}, "repeated_scale_calls"),
+        (
+            "repeated_scale_calls --options scale_up_workers 3",
+            {"analysis": {}},
+            "repeated_scale_calls --options scale_up_workers 3 background_threads 4",
+        ),
+        (
+            "repeated_scale_calls --options background_threads 2",
+            {"options": {"parameters": {"background_threads": 2}}},
+            "load",
+        ),
+        ("batching", {"points": (1, 2)}, "throughput"),
+        ("multiple_models -t 6", {}, "throughput"),
+        ("latency -l 24", {"step": _step(24), "load": {**CLOSED, "loops": 24}}, "latency -l 368"),
+        (
+            "throughput -t 10 -l 2",
+            {"step": _step(20), "load": {**CLOSED, "users": 10, "loops": 2}},
+            "throughput -t 10 -l 37",
+        ),
+        ("latency --duration=10", {"step": _step(100)}, "latency --duration 45"),
+        ("latency -l 5 -t 3", {"step": _step(0, {"connect": 15})}, "latency -l 1 -t 1 -v"),
+        ("latency --verbose", {"step": _step(490, {"timeout": 10})}, "latency -v"),
+        ("latency --json x.json", {"valid": False}, "latency"),
+        ("latency --rate 5", {"partial": True, "load": OPEN}, "latency --rate 5"),
+    ],
+)
+def test_what_is_suggested(line, facts, suggested):
+    assert _next(line, **facts) == suggested
+
+
+@pytest.mark.parametrize(
+    ("line", "facts"),
+    [
+        ("http --url http://h/x --body-file -", {}),
+        ("http --url http://h/x --body-file=-", {}),
+    ],
+)
+def test_what_cannot_be_typed_again_is_not_suggested(line, facts):
+    result = _result("http --url http://h/x")
+    words = shlex.split(line)
+    assert next_step(replace(result, command=(PROG, *words)), Path("x"), PROG, words) == ""
+
+
+def test_of_words_that_hold_a_secret_nothing_is_suggested():
+    masked = replace(_result("latency"), command=(PROG, "latency", "-H", "Authorization: ***"))
+    assert next_step(masked, Path("x"), PROG, ["latency", "-H", "Authorization: s3cr3t"]) == ""
+
+
+def _of_suite(words: str, *statuses: str, name: str = "all") -> str:
+    entries = tuple(SuiteEntry("ping", status, "0" * 64) for status in statuses)
+    result = replace(_result(words), suite=Suite(name, entries), command=(PROG, *shlex.split(words)))
+    return next_step(result, Path("a folder/x"), PROG, shlex.split(words)).removeprefix(f"{PROG} ")
+
+
+@pytest.mark.parametrize("status", ["not run", "partial", "failed"])
+def test_a_suite_that_lacks_something_goes_on(status):
+    assert _of_suite("--all -t 4 -o out", "done", status) == "--all -t 4 --resume 'a folder/x'"
+    assert _of_suite("--all -t 4 --resume old", "done", status) == "--all -t 4 --resume 'a folder/x'"
+
+
+def test_a_suite_that_is_there_leads_to_the_next():
+    assert _of_suite("--suite smoke --backend onnx", "done", "skipped", name="smoke") == "--all --backend onnx"
+    assert _of_suite("-a", "done") == "--suite batching"
+    assert _of_suite("-s mine.toml", "done", name="mine") == ""
