@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from servemark.report.words import (
     subject,
 )
 from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, RunResult, StepSummary
+from servemark.terminals import shortened, takes_escapes
 from servemark.units import format_ms
 
 _LABELS = {"p99_9": "p99.9"}
@@ -36,7 +38,8 @@ _LABELS = {"p99_9": "p99.9"}
 
 def print_summary(result: Result, folder: Path) -> None:
     """Print what was measured, the headline first; of a suite, all headlines again at the end."""
-    console = Console(highlight=False)
+    plain = sys.stdout.isatty() and not takes_escapes(sys.stdout)
+    console = Console(highlight=False, color_system=None if plain else "auto")
     several = len(result.benchmarks) + len(result.skipped) > 1
     with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
         for benchmark in result.benchmarks:
@@ -48,7 +51,7 @@ def print_summary(result: Result, folder: Path) -> None:
             for benchmark in result.benchmarks:
                 console.print(_headline(benchmark))
         for skipped in result.skipped:
-            console.print(Text(f"{skipped.name}: skipped: {skipped.reason}", style="yellow"))
+            console.print(Text(f"{skipped.name}: skipped: {shortened(skipped.reason, 1000)}", style="yellow"))
         path = Text.assemble((f"{'results':{LABEL_WIDTH}}", "dim"), str(folder))
         console.print(path, soft_wrap=True)  # in one piece, so that it can be copied
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
@@ -97,7 +100,7 @@ def _headline(benchmark: BenchmarkResult) -> Text:
 
 def _figures(benchmark: BenchmarkResult) -> Text:
     if benchmark.failure:
-        return subject(benchmark).append(benchmark.failure.message, style="red")
+        return subject(benchmark).append(shortened(benchmark.failure.message, 1000), style="red")
     line = analyses.headline(benchmark)
     if line is not None and any(step.succeeded for run in benchmark.runs for step in run.steps):
         return line
@@ -130,7 +133,7 @@ def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     server = benchmark.server or result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
-    words += [f"{options['method']} {options['url']}"] if (options := benchmark.options).get("url") else []
+    words += [f"{options['method']} {shortened(options['url'])}"] if (options := benchmark.options).get("url") else []
     words += [benchmark.backend] if benchmark.backend else []
     words += ["preload_model"] if server.get("preload_model") else []
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}

@@ -8,9 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from servemark.result import BenchmarkResult, Statistic, StepSummary
+from servemark.terminals import shortened
 from servemark.units import format_ms
 
 LABEL_WIDTH = 15
+#: More of a text is no summary any more.
+_LONGEST_FACT = 1500
 #: Space between columns, as few as leaves a table readable in 80.
 COLUMN_PADDING = (0, 2, 0, 0)
 
@@ -25,7 +28,7 @@ def subject(benchmark: BenchmarkResult) -> Text:
     if benchmark.certificate and not benchmark.certificate.valid:
         line.append("INVALID ", style="bold red")
     what = benchmark.model or urlsplit(benchmark.options.get("url", "")).netloc
-    named = f"{benchmark.name} {what}" if what else benchmark.name
+    named = f"{benchmark.name} {shortened(what)}" if what else benchmark.name
     return line.append(f"{named}: ", style="bold")
 
 
@@ -34,7 +37,7 @@ def fact(label: str, text: str, style: str = "") -> Table:
     line = Table.grid()
     line.add_column(width=LABEL_WIDTH)
     line.add_column()
-    line.add_row(Text(label, style="dim"), Text(text, style=style))
+    line.add_row(Text(label, style="dim"), Text(shortened(text, _LONGEST_FACT), style=style))
     return line
 
 
@@ -97,4 +100,4 @@ def first_error(step: StepSummary) -> str:
     example = min(step.error_examples, key=lambda item: item.at_s)
     # A server's words must not steer the terminal.
     words = "".join(letter if letter.isprintable() else " " for letter in example.message).split()
-    return f"{kinds}; first at {example.at_s:.3f} s: {' '.join(words)}"
+    return f"{kinds}; first at {example.at_s:.3f} s: {shortened(' '.join(words), 500)}"
