@@ -105,7 +105,7 @@ pub struct Step {
 impl Step {
     /// Whether it looks into bodies, beyond their digest.
     fn looks(&self) -> bool {
-        self.until.is_some() || matches!(self.expect, Some(Expect::Regex(_) | Expect::Json(_)))
+        self.until.is_some() || self.expect.as_ref().is_some_and(Expect::looks)
     }
 
     /// Where the first body of each input is remembered, if anything is compared with it.
