@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import socket
 import ssl
@@ -22,6 +23,7 @@ from tls_servers import make_certificate, openssl, server_context
 import servemark
 from servemark.cli import main
 from servemark.result import schema_text
+from servemark.workload import inputs
 
 from ..validity import status_but_for_the_machine
 
@@ -273,6 +275,49 @@ def test_an_endpoint_that_goes_away_ends_the_run(run: Run) -> None:
     assert done.status == 4
     assert "the endpoint failed while it was measured" in done.err
     assert done.result["partial"]
+
+
+# --- what others write ---
+
+
+def test_its_url_may_stand_alone_and_its_body_come_from_standard_input(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs._standard_input.cache_clear()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hello\n\xff")))
+    with endpoint() as (server, came):
+        done = run(f"http://127.0.0.1:{server.port}/x", "--body-file", "-", "-l", "2", "-t", "1")
+    inputs._standard_input.cache_clear()
+    assert done.status == 0
+    assert came.bodies == {b"hello\n\xff"}
+    assert b"POST /x HTTP/1.1" in came.requests[0]
+    assert b"Content-Type: application/octet-stream" in came.requests[0]
+    digest = hashlib.sha256(b"hello\n\xff").hexdigest()
+    assert (done.benchmark["options"]["input_count"], done.benchmark["options"]["input_sha256"]) == (1, digest)
+
+
+def test_a_header_goes_out_in_utf_8(run: Run) -> None:
+    with endpoint() as (server, came):
+        done = run(f"http://127.0.0.1:{server.port}/", "-H", "X-Who: \xfc \u20ac", "-l", "1", "-t", "1")
+    assert done.status == 0
+    assert "X-Who: \xfc \u20ac".encode() in came.requests[0].split(b"\r\n")
+    assert "X-Who: \xfc \u20ac" in done.result["command"]
+
+
+@pytest.mark.parametrize(
+    ("expect", "failed", "words"),
+    [
+        ("not:regex:^no", 0, ""),
+        ("not:regex:o", 2, 'the regular expression "o" is found in the body of 2 bytes, at byte 0: "o"'),
+        ("not:json:error", 2, "the body is no JSON"),
+    ],
+)
+def test_what_must_not_be_in_a_body(run: Run, expect: str, failed: int, words: str) -> None:
+    with endpoint() as (server, _):
+        done = run(f"http://127.0.0.1:{server.port}/", "--expect", expect, "-l", "2", "-t", "1")
+    assert done.status == (4 if failed else 0)
+    assert done.step["errors"] == ({"application": failed} if failed else {})
+    assert words in done.out
 
 
 # --- secrets ---

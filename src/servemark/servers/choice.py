@@ -5,6 +5,7 @@ Importing this needs only the standard library; launchers are imported when one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from servemark.environments.backends import Backend
 from servemark.errors import UsageError
 from servemark.servers.trust import Trust
-from servemark.workload.endpoint import Place, parse_url
+from servemark.workload.endpoint import Place, parse_url, without_user
 from servemark.workload.headers import Header
 
 if TYPE_CHECKING:
@@ -70,6 +71,24 @@ def check_choice(
             raise UsageError(f"{name} is empty", next_step="leave it out, or say which")
 
 
+def check_running(running: str | None) -> None:
+    """Refuse an address of a server that goes on with a path: that of a prediction, in the words of the command line.
+
+    Raises:
+        UsageError: says what of it is the server, and what the model.
+    """
+    match = re.fullmatch(r"((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]+)(/[^/].*|/?[?#].*)", running or "", re.DOTALL)
+    if match is None:
+        return
+    place, path = without_user(match[1]), match[2]
+    model = re.match(r"/(?:predictions|models)/([^/?#]+)|/([^/?#]+)/predict(?:[/?#]|$)", path)
+    named = f" -m {model[1] or model[2]}" if model else ""
+    raise UsageError(
+        f"--mms names a server, without the path {re.split('[?#]', path)[0]!r}",
+        next_step=f"give --mms {place}{named}" + ("" if named else ", or measure that URL with the benchmark http"),
+    )
+
+
 def check_server_python(
     *,
     custom_model: bool,
@@ -122,7 +141,7 @@ def check_endpoint(
         raise UsageError(f"{benchmark} needs --url", next_step="as in --url http://127.0.0.1:8080/health")
     for name, given in (("--url", url is not None), ("--method", method is not None), ("--body-file", bodies)):
         if given and not takes_url:
-            next_step = "give -i" if name == "--body-file" else "measure any endpoint with run http"
+            next_step = "give -i" if name == "--body-file" else "measure any endpoint with the benchmark http"
             raise UsageError(f"{name} makes no sense with {benchmark}", cause="only http has it", next_step=next_step)
     for name, given in (("--content-type", content_type is not None), ("--multipart", multipart is not None)):
         if given and takes_url and not bodies:
