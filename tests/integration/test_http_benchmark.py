@@ -317,7 +317,53 @@ def test_what_must_not_be_in_a_body(run: Run, expect: str, failed: int, words: s
         done = run(f"http://127.0.0.1:{server.port}/", "--expect", expect, "-l", "2", "-t", "1")
     assert done.status == (4 if failed else 0)
     assert done.step["errors"] == ({"application": failed} if failed else {})
-    assert words in done.out
+    assert words in done.out.replace("\n", " ")
+
+
+@contextlib.contextmanager
+def listening(path: Path, came: Came) -> Iterator[None]:
+    """A server at a Unix socket, one thread a connection."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(64)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+        def answer(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                keeping(came)(connection)
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_unix_socket_is_connected_to_and_the_host_stays_the_urls(run: Run, tmp_path: Path) -> None:
+    came, path = Came(), tmp_path / "s"
+    with listening(path, came):
+        done = run("http://example.test/x", "--unix-socket", str(path), "-t", "3", "-l", "20")
+    assert done.status == 0
+    assert came.heads == {b"GET /x HTTP/1.1\r\nHost: example.test\r\nUser-Agent: servemark"}
+    assert (done.step["requests"], done.step["succeeded"]) == (60, 60)
+    assert done.result["server"]["unix_socket"] == str(path)
+    assert "a Unix socket has no time of arrival" in done.benchmark["runs"][0]["load"]["receive_clock"]
+    assert f"through {path}" in done.out.replace("\n", " ")
+    jsonschema.validate(done.result, json.loads(schema_text()))
+
+
+def test_a_unix_socket_at_which_nobody_listens_is_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+    done = run("http://h/", "--unix-socket", str(path), "-l", "1")
+    assert done.status == 4
+    assert f"nobody answers at the Unix socket {path}: Connection refused" in done.err
 
 
 # --- secrets ---

@@ -14,7 +14,10 @@ from servemark.runner.arguments import fields_from
 from servemark.workload.endpoint import Place
 from servemark.workload.inputs import STANDARD_INPUT
 
-PATHS = ("output", "source", "server_requirements", "server_python", "ca_file", "client_cert", "client_key")
+PATHS = (
+    *("output", "source", "server_requirements", "server_python"),
+    *("ca_file", "client_cert", "client_key", "unix_socket"),
+)
 
 
 @pytest.mark.parametrize("name", PATHS)

@@ -54,6 +54,9 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         type=_place,
         help="connect there; Host and SNI stay those of --url or --mms",
     )
+    group.add_argument(
+        "--unix-socket", metavar="PATH", type=Path, help="connect to this socket; Host stays that of --url"
+    )
     group.add_argument("--client-cert", metavar="FILE", type=Path, help="certificate of the client, PEM")
     group.add_argument(
         "--client-key", metavar="FILE", type=Path, help="its key, PEM (default: in the file of --client-cert)"
@@ -81,6 +84,8 @@ def check_request(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
         multipart=arguments.multipart,
         trust=Trust(arguments.ca_file, arguments.insecure, arguments.client_cert, arguments.client_key),
         connect_to=arguments.connect_to,
+        unix_socket=arguments.unix_socket,
+        engine=arguments.engine,
     )
     if arguments.url is not None:
         parse_url(arguments.url)

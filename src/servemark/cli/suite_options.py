@@ -25,6 +25,7 @@ FIELDS = (
     "method",
     "body_file",
     "header",
+    "unix_socket",
     "expect_status",
     "expect",
     "gpus",
@@ -151,6 +152,8 @@ def _words(entry: Mapping[str, Any], folder: Path) -> list[str]:
             raise UsageError(f"{field} = {value!r} makes no sense", next_step="give one value")
         elif field == "arrival" and str(value).startswith("trace:"):
             words.append(f"--arrival=trace:{folder / str(value).removeprefix('trace:')}")
+        elif field == "unix_socket":
+            words.append(f"--unix-socket={folder / str(value)}")
         elif field == "custom_model" and "://" not in str(value):
             words.append(f"--custom-model={folder / str(value)}")
         else:

@@ -134,6 +134,7 @@ def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
     words += [f"{options['method']} {shortened(options['url'])}"] if (options := benchmark.options).get("url") else []
+    words += [f"through {server['unix_socket']}"] if server.get("unix_socket") else []
     words += [benchmark.backend] if benchmark.backend else []
     words += ["preload_model"] if server.get("preload_model") else []
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}

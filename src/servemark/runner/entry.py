@@ -124,6 +124,8 @@ def check_request(request: RunRequest, benchmark: Benchmark, headers: tuple[Head
         multipart=request.multipart,
         trust=request.trust,
         connect_to=request.connect_to,
+        unix_socket=request.unix_socket,
+        engine=request.engine,
     )
 
 

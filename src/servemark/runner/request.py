@@ -55,6 +55,7 @@ class RunRequest:
         record_events: keep the time of every server-sent event.
         client_cert: certificate of the client, a PEM file; its key is in it, or in `client_key`.
         connect_to: where to connect instead of the host and port of `server` or `url`.
+        unix_socket: of this machine, to connect to instead of the host and port of `url`.
         max_errors_share: share of failures from which on the verdict fails.
         go_on_errors: go on to the end although the server fails or is away meanwhile, instead of ending with an error.
         output: result directory; None makes a new one.
@@ -106,6 +107,7 @@ class RunRequest:
     client_cert: Path | None = None
     client_key: Path | None = None
     connect_to: Place | None = None
+    unix_socket: Path | None = None
     max_errors_share: float = 0.01
     go_on_errors: bool = False
     output: Path | None = None

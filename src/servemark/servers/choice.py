@@ -5,6 +5,7 @@ Importing this needs only the standard library; launchers are imported when one 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +14,18 @@ from typing import TYPE_CHECKING
 from servemark.environments.backends import Backend
 from servemark.errors import UsageError
 from servemark.servers.trust import Trust
-from servemark.workload.endpoint import Place, parse_url, without_user
+from servemark.workload.endpoint import Endpoint, Place, parse_url, without_user
 from servemark.workload.headers import Header
 
 if TYPE_CHECKING:
+    from servemark.engines import EngineName
     from servemark.servers.docker import DockerLauncher
     from servemark.servers.managed import ManagedLauncher
     from servemark.servers.servable import Serving
     from servemark.servers.source import SourceLauncher
+
+#: What the kernel has room for, the zero behind it not counted.
+_LONGEST_SOCKET = 107
 
 
 def check_choice(
@@ -131,6 +136,8 @@ def check_endpoint(
     multipart: str | None,
     trust: Trust,
     connect_to: Place | None,
+    unix_socket: Path | None,
+    engine: EngineName,
 ) -> None:
     """Refuse what cannot be sent, or not to such a server, in the words of the command line.
 
@@ -139,8 +146,14 @@ def check_endpoint(
     """
     if takes_url and url is None:
         raise UsageError(f"{benchmark} needs --url", next_step="as in --url http://127.0.0.1:8080/health")
-    for name, given in (("--url", url is not None), ("--method", method is not None), ("--body-file", bodies)):
-        if given and not takes_url:
+    only_of_http = {
+        "--url": url is not None,
+        "--method": method is not None,
+        "--body-file": bodies,
+        "--unix-socket": unix_socket is not None,
+    }
+    for name in filter(only_of_http.get, only_of_http):
+        if not takes_url:
             next_step = "give -i" if name == "--body-file" else "measure any endpoint with the benchmark http"
             raise UsageError(f"{name} makes no sense with {benchmark}", cause="only http has it", next_step=next_step)
     for name, given in (("--content-type", content_type is not None), ("--multipart", multipart is not None)):
@@ -155,6 +168,8 @@ def check_endpoint(
         raise UsageError(
             "-H Authorization and a user in --url do not go together", cause="the user becomes that header"
         )
+    if unix_socket is not None and endpoint is not None:
+        _check_unix_socket(unix_socket, endpoint, connect_to, engine)
     connecting = {
         "--ca-file": trust.ca_file is not None,
         "--insecure": trust.insecure,
@@ -169,6 +184,26 @@ def check_endpoint(
             raise UsageError(f"{option} makes no sense with an http URL", next_step="leave it out, or write https")
     if trust.client_key is not None and trust.client_cert is None:
         raise UsageError("--client-key needs --client-cert", next_step="name the certificate that it belongs to")
+
+
+def _check_unix_socket(path: Path, endpoint: Endpoint, connect_to: Place | None, engine: EngineName) -> None:
+    if endpoint.scheme != "http":
+        raise UsageError(
+            "--unix-socket makes no sense with an https URL", next_step=f"write http://{endpoint.authority}/..."
+        )
+    if connect_to is not None:
+        raise UsageError("--unix-socket and --connect-to do not go together", cause="each says where to connect")
+    if engine == "jmeter":
+        raise UsageError("--engine jmeter and --unix-socket do not go together", cause="JMeter connects to ports")
+    if not path.is_socket():
+        missing = "it is no socket" if path.exists() else "no such file"
+        raise UsageError(f"cannot connect to {path}", cause=missing, next_step="start the server that listens there")
+    if len(os.fsencode(path)) > _LONGEST_SOCKET:
+        raise UsageError(
+            f"cannot connect to {path}",
+            cause=f"the path of a Unix socket has at most {_LONGEST_SOCKET} bytes",
+            next_step="go to its folder, and give its name",
+        )
 
 
 def own_launcher(

@@ -52,6 +52,7 @@ class Address:
         tls: how to speak TLS, if it does.
         named_port: for the Host header, where that is not the one to connect to.
         headers: fields of every request there, in the place of those of the same name.
+        unix_socket: of this machine, to connect to instead of `ip` and `port`.
     """
 
     host: str
@@ -60,6 +61,7 @@ class Address:
     tls: Tls | None = None
     named_port: int | None = None
     headers: tuple[Header, ...] = ()
+    unix_socket: str | None = None
 
     @property
     def authority(self) -> str:
