@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -54,7 +55,7 @@ def main(words):
     if words != [SET_UP_ONLY] and is_importable():
         from servemark.cli import main as servemark_main
 
-        return servemark_main(subcommand(words), "servemark")
+        return servemark_main(subcommand(words), called_as())
     sys.path.insert(0, str(ROOT / "src"))  # for the option tables, which are standard library only
     try:
         if not is_current():
@@ -66,7 +67,7 @@ def main(words):
             set_up()
     except SetUpError as error:
         status = fail(str(error))
-        say("./benchmark.py doctor checks what else this machine lacks")
+        say(f"{called_as()} doctor checks what else this machine lacks")
         return status
     except KeyboardInterrupt:
         print("servemark: interrupted while setting up; the next start begins again", file=sys.stderr)
@@ -74,7 +75,14 @@ def main(words):
     if words == [SET_UP_ONLY]:
         return 0
     program = str(VENV / "bin" / "servemark")
+    os.environ["SERVEMARK_CALLED_AS"] = called_as()  # which it cannot see, and what it names itself by
     return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
+
+
+def called_as():
+    """How this script was called, as its user would type it again."""
+    script = sys.argv[0]
+    return shlex.quote(script) if "/" in script else f"{shlex.quote(sys.orig_argv[0])} {shlex.quote(script)}"
 
 
 def is_importable():
@@ -104,15 +112,16 @@ def answer_without_environment(words):
     from servemark.errors import UsageError
 
     name, *rest = subcommand(words)
+    called = called_as()
     if name in ("doctor", VERSION):
-        return servemark_main([name, *rest], "./benchmark.py")
+        return servemark_main([name, *rest], called)
     try:
         if name == "run":
-            parse_run("./benchmark.py", rest)
+            parse_run(called, rest)
         elif name == "models":
-            models_parser("./benchmark.py models").parse_args(rest)
+            models_parser(f"{called} models").parse_args(rest)
         elif name == "serve":
-            parse_serve("./benchmark.py serve", rest)
+            parse_serve(f"{called} serve", rest)
     except UsageError as error:
         print_error(error)
         return EXIT_USAGE
@@ -287,6 +296,7 @@ def without_rust(folder, shadow):
 def run(command, environment, log, what):
     """Run one step of the set-up; its output goes to `log`, and its last lines to the error when it fails."""
     from servemark.interrupts import held_back
+    from servemark.terminals import takes_escapes
 
     begun = log.tell()
     started = time.monotonic()
@@ -311,7 +321,7 @@ def run(command, environment, log, what):
                 if time.monotonic() - started > INSTALL_TIMEOUT_S:
                     raise SetUpError(f"{what} took over {INSTALL_TIMEOUT_S} s; see {LOG}") from None
     finally:
-        if told >= 0 and sys.stderr.isatty():
+        if told >= 0 and takes_escapes(sys.stderr):
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
         if process and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -324,7 +334,9 @@ def run(command, environment, log, what):
 
 def heartbeat(what, elapsed_s, told):
     """Show that the step goes on: a line that counts on a terminal, a line every 30 s elsewhere."""
-    if sys.stderr.isatty():
+    from servemark.terminals import takes_escapes
+
+    if takes_escapes(sys.stderr):
         print(f"\r\x1b[2Kservemark: {what}: {elapsed_s} s", end="", file=sys.stderr, flush=True)
         return elapsed_s
     if elapsed_s // 30 > told:

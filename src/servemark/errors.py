@@ -22,12 +22,16 @@ A failed *request* is not here: it is a record (see :mod:`servemark.records`). I
 
 from __future__ import annotations
 
+from servemark.terminals import shortened
+
 EXIT_OK = 0
 EXIT_VERDICT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INVALID = 3
 EXIT_SERVER_FAILED = 4
 EXIT_INTERRUPTED = 130
+#: More of what happened, or of why, is no line any more.
+_LONGEST = 1000
 
 
 class ServemarkError(Exception):
@@ -51,7 +55,7 @@ class ServemarkError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        line = self.what + (f": {self.cause}" if self.cause else "")
+        line = shortened(self.what, _LONGEST) + (f": {shortened(self.cause, _LONGEST)}" if self.cause else "")
         line += f"; {self.next_step}" if self.next_step else ""
         return " ".join(line.split())
 

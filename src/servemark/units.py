@@ -5,11 +5,41 @@ Times inside servemark are integer nanoseconds of one monotonic clock; people re
 
 from __future__ import annotations
 
+import re
+
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 BYTES_PER_MIB = 1 << 20
 BYTES_PER_GIB = 1 << 30
+
+#: How many nanoseconds a unit of time has; micro is written with either Greek letter, or with a Latin one.
+_UNITS_NS = {
+    "ns": 1,
+    **dict.fromkeys(("us", "\u00b5s", "\u03bcs"), NS_PER_US),
+    "ms": NS_PER_MS,
+    "s": NS_PER_S,
+    **dict.fromkeys(("min", "m"), 60 * NS_PER_S),
+    "h": 3600 * NS_PER_S,
+}
+_PART = re.compile(rf"(\d+\.?\d*|\.\d+)({'|'.join(_UNITS_NS)})", re.ASCII)
+
+
+def seconds_of(text: str) -> float | None:
+    """The seconds in a time as people write it: ``10``, ``1.5``, ``10s``, ``500ms``, ``1m30s``, ``1h``; else None.
+
+    A plain number is seconds already, ``nan`` and ``inf`` too.
+    """
+    words = text.strip()
+    try:
+        return float(words)
+    except ValueError:
+        pass
+    sign = -1.0 if words.startswith("-") else 1.0
+    parts = words.removeprefix("-")
+    if not re.fullmatch(f"(?:{_PART.pattern})+", parts):
+        return None
+    return sign * sum(float(number) * _UNITS_NS[unit] for number, unit in _PART.findall(parts)) / NS_PER_S
 
 
 def ns_from_s(seconds: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import socket
 import ssl
@@ -22,6 +23,7 @@ from tls_servers import make_certificate, openssl, server_context
 import servemark
 from servemark.cli import main
 from servemark.result import schema_text
+from servemark.workload import inputs
 
 from ..validity import status_but_for_the_machine
 
@@ -274,6 +276,95 @@ def test_an_endpoint_that_goes_away_ends_the_run(run: Run) -> None:
     assert done.status == 4
     assert "the endpoint failed while it was measured" in done.err
     assert done.result["partial"]
+
+
+# --- what others write ---
+
+
+def test_its_url_may_stand_alone_and_its_body_come_from_standard_input(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs._standard_input.cache_clear()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hello\n\xff")))
+    with endpoint() as (server, came):
+        done = run(f"http://127.0.0.1:{server.port}/x", "--body-file", "-", "-l", "2", "-t", "1")
+    inputs._standard_input.cache_clear()
+    assert done.status == 0
+    assert came.bodies == {b"hello\n\xff"}
+    assert b"POST /x HTTP/1.1" in came.requests[0]
+    assert b"Content-Type: application/octet-stream" in came.requests[0]
+    digest = hashlib.sha256(b"hello\n\xff").hexdigest()
+    assert (done.benchmark["options"]["input_count"], done.benchmark["options"]["input_sha256"]) == (1, digest)
+
+
+def test_a_header_goes_out_in_utf_8(run: Run) -> None:
+    with endpoint() as (server, came):
+        done = run(f"http://127.0.0.1:{server.port}/", "-H", "X-Who: \xfc \u20ac", "-l", "1", "-t", "1")
+    assert done.status == 0
+    assert "X-Who: \xfc \u20ac".encode() in came.requests[0].split(b"\r\n")
+    assert "X-Who: \xfc \u20ac" in done.result["command"]
+
+
+@pytest.mark.parametrize(
+    ("expect", "failed", "words"),
+    [
+        ("not:regex:^no", 0, ""),
+        ("not:regex:o", 2, 'the regular expression "o" is found in the body of 2 bytes, at byte 0: "o"'),
+        ("not:json:error", 2, "the body is no JSON"),
+    ],
+)
+def test_what_must_not_be_in_a_body(run: Run, expect: str, failed: int, words: str) -> None:
+    with endpoint() as (server, _):
+        done = run(f"http://127.0.0.1:{server.port}/", "--expect", expect, "-l", "2", "-t", "1")
+    assert done.status == (4 if failed else 0)
+    assert done.step["errors"] == ({"application": failed} if failed else {})
+    assert words in done.out.replace("\n", " ")
+
+
+@contextlib.contextmanager
+def listening(path: Path, came: Came) -> Iterator[None]:
+    """A server at a Unix socket, one thread a connection."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(64)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+        def answer(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                keeping(came)(connection)
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_unix_socket_is_connected_to_and_the_host_stays_the_urls(run: Run, tmp_path: Path) -> None:
+    came, path = Came(), tmp_path / "s"
+    with listening(path, came):
+        done = run("http://example.test/x", "--unix-socket", str(path), "-t", "3", "-l", "20")
+    assert done.status == 0
+    assert came.heads == {b"GET /x HTTP/1.1\r\nHost: example.test\r\nUser-Agent: servemark"}
+    assert (done.step["requests"], done.step["succeeded"]) == (60, 60)
+    assert done.result["server"]["unix_socket"] == str(path)
+    assert "a Unix socket has no time of arrival" in done.benchmark["runs"][0]["load"]["receive_clock"]
+    assert f"through {path}" in done.out.replace("\n", " ")
+    jsonschema.validate(done.result, json.loads(schema_text()))
+
+
+def test_a_unix_socket_at_which_nobody_listens_is_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+    done = run("http://h/", "--unix-socket", str(path), "-l", "1")
+    assert done.status == 4
+    assert f"nobody answers at the Unix socket {path}: Connection refused" in done.err
 
 
 # --- secrets ---

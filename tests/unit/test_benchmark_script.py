@@ -59,7 +59,10 @@ if os.environ.get("FAKE_PIP"):
     print(os.environ["FAKE_PIP"])
     sys.exit(1)
 program = pathlib.Path(sys.argv[0]).with_name("servemark")
-program.write_text(f"#!{sys.executable}\\nimport json, sys\\nprint('servemark', json.dumps(sys.argv[1:]))\\n")
+called = "open(os.environ['CALLS'] + '-as', 'w').write(os.environ['SERVEMARK_CALLED_AS'])"
+program.write_text(
+    f"#!{sys.executable}\\nimport json, os, sys\\nprint('servemark', json.dumps(sys.argv[1:]))\\n{called}\\n"
+)
 program.chmod(0o755)
 """
 
@@ -113,7 +116,12 @@ class Checkout:
         return {path.name for path in self.root.iterdir() if path.name.startswith(".venv")}
 
     def _command(self, words: tuple[str, ...], python: Path) -> list[str]:
-        return [str(python), str(self.root / "benchmark.py"), *words]
+        return [str(python), self.script, *words]
+
+    @property
+    def script(self) -> str:
+        """What is called."""
+        return str(self.root / "benchmark.py")
 
     def _options(self) -> dict:
         environ = {
@@ -184,6 +192,16 @@ def test_it_sets_up_once_and_becomes_servemark(checkout, words, becomes):
     assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip"]
 
 
+@pytest.mark.parametrize(
+    ("script", "called"), [("./benchmark.py", "./benchmark.py"), ("benchmark.py", f"{PYTHON} benchmark.py")]
+)
+def test_what_it_becomes_is_told_how_it_was_called(checkout, script, called):
+    subprocess.run([str(PYTHON), script, "latency"], **{**checkout._options(), "cwd": checkout.root}, check=True)
+    assert (checkout.fakes / "calls-as").read_text() == called
+    checkout.run("latency")
+    assert (checkout.fakes / "calls-as").read_text() == checkout.script
+
+
 def test_pip_installs_the_checkout_with_the_pinned_versions(checkout):
     checkout.run("latency")
     argv = checkout.pip()["argv"]
@@ -249,6 +267,7 @@ def test_help_and_usage_errors_are_answered_at_once_with_nothing_built(checkout,
     answer = checkout.run(*words)
     assert _children_cpu_s() - before_s < 1
     assert answer.returncode == status
+    said = said.replace("./benchmark.py", checkout.script)  # as it was called
     assert said in (answer.stdout if status == 0 else error_line(answer))
     assert checkout.made() == set()
     assert checkout.calls() == []
@@ -411,7 +430,7 @@ def test_where_servemark_is_installed_that_one_is_used(tmp_path):
         [sys.executable, tmp_path / "benchmark.py", "-h"], cwd=tmp_path, capture_output=True, text=True
     )
     assert answer.returncode == 0, answer.stderr
-    assert "usage: servemark run" in answer.stdout
+    assert f"usage: {tmp_path / 'benchmark.py'} [BENCHMARK]" in answer.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["benchmark.py"]
 
 
@@ -423,12 +442,12 @@ def test_the_doctor_answers_where_nothing_could_be_set_up(checkout):
     lines = answer.stdout.splitlines()
     assert any(line.startswith("FAILURE  Python ") for line in lines)
     assert any(line.startswith("FAILURE  C compiler ") for line in lines)
-    assert lines[-1].startswith("./benchmark.py latency cannot run; ")
+    assert lines[-1].startswith(f"{checkout.script} latency cannot run; ")
     assert checkout.calls() == []
     assert checkout.made() == set()
     failed = checkout.run("latency")
     assert failed.returncode == 4
-    assert failed.stderr.splitlines()[-1] == "servemark: ./benchmark.py doctor checks what else this machine lacks"
+    assert failed.stderr.splitlines()[-1] == f"servemark: {checkout.script} doctor checks what else this machine lacks"
 
 
 def test_the_version_is_that_of_the_sources(checkout):

@@ -27,9 +27,11 @@ ADDRESSES = {"inference": Address("h", "127.0.0.1", 80), "management": Address("
         ("regex:a:b", Expect("regex", "a:b")),
         ("json:predictions.0.class", Expect("json", "predictions.0.class")),
         ("json:", Expect("json", "")),
+        ("not:regex:a:b", Expect("not_regex", "a:b")),
+        ("not:json:error", Expect("not_json", "error")),
     ],
 )
-def test_what_a_body_must_be_is_one_of_three(text: str, expect: Expect) -> None:
+def test_what_a_body_must_be_or_must_not_be(text: str, expect: Expect) -> None:
     assert parse_expect(text) == expect
 
 
@@ -46,6 +48,14 @@ def test_what_a_body_must_be_is_one_of_three(text: str, expect: Expect) -> None:
             "look-around, including look-ahead and look-behind, is not supported",
         ),
         (["latency", "--expect", "json:a..b"], "a key between its dots is empty"),
+        (
+            ["latency", "--expect", "not:same"],
+            "'not:same' does not say what a body must not be: it is the body of some",
+        ),
+        (["latency", "--expect", "not:regex:"], "'not:regex:' does not say what a body must not be"),
+        (["latency", "--expect", "not:json:"], "all JSON is excluded"),
+        (["latency", "--expect", "not:cat"], "'not:cat' does not say what a body must not be; give same, regex:R"),
+        (["latency", "--expect", "not:regex:("], '--expect not:regex: the regular expression "(" cannot be used'),
         (["load", "--expect", "same"], "--expect makes no sense with load: registrations go to the management API"),
         (["repeated_scale_calls", "--expect", "same"], "give --options background_threads 1"),
         (["latency", "--engine", "jmeter", "--expect", "same"], "--engine jmeter and --expect do not go together"),

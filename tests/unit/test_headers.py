@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from servemark.errors import UsageError
-from servemark.workload.headers import Header, basic_header, parse_headers, replaced
+from servemark.runner.redaction import Redaction
+from servemark.servers.connection import http_client
+from servemark.workload.headers import MASK, Header, basic_header, parse_headers, replaced
 from servemark.workload.plan import Address, encode_request
 from servemark.workload.scenario import Request
 
@@ -26,6 +30,8 @@ def one(text: str) -> Header:
         ("X-Time: 12:30", "X-Time", "12:30", ()),
         ("X-Price: 3$$", "X-Price", "3$", ()),
         ("X-Umlaut: \xe4", "X-Umlaut", "\xe4", ()),
+        ("X-Euro: \u20ac $KANJI", "X-Euro", "\u20ac \u6f22", ("\u6f22",)),
+        ("X-Bytes: \udcff", "X-Bytes", "\udcff", ()),
         ("X-Run: a-$_A1-${TOKEN}b", "X-Run", "a-x-abc-123b", ("x", "abc-123")),
         ("X-Run: $$TOKEN", "X-Run", "$TOKEN", ()),
         ("X-Run: [$EMPTY]", "X-Run", "[]", ()),
@@ -70,7 +76,7 @@ def test_the_command_in_the_result_keeps_names_of_variables_and_no_value_that_is
         ("X\xe4: x", "is no name of a header"),
         ("X-A: a\r\nX-B: b", "-H X-A holds a line break"),
         ("X-A: a\nb", "-H X-A holds a line break"),
-        ("X-A: \u20ac", "-H X-A holds a character that is not latin-1"),
+        ("X-A: \ud800", "-H X-A holds what is no character"),
         ("X-A: a\0b", "-H X-A holds a control character"),
         ("X-A: $NOT_SET", "-H X-A needs the environment variable NOT_SET, which is not set; export NOT_SET"),
         ("X-A: ${NOT_SET}", "needs the environment variable NOT_SET"),
@@ -78,7 +84,6 @@ def test_the_command_in_the_result_keeps_names_of_variables_and_no_value_that_is
         ("X-A: ${TOKEN", "has a $ that begins no name"),
         ("X-A: $1", "has a $ that begins no name"),
         ("X-A: $LINES", "the environment variable LINES, for -H X-A, holds a line break"),
-        ("X-A: $KANJI", "the environment variable KANJI, for -H X-A, holds a character that is not latin-1"),
         ("Content-Length: 3", "-H Content-Length cannot be given: it is counted from the body"),
         ("transfer-encoding: chunked", "-H transfer-encoding cannot be given"),
     ],
@@ -128,3 +133,20 @@ def test_a_request_goes_out_with_them():
         b"",
     ]
     assert sent.body == b"body"
+
+
+def test_values_go_out_in_utf_8_and_bytes_that_are_no_text_as_they_came():
+    headers = parse_headers(["X-A: \xfc\u20ac", "X-B: \udcff"], {})
+    sent = encode_request(Request("GET", "/"), Address("h", "127.0.0.1", 8080, headers=headers))
+    assert b"X-A: \xc3\xbc\xe2\x82\xac\r\nX-B: \xff\r\n" in sent.wire
+    client = http_client(Address("h", "127.0.0.1", 8080, headers=headers), 1.0)
+    assert (b"X-A", b"\xc3\xbc\xe2\x82\xac") in client.headers.raw
+
+
+@pytest.mark.parametrize("secret", ["gr\xfc\xdfe-an-alle", "\u6f22\u5b57\u6f22\u5b57-x", "abc-\udcff-defg"])
+def test_a_secret_that_is_no_ascii_is_masked_in_each_spelling(secret):
+    (header,) = parse_headers(["Authorization: $SECRET"], {"SECRET": secret})
+    redaction = Redaction([header])
+    sent = secret.encode("utf-8", "surrogateescape")
+    for said in (secret, sent.decode("utf-8", "replace"), sent.decode("latin-1"), quote(sent)):
+        assert redaction.text(f"you sent {said}!") == f"you sent {MASK}!"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import sys
 from email import message_from_bytes
 
 import pytest
 
 from servemark.errors import UsageError
-from servemark.workload.inputs import Input, Sending, as_form, checksum, read_inputs
+from servemark.workload import inputs
+from servemark.workload.inputs import STANDARD_INPUT, Input, Sending, as_form, checksum, read_inputs
 from servemark.workload.plan import Address, encode_request
 from servemark.workload.scenario import Request
 
@@ -113,6 +116,44 @@ def test_a_jsonl_file_that_is_none_is_named_with_its_line(tmp_path, content, mes
     with pytest.raises(UsageError, match=r"\w") as refused:
         read_inputs([tmp_path / "a.jsonl"])
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_jsonl_file_may_begin_with_a_byte_order_mark(tmp_path, encoding):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "\xe4"}\r\n[2]\r\n', encoding=encoding)
+    assert bodies(path) == ['{"a": "\xe4"}'.encode(), b"[2]"]
+    assert [what.origin for what in read_inputs([path])] == [f"{path} line 1", f"{path} line 2"]
+
+
+def test_a_jsonl_file_that_is_not_what_its_mark_says_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b"\xff\xfe[")
+    with pytest.raises(UsageError, match=r"cannot read the input .*a.jsonl: .*; write it in UTF-8"):
+        read_inputs([tmp_path / "a.jsonl"])
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    def hold(content: bytes | None) -> None:
+        monkeypatch.setattr(sys, "stdin", None if content is None else io.TextIOWrapper(io.BytesIO(content)))
+
+    inputs._standard_input.cache_clear()
+    yield hold
+    inputs._standard_input.cache_clear()
+
+
+def test_standard_input_is_one_input_that_is_read_once(standard_input):
+    standard_input(b"\xef\xbb\xbf[1]\n[2]\n")
+    (what,) = read_inputs([STANDARD_INPUT])
+    assert what == Input(b"\xef\xbb\xbf[1]\n[2]\n", "application/octet-stream", "standard input", "stdin")
+    assert read_inputs([STANDARD_INPUT, STANDARD_INPUT]) == (what, what), "a suite's benchmarks all have it"
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_nothing_in_standard_input_is_refused(standard_input, content):
+    standard_input(content)
+    with pytest.raises(UsageError, match="there is no input in standard input; pipe it into the command"):
+        read_inputs([STANDARD_INPUT])
 
 
 def test_an_empty_folder_and_a_file_that_is_not_there_are_refused(tmp_path):

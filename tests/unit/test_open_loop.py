@@ -90,7 +90,7 @@ def test_a_trace_that_cannot_be_read_is_refused_before_anything_starts(tmp_path,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "times.txt").write_text("0\n2\n1\n")
     assert main(["run", "latency", "--arrival", "trace:times.txt"]) == 2
-    assert "cannot use the trace times.txt: line 3: 1 comes before the time above it" in capsys.readouterr().err
+    assert "cannot use the trace times.txt: line 3: '1' comes before the time above it" in capsys.readouterr().err
     assert main(["run", "latency", "--arrival", "trace:none.txt"]) == 2
     assert "cannot use the trace none.txt: No such file or directory" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["times.txt"]

@@ -46,7 +46,6 @@ def test_shares_are_percentages_or_fractions(text, share):
 REFUSED = [
     ("", "which benchmark?; choose from latency, throughput, load"),
     ("latancy", "unknown benchmark 'latancy'; did you mean latency?"),
-    ("resnet", "unknown benchmark 'resnet'; choose from"),
     ("latency -m resnt", "unknown model 'resnt'; did you mean resnet?"),
     ("latency -t x", "'x' is not a whole number"),
     ("latency -t 0", "0 is less than 1"),
@@ -56,7 +55,9 @@ REFUSED = [
     ("latency --duration -1", "-1 is not above 0 seconds"),
     ("latency --duration 0", "0 is not above 0 seconds"),
     ("latency --duration nan", "nan is not above 0 seconds"),
-    ("latency --warmup soon", "'soon' is not a number of seconds"),
+    ("latency --warmup soon", "'soon' is not a time such as 10, 500ms, 10s, 1m or 1h"),
+    ("latency --duration 10parsecs", "'10parsecs' is not a time"),
+    ("latency --duration=-1m", "-1m is not above 0 seconds"),
     ("latency --max-errors 101%", "is not between 0% and 100%"),
     ("latency -t 2000000", "is more than 1048576"),
     ("latency -i none.jpg", "cannot read none.jpg: no such file"),
@@ -141,7 +142,7 @@ REFUSED = [
     ("http --url http://h -g 2", "-g makes no sense with http"),
     ("http --url http://h --options workers 2", "-w makes no sense with http"),
     ("http --url http://h --docker", "--docker makes no sense with http"),
-    ("http --url http://h -d image", "--docker-image makes no sense with http"),
+    ("http --url http://h --docker-image image", "-d names a Docker image here, with the server in it: http starts"),
     ("http --url http://h --mms h", "--mms makes no sense with http"),
     ("http --url http://h --source .", "--source makes no sense with http"),
     ("http --url http://h --build-command make", "--build-command makes no sense with http"),
@@ -160,7 +161,7 @@ REFUSED = [
     ("http --url https://h --ca-file README.md --insecure", "--ca-file and --insecure do not go together"),
     ("http --url http://u@h -H Authorization:x", "-H Authorization and a user in --url do not go together"),
     ("latency --mms h --backend tpu", "invalid choice: 'tpu'"),
-    ("latency throughput", "unrecognized arguments: throughput"),
+    ("latency throughput", "one benchmark at a time, not latency and throughput; run one after the other; a suite has"),
     ("load -t 3", "-t makes no sense with load: each registration has a user of its own"),
     ("load -l 2", "-l makes no sense with load: every model is registered once"),
     ("load --duration 2", "--duration makes no sense with load"),
@@ -329,9 +330,13 @@ def test_an_unreadable_input_is_refused(tmp_path, monkeypatch):
         _parse(f"latency -i {path}")
 
 
-def test_an_unknown_subcommand_names_the_known_ones(capsys):
-    assert main(["runn"]) == 2
-    assert "unknown subcommand 'runn'; did you mean run?" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("runn", "run"), ("doctr", "doctor"), ("latency", "servemark run latency"), ("latancy", "latency")],
+)
+def test_an_unknown_subcommand_names_the_known_ones(capsys, word, meant):
+    assert main([word]) == 2
+    assert f"unknown subcommand {word!r}; did you mean {meant}?" in capsys.readouterr().err
 
 
 def test_help_names_every_benchmark_model_and_option(capsys):
@@ -345,7 +350,7 @@ def test_help_names_every_benchmark_model_and_option(capsys):
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"], ["--version"]])
 def test_the_bare_command_and_its_help_succeed(capsys, words):
     assert main(words) == 0
     assert "servemark" in capsys.readouterr().out

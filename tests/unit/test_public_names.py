@@ -17,6 +17,15 @@ def test_every_public_name_can_be_had_and_is_documented():
         assert getattr(servemark, name).__doc__
 
 
+def test_what_is_public_is_seen_before_it_is_loaded():
+    code = "import servemark, sys; names = dir(servemark); print('numpy' in sys.modules, *names)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, *names = done.stdout.split()
+    assert loaded == "False"
+    assert set(servemark.__all__) <= set(names)
+    assert {"__name__", "__doc__"} <= set(names)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = servemark.nothing

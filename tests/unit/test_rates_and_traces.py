@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,9 @@ from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import Arrivals, RateSegment, Until
 from servemark.workload.open_loop import arrivals_of, open_load, parse_arrival
 from servemark.workload.rates import format_rate, parse_rate
-from servemark.workload.trace import read_trace
+from servemark.workload.trace import read_trace, unit_remark
+
+DATA = Path(__file__).parent / "data" / "traces"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,9 @@ from servemark.workload.trace import read_trace
         ("50..0.25/1.5s", [(50, 0.25, 1.5)]),
         ("100,200,400/20s", [(100, 100, 20), (200, 200, 20), (400, 400, 20)]),
         ("7/3s", [(7, 7, 3)]),
+        ("7/500ms", [(7, 7, 0.5)]),
+        ("1..2/1m30s", [(1, 2, 90)]),
+        ("1,2/1h", [(1, 1, 3600), (2, 2, 3600)]),
     ],
 )
 def test_a_rate_is_a_number_a_ramp_or_steps(text, profile):
@@ -48,12 +55,12 @@ BAD_RATES = [
     ("100,0/5s", "0 is not above 0"),
     ("200/s", "a rate is in requests a second already; give --rate 200"),
     ("200/60", "the time 60 has no unit; say 60s"),
-    ("200/", "'' is not a time in seconds"),
-    ("200/1m", "'1m' is not a time in seconds; as in /60s"),
+    ("200/", "'' is not a time"),
+    ("200/1x", "'1x' is not a time; as in /60s, /500ms or /1m"),
     ("200/0s", "the time 0s is not above 0"),
     ("200/-1s", "the time -1s is not above 0"),
-    ("200/nans", "'nans' is not a time in seconds"),
-    ("200/infs", "the time infs is not above 0 and at most 1,000,000 s"),
+    ("200/nans", "'nans' is not a time"),
+    ("200/1000h", "the time 1000h is not above 0 and at most 1,000,000 s"),
     ("1,2,3/400000s", "3 times 400000 s is more than 1,000,000 s"),
     ("100..2000", "a ramp needs the time that it takes; give --rate 100..2000/60s"),
     ("100..2000/60", "the time 60 has no unit; say 60s"),
@@ -142,15 +149,21 @@ def test_a_trace_may_be_short_and_come_from_any_editor(trace, content):
 BAD_TRACES = [
     ("", "it holds no time; one time in seconds a line, rising"),
     ("# nothing\n\n", "it holds no time"),
-    ("0\n2\n1\n", "line 3: 1 comes before the time above it; sort it"),
+    ("0\n2\n1\n", "line 3: '1' comes before the time above it; sort it"),
     ("0\nsoon\n", "line 2: 'soon' is not a number of seconds"),
     ("0\n\n1,5\n", "line 3: '1,5' is not a number of seconds"),
     ("nan\n", "line 1: 'nan' is not a number of seconds"),
     ("0\nInfinity\n", "line 2: 'Infinity' is not a number of seconds"),
     ("-1\n0\n", "line 1: '-1' is negative; times count from the first: add a constant to all"),
-    ("1700000000000000000\n", "is too large for a time in seconds; nanoseconds? divide them"),
-    ("1e999999999999\n", "is too large for a time in seconds"),
-    ("0\n1e7\n", "line 2: 1E+7 is more than 1,000,000 s after the first; cut it"),
+    ("0\n1700000000000\n", "line 2: '1700000000000' is too large for a time in seconds; all times have one unit"),
+    ("1e999999999999\n", "is too large for a time in nanoseconds"),
+    ("0\n1e8\n", "line 2: '1e8' is more than a year after the first; cut it"),
+    ("2023-02-30 00:00:00\n", "line 1: '2023-02-30 00:00:00' is not a number of seconds, nor a date and time"),
+    ("at,tokens\n1,2\n", "it is a table; choose one of at, tokens, as in trace:"),
+    ("5,ChatGPT,472\n", "it is a table; choose one of its 3 columns by its number, as in trace:"),
+    ('{"timestamp": 1, "n": 2}\n', "it is JSON; choose one of timestamp, n, as in trace:"),
+    ('{"a": 1}\n[2]\n', "it is JSON; choose one of a"),
+    (b"\xff\xfe0", "write it in UTF-8"),
     (b"\x00\xff\x1b[31m\n", "line 1: '\\x00\\xff\\x1b[31m' is not a number of seconds"),
     ("x" * 100_000, f"line 1: '{'x' * 40}' is not a number of seconds"),
 ]
@@ -163,6 +176,130 @@ def test_a_trace_that_cannot_be_is_named_with_its_line(trace, content, message):
         read_trace(name)
     assert str(error.value).startswith(f"cannot use the trace {name}: ")
     assert message in str(error.value)
+
+
+PUBLIC = [
+    ("azure-2023.csv:TIMESTAMP", "s", (0, 4_314_579_000, 4_542_377_000, 60_319_410_000)),
+    ("azure-2024.csv:timestamp", "s", (0, 7_405_000, 500_000_000)),
+    ("burstgpt.csv:Timestamp", "s", (0, 40 * NS_PER_S, 113 * NS_PER_S, 5_270_393 * NS_PER_S)),
+    ("burstgpt.csv:1", "s", (0, 40 * NS_PER_S, 113 * NS_PER_S, 5_270_393 * NS_PER_S)),
+    ("mooncake.jsonl:timestamp", "ms", (0, 0, 3052 * NS_PER_MS, 6104 * NS_PER_MS)),
+    ("mooncake.jsonl:timestamp:us", "us", (0, 0, 3_052_000, 6_104_000)),
+    ("mooncake.jsonl:input_length:ns", None, "line 3: '7234' comes before the time above it"),
+]
+
+
+@pytest.mark.parametrize(("name", "unit", "times_ns"), PUBLIC, ids=[name for name, *_ in PUBLIC])
+def test_the_column_of_a_public_trace_is_chosen_behind_its_file(name, unit, times_ns):
+    path = DATA / name
+    if unit is None:
+        with pytest.raises(UsageError, match=times_ns):
+            read_trace(str(path))
+        return
+    found, origin = read_trace(str(path))
+    assert found == times_ns
+    file, column, *_ = name.split(":")
+    assert (origin.file, origin.column, origin.unit) == (str(DATA / file), column, unit)
+    assert read_trace(origin.name) == (found, origin), "what is in the result can be given again"
+    assert origin.sha256 == hashlib.sha256((DATA / file).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "times_s"),
+    [
+        ("1,x\n2,y\n", "1", (0, 1)),
+        ("id;at\n7;1,\n8;3.5\n", "at:ms", None),
+        ("id;at\n7;1\n8;3.5\n", "at", (0, 2.5)),
+        ("id\tat\n7\t1\n\n8\t3\n", "at", (0, 2)),
+        ('# made by hand\n"a, b","at"\n"x, y","1"\n"z","2"\n', "at", (0, 1)),
+        ("at\n1\n2\n", "at", (0, 1)),
+        ("\ufeffat,b\r\n1,2\r\n4,2\r\n", "AT", (0, 3)),
+        ("id,at\n1,500\n2,1500\n", "at:ms", (0, 1)),
+        ('{"at": "2023-11-16T18:15:46Z"}\n\n{"at": "2023-11-16T18:15:46.5+00:00"}\n', "at", (0, 0.5)),
+        ('{"at": 1.25}\n{"at": 2.5}\n', "at", (0, 1.25)),
+    ],
+)
+def test_a_table_has_its_heading_or_none_and_any_separator(trace, content, column, times_s):
+    name = f"{trace(content)}:{column}"
+    if times_s is None:
+        with pytest.raises(UsageError, match="line 2: '1,' is not a number"):
+            read_trace(name)
+    else:
+        assert read_trace(name)[0] == tuple(int(time_s * NS_PER_S) for time_s in times_s)
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "message"),
+    [
+        ("at,b\n1,2\n", "c", "it has no column 'c'; choose one of at, b, as in trace:"),
+        ("1,2\n3,4\n", "3", "it has no column '3'; choose one of its 2 columns by its number"),
+        ("at,b\n1,2\n3\n", "b", "line 3 has 1 columns; column 'b' is missing"),
+        ("at,b\nsoon,2\n", "at", "line 2: 'soon' is not a number of seconds"),
+        ('{"at": 1}\n', "b", "it has no key 'b'; choose one of at"),
+        ('{"at": 1}\n{"b": 1}\n', "at", "line 2 has no time"),
+        ('{"at": true}\n', "at", "line 1 has no time"),
+        ('{"at": 1}\n{"at": 2\n', "at", "line 2 is no JSON"),
+        ('{"at": 1}\n[2]\n', "at", "line 2 is no JSON object"),
+        ("at,b\n", "at", "it holds no time"),
+        ("", "at", "it holds no time"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named_with_what_it_has(trace, content, column, message):
+    name = trace(content)
+    with pytest.raises(UsageError) as error:
+        read_trace(f"{name}:{column}")
+    assert str(error.value).startswith(f"cannot use the trace {name}: ")
+    assert message in str(error.value)
+
+
+def test_what_the_reader_of_csv_refuses_is_named_with_its_line(trace):
+    usual = csv.field_size_limit(1000)
+    try:
+        with pytest.raises(UsageError, match="line 2: field larger than field limit"):
+            read_trace(f"{trace('a' + chr(10) + 'x' * 2000)}:a")
+    finally:
+        csv.field_size_limit(usual)
+
+
+@pytest.mark.parametrize(
+    ("content", "unit", "times_ns"),
+    [
+        ("1700000000000\n1700000000001.5\n", "ms", (0, 1_500_000)),
+        ("1700000000000000\n1700000000000001\n", "us", (0, 1000)),
+        ("1700000000000000000\n1700000000000000001\n", "ns", (0, 1)),
+        ("1700000000\n1700000001\n", "s", (0, NS_PER_S)),
+        ("2023-11-16 18:15:46\n2023-11-16 18:15:46.0000001\n", "s", (0, 100)),
+    ],
+)
+def test_times_since_1970_say_by_their_size_what_they_are_in(trace, content, unit, times_ns):
+    found, origin = read_trace(trace(content))
+    assert (found, origin.unit) == (times_ns, unit)
+    remark = unit_remark(origin)
+    words = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+    assert remark == (f"trace times.txt: its times are in {words[unit]}" if unit in words else None)
+
+
+def test_the_unit_of_plain_times_is_named_behind_an_empty_column(trace):
+    name = trace("5\n1500\n")
+    found, origin = read_trace(f"{name}::ms")
+    assert (found, origin.name) == ((0, 1_495 * NS_PER_MS), f"{name}::ms")
+
+
+def test_a_file_may_have_colons_in_its_name(tmp_path):
+    path = tmp_path / "a:b.csv"
+    path.write_text("1\n2\n")
+    assert read_trace(str(path))[0] == (0, NS_PER_S)
+    path.write_text("t:x,y\n1,2\n3,4\n")
+    found, origin = read_trace(f"{path}:t:x")
+    assert (found, origin.column) == ((0, 2 * NS_PER_S), "t:x")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_trace_may_begin_with_any_byte_order_mark(trace, encoding):
+    content = ("\ufeff" if encoding == "utf-16-le" else "") + "0\n2\n"
+    times_ns, origin = read_trace(trace(content.encode(encoding)))
+    assert times_ns == (0, 2 * NS_PER_S)
+    assert origin.sha256 == hashlib.sha256(content.encode(encoding)).hexdigest(), "of the file as it is"
 
 
 def test_a_trace_that_cannot_be_read_is_refused(tmp_path):

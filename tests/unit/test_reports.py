@@ -284,6 +284,21 @@ def test_every_summary_fits_80_columns_whatever_the_figures(capsys, step, certif
         assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
+def test_what_a_user_or_a_server_says_is_cut_however_long_it_is(capsys):
+    long = "x" * 100_000
+    failed = replace(ALL_FAILED, error_examples=(ErrorExample("connect", 0.001, long, ""),))
+    certificate = replace(INVALID, checks=(Check("accounted", False, long),))
+    options = {"method": "GET", "url": f"http://{long}/{long}"}
+    for what in (
+        result(model=None, options=options),
+        result(model=long, certificate=certificate),
+        result(failed),
+        result(failure=Failure(long, 4)),
+        replace(result(), skipped=(Skipped("latency", long),)),
+    ):
+        assert len(printed(capsys, what).splitlines()) < 60
+
+
 def test_the_path_of_the_result_is_never_broken(capsys):
     path = Path("/a/" + "very/" * 30 + "long/path")
     print_summary(result(), path)

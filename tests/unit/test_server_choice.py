@@ -47,7 +47,7 @@ REFUSED = [
     ("run latency --source DIR --build-command=", "--build-command is empty; leave it out"),
     ("run latency --source DIR/nowhere", "is not a checkout of Multi Model Server: no such folder; give --source"),
     ("run latency --source /", "/ is not a checkout of Multi Model Server: it has no setup.py and no mms/__init__.py"),
-    ("run latency --port 8443", "unrecognized arguments: --port 8443"),
+    ("run latency --port 8443", "unrecognized arguments: --port; see servemark run -h"),
     ("serve -m resnt", "unknown model 'resnt'; did you mean resnet?"),
     ("serve -m=", "unknown model ''; choose from resnet"),
     ("serve --port 0", "0 is less than 1"),
@@ -56,7 +56,7 @@ REFUSED = [
     ("serve --docker -d theirs", "--docker and -d do not go together"),
     ("serve --build-command make", "--build-command needs --source"),
     ("serve --source /", "/ is not a checkout of Multi Model Server"),
-    ("serve --mms h", "unrecognized arguments: --mms h"),
+    ("serve --mms h", "unrecognized arguments: --mms; see servemark serve -h"),
     ("serve latency", "unrecognized arguments: latency"),
     ("serv", "unknown subcommand 'serv'; did you mean serve?"),
 ]

@@ -193,12 +193,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             request_deadlines: Deadlines::new(),
             connections: Slab::new(),
             connect_deadlines: Deadlines::new(),
-            sources: around
-                .plan
-                .addresses
-                .iter()
-                .map(|address| Source::to(address.ip))
-                .collect(),
+            sources: around.plan.addresses.iter().map(Source::to).collect(),
             pools: pools.collect(),
             due: VecDeque::new(),
             carried: VecDeque::new(),

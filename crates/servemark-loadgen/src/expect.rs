@@ -32,6 +32,10 @@ pub enum Expect {
     Regex(Regex),
     /// It is JSON, and holds something other than null and false at a path.
     Json(JsonPath),
+    /// A regular expression is not found in it.
+    NotRegex(Regex),
+    /// It is JSON, and holds nothing, null or false at a path.
+    NotJson(JsonPath),
 }
 
 /// The first success with one input, which every thread may be the one to bring.
@@ -46,17 +50,26 @@ pub struct First {
 }
 
 impl Expect {
-    /// From how it is written: `kind` is "same", "regex" or "json", `pattern` the expression or the path.
+    /// From how it is written: `kind` is `same`, `regex`, `json`, `not_regex` or `not_json`, `pattern` the expression or
+    /// the path.
     pub fn new(kind: &str, pattern: &str) -> Result<Self, PlanError> {
         match kind {
             "same" if pattern.is_empty() => Ok(Self::Same),
             "same" => Err(PlanError(format!("\"same\" takes nothing, not {pattern:?}"))),
             "regex" => regex(pattern).map(Self::Regex),
             "json" => JsonPath::new(pattern).map(Self::Json),
+            "not_regex" => regex(pattern).map(Self::NotRegex),
+            "not_json" => JsonPath::new(pattern).map(Self::NotJson),
             other => Err(PlanError(format!(
-                "a body is expected to be \"same\", \"regex\" or \"json\", not {other:?}"
+                "a body is expected to be \"same\", \"regex\", \"json\", \"not_regex\" or \"not_json\", not {other:?}"
             ))),
         }
+    }
+
+    /// Whether it looks into bodies, beyond their digest.
+    #[must_use]
+    pub fn looks(&self) -> bool {
+        !matches!(self, Self::Same)
     }
 
     /// Whether `body` is what it must be; what is wrong, in words, if not.
@@ -76,12 +89,14 @@ impl Expect {
                 extent(body),
                 shown(body.kept())
             )),
-            Self::Json(_) if !body.is_whole() => Err(format!(
+            Self::NotRegex(regex) => is_absent(regex, body),
+            Self::Json(_) | Self::NotJson(_) if !body.is_whole() => Err(format!(
                 "the body has {} bytes, and JSON is read up to {} KiB",
                 body.bytes(),
                 body.kept().len() / 1024
             )),
             Self::Json(path) => path.check(body.kept()),
+            Self::NotJson(path) => path.check_absent(body.kept()),
         }
     }
 }
@@ -108,6 +123,28 @@ fn is_found(regex: &Regex, body: &Body) -> bool {
     }
     let found = regex.shortest_match(kept);
     found.is_some_and(|end| end + LONGEST_CHARACTER_BYTES <= kept.len())
+}
+
+/// Whether the expression is found nowhere in a body; of one that is longer than what was kept nobody can say.
+fn is_absent(regex: &Regex, body: &Body) -> Result<(), String> {
+    if let Some(found) = regex.find(body.kept()) {
+        return Err(format!(
+            "the regular expression {:?} is found in {}, at byte {}: {}",
+            regex.as_str(),
+            extent(body),
+            found.start(),
+            shown(found.as_bytes())
+        ));
+    }
+    if body.is_whole() {
+        return Ok(());
+    }
+    Err(format!(
+        "the body has {} bytes, and that {:?} is not in it is seen up to {} KiB",
+        body.bytes(),
+        regex.as_str(),
+        body.kept().len() / 1024
+    ))
 }
 
 fn is_same(body: &Body, digest: Digest, first: &FirstBody) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::arrival::Arrivals;
@@ -56,12 +57,14 @@ pub struct Address {
     pub ip: IpAddr,
     /// TCP port.
     pub port: u16,
+    /// The Unix socket of this machine to connect to instead.
+    pub unix: Option<PathBuf>,
     /// How to speak TLS, if it does.
     pub tls: Option<Tls>,
 }
 
 impl Address {
-    /// The address to connect to.
+    /// The address to connect to, where that is none of a Unix socket.
     #[must_use]
     pub fn socket(&self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port)
@@ -105,7 +108,7 @@ pub struct Step {
 impl Step {
     /// Whether it looks into bodies, beyond their digest.
     fn looks(&self) -> bool {
-        self.until.is_some() || matches!(self.expect, Some(Expect::Regex(_) | Expect::Json(_)))
+        self.until.is_some() || self.expect.as_ref().is_some_and(Expect::looks)
     }
 
     /// Where the first body of each input is remembered, if anything is compared with it.
@@ -539,6 +542,7 @@ pub(crate) mod tests {
             addresses: vec![Address {
                 ip: IpAddr::from([127, 0, 0, 1]),
                 port,
+                unix: None,
                 tls: None,
             }],
             steps: vec![Step {

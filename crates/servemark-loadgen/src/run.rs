@@ -169,7 +169,7 @@ impl Run {
         if plan.realtime == Realtime::On {
             realtime::is_permitted().map_err(StartError::Realtime)?;
         }
-        let stamping = stamping(plan.receive_clock)?;
+        let stamping = stamping(&plan)?;
         let most_open = room::make_room(&plan)?;
         let header = Header {
             table: Table::Records,
@@ -379,11 +379,18 @@ impl Tally {
 }
 
 /// Begin to have the kernel's time of arrival, and tell what became of it.
-fn stamping(asked: ReceiveClock) -> Result<(Option<Stamping>, ReceiveClockGot), StartError> {
+fn stamping(plan: &Plan) -> Result<(Option<Stamping>, ReceiveClockGot), StartError> {
+    let asked = plan.receive_clock;
     if asked == ReceiveClock::User {
         return Ok((None, ReceiveClockGot::User));
     }
-    match Stamping::begin() {
+    let has_unix = plan.addresses.iter().any(|address| address.unix.is_some());
+    let begun = if has_unix {
+        Err(io::Error::other("a Unix socket has no time of arrival"))
+    } else {
+        Stamping::begin()
+    };
+    match begun {
         Ok(stamping) => Ok((Some(stamping), ReceiveClockGot::Kernel)),
         Err(error) if asked == ReceiveClock::Auto => Ok((None, ReceiveClockGot::Refused(error.to_string()))),
         Err(error) => Err(StartError::ReceiveClock(error)),

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::error::Lack;
+use crate::plan::Address;
 
 /// So many source addresses have ports for 30,000 connections a second, more than a machine opens.
 const LOOPBACK_SOURCES: u32 = 64;
@@ -30,12 +31,14 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The source of connections to `target`.
-    pub(crate) fn to(target: IpAddr) -> Self {
-        Self {
-            sources: sources_to(target),
-            number: 0,
-        }
+    /// The source of connections to `address`; a Unix socket has none.
+    pub(crate) fn to(address: &Address) -> Self {
+        let sources = if address.unix.is_some() {
+            1
+        } else {
+            sources_to(address.ip)
+        };
+        Self { sources, number: 0 }
     }
 
     /// The address to connect from; `None` leaves it to the system.
@@ -64,13 +67,22 @@ mod tests {
 
     use super::*;
 
+    fn address(ip: IpAddr) -> Address {
+        Address {
+            ip,
+            port: 80,
+            unix: None,
+            tls: None,
+        }
+    }
+
     fn lacking() -> io::Error {
         io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)
     }
 
     #[test]
     fn the_next_source_is_used_from_when_one_has_no_port_left() {
-        let mut source = Source::to([127, 0, 0, 9].into());
+        let mut source = Source::to(&address([127, 0, 0, 9].into()));
         assert_eq!(source.open(Ok).unwrap(), None);
         let second = Ipv4Addr::new(127, 0, 0, 2);
         let third = |address: Option<Ipv4Addr>| match address {
@@ -82,9 +94,20 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_socket_has_one_source() {
+        let unix = Address {
+            unix: Some("/x".into()),
+            ..address([127, 0, 0, 1].into())
+        };
+        let mut source = Source::to(&unix);
+        assert!(source.open(|_| -> io::Result<()> { Err(lacking()) }).is_err());
+        assert_eq!(source.address(), None);
+    }
+
+    #[test]
     fn each_source_is_tried_once() {
         let tried = RefCell::new(Vec::new());
-        let mut source = Source::to([127, 0, 0, 1].into());
+        let mut source = Source::to(&address([127, 0, 0, 1].into()));
         let refused = source.open(|address| -> io::Result<()> {
             tried.borrow_mut().push(address);
             Err(lacking())
@@ -102,7 +125,7 @@ mod tests {
             (IpAddr::from([10, 0, 0, 1]), libc::EADDRNOTAVAIL),
             (IpAddr::from(std::net::Ipv6Addr::LOCALHOST), libc::EADDRNOTAVAIL),
         ] {
-            let mut source = Source::to(target);
+            let mut source = Source::to(&address(target));
             let refused = source.open(|_| -> io::Result<()> { Err(io::Error::from_raw_os_error(error)) });
             assert_eq!(refused.unwrap_err().raw_os_error(), Some(error));
             assert_eq!(source.address(), None);

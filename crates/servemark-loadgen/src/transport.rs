@@ -1,16 +1,18 @@
-//! How bytes travel: a TCP socket, with or without TLS, non-blocking. The driver sees no difference.
+//! How bytes travel: a TCP socket, with or without TLS, or a Unix socket; non-blocking. The driver sees no difference.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, getpeername, getsockname, send,
-    socket_with, sockopt,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername,
+    getsockname, send, socket_with, sockopt,
 };
 
 use crate::kernel;
+use crate::plan::Address;
 use crate::tls::{TlsConnection, TlsSetup};
 
 /// What a read brought.
@@ -36,7 +38,7 @@ pub enum ReadOutcome {
 /// A connection's way to its server.
 #[derive(Debug)]
 pub enum Transport {
-    /// Plain TCP.
+    /// Plain TCP; or a Unix socket, which is read and written alike.
     Tcp(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsConnection>),
@@ -46,30 +48,15 @@ impl Transport {
     /// Open a socket and begin to connect it, from `source` if that is given. With `tls`, the handshake comes after; with
     /// `stamps`, what is read on it has the kernel's time of arrival.
     pub fn connect(
-        address: SocketAddr,
+        address: &Address,
         source: Option<Ipv4Addr>,
         tls: Option<&TlsSetup>,
         stamps: bool,
     ) -> io::Result<Self> {
-        let family = if address.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
+        let socket = match &address.unix {
+            Some(path) => connect_unix(path)?,
+            None => connect_tcp(address.socket(), source, stamps)?,
         };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        if stamps {
-            kernel::stamp_arrivals(socket.as_fd())?;
-        }
-        if let Some(source) = source {
-            kernel::choose_port_when_connecting(socket.as_fd())?;
-            bind(&socket, &SocketAddrV4::new(source, 0))?;
-        }
-        match connect(&socket, &address) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(error) => return Err(error.into()),
-        }
         match tls {
             None => Ok(Self::Tcp(socket.into())),
             Some(setup) => TlsConnection::new(socket.into(), setup).map(|tls| Self::Tls(tls.into())),
@@ -139,6 +126,39 @@ impl AsFd for Transport {
             Self::Tcp(socket) => socket.as_fd(),
             Self::Tls(connection) => connection.as_fd(),
         }
+    }
+}
+
+const NEW_SOCKET: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+
+fn connect_tcp(address: SocketAddr, source: Option<Ipv4Addr>, stamps: bool) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = socket_with(family, SocketType::STREAM, NEW_SOCKET, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    if stamps {
+        kernel::stamp_arrivals(socket.as_fd())?;
+    }
+    if let Some(source) = source {
+        kernel::choose_port_when_connecting(socket.as_fd())?;
+        bind(&socket, &SocketAddrV4::new(source, 0))?;
+    }
+    match connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Such a socket is connected at once or not at all: where nobody takes new connections in time, the next is refused.
+fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, NEW_SOCKET, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) => Ok(socket),
+        Err(Errno::AGAIN) => Err(io::Error::other("the server's queue of new connections is full")),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,6 +47,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
         addresses: vec![Address {
             ip: IpAddr::from([127, 0, 0, 1]),
             port,
+            unix: None,
             tls: None,
         }],
         steps: vec![Step {
@@ -150,6 +152,57 @@ fn loops_on_several_threads_give_exact_counts() {
     assert_eq!(
         outcome.scheduling_ended_ns,
         file.column("end").into_iter().max().unwrap()
+    );
+}
+
+#[test]
+fn a_unix_socket_is_measured_by_the_clock_that_is_read() {
+    let path = std::env::temp_dir().join(format!("servemark-{}-unix.sock", std::process::id()));
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        for _ in 0..3 {
+            let (mut stream, _) = listener.accept().unwrap();
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+                    stream.write_all(OK).unwrap();
+                }
+            });
+        }
+    });
+    let file = RecordFile::new("unix");
+    let mut plan = plan(80, 3, 50);
+    plan.addresses[0].unix = Some(path.clone());
+    let mut by_kernel = plan.clone();
+    by_kernel.receive_clock = ReceiveClock::Kernel;
+    assert!(Run::start(by_kernel, &file.0).is_err());
+    let outcome = run(plan, &file);
+    fs::remove_file(path).unwrap();
+    assert_eq!(outcome.records, 150);
+    assert_eq!(file.column("status"), [200; 150]);
+    assert!(
+        outcome
+            .receive_clock
+            .contains("a Unix socket has no time of arrival")
+    );
+    let mut connections = file.column("connection");
+    connections.sort_unstable();
+    connections.dedup();
+    assert_eq!(connections.len(), 3);
+}
+
+#[test]
+fn a_unix_socket_that_is_not_there_is_a_failure_to_connect() {
+    let file = RecordFile::new("no-unix");
+    let mut plan = plan(80, 1, 1);
+    plan.addresses[0].unix = Some("/nowhere/at/all.sock".into());
+    let outcome = run(plan, &file);
+    assert_eq!(outcome.examples[0].kind, Kind::Connect);
+    assert!(
+        outcome.examples[0].message.contains("No such file"),
+        "{}",
+        outcome.examples[0].message
     );
 }
 

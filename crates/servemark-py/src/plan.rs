@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -45,6 +46,7 @@ struct EngineFault {
 pub(crate) struct Address {
     ip: String,
     port: u16,
+    unix_socket: Option<PathBuf>,
     tls: Option<Tls>,
 }
 
@@ -194,6 +196,7 @@ impl Address {
         Ok(plan::Address {
             ip,
             port: self.port,
+            unix: self.unix_socket,
             tls: self.tls.map(|tls| plan::Tls {
                 server_name: tls.server_name,
                 verify: tls.verify,

@@ -30,7 +30,8 @@ def load_facts(measured: Measured, window: Window) -> dict[str, Any]:
     arrivals = load.arrivals
     trace = None
     if arrivals.process == "trace":
-        origin = to_json(arrivals.trace) if arrivals.trace else {"file": None, "sha256": None}
+        unknown = {"file": None, "sha256": None, "column": None, "unit": "s"}
+        origin = to_json(arrivals.trace) if arrivals.trace else unknown
         trace = {**origin, "times": len(arrivals.times_ns), "length_s": arrivals.length_s}
     return {
         "kind": "open",
@@ -54,7 +55,7 @@ def options_of_load(measured: Measured) -> dict[str, Any]:
     if not isinstance(load, OpenLoad):
         return {"threads": load.users}
     arrivals = load.arrivals
-    values = {"gamma": f":{arrivals.cv:g}", "trace": f":{arrivals.trace.file}" if arrivals.trace else ""}
+    values = {"gamma": f":{arrivals.cv:g}", "trace": f":{arrivals.trace.name}" if arrivals.trace else ""}
     return {
         "rate": format_rate(arrivals.profile) if arrivals.profile else None,
         "arrival": arrivals.process + values.get(arrivals.process, ""),

@@ -6,6 +6,7 @@ import itertools
 
 from servemark.benchmarks import Ask, Benchmark, Parameter, Point, counts, predictions, server_for
 from servemark.servers import ModelSettings
+from servemark.units import seconds_of
 from servemark.workload.load import Until
 
 
@@ -32,6 +33,16 @@ def _points(ask: Ask) -> tuple[Point, ...]:
     )
 
 
+def _delays_ms(text: str) -> tuple[int, ...]:
+    """Times, of which a plain number is in milliseconds, as the server has it."""
+
+    def in_ms(word: str) -> str:
+        delay_s = seconds_of(word) if word.strip()[-1:].isalpha() else None
+        return word if delay_s is None else f"{delay_s * 1000:g}"
+
+    return counts(",".join(map(in_ms, text.split(","))))
+
+
 BENCHMARK = Benchmark(
     name="batching",
     summary="batch sizes by max batch delays: throughput against p99",
@@ -40,7 +51,7 @@ BENCHMARK = Benchmark(
     points=_points,
     parameters=(
         Parameter("batch_size", (1, 2, 4, 8), counts, "batch sizes, as in 1,2,4"),
-        Parameter("max_batch_delay", (10, 50), counts, "max batch delays in ms, as in 10,50"),
+        Parameter("max_batch_delay", (10, 50), _delays_ms, "max batch delays in ms, as in 10,50"),
         Parameter("workers", (), counts, "numbers of workers, as in 1,2"),
     ),
     analysis="pareto",

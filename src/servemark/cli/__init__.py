@@ -23,11 +23,15 @@ SUBCOMMANDS = {
 
 
 def main(words: list[str] | None = None, prog: str = "servemark") -> int:
-    """Run the command line in `words` (default: this process's) and return its exit status."""
+    """Run the command line in `words` (default: this process's) and return its exit status.
+
+    `prog` is what was typed before `words`, which are given.
+    """
+    from servemark.cli.called import called_as
     from servemark.cli.options import print_error
 
     try:
-        return _dispatch(sys.argv[1:] if words is None else words, prog)
+        return _dispatch(sys.argv[1:], called_as()) if words is None else _dispatch(words, prog)
     except ServemarkError as error:
         print_error(error)
         return error.exit_status
@@ -41,9 +45,7 @@ def main(words: list[str] | None = None, prog: str = "servemark") -> int:
 
 
 def _dispatch(words: list[str], prog: str) -> int:
-    from servemark.cli.converters import nearest
-
-    if not words or words[0] in {"-h", "--help"}:
+    if not words or words[0] in {"-h", "--help", "help"}:
         listing = "\n".join(f"  {name:8} {line}" for name, line in SUBCOMMANDS.items())
         print(f"usage: {prog} SUBCOMMAND ...\n\nsubcommands:\n{listing}\n\n{prog} SUBCOMMAND -h tells more")
         return EXIT_OK
@@ -53,11 +55,20 @@ def _dispatch(words: list[str], prog: str) -> int:
         print(f"servemark {version()}")
         return EXIT_OK
     if words[0] not in SUBCOMMANDS:
-        raise UsageError(f"unknown subcommand {words[0]!r}", next_step=nearest(words[0], SUBCOMMANDS))
+        raise UsageError(f"unknown subcommand {words[0]!r}", next_step=_subcommand_meant(words[0], prog))
+    from servemark.cli.called import with_subcommand
+
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
-    status: int = import_module(f"servemark.cli.{words[0]}").main(words[1:], f"{prog} {words[0]}")
+    status: int = import_module(f"servemark.cli.{words[0]}").main(words[1:], with_subcommand(prog, words[0]))
     return status
+
+
+def _subcommand_meant(word: str, prog: str) -> str:
+    from servemark.benchmarks import catalogue
+    from servemark.cli.converters import nearest
+
+    return f"did you mean {prog} run {word}?" if word in catalogue() else nearest(word, SUBCOMMANDS, catalogue())
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from servemark.cli.called import measuring
 from servemark.cli.lines import terminal_width, wrapped
 from servemark.cli.options import Parser, listing_parser
 from servemark.doctor import Diagnosis, Status, diagnose, main_job_can_run
 from servemark.errors import EXIT_OK, EXIT_SERVER_FAILED
+from servemark.terminals import takes_escapes
 from servemark.version import version
 
 SCHEMA = "servemark/doctor/1"
@@ -21,16 +23,18 @@ _WIDE = 80
 _LABELS: dict[Status, str] = {"ok": "ok", "warning": "warning", "failure": "FAILURE", "not_applicable": "-"}
 _COLOURS: dict[Status, str] = {"ok": "32", "warning": "33", "failure": "1;31", "not_applicable": "2"}
 _EPILOG = """\
-A FAILURE means that ./benchmark.py latency could not run; a warning, that an
-option could not, or that figures would be worse than they need be.
+A FAILURE means that this could not run: {measure} latency
+A warning, that an option could not, or that figures would be worse than they
+need be.
 
-exit status: 0 ./benchmark.py latency can run, 4 it cannot, 2 usage
+exit status: 0 that can run, 4 it cannot, 2 usage
 """
 
 
 def doctor_parser(prog: str) -> Parser:
     """The parser of ``servemark doctor``."""
-    return listing_parser(prog, "Check what servemark needs of this machine. Nothing is changed.", _EPILOG, SCHEMA)
+    epilog = _EPILOG.format(measure=measuring(prog))
+    return listing_parser(prog, "Check what servemark needs of this machine. Nothing is changed.", epilog, SCHEMA)
 
 
 def main(words: list[str], prog: str) -> int:
@@ -42,7 +46,7 @@ def main(words: list[str], prog: str) -> int:
     if arguments.json:
         print(json.dumps(document(diagnoses), indent=2))
     else:
-        print("\n".join(_lines(diagnoses, coloured=_is_coloured())))
+        print("\n".join(_lines(diagnoses, measuring(prog), coloured=_is_coloured())))
     sys.stdout.flush()
     return EXIT_OK if main_job_can_run(diagnoses) else EXIT_SERVER_FAILED
 
@@ -67,10 +71,10 @@ def document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
 
 
 def _is_coloured() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return takes_escapes(sys.stdout) and not os.environ.get("NO_COLOR")
 
 
-def _lines(diagnoses: Sequence[Diagnosis], *, coloured: bool) -> Iterator[str]:
+def _lines(diagnoses: Sequence[Diagnosis], measure: str, *, coloured: bool) -> Iterator[str]:
     for diagnosis in diagnoses:
         check, finding = diagnosis.check, diagnosis.finding
         label = f"{_LABELS[finding.status]:9}"
@@ -84,7 +88,7 @@ def _lines(diagnoses: Sequence[Diagnosis], *, coloured: bool) -> Iterator[str]:
         for line in [*others, *(line for remark in remarks for line in _wrapped(remark, at, "     "))]:
             yield " " * at + line
     yield ""
-    yield _verdict(diagnoses)
+    yield _verdict(diagnoses, measure)
 
 
 def _wrapped(text: str, at: int, indent: str = "") -> list[str]:
@@ -93,10 +97,10 @@ def _wrapped(text: str, at: int, indent: str = "") -> list[str]:
     return wrapped(shown, behind=at, indent=indent)
 
 
-def _verdict(diagnoses: Sequence[Diagnosis]) -> str:
+def _verdict(diagnoses: Sequence[Diagnosis], measure: str) -> str:
     counts = {
         status: sum(diagnosis.finding.status == status for diagnosis in diagnoses) for status in ("failure", "warning")
     }
     words = [f"{number} {word}{'' if number == 1 else 's'}" for word, number in counts.items() if number]
     can = "cannot" if counts["failure"] else "can"
-    return f"./benchmark.py latency {can} run; {', '.join(words) or 'nothing to remark'}"
+    return f"{measure} latency {can} run; {', '.join(words) or 'nothing to remark'}"

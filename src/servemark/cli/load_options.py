@@ -36,7 +36,7 @@ def add_load(parser: ArgumentParser) -> None:
     group.add_argument(
         "--arrival",
         metavar="A",
-        help="how they arrive: constant (default), poisson, gamma:CV, or trace:FILE with recorded times",
+        help="how they arrive: constant (default), poisson, gamma:CV, or trace:FILE[:COLUMN[:UNIT]], recorded times",
     )
     group.add_argument(
         "--max-connections",

@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.cli.called import without_subcommand
 from servemark.cli.converters import nearest, whole_number
 from servemark.cli.load_options import add_load, check_load
+from servemark.cli.lone_words import benchmark_meant, settle_words
 from servemark.cli.model_options import add_custom_model, check_custom_model
+from servemark.cli.other_tools import ELSEWHERE, check_borrowed
+from servemark.cli.parser import Parser as Parser
+from servemark.cli.parser import listing_parser as listing_parser
 from servemark.cli.request_options import add_request, check_request
 from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.errors import UsageError
+from servemark.servers.choice import check_running
+from servemark.workload.inputs import STANDARD_INPUT
 from servemark.workload.load import MOST_USERS
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
@@ -25,20 +32,21 @@ from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 EVERYWHERE = ("threads", "loops", "workers")
 #: Options that people know by their first letter.
 _SHORT = ("model", "custom_model", "input", "workers", "threads", "loops", "gpus")
-_EPILOG = """\
-examples:
-  ./benchmark.py latency                       ResNet-18 on a server of its own
-  ./benchmark.py throughput -m squeezenet      another model of the zoo
-  ./benchmark.py latency -v -l 1               one request, everything shown
-  ./benchmark.py latency -i cat.jpg -t 4       your input, 4 users at once
-  ./benchmark.py latency -c URL -i cat.jpg     your model, from a URL or a path
-  ./benchmark.py latency --mms 127.0.0.1:8443  a server that already runs
-  ./benchmark.py latency --rate 20             20 requests a second, open loop
-  ./benchmark.py http --url http://HOST/PATH   any HTTP endpoint
-  ./benchmark.py --all                         all benchmarks, one by one
-  ./benchmark.py doctor                        what this machine lacks
-  ./benchmark.py models                        the zoo, and what is cached
-
+#: What follows the program's name in an example, and what it does.
+_EXAMPLES = (
+    ("latency", "ResNet-18 on a server of its own"),
+    ("throughput -m squeezenet", "another model of the zoo"),
+    ("latency -v -l 1", "one request, everything shown"),
+    ("latency -i cat.jpg -t 4", "your input, 4 users at once"),
+    ("latency -c URL -i cat.jpg", "your model, from a URL or a path"),
+    ("latency --mms 127.0.0.1:8443", "a server that already runs"),
+    ("latency --rate 20", "20 requests a second, open loop"),
+    ("http http://HOST/PATH", "any HTTP endpoint"),
+    ("--all", "all benchmarks, one by one"),
+)
+_OTHER_EXAMPLES = (("doctor", "what this machine lacks"), ("models", "the zoo, and what is cached"))
+_WIDTH = 80
+_EXIT_STATUS = """\
 exit status:
   0 done                       3 INVALID measurement
   1 too many requests failed   4 the server or its environment failed
@@ -46,25 +54,14 @@ exit status:
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are usage errors, with the next step."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise `message`."""
-        raise UsageError(message, next_step="" if "; " in message else f"see {self.prog} -h")
-
-
-def listing_parser(prog: str, description: str, epilog: str, schema: str) -> Parser:
-    """The parser of a subcommand that prints what it finds, for people or as JSON of `schema`."""
-    parser = Parser(
-        prog=prog,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--json", action="store_true", help=f"print JSON ({schema}) instead")
-    return parser
+def _examples(prog: str) -> str:
+    """The examples, with `prog` as the user calls it."""
+    lines = [(f"  {prog} {words}", what) for words, what in _EXAMPLES]
+    lines += [(f"  {without_subcommand(prog)} {words}", what) for words, what in _OTHER_EXAMPLES]
+    width = max(len(command) for command, _ in lines) + 2
+    if width + max(len(what) for _, what in lines) <= _WIDTH:
+        return "\n".join(f"{command:{width}}{what}" for command, what in lines)
+    return "\n".join(f"{command}\n      {what}" for command, what in lines)
 
 
 def run_parser(prog: str) -> Parser:
@@ -77,14 +74,17 @@ def run_parser(prog: str) -> Parser:
     )
     models = "\n".join(f"  {model.name:12} {model.title}" for model in ZOO)
     parser = Parser(
+        elsewhere=ELSEWHERE,
         prog=prog,
-        usage=f"{prog} [BENCHMARK] [options]",
+        usage="%(prog)s [BENCHMARK] [options]",
         description=f"Measure a model server.\n\nbenchmarks:\n{lines}\n\nmodels:\n{models}",
-        epilog=f"--options:\n  threads N, loops N, workers N\n{parameters}\n\n{_EPILOG}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        epilog=f"--options:\n  threads N, loops N, workers N\n{parameters}\n\n"
+        "times S are in seconds, or have a unit: 500ms, 10s, 1m, 1h\n\n"
+        f"examples:\n{_examples(prog)}\n\n{_EXIT_STATUS}",
     )
-    parser.add_argument("benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run")
+    parser.add_argument(
+        "benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run; http takes its URL too"
+    )
     parser.add_argument("-a", "--all", action="store_true", help="run the suite all: every benchmark but batching")
     parser.add_argument("-s", "--suite", metavar="NAME", help="run a suite, by name or as the path of a TOML file")
     _add_common(parser)
@@ -104,7 +104,7 @@ def _add_common(parser: Parser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="input to send: a file, a folder, or a JSONL file (default: the model's own)",
+        help="input to send: a file, a folder, a JSONL file, or - for standard input (default: the model's own)",
     )
     parser.add_argument(
         "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
@@ -160,7 +160,11 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
         SystemExit: argparse refused them (status 2), or printed help (status 0).
     """
     parser = run_parser(prog)
-    arguments = parser.parse_args(words)
+    if words[:1] == ["help"]:
+        parser.print_help()
+        raise SystemExit(0)
+    arguments, left = parser.parse_known_args(words)
+    settle_words(arguments, left, parser)
     if len(arguments.options) % 2:
         raise UsageError(f"--options takes pairs of KEY VALUE, and {arguments.options[-1]!r} is alone")
     suite = _suite(arguments)
@@ -170,9 +174,8 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
         if arguments.benchmark is None:
             raise UsageError("which benchmark?", next_step=f"choose from {', '.join(known)}; see {prog} -h")
         if arguments.benchmark not in known:
-            raise UsageError(
-                f"unknown benchmark {arguments.benchmark!r}", next_step=nearest(arguments.benchmark, known)
-            )
+            meant = benchmark_meant(arguments.benchmark, prog)
+            raise UsageError(f"unknown benchmark {arguments.benchmark!r}", next_step=meant)
         _check(arguments, known[arguments.benchmark])
         arguments.entries, arguments.suite_name = [arguments], None
     else:
@@ -212,8 +215,8 @@ def _check(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
     _apply_options(arguments, benchmark)
     _check_together(arguments, benchmark)
     arguments.model = DEFAULT_MODEL if arguments.model is None else arguments.model
-    arguments.input = [_readable(Path(name)) for name in arguments.input]
-    arguments.body_file = [_readable(Path(name)) for name in arguments.body_file]
+    arguments.input = [_readable(name) for name in arguments.input]
+    arguments.body_file = [_readable(name) for name in arguments.body_file]
 
 
 def _apply_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
@@ -243,12 +246,13 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
     def refuse(first: str, second: str, why: str) -> NoReturn:
         raise UsageError(f"{first} and {second} do not go together", cause=why)
 
+    check_borrowed(arguments, benchmark)
     check_custom_model(arguments)
     for file in (arguments.server_requirements, arguments.server_python):
         if file:
             _readable_file(file)
     for name, why in benchmark.refuses.items():
-        if getattr(arguments, name):
+        if name in arguments.given or getattr(arguments, name):
             flag = f"-{name[0]}" if name in _SHORT else f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} makes no sense with {benchmark.name}", cause=why)
     for parameter in benchmark.parameters:
@@ -262,6 +266,7 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
         raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
     check_request(arguments, benchmark)
     check_own_server(arguments, arguments.mms)
+    check_running(arguments.mms)
     if arguments.mms is None:
         if arguments.model and find(arguments.model) is None:
             names = [name for model in ZOO for name in model.all_names]
@@ -275,8 +280,11 @@ def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None
             _readable_file(file)
 
 
-def _readable(path: Path) -> Path:
-    """The path of an input: a file, or a folder of them."""
+def _readable(name: str | Path) -> Path:
+    """The path of an input: a file, or a folder of them, or that of standard input, which - stands for."""
+    path = STANDARD_INPUT if str(name) == "-" else Path(name)
+    if path == STANDARD_INPUT:
+        return path
     return path if path.is_dir() and os.access(path, os.R_OK | os.X_OK) else _readable_file(path)
 
 

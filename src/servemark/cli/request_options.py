@@ -23,14 +23,14 @@ from servemark.workload.headers import parse_headers
 def add_request(parser: argparse.ArgumentParser) -> None:
     """Add the options of this file to `parser`."""
     group = parser.add_argument_group("request")
-    group.add_argument("--url", metavar="URL", help="what the benchmark http measures")
+    group.add_argument("--url", metavar="URL", help="what http measures; it may stand alone behind http")
     group.add_argument("--method", metavar="M", type=_method, help="of http (default: GET, with a body POST)")
     group.add_argument(
         "--body-file",
         metavar="FILE",
         action="append",
         default=[],
-        help="body that http sends: a file, a folder, or a JSONL file",
+        help="body that http sends: a file, a folder, a JSONL file, or - for standard input",
     )
     group.add_argument(
         "-H",
@@ -44,7 +44,8 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         "--expect",
         metavar="WHAT",
         type=_expect,
-        help="body of a success: same (as the first with that input), regex:R (found in it), json:PATH (is in it)",
+        help="body of a success: same (as the first with that input), regex:R (found in it), json:PATH (is in it), "
+        "not:regex:R, not:json:PATH",
     )
     group.add_argument("--expect-status", metavar="N", type=_status, help="the status of a success (default: any 2xx)")
     group.add_argument(
@@ -52,6 +53,9 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         type=_place,
         help="connect there; Host and SNI stay those of --url or --mms",
+    )
+    group.add_argument(
+        "--unix-socket", metavar="PATH", type=Path, help="connect to this socket; Host stays that of --url"
     )
     group.add_argument("--client-cert", metavar="FILE", type=Path, help="certificate of the client, PEM")
     group.add_argument(
@@ -80,6 +84,8 @@ def check_request(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
         multipart=arguments.multipart,
         trust=Trust(arguments.ca_file, arguments.insecure, arguments.client_cert, arguments.client_key),
         connect_to=arguments.connect_to,
+        unix_socket=arguments.unix_socket,
+        engine=arguments.engine,
     )
     if arguments.url is not None:
         parse_url(arguments.url)

@@ -105,6 +105,7 @@ def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None
         client_cert=arguments.client_cert,
         client_key=arguments.client_key,
         connect_to=arguments.connect_to,
+        unix_socket=arguments.unix_socket,
         max_errors_share=arguments.max_errors,
         go_on_errors=arguments.go_on_errors,
         output=arguments.output,

@@ -10,6 +10,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from servemark.cli.called import measuring
 from servemark.cli.serve_options import parse_serve
 from servemark.cli.server_options import source_or_here
 from servemark.errors import EXIT_OK
@@ -38,7 +39,7 @@ def main(words: list[str], prog: str) -> int:
     settings = ModelSettings(workers=arguments.workers)
     with launcher.serve(ServerSettings(gpus=arguments.gpus or 0)) as server, server.serve_models(settings) as (served,):
         try:
-            print("\n".join(_description(server, served.name)), flush=True)
+            print("\n".join(_description(server, served.name, measuring(prog))), flush=True)
             _say("serving until Ctrl-C")
             while True:
                 time.sleep(_LOOK_EVERY_S)
@@ -81,19 +82,19 @@ def _serving(arguments: Namespace) -> Serving:
     )
 
 
-def _description(server: ManagedServer, model: str) -> list[str]:
-    """What somebody needs to know who wants to use, measure or profile the server, a line each."""
+def _description(server: ManagedServer, model: str, measure: str) -> list[str]:
+    """What somebody needs to know who wants to use, measure (by `measure`) or profile the server, a line each."""
     from servemark.servers.managed import MAIN_CLASS
 
     inference, management = server.addresses["inference"], server.addresses["management"]
     trust = ["--ca-file", str(server.certificate)] if server.certificate else []
-    benchmark = ["./benchmark.py", "latency", "-m", model, "--mms", inference.url, *trust]
+    benchmark = ["latency", "-m", model, "--mms", inference.url, *trust]
     lines = [f"inference    {inference.url}", f"management   {management.url}"]
     java = server.java
     if java:
         lines.append(f"process      {java.pid}, {MAIN_CLASS}")
         lines.append(f"jcmd         {server.java_home / 'bin' / 'jcmd'}")
-    return [*lines, f"measure      {shlex.join(benchmark)}"]
+    return [*lines, f"measure      {measure} {shlex.join(benchmark)}"]
 
 
 def _say(line: str) -> None:

@@ -12,8 +12,10 @@ from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
 _EPILOG = """\
 examples:
-  ./benchmark.py serve                    ResNet-18 on free ports
-  ./benchmark.py serve --tls --port 8443  for --mms https://localhost:8443
+  {prog}
+      ResNet-18 on free ports
+  {prog} --tls --port 8443
+      for --mms https://localhost:8443
 
 It serves until Ctrl-C and then exits with 0; with 4 if the server fails.
 """
@@ -23,11 +25,9 @@ def serve_parser(prog: str) -> Parser:
     """The parser of ``servemark serve``."""
     parser = Parser(
         prog=prog,
-        usage=f"{prog} [options]",
+        usage="%(prog)s [options]",
         description="Run a Multi Model Server with a model until Ctrl-C.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        epilog=_EPILOG.format(prog=prog),
     )
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help=f"model to serve (default: {DEFAULT_MODEL})")
     parser.add_argument(

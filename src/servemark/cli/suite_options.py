@@ -25,6 +25,7 @@ FIELDS = (
     "method",
     "body_file",
     "header",
+    "unix_socket",
     "expect_status",
     "expect",
     "gpus",
@@ -109,13 +110,14 @@ def _merged(
         for key, text in _pairs(given.options)
         if key in own or (key in EVERYWHERE and key not in benchmark.refuses)
     }
-    asked = {field for field in FIELDS if getattr(given, field) != parser.get_default(field)}
-    asked = {field for field in asked if field not in benchmark.refuses and field not in own}
+    asked = {field for field in given.given.intersection(FIELDS) if field not in benchmark.refuses and field not in own}
     kept = asked.union(pairs_given)
     if kept & _OPEN_LOOP and "/" in str(given.rate):  # that rate has its own length
         kept |= {"loops", "duration"}
     kept = kept.union(*(some for some in _ALTERNATIVES if some & kept), {"warmup"} if "loops" in kept else ())
-    kept |= _CLOSED_LOOP if kept & {"rate", "arrival"} else _OPEN_LOOP if kept & _CLOSED_LOOP else set()
+    # No ramp and no thinking is what an open loop has, too.
+    closed = {field for field in kept & _CLOSED_LOOP if field in pairs_given or getattr(given, field)}
+    kept |= _CLOSED_LOOP if kept & {"rate", "arrival"} else _OPEN_LOOP if closed else set()
     merged = Namespace(**{**vars(given), "benchmark": benchmark.name})
     for name in set(benchmark.refuses).difference(FIELDS):
         setattr(merged, name, parser.get_default(name))
@@ -126,6 +128,8 @@ def _merged(
             setattr(merged, field, parser.get_default(field))
     pairs = {key: text for key, text in _pairs(said.options) if key not in kept} | pairs_given
     merged.options = [word for pair in pairs.items() for word in pair]
+    elsewhere = given.given.difference(FIELDS, benchmark.refuses)
+    merged.given = frozenset({*elsewhere, *asked, *(field for field in said.given if field not in kept)})
     return merged
 
 
@@ -143,11 +147,13 @@ def _words(entry: Mapping[str, Any], folder: Path) -> list[str]:
         if field in _REPEATED:
             option = f"--{field.replace('_', '-')}"
             several = value if isinstance(value, list) else [value]
-            words += [f"{option}={folder / str(one) if field in _PATHS else one}" for one in several]
+            words += [f"{option}={folder / str(one) if field in _PATHS and one != '-' else one}" for one in several]
         elif isinstance(value, (bool, list, dict)):
             raise UsageError(f"{field} = {value!r} makes no sense", next_step="give one value")
         elif field == "arrival" and str(value).startswith("trace:"):
             words.append(f"--arrival=trace:{folder / str(value).removeprefix('trace:')}")
+        elif field == "unix_socket":
+            words.append(f"--unix-socket={folder / str(value)}")
         elif field == "custom_model" and "://" not in str(value):
             words.append(f"--custom-model={folder / str(value)}")
         else:

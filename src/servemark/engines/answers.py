@@ -25,4 +25,4 @@ def check_expect(expect: Expect, engine: EngineName) -> None:
     try:
         _loadgen.check_expect(EngineExpect(expect.kind, expect.pattern))
     except ValueError as error:
-        raise UsageError(f"--expect {expect.kind}", cause=str(error)) from None
+        raise UsageError(f"--expect {expect.kind.replace('_', ':')}", cause=str(error)) from None

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
+from servemark.terminals import shortened
+
 LABEL_WIDTH = 15
 #: From this width on tables have the columns that say more.
 _WIDE = 100
@@ -18,6 +20,8 @@ _GAPS = (2, 1)
 _LEAST_WRAPPED = 24
 #: Of what is longer than beside a label there is room for.
 _INDENT = 2
+#: More of a text is no summary any more.
+_LONGEST_FACT = 1500
 #: A figure is one word with its unit.
 _WORD = re.compile(r"\S*\d (?:us|ms|s|MiB|GiB)\b\S*|\S+")
 
@@ -27,7 +31,7 @@ class Fact:
 
     def __init__(self, label: str, text: str, style: str = "") -> None:
         self.label = label
-        self.text = Text(text, style=style)
+        self.text = Text(shortened(text, _LONGEST_FACT), style=style)
 
     def lines(self, width: int) -> Iterator[Text]:
         """What is printed on `width` columns."""

@@ -49,9 +49,16 @@ def open_loop(load: Mapping[str, Any]) -> str:
     if load["trace"]:
         trace = load["trace"]
         file = Path(trace["file"]).name if trace["file"] else "recorded"
-        return f"open loop, trace {file} ({trace['times']:,} times, {trace['length_s']:g} s)"
+        file += f":{trace['column']}" if trace.get("column") else ""
+        return f"open loop, trace {file} ({trace['times']:,} times{_in_unit(trace)}, {trace['length_s']:g} s)"
     process = f"gamma (cv {load['cv']:g})" if load["process"] == "gamma" else load["process"]
     return f"open loop, {_rates(load['profile'])} {process}"
+
+
+def _in_unit(trace: Mapping[str, Any]) -> str:
+    """Of times that were not taken for seconds, what they were taken for."""
+    unit = trace.get("unit", "s")
+    return "" if unit == "s" else f" in {unit}"
 
 
 def _rates(profile: Sequence[Mapping[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from servemark.engines import ProgressReport
+from servemark.terminals import takes_escapes
 from servemark.units import NS_PER_S
 from servemark.workload.load import Load, OpenLoad
 
@@ -15,7 +16,7 @@ class ProgressLine:
     _EVERY_S = 10.0
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._terminal = takes_escapes(sys.stderr)
         self._shown = False
         self._every_s = 0.0 if self._terminal else self._EVERY_S
         self._elapsed_s = 0.0

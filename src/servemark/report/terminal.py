@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from servemark.report.words import (
     subject,
 )
 from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, RunResult, StepSummary
+from servemark.terminals import shortened, takes_escapes
 from servemark.units import format_ms
 from servemark.verdict import allows_failures
 
@@ -46,7 +48,8 @@ _MARKED = re.compile(rf"(?<![\w/.-]){UNCERTIFIED}\d")
 def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
     """Print what was measured, the headline first; of a suite, a table of all at the end. `next_step` is a command."""
     # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
-    console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    plain = bool(os.environ.get("NO_COLOR")) or (sys.stdout.isatty() and not takes_escapes(sys.stdout))
+    console = Console(highlight=False, color_system=None if plain else "auto")
     several = result.suite is not None and len(result.suite.entries) > 1
     with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
         for benchmark in result.benchmarks:
@@ -113,7 +116,7 @@ def headline(benchmark: BenchmarkResult) -> Text:
 
 def _figures(benchmark: BenchmarkResult) -> Text:
     if benchmark.failure:
-        return subject(benchmark).append(benchmark.failure.message, style="red")
+        return subject(benchmark).append(shortened(benchmark.failure.message, 1000), style="red")
     line = analyses.headline(benchmark)
     if line is not None and any(step.succeeded for run in benchmark.runs for step in run.steps):
         return line
@@ -147,7 +150,8 @@ def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     server = benchmark.server or result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
-    words += [f"{options['method']} {options['url']}"] if (options := benchmark.options).get("url") else []
+    words += [f"{options['method']} {shortened(options['url'])}"] if (options := benchmark.options).get("url") else []
+    words += [f"through {server['unix_socket']}"] if server.get("unix_socket") else []
     words += [benchmark.backend] if benchmark.backend else []
     words += ["preload_model"] if server.get("preload_model") else []
     workers = {run.server["read_back"].get("workers") for run in benchmark.runs}

@@ -10,6 +10,7 @@ from rich.text import Text
 from servemark.report.layout import Fact
 from servemark.result import BenchmarkResult, RunResult, Statistic, StepSummary
 from servemark.stats.percentiles import REPORTED, smallest_n
+from servemark.terminals import shortened
 from servemark.units import format_ms
 
 #: Before a figure of too few values for an interval: the checks of the certificate look at none of these.
@@ -32,7 +33,7 @@ def subject(benchmark: BenchmarkResult) -> Text:
 def named(benchmark: BenchmarkResult) -> str:
     """The benchmark, with its model or endpoint."""
     what = benchmark.model or urlsplit(benchmark.options.get("url", "")).netloc
-    return f"{benchmark.name} {what}" if what else benchmark.name
+    return f"{benchmark.name} {shortened(what)}" if what else benchmark.name
 
 
 def counted(how_many: int, noun: str) -> str:
@@ -133,4 +134,4 @@ def first_error(step: StepSummary) -> str:
     example = min(step.error_examples, key=lambda item: item.at_s)
     # A server's words must not steer the terminal.
     words = "".join(letter if letter.isprintable() else " " for letter in example.message).split()
-    return f"{kinds}; first at {example.at_s:.3f} s: {' '.join(words)}"
+    return f"{kinds}; first at {example.at_s:.3f} s: {shortened(' '.join(words), 500)}"

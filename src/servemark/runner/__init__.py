@@ -19,6 +19,7 @@ from servemark.errors import RecordingError, ServemarkError
 from servemark.interrupts import held_back
 from servemark.report.directory import ResultDirectory
 from servemark.result import Result
+from servemark.runner.arguments import fields_from
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers, engine_of
 from servemark.runner.measuring import measure_benchmark
@@ -40,12 +41,14 @@ class Performed:
 def run(benchmark: str, **options: Any) -> Result:
     """Run a benchmark and return its result; `options` are the fields of ``RunRequest``.
 
-    The result directory is written as by the command line.
+    Paths may be strings, and one input or header be given alone. The result directory is written as by the command
+    line.
 
     Raises:
         ServemarkError: it could not be run, or the server failed; see ``servemark.errors``.
+        TypeError: there is no such option; names the one that is meant.
     """
-    return perform((RunRequest(benchmark=benchmark, **options),), Listener()).result
+    return perform((RunRequest(benchmark=benchmark, **fields_from(options)),), Listener()).result
 
 
 def perform(
@@ -65,6 +68,8 @@ def perform(
     entries = [Entry.of(request) for request in requests]
     redaction = Redaction(header for entry in entries for header in entry.headers)
     listener = redaction.listener(listener)
+    for remark in dict.fromkeys(entry.remark for entry in entries if entry.remark):
+        listener.note(remark)
     entries = placed(entries) if suite else entries
     written = _begun(requests, entries, redaction, suite, resume)
     missing = _missing(entries, written, listener) if suite else entries

@@ -10,15 +10,20 @@ from servemark import benchmarks
 from servemark.benchmarks import OPEN_LOOP, Ask, Benchmark, Point
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
+from servemark.runner.arguments import check_numbers
 from servemark.runner.request import RunRequest
-from servemark.servers.choice import check_endpoint
+from servemark.servers.choice import check_endpoint, check_running
 from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
 from servemark.workload.inputs import Input, Sending, read_inputs
 from servemark.workload.open_loop import arrivals_of, check_open_loop
 from servemark.workload.scenario import Request
+from servemark.workload.trace import unit_remark
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.model_source import model_source
+
+#: Of a model or a host in the name of a folder; file systems have no more than 255 for all of it.
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,12 @@ class Entry:
         custom = self.request.custom_model
         return model_source(custom).stem if custom is not None else self.ask.model
 
+    @property
+    def remark(self) -> str | None:
+        """How something that was asked for was taken, where that is not plain."""
+        arrivals = self.ask.arrivals
+        return unit_remark(arrivals.trace) if arrivals and arrivals.trace else None
+
     @classmethod
     def of(cls, request: RunRequest) -> Entry:
         """The only entry of an invocation.
@@ -64,6 +75,7 @@ class Entry:
                 the archive cannot be read.
         """
         benchmark = _benchmark(request.benchmark)
+        check_numbers(request)
         headers = parse_headers(request.headers, os.environ)
         check_request(request, benchmark, headers)
         endpoint = parse_url(request.url) if request.url is not None else None
@@ -100,6 +112,7 @@ def check_request(request: RunRequest, benchmark: Benchmark, headers: tuple[Head
         if "expect" in benchmark.refuses:
             raise UsageError(f"--expect makes no sense with {benchmark.name}", cause=benchmark.refuses["expect"])
         check_expect(request.expected_body, request.engine)
+    check_running(request.server)
     check_endpoint(
         benchmark.name,
         takes_url=benchmark.takes_url,
@@ -112,6 +125,8 @@ def check_request(request: RunRequest, benchmark: Benchmark, headers: tuple[Head
         multipart=request.multipart,
         trust=request.trust,
         connect_to=request.connect_to,
+        unix_socket=request.unix_socket,
+        engine=request.engine,
     )
 
 
@@ -175,4 +190,4 @@ def _benchmark(name: str) -> Benchmark:
 
 
 def _file_name(model: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", model)
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", model)[:_LONGEST_NAME]

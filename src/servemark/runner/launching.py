@@ -43,6 +43,7 @@ class Launchers:
                 headers=entry.headers,
                 trust=request.trust,
                 connect_to=request.connect_to,
+                unix_socket=request.unix_socket,
                 engine=request.engine,
                 progress=self._listener.note,
             )

@@ -30,9 +30,11 @@ _NUMBERS = ".bin"
 #: How a server may say it back, and how that is read here.
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
     str,
-    quote,
+    lambda secret: quote(secret, errors="surrogateescape"),
     lambda secret: secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
     lambda secret: json.dumps(secret)[1:-1],
+    lambda secret: secret.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+    lambda secret: secret.encode("utf-8", "surrogateescape").decode("latin-1"),
     lambda secret: secret.encode("latin-1", "replace").decode("utf-8", "replace"),
     lambda secret: secret.encode("latin-1", "replace").decode("utf-8", "surrogateescape"),
 )

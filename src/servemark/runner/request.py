@@ -36,7 +36,8 @@ class RunRequest:
         headers: of every request to the inference API or to `url`, as ``-H`` has them: ``NAME: VALUE``, in which
             ``$NAME`` is a variable of the environment.
         expect_status: of a success; None is any 2xx.
-        expect: of the body of a success: ``"same"``, ``"regex:R"`` or ``"json:PATH"``; see ``scenario.Expect``.
+        expect: of the body of a success: ``"same"``, ``"regex:R"``, ``"json:PATH"``, or ``"not:"`` before the last
+            two; see ``scenario.Expect``.
         server_requirements: a file of pip's: what the handler of `custom_model` imports.
         server_python: an interpreter that has what the handler of `custom_model` imports, and the server.
         workers: of each model; None is one a GPU with `gpus`, else one a CPU.
@@ -45,7 +46,8 @@ class RunRequest:
         loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
         warmup_s: None is 2 s, or nothing with `loops` or a trace.
         rate: of an open loop: requests a second, or a ramp or steps as the command line has them (``"100..2000/60s"``).
-        arrival: how they arrive: None is constant; ``"poisson"``, ``"gamma:CV"``, ``"trace:FILE"``.
+        arrival: how they arrive: None is constant; ``"poisson"``, ``"gamma:CV"``, ``"trace:FILE"``, of a table
+            ``"trace:FILE:COLUMN"``.
         max_connections: of an open loop at once; None is 10,000.
         realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
         receive_clock: whose time of arrival a response has: "kernel", "user" (when the generator read it), or "auto".
@@ -54,6 +56,7 @@ class RunRequest:
         record_events: keep the time of every server-sent event.
         client_cert: certificate of the client, a PEM file; its key is in it, or in `client_key`.
         connect_to: where to connect instead of the host and port of `server` or `url`.
+        unix_socket: of this machine, to connect to instead of the host and port of `url`.
         max_errors_share: share of failures from which on the verdict fails.
         go_on_errors: go on to the end although the server fails or is away meanwhile, instead of ending with an error.
         output: result directory; None makes a new one.
@@ -105,6 +108,7 @@ class RunRequest:
     client_cert: Path | None = None
     client_key: Path | None = None
     connect_to: Place | None = None
+    unix_socket: Path | None = None
     max_errors_share: float = 0.01
     go_on_errors: bool = False
     output: Path | None = None

@@ -5,6 +5,8 @@ Importing this needs only the standard library; launchers are imported when one 
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +14,18 @@ from typing import TYPE_CHECKING
 from servemark.environments.backends import Backend
 from servemark.errors import UsageError
 from servemark.servers.trust import Trust
-from servemark.workload.endpoint import Place, parse_url
+from servemark.workload.endpoint import Endpoint, Place, parse_url, without_user
 from servemark.workload.headers import Header
 
 if TYPE_CHECKING:
+    from servemark.engines import EngineName
     from servemark.servers.docker import DockerLauncher
     from servemark.servers.managed import ManagedLauncher
     from servemark.servers.servable import Serving
     from servemark.servers.source import SourceLauncher
+
+#: What the kernel has room for, the zero behind it not counted.
+_LONGEST_SOCKET = 107
 
 
 def check_choice(
@@ -70,6 +76,24 @@ def check_choice(
             raise UsageError(f"{name} is empty", next_step="leave it out, or say which")
 
 
+def check_running(running: str | None) -> None:
+    """Refuse an address of a server that goes on with a path: that of a prediction, in the words of the command line.
+
+    Raises:
+        UsageError: says what of it is the server, and what the model.
+    """
+    match = re.fullmatch(r"((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]+)(/[^/].*|/?[?#].*)", running or "", re.DOTALL)
+    if match is None:
+        return
+    place, path = without_user(match[1]), match[2]
+    model = re.match(r"/(?:predictions|models)/([^/?#]+)|/([^/?#]+)/predict(?:[/?#]|$)", path)
+    named = f" -m {model[1] or model[2]}" if model else ""
+    raise UsageError(
+        f"--mms names a server, without the path {re.split('[?#]', path)[0]!r}",
+        next_step=f"give --mms {place}{named}" + ("" if named else ", or measure that URL with the benchmark http"),
+    )
+
+
 def check_server_python(
     *,
     custom_model: bool,
@@ -112,6 +136,8 @@ def check_endpoint(
     multipart: str | None,
     trust: Trust,
     connect_to: Place | None,
+    unix_socket: Path | None,
+    engine: EngineName,
 ) -> None:
     """Refuse what cannot be sent, or not to such a server, in the words of the command line.
 
@@ -120,9 +146,15 @@ def check_endpoint(
     """
     if takes_url and url is None:
         raise UsageError(f"{benchmark} needs --url", next_step="as in --url http://127.0.0.1:8080/health")
-    for name, given in (("--url", url is not None), ("--method", method is not None), ("--body-file", bodies)):
-        if given and not takes_url:
-            next_step = "give -i" if name == "--body-file" else "measure any endpoint with run http"
+    only_of_http = {
+        "--url": url is not None,
+        "--method": method is not None,
+        "--body-file": bodies,
+        "--unix-socket": unix_socket is not None,
+    }
+    for name in filter(only_of_http.get, only_of_http):
+        if not takes_url:
+            next_step = "give -i" if name == "--body-file" else "measure any endpoint with the benchmark http"
             raise UsageError(f"{name} makes no sense with {benchmark}", cause="only http has it", next_step=next_step)
     for name, given in (("--content-type", content_type is not None), ("--multipart", multipart is not None)):
         if given and takes_url and not bodies:
@@ -136,6 +168,8 @@ def check_endpoint(
         raise UsageError(
             "-H Authorization and a user in --url do not go together", cause="the user becomes that header"
         )
+    if unix_socket is not None and endpoint is not None:
+        _check_unix_socket(unix_socket, endpoint, connect_to, engine)
     connecting = {
         "--ca-file": trust.ca_file is not None,
         "--insecure": trust.insecure,
@@ -150,6 +184,26 @@ def check_endpoint(
             raise UsageError(f"{option} makes no sense with an http URL", next_step="leave it out, or write https")
     if trust.client_key is not None and trust.client_cert is None:
         raise UsageError("--client-key needs --client-cert", next_step="name the certificate that it belongs to")
+
+
+def _check_unix_socket(path: Path, endpoint: Endpoint, connect_to: Place | None, engine: EngineName) -> None:
+    if endpoint.scheme != "http":
+        raise UsageError(
+            "--unix-socket makes no sense with an https URL", next_step=f"write http://{endpoint.authority}/..."
+        )
+    if connect_to is not None:
+        raise UsageError("--unix-socket and --connect-to do not go together", cause="each says where to connect")
+    if engine == "jmeter":
+        raise UsageError("--engine jmeter and --unix-socket do not go together", cause="JMeter connects to ports")
+    if not path.is_socket():
+        missing = "it is no socket" if path.exists() else "no such file"
+        raise UsageError(f"cannot connect to {path}", cause=missing, next_step="start the server that listens there")
+    if len(os.fsencode(path)) > _LONGEST_SOCKET:
+        raise UsageError(
+            f"cannot connect to {path}",
+            cause=f"the path of a Unix socket has at most {_LONGEST_SOCKET} bytes",
+            next_step="go to its folder, and give its name",
+        )
 
 
 def own_launcher(

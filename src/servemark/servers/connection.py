@@ -10,7 +10,7 @@ import httpx
 
 from servemark.servers.trust import tls_context
 from servemark.units import NS_PER_MS
-from servemark.workload.headers import replaced
+from servemark.workload.headers import replaced, wire
 from servemark.workload.plan import Address
 from servemark.workload.scenario import Request
 
@@ -48,7 +48,7 @@ def http_client(address: Address, timeout_s: float) -> httpx.Client:
         verify = tls_context(address.tls)
     return httpx.Client(
         base_url=f"{'https' if address.tls else 'http'}://{ip}:{address.port}",
-        headers=replaced([("Host", address.authority), ("User-Agent", "servemark")], address.headers),
+        headers=wire(replaced([("Host", address.authority), ("User-Agent", "servemark")], address.headers)),
         timeout=timeout_s,
         verify=verify,
         trust_env=False,
@@ -67,7 +67,7 @@ def send_once(address: Address, request: Request, timeout_s: float) -> Answer:
         response = client.request(
             request.method,
             request.path,
-            headers=replaced(request.headers, address.headers),
+            headers=wire(replaced(request.headers, address.headers)),
             content=request.body or None,
         )
         elapsed_ms = (time.perf_counter_ns() - started_ns) / NS_PER_MS

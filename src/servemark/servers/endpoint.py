@@ -17,7 +17,7 @@ from servemark.environments.cache import Progress
 from servemark.errors import ServerDiedError, ServerError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.servers.handshake import shake_hands, shake_hands_for_jmeter
-from servemark.servers.reaching import connectable, refuses
+from servemark.servers.reaching import check_unix_socket, connectable, refuses
 from servemark.servers.trust import Trust, tls_for, unchecked
 from servemark.workload.endpoint import Endpoint, Place
 from servemark.workload.headers import Header
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Looking whether it is alive takes at most this share of the time.
 _WATCH_SHARE = 0.05
+#: Where a Unix socket is.
+_THIS_MACHINE = "127.0.0.1"
 
 
 class EndpointLauncher:
@@ -40,6 +42,7 @@ class EndpointLauncher:
         headers: of every request.
         trust: how far its certificate is checked, and the client's own.
         connect_to: where to connect instead of the URL's host and port.
+        unix_socket: of this machine, to connect to instead.
         engine: which is to send there: each has a TLS of its own.
         progress: told what is left out, for people.
     """
@@ -51,6 +54,7 @@ class EndpointLauncher:
         headers: tuple[Header, ...] = (),
         trust: Trust | None = None,
         connect_to: Place | None = None,
+        unix_socket: Path | None = None,
         engine: EngineName = "native",
         progress: Progress = lambda _: None,
     ) -> None:
@@ -58,6 +62,7 @@ class EndpointLauncher:
         self.headers = headers
         self.trust = trust or Trust()
         self.connect_to = connect_to
+        self.unix_socket = unix_socket
         self.engine = engine
         self.progress = progress
 
@@ -70,6 +75,9 @@ class EndpointLauncher:
             UnreachableError: nobody answers there, or not as the scheme says.
         """
         del settings
+        if self.unix_socket is not None:
+            yield EndpointServer(self.endpoint, self._of_unix_socket(str(self.unix_socket)))
+            return
         endpoint, at = self.endpoint, self.connect_to or self.endpoint.place
         option = "--connect-to" if self.connect_to else "--url"
         ip, port = connectable(at.host, [at.port], option)
@@ -88,6 +96,11 @@ class EndpointLauncher:
             self.progress(said)
         yield EndpointServer(endpoint, address)
 
+    def _of_unix_socket(self, path: str) -> Address:
+        check_unix_socket(path)
+        place = self.endpoint.place
+        return Address(place.host, _THIS_MACHINE, place.port, headers=self.headers, unix_socket=path)
+
     def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
         """Empty: nothing of it is ours."""
         del settings
@@ -103,7 +116,10 @@ class EndpointServer:
 
     def __init__(self, endpoint: Endpoint, address: Address) -> None:
         self.addresses: Mapping[EndpointName, Address] = {"inference": address}
-        self.facts: Mapping[str, object] = {"url": endpoint.url, "ip": address.ip, "port": address.port}
+        at = {"ip": address.ip, "port": address.port}
+        if address.unix_socket is not None:
+            at = {"unix_socket": address.unix_socket}
+        self.facts: Mapping[str, object] = {"url": endpoint.url, **at}
         self._address = address
         self._failed: ServerError | None = None
         self._next_watch_s = 0.0

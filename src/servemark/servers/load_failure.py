@@ -24,7 +24,7 @@ def unpacked(archive, folder):
     sys.path.insert(0, folder)
 
 def loaded(folder):
-    with open("MAR-INF/MANIFEST.json", encoding="utf-8") as manifest:
+    with open("MAR-INF/MANIFEST.json", encoding="utf-8-sig") as manifest:
         model = json.load(manifest)["model"]
     from mms.model_loader import ModelLoaderFactory
     return ModelLoaderFactory.get_model_loader(folder).load(model["modelName"], folder, model["handler"], None, 1)

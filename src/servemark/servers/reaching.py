@@ -1,4 +1,4 @@
-"""Whether somebody listens at an address: TCP connects, with nothing sent."""
+"""Whether somebody listens at an address: TCP connects, or those of a Unix socket, with nothing sent."""
 
 from __future__ import annotations
 
@@ -39,12 +39,46 @@ def connectable(host: str, ports: list[int], option: str) -> tuple[str, int]:
     )
 
 
+def check_unix_socket(path: str) -> None:
+    """See that somebody listens at a Unix socket.
+
+    Raises:
+        UnreachableError: nobody does.
+    """
+    try:
+        with _connected(path):
+            return
+    except BlockingIOError:  # its queue is full: somebody is there
+        return
+    except OSError as error:
+        raise UnreachableError(
+            f"nobody answers at the Unix socket {path}",
+            cause=error.strerror or str(error),
+            next_step="start the server, or check --unix-socket",
+        ) from error
+
+
 def refuses(address: Address) -> bool:
     """Whether connections there are refused. What is too busy to accept in time is not dead."""
     try:
+        if address.unix_socket is not None:
+            with _connected(address.unix_socket):
+                return False
         with socket.create_connection((address.ip, address.port), timeout=_LOOK_TIMEOUT_S):
             return False
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, FileNotFoundError):
         return True
     except OSError:
         return False
+
+
+def _connected(path: str) -> socket.socket:
+    """A connection to a Unix socket, for whoever closes it."""
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        plain.settimeout(_LOOK_TIMEOUT_S)
+        plain.connect(path)
+    except BaseException:
+        plain.close()
+        raise
+    return plain

@@ -153,7 +153,7 @@ def _inference(
     raise UnreachableError(
         f"no Multi Model Server answers at {target.host} port {port}",
         cause="; ".join(answered),
-        next_step="give the address of its inference API in --mms, or measure anything else with run http --url",
+        next_step="give the address of its inference API in --mms, or measure anything else with the benchmark http",
     )
 
 

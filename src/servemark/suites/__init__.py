@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from servemark.errors import UsageError
+from servemark.text_files import without_mark
 
 _HERE = Path(__file__).parent
 _SUFFIX = ".toml"
@@ -66,5 +67,4 @@ def _parsed(path: Path) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
-    with path.open("rb") as file:
-        return tomllib.load(file)
+    return tomllib.loads(without_mark(path.read_bytes()).decode("utf-8"))

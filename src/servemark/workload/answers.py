@@ -1,9 +1,11 @@
-"""How ``--expect`` is written: ``same``, ``regex:R`` or ``json:PATH``. Standard library only."""
+"""How ``--expect`` is written: ``same``, ``regex:R``, ``json:PATH``, ``not:`` the last two. Standard library only."""
 
 from __future__ import annotations
 
 from servemark.errors import UsageError
 from servemark.workload.scenario import Expect
+
+_FORMS = "give same, regex:R as in regex:tabby, json:PATH as in json:predictions.0.class, not:regex:R or not:json:PATH"
 
 
 def parse_expect(text: str) -> Expect:
@@ -13,6 +15,8 @@ def parse_expect(text: str) -> Expect:
         UsageError: it says nothing.
     """
     kind, colon, pattern = text.partition(":")
+    if kind == "not" and colon:
+        return _negated(text, pattern)
     if kind == "same" and not colon:
         return Expect("same")
     if kind == "regex" and pattern:
@@ -23,5 +27,15 @@ def parse_expect(text: str) -> Expect:
     raise UsageError(
         f"{text!r} does not say what a body must be",
         cause=cause,
-        next_step="give same, regex:R as in regex:tabby, or json:PATH as in json:predictions.0.class",
+        next_step=_FORMS,
     )
+
+
+def _negated(text: str, words: str) -> Expect:
+    kind, _, pattern = words.partition(":")
+    if kind == "regex" and pattern:
+        return Expect("not_regex", pattern)
+    if kind == "json" and pattern:
+        return Expect("not_json", pattern)
+    cause = "it is the body of some success" if words == "same" else "all JSON is excluded" if words == "json:" else ""
+    raise UsageError(f"{text!r} does not say what a body must not be", cause=cause, next_step=_FORMS)

@@ -37,7 +37,7 @@ class Header:
 
     Attributes:
         name: as it is sent.
-        value: as it is sent; printable latin-1.
+        value: the text that is sent, in UTF-8.
         secrets: parts of the value that may be written nowhere; empty when all of it may be.
         given: the text that it was read from, and `shown` what of that text may be shown.
     """
@@ -68,6 +68,16 @@ def basic_header(user: str, password: str) -> Header:
     """``Authorization: Basic`` (RFC 7617) of a user in a URL; none of it may be shown."""
     token = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
     return Header("Authorization", f"Basic {token}", secrets=tuple(filter(None, (token, password))))
+
+
+def wire(fields: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """The fields of a head as they go out: values in UTF-8, those that were no text as the bytes that they were."""
+    return [(name.encode("ascii"), _encoded(value)) for name, value in fields]
+
+
+def carries_secrets(name: str) -> bool:
+    """Whether the values of that header are secrets, whatever they hold."""
+    return name.lower() in _SECRET_NAMES or any(part in name.lower() for part in _SECRET_PARTS)
 
 
 def replaced(own: Sequence[tuple[str, str]], given: Sequence[Header]) -> list[tuple[str, str]]:
@@ -116,7 +126,7 @@ def _parse(text: str, environment: Mapping[str, str]) -> Header:
     _check_value(raw, f"-H {name}")
     value = _VARIABLE.sub(fill, raw).strip(" \t")
     shown = text
-    if _carries_secrets(name):
+    if carries_secrets(name):
         literal = _SCHEME.sub("", _VARIABLE.sub("", raw), count=1) if secrets else raw
         if literal.strip():
             shown = f"{name}: {MASK}"
@@ -128,14 +138,12 @@ def _check_value(value: str, what: str) -> None:
     if re.search(r"[\r\n]", value):
         raise UsageError(f"{what} holds a line break", next_step="a header is one line")
     try:
-        value.encode("latin-1")
+        _encoded(value)
     except UnicodeEncodeError:
-        raise UsageError(
-            f"{what} holds a character that is not latin-1", next_step="HTTP sends no other: encode it"
-        ) from None
+        raise UsageError(f"{what} holds what is no character", next_step="take it out") from None
     if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
         raise UsageError(f"{what} holds a control character", next_step="take it out")
 
 
-def _carries_secrets(name: str) -> bool:
-    return name.lower() in _SECRET_NAMES or any(part in name.lower() for part in _SECRET_PARTS)
+def _encoded(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")

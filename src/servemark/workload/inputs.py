@@ -6,14 +6,17 @@ input each.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import mimetypes
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from servemark.errors import UsageError
+from servemark.text_files import lines_without_mark
 
 #: Content types of the suffixes that people send to models, whatever this machine's mime.types says.
 _CONTENT_TYPES = {
@@ -24,6 +27,8 @@ _CONTENT_TYPES = {
     ".txt": "text/plain",
 }
 _UNKNOWN_TYPE = "application/octet-stream"
+#: What ``-`` stands for. It is read once, whoever asks for it.
+STANDARD_INPUT = Path("/dev/stdin")
 #: Files of which each line is an input.
 _LINES = {".jsonl", ".ndjson"}
 
@@ -94,6 +99,9 @@ def checksum(bodies: Iterable[bytes]) -> str:
 
 
 def _in_path(path: Path) -> Iterator[Input]:
+    if path == STANDARD_INPUT:
+        yield Input(_standard_input(), _UNKNOWN_TYPE, "standard input", "stdin")
+        return
     files = [path]
     if path.is_dir():
         try:
@@ -107,6 +115,24 @@ def _in_path(path: Path) -> Iterator[Input]:
             yield from _lines(file)
         else:
             yield _read(file)
+
+
+@functools.cache
+def _standard_input() -> bytes:
+    """All that standard input holds.
+
+    Raises:
+        UsageError: it is closed, empty, or cannot be read.
+    """
+    body, cause = b"", ""
+    try:
+        body = b"" if sys.stdin is None else sys.stdin.buffer.read()
+    except OSError as error:
+        cause = error.strerror or str(error)
+    if not body:
+        pipe = "pipe it into the command, or end it with < FILE"
+        raise UsageError("there is no input in standard input", cause=cause, next_step=pipe)
+    return body
 
 
 def _read(path: Path) -> Input:
@@ -125,12 +151,14 @@ def _lines(path: Path) -> Iterator[Input]:
     found = False
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(lines_without_mark(file), 1):
                 body = line.strip()
                 if body:
                     found = True
                     _check_json(body, path, number)
                     yield Input(body, _CONTENT_TYPES[".json"], f"{path} line {number}", path.name)
+    except UnicodeError as error:  # what its byte order mark says of it is wrong
+        raise UsageError(f"cannot read the input {path}", cause=str(error), next_step="write it in UTF-8") from error
     except OSError as error:
         raise _unreadable(path, error) from error
     if not found:

@@ -105,10 +105,19 @@ class RateSegment:
 
 @dataclass(frozen=True)
 class TraceOrigin:
-    """Where the times of a trace are from: the file, and its SHA-256."""
+    """Where the times of a trace are from: the file, its SHA-256, of a table the column, and what unit they have."""
 
     file: str
     sha256: str
+    column: str | None = None
+    unit: str = "s"
+
+    @property
+    def name(self) -> str:
+        """What is written behind ``trace:`` for it."""
+        if self.column is None and self.unit == "s":
+            return self.file
+        return ":".join([self.file, self.column or "", *([] if self.unit == "s" else [self.unit])])
 
 
 @dataclass(frozen=True)

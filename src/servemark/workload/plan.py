@@ -14,7 +14,7 @@ from typing import Literal
 from servemark.errors import UsageError
 from servemark.units import ns_from_s
 from servemark.workload.endpoint import DEFAULT_PORTS
-from servemark.workload.headers import Header, replaced
+from servemark.workload.headers import Header, replaced, wire
 from servemark.workload.load import ClosedLoad, Load, OpenLoad, ProcessName, RateSegment
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Expect, ExpectKind, Request, Scenario, Step
 
@@ -52,6 +52,7 @@ class Address:
         tls: how to speak TLS, if it does.
         named_port: for the Host header, where that is not the one to connect to.
         headers: fields of every request there, in the place of those of the same name.
+        unix_socket: of this machine, to connect to instead of `ip` and `port`.
     """
 
     host: str
@@ -60,6 +61,7 @@ class Address:
     tls: Tls | None = None
     named_port: int | None = None
     headers: tuple[Header, ...] = ()
+    unix_socket: str | None = None
 
     @property
     def authority(self) -> str:
@@ -332,8 +334,8 @@ def encode_request(request: Request, address: Address) -> EngineRequest:
         if re.search(r"[\r\n\0]", name + value):
             raise UsageError(f"header {name!r} holds a line break")
     start = f"{request.method} ".encode()
-    fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    head = start + target + f" HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
+    fields = b"".join(b"%s: %s\r\n" % field for field in wire(headers))
+    head = start + target + b" HTTP/1.1\r\n" + fields + b"\r\n"
     patches = (*_shifted(path_patches, len(start)), *_shifted(body_patches, len(head)))
     return EngineRequest(wire=head, patches=patches, head_only=request.method == "HEAD", body=body)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from servemark.errors import UsageError
+from servemark.units import seconds_of
 from servemark.workload.load import RateSegment
 
 #: Fewer are not worth waiting for, and more cannot be sent by one machine.
@@ -74,9 +75,9 @@ def _rate(text: str, word: str) -> float:
 def _time_s(text: str, time: str) -> float:
     if _number(time) is not None:
         raise _refusal(text, f"the time {time} has no unit", f"say {time}s")
-    seconds = _number(time[:-1]) if time.endswith("s") else None
+    seconds = seconds_of(time)
     if seconds is None:
-        raise _refusal(text, f"{time!r} is not a time in seconds", "as in /60s")
+        raise _refusal(text, f"{time!r} is not a time", "as in /60s, /500ms or /1m")
     if not 0 < seconds <= _MOST_S:
         raise _refusal(text, f"the time {time} is not above 0 and at most {_MOST_S:,.0f} s")
     return seconds

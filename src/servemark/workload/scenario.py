@@ -8,7 +8,7 @@ from typing import Literal
 #: The two addresses of a model server that a step can go to.
 EndpointName = Literal["inference", "management"]
 #: The ways to say what a body must be; see ``Expect``.
-ExpectKind = Literal["same", "regex", "json"]
+ExpectKind = Literal["same", "regex", "json", "not_regex", "not_json"]
 
 #: Stand-ins in a numbered request's path or body that the engine overwrites, in place, for each request:
 #: the virtual user's number, and the request's sequence number, as zero-padded decimals of this width.
@@ -53,8 +53,10 @@ class Expect:
     - ``regex``: `pattern`, a regular expression, is found in it.
     - ``json``: it is JSON, and holds something other than null and false at `pattern`: keys and indices from the
       outside in, separated by dots (``predictions.0.class``; a backslash makes a dot part of a key); empty is all.
+    - ``not_regex``: `pattern` is not found in it.
+    - ``not_json``: it is JSON, and holds nothing, null or false at `pattern`.
 
-    The last two look at the first 256 KiB, of which JSON must be the whole.
+    All but the first look at the first 256 KiB, which must be the whole for JSON, and for what is not to be found.
     """
 
     kind: ExpectKind

@@ -1,82 +1,175 @@
-"""Traces: the recorded times at which requests arrived, one in seconds a line.
+"""Traces: the recorded times at which requests arrived, as plain times or in a column of a table.
 
-Blank lines and comments (``#``) are skipped. Times never fall, and count from the first one: a trace may hold times of
-the day, or seconds since 1970.
+A plain trace has one time a line; blank lines and comments (``#``) are skipped. A table is CSV, with a heading or
+without, or JSON, one object a line; the column is named behind the file: ``FILE:COLUMN``, by its heading, its key, or
+its number from 1. Times are in seconds, or in the unit that is named behind the column; those since 1970 say by their
+size what they are in, and dates are read as such. Times never fall, and count from the first one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from servemark.errors import UsageError
-from servemark.units import NS_PER_S
+from servemark.text_files import without_mark
+from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from servemark.workload.load import TraceOrigin
+from servemark.workload.trace_tables import Cell, cells_of
 
 _MOST_BYTES = 256 << 20
 _MOST_TIMES = 5_000_000
-#: A line's time, which may be one since 1970; and that from the first to the last.
-_LARGEST_S = 10**11
-_MOST_S = 1_000_000
-_SHOWN = 40
-_SHAPE = "one time in seconds a line, rising; # begins a comment"
+#: That from the first time to the last.
+_MOST_S = 366 * 24 * 3600
+_SHAPE = "one time in seconds a line, rising; # begins a comment; of a table trace:FILE:COLUMN"
+_SORT = "sort it: sort -g FILE where a line is a number"
+#: Nanoseconds of each unit that can be named, and what it is called.
+_UNITS_NS = {"s": NS_PER_S, "ms": NS_PER_MS, "us": NS_PER_US, "ns": 1}
+_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+#: From where on a number is no time since 1970 in that unit, but one in the next: the year 5138 in each.
+_LARGEST = Decimal(10**11)
+_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?\s*(Z|UTC|[+-]\d\d:?\d\d)?", re.ASCII | re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What follows ``trace:``: a file, and of a table the column and the unit of its times; empty where not named."""
+
+    file: str
+    column: str = ""
+    unit: str = ""
 
 
 def read_trace(name: str) -> tuple[tuple[int, ...], TraceOrigin]:
-    """The times in the file `name`, in nanoseconds from the first, and where they are from.
+    """The times in the file that `name` names, in nanoseconds from the first, and where they are from.
+
+    `name` is ``FILE``, ``FILE:COLUMN`` or ``FILE:COLUMN:UNIT``, the unit one of s, ms, us and ns.
 
     Raises:
         UsageError: it cannot be read, or holds something else; names the line.
     """
-    content = _content(name)
-    first: Decimal | None = None
+    named = _named(name)
+    content = _content(named.file)
+    try:
+        text = without_mark(content)
+    except ValueError as error:
+        raise _refusal(named.file, str(error), "write it in UTF-8") from error
+    cells, told_unit = cells_of(text, named.file, named.column)
+    reader = _Reader(named.file, named.unit or told_unit)
     times_ns: list[int] = []
-    for number, line in enumerate(content.splitlines(), 1):
-        words = line.partition(b"#")[0].strip()
-        if not words:
-            continue
-        time = _time(name, number, words)
-        first = time if first is None else first
-        since_ns = int((time - first) * NS_PER_S)
+    first = Decimal(0)
+    for cell in cells:
+        time = reader.time(cell)
+        first = first if times_ns else time
+        since_ns = int((time - first) * reader.unit_ns)
         if times_ns and since_ns < times_ns[-1]:
-            raise _refusal(name, f"line {number}: {time} comes before the time above it", "sort it: sort -g FILE")
+            raise _refusal(named.file, f"line {cell.line}: {cell.shown} comes before the time above it", _SORT)
         if since_ns > _MOST_S * NS_PER_S:
-            raise _refusal(name, f"line {number}: {time} is more than {_MOST_S:,} s after the first", "cut it")
+            raise _refusal(named.file, f"line {cell.line}: {cell.shown} is more than a year after the first", "cut it")
         times_ns.append(since_ns)
         if len(times_ns) > _MOST_TIMES:
-            raise _refusal(name, f"it has more than {_MOST_TIMES:,} times", "cut it: head -n FILE")
+            raise _refusal(named.file, f"it has more than {_MOST_TIMES:,} times", "cut it: head -n FILE")
     if not times_ns:
-        raise _refusal(name, "it holds no time", _SHAPE)
-    return tuple(times_ns), TraceOrigin(name, hashlib.sha256(content).hexdigest())
+        raise _refusal(named.file, "it holds no time", _SHAPE)
+    digest = hashlib.sha256(content).hexdigest()
+    return tuple(times_ns), TraceOrigin(named.file, digest, named.column or None, reader.unit)
 
 
-def _content(name: str) -> bytes:
-    path = Path(name)
+def unit_remark(origin: TraceOrigin) -> str | None:
+    """What to say of a trace whose times were not taken for seconds."""
+    if origin.unit == "s":
+        return None
+    return f"trace {Path(origin.file).name}: its times are in {_UNIT_NAMES[origin.unit]}"
+
+
+class _Reader:
+    """From what a line says to its time, in one unit for all: that named, or that which the first time tells."""
+
+    def __init__(self, file: str, unit: str) -> None:
+        self._file = file
+        self._told = unit
+        self.unit = ""
+
+    @property
+    def unit_ns(self) -> int:
+        """Nanoseconds of the unit that ``time`` gives times in."""
+        return _UNITS_NS[self.unit]
+
+    def time(self, cell: Cell) -> Decimal:
+        """The time in `cell`."""
+        date = _DATE.fullmatch(cell.text)
+        number = _seconds_since_1970(date) if date else _number(cell.text)
+        if number is None or not number.is_finite():
+            raise self._refused(cell, "is not a number of seconds, nor a date and time", _SHAPE)
+        if number < 0:
+            raise self._refused(cell, "is negative", "times count from the first: add a constant to all")
+        if not self.unit:
+            self.unit = "s" if date else self._told or _unit_of(number)
+        if date:
+            number *= NS_PER_S // self.unit_ns
+        if number > _LARGEST * (NS_PER_S // self.unit_ns):
+            unit = _UNIT_NAMES[self.unit]
+            raise self._refused(cell, f"is too large for a time in {unit}", "all times have one unit")
+        return number
+
+    def _refused(self, cell: Cell, why: str, next_step: str) -> UsageError:
+        return _refusal(self._file, f"line {cell.line}: {cell.shown} {why}", next_step)
+
+
+def _unit_of(number: Decimal) -> str:
+    """The unit of a time since 1970, by its size; seconds of any that is smaller, which counts from somewhere else."""
+    return next((unit for unit, ns in _UNITS_NS.items() if number <= _LARGEST * (NS_PER_S // ns)), "ns")
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text) if text.isascii() and "_" not in text else None
+    except InvalidOperation:
+        return None
+
+
+def _seconds_since_1970(match: re.Match[str]) -> Decimal | None:
+    """The time of a date; one that names no zone is taken for UTC, which changes nothing between two of them."""
+    day, time, fraction, zone = match.groups()
+    offset = "+00:00" if zone is None or zone.upper() in {"Z", "UTC"} else zone
+    try:
+        moment = datetime.strptime(f"{day} {time} {offset}", "%Y-%m-%d %H:%M:%S %z")
+    except ValueError:
+        return None
+    whole = (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1)
+    return Decimal(f"{whole}.{fraction or 0}")
+
+
+def _named(name: str) -> _Named:
+    """Where the name of the file ends, which may have colons in it: at the last before which there is such a file."""
+    if Path(name).exists():
+        return _Named(name)
+    parts = name.split(":")
+    for size in range(len(parts) - 1, 0, -1):
+        file, rest = ":".join(parts[:size]), parts[size:]
+        if Path(file).exists():
+            unit = rest.pop() if len(rest) > 1 and rest[-1] in _UNITS_NS else ""
+            return _Named(file, ":".join(rest), unit)
+    return _Named(name)
+
+
+def _content(file: str) -> bytes:
+    path = Path(file)
     try:
         if path.exists() and not path.is_file():
-            raise _refusal(name, "it is a directory" if path.is_dir() else "it is not a regular file", _SHAPE)
+            raise _refusal(file, "it is a directory" if path.is_dir() else "it is not a regular file", _SHAPE)
         if path.stat().st_size > _MOST_BYTES:
-            raise _refusal(name, f"it is larger than {_MOST_BYTES >> 20} MiB", "cut it: head -n FILE")
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+            raise _refusal(file, f"it is larger than {_MOST_BYTES >> 20} MiB", "cut it: head -n FILE")
+        return path.read_bytes()
     except OSError as error:
-        raise _refusal(name, error.strerror or str(error), "give the path of a file that you may read") from error
+        raise _refusal(file, error.strerror or str(error), "give the path of a file that you may read") from error
 
 
-def _time(name: str, number: int, words: bytes) -> Decimal:
-    shown = ascii(words[:_SHOWN].decode("latin-1"))
-    try:
-        time = Decimal(words.decode("ascii"))
-    except (InvalidOperation, ValueError):
-        raise _refusal(name, f"line {number}: {shown} is not a number of seconds", _SHAPE) from None
-    if not time.is_finite():
-        raise _refusal(name, f"line {number}: {shown} is not a number of seconds", _SHAPE)
-    if time < 0:
-        raise _refusal(name, f"line {number}: {shown} is negative", "times count from the first: add a constant to all")
-    if time > _LARGEST_S:
-        raise _refusal(name, f"line {number}: {shown} is too large for a time in seconds", "nanoseconds? divide them")
-    return time
-
-
-def _refusal(name: str, cause: str, next_step: str) -> UsageError:
-    return UsageError(f"cannot use the trace {name}", cause=cause, next_step=next_step)
+def _refusal(file: str, cause: str, next_step: str) -> UsageError:
+    return UsageError(f"cannot use the trace {file}", cause=cause, next_step=next_step)

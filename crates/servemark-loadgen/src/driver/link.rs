@@ -66,7 +66,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let addresses = &self.around.plan.addresses;
         let address = pool % addresses.len();
         let tls = self.around.tls[address].as_ref();
-        let (target, stamps) = (addresses[address].socket(), self.stamps.is_some());
+        let (target, stamps) = (&addresses[address], self.stamps.is_some());
         let transport = self.sources[address]
             .open(|source| Transport::connect(target, source, tls, stamps))
             .map_err(|error| Unopened("connect", error))?;

@@ -66,17 +66,29 @@ impl JsonPath {
         })
     }
 
-    /// Whether `body` is JSON with something at the path; what is wrong, in words, if not.
-    pub(super) fn check(&self, body: &[u8]) -> Result<(), String> {
+    /// Whether `body` is JSON with nothing at the path, or with null or false; what is wrong, in words, if not.
+    pub(super) fn check_absent(&self, body: &[u8]) -> Result<(), String> {
+        match self.find(body)? {
+            Found::Something => Err(format!("the body is JSON, and has {}", self.text)),
+            Found::Nothing(_) | Found::Null | Found::False => Ok(()),
+        }
+    }
+
+    /// What stands at the path in `body`; or, in words, that it is no JSON.
+    fn find(&self, body: &[u8]) -> Result<Found, String> {
         let mut reader = serde_json::Deserializer::from_slice(body);
         let walk = Walk {
             rest: &self.segments,
             passed: 0,
         };
-        let found = walk
-            .deserialize(&mut reader)
+        walk.deserialize(&mut reader)
             .and_then(|found| reader.end().map(|()| found))
-            .map_err(|error| format!("the body is no JSON: {error}"))?;
+            .map_err(|error| format!("the body is no JSON: {error}"))
+    }
+
+    /// Whether `body` is JSON with something at the path; what is wrong, in words, if not.
+    pub(super) fn check(&self, body: &[u8]) -> Result<(), String> {
+        let found = self.find(body)?;
         let whole = if self.text.is_empty() { "it" } else { &self.text };
         match found {
             Found::Something => Ok(()),

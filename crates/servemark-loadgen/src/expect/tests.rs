@@ -202,3 +202,48 @@ fn what_cannot_be_expected_is_refused_in_one_line() {
         assert!(message.contains(words) && !message.contains('\n'), "{message}");
     }
 }
+
+#[test]
+fn what_must_not_be_there_is_said_where_it_is() {
+    assert_eq!(says("not_regex", "err(or)?", "a cat"), Ok(()));
+    assert_eq!(
+        says("not_regex", "err(or)?", "an error").unwrap_err(),
+        "the regular expression \"err(or)?\" is found in the body of 8 bytes, at byte 3: \"error\""
+    );
+    assert_eq!(says("not_json", "error", "{\"error\": null, \"a\": 1}"), Ok(()));
+    assert_eq!(says("not_json", "error", "[]"), Ok(()));
+    assert_eq!(
+        says("not_json", "error", "{\"error\": \"busy\"}").unwrap_err(),
+        "the body is JSON, and has error"
+    );
+    assert!(
+        says("not_json", "error", "busy")
+            .unwrap_err()
+            .starts_with("the body is no JSON")
+    );
+}
+
+#[test]
+fn that_something_is_nowhere_in_a_body_is_not_told_from_its_beginning() {
+    let long = "x".repeat(5000);
+    let unseen = says("not_regex", "y", &long).unwrap_err();
+    assert_eq!(
+        unseen,
+        "the body has 5000 bytes, and that \"y\" is not in it is seen up to 1 KiB"
+    );
+    assert!(
+        says("not_regex", "x", &long)
+            .unwrap_err()
+            .contains("is found in the first 1 KiB")
+    );
+    assert!(says("not_json", "a", &format!("\"{long}\"")).is_err());
+}
+
+#[test]
+fn all_but_the_comparison_looks_into_bodies() {
+    let looks = ["same", "regex", "json", "not_regex", "not_json"].map(|kind| {
+        let pattern = if kind == "same" { "" } else { "a" };
+        Expect::new(kind, pattern).unwrap().looks()
+    });
+    assert_eq!(looks, [false, true, true, true, true]);
+}

@@ -79,7 +79,7 @@ def _parsed(value: Any) -> Any:
 
 def _load(context: Any) -> Any:
     folder = Path(context.system_properties["model_dir"])
-    manifest = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
+    manifest = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8-sig"))
     model = manifest["Model"]
     _offer_log()
     name = model.get("Model-Name") or context.model_name  # Its parameters' file name starts with it.
@@ -88,7 +88,7 @@ def _load(context: Any) -> Any:
     )
     service._context = context
     if getattr(service, "_signature", None) is None:
-        service._signature = json.loads((folder / model["Signature"]).read_text(encoding="utf-8"))
+        service._signature = json.loads((folder / model["Signature"]).read_text(encoding="utf-8-sig"))
     if inspect.ismethod(service.signature):
         service.signature = service._signature
     preprocess = service._preprocess
