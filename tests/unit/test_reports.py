@@ -33,9 +33,12 @@ from servemark.result import (
     LatencySummary,
     Result,
     RunResult,
+    Skipped,
     Spread,
     Statistic,
     StepSummary,
+    Suite,
+    SuiteEntry,
     Verdict,
     schema_text,
     to_json,
@@ -294,7 +297,11 @@ def test_what_a_user_or_a_server_says_is_cut_however_long_it_is(capsys):
         result(model=long, certificate=certificate),
         result(failed),
         result(failure=Failure(long, 4)),
-        replace(result(), skipped=(Skipped("latency", long),)),
+        replace(
+            result(),
+            skipped=(Skipped("load", long),),
+            suite=Suite("mine", (SuiteEntry("latency", "done", ""), SuiteEntry("load", "skipped", ""))),
+        ),
     ):
         assert len(printed(capsys, what).splitlines()) < 60
 

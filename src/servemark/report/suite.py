@@ -9,6 +9,7 @@ from rich.text import Text
 from servemark.report.layout import Columns
 from servemark.report.words import named
 from servemark.result import BenchmarkResult, Result
+from servemark.terminals import shortened
 
 #: How far an entry came, in words, with its style; of one that is done the certificate says more.
 _WORDS = {
@@ -19,6 +20,8 @@ _WORDS = {
     "not run": ("not run", "yellow"),
 }
 _INVALID = ("INVALID", "bold red")
+#: Of why one was skipped.
+_LONGEST_REASON = 1000
 
 
 def table_of_suite(result: Result, headline: Callable[[BenchmarkResult], Text]) -> Columns:
@@ -33,7 +36,7 @@ def _rows(result: Result, headline: Callable[[BenchmarkResult], Text]) -> Iterat
     benchmarks, skipped = iter(result.benchmarks), iter(result.skipped)
     for entry in result.suite.entries if result.suite else ():
         if entry.status == "skipped":
-            yield _WORDS["skipped"], entry.name, next(skipped).reason
+            yield _WORDS["skipped"], entry.name, shortened(next(skipped).reason, _LONGEST_REASON)
         elif entry.status == "not run":
             yield _WORDS["not run"], entry.name, ""
         else:
