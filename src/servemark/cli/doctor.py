@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from servemark.cli.options import Parser, listing_parser
 from servemark.doctor import Diagnosis, Status, diagnose, main_job_can_run
 from servemark.errors import EXIT_OK, EXIT_SERVER_FAILED
+from servemark.printable import printable
 from servemark.version import version
 
 SCHEMA = "servemark/doctor/1"
@@ -86,9 +87,8 @@ def _lines(diagnoses: Sequence[Diagnosis], *, coloured: bool) -> Iterator[str]:
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
     # What is found may hold anything: a folder's name, say, must not steer the terminal.
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
     width = _WIDTH - 9 - _TITLE_WIDTH
-    return textwrap.wrap(shown, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return textwrap.wrap(printable(text), width, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
 def _verdict(diagnoses: Sequence[Diagnosis]) -> str:

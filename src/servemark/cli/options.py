@@ -18,6 +18,7 @@ from servemark.cli.model_options import add_custom_model, check_custom_model
 from servemark.cli.request_options import add_request, check_request
 from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.errors import UsageError
+from servemark.printable import printable
 from servemark.workload.load import MOST_USERS
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
 
@@ -280,4 +281,4 @@ def _readable_file(name: str | Path) -> Path:
 def print_error(error: BaseException) -> None:
     """One line on stderr that says what happened and what to try; below it the lines that belong to it."""
     detail = getattr(error, "detail", "")
-    print(f"servemark: error: {error}", *([detail] if detail else []), sep="\n", file=sys.stderr)
+    print(printable("\n".join([f"servemark: error: {error}", *([detail] if detail else [])])), file=sys.stderr)

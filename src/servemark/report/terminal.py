@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
+from servemark.printable import printable, printable_in
 from servemark.report import analyses
 from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
 from servemark.report.streams import streamed, streams_of_all
@@ -36,6 +37,8 @@ _LABELS = {"p99_9": "p99.9"}
 
 def print_summary(result: Result, folder: Path) -> None:
     """Print what was measured, the headline first; of a suite, all headlines again at the end."""
+    # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
+    result = printable_in(result)
     console = Console(highlight=False)
     several = len(result.benchmarks) + len(result.skipped) > 1
     with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
@@ -49,7 +52,7 @@ def print_summary(result: Result, folder: Path) -> None:
                 console.print(_headline(benchmark))
         for skipped in result.skipped:
             console.print(Text(f"{skipped.name}: skipped: {skipped.reason}", style="yellow"))
-        path = Text.assemble((f"{'results':{LABEL_WIDTH}}", "dim"), str(folder))
+        path = Text.assemble((f"{'results':{LABEL_WIDTH}}", "dim"), printable(str(folder)))
         console.print(path, soft_wrap=True)  # in one piece, so that it can be copied
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
 

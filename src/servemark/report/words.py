@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from rich.table import Table
 from rich.text import Text
 
+from servemark.printable import printable
 from servemark.result import BenchmarkResult, Statistic, StepSummary
 from servemark.units import format_ms
 
@@ -95,6 +96,4 @@ def first_error(step: StepSummary) -> str:
     if not step.error_examples:
         return kinds
     example = min(step.error_examples, key=lambda item: item.at_s)
-    # A server's words must not steer the terminal.
-    words = "".join(letter if letter.isprintable() else " " for letter in example.message).split()
-    return f"{kinds}; first at {example.at_s:.3f} s: {' '.join(words)}"
+    return f"{kinds}; first at {example.at_s:.3f} s: {' '.join(printable(example.message).split())}"
