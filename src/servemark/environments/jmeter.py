@@ -14,6 +14,8 @@ from pathlib import Path
 
 from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import finish, run_command
+from servemark.environments.network_failures import TRUST_IT_IN_JAVA, UNTRUSTED, is_unreachable, is_untrusted
+from servemark.environments.variables import JVM_OPTIONS
 from servemark.errors import SetupError
 
 #: Oldest Java that JMeter and its plugins are used on here.
@@ -36,8 +38,6 @@ _PROBE_TIMEOUT_S = 30.0
 _LEFT_OUT = re.compile(r"(annotations-[\d.]+|auto-service.*|apiguardian.*|sigar.*)\.jar$")
 _VERSION = re.compile(r'version "(?P<text>(?:1\.)?(?P<major>\d+)[^"]*)"')
 _INSTALL = "run ./install_dependencies.sh, or install"
-#: What Maven prints when it cannot reach its repository.
-_NO_DOWNLOAD = ("unknown host", "connect timed out", "connection refused", "could not transfer", "offline mode")
 
 
 @dataclass(frozen=True)
@@ -211,13 +211,18 @@ def _assemble(java: Java, progress: Progress, root: Path) -> None:
         [maven, "-B", "-q", "-f", root / "pom.xml", "dependency:copy-dependencies", *options],
         timeout_s=_DOWNLOAD_TIMEOUT_S,
         environ=_maven_environ(java),
+        keep=JVM_OPTIONS,
     )
     if finished.status != 0:
-        unreachable = any(sign in finished.output.lower() for sign in _NO_DOWNLOAD)
+        cause, step = f"Maven ended with {finished.status}", "check the network and Maven's settings and run again"
+        if is_untrusted(finished.output):
+            cause, step = UNTRUSTED, TRUST_IT_IN_JAVA
+        elif is_unreachable(finished.output):
+            cause = "Maven cannot reach its repository"
         raise SetupError(
             "JMeter and its plugins could not be downloaded",
-            cause="Maven cannot reach its repository" if unreachable else f"Maven ended with {finished.status}",
-            next_step="check the network and Maven's settings and run again; what was downloaded is kept",
+            cause=cause,
+            next_step=f"{step}; what was downloaded is kept",
             detail=finished.tail,
         )
     _lay_out(jars, root)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from servemark.environments.cache import Progress, build_once, cache_dir
 from servemark.environments.commands import Finished, finish
+from servemark.environments.variables import JVM_OPTIONS, passed_on
 from servemark.errors import SetupError, UsageError
 
 DEFAULT_BUILD_COMMAND = "frontend/gradlew -p frontend :server:jar"
@@ -144,6 +145,7 @@ def build_source(
             "jar_sha256": hashlib.sha256((built / _SERVER_JAR).read_bytes()).hexdigest(),
             "build_command": command,
             "build_java": jdk.version if jdk else None,
+            "build_environ": passed_on(keep=JVM_OPTIONS),
         }
         return SourceBuild(built, _version(built), facts)
     raise SetupError(
@@ -266,7 +268,8 @@ def _run_build(root: Path, command: str, jdk: Jdk | None, log: Callable[[str], N
         environ.update({"JAVA_HOME": str(jdk.home), "PATH": path})
     if log:
         log(f"command: {command}")
-    finished = finish(words, timeout_s=_BUILD_TIMEOUT_S, environ=environ, cwd=root)
+    # The build may have to download: behind a proxy what that takes is often in Java's own variables.
+    finished = finish(words, timeout_s=_BUILD_TIMEOUT_S, environ=environ, keep=JVM_OPTIONS, cwd=root)
     if log:
         for line in finished.output.splitlines():
             log(f"build: {line}")

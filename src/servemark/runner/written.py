@@ -41,7 +41,8 @@ class Written:
 
     def versions(self, engine: Engine) -> None:
         """The result with what sends the requests."""
-        self.result = replace(self.result, tool={**self.result.tool, "engine_versions": dict(engine.versions)})
+        told = {"engine_versions": dict(engine.versions), "engine_environ": engine.environ}
+        self.result = replace(self.result, tool={**self.result.tool, **told})
 
     def skip(self, entry: Entry, reason: str) -> None:
         """The result with a benchmark that is not run."""
