@@ -317,8 +317,8 @@ class ManagedServer:
         instance = self._mms.instance
         config = {key: value for key, value in self._mms.properties.items() if key != "keystore_pass"}
         (folder / instance.config.name).write_text(properties_text(config), encoding="utf-8")
-        for path in (instance.log_config, *sorted(instance.logs.glob("*.log"))):
-            shutil.copyfile(path, folder / path.name)
+        shutil.copyfile(instance.log_config, folder / instance.log_config.name)
+        server_log.copy_logs(instance.logs, folder)
 
     def _register(
         self, model: ServableModel, url: str, settings: ModelSettings, workers: int, log_before: Mapping[str, int]
