@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 use crate::arrival::Arrivals;
@@ -54,6 +54,8 @@ pub struct Plan {
 pub struct Address {
     /// IPv4 or IPv6.
     pub ip: IpAddr,
+    /// The number of the network interface through which a link-local IPv6 address is reached; 0 for none.
+    pub zone: u32,
     /// TCP port.
     pub port: u16,
     /// How to speak TLS, if it does.
@@ -64,7 +66,10 @@ impl Address {
     /// The address to connect to.
     #[must_use]
     pub fn socket(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
+        match self.ip {
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, self.port, 0, self.zone).into(),
+            IpAddr::V4(_) => SocketAddr::new(self.ip, self.port),
+        }
     }
 }
 
@@ -538,6 +543,7 @@ pub(crate) mod tests {
         Plan {
             addresses: vec![Address {
                 ip: IpAddr::from([127, 0, 0, 1]),
+                zone: 0,
                 port,
                 tls: None,
             }],
