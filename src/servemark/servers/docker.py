@@ -28,7 +28,7 @@ from servemark.environments.docker_cli import (
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild, build_source, check_checkout
-from servemark.environments.variables import inherited
+from servemark.environments.variables import inherited, locale_for
 from servemark.servers import ServerSettings, server_log
 from servemark.servers.instance import Instance
 from servemark.servers.load_failure import load_outside
@@ -256,7 +256,9 @@ class ContainerSite:
         return options
 
     def _environ(self, instance: Instance) -> Mapping[str, str]:
-        environ = {**instance_environ(instance), "HOME": str(instance.temporary)}
+        # Of the container's own locale nothing is known: images mostly have none.
+        locale = locale_for(instance.root, {})
+        environ = {**locale, **instance_environ(instance), "HOME": str(instance.temporary)}
         if self._source:
             environ["PYTHONPATH"] = ":".join(filter(None, (str(source_copy(instance)), self._image.python_path)))
         return environ
