@@ -5,6 +5,7 @@ Standard library only, and nothing is changed outside this folder. The environme
 made again, under a lock, whenever the sources have changed since. Help and usage errors need no environment at all.
 """
 
+import errno
 import hashlib
 import importlib.util
 import os
@@ -34,11 +35,6 @@ SET_UP_ONLY = "--set-up-only"
 VERSION = "--version"
 #: Extra requirements of the package: the Makefile asks for "dev".
 EXTRAS = os.environ.get("SERVEMARK_EXTRAS", "")
-NO_DOWNLOAD = re.compile(
-    r"failed to establish|name resolution|network is unreachable|NewConnectionError|timed out"
-    r"|spurious network error|failed to download|could not resolve host",
-    re.I,
-)
 #: What pip prints where maturin's build requirement was to fetch a Rust toolchain; what cargo prints where it did.
 NO_RUST, HAD_RUST = re.compile(r"puccinialin|rustup-init"), re.compile(r"failed to download|Compiling \w+ v")
 
@@ -76,7 +72,10 @@ def main(words):
         return 0
     program = str(VENV / "bin" / "servemark")
     os.environ["SERVEMARK_CALLED_AS"] = called_as()  # which it cannot see, and what it names itself by
-    return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
+    try:
+        return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
+    except OSError as error:
+        return fail(f"cannot start {program}: {error.strerror}; remove the folder .venv, and run again")
 
 
 def called_as():
@@ -135,11 +134,16 @@ def answer_without_environment(words):
 
 
 def is_current():
-    """Whether ``.venv`` was made from the sources as they are now."""
+    """Whether ``.venv`` was made from the sources as they are now, and its Python is still there."""
     try:
-        return STAMP.read_text() == sources_digest()
+        return STAMP.read_text() == sources_digest() and has_python()
     except OSError:
         return False
+
+
+def has_python():
+    """Whether the Python of ``.venv`` is there: it is a link to the one that made it, which may have been removed."""
+    return os.access(VENV / "bin" / "python", os.X_OK)
 
 
 def sources_digest():
@@ -186,29 +190,40 @@ def set_up():
             make_environment()
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
-            raise SetUpError(
-                f"cannot set up in .venv: {error.strerror}{where}; free disk space, or clone into a folder of your own"
-            ) from error
+            raise SetUpError(f"cannot set up in .venv: {error.strerror}{where}; {remedy(error)}") from error
+
+
+def remedy(error):
+    """What to do about an error of the file system."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free disk space, or clone into a folder on another disk"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "clone into a folder of your own"
+    return "remove the folder .venv, and run again"
 
 
 def make_environment():
     """Make ``.venv`` and install the package; the stamp is written last, so a broken one is never trusted."""
+    from servemark.environments.variables import inherited
+
     check_tools()
     check_temporary_folder()
     started = time.monotonic()
     digest = sources_digest()
-    fresh = not STAMP.exists()
-    say("setting up in .venv" + (" (once, about 2 minutes)" if fresh else " again: the sources have changed"))
+    gone = STAMP.exists() and not has_python()
+    fresh = gone or not STAMP.exists()
+    why = " again: its Python is gone" if gone else " again: the sources have changed"
+    say("setting up in .venv" + (" (once, about 2 minutes)" if fresh and not gone else why))
     if not has_rust():
         say("no Rust 1.85 or newer on PATH: the build fetches one (once, about 800 MB in your cache)")
     with build_path() as environment, LOG.open("w") as log:
+        STAMP.unlink(missing_ok=True)
         if fresh:
             run([sys.executable, "-m", "venv", "--clear", str(VENV)], environment, log, "making the environment")
-        STAMP.unlink(missing_ok=True)
         package = f"{ROOT}[{EXTRAS}]" if EXTRAS else str(ROOT)
         install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
         install += ["--constraint", str(ROOT / "constraints.txt"), package]
-        run(install, environment, log, "building servemark and installing what it needs")
+        run(install, inherited(environment), log, "building servemark and installing what it needs")
     STAMP.write_text(digest)
     say(f"set up in {time.monotonic() - started:.0f} s")
 
@@ -347,10 +362,15 @@ def heartbeat(what, elapsed_s, told):
 
 def explain(what, output):
     """Why a step failed, from its output, and what to do about it; the output's end goes below."""
-    tail = "\n".join(output.strip().splitlines()[-12:])
-    if NO_RUST.search(output) and not HAD_RUST.search(output):
+    from servemark.environments.network_failures import TRUST_IT, UNTRUSTED, is_unreachable, is_untrusted
+    from servemark.printable import printable
+
+    tail = printable("\n".join(output.strip().splitlines()[-12:]))
+    if is_untrusted(output):
+        why = f"{UNTRUSTED}; {TRUST_IT}"
+    elif NO_RUST.search(output) and not HAD_RUST.search(output):
         why = "no Rust 1.85 or newer is installed and none could be fetched; install it: ./install_dependencies.sh"
-    elif NO_DOWNLOAD.search(output):
+    elif is_unreachable(output):
         why = "packages could not be downloaded; check the network, or set the proxy (HTTPS_PROXY) or pip's index"
     else:
         why = f"see {LOG}"

@@ -17,7 +17,7 @@ import pytest
 
 from servemark.environments.cache import cache_dir
 from servemark.errors import ModelError, ServerDiedError, ServerStartError
-from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers import ModelSettings, ServerSettings, default_workers
 from servemark.servers.connection import send_once
 from servemark.servers.inference import prediction_request
 from servemark.servers.managed import ManagedLauncher, ManagedServer
@@ -96,7 +96,7 @@ def test_when_the_second_model_cannot_be_loaded_the_first_is_removed(
 
 def test_workers_default_to_the_processors(server: ManagedServer) -> None:
     with server.serve_models(ModelSettings(workers=None)) as (served,):
-        assert served.read_back["workers"] == os.cpu_count()
+        assert served.read_back["workers"] == default_workers()
 
 
 def test_facts_say_how_the_server_was_started(server: ManagedServer) -> None:
@@ -156,7 +156,7 @@ def test_an_exception_in_the_body_stops_everything(
 OWNER = """
 import sys, time
 from pathlib import Path
-from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers import ModelSettings, ServerSettings, default_workers
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
@@ -329,3 +329,39 @@ def test_a_long_cache_path_does_not_break_the_servers_sockets(
     launcher = ManagedLauncher(Serving((obedient,)))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         assert served.read_back["workers"] == 1
+
+
+def test_it_is_itself_whatever_the_environment_says_and_whatever_the_home_is_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obedient: ServableModel
+) -> None:
+    home = tmp_path / "Jörg Żółw"
+    (home / "mms").mkdir(parents=True)
+    (home / "mms" / "__init__.py").write_text("raise ImportError('another mms')", encoding="utf-8")
+    (home / "environments").symlink_to(cache_dir() / "environments")
+    (home / "config.properties").write_text("inference_address=http://127.0.0.1:1\n", encoding="utf-8")
+    steering = {
+        "MMS_CONFIG_FILE": str(home / "config.properties"),
+        "PYTHONPATH": str(home),
+        "_JAVA_OPTIONS": "-Xmx1k",
+        "JDK_JAVA_OPTIONS": "--no-such-option",
+        "JAVA_TOOL_OPTIONS": "-Xms9g -Xmx1k",
+        "OMP_NUM_THREADS": "7",
+        "LOG_LOCATION": str(home / "logs"),
+    }
+    for name, value in {**steering, "LC_ALL": "C", "A_HANDLERS_OWN": "kept"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SERVEMARK_CACHE", str(home))
+    with ManagedLauncher(Serving((obedient,), tls=True)).serve(ServerSettings()) as server:
+        with server.serve_models(ModelSettings(workers=1)) as (served,):
+            assert send_once(server.addresses["inference"], served.requests[0], 10).body == b"OK"
+        assert server.java is not None
+        environ = server.java.environ()
+        server.save_logs(tmp_path / "kept")
+    assert environ["A_HANDLERS_OWN"] == "kept"
+    assert not {"MMS_CONFIG_FILE", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS"} & set(environ)
+    assert environ["LOG_LOCATION"] != steering["LOG_LOCATION"]
+    told = server.facts["environ"]
+    assert isinstance(told, dict)
+    assert set(steering) <= set(told["left_out"])
+    assert told["inherited"]["A_HANDLERS_OWN"] is None
+    assert (tmp_path / "kept" / "mms_log.log").exists()

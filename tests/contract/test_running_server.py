@@ -98,7 +98,7 @@ def test_the_certificate_is_checked_against_a_ca_file(tls_server: ManagedServer,
     tls = found["inference"].tls
     assert tls is not None
     assert tls.verify
-    assert tls.ca_pem == certificate.read_bytes()
+    assert tls.ca_pem == certificate.read_bytes().replace(b"\r\n", b"\n")
 
 
 def test_a_certificate_of_another_authority_is_refused(tls_server: ManagedServer, tmp_path: Path) -> None:
@@ -110,7 +110,14 @@ def test_a_certificate_of_another_authority_is_refused(tls_server: ManagedServer
 
 
 def test_another_place_is_connected_to_under_the_name_of_the_target(tls_server: ManagedServer) -> None:
-    launcher = RunningLauncher("https://models.example:9999", (), connect_to=Place("127.0.0.1", port_of(tls_server)))
+    place = Place("127.0.0.1", port_of(tls_server))
+    with (
+        pytest.raises(UnreachableError, match=r"models.example:9999 is not trusted"),
+        RunningLauncher("https://models.example:9999", (), connect_to=place).serve(ServerSettings()),
+    ):
+        pytest.fail("a tunnel's end is not the name's")
+    trust = Trust(insecure=True)
+    launcher = RunningLauncher("https://models.example:9999", (), connect_to=place, trust=trust)
     with launcher.serve(ServerSettings()) as found:
         inference, management = found.addresses["inference"], found.addresses["management"]
     assert (inference.ip, inference.port, inference.authority) == (

@@ -133,12 +133,13 @@ def test_few_addresses() -> None:
 
 def test_nothing_installed(tmp_path: Path) -> None:
     empty = {"PATH": str(tmp_path), "JAVA_HOME": None, "JMETER_HOME": None, "SERVEMARK_CACHE": str(tmp_path / "cache")}
+    empty |= {"RUSTUP_DIST_SERVER": "http://127.0.0.1:1", "http_proxy": None, "HTTP_PROXY": None, "ALL_PROXY": None}
     findings = _examine("java jmeter docker rust c_compiler", hide_engine=True, **empty)
     assert {name: finding["status"] for name, finding in findings.items()} == {
         "java": "warning",
         "jmeter": "warning",
         "docker": "warning",
-        "rust": "warning",  # the build fetches one
+        "rust": "failure",  # the build would fetch one, and cannot
         "c_compiler": "failure",
     }
     assert "there is no java on PATH" in findings["java"]["found"]

@@ -52,7 +52,7 @@ PIP = """
 import json, os, pathlib, shutil, sys, time
 with open(os.environ["CALLS"], "a") as calls:
     seen = {name: shutil.which(name) is not None for name in ("cargo", "rustc", "cc")}
-    calls.write("pip " + json.dumps({"argv": sys.argv[1:], **seen}) + "\\n")
+    calls.write("pip " + json.dumps({"argv": sys.argv[1:], "environ": dict(os.environ), **seen}) + "\\n")
 while os.environ.get("HOLD") and os.path.exists(os.environ["HOLD"]):
     time.sleep(0.02)
 if os.environ.get("FAKE_PIP"):
@@ -350,6 +350,11 @@ def test_without_any_cargo_pip_may_fetch_one(checkout):
         ),
         ("Temporary failure in name resolution", "packages could not be downloaded; check the network"),
         ("puccinialin: could not download rustup-init", "no Rust 1.85 or newer is installed and none could be fetched"),
+        (
+            "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+            "a certificate on the way is not trusted (CERTIFICATE_VERIFY_FAILED), as behind a company's proxy; give",
+        ),
+        ("puccinialin: [SSL: CERTIFICATE_VERIFY_FAILED]", "PIP_CERT=FILE SSL_CERT_FILE=FILE CARGO_HTTP_CAINFO=FILE"),
         ("error: something else entirely", "see "),
     ],
 )
@@ -365,6 +370,37 @@ def test_an_installation_that_fails_says_why_and_is_tried_again(checkout, output
     again = checkout.run("latency")
     assert again.returncode == 0
     assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip", "venv", "pip"]
+
+
+def test_a_python_that_is_gone_is_made_again_and_said_so(checkout):
+    assert checkout.run("latency").returncode == 0
+    python = checkout.root / ".venv" / "bin" / "python"
+    for broken in (python.unlink, lambda: (python.unlink(), python.symlink_to("/nowhere/python3"))):
+        broken()
+        again = checkout.run("latency")
+        assert again.returncode == 0
+        assert "setting up in .venv again: its Python is gone" in again.stderr
+        assert "disk" not in again.stderr
+        assert os.access(python, os.X_OK)
+    assert checkout.run("latency").stderr == ""
+
+
+def test_a_program_that_is_gone_is_named_with_what_to_do(checkout):
+    assert checkout.run("latency").returncode == 0
+    (checkout.root / ".venv" / "bin" / "servemark").unlink()
+    answer = checkout.run("latency")
+    assert answer.returncode == 4
+    assert "servemark: No such file or directory; remove the folder .venv, and run again" in error_line(answer)
+
+
+def test_the_installer_goes_by_the_users_index_and_by_none_of_the_users_places(checkout):
+    steering = {"PIP_TARGET": "/there", "PIP_PYTHON": "/there", "OMP_NUM_THREADS": "3"}
+    needed = {"PIP_INDEX_URL": "index", "HTTPS_PROXY": "proxy", "SSL_CERT_FILE": "file", "CARGO_HOME": "cargo"}
+    checkout.environ |= {**steering, **needed}
+    assert checkout.run("latency").returncode == 0
+    environ = checkout.pip()["environ"]
+    assert {name: environ[name] for name in needed} == needed
+    assert not {*steering, "PYTHONPATH"} & set(environ)
 
 
 def test_a_second_start_waits_for_the_first_and_builds_nothing_itself(checkout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import random
@@ -17,6 +18,7 @@ from servemark.environments.mms import requirements_text
 from servemark.errors import ModelError, SetupError, UsageError
 from servemark.servers.load_failure import missing_import
 from servemark.zoo import checked_zip
+from servemark.zoo import custom_model as custom_models
 from servemark.zoo.custom_model import custom_model
 from servemark.zoo.model_source import model_source
 from servemark.zoo.signature import Signature, SignatureInput, image_size, numbers_input, read_signature
@@ -92,6 +94,63 @@ def with_model(**changes):
 
 def with_old_model(**changes):
     return {**OLD, "MANIFEST.json": json.dumps({**LEGACY, "Model": {**LEGACY["Model"], **changes}})}
+
+
+def rewriting(monkeypatch, path, contents):
+    """`path` gets the next of `contents` each time that its copy is about to be written: at the worst moment."""
+    real, left = custom_models.write_checked, list(contents)
+
+    def write(*args, **options):
+        if left:
+            path.write_bytes(left.pop(0))
+        real(*args, **options)
+
+    monkeypatch.setattr(custom_models, "write_checked", write)
+
+
+def test_an_archive_that_is_written_while_it_is_copied_is_read_again(tmp_path, monkeypatch):
+    old, new = packed(mar()), packed(mar(**{"service.py": HANDLER + b"# new\n"}))
+    path = tmp_path / "model.mar"
+    path.write_bytes(old)
+    rewriting(monkeypatch, path, [new])
+    told = []
+    model = custom_model(model_source(str(path)), told.append)
+    assert model.sha256 == hashlib.sha256(new).hexdigest()
+    assert zipfile.ZipFile(model.archive).read("service.py").decode().endswith("# new\n")
+    assert told == [f"{path} changed while it was read: reading it again"]
+    path.write_bytes(old)
+    again = custom_model(model_source(str(path)), told.append)
+    assert again.sha256 == hashlib.sha256(old).hexdigest()
+    assert not zipfile.ZipFile(again.archive).read("service.py").decode().endswith("# new\n")
+
+
+def test_an_archive_that_never_stays_is_refused_and_nothing_of_it_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "model.mar"
+    path.write_bytes(packed(mar()))
+    rewriting(monkeypatch, path, [packed(mar(**{"service.py": HANDLER + b"# %d\n" % number})) for number in range(9)])
+    with pytest.raises(UsageError, match=r"changed while it was read, 3 times; wait until it has been written"):
+        custom_model(model_source(str(path)), lambda _: None)
+    assert not list((cache_dir() / "custom").glob("*/*.mar"))
+
+
+def test_an_archive_that_is_cut_off_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    whole = packed(mar())
+    path = tmp_path / "model.mar"
+    path.write_bytes(whole[:-30])
+    real = custom_models.checked_zip
+
+    @contextlib.contextmanager
+    def cut(*args):
+        monkeypatch.setattr(custom_models, "checked_zip", real)
+        try:
+            with real(*args) as archive:
+                yield archive
+        finally:
+            path.write_bytes(whole)  # what wrote it is done a moment later
+
+    monkeypatch.setattr(custom_models, "checked_zip", cut)
+    model = custom_model(model_source(str(path)), lambda _: None)
+    assert model.sha256 == hashlib.sha256(whole).hexdigest()
 
 
 # What -c names.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -17,7 +18,10 @@ from servemark import doctor
 from servemark.cli import doctor as command
 from servemark.cli import main
 from servemark.doctor import CHECKS, Check, Diagnosis, Finding, diagnose, machine, main_job_can_run, programs, room
+from servemark.errors import SetupError
 from servemark.servers.gpus import Gpus
+
+from ..web_server import sending, web_server
 
 SCHEMA = json.loads(Path(doctor.__file__).parents[1].joinpath("doctor.schema.json").read_text(encoding="utf-8"))
 CPUS = 2
@@ -143,6 +147,87 @@ def test_help_and_usage_errors(capsys):
     assert max(map(len, text.splitlines())) <= 80
     assert main(["doctor", "--yaml"]) == 2
     assert capsys.readouterr().err == "servemark: error: unrecognized arguments: --yaml; see servemark doctor -h\n"
+
+
+def test_a_check_that_fails_itself_keeps_no_other_from_its_answer():
+    def broken(error: Exception) -> Check:
+        def examine() -> Finding:
+            raise error
+
+        return Check("python", "Python", "it matters", examine)
+
+    errors = (SetupError("no home", next_step="set HOME"), SetupError("no home"), ValueError("what is this?"))
+    found = diagnose([*map(broken, errors), Check("rust", "Rust", "it matters", lambda: _finding("ok"))])
+    assert [each.finding.status for each in found] == ["warning", "warning", "warning", "ok"]
+    assert (found[0].finding.found, found[0].finding.fix) == ("no home", "set HOME")
+    assert found[2].finding.found == "this could not be looked at: ValueError: what is this?"
+
+
+def test_without_a_home_only_the_cache_fails(monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SERVEMARK_CACHE", "~nobody-of-that-name/cache")
+    checks = [check for check in CHECKS if check.name != "cpu_steal"]  # which takes a second
+    found = {each.check.name: each.finding for each in diagnose(checks)}
+    assert found["cache"].status == "failure"
+    assert found["cache"].found.startswith("there is no home directory")
+    assert found["jmeter"].status == "warning"
+    assert not [name for name, finding in found.items() if "could not be looked at" in finding.found]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "found"),
+    [
+        (sending(b"abc"), "warning", "the first run downloads a Rust of 800 MB"),
+        (sending(b"", status=404), "warning", "the first run downloads a Rust of 800 MB"),
+        (sending(b"", status=403), "failure", "and none can be downloaded: .* answers 403"),
+        (None, "failure", "and none can be downloaded: .*refused"),
+    ],
+)
+def test_the_doctor_knows_whether_rust_can_be_had(monkeypatch, tmp_path, answer, status, found):
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "is_set_up", lambda: False)
+    with web_server({"/dist/channel-rust-stable.toml.sha256": answer} if answer else {}) as url:
+        monkeypatch.setenv("RUSTUP_DIST_SERVER", url if answer else "http://127.0.0.1:1")
+        finding = programs.rust()
+    assert finding.status == status
+    assert re.search(found, finding.found)
+    assert "./install_dependencies.sh" in finding.fix
+
+
+def test_a_company_that_opens_every_connection_is_told_from_no_network(monkeypatch, tmp_path):
+    certificate, key = tmp_path / "own.pem", tmp_path / "own.key"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=company"]
+    words = ["openssl", "req", "-x509", *kind, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(words, check=True, capture_output=True)
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(programs, "is_set_up", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with web_server({}, (certificate, key)) as url:
+        monkeypatch.setenv("RUSTUP_DIST_SERVER", url)
+        finding = programs.rust()
+    assert finding.status == "failure"
+    assert "CERTIFICATE_VERIFY_FAILED" in finding.found
+    assert "PIP_CERT=FILE" in finding.fix
+
+
+def test_a_home_that_is_not_there_is_said_and_nobody_is_to_own_the_system(monkeypatch, tmp_path):
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(room.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setenv("HOME", "/nonexistent/of/nobody")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("SERVEMARK_CACHE", raising=False)
+    finding = room.cache()
+    assert finding.status == "failure"
+    assert finding.found.endswith("cannot write in /: Permission denied, and there is no /nonexistent")
+    assert finding.fix == "set SERVEMARK_CACHE to a folder of yours"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert room.cache().fix.startswith(f'sudo chown "$USER" {tmp_path}, or set')
 
 
 def test_the_checks_of_this_machine_are_run_in_their_order():

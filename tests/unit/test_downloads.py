@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import socket
+import ssl
 import subprocess
 import time
 
 import pytest
 
+from servemark.environments import downloads
 from servemark.environments.cache import cache_dir
 from servemark.environments.downloads import download
 from servemark.errors import SetupError, UsageError
@@ -165,6 +168,52 @@ def test_an_untrusted_certificate_is_refused_and_a_trusted_one_is_not(tmp_path, 
         assert get(f"{url}/m").size_bytes == len(BODY)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", f"socks5://user:{SECRET}@127.0.0.1:1080"),
+        ("all_proxy", "socks4://127.0.0.1:1080"),
+        ("HTTP_PROXY", f"http://user:{SECRET}@127.0.0.1:port"),
+        ("HTTPS_PROXY", "http://[::1"),
+        ("HTTP_PROXY", f"foo://{SECRET}"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_in_one_line(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    message = refused("http://192.0.2.1/m")
+    assert message.startswith(f"cannot download the-url: the proxy settings ({name}) cannot be used")
+    assert "HTTPS_PROXY" in message
+    assert ("socks" in value) is ("proxies are not spoken" in message and "socks" in message)
+
+
+def test_a_companys_authority_need_not_say_what_its_key_is_for(tmp_path, monkeypatch):
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    real = ssl.create_default_context
+
+    def strict(*args, **options):  # as Python does from 3.13 on
+        context = real(*args, **options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    (tmp_path / "config").write_text("[req]\ndistinguished_name = name\n[name]\n[ca]\nbasicConstraints = CA:TRUE\n")
+    own = ["-config", "config", "-extensions", "ca"]
+    openssl("req", "-x509", *key, *own, "-subj", "/CN=company", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")
+    openssl("req", *key, "-subj", "/CN=server", "-config", "config", "-keyout", "own.key", "-out", "own.csr")
+    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    issue = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
+    openssl("x509", "-req", "-in", "own.csr", "-out", "own.pem", *issue)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "ca.pem").rename(tmp_path / "folder" / "company.pem")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "folder"))
+    with web_server({"/m": sending(BODY)}, (tmp_path / "own.pem", tmp_path / "own.key")) as url:
+        assert get(f"{url}/m").size_bytes == len(BODY)
+
+
 def test_a_url_that_nobody_can_use_is_a_usage_error():
     with pytest.raises(UsageError, match="the URL the-url cannot be used"):
         get(f"http://127.0.0.1/{SECRET}\n")
@@ -173,11 +222,15 @@ def test_a_url_that_nobody_can_use_is_a_usage_error():
 def test_what_a_killed_download_left_is_swept_and_a_living_one_is_not():
     folder = cache_dir() / "downloads"
     folder.mkdir(parents=True)
-    (folder / "dead.partial").write_bytes(b"half")
-    with (folder / "alive.partial").open("wb") as alive, web_server({"/m": sending(BODY)}) as url:
+    here = downloads._this_start()
+    (folder / f"{here}dead.partial").write_bytes(b"half")
+    for name in ("elsewhere.partial", "long-ago.partial"):  # by machines whose locks are not seen here
+        (folder / name).write_bytes(b"half")
+    os.utime(folder / "long-ago.partial", (0, 0))
+    with (folder / f"{here}alive.partial").open("wb") as alive, web_server({"/m": sending(BODY)}) as url:
         fcntl.flock(alive, fcntl.LOCK_EX)
         done = get(f"{url}/m")
-    assert kept() == sorted(["alive.partial", done.sha256])
+    assert kept() == sorted([f"{here}alive.partial", "elsewhere.partial", done.sha256])
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from servemark.errors import UsageError
+from servemark.errors import UnreachableError, UsageError
+from servemark.servers import reaching
+from servemark.servers.reaching import connectable
+from servemark.servers.trust import Trust, tls_for
 from servemark.workload.endpoint import Place, parse_place, parse_url, without_user
 from servemark.workload.plan import Address, Tls
 
@@ -22,6 +27,10 @@ from servemark.workload.plan import Address, Tls
         ("http://127.0.0.1:80/x", "http", ("127.0.0.1", 80), "/x", "http://127.0.0.1/x"),
         ("https://[::1]:8443/x", "https", ("::1", 8443), "/x", "https://[::1]:8443/x"),
         ("http://[2001:db8::1]", "http", ("2001:db8::1", 80), "/", "http://[2001:db8::1]/"),
+        ("http://[fe80::1%25lo]:81/x", "http", ("fe80::1%lo", 81), "/x", "http://[fe80::1%25lo]:81/x"),
+        ("http://[fe80::1%eth0.5]/", "http", ("fe80::1%eth0.5", 80), "/", "http://[fe80::1%25eth0.5]/"),
+        ("http://[fe80::1%252]/", "http", ("fe80::1%2", 80), "/", "http://[fe80::1%252]/"),
+        ("http://[fe80::1%25wl%2dan]/", "http", ("fe80::1%wl-an", 80), "/", "http://[fe80::1%25wl-an]/"),
         ("http://a_b-c.d~e/x?q=http://k/@", "http", ("a_b-c.d~e", 80), "/x?q=http://k/@", None),
         ("http://h//double/../kept", "http", ("h", 80), "//double/../kept", "http://h//double/../kept"),
         ("http://u:p@h/x", "http", ("h", 80), "/x", "http://h/x"),
@@ -55,6 +64,8 @@ def test_a_url_is_read(text, scheme, place, target, url):
         ("http://[::1/", "its host holds a character that no host has"),
         ("http://[::g]/", "'::g' is no IPv6 address"),
         ("http://[]/", "'' is no IPv6 address"),
+        ("http://[fe80::1%]/", "'fe80::1%' is no IPv6 address"),
+        ("http://[fe80::1%25a%2fb]/", "'fe80::1%25a%2fb' is no IPv6 address"),
         ("http://[::1]x/", "its host holds a character that no host has"),
         ("http://h$/", "its host holds a character that no host has"),
         ("http://h/a b", "it holds a space, or a character that is not ASCII; percent-encode it"),
@@ -91,7 +102,12 @@ def test_user_and_password_become_a_header_and_are_nowhere_else():
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("h:80", ("h", 80)), ("127.0.0.1:8080", ("127.0.0.1", 8080)), ("[::1]:443", ("::1", 443))],
+    [
+        ("h:80", ("h", 80)),
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("[::1]:443", ("::1", 443)),
+        ("[fe80::1%25lo]:1", ("fe80::1%lo", 1)),
+    ],
 )
 def test_a_place_to_connect_to(text, place):
     assert parse_place(text) == Place(*place)
@@ -124,9 +140,24 @@ def test_a_malformed_place_is_refused(text, cause):
         (Address("h", "127.0.0.1", 443), "h:443"),
         (Address("h", "127.0.0.1", 443, Tls("h", verify=False)), "h"),
         (Address("::1", "::1", 81), "[::1]:81"),
+        (Address("fe80::1%lo", "fe80::1%1", 81), "[fe80::1]:81"),  # the zone is this machine's affair
         (Address("h", "127.0.0.1", 9999, named_port=80), "h"),
         (Address("h", "127.0.0.1", 9999, named_port=81), "h:81"),
     ],
 )
 def test_the_host_header_names_what_was_asked_for_and_no_port_that_goes_without_saying(address, authority):
     assert address.authority == authority
+
+
+def test_a_zone_is_shown_and_its_number_is_connected_to():
+    (index, name) = next(found for found in socket.if_nameindex() if found[1] == "lo")
+    address = Address(f"fe80::1%{name}", f"fe80::1%{index}", 81)
+    assert address.url == "http://[fe80::1%25lo]:81"
+    assert tls_for(f"fe80::1%{name}", address.ip, Trust(insecure=True)).server_name == "fe80::1"
+    assert reaching._literal(("fe80::1%lo", 81, 0, index)) == f"fe80::1%{index}"
+    assert reaching._literal(("::1", 81, 0, 0)) == "::1"
+
+
+def test_an_interface_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(UnreachableError, match=r"no network interface 'eth77': it has .*lo.* in --url"):
+        connectable("fe80::1%eth77", [80], "--url")

@@ -217,6 +217,45 @@ def test_no_network_is_told_as_such(fake_python: FakePython, monkeypatch: pytest
     assert not list((tmp_path / "cache").glob("environments/*/"))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SSLError(SSLCertVerificationError(1, [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+        "error sending request: invalid peer certificate: UnknownIssuer",
+    ],
+)
+def test_a_companys_proxy_is_told_from_no_network(
+    fake_python: FakePython, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(fake_python("python", "3.12.1")))
+    _installer(monkeypatch, tmp_path, said)
+    with pytest.raises(SetupError) as raised:
+        mms_environment("onnx", lambda _: None)
+    assert "CERTIFICATE_VERIFY_FAILED" in raised.value.cause
+    assert "company's proxy" in raised.value.cause
+    assert "SSL_CERT_FILE=FILE" in raised.value.next_step
+
+
+def test_requirements_that_are_edited_while_they_are_installed_are_kept_under_no_name(
+    fake_python: FakePython, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(fake_python("python", "3.12.1")))
+    monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path / "cache"))
+    extra = tmp_path / "requirements.txt"
+    extra.write_text("one\n")
+
+    def install(*arguments: object) -> None:
+        (Path(str(arguments[-1])) / "environment.json").write_text(json.dumps({"java_home": "/", "versions": {}}))
+        if extra.read_text() == "one\n":
+            extra.write_text("two\n")
+
+    monkeypatch.setattr(mms, "_install", install)
+    with pytest.raises(SetupError, match="changed while it was installed"):
+        mms_environment("onnx", lambda _: None, extra)
+    assert not list((tmp_path / "cache" / "environments").glob("*/"))
+    mms_environment("onnx", lambda _: None, extra)
+
+
 def test_another_failure_shows_the_installers_last_line(
     fake_python: FakePython, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

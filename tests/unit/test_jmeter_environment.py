@@ -112,6 +112,7 @@ def test_without_maven_the_error_says_what_to_install(tmp_path: Path) -> None:
     ("said", "cause"),
     [
         ("Could not transfer artifact x from/to central", "Maven cannot reach its repository"),
+        ("PKIX path building failed: unable to find valid certification path", "(CERTIFICATE_VERIFY_FAILED)"),
         ("Unsupported class file", "Maven ended with 1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ import psutil
 import pytest
 
 from servemark.errors import DoesNotFitError
+from servemark.runner import RunRequest
+from servemark.runner.entry import Entry
+from servemark.runner.measuring import _with_workers
+from servemark.servers import ServerSettings, default_workers
+from servemark.servers.fitting import check_room, may_lack_room
 from servemark.servers.memory import (
     RESERVE_BYTES,
     WorkerMemory,
@@ -134,6 +140,13 @@ def test_a_control_groups_limit_counts_with_those_around_it(groups: Path, tmp_pa
     assert available_bytes(tmp_path) == 250 * MIB
 
 
+def test_what_is_slowed_down_before_the_limit_is_none_to_be_had(groups: Path, tmp_path: Path) -> None:
+    (tmp_path / "proc" / "self" / "cgroup").write_text("0::/ours\n")
+    group(groups / "ours", V2, str(500 * MIB), 100 * MIB, 0)
+    (groups / "ours" / "memory.high").write_text(f"{300 * MIB}\n")
+    assert available_bytes(tmp_path) == 200 * MIB
+
+
 def test_in_a_container_the_group_itself_is_at_the_root(groups: Path, tmp_path: Path) -> None:
     (tmp_path / "proc" / "self" / "cgroup").write_text("0::/docker/8c1f\n")
     group(groups, V2, str(100 * MIB), 200 * MIB, 0)
@@ -158,3 +171,65 @@ def test_without_control_groups_the_machine_decides(tmp_path: Path) -> None:
 )
 def test_amounts_are_written_for_people(count: int, text: str) -> None:
     assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "workers"),
+    [
+        ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "250000 100000"}, 2),
+        ("0::/docker/8c1f", {"cpu.max": "200000 100000"}, 2),  # in a container, where the path is the host's
+        ("0::/a", {"a/cpu.max": "50000 100000"}, 1),
+        ("0::/a", {"a/cpu.max": "max 100000"}, 8),
+        ("0::/a", {"a/cpu.max": "1600000 100000"}, 8),
+        ("0::/a", {"a/cpu.max": "nothing that is known"}, 8),
+        (
+            "3:cpu,cpuacct:/a",
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "300000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+            3,
+        ),
+        ("3:cpu:/a", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 8),
+        ("", {}, 8),
+        ("no line as it should be", {}, 8),
+    ],
+)
+def test_there_is_a_worker_for_each_whole_cpu_that_quota_and_affinity_leave(
+    groups: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, files: dict[str, str], workers: int
+) -> None:
+    (tmp_path / "proc" / "self" / "cgroup").write_text(f"{lines}\n")
+    for name, content in files.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(f"{content}\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    assert default_workers(root=tmp_path) == workers
+    assert default_workers(4, root=tmp_path) == 4
+    assert default_workers(root=tmp_path / "without control groups") == 8
+
+
+@pytest.mark.parametrize(
+    ("workers", "available", "looked_at"),
+    [(1, 0, False), (None, 0, False), (2, 100 * GIB, False), (2, 2 * GIB, True), (64, 60 * GIB, True)],
+)
+def test_memory_is_looked_at_where_several_workers_might_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None, available: int, looked_at: bool
+) -> None:
+    (tmp_path / "model.mar").write_bytes(bytes(1000))
+    monkeypatch.setattr("servemark.servers.fitting.available_bytes", lambda: available)
+    assert may_lack_room([tmp_path / "model.mar"], ServerSettings(workers=workers)) is looked_at
+    assert not may_lack_room([], ServerSettings(workers=workers))
+
+
+def test_the_workers_that_a_model_begins_with_have_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servemark.servers.fitting.available_bytes", lambda: RESERVE_BYTES + 350 * MIB)
+    memories = {"m": WorkerMemory(alone_bytes=100 * MIB, forked_bytes=MIB)}
+    check_room(memories, ServerSettings(workers=3))
+    with pytest.raises(DoesNotFitError, match=r"64 workers would not fit in memory.* ask for at most 3"):
+        check_room(memories, ServerSettings(workers=64))
+
+
+def test_a_plain_benchmark_asks_for_that_look_and_force_does_not() -> None:
+    latency = Entry.of(RunRequest("latency", workers=64)).points
+    assert {_with_workers(point.server, latency).workers for point in latency} == {64}
+    several = Entry.of(RunRequest("batching", parameters={"workers": (1, 3)})).points
+    assert {_with_workers(point.server, several).workers for point in several} == {3}
+    (load,) = Entry.of(RunRequest("load")).points
+    assert _with_workers(load.server, (load,)) == load.server

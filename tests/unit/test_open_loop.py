@@ -164,7 +164,7 @@ def test_from_python_a_rate_is_a_number_or_what_the_command_line_has(tmp_path):
         ({"rate": 5, "threads": 3}, "--rate and -t do not go together"),
         ({"rate": 5, "engine": "jmeter"}, "--rate and --engine jmeter do not go together"),
         ({"max_connections": 5}, "--max-connections needs --rate"),
-        ({"rate": 5, "loops": 3, "duration_s": 3.0}, "give exactly one"),
+        ({"rate": 5, "loops": 3, "duration_s": 3.0}, "loops and duration_s do not go together"),
     ):
         with pytest.raises(UsageError, match=message):
             perform((RunRequest("latency", **wrong, output=tmp_path / "out"),), Listener())

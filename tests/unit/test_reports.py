@@ -249,7 +249,7 @@ def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
     headline = " ".join(text.split("Multi Model Server")[0].split())
     assert headline == (
         "latency resnet-18: p50 20.0 ms, p99 40.0 ms; 4.00% of all 500 sent failed: "
-        "15 http_status:503, 5 timeout; first at 1.250 s: the queue is full (503) [31m"
+        "15 http_status:503, 5 timeout; first at 1.250 s: the queue is full (503)\\x1b[31m"
     )
     assert "\x1b" not in text
     assert "requests       448 measured: 430 succeeded, 18 failed\n" in text

@@ -9,14 +9,80 @@ from datetime import datetime, timezone
 
 import pytest
 
+from servemark.benchmarks import catalogue
 from servemark.errors import UsageError
 from servemark.runner import Listener, RunRequest, perform
+from servemark.runner import entry as entry_module
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
 from servemark.runner.redaction import Redaction
 from servemark.runner.written import empty_result
 
 from ..web_server import sending, web_server
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_python_refuses_what_the_command_line_refuses(name, tmp_path):
+    values = {
+        "model": "squeezenet",
+        "custom_model": "m.mar",
+        "input": (tmp_path,),
+        "workers": 3,
+        "gpus": 1,
+        "threads": 5,
+        "loops": 2,
+        "duration": 1.0,
+        "warmup": 1.0,
+        "ramp": 1.0,
+        "think": 1.0,
+        "header": ("X: y",),
+        "expect_status": 200,
+        "expect": "same",
+        "rate": 5,
+        "arrival": "poisson",
+        "max_connections": 2,
+        "mms": "h:80",
+        "management_port": 81,
+        "docker": True,
+        "docker_image": "image",
+        "source": tmp_path,
+        "build_command": "make",
+        "backend": "onnx",
+        "content_type": "text/plain",
+        "multipart": "field",
+        "server_requirements": tmp_path,
+        "server_python": tmp_path,
+    }
+    benchmark = catalogue()[name]
+    url = {"url": "http://127.0.0.1/"} if benchmark.takes_url else {}
+    for option, why in benchmark.refuses.items():
+        field = entry_module._FIELDS.get(option, option)
+        if benchmark.takes_url and option == "input":
+            continue  # in Python a body is an input
+        with pytest.raises(UsageError) as refused:
+            Entry.of(RunRequest(name, **{field: values[option]}, **url))
+        assert refused.value.what == f"{field} makes no sense with {name}"
+        assert refused.value.cause == why
+    for parameter in benchmark.parameters:
+        if parameter.key in ("threads", "loops", "workers"):
+            with pytest.raises(UsageError, match=f"{parameter.key} makes no sense with {name}"):
+                Entry.of(RunRequest(name, **{parameter.key: 3}, **url))
+    Entry.of(RunRequest(name, **url))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"loops": 3, "duration_s": 1.0},
+        {"loops": 3, "warmup_s": 1.0},
+        {"engine": "jmeter", "realtime": "on"},
+        {"engine": "jmeter", "receive_clock": "user"},
+        {"engine": "jmeter", "keep_awake": "off"},
+    ],
+)
+def test_python_refuses_contradictions_as_the_command_line_does(fields):
+    with pytest.raises(UsageError, match="do not go together"):
+        Entry.of(RunRequest("ping", **fields))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from servemark.servers import server_log
 from servemark.servers.inference import describe_failure, ping_request, prediction_request
 from servemark.servers.instance import new_instance, sweep_stale
 from servemark.servers.management import Refusal, refusal_of
+from servemark.servers.mms_config import properties_text
 from servemark.servers.offer import offered_archive
 from servemark.servers.process import ProcessIdentity, identify, kill_members, members, start_process, stop_members
 from servemark.servers.running import RunningLauncher
@@ -109,6 +111,64 @@ def test_logs_are_followed_to_their_last_line(tmp_path: Path) -> None:
         (tmp_path / server_log.OUTPUT).write_text("one\ntwo\n", encoding="utf-8")
     assert lines == ["server: one", "server: two"]
     assert not any(thread.name == "server-log" for thread in threading.enumerate())
+
+
+def test_a_log_that_is_rolled_over_is_followed_without_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_log, "_FOLLOW_EVERY_S", 0.01)
+    lines: list[str] = []
+    log = tmp_path / server_log.SERVER_LOG
+    with server_log.followed(tmp_path, lines.append):
+        log.write_text("one\n", encoding="utf-8")
+        _wait_until(lambda: lines)
+        with log.open("a", encoding="utf-8") as file:
+            file.write("two\n")
+            log.rename(tmp_path / "mms_log.1.log")
+            file.write("three\n")
+            file.flush()
+            log.write_text("four\n", encoding="utf-8")
+        _wait_until(lambda: len(lines) >= 4)
+        log.write_text("5\n", encoding="utf-8")  # cut off where it lies
+    assert lines == [f"server: {line}" for line in ("one", "two", "three", "four", "5")]
+
+
+def _wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_log_that_is_rolled_over_between_a_look_and_a_copy_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs, kept = tmp_path / "logs", tmp_path / "kept"
+    for folder in (logs, kept):
+        folder.mkdir()
+    for name, content in ((server_log.SERVER_LOG, "new"), ("mms_log.1.log", "old"), (server_log.OUTPUT, "said")):
+        (logs / name).write_text(content, encoding="utf-8")
+    real = Path.glob
+
+    def glob(self: Path, pattern: str) -> list[Path]:
+        """What was there; then the server rolls its logs over."""
+        found = list(real(self, pattern))
+        if (logs / "mms_log.1.log").exists():
+            (logs / "mms_log.1.log").unlink()
+            (logs / server_log.SERVER_LOG).rename(logs / "mms_log.2.log")
+        return found
+
+    monkeypatch.setattr(Path, "glob", glob)
+    server_log.copy_logs(logs, kept)
+    assert {path.name: path.read_text() for path in kept.iterdir()} == {"mms_log.log": "new", "output.log": "said"}
+    (logs / "mms_log.1.log").touch()
+    (logs / "mms_log.2.log").rename(logs / server_log.SERVER_LOG)
+    assert set(server_log.sizes(logs)) == {"output.log"}
+    assert server_log.tail(logs) == "said"
+
+
+def test_the_configuration_is_read_back_by_java_whatever_the_home_is_called() -> None:
+    text = properties_text({"keystore": "/home/jörg/\U0001f600 a\\b/k.p12", "a": " 1", "b": "x=y:z#!"})
+    assert text.isascii()
+    assert text == "keystore=/home/j\\u00f6rg/\\ud83d\\ude00 a\\\\b/k.p12\na=\\ 1\nb=x=y:z#!\n"
 
 
 def test_an_identity_tells_a_process_from_a_later_one_of_that_number() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from servemark.servers.trust import Trust, tls_for
         ("http://localhost:80/", Target("localhost", "http", 80)),
         ("[::1]:8080", Target("::1", None, 8080)),
         ("https://[2001:db8::1]", Target("2001:db8::1", "https", None)),
+        ("[fe80::1%25eth0]:8080", Target("fe80::1%eth0", None, 8080)),
+        ("[fe80::1%eth0]:8080", Target("fe80::1%eth0", None, 8080)),
         ("  host:1 ", Target("host", None, 1)),
     ],
 )
@@ -74,11 +77,27 @@ def test_without_a_port_it_is_looked_for_at_the_servers_own(
 def test_certificates_of_loopback_hosts_are_not_checked_and_others_are() -> None:
     assert not tls_for("localhost", "127.0.0.1", Trust()).verify
     assert not tls_for("localhost", "::1", Trust()).verify
+    for host in ("127.0.0.1", "::1", "LOCALHOST.", "models.localhost", "ip6-loopback", socket.gethostname()):
+        assert not tls_for(host, "127.0.0.1", Trust()).verify
     other = tls_for("example.org", "192.0.2.1", Trust())
     assert other.verify
     assert b"BEGIN CERTIFICATE" in other.ca_pem
     assert other.server_name == "example.org"
     assert not tls_for("example.org", "192.0.2.1", Trust(insecure=True)).verify
+
+
+@pytest.mark.parametrize(
+    ("host", "ip"),
+    [
+        ("models.example", "127.0.0.1"),  # --connect-to, a tunnel, /etc/hosts
+        ("192.0.2.1", "127.0.0.1"),
+        ("localhost.example", "::1"),
+        ("localhost", "192.0.2.1"),  # --connect-to from this machine's name to another
+    ],
+)
+def test_a_certificate_is_checked_unless_name_and_place_are_this_machines(host: str, ip: str) -> None:
+    assert tls_for(host, ip, Trust()).verify
+    assert not tls_for(host, ip, Trust(insecure=True)).verify
 
 
 def test_a_ca_file_that_cannot_be_used(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from servemark.environments.authorities import system_authorities, trusting
 from servemark.errors import UsageError
 from servemark.servers.trust import Trust, tls_context, tls_for
 
@@ -68,3 +71,78 @@ def test_what_cannot_be_used_is_named(files: Path, certificate: str, key: str | 
 def test_a_key_alone_is_refused(files: Path) -> None:
     with pytest.raises(UsageError, match="--client-key needs --client-cert"):
         tls_for("h", "127.0.0.1", Trust(client_key=files / "one.key"))
+
+
+@pytest.mark.parametrize(
+    "form", ["utf-8 comments", "byte order mark", "der", "text before", "windows", "old mark", "two"]
+)
+def test_a_ca_file_is_read_in_every_form_that_people_have(files: Path, tmp_path: Path, form: str) -> None:
+    pem = (files / "one.pem").read_bytes()
+    text = subprocess.run(
+        ["openssl", "x509", "-text", "-in", files / "one.pem"], capture_output=True, check=True
+    ).stdout
+    forms = {
+        "utf-8 comments": "# Główny urząd, Área de Certificación, 認證\n".encode() + pem + "# füür\n".encode(),
+        "byte order mark": b"\xef\xbb\xbf" + pem,
+        "der": ssl.PEM_cert_to_DER_cert(pem.decode()),
+        "text before": text,
+        "windows": pem.replace(b"\n", b"\r\n"),
+        "old mark": pem.replace(b" CERTIFICATE", b" X509 CERTIFICATE"),
+        "two": pem + b"# between\n" + (files / "other.pem").read_bytes(),
+    }
+    (tmp_path / "ca").write_bytes(forms[form])
+    tls = tls_for("example.org", "192.0.2.1", Trust(ca_file=tmp_path / "ca"))
+    expected = [pem, (files / "other.pem").read_bytes()] if form == "two" else [pem]
+    assert tls.ca_pem == b"".join(expected)
+    assert len(tls_context(tls).get_ca_certs()) + _not_authorities(tls.ca_pem) == len(expected)
+
+
+def _not_authorities(pem: bytes) -> int:
+    return 0 if ssl.create_default_context(cadata=pem.decode()).get_ca_certs() else pem.count(b"BEGIN")
+
+
+def test_a_client_certificate_may_begin_with_a_byte_order_mark(files: Path, tmp_path: Path) -> None:
+    for name in ("one.pem", "one.key"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf# B\xc3\xbcro\n" + (files / name).read_bytes())
+    tls = tls_for("h", "127.0.0.1", Trust(client_cert=tmp_path / "one.pem", client_key=tmp_path / "one.key"))
+    assert tls.client_cert_pem.startswith(b"# B")
+    tls_context(tls)
+
+
+def test_the_systems_authorities_are_those_of_its_file_and_of_its_folders(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = ((files / name).read_bytes() for name in ("one.pem", "other.pem"))
+    (tmp_path / "file").write_bytes(
+        "# żółw\n".encode() + one + b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    )
+    for name, content in (("a", other), ("b", one)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "company.crt").write_bytes(content)
+        (tmp_path / name / "12345678.0").symlink_to("company.crt")
+    (tmp_path / "a" / "README").write_text("no certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "file"))
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'a'}:{tmp_path / 'b'}:{tmp_path / 'missing'}")
+    assert system_authorities() == one + other
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert other in system_authorities(), "a folder adds to what the system has"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "missing"))
+    assert system_authorities().count(b"BEGIN CERTIFICATE") > 50, "certifi's"
+
+
+def test_what_is_trusted_is_not_held_to_the_letter_of_rfc_5280(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ssl.create_default_context
+
+    def strict(*args: Any, **options: Any) -> ssl.SSLContext:  # as Python does from 3.13 on
+        context = real(*args, **options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    for context in (
+        trusting((files / "one.pem").read_bytes()),
+        tls_context(tls_for("example.org", "192.0.2.1", Trust(ca_file=files / "one.pem"))),
+    ):
+        assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+        assert context.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN

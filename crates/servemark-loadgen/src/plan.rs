@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -55,6 +55,8 @@ pub struct Plan {
 pub struct Address {
     /// IPv4 or IPv6.
     pub ip: IpAddr,
+    /// The number of the network interface through which a link-local IPv6 address is reached; 0 for none.
+    pub zone: u32,
     /// TCP port.
     pub port: u16,
     /// The Unix socket of this machine to connect to instead.
@@ -67,7 +69,10 @@ impl Address {
     /// The address to connect to, where that is none of a Unix socket.
     #[must_use]
     pub fn socket(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
+        match self.ip {
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, self.port, 0, self.zone).into(),
+            IpAddr::V4(_) => SocketAddr::new(self.ip, self.port),
+        }
     }
 }
 
@@ -541,6 +546,7 @@ pub(crate) mod tests {
         Plan {
             addresses: vec![Address {
                 ip: IpAddr::from([127, 0, 0, 1]),
+                zone: 0,
                 port,
                 unix: None,
                 tls: None,

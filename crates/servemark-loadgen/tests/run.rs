@@ -46,6 +46,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
     Plan {
         addresses: vec![Address {
             ip: IpAddr::from([127, 0, 0, 1]),
+            zone: 0,
             port,
             unix: None,
             tls: None,

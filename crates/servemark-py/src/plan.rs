@@ -189,12 +189,15 @@ impl EngineFault {
 impl Address {
     /// The address as the generator takes it.
     pub(crate) fn into_address(self) -> PyResult<plan::Address> {
-        let ip: IpAddr = self
-            .ip
-            .parse()
-            .map_err(|_| PyValueError::new_err(format!("{:?} is not an IP address", self.ip)))?;
+        let refused = || PyValueError::new_err(format!("{:?} is not an IP address", self.ip));
+        let (ip, zone) = self.ip.split_once('%').unwrap_or((self.ip.as_str(), "0"));
+        let (ip, zone): (IpAddr, u32) = match (ip.parse(), zone.parse()) {
+            (Ok(ip), Ok(zone)) => (ip, zone),
+            _ => return Err(refused()),
+        };
         Ok(plan::Address {
             ip,
+            zone,
             port: self.port,
             unix: self.unix_socket,
             tls: self.tls.map(|tls| plan::Tls {

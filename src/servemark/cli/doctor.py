@@ -13,6 +13,7 @@ from servemark.cli.lines import terminal_width, wrapped
 from servemark.cli.options import Parser, listing_parser
 from servemark.doctor import Diagnosis, Status, diagnose, main_job_can_run
 from servemark.errors import EXIT_OK, EXIT_SERVER_FAILED
+from servemark.printable import printable
 from servemark.terminals import takes_escapes
 from servemark.version import version
 
@@ -93,8 +94,7 @@ def _lines(diagnoses: Sequence[Diagnosis], measure: str, *, coloured: bool) -> I
 
 def _wrapped(text: str, at: int, indent: str = "") -> list[str]:
     # What is found may hold anything: a folder's name, say, must not steer the terminal.
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    return wrapped(shown, behind=at, indent=indent)
+    return wrapped(printable(text), behind=at, indent=indent)
 
 
 def _verdict(diagnoses: Sequence[Diagnosis], measure: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from servemark.cli.lines import wrapped
 from servemark.cli.options import Parser, listing_parser
 from servemark.errors import EXIT_OK, ServemarkError
+from servemark.printable import printable
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, Backend, ZooModel
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def main(words: list[str], prog: str) -> int:
     if arguments.json:
         print(json.dumps(document(cache_dir(), backends, listings), indent=2))
     else:
-        print("\n".join(_lines(cache_dir(), backends, listings)))
+        print(printable("\n".join(_lines(cache_dir(), backends, listings))))
     sys.stdout.flush()
     return EXIT_OK
 

@@ -23,6 +23,7 @@ from servemark.cli.parser import listing_parser as listing_parser
 from servemark.cli.request_options import add_request, check_request
 from servemark.cli.server_options import add_own_server, check_own_server
 from servemark.errors import UsageError
+from servemark.printable import printable
 from servemark.servers.choice import check_running
 from servemark.workload.inputs import STANDARD_INPUT
 from servemark.workload.load import MOST_USERS
@@ -301,4 +302,4 @@ def _readable_file(name: str | Path) -> Path:
 def print_error(error: BaseException) -> None:
     """One line on stderr that says what happened and what to try; below it the lines that belong to it."""
     detail = getattr(error, "detail", "")
-    print(f"servemark: error: {error}", *([detail] if detail else []), sep="\n", file=sys.stderr)
+    print(printable("\n".join([f"servemark: error: {error}", *([detail] if detail else [])])), file=sys.stderr)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from servemark.cli.options import parse_run
 from servemark.cli.server_options import source_or_here
 from servemark.errors import OutputError
+from servemark.printable import printable
 
 if TYPE_CHECKING:
     from servemark.report.progress import ProgressLine
@@ -119,7 +120,7 @@ def _listener(line: ProgressLine, verbose: bool) -> Listener:
 
     def say(text: str) -> None:
         line.clear()
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
     def tell(benchmark: BenchmarkResult) -> None:
         from servemark.report.terminal import headline

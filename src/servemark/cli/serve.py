@@ -14,6 +14,7 @@ from servemark.cli.called import measuring
 from servemark.cli.serve_options import parse_serve
 from servemark.cli.server_options import source_or_here
 from servemark.errors import EXIT_OK
+from servemark.printable import printable
 
 if TYPE_CHECKING:
     from servemark.servers.managed import ManagedServer
@@ -26,7 +27,7 @@ def main(words: list[str], prog: str) -> int:
     """Serve what `words` ask for until Ctrl-C or SIGTERM; returns the exit status."""
     arguments = parse_serve(prog, words)
 
-    from servemark.servers import ModelSettings, ServerSettings
+    from servemark.servers import ModelSettings, ServerSettings, default_workers
     from servemark.servers.choice import own_launcher
 
     launcher = own_launcher(
@@ -36,10 +37,11 @@ def main(words: list[str], prog: str) -> int:
         source=source_or_here(arguments, None, _say),
         build_command=arguments.build_command,
     )
-    settings = ModelSettings(workers=arguments.workers)
-    with launcher.serve(ServerSettings(gpus=arguments.gpus or 0)) as server, server.serve_models(settings) as (served,):
+    settings, gpus = ModelSettings(workers=arguments.workers), arguments.gpus or 0
+    whole = ServerSettings(gpus=gpus, workers=None if gpus else arguments.workers or default_workers())
+    with launcher.serve(whole) as server, server.serve_models(settings) as (served,):
         try:
-            print("\n".join(_description(server, served.name, measuring(prog))), flush=True)
+            print(printable("\n".join(_description(server, served.name, measuring(prog)))), flush=True)
             _say("serving until Ctrl-C")
             while True:
                 time.sleep(_LOOK_EVERY_S)
@@ -98,4 +100,4 @@ def _description(server: ManagedServer, model: str, measure: str) -> list[str]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from servemark.doctor import machine, programs, room
-from servemark.doctor.finding import Finding, Status
+from servemark.doctor.finding import Finding, Status, from_error
+from servemark.errors import ServemarkError
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,18 @@ CHECKS: tuple[Check, ...] = (
 
 def diagnose(checks: Iterable[Check] = CHECKS) -> tuple[Diagnosis, ...]:
     """Run `checks`, in their order. Takes a few seconds: one of them watches the CPUs for one."""
-    return tuple(Diagnosis(check, check.examine()) for check in checks)
+    return tuple(Diagnosis(check, _examined(check)) for check in checks)
+
+
+def _examined(check: Check) -> Finding:
+    """What the check finds; where it fails itself, that: the others say what they find all the same."""
+    try:
+        return check.examine()
+    except ServemarkError as error:
+        return from_error("warning", error)
+    except Exception as error:
+        found = f"this could not be looked at: {type(error).__name__}: {error}"
+        return Finding("warning", found, "report it, with what servemark doctor --json says")
 
 
 def main_job_can_run(diagnoses: Iterable[Diagnosis]) -> bool:

@@ -25,4 +25,5 @@ class Finding:
 
 def from_error(status: Status, error: ServemarkError) -> Finding:
     """What an error says: what happened and why, and its next step as the fix."""
-    return Finding(status, error.what + (f": {error.cause}" if error.cause else ""), error.next_step)
+    found = error.what + (f": {error.cause}" if error.cause else "")
+    return Finding(status, found, error.next_step or "see the README on what it needs")

@@ -8,6 +8,8 @@ import platform
 import re
 import shutil
 import sys
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 
 from servemark.doctor.finding import Finding, from_error
@@ -15,6 +17,7 @@ from servemark.environments.commands import finish
 from servemark.environments.docker_cli import docker_engine
 from servemark.environments.jmeter import assembled_home, find_java, jmeter_home
 from servemark.environments.mms import choose_backend
+from servemark.environments.network_failures import TRUST_IT, is_untrusted
 from servemark.errors import ServemarkError, SetupError
 from servemark.servers.gpus import gpus_here
 
@@ -22,6 +25,10 @@ _LEAST_PYTHON = (3, 10)
 _LEAST_RUST = (1, 85)
 _PROBE_TIMEOUT_S = 60.0
 _INSTALL = "./install_dependencies.sh"
+_RUST_SERVER = "https://static.rust-lang.org"
+#: A few bytes.
+_RUST_CHANNEL = "dist/channel-rust-stable.toml.sha256"
+_REACH_TIMEOUT_S = 5.0
 _NVIDIA_VENDOR = "0x10de"
 
 
@@ -64,7 +71,7 @@ def c_compiler() -> Finding:
 
 
 def rust() -> Finding:
-    """A cargo that can build the load generator; where there is none the build fetches one."""
+    """A cargo that can build the load generator; where there is none the build fetches one, if it can."""
     # In the root folder, where no rust-toolchain file of a project applies.
     finished = finish(["cargo", "--version"], timeout_s=_PROBE_TIMEOUT_S, cwd=Path("/"))
     match = re.search(r"cargo ((\d+)\.(\d+)\S*)", finished.output) if finished.status == 0 else None
@@ -73,7 +80,26 @@ def rust() -> Finding:
     found = f"cargo {match[1]}, older than 1.85" if match else "no cargo on PATH that works"
     if is_set_up():
         return Finding("ok", f"{found}; the load generator is built already")
-    return Finding("warning", f"{found}: the first run downloads a Rust of 800 MB", _INSTALL)
+    if (refused := _why_no_rust()) is None:
+        return Finding("warning", f"{found}: the first run downloads a Rust of 800 MB", _INSTALL)
+    fix = TRUST_IT if is_untrusted(refused) else "check the network and the proxy (HTTPS_PROXY)"
+    return Finding("failure", f"{found}, and none can be downloaded: {refused}", f"{_INSTALL}; or {fix}")
+
+
+def _why_no_rust() -> str | None:
+    """Why no Rust can be downloaded from where it is kept; None when that answers."""
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    server = os.environ.get("RUSTUP_DIST_SERVER") or _RUST_SERVER
+    try:
+        with urlopen(f"{server.rstrip('/')}/{_RUST_CHANNEL}", timeout=_REACH_TIMEOUT_S):  # noqa: S310
+            return None
+    except HTTPError as error:
+        # A mirror need not have that file. A proxy says with other answers that it lets nobody through.
+        return None if error.code == HTTPStatus.NOT_FOUND else f"{server} answers {error.code} {error.reason}"
+    except (OSError, ValueError, HTTPException) as error:
+        return f"{server}: {getattr(error, 'reason', None) or error}"
 
 
 def java() -> Finding:
@@ -87,7 +113,10 @@ def java() -> Finding:
 
 def jmeter() -> Finding:
     """The JMeter that would be used, or whether one could be assembled."""
-    assembled = assembled_home()
+    try:
+        assembled = assembled_home()
+    except SetupError as error:  # there is no cache: the check of that says whether all else fails for it
+        return from_error("warning", error)
     if assembled and not os.environ.get("JMETER_HOME"):
         return Finding("ok", f"assembled in {assembled}")
     if os.environ.get("JMETER_HOME"):

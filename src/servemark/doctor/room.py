@@ -51,8 +51,11 @@ def cache() -> Finding:
             program.chmod(0o700)
             runs = _runs(program)
     except OSError as error:
-        found = f"{folder}: cannot write in {existing}: {error.strerror}"
-        return Finding("failure", found, f'sudo chown "$USER" {existing}, {another}')
+        below = [folder, *folder.parents]
+        missing = f", and there is no {below[below.index(existing) - 1]}" if existing != folder else ""
+        found = f"{folder}: cannot write in {existing}: {error.strerror}{missing}"
+        fix = f'sudo chown "$USER" {existing}, {another}' if _is_ours(existing) else another.removeprefix("or ")
+        return Finding("failure", found, fix)
     closed = [path for name in _PARTS if (path := folder / name).exists() and not os.access(path, os.W_OK)]
     if closed:
         return Finding("failure", f"cannot write in {closed[0]}", f'sudo chown -R "$USER" {folder}, {another}')
@@ -67,6 +70,14 @@ def cache() -> Finding:
     if free < _COMFORTABLE_BYTES:
         return Finding("warning", f"{found}: little for results and other backends", f"free disk space, {another}")
     return Finding("ok", found)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether `folder` is this user's home or in it; others, as where a home is not there, are nobody's to be given."""
+    try:
+        return folder.is_relative_to(Path.home())
+    except RuntimeError:
+        return False
 
 
 def _runs(program: Path) -> bool:
@@ -138,7 +149,7 @@ def memory(root: Path = Path("/")) -> Finding:
         available = _available_bytes(root)
     except (OSError, KeyError) as error:
         return Finding("not_applicable", f"this system does not say how much is free ({error})")
-    cpus = default_workers()
+    cpus = default_workers(root=root)
     needed = _SERVER_BYTES + cpus * _WORKER_BYTES
     found = f"{_size(available)} available; ResNet-18 with {cpus} worker{'s' if cpus > 1 else ''} needs {_size(needed)}"
     if available < needed:

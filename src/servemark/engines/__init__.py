@@ -127,10 +127,15 @@ class Job:
 
 
 class Engine(Protocol):
-    """One way of sending a plan. `versions` says what does it, for the result."""
+    """One way of sending a plan.
+
+    For the result, `versions` says what does it, and `environ` what a program that does it inherited of our environment
+    (see ``environments.variables``); None of an engine that is no program of its own.
+    """
 
     name: EngineName
     versions: Mapping[str, str]
+    environ: Mapping[str, object] | None
 
     def execute(self, job: Job) -> EngineRun:
         """Send everything, record it, and return when every request has ended; also after Ctrl-C.

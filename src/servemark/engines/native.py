@@ -28,6 +28,7 @@ class NativeEngine:
 
     name: EngineName = "native"
     versions: Mapping[str, str] = {}
+    environ: Mapping[str, object] | None = None
 
     def execute(self, job: Job) -> EngineRun:
         """See ``Engine``. Ctrl-C ends scheduling; what is still under way a second later is recorded as cancelled.

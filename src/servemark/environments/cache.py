@@ -7,7 +7,7 @@ that was killed is wiped first. One lock a directory, held while building, so th
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import re
 import shutil
@@ -16,12 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from servemark.environments import locks
 from servemark.errors import SetupError
 
 #: Told what is being done and, where known, how long it takes: short, present tense, for stderr.
 Progress = Callable[[str], None]
 
 _STAMP = ".complete"
+#: What is built elsewhere is looked for so often, and its builder is taken for dead after the longest time of any step.
+_LOOK_ELSEWHERE_EVERY_S = 1.0
+_LONGEST_BUILD_S = 1800.0
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 
@@ -68,16 +72,29 @@ def build_once(key: str, build: Callable[[Path], None], progress: Progress) -> P
         return directory
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(directory.with_name(directory.name + ".lock"), key, progress):
+        with _locked(directory.with_name(directory.name + ".lock"), directory, key, progress):
             if not _is_complete(directory):
                 _build(directory, build)
     except OSError as error:
-        raise SetupError(
-            f"cannot build {key} in the cache {cache_dir()}",
-            cause=f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else ""),
-            next_step="make it writable and free disk space, or set SERVEMARK_CACHE to another folder",
-        ) from error
+        raise cache_error(f"cannot build {key} in the cache {cache_dir()}", error) from error
     return directory
+
+
+def cache_error(what: str, error: OSError) -> SetupError:
+    """That `what`, of the cache, failed of `error`: what to do goes by what it was."""
+    steps = {
+        **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free disk space"),
+        **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+        errno.ENOENT: "run again: something that was there is gone",
+        errno.ENOLCK: "have its file system give locks (NFS: lockd, or the mount option local_lock=flock)",
+    }
+    step = steps.get(error.errno or 0, "make it writable and free disk space")
+    where = f" ({error.filename})" if error.filename else ""
+    return SetupError(
+        what,
+        cause=f"{error.strerror or error}{where}",
+        next_step=f"{step}, or set SERVEMARK_CACHE to another folder",
+    )
 
 
 def _is_complete(directory: Path) -> bool:
@@ -100,19 +117,41 @@ def _build(directory: Path, build: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def _locked(path: Path, key: str, progress: Progress) -> Iterator[None]:
-    """Hold the lock in `path`; the kernel releases it when the last process that holds it ends."""
-    with path.open("a+", encoding="utf-8") as lock:
+def _locked(path: Path, directory: Path, key: str, progress: Progress) -> Iterator[None]:
+    """Hold the lock in `path`; the kernel releases it when the last process that holds it ends.
+
+    What a builder on another machine left in it is waited for until `directory` is complete or it has had its time.
+    """
+    with path.open("a+", encoding="utf-8") as file:
+        told = False
+        while True:
+            if not locks.lock(file):
+                holder = locks.holder_in(path)
+                who = f"another servemark (process {holder.pid})" if holder else "another servemark"
+                progress(f"waiting for {who}, which is building {key}")
+                locks.lock(file, wait=True)
+            holder = locks.holder_in(path)
+            if not holder or not holder.is_elsewhere or _is_complete(directory) or _has_had_its_time(path):
+                break
+            locks.unlock(file)
+            if not told:
+                told = True
+                progress(
+                    f"waiting for another servemark (on {holder.host}, process {holder.pid}), which is building {key}; "
+                    f"if none runs there, remove {path}"
+                )
+            time.sleep(_LOOK_ELSEWHERE_EVERY_S)
+        locks.sign(file)
+        os.set_inheritable(file.fileno(), True)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip()
-            who = f"another servemark (process {holder})" if holder else "another servemark"
-            progress(f"waiting for {who}, which is building {key}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        os.set_inheritable(lock.fileno(), True)
-        yield
+            yield
+        finally:
+            locks.clear(file)
+
+
+def _has_had_its_time(path: Path) -> bool:
+    """Whether whoever signed the lock in `path` did so longer ago than anything takes to build."""
+    try:
+        return time.time() - path.stat().st_mtime > _LONGEST_BUILD_S
+    except FileNotFoundError:
+        return True

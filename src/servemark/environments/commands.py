@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from servemark.environments.variables import inherited
 from servemark.errors import SetupError
 from servemark.interrupts import held_back
 
 _TAIL_LINES = 20
-#: Of our environment: they would mix another Python's packages into the one that is run, or have git answer for
-#: another repository than the folder's.
-_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,15 @@ def finish(
     *,
     timeout_s: float,
     environ: Mapping[str, str] | None = None,
+    keep: Collection[str] = (),
     cwd: Path | None = None,
 ) -> Finished:
     """Run `command` to its end; stdout and stderr are joined. Its whole process group is killed if this is left early.
 
-    `environ` is added to ours, what would lead it astray (PYTHONPATH, GIT_DIR) left out. The command inherits the locks
-    of :mod:`servemark.environments.cache` (the only descriptors that are inheritable), so that one which outlives a
-    killed servemark keeps the lock on what it writes.
+    `environ` is added to what it inherits of ours (see :mod:`servemark.environments.variables`; `keep` names what it
+    gets besides). The command inherits the locks of :mod:`servemark.environments.cache` (the only descriptors that are
+    inheritable), so that one which outlives a killed servemark keeps the lock on what it writes.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     process: subprocess.Popen[str] | None = None
     try:
         with held_back():  # an interruption within Popen would leave a process that nobody knows
@@ -57,7 +55,7 @@ def finish(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**inherited, **(environ or {})},
+                env={**inherited(keep=keep), **(environ or {})},
                 cwd=cwd,
                 start_new_session=True,
                 close_fds=False,

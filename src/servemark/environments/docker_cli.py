@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from servemark.environments.commands import Finished, finish
+from servemark.environments.network_failures import UNTRUSTED, is_untrusted
 from servemark.errors import ServerError, SetupError
 from servemark.interrupts import held_back
 
@@ -159,6 +160,13 @@ def docker_error(finished: Finished, what: str, next_step: str = "") -> SetupErr
             "the Docker daemon does not answer",
             cause=_last_line(finished),
             next_step="start it (sudo systemctl start docker), or set DOCKER_HOST to where it listens",
+        )
+    if is_untrusted(finished.output):
+        return SetupError(
+            f"cannot {what}",
+            cause=UNTRUSTED,
+            next_step="give Docker the file of the company's authority: /etc/docker/certs.d/REGISTRY/ca.crt",
+            detail=detail,
         )
     return SetupError(
         f"cannot {what}",

@@ -6,7 +6,6 @@ say that it has not changed (ETag, Last-Modified); without them it is downloaded
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,14 +13,16 @@ import ssl
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 
-from servemark.environments.cache import Progress, cache_dir
+from servemark.environments import locks
+from servemark.environments.authorities import system_authorities, trusting
+from servemark.environments.cache import Progress, cache_dir, cache_error
 from servemark.errors import SetupError, UsageError
 from servemark.units import BYTES_PER_MIB
 
@@ -32,6 +33,7 @@ _STALLED_S = 60.0
 _MOST_REDIRECTS = 10
 _TELL_EVERY_S = 10.0
 _PARTIAL = ".partial"
+_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 _NOT_MODIFIED = 304
 
 
@@ -85,7 +87,7 @@ def download(
         known = _known(folder, url)
         with (
             _explained(shown, min(_STALLED_S, longest_s)),
-            httpx.Client(follow_redirects=True, max_redirects=_MOST_REDIRECTS, timeout=timeout) as client,
+            _client(shown, timeout) as client,
             client.stream(
                 "GET", url, headers={"Accept-Encoding": "identity", **(known.headers if known else {})}
             ) as response,
@@ -96,11 +98,28 @@ def download(
             _check(response, shown, limits)
             return _stream(response, folder, url, shown, starts_with, limits, progress)
     except OSError as error:
+        raise cache_error(f"cannot write in the cache {folder}", error) from error
+
+
+def _client(shown: str, timeout: httpx.Timeout) -> httpx.Client:
+    """What downloads: through the proxies of our environment, trusting what this system trusts.
+
+    Raises:
+        SetupError: a proxy cannot be used.
+    """
+    trusted = trusting(system_authorities())
+    try:
+        return httpx.Client(follow_redirects=True, max_redirects=_MOST_REDIRECTS, timeout=timeout, verify=trusted)
+    except (ImportError, ValueError, httpx.InvalidURL):  # a kind of proxy that httpx cannot, or what is none
+        named = sorted(name for name in os.environ if name.lower() in _PROXIES and os.environ[name])
+        kinds = {os.environ[name].partition("://")[0] for name in named if "://" in os.environ[name]}
+        odd = sorted(kind for kind in kinds if kind.lower() not in ("http", "https"))
         raise SetupError(
-            f"cannot write in the cache {folder}",
-            cause=error.strerror or str(error),
-            next_step="make it writable and free disk space, or set SERVEMARK_CACHE to another folder",
-        ) from error
+            f"cannot download {shown}",
+            cause=f"the proxy settings ({', '.join(named)}) cannot be used"
+            + (f": {odd[0]} proxies are not spoken" if odd else ""),
+            next_step="set HTTPS_PROXY to http://HOST:PORT and unset ALL_PROXY, or download it by hand",
+        ) from None  # what it says may hold the proxy's password
 
 
 @dataclass(frozen=True)
@@ -233,24 +252,33 @@ def _is_certificate(error: BaseException | None) -> bool:
 @contextmanager
 def _partial_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A new file and its path, locked while it is written, and removed at the end unless it was renamed."""
-    descriptor, name = tempfile.mkstemp(suffix=_PARTIAL, dir=folder)
+    descriptor, name = tempfile.mkstemp(prefix=_this_start(), suffix=_PARTIAL, dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.lock(file)
             yield file, Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what downloads left that were killed: nobody holds their lock."""
+    """Remove what downloads left that were killed: nobody holds their lock.
+
+    Of another machine that shares the cache, or an earlier start of this one, no lock is seen: what those left is
+    removed once no download can take so long.
+    """
     for path in folder.glob(f"*{_PARTIAL}"):
-        try:
-            with path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError):
+            if not path.name.startswith(_this_start()):
+                if time.time() - path.stat().st_mtime > LONGEST_S:
+                    path.unlink()
+            elif not locks.is_locked(path):
                 path.unlink()
-        except (BlockingIOError, FileNotFoundError):
-            continue
+
+
+def _this_start() -> str:
+    """What the names of partial files begin with that the kernel of this machine knows the locks of."""
+    return f"{hashlib.sha256(locks.here().boot.encode()).hexdigest()[:8]}-"
 
 
 def _index(folder: Path, url: str) -> Path:

@@ -10,11 +10,11 @@ import shutil
 from pathlib import Path
 
 from servemark.environments.commands import finish
+from servemark.environments.network_failures import TRUST_IT_IN_JAVA, UNTRUSTED, is_unreachable, is_untrusted
+from servemark.environments.variables import JVM_OPTIONS
 from servemark.errors import SetupError
 
 _DOWNLOAD_TIMEOUT_S = 900.0
-#: What Maven prints when it cannot reach its repository.
-_NO_DOWNLOAD = ("unknown host", "connect timed out", "connection refused", "could not transfer", "offline mode")
 _ERROR = re.compile(r"\[ERROR\] (.*?)(?: -> \[Help|$)")
 
 
@@ -46,15 +46,20 @@ def copy_jars(maven: Path, pom: Path, folder: Path, *, what: str, java_home: Pat
         [maven, "-B", "-q", "-f", pom, "dependency:copy-dependencies", *options],
         timeout_s=_DOWNLOAD_TIMEOUT_S,
         environ={"JAVA_HOME": str(java_home)} if java_home else {},
+        keep=JVM_OPTIONS,
     )
     if finished.status == 0:
         return
-    unreachable = any(sign in finished.output.lower() for sign in _NO_DOWNLOAD)
     told = next((found[1] for found in map(_ERROR.match, finished.output.splitlines()) if found), "")
+    cause, step = told or f"Maven ended with {finished.status}", "check the network and Maven's settings and run again"
+    if is_untrusted(finished.output):
+        cause, step = UNTRUSTED, TRUST_IT_IN_JAVA
+    elif is_unreachable(finished.output):
+        cause = "Maven cannot reach its repository"
     raise SetupError(
         f"{what} could not be downloaded",
-        cause="Maven cannot reach its repository" if unreachable else told or f"Maven ended with {finished.status}",
-        next_step="check the network and Maven's settings and run again; what was downloaded is kept",
+        cause=cause,
+        next_step=f"{step}; what was downloaded is kept",
         detail=finished.tail,
         log=finished.output,
     )

@@ -13,13 +13,13 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from servemark.environments.backends import Backend
 from servemark.environments.cache import Progress, build_once, cache_dir, is_built
 from servemark.environments.commands import finish, run_command
 from servemark.environments.interpreters import Interpreter, Search, find_interpreter
+from servemark.environments.network_failures import TRUST_IT, UNTRUSTED, is_unreachable, is_untrusted
 from servemark.errors import SetupError, UsageError
 
 _HERE = Path(__file__).parent
@@ -43,20 +43,6 @@ _MXNET_PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "x86_6
 
 #: Files that a requirements file includes.
 _INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
-
-#: What pip and uv print when they cannot reach the packages.
-_NO_DOWNLOAD = (
-    "failed to establish a new connection",
-    "name resolution",
-    "name or service not known",
-    "connection broken by",
-    "connecttimeout",
-    "proxyerror",
-    "network is unreachable",
-    "error sending request",
-    "dns error",
-    "failed to fetch",
-)
 
 _READ_BACK = """
 import importlib.metadata, json, pathlib, platform, sys
@@ -111,8 +97,18 @@ def mms_environment(
         SetupError: the packages could not be downloaded or installed.
     """
     chosen, interpreter, variant = _recipe(backend, gpu=gpu)
-    build = partial(_install, variant, interpreter, _requirements(variant), extra, progress)
-    return _environment(build_once(_key(variant, interpreter, extra), build, progress), chosen, variant)
+    key = _key(variant, interpreter, extra)
+
+    def build(root: Path) -> None:
+        _install(variant, interpreter, _requirements(variant), extra, progress, root)
+        if _key(variant, interpreter, extra) != key:
+            raise SetupError(
+                f"{extra} changed while it was installed",
+                cause="what is installed is kept under what the file said",
+                next_step="run again",
+            )
+
+    return _environment(build_once(key, build, progress), chosen, variant)
 
 
 def installed_environment(backend: Backend | None, *, gpu: bool = False) -> MmsEnvironment | None:
@@ -326,7 +322,9 @@ def _run_installer(command: Sequence[str | Path], what: str) -> None:
     finished = finish(command, timeout_s=_INSTALL_TIMEOUT_S, environ={"PIP_USER": "0"})
     if finished.status == 0:
         return
-    if any(sign in finished.output.lower() for sign in _NO_DOWNLOAD):
+    if is_untrusted(finished.output):
+        raise SetupError(f"{what} could not be downloaded", cause=UNTRUSTED, next_step=TRUST_IT, detail=finished.tail)
+    if is_unreachable(finished.output):
         raise SetupError(
             f"{what} could not be downloaded",
             cause="the package index cannot be reached",

@@ -25,6 +25,7 @@ from servemark.environments.cache import Progress, build_once, cache_dir
 from servemark.environments.commands import finish
 from servemark.environments.gradle import WRAPPER, script_command, wrapper_failure, wrapper_refusal
 from servemark.environments.jdk import Jdk, find_jdk
+from servemark.environments.variables import JVM_OPTIONS, passed_on
 from servemark.errors import SetupError, UsageError
 
 DEFAULT_BUILD_COMMAND = f"{WRAPPER} -p frontend :server:jar"
@@ -155,6 +156,7 @@ def build_source(
             "jar_sha256": hashlib.sha256((built / _SERVER_JAR).read_bytes()).hexdigest(),
             **json.loads((built / _HOW).read_text(encoding="utf-8")),
             "build_java": jdk.version if jdk else None,
+            "build_environ": passed_on(keep=JVM_OPTIONS),
         }
         return SourceBuild(built, _version(built), facts)
     raise SetupError(
@@ -266,7 +268,8 @@ def _run_build(
     if jdk:
         environ.update(jdk.environ())
     log.command(command)
-    finished = finish(words, timeout_s=_BUILD_TIMEOUT_S, environ=environ, cwd=root)
+    # The build may have to download: behind a proxy what that takes is often in Java's own variables.
+    finished = finish(words, timeout_s=_BUILD_TIMEOUT_S, environ=environ, keep=JVM_OPTIONS, cwd=root)
     log.printed(finished.output)
     without = wrapper_failure(finished) if by_gradle else ""
     if without:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
+from servemark.printable import printable, printable_in
 from servemark.report import analyses
 from servemark.report.judgements import judgements
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
@@ -47,6 +48,8 @@ _MARKED = re.compile(rf"(?<![\w/.-]){UNCERTIFIED}\d")
 
 def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
     """Print what was measured, the headline first; of a suite, a table of all at the end. `next_step` is a command."""
+    # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
+    result = printable_in(result)
     # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
     plain = bool(os.environ.get("NO_COLOR")) or (sys.stdout.isatty() and not takes_escapes(sys.stdout))
     console = Console(highlight=False, color_system=None if plain else "auto")
@@ -56,7 +59,7 @@ def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
             _print(console, [*_summary_lines(result, benchmark), *([Text()] if several else [])])
         if several or result.skipped:
             _print(console, [table_of_suite(result, headline)])
-        for label, text in (("results", str(folder)), ("next", next_step)):
+        for label, text in (("results", printable(str(folder))), ("next", next_step)):
             if text:  # in one piece, so that it can be copied
                 console.print(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), text), soft_wrap=True)
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
+from servemark.printable import printable
 from servemark.report.layout import Fact
 from servemark.result import BenchmarkResult, RunResult, Statistic, StepSummary
 from servemark.stats.percentiles import REPORTED, smallest_n
@@ -132,6 +133,4 @@ def first_error(step: StepSummary) -> str:
     if not step.error_examples:
         return kinds
     example = min(step.error_examples, key=lambda item: item.at_s)
-    # A server's words must not steer the terminal.
-    words = "".join(letter if letter.isprintable() else " " for letter in example.message).split()
-    return f"{kinds}; first at {example.at_s:.3f} s: {shortened(' '.join(words), 500)}"
+    return f"{kinds}; first at {example.at_s:.3f} s: {shortened(' '.join(printable(example.message).split()), 500)}"

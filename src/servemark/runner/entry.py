@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from servemark import benchmarks
-from servemark.benchmarks import OPEN_LOOP, Ask, Benchmark, Point
+from servemark.benchmarks import Ask, Benchmark, Point
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
 from servemark.runner.arguments import check_numbers
@@ -24,6 +24,14 @@ from servemark.zoo.model_source import model_source
 
 #: Of a model or a host in the name of a folder; file systems have no more than 255 for all of it.
 _LONGEST_NAME = 100
+#: The fields of a request that the command line has under another name.
+_FIELDS = {
+    **{name: f"{name}_s" for name in ("duration", "warmup", "ramp", "think")},
+    "header": "headers",
+    "input": "inputs",
+    "mms": "server",
+    "docker_image": "image",
+}
 
 
 @dataclass(frozen=True)
@@ -108,9 +116,17 @@ def check_request(request: RunRequest, benchmark: Benchmark, headers: tuple[Head
     Raises:
         UsageError: two things do not go together, or one is missing.
     """
+    for name, why in benchmark.refuses.items():
+        field = _FIELDS.get(name, name)
+        if _is_given(request, field) and not (benchmark.takes_url and name == "input"):
+            raise UsageError(f"{field} makes no sense with {benchmark.name}", cause=why)
+    for parameter in benchmark.parameters:
+        if getattr(request, parameter.key, None) is not None:
+            raise UsageError(
+                f"{parameter.key} makes no sense with {benchmark.name}",
+                next_step=f'give parameters={{"{parameter.key}": ...}}',
+            )
     if request.expected_body is not None:
-        if "expect" in benchmark.refuses:
-            raise UsageError(f"--expect makes no sense with {benchmark.name}", cause=benchmark.refuses["expect"])
         check_expect(request.expected_body, request.engine)
     check_running(request.server)
     check_endpoint(
@@ -130,6 +146,12 @@ def check_request(request: RunRequest, benchmark: Benchmark, headers: tuple[Head
     )
 
 
+def _is_given(request: RunRequest, name: str) -> bool:
+    """Whether the field `name` of `request` says something else than when it is left out."""
+    default = next(field.default for field in fields(request) if field.name == name)
+    return bool(getattr(request, name) != default)
+
+
 def _requests(endpoint: Endpoint, method: str | None, inputs: tuple[Input, ...]) -> tuple[Request, ...]:
     """What is sent to an endpoint: a request for each input, or the one without a body."""
     if not inputs:
@@ -145,7 +167,7 @@ def _ask(request: RunRequest, benchmark: Benchmark, requests: tuple[Request, ...
     if unknown:
         raise UsageError(f"{benchmark.name} has no parameter {unknown[0]!r}")
     rate = None if request.rate is None else str(request.rate)
-    _check_open_loop(request, rate, benchmark)
+    _check_load(request, rate)
     return Ask(
         model=request.model,
         threads=request.threads,
@@ -165,10 +187,16 @@ def _ask(request: RunRequest, benchmark: Benchmark, requests: tuple[Request, ...
     )
 
 
-def _check_open_loop(request: RunRequest, rate: str | None, benchmark: Benchmark) -> None:
-    for name in OPEN_LOOP:
-        if getattr(request, name) is not None and name in benchmark.refuses:
-            raise UsageError(f"{name} makes no sense with {benchmark.name}", cause=benchmark.refuses[name])
+def _check_load(request: RunRequest, rate: str | None) -> None:
+    if request.loops is not None and request.duration_s is not None:
+        why = "one says how many requests, the other how long"
+        raise UsageError("loops and duration_s do not go together", cause=why)
+    if request.loops is not None and request.warmup_s:
+        raise UsageError("loops and warmup_s do not go together", cause="with loops every request is measured")
+    for name in ("realtime", "receive_clock", "keep_awake"):
+        if request.engine == "jmeter" and getattr(request, name) != "auto":
+            why = "it is for the native engine's threads"
+            raise UsageError(f"engine jmeter and {name} do not go together", cause=why)
     check_open_loop(
         rate=rate,
         arrival=request.arrival,

@@ -92,7 +92,8 @@ def realtime_fix() -> str | None:
 def is_remote(addresses: Iterable[Address]) -> bool:
     """Whether none of these is an address of this machine."""
     own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}
-    return not any(ipaddress.ip_address(address.ip).is_loopback or address.ip in own for address in addresses)
+    ips = [address.ip.partition("%")[0] for address in addresses]  # without the zone
+    return not any(ipaddress.ip_address(ip).is_loopback or ip in own for ip in ips)
 
 
 def _difference(before: float | None, after: float | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from servemark.runner.machine import is_remote, read_counters, use_between
 from servemark.runner.redaction import Redaction
 from servemark.runner.request import Listener, RunRequest
 from servemark.runner.written import Written
-from servemark.servers import Launcher, ServedModel, Server
+from servemark.servers import Launcher, ServedModel, Server, ServerSettings, default_workers
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
 from servemark.workload.plan import Plan, compile_plan
@@ -48,6 +48,8 @@ def measure_benchmark(
     launcher, points = launchers.of(entry), entry.points
     if request.force:
         points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
+    else:
+        points = tuple(replace(point, server=_with_workers(point.server, points)) for point in points)
     if engine.name == "native":
         check_users(max((point.load.users for point in points if isinstance(point.load, ClosedLoad)), default=0))
     measured: list[Measured] = []
@@ -86,6 +88,14 @@ def measure_benchmark(
         except RecordingError as error:
             listener.note(f"{error}; the measurement itself is complete")
     return jobs
+
+
+def _with_workers(server: ServerSettings, points: Sequence[Point]) -> ServerSettings:
+    """The settings with how many workers a model has at most of those that it is to begin with, for want of others."""
+    if server.gpus or server.preload_model or server.most_workers is not None:
+        return server
+    workers = (point.model.workers or default_workers() for point in points if point.server == server)
+    return replace(server, workers=max(workers))
 
 
 def _measure(

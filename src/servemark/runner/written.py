@@ -53,7 +53,8 @@ class Written:
 
     def versions(self, engine: Engine) -> None:
         """The result with what sends the requests."""
-        self.result = replace(self.result, tool={**self.result.tool, "engine_versions": dict(engine.versions)})
+        told = {"engine_versions": dict(engine.versions), "engine_environ": engine.environ}
+        self.result = replace(self.result, tool={**self.result.tool, **told})
 
     def go_on_with(self, earlier: Result) -> None:
         """The result as it was, with those benchmarks of its suite that are done; the others are to be run."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from servemark.errors import ServerError
+from servemark.servers import cgroups
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
 
@@ -28,6 +29,8 @@ class ServerSettings:
     `decode_json` is MMS's own way with JSON bodies: decoded before the handler sees them, and a malformed one kills the
     worker. The zoo's handlers do without, and answer a client error.
 
+    `workers` is how many each model will have to begin with, where it is to be looked at whether there is memory for
+    them; None looks at nothing. One is always tried, since less cannot be asked for.
     `most_workers` is how many the model will have at once, where that is more than ``ModelSettings`` says; a server of
     ours is refused when this machine has not the memory for them. `most_workers_answer` is whether all of them will
     answer predictions, which takes more.
@@ -40,6 +43,7 @@ class ServerSettings:
     decode_json: bool = True
     gpus: int = 0
     preload_model: bool = False
+    workers: int | None = None
     most_workers: int | None = None
     most_workers_answer: bool = False
 
@@ -48,7 +52,8 @@ class ServerSettings:
 class ModelSettings:
     """What a point asks of each model on the server.
 
-    `workers` None is one a GPU that the server was asked for, else one a CPU. A model that is not ours keeps its own.
+    `workers` None is one a GPU that the server was asked for, else one a CPU (see :func:`default_workers`). A model
+    that is not ours keeps its own.
     `scaled` says that the load changes the number of workers: that is no failure then.
     """
 
@@ -63,9 +68,12 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_workers(gpus: int = 0) -> int:
-    """Workers of a model for which none are asked: one a GPU that the server has, else one a processor of ours."""
-    return gpus or usable_cpus()
+def default_workers(gpus: int = 0, root: Path = Path("/")) -> int:
+    """Workers of a model for which none are asked: one a GPU that the server has, else one a processor of ours.
+
+    More processors than the quotas of our control groups (`root` holds their /proc and /sys) leave us are not ours.
+    """
+    return gpus or cgroups.whole_cpus(root, usable_cpus())
 
 
 @dataclass(frozen=True)

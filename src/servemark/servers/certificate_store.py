@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from servemark.environments.commands import run_command
+from servemark.environments.variables import locale_for
 
 _MAKE_TIMEOUT_S = 30.0
 _ALIAS = "servemark"
@@ -32,9 +33,9 @@ def make_keystore(java_home: Path, folder: Path) -> Mapping[str, str]:
     # RSA, because MMS speaks only TLS 1.2 with ECDHE_RSA.
     key = ["-keyalg", "RSA", "-keysize", "2048", "-validity", _VALID_DAYS]
     what = "make the server's certificate"
-    run_command([keytool, "-genkeypair", *store, *names, *key], what=what, timeout_s=_MAKE_TIMEOUT_S)
     certificate = str(folder / _CERTIFICATE)
-    run_command([keytool, "-exportcert", "-rfc", "-file", certificate, *store], what=what, timeout_s=_MAKE_TIMEOUT_S)
+    for words in (["-genkeypair", *store, *names, *key], ["-exportcert", "-rfc", "-file", certificate, *store]):
+        run_command([keytool, *words], what=what, timeout_s=_MAKE_TIMEOUT_S, environ=locale_for(folder))
     keystore.chmod(0o600)
     return {"keystore": str(keystore), "keystore_pass": password, "keystore_type": "PKCS12"}
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 _MEMORY = (
     ("memory.max", "memory.current", "inactive_file"),
+    # From here on the kernel takes pages back as fast as it can: nothing is killed, and all stands still.
+    ("memory.high", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
@@ -39,13 +41,19 @@ def throttled_s(root: Path) -> float | None:
     return max(found, default=None)
 
 
+def whole_cpus(root: Path, cpus: int) -> int:
+    """How many of `cpus` processors this process can keep busy under its quotas: whole ones, and at least one."""
+    return max(1, min([cpus, *(int(quota) for quota, _ in cpu_quotas(root))]))
+
+
 def _quota_cpus(folder: Path) -> float | None:
     """The quota that is written in `folder`, in CPUs."""
-    both = (folder / "cpu.max").read_text(encoding="ascii").split() if (folder / "cpu.max").exists() else []
-    if both:
-        return None if both[0] == "max" else int(both[0]) / int(both[1])
-    time_us, period_us = (number(folder, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-    return time_us / period_us if time_us and period_us and time_us > 0 else None
+    try:
+        time_us, period_us = map(int, (folder / "cpu.max").read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # of version 1, or "max"
+        of_v1 = (number(folder, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        time_us, period_us = (value or 0 for value in of_v1)
+    return time_us / period_us if time_us > 0 and period_us > 0 else None
 
 
 def cpu_group(root: Path, process: str = "self") -> Path | None:
@@ -65,12 +73,14 @@ def folders(root: Path, controller: str, process: str = "self") -> list[Path]:
     """The folders of `controller` for `process` (this one, or a number) and all that it is part of, its own first;
     `root` holds /proc and /sys. Empty where there are no control groups.
     """
-    file = root / "proc" / process / "cgroup"
-    if not file.exists():
+    try:
+        lines = (root / "proc" / process / "cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
         return []
     found: list[Path] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
+    for line in lines:
+        _, controllers, path = (line + "::").split(":", 2)
+        path = path.removesuffix("::")
         # The line without controllers is that of version 2, mounted alone or beside version 1.
         mounts = ["", "unified"] if not controllers else [controller, controllers]
         for mount in mounts if controller in (controllers or controller).split(",") else []:

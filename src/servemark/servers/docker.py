@@ -28,6 +28,7 @@ from servemark.environments.docker_cli import (
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild, build_source, check_checkout
+from servemark.environments.variables import inherited, locale_for
 from servemark.servers import ServerSettings, server_log
 from servemark.servers.instance import Instance
 from servemark.servers.load_failure import load_outside
@@ -158,7 +159,7 @@ class ContainerSite:
         if self._log:
             self._log(f"command: docker {' '.join(self.create_command(instance))}")
         create_container(container, self._words(instance), what=f"make a container of the image {self._image.name}")
-        return Start(("docker", "start", "--attach", container.name), os.environ)
+        return Start(("docker", "start", "--attach", container.name), inherited())
 
     def create_command(self, instance: Instance) -> list[str]:
         """The words after ``docker`` that make the container for `instance`."""
@@ -255,7 +256,9 @@ class ContainerSite:
         return options
 
     def _environ(self, instance: Instance) -> Mapping[str, str]:
-        environ = {**instance_environ(instance), "HOME": str(instance.temporary)}
+        # Of the container's own locale nothing is known: images mostly have none.
+        locale = locale_for(instance.root, {})
+        environ = {**locale, **instance_environ(instance), "HOME": str(instance.temporary)}
         if self._source:
             environ["PYTHONPATH"] = ":".join(filter(None, (str(source_copy(instance)), self._image.python_path)))
         return environ

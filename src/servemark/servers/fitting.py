@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from servemark.errors import DoesNotFitError
 from servemark.servers import ServerSettings
 from servemark.servers.memory import RESERVE_BYTES, WorkerMemory, available_bytes, check_fits
 from servemark.units import format_bytes
+
+#: What no worker takes whose weights are in its archive, of any size: a runtime, and them several times.
+_WORKER_AT_MOST_BYTES, _ARCHIVES_AT_MOST = 1 << 30, 4
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,27 @@ def memory_need(memories: Mapping[str, WorkerMemory], settings: ServerSettings, 
     return MemoryNeed(needed_bytes, refusal)
 
 
+def may_lack_room(archives: Iterable[Path], settings: ServerSettings) -> bool:
+    """Whether the workers that each model is to begin with might not fit, so that what one takes has to be measured.
+
+    Measuring takes seconds: with room to spare it is left out. One worker is always tried, without a look.
+    """
+    workers = settings.workers or 0
+    if workers <= 1:
+        return False
+    each = [_WORKER_AT_MOST_BYTES + _ARCHIVES_AT_MOST * archive.stat().st_size for archive in archives]
+    return bool(each) and RESERVE_BYTES + workers * sum(each) > available_bytes()
+
+
 def check_room(memories: Mapping[str, WorkerMemory], settings: ServerSettings) -> None:
-    """Nothing, when there is memory for ``most_workers``, or none were named.
+    """Nothing, when there is memory for ``most_workers``, or else for ``workers``, or neither was named.
 
     Raises:
         DoesNotFitError: there is not; says how much it takes, how much there is, and how many would fit.
     """
-    if settings.most_workers is None:
+    workers = settings.most_workers or settings.workers
+    if workers is None:
         return
-    refusal = memory_need(memories, settings, settings.most_workers).refusal
+    refusal = memory_need(memories, settings, workers).refusal
     if refusal:
         raise refusal

@@ -1,31 +1,34 @@
 """Instances: the directory of one started server, and the cleaning up of those whose owner was killed.
 
 Under ``cache_dir()/instances/<id>/``: configuration, model store, temporary files, logs, and ``instance.json``, which
-says whose it is and which processes belong to it. The owner holds a lock on it as long as it lives; the kernel lets go
-of the lock whatever way the owner ends.
+says which processes belong to it. Its owner holds a lock on it as long as it lives, and has signed that lock; the
+kernel lets go of it whatever way the owner ends. An instance of another machine that shares the cache is left alone:
+its processes are not here, and its lock may not be seen here.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from servemark.environments.cache import cache_dir
+from servemark.environments import locks
+from servemark.environments.cache import cache_dir, cache_error
 from servemark.environments.docker_cli import recorded_container, remove_container
-from servemark.errors import ServerError, SetupError
+from servemark.errors import ServerError
 from servemark.servers.process import ProcessIdentity, identify, kill_members
 
 _RECORD = "instance.json"
 _OWNER_LOCK = "owner.lock"
+_LONGEST_MAKING_S = 3600.0
 #: Names of unix sockets are limited to 104 bytes (macOS) or 108 (Linux); the server's are in its temporary directory.
 _LONGEST_SOCKET_PATH = 100
 _SOCKET_NAME = ".mms.sock.99999"
@@ -118,12 +121,17 @@ def new_instance() -> Iterator[Instance]:
     Raises:
         SetupError: the cache cannot be written.
     """
-    root = _instances() / secrets.token_hex(4)
+    name = secrets.token_hex(4)
+    root = _instances() / name
     with _writing(), _creating_or_sweeping():
-        root.mkdir()
-        lock = (root / _OWNER_LOCK).open("w", encoding="ascii")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with lock:
+        # Nobody sweeps it before it is signed, on another machine either.
+        unsigned = _instances() / f".{name}"
+        unsigned.mkdir()
+        owned = (unsigned / _OWNER_LOCK).open("w", encoding="utf-8")
+        locks.lock(owned)
+        locks.sign(owned)
+        unsigned.rename(root)
+    with owned:
         instance = Instance(root=root, temporary=root / "tmp", owner=identify(os.getpid()))
         try:
             with _writing():
@@ -148,7 +156,7 @@ def sweep_stale(tell: Callable[[str], None]) -> None:
         return
     with _writing(), _creating_or_sweeping():
         for root in sorted(path for path in _instances().iterdir() if path.is_dir()):
-            if _owner_lives(root):
+            if _is_being_made(root) or _owner_may_live(root):
                 continue
             instance = _read(root)
             kill_members(root, instance.processes)
@@ -167,15 +175,24 @@ def _instances() -> Path:
     return cache_dir() / "instances"
 
 
-def _owner_lives(root: Path) -> bool:
+def _is_being_made(root: Path) -> bool:
+    """Whether it has no owner yet; one that never got one is removed after a while."""
+    with suppress(FileNotFoundError):
+        return root.name.startswith(".") and time.time() - root.stat().st_mtime < _LONGEST_MAKING_S
+    return True
+
+
+def _owner_may_live(root: Path) -> bool:
+    lock = root / _OWNER_LOCK
+    holder = locks.holder_in(lock)
+    if holder and holder.is_elsewhere:
+        return True
     try:
-        with (root / _OWNER_LOCK).open("r", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return locks.is_locked(lock)
     except FileNotFoundError:
         return False
-    except BlockingIOError:
-        return True
-    return False
+    except PermissionError:
+        return True  # another user's
 
 
 def _read(root: Path) -> Instance:
@@ -200,11 +217,7 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SetupError(
-            f"cannot write in the cache {_instances()}",
-            cause=error.strerror or str(error),
-            next_step="make it writable and free disk space, or set SERVEMARK_CACHE to another folder",
-        ) from error
+        raise cache_error(f"cannot write in the cache {_instances()}", error) from error
 
 
 @contextmanager
@@ -212,5 +225,5 @@ def _creating_or_sweeping() -> Iterator[None]:
     """So that nobody sweeps a directory between its making and its locking."""
     _instances().mkdir(parents=True, exist_ok=True)
     with (_instances() / ".lock").open("w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.lock(lock, wait=True)
         yield

@@ -27,7 +27,7 @@ from servemark.servers import (
 )
 from servemark.servers.certificate_store import certificate_in
 from servemark.servers.cpu import processes_cpu_s
-from servemark.servers.fitting import check_room
+from servemark.servers.fitting import check_room, may_lack_room
 from servemark.servers.gpus import Gpus, devices_of, gpus_for
 from servemark.servers.instance import sweep_stale
 from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
@@ -97,6 +97,9 @@ class ManagedLauncher:
         if settings.preload_model or settings.most_workers is not None:
             # Registering a model that cannot be imported would hang, and its workers would be called READY.
             check_room(self._measured(site, models), settings)
+        elif may_lack_room((model.archive for model in models), settings):
+            with suppress(ModelError):  # one that cannot be loaded: the server says more of why
+                check_room(self._measured(site, models), settings)
         serving.progress("starting Multi Model Server")
         with (
             started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
@@ -318,8 +321,9 @@ class ManagedServer:
         instance = self._mms.instance
         config = {key: value for key, value in self._mms.properties.items() if key != "keystore_pass"}
         (folder / instance.config.name).write_text(properties_text(config), encoding="utf-8")
-        for path in (instance.log_config, *sorted(instance.logs.glob("*.log")), *self.files_of_others()):
+        for path in (instance.log_config, *self.files_of_others()):
             shutil.copyfile(path, folder / path.name)
+        server_log.copy_logs(instance.logs, folder)
 
     def _register(
         self, model: ServableModel, url: str, settings: ModelSettings, workers: int, log_before: Mapping[str, int]

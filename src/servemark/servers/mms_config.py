@@ -35,8 +35,20 @@ def server_properties(
 
 
 def properties_text(properties: Mapping[str, str]) -> str:
-    """`properties` as a Java properties file."""
-    return "".join(f"{key}={value}\n" for key, value in properties.items())
+    """`properties` as a Java properties file, in ASCII: Java reads such files as Latin-1, whatever the locale."""
+    return "".join(f"{key}={_property_value(value)}\n" for key, value in properties.items())
+
+
+def _property_value(value: str) -> str:
+    """`value` as ``java.util.Properties.load`` reads it back."""
+    letters = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    if letters.startswith(" "):
+        letters = "\\" + letters
+    units = (letter.encode("utf-16-be", "surrogatepass") for letter in letters)
+    return "".join(
+        letter if letter.isascii() else "".join(f"\\u{unit[at : at + 2].hex()}" for at in range(0, len(unit), 2))
+        for letter, unit in zip(letters, units, strict=True)
+    )
 
 
 def log4j_text() -> str:

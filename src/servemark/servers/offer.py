@@ -28,7 +28,7 @@ def offered_archive(archive: Path, server: Address, log: Callable[[str], None] |
     """
     ip = _local_address(server)
     path = f"/{secrets.token_urlsafe(12)}/{archive.name}"
-    with _OfferServer((ip, 0), _handler(archive, path, log)) as offer:
+    with _OfferServer(ip, _handler(archive, path, log)) as offer:
         thread = threading.Thread(target=offer.serve_forever, kwargs={"poll_interval": 0.1}, name="offer", daemon=True)
         thread.start()
         try:
@@ -40,21 +40,23 @@ def offered_archive(archive: Path, server: Address, log: Callable[[str], None] |
 
 
 class _OfferServer(ThreadingHTTPServer):
+    """Listens at an address as the ``socket`` module has it: one of IPv6 has its zone apart."""
+
     daemon_threads = True
     block_on_close = False
     #: As many workers or models may download at once.
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, handler)
+    def __init__(self, ip: str, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family, *_, address = socket.getaddrinfo(ip, 0, type=socket.SOCK_STREAM)[0]
+        super().__init__(address, handler)  # type: ignore[arg-type]
 
 
 def _local_address(server: Address) -> str:
     """Our end of the route to `server`. Connecting a datagram socket sends nothing."""
-    family = socket.AF_INET6 if ":" in server.ip else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as route:
-        route.connect((server.ip, server.port))
+    family, kind, _, _, address = socket.getaddrinfo(server.ip, server.port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as route:
+        route.connect(address)
         return str(route.getsockname()[0])
 
 

@@ -14,9 +14,12 @@ _LOOK_TIMEOUT_S = 2.0
 def connectable(host: str, ports: list[int], option: str) -> tuple[str, int]:
     """The first address of `host`, and of `ports`, to which a connection can be made; `option` named the host.
 
+    The zone of a link-local address is its number on this machine: that is what an engine needs.
+
     Raises:
         UnreachableError: there is none.
     """
+    _check_zone(host, option)
     failures: list[str] = []
     for port in ports:
         try:
@@ -26,7 +29,7 @@ def connectable(host: str, ports: list[int], option: str) -> tuple[str, int]:
                 f"the host {host} is not known", cause=str(error), next_step=f"check the name in {option}"
             ) from error
         for *_, sockaddr in found:
-            ip = str(sockaddr[0])
+            ip = _literal(sockaddr)
             try:
                 with socket.create_connection((ip, port), timeout=_CONNECT_TIMEOUT_S):
                     return ip, port
@@ -56,6 +59,23 @@ def check_unix_socket(path: str) -> None:
             cause=error.strerror or str(error),
             next_step="start the server, or check --unix-socket",
         ) from error
+
+
+def _literal(sockaddr: tuple[object, ...]) -> str:
+    """The address of what ``getaddrinfo`` found, with the number of its zone if it has one."""
+    ip, zone = str(sockaddr[0]).partition("%")[0], sockaddr[3] if len(sockaddr) > 3 else 0
+    return f"{ip}%{zone}" if zone else ip
+
+
+def _check_zone(host: str, option: str) -> None:
+    zone = host.partition("%")[2] if ":" in host else ""
+    names = [name for _, name in socket.if_nameindex()] if zone and not zone.isdecimal() else [zone]
+    if zone not in names:
+        raise UnreachableError(
+            f"this machine has no network interface {zone!r}",
+            cause=f"it has {', '.join(names)}",
+            next_step=f"name the one that leads to the server behind the % in {option}",
+        )
 
 
 def refuses(address: Address) -> bool:

@@ -1,14 +1,20 @@
-"""The logs of a server that we started: their last lines, what they say of failures, and following them."""
+"""The logs of a server that we started: their last lines, what they say of failures, following and keeping them.
+
+The server may roll them over at any moment, between a look at a folder and the opening of a file as well: what is gone
+then counts as what was never there, and what is open is read to its end.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 #: What the process itself prints, and what MMS logs.
 OUTPUT = "output.log"
@@ -33,7 +39,27 @@ def tail(folder: Path, lines: int = _TAIL_LINES) -> str:
 
 def sizes(folder: Path) -> Mapping[str, int]:
     """How long each log is now: it grows whenever something noteworthy happens, and tells what came later."""
-    return {path.name: path.stat().st_size for path in folder.glob("*.log")}
+    found: dict[str, int] = {}
+    for path in folder.glob("*.log"):
+        with suppress(FileNotFoundError):
+            found[path.name] = path.stat().st_size
+    return found
+
+
+def copy_logs(folder: Path, target: Path) -> None:
+    """Copy every log in `folder` into `target`.
+
+    From the newest to the oldest, as they move: what is rolled over meanwhile is there twice, and nothing is missing.
+    """
+    _copy(folder / SERVER_LOG, target)
+    for path in sorted(folder.glob("*.log"), reverse=True):
+        if path.name != SERVER_LOG:
+            _copy(path, target)
+
+
+def _copy(log: Path, target: Path) -> None:
+    with suppress(FileNotFoundError), log.open("rb") as content, (target / log.name).open("wb") as copy:
+        shutil.copyfileobj(content, copy)
 
 
 def last_exception(folder: Path, since: Mapping[str, int]) -> str:
@@ -92,22 +118,62 @@ def followed(folder: Path, log: Callable[[str], None] | None) -> Iterator[None]:
 
 
 def _follow(folder: Path, log: Callable[[str], None], ended: threading.Event) -> None:
-    positions = {OUTPUT: 0, SERVER_LOG: 0}
-    last_round = False
-    while not last_round:
-        last_round = ended.wait(_FOLLOW_EVERY_S)
-        for name, position in positions.items():
-            path = folder / name
-            if not path.exists():
-                continue
-            if path.stat().st_size < position:
-                position = 0  # The log has been rolled over.
-            with path.open("rb") as file:
-                file.seek(position)
-                whole, newline, _ = file.read().rpartition(b"\n")
-            positions[name] = position + len(whole) + len(newline)
-            for line in whole.decode("utf-8", "replace").splitlines():
+    with ExitStack() as stack:
+        logs = [stack.enter_context(closing(_Followed(folder / name))) for name in (OUTPUT, SERVER_LOG)]
+        last_round = False
+        while not last_round:
+            last_round = ended.wait(_FOLLOW_EVERY_S)
+            for line in (line for followed_log in logs for line in followed_log.new_lines(last=last_round)):
                 log(f"server: {line}")
+
+
+class _Followed:
+    """A log that grows, and may be rolled over: the file that is open is read to its end before the next one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._rest = b""
+
+    def new_lines(self, *, last: bool) -> Iterator[str]:
+        """The lines that it got since; of the `last` ones the end may be missing."""
+        while True:
+            # First, so that all that is in the file by then belongs to it.
+            replaced = self._file is None or not self._is_there(self._file)
+            yield from self._lines(whole=not replaced)
+            if not replaced or not self._opened():
+                break
+        if last and self._rest:
+            yield self._rest.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+
+    def _lines(self, *, whole: bool) -> Iterator[str]:
+        if self._file is None:
+            return
+        lines, newline, rest = (self._rest + self._file.read()).rpartition(b"\n")
+        self._rest = rest if whole else b""
+        yield from (lines + newline + (b"" if whole else rest)).decode("utf-8", "replace").splitlines()
+
+    def _is_there(self, file: BinaryIO) -> bool:
+        """Whether `file` is still what lies at the path, and was not cut off."""
+        try:
+            now, ours = self._path.stat(), os.fstat(file.fileno())
+        except FileNotFoundError:
+            return False
+        return (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino) and now.st_size >= file.tell()
+
+    def _opened(self) -> bool:
+        """Open what is at the path; False when nothing is there."""
+        self.close()
+        try:
+            self._file = self._path.open("rb")
+        except FileNotFoundError:
+            self._file = None
+        return self._file is not None
 
 
 def _ends(folder: Path, since: Mapping[str, int] | None = None) -> list[str]:
@@ -116,11 +182,12 @@ def _ends(folder: Path, since: Mapping[str, int] | None = None) -> list[str]:
 
 
 def _end_of(path: Path, start: int = 0, limit: int | None = _TAIL_BYTES) -> list[str]:
-    if not path.exists():
+    try:
+        with path.open("rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            if length < start:
+                start = 0  # The log has been rolled over.
+            file.seek(max(start, length - limit) if limit else start)
+            return file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
         return []
-    length = path.stat().st_size
-    if length < start:
-        start = 0  # The log has been rolled over.
-    with path.open("rb") as file:
-        file.seek(max(start, length - limit) if limit else start)
-        return file.read().decode("utf-8", "replace").splitlines()

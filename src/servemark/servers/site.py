@@ -18,13 +18,11 @@ from servemark.environments.build_log import BUILD_LOG
 from servemark.environments.commands import Finished, finish
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import SourceBuild
+from servemark.environments.variables import inherited, locale_for, passed_on
 from servemark.servers.instance import Instance
 from servemark.servers.load_failure import load_outside
 from servemark.servers.process import listening_ports, members, stop_members
 from servemark.servers.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
-
-#: Variables of our environment that would change what the server runs.
-_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ class LocalSite:
         if self._source:
             copy_source(self._source, instance)
         command = (self._environment.server_command, *server_arguments(instance))
-        return Start(command, {**self._environ(), **instance_environ(instance)})
+        environ = {**self._environ(), **locale_for(instance.root), **instance_environ(instance)}
+        return Start(command, environ)
 
     def processes(self, instance: Instance) -> list[psutil.Process]:
         """Those with the instance's mark, and their descendants."""
@@ -112,8 +111,13 @@ class LocalSite:
         versions = dict(self._environment.versions)
         if self._source:
             versions["multi-model-server"] = self._source.version or "unknown"
-        source = {"source": self._source.facts} if self._source else {}
-        return {"backend": self._environment.backend, "java": versions.get("java"), "versions": versions, **source}
+        return {
+            "backend": self._environment.backend,
+            "java": versions.get("java"),
+            "versions": versions,
+            "environ": passed_on(),
+            **({"source": self._source.facts} if self._source else {}),
+        }
 
     def load_outside(self, archive: Path, instance: Instance) -> Finished | None:
         """In the environment's Python, with the source's ``mms`` if there is one."""
@@ -132,10 +136,10 @@ class LocalSite:
         return WorkerPython(f"{self._environment.root.name} {packages} {root.name if root else ''}", run)
 
     def _environ(self) -> Mapping[str, str]:
-        inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
+        ours = inherited()
         return {
-            **inherited,
-            "PATH": f"{self._environment.root / 'bin'}{os.pathsep}{inherited.get('PATH', os.defpath)}",
+            **ours,
+            "PATH": f"{self._environment.root / 'bin'}{os.pathsep}{ours.get('PATH', os.defpath)}",
             "JAVA_HOME": str(self.java_home),
         }
 

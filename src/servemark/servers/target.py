@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from servemark.servers.handshake import Refusal, refusal
 from servemark.servers.inference import ping_request, server_message
 from servemark.servers.reaching import connectable
 from servemark.servers.trust import Trust, tls_for, unchecked
-from servemark.workload.endpoint import Place, without_user
+from servemark.workload.endpoint import Place, ipv6_host, without_user
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
@@ -55,12 +54,12 @@ def parse_target(text: str) -> Target:
         raise _bad_form(text)
     if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise _bad_form(text, f"{port!r} is no port from 1 to 65535")
+    host = match["host"]
     if match["ipv6"]:
         try:
-            ipaddress.IPv6Address(match["ipv6"].partition("%")[0])
+            host = ipv6_host(match["ipv6"])
         except ValueError as error:
             raise _bad_form(text, f"{match['ipv6']!r} is no IPv6 address") from error
-    host = match["ipv6"] or match["host"]
     return Target(host=host, scheme=scheme or None, port=int(port) if port is not None else None)
 
 

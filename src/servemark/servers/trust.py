@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from servemark.environments.authorities import BYTE_ORDER_MARK, certificates, system_authorities, trusting
 from servemark.errors import UsageError
+from servemark.workload.endpoint import without_zone
 from servemark.workload.plan import Address, Tls
 
 #: OpenSSL refuses short keys and old digests of its own accord: where nothing is checked they are nobody's business.
 _ANY_KEY = "DEFAULT:@SECLEVEL=0"
+_LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback"}
 _PEM_FILE = "give --client-cert and --client-key PEM files"
 
 
@@ -20,7 +24,8 @@ _PEM_FILE = "give --client-cert and --client-key PEM files"
 class Trust:
     """How far certificates are checked, and the client's own.
 
-    By default those of loopback hosts are not checked, all others against the system's authorities. `client_cert` is a
+    By default those of this machine, by the name that the user gave, are not checked, all others against the system's
+    authorities. `client_cert` is a
     PEM file with the client's certificate and those that lead to its authority; its key is in `client_key`, or in the
     same file.
     """
@@ -32,7 +37,10 @@ class Trust:
 
 
 def tls_for(host: str, ip: str, trust: Trust) -> Tls:
-    """How to speak TLS to `host` at the address `ip`.
+    """How to speak TLS to `host`, which is a name or an address, at the address `ip`.
+
+    Whether the certificate is checked goes by the name: one that leads to this machine by --connect-to, a tunnel or
+    /etc/hosts stays that of another, and what is sent is meant for that one.
 
     Raises:
         UsageError: a file cannot be used, or options contradict each other.
@@ -40,21 +48,17 @@ def tls_for(host: str, ip: str, trust: Trust) -> Tls:
     if trust.ca_file and trust.insecure:
         raise UsageError("--ca-file and --insecure contradict each other", next_step="give one of them")
     certificate, key = _client(trust)
-    loopback = ipaddress.ip_address(ip.partition("%")[0]).is_loopback
-    if trust.insecure or (loopback and not trust.ca_file):
-        return Tls(host, verify=False, client_cert_pem=certificate, client_key_pem=key)
-    trusted = _read_ca(trust.ca_file) if trust.ca_file else _system_cas()
-    return Tls(host, verify=True, ca_pem=trusted, client_cert_pem=certificate, client_key_pem=key)
+    if trust.insecure or (_is_loopback(ip) and _names_this_machine(host) and not trust.ca_file):
+        return Tls(without_zone(host), verify=False, client_cert_pem=certificate, client_key_pem=key)
+    trusted = _read_ca(trust.ca_file) if trust.ca_file else system_authorities()
+    return Tls(without_zone(host), verify=True, ca_pem=trusted, client_cert_pem=certificate, client_key_pem=key)
 
 
 def unchecked(address: Address, trust: Trust) -> str:
     """What to say of a certificate that is not checked; '' when there is nothing to say."""
     if address.tls is None or address.tls.verify:
         return ""
-    if trust.insecure:
-        why = "as asked with --insecure"
-    else:
-        why = f"{address.host} is this machine" if address.named_port is None else f"{address.ip} is this machine"
+    why = "as asked with --insecure" if trust.insecure else f"{address.host} is this machine"
     return f"the certificate of {address.url} is not checked: {why}"
 
 
@@ -65,22 +69,39 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
         ssl.SSLError: `ca_pem` holds no certificate, or certificate and key of the client do not belong together.
     """
     if tls.verify:
-        context = ssl.create_default_context(cadata=tls.ca_pem.decode("ascii", "ignore"))
-        # The engine, which asks for no more than this, has the last word.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context = trusting(tls.ca_pem)  # the engine, which asks for no more than this, has the last word
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.set_ciphers(_ANY_KEY)
     if tls.client_cert_pem:
-        # Python reads them from a file only: one that nobody else can read, for this moment.
-        with tempfile.NamedTemporaryFile(prefix="servemark-") as file:
-            file.write(tls.client_cert_pem + b"\n" + tls.client_key_pem)
-            file.flush()
-            context.load_cert_chain(file.name, password=_no_password)
+        _show(context, tls.client_cert_pem, tls.client_key_pem)
     return context
+
+
+def _names_this_machine(host: str) -> bool:
+    """Whether `host` says that it is this machine: a loopback address, a name for it, or the machine's own name."""
+    name = host.lower().rstrip(".")
+    if name in _LOOPBACK_NAMES or name.endswith(".localhost") or name == socket.gethostname().lower():
+        return True
+    try:
+        return _is_loopback(host)
+    except ValueError:
+        return False
+
+
+def _is_loopback(ip: str) -> bool:
+    return ipaddress.ip_address(ip.partition("%")[0]).is_loopback
+
+
+def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Have `context` show the client's certificate."""
+    # Python reads them from a file only: one that nobody else can read, for this moment.
+    with tempfile.NamedTemporaryFile(prefix="servemark-") as file:
+        file.write(certificate + b"\n" + key)
+        file.flush()
+        context.load_cert_chain(file.name, password=_no_password)
 
 
 def _client(trust: Trust) -> tuple[bytes, bytes]:
@@ -111,7 +132,7 @@ def _client(trust: Trust) -> tuple[bytes, bytes]:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.set_ciphers(_ANY_KEY)
-        context.load_cert_chain(trust.client_cert, key_file, password=_no_password)
+        _show(context, certificate, key)
     except (ssl.SSLError, ValueError) as error:
         # A key of another kind than the certificate's finds no certificate.
         mismatch = any(word in str(error).upper() for word in ("MISMATCH", "NO_CERTIFICATE_ASSIGNED"))
@@ -130,30 +151,25 @@ def _no_password() -> str:
 
 
 def _read_ca(path: Path) -> bytes:
-    pem = _read(path, "CA file", "give --ca-file a PEM file")
+    content = _read(path, "CA file", "give --ca-file a PEM file")
     try:
-        ssl.create_default_context(cadata=pem.decode("ascii"))
+        pem = certificates(content)
+        cause = ""
+        if pem:
+            trusting(pem)
     except (ssl.SSLError, ValueError) as error:
+        pem, cause = b"", str(error)
+    if not pem:
         raise UsageError(
-            f"the CA file {path} holds no PEM certificate", next_step="give --ca-file a PEM file"
-        ) from error
+            f"the CA file {path} holds no PEM certificate", cause=cause, next_step="give --ca-file a PEM file"
+        )
     return pem
 
 
 def _read(path: Path, what: str, next_step: str) -> bytes:
     try:
-        return path.read_bytes()
+        return path.read_bytes().removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise UsageError(
             f"cannot read the {what} {path}", cause=error.strerror or str(error), next_step=next_step
         ) from error
-
-
-def _system_cas() -> bytes:
-    """The system's trusted certificates as PEM; certifi's where the system has none."""
-    found = ssl.create_default_context().get_ca_certs(binary_form=True)
-    if found:
-        return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode("ascii")
-    import certifi
-
-    return Path(certifi.where()).read_bytes()

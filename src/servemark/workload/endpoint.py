@@ -22,7 +22,7 @@ _WRITE_URL = "write http(s)://HOST[:PORT]/PATH, IPv6 addresses in brackets"
 
 @dataclass(frozen=True)
 class Place:
-    """A host, without brackets, and a port."""
+    """A host, without brackets and with the zone of an IPv6 address (``fe80::1%eth0``), and a port."""
 
     host: str
     port: int
@@ -47,7 +47,7 @@ class Endpoint:
     @property
     def authority(self) -> str:
         """Host and port as in a URL; the scheme's own port is left out."""
-        host = f"[{self.place.host}]" if ":" in self.place.host else self.place.host
+        host = in_url(self.place.host)
         return host if self.place.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.place.port}"
 
     @property
@@ -109,6 +109,34 @@ def parse_place(text: str) -> Place:
     return place
 
 
+def ipv6_host(text: str) -> str:
+    """The address within the brackets of a URL, its zone (the network interface of a link-local one) behind a ``%``.
+
+    RFC 6874 writes ``%25lo``, and people ``%lo``, as they see it elsewhere.
+
+    Raises:
+        ValueError: it is none.
+    """
+    address, mark, zone = text.partition("%")
+    ipaddress.IPv6Address(address)
+    if not mark:
+        return address
+    zone = unquote(zone[2:] if zone.startswith("25") and len(zone) > 2 else zone)
+    if not zone or not zone.isprintable() or not zone.isascii() or any(letter in " /%[]" for letter in zone):
+        raise ValueError("its zone is no network interface")
+    return f"{address}%{zone}"
+
+
+def without_zone(host: str) -> str:
+    """`host` as it is told to a server: the zone of an address says something on this machine alone."""
+    return host.partition("%")[0] if ":" in host else host
+
+
+def in_url(host: str) -> str:
+    """`host` as it is written in a URL: addresses of IPv6 in brackets, their zone as RFC 6874 has it."""
+    return f"[{host.replace('%', '%25')}]" if ":" in host else host
+
+
 def without_user(url: str) -> str:
     """`url` with its user and password masked, so that it can be shown."""
     return re.sub(r"^([^/?#@]*//)?[^/?#]*@", rf"\g<1>{MASK}@", url, count=1)
@@ -119,12 +147,12 @@ def _place(text: str, default_port: int | None) -> Place | str:
     match = _PLACE.fullmatch(text)
     if match is None:
         return "its host holds a character that no host has"
+    host = match["host"]
     if match["ipv6"] is not None:
         try:
-            ipaddress.IPv6Address(match["ipv6"].partition("%")[0])
+            host = ipv6_host(match["ipv6"])
         except ValueError:
             return f"{match['ipv6']!r} is no IPv6 address"
-    host = match["ipv6"] or match["host"]
     if not host:
         return "it names no host"
     port = match["port"]

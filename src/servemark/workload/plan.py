@@ -13,7 +13,7 @@ from typing import Literal
 
 from servemark.errors import UsageError
 from servemark.units import ns_from_s
-from servemark.workload.endpoint import DEFAULT_PORTS
+from servemark.workload.endpoint import DEFAULT_PORTS, in_url, without_zone
 from servemark.workload.headers import Header, replaced, wire
 from servemark.workload.load import ClosedLoad, Load, OpenLoad, ProcessName, RateSegment
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Expect, ExpectKind, Request, Scenario, Step
@@ -46,8 +46,8 @@ class Address:
     """Where an endpoint listens.
 
     Attributes:
-        host: the name for the Host header.
-        ip: to connect to; a literal (IPv4 or IPv6).
+        host: the name for the Host header; the zone of an IPv6 address is not sent.
+        ip: to connect to; a literal (IPv4 or IPv6, with the number of its zone where it has one: ``fe80::1%2``).
         port: to connect to.
         tls: how to speak TLS, if it does.
         named_port: for the Host header, where that is not the one to connect to.
@@ -66,14 +66,15 @@ class Address:
     @property
     def authority(self) -> str:
         """``host:port`` as in a URL, IPv6 literals in brackets; the scheme's own port is left out."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = in_url(without_zone(self.host))
         port = self.named_port or self.port
         return host if port == DEFAULT_PORTS["https" if self.tls else "http"] else f"{host}:{port}"
 
     @property
     def url(self) -> str:
-        """``scheme://host:port``, without a path."""
-        return f"{'https' if self.tls else 'http'}://{self.authority}"
+        """``scheme://host:port``, without a path, for people."""
+        authority = self.authority.replace(in_url(without_zone(self.host)), in_url(self.host), 1)
+        return f"{'https' if self.tls else 'http'}://{authority}"
 
 
 @dataclass(frozen=True)

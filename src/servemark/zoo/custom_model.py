@@ -16,7 +16,7 @@ from pathlib import Path
 
 from servemark.environments.cache import Progress, build_once
 from servemark.environments.downloads import Download, download
-from servemark.errors import SetupError, UsageError
+from servemark.errors import ModelError, SetupError, UsageError
 from servemark.units import BYTES_PER_MIB
 from servemark.zoo.archive import manifest
 from servemark.zoo.checked_zip import checked_zip, write_checked
@@ -29,6 +29,11 @@ _ADAPTER = _HERE / "adapters" / "servemark_legacy_service.py"
 _ADAPTER_HANDLER = f"{_ADAPTER.stem}:handle"
 _ZIP_START = b"PK"
 _CHUNK_BYTES = BYTES_PER_MIB
+_TRIES = 3
+
+
+class _ChangedMeanwhileError(Exception):
+    """The archive was written while it was copied: what was copied is not what its checksum says."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +75,53 @@ def custom_model(source: ModelSource, progress: Progress, get: Callable[..., Dow
     """The model at `source`, downloaded if need be, checked and copied into the cache.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it cannot be read, or is being written.
         SetupError: it could not be downloaded, or the cache cannot be written.
         ModelError: it cannot be served; says exactly why.
     """
     if source.url is not None:
-        original = get(source.url, source.shown, progress, starts_with=_ZIP_START)
-    else:
-        assert source.path is not None
-        original = _measured(source.path)
+        # What it gave is kept by what it holds, and is not written again.
+        return _copied(source, get(source.url, source.shown, progress, starts_with=_ZIP_START), progress)
+    assert source.path is not None
+    for _ in range(_TRIES):
+        before = _identity(source.path)
+        try:
+            model = _copied(source, _measured(source.path), progress)
+            if _identity(source.path) == before:
+                return model
+        except ModelError:
+            if _identity(source.path) == before:
+                raise
+        except (_ChangedMeanwhileError, FileNotFoundError):
+            pass
+        progress(f"{source.shown} changed while it was read: reading it again")
+    raise UsageError(
+        f"cannot read the model {source.shown}",
+        cause=f"it changed while it was read, {_TRIES} times",
+        next_step="wait until it has been written",
+    )
+
+
+def _copied(source: ModelSource, original: Download, progress: Progress) -> CustomModel:
+    """The model in the file `original`, checked and copied into the cache.
+
+    Raises:
+        _ChangedMeanwhileError: what was copied is not what was measured.
+        ModelError: it cannot be served; says exactly why.
+    """
+
+    def build(made: Path) -> None:
+        write_checked(made / f"{name}.mar", archive, replaced=replaced)
+        if _measured(original.path).sha256 != original.sha256:
+            raise _ChangedMeanwhileError
+
     with checked_zip(original.path, source.shown) as archive:
         contents = read_contents(archive)
         name = _wire_name(contents.model_name) or _wire_name(source.stem) or "model"
         replaced = _replaced(contents, name)
         recipe = json.dumps([original.sha256, name, {key: value.decode() for key, value in replaced.items()}])
         key = f"custom/{hashlib.sha256(recipe.encode()).hexdigest()[:24]}"
-        folder = build_once(key, lambda made: write_checked(made / f"{name}.mar", archive, replaced=replaced), progress)
+        folder = build_once(key, build, progress)
     return CustomModel(
         name=name,
         archive=folder / f"{name}.mar",
@@ -96,6 +132,15 @@ def custom_model(source: ModelSource, progress: Progress, get: Callable[..., Dow
         handler=contents.handler,
         signature=contents.signature,
     )
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What changes when the file at `path` is written or replaced."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UsageError(f"cannot read the model {path}", cause=error.strerror or str(error)) from error
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _measured(path: Path) -> Download:

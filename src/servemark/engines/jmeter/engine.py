@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from servemark.engines.jmeter import run, tools
 from servemark.engines.jmeter.perfmon import ResourceSampler
 from servemark.engines.jmeter.process import RESULTS
 from servemark.environments.jmeter import JMeterHome
+from servemark.environments.variables import passed_on
 from servemark.errors import UsageError
 from servemark.units import NS_PER_S
 
@@ -24,6 +25,7 @@ class JMeterEngine:
 
     def __init__(self, home: JMeterHome) -> None:
         self.versions = home.versions
+        self.environ: Mapping[str, object] | None = passed_on()
         self._home = home
 
     def execute(self, job: Job) -> EngineRun:

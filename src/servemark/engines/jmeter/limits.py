@@ -38,6 +38,8 @@ def check_plan(plan: Plan, addresses: Mapping[EndpointName, Address]) -> None:
                     "JMeter takes client certificates from a Java key store, not from --client-cert",
                     next_step=_OTHER_ENGINE,
                 )
+            if "%" in address.ip:
+                raise UsageError(f"JMeter cannot reach the zone of {address.url}", next_step=_OTHER_ENGINE)
             for header in address.headers:
                 if not header.value.isascii():
                     raise UsageError(f"JMeter sends ASCII alone: -H {header.name}", next_step=_OTHER_ENGINE)

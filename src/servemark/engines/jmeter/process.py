@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -20,6 +19,7 @@ from servemark.engines.jmeter.elements import property_text
 from servemark.engines.jmeter.plan import PLAN, WrittenPlan
 from servemark.engines.jmeter.progress import Counts, SampleCounter
 from servemark.environments.jmeter import JMeterHome
+from servemark.environments.variables import inherited, locale_for
 from servemark.units import ns_from_s
 
 RESULTS = "results.jtl"
@@ -96,6 +96,7 @@ class Running:
                 cwd=self._folder,
                 start_new_session=True,
                 pass_fds=secrets,
+                env={**inherited(), **locale_for(self._folder)},
             )
         return self
 
@@ -126,8 +127,6 @@ class Running:
             "-XX:MaxGCPauseMillis=100",
             "-Djava.awt.headless=true",
             f"-Djava.util.prefs.userRoot={self._folder / _PREFERENCES}",
-            # What JMeter's own start script takes from its user.
-            *shlex.split(os.environ.get("JVM_ARGS", "")),
             "-jar",
             str(self._home.launcher),
             *("-n", "-t", PLAN, "-l", RESULTS, "-j", LOG),

@@ -32,6 +32,7 @@ from pathlib import Path
 from servemark.engines.jmeter.elements import property_text
 from servemark.environments.commands import finish
 from servemark.environments.jmeter import JMeterHome
+from servemark.environments.variables import locale_for
 from servemark.errors import RecordingError
 
 FILTERED, MERGED, DASHBOARD = "filtered.jtl", "merged.jtl", "dashboard"
@@ -183,7 +184,8 @@ def _run_java(home: JMeterHome, words: Words, outputs: Sequence[Path], scratch: 
     """Run one tool in `scratch`. It succeeded when its output is there: it warns of much that does not matter."""
     settings = [f"-Xmx{_HEAP_MIB}m", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={scratch}"]
     inside: Words = ["sh", "-c", 'cd "$0" && exec "$@"', scratch]
-    finished = finish([*inside, home.java, *settings, *words], timeout_s=_TIMEOUT_S)
+    paths = Path("".join(map(str, [scratch, *words])))
+    finished = finish([*inside, home.java, *settings, *words], timeout_s=_TIMEOUT_S, environ=locale_for(paths))
     missing = [output.name for output in outputs if not output.exists()]
     if finished.status != 0 or missing:
         raise RecordingError(
