@@ -61,8 +61,7 @@ def main(words):
             status = None if words == [SET_UP_ONLY] else answer_without_environment(words)
             if status is not None:
                 return status
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the installer is stopped, too
+            listen()
             set_up()
     except SetUpError as error:
         status = fail(str(error))
@@ -75,6 +74,13 @@ def main(words):
         return 0
     program = str(VENV / "bin" / "servemark")
     return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
+
+
+def listen():
+    """Have what ends a program politely do as Ctrl-C, so that the installer is stopped, too; ignored stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def is_importable():

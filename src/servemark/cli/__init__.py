@@ -5,13 +5,11 @@ Anything heavy is imported by the subcommand that needs it, when it runs: ``serv
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib import import_module
-from types import FrameType
-from typing import NoReturn
 
 from servemark.errors import EXIT_INTERRUPTED, EXIT_OK, ServemarkError, UsageError
+from servemark.interrupts import listen
 
 #: Subcommands by name, with the line that help shows.
 SUBCOMMANDS = {
@@ -54,12 +52,6 @@ def _dispatch(words: list[str], prog: str) -> int:
         return EXIT_OK
     if words[0] not in SUBCOMMANDS:
         raise UsageError(f"unknown subcommand {words[0]!r}", next_step=nearest(words[0], SUBCOMMANDS))
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    listen()
     status: int = import_module(f"servemark.cli.{words[0]}").main(words[1:], f"{prog} {words[0]}")
     return status
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # Whoever ends us politely gets what Ctrl-C gets: the partial result saved, everything stopped.
-    raise KeyboardInterrupt
