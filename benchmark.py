@@ -55,7 +55,15 @@ def main(words):
         from servemark.cli import main as servemark_main
 
         return servemark_main(subcommand(words), "servemark")
-    sys.path.insert(0, str(ROOT / "src"))  # for the option tables, which are standard library only
+    sys.path.insert(0, str(ROOT / "src"))  # for the option tables and the like, which are standard library only
+    from servemark.telling import guarded
+
+    with guarded():
+        return set_up_and_become(words)
+
+
+def set_up_and_become(words):
+    """Make the environment where it is missing, and become servemark, unless `words` ask for less."""
     try:
         if not is_current():
             status = None if words == [SET_UP_ONLY] else answer_without_environment(words)
@@ -63,6 +71,10 @@ def main(words):
                 return status
             listen()
             set_up()
+        if words == [SET_UP_ONLY]:
+            return 0
+        program = str(VENV / "bin" / "servemark")
+        return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
     except SetUpError as error:
         status = fail(str(error))
         say("./benchmark.py doctor checks what else this machine lacks")
@@ -70,10 +82,13 @@ def main(words):
     except KeyboardInterrupt:
         print("servemark: interrupted while setting up; the next start begins again", file=sys.stderr)
         return EXIT_INTERRUPTED
-    if words == [SET_UP_ONLY]:
-        return 0
-    program = str(VENV / "bin" / "servemark")
-    return os.execv(program, [program, *subcommand(words)])  # noqa: S606 - it becomes that program
+    except Exception as error:
+        from servemark.cli.options import print_error
+        from servemark.unexpected import explained
+
+        known = explained(error)
+        print_error(known)
+        return known.exit_status
 
 
 def listen():

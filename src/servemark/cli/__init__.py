@@ -10,6 +10,7 @@ from importlib import import_module
 
 from servemark.errors import EXIT_INTERRUPTED, EXIT_OK, ServemarkError, UsageError
 from servemark.interrupts import listen
+from servemark.telling import guarded
 
 #: Subcommands by name, with the line that help shows.
 SUBCOMMANDS = {
@@ -22,20 +23,27 @@ SUBCOMMANDS = {
 
 def main(words: list[str] | None = None, prog: str = "servemark") -> int:
     """Run the command line in `words` (default: this process's) and return its exit status."""
+    with guarded():
+        return _status_of(sys.argv[1:] if words is None else words, prog)
+
+
+def _status_of(words: list[str], prog: str) -> int:
     from servemark.cli.options import print_error
 
     try:
-        return _dispatch(sys.argv[1:] if words is None else words, prog)
+        return _dispatch(words, prog)
     except ServemarkError as error:
         print_error(error)
         return error.exit_status
     except KeyboardInterrupt:
         print("servemark: interrupted; nothing is left running", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has left; say nothing more, and do not fail at exit when Python flushes stdout.
-        sys.stdout = None
-        return EXIT_OK
+    except Exception as error:
+        from servemark.unexpected import explained
+
+        known = explained(error)
+        print_error(known)
+        return known.exit_status
 
 
 def _dispatch(words: list[str], prog: str) -> int:
