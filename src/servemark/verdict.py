@@ -7,10 +7,11 @@ from servemark.errors import (
     EXIT_INVALID,
     EXIT_OK,
     EXIT_SERVER_FAILED,
+    EXIT_UNEXPECTED,
     EXIT_USAGE,
     EXIT_VERDICT_FAILED,
 )
-from servemark.result import INTERRUPTED, Result, StepSummary, Verdict
+from servemark.result import INTERRUPTED, Result, RunResult, StepSummary, Verdict
 
 
 def errors_within(step: StepSummary, limit_share: float) -> Verdict:
@@ -35,15 +36,16 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
 
 def exit_status(result: Result, *, allow_invalid: bool) -> int:
     """The exit status that a finished result deserves: the first that applies, in the order of the design."""
-    steps = [step for benchmark in result.benchmarks for run in benchmark.runs for step in run.steps]
+    runs = [run for benchmark in result.benchmarks for run in benchmark.runs]
     failures = {benchmark.failure.exit_status for benchmark in result.benchmarks if benchmark.failure}
     if result.error == INTERRUPTED:
         return EXIT_INTERRUPTED
-    if EXIT_USAGE in failures:
-        return EXIT_USAGE
+    for status in (EXIT_UNEXPECTED, EXIT_USAGE):
+        if status in failures:
+            return status
     if result.skipped and not result.benchmarks:
         return EXIT_SERVER_FAILED
-    if failures or any(step.requests and not step.succeeded for step in steps):
+    if failures or any(_lacks_successes(run) for run in runs):
         return EXIT_SERVER_FAILED
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
     if not allow_invalid and not all(certificate.valid for certificate in certificates):
@@ -51,3 +53,10 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
     if any(verdict.passed is False for benchmark in result.benchmarks for verdict in benchmark.verdicts):
         return EXIT_VERDICT_FAILED
     return EXIT_OK
+
+
+def _lacks_successes(run: RunResult) -> bool:
+    """Whether every request of a step failed; or of none the success was measured, each of which took too long."""
+    if not any(step.measured for step in run.steps):
+        return True
+    return any(step.requests and not step.succeeded for step in run.steps)
