@@ -121,6 +121,7 @@ def answer_without_environment(words):
     from servemark.cli import main as servemark_main
     from servemark.cli.models import models_parser
     from servemark.cli.options import parse_run, print_error
+    from servemark.cli.report import report_parser
     from servemark.cli.serve_options import parse_serve
     from servemark.errors import UsageError
 
@@ -132,6 +133,8 @@ def answer_without_environment(words):
             parse_run("./benchmark.py", rest)
         elif name == "models":
             models_parser("./benchmark.py models").parse_args(rest)
+        elif name == "report":
+            report_parser("./benchmark.py report").parse_args(rest)
         elif name == "serve":
             parse_serve("./benchmark.py serve", rest)
     except UsageError as error:

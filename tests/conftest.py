@@ -24,6 +24,7 @@ ALLOWED_SKIPS: dict[str, str] = {
         "run the tests as root where /sys/fs/cgroup/cpu can be written"
     ),
     "this machine is too busy: no run of several was valid": "run the tests on a machine that does nothing else",
+    "no file system can be mounted here": "run the tests as root on Linux, with util-linux",
     "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
     "no Docker daemon runs, and none can be started here": (
         "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 SCHEMA = "servemark/result/1"
 #: The `error` of a result that Ctrl-C ended.
@@ -272,6 +272,49 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
+    return value
+
+
+def from_json(data: Any) -> Result:
+    """The result that ``to_json`` made `data` of.
+
+    Raises:
+        ValueError: `data` is no result of this schema.
+    """
+    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+        raise ValueError(f"it is no {SCHEMA}")
+    try:
+        result: Result = _read(Result, data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no whole {SCHEMA}: {error}") from error
+    return result
+
+
+def benchmark_from_json(data: Any) -> BenchmarkResult:
+    """The benchmark that ``to_json`` made `data` of.
+
+    Raises:
+        ValueError: `data` is none.
+    """
+    try:
+        benchmark: BenchmarkResult = _read(BenchmarkResult, data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no whole benchmark: {error}") from error
+    return benchmark
+
+
+def _read(wanted: Any, value: Any) -> Any:
+    """`value`, as ``json`` gives it, as what the annotation `wanted` says."""
+    arguments = get_args(wanted)
+    if type(None) in arguments:
+        return None if value is None else _read(arguments[0], value)
+    if dataclasses.is_dataclass(wanted):
+        hints = get_type_hints(wanted)
+        return wanted(**{name: _read(hints[name], value[name]) for name in hints if name in value})  # type: ignore[operator]
+    if get_origin(wanted) is tuple:
+        return tuple(_read(arguments[0], item) for item in value)
+    if get_origin(wanted) is Mapping:
+        return {key: _read(arguments[1], item) for key, item in value.items()}
     return value
 
 

@@ -159,7 +159,7 @@ def test_by_itself_the_folder_is_named_after_the_host(
     monkeypatch.chdir(tmp_path)
     with endpoint() as (server, _):
         assert main(["run", "http", "--url", f"http://127.0.0.1:{server.port}", "-l", "1", "-t", "1"]) in (0, 3)
-    (folder,) = (tmp_path / "servemark-results").iterdir()
+    folder = (tmp_path / "servemark-results" / "latest").resolve()
     assert folder.name.endswith(f"Z-http-127.0.0.1_{server.port}")
 
 

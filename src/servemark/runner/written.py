@@ -48,9 +48,14 @@ class Written:
         self.result = replace(self.result, skipped=(*self.result.skipped, Skipped(entry.title, reason)))
         self.folder.write(self.result)
 
+    def begin(self, entry: Entry, benchmark: BenchmarkResult, server: Server) -> None:
+        """Write down what is known of a benchmark whose last run is about to begin: it may be killed."""
+        facts = _facts_of(server)
+        self.folder.begin(replace(benchmark, server=facts) if entry.in_suite else benchmark, facts)
+
     def put(self, entry: Entry, benchmark: BenchmarkResult, server: Server, *, complete: bool) -> None:
         """The result with this benchmark, in the place of what it was before; `complete` when all is in it."""
-        facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
+        facts = _facts_of(server)
         self._benchmarks[entry.label] = replace(benchmark, server=facts) if entry.in_suite else benchmark
         self.result = replace(
             self.result,
@@ -72,8 +77,13 @@ class Written:
         try:
             self.folder.write(self.result)
         except ServemarkError as second:
-            if isinstance(error, ServemarkError):
+            if isinstance(error, ServemarkError) and str(second) != str(error):
                 error.detail = f"{error.detail}\n{second}".strip()
+
+
+def _facts_of(server: Server) -> dict[str, object]:
+    """What the result says of the server itself."""
+    return {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
 
 
 def _nothing_of(entry: Entry) -> BenchmarkResult:
