@@ -108,6 +108,8 @@ def test_a_terminal_that_goes_away_ends_nothing(tmp_path, url):
     [
         ("models", ">/dev/full", 0),
         ("models", "2>&1 | true", 0),
+        ("doctor", "2>&1 | head -1", None),
+        ("doctor --json", ">/dev/full", 2),
         ("models --json", ">/dev/full", 2),
         ("models --json", ">&-", 2),
         ("--version", ">&- 2>&-", 0),
@@ -118,7 +120,7 @@ def test_a_terminal_that_goes_away_ends_nothing(tmp_path, url):
 )
 def test_the_status_of_every_other_command_tells_of_what_it_did(tmp_path, words, streams, expected):
     status, said = shell(tmp_path, words.split(), streams)
-    assert status == expected, said
+    assert status == expected or (expected is None and status in {0, 4}), said
     assert "Traceback" not in said
     assert "Exception" not in said
     assert ("stdout could not be written" in said) is (words == "models" and "full" in streams)
