@@ -52,15 +52,23 @@ def main(words):
         from servemark.cli import main as servemark_main
 
         return servemark_main(subcommand(words), called_as())
-    sys.path.insert(0, str(ROOT / "src"))  # for the option tables, which are standard library only
+    sys.path.insert(0, str(ROOT / "src"))  # for the option tables and the like, which are standard library only
+    from servemark.telling import guarded
+
+    with guarded():
+        return set_up_and_become(words)
+
+
+def set_up_and_become(words):
+    """Make the environment where it is missing, and become servemark, unless `words` ask for less."""
     try:
         if not is_current():
             status = None if words == [SET_UP_ONLY] else answer_without_environment(words)
             if status is not None:
                 return status
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the installer is stopped, too
+            listen()
             set_up()
+        return 0 if words == [SET_UP_ONLY] else become(words)
     except SetUpError as error:
         status = fail(str(error))
         say(f"{called_as()} doctor checks what else this machine lacks")
@@ -68,8 +76,17 @@ def main(words):
     except KeyboardInterrupt:
         print("servemark: interrupted while setting up; the next start begins again", file=sys.stderr)
         return EXIT_INTERRUPTED
-    if words == [SET_UP_ONLY]:
-        return 0
+    except Exception as error:
+        from servemark.cli.options import print_error
+        from servemark.unexpected import explained
+
+        known = explained(error)
+        print_error(known)
+        return known.exit_status
+
+
+def become(words):
+    """Become servemark in the environment that there is now."""
     program = str(VENV / "bin" / "servemark")
     os.environ["SERVEMARK_CALLED_AS"] = called_as()  # which it cannot see, and what it names itself by
     try:
@@ -82,6 +99,13 @@ def called_as():
     """How this script was called, as its user would type it again."""
     script = sys.argv[0]
     return shlex.quote(script) if "/" in script else f"{shlex.quote(sys.orig_argv[0])} {shlex.quote(script)}"
+
+
+def listen():
+    """Have what ends a program politely do as Ctrl-C, so that the installer is stopped, too; ignored stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def is_importable():
@@ -107,6 +131,7 @@ def answer_without_environment(words):
     from servemark.cli import main as servemark_main
     from servemark.cli.models import models_parser
     from servemark.cli.options import parse_run, print_error
+    from servemark.cli.report import report_parser
     from servemark.cli.serve_options import parse_serve
     from servemark.errors import UsageError
 
@@ -119,6 +144,8 @@ def answer_without_environment(words):
             parse_run(called, rest)
         elif name == "models":
             models_parser(f"{called} models").parse_args(rest)
+        elif name == "report":
+            report_parser(f"{called} report").parse_args(rest)
         elif name == "serve":
             parse_serve(f"{called} serve", rest)
     except UsageError as error:

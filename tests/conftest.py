@@ -26,6 +26,7 @@ ALLOWED_SKIPS: dict[str, str] = {
     ),
     "this machine is too busy: no run of several was valid": "run the tests on a machine that does nothing else",
     "no network namespace with a link-local address can be made here": "run the tests as root, with iproute2",
+    "no file system can be mounted here": "run the tests as root on Linux, with util-linux",
     "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
     "no Docker daemon runs, and none can be started here": (
         "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ServerError,
         ServerStartError,
         SetupError,
+        UnexpectedError,
         UnreachableError,
         UsageError,
     )
@@ -58,6 +59,7 @@ _HOME = {
         "ServerError",
         "ServerStartError",
         "SetupError",
+        "UnexpectedError",
         "UnreachableError",
         "UsageError",
     ),
@@ -110,6 +112,7 @@ __all__ = [
     "Spread",
     "Statistic",
     "StepSummary",
+    "UnexpectedError",
     "UnreachableError",
     "UsageError",
     "Verdict",

@@ -7,6 +7,7 @@
     ├── OutputError         exit 2  the result cannot be written where it was asked for
     ├── SetupError          exit 4  something that is installed or allowed once was not (a venv, a JDK, a priority)
     ├── RecordingError      exit 4  records or results could not be written (disk full) or read
+    ├── UnexpectedError     exit 70 a fault of servemark's own, to be reported
     └── ServerError         exit 4  the server under test failed
         ├── DoesNotFitError         this machine has less memory, or fewer GPUs, than it would take
         ├── UnreachableError        nobody answers at the address
@@ -29,6 +30,8 @@ EXIT_VERDICT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INVALID = 3
 EXIT_SERVER_FAILED = 4
+#: EX_SOFTWARE of sysexits.h; Python's own 1 would say that too many requests failed.
+EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
 #: More of what happened, or of why, is no line any more.
 _LONGEST = 1000
@@ -88,6 +91,12 @@ class RecordingError(ServemarkError):
         """That records could not be written to `path`."""
         free = "free some space, or give -o a folder on another disk"
         return cls(f"cannot write records to {path}", cause=cause, next_step=free)
+
+
+class UnexpectedError(ServemarkError):
+    """A fault of servemark's own; what raised it is its ``__cause__``, and a traceback is kept in a file."""
+
+    exit_status = EXIT_UNEXPECTED
 
 
 class ServerError(ServemarkError):

@@ -1,4 +1,4 @@
-"""Ctrl-C at a bad moment: held back until what must not be cut in two is done."""
+"""Ctrl-C and its like: which signals end a run politely, and how they are held back at a bad moment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,32 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
-#: The signals that end a run politely.
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: The signals that end a run politely: Ctrl-C, kill, a terminal that was closed, and Ctrl-\.
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def listen() -> None:
+    """Have the others raise KeyboardInterrupt, as Ctrl-C does, so that what was measured is saved, and all is stopped.
+
+    One that was ignored when this process began stays ignored: ``nohup`` wants it so, or a shell for what it runs in
+    the background.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in INTERRUPTS:
+            if number != signal.SIGINT and _is_heard(number):
+                signal.signal(number, _interrupt)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _is_heard(number: signal.Signals) -> bool:
+    """Whether anything happens when it comes, as far as Python knows; None is a handler of somebody else's, in C."""
+    return signal.getsignal(number) not in (signal.SIG_IGN, None)
 
 
 class _Block:
@@ -40,7 +63,7 @@ def held_back(tell: Callable[[int], None] | None = None) -> Iterator[None]:
 
     Within another such block they wait for the end of that one. `tell` is called with how many have come as soon as one
     has, in blocks within too that have none of their own, and at once if there are some that nobody was told of: what
-    it was told is not raised any more.
+    it was told is not raised any more. Those that are ignored stay ignored.
 
     Raises:
         KeyboardInterrupt: one of them came meanwhile, and the block itself did not fail.
@@ -53,7 +76,7 @@ def held_back(tell: Callable[[int], None] | None = None) -> Iterator[None]:
             yield
     else:
         block = _block = _Block()
-        before = {number: signal.signal(number, block.hear) for number in INTERRUPTS}
+        before = {number: signal.signal(number, block.hear) for number in INTERRUPTS if _is_heard(number)}
         try:
             with _telling(block, tell):
                 yield

@@ -339,6 +339,19 @@ def from_json(data: Any) -> Result:
     return result
 
 
+def benchmark_from_json(data: Any) -> BenchmarkResult:
+    """The benchmark that ``to_json`` made `data` of.
+
+    Raises:
+        ValueError: `data` is none.
+    """
+    try:
+        benchmark: BenchmarkResult = _read(BenchmarkResult, data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no whole benchmark: {error}") from error
+    return benchmark
+
+
 def _read(wanted: Any, value: Any) -> Any:
     """`value`, as ``json`` gives it, as what the annotation `wanted` says."""
     arguments = get_args(wanted)

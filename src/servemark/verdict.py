@@ -7,6 +7,7 @@ from servemark.errors import (
     EXIT_INVALID,
     EXIT_OK,
     EXIT_SERVER_FAILED,
+    EXIT_UNEXPECTED,
     EXIT_USAGE,
     EXIT_VERDICT_FAILED,
 )
@@ -38,12 +39,12 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
     failures = {benchmark.failure.exit_status for benchmark in result.benchmarks if benchmark.failure}
     if result.error == INTERRUPTED:
         return EXIT_INTERRUPTED
-    if EXIT_USAGE in failures:
-        return EXIT_USAGE
+    for status in (EXIT_UNEXPECTED, EXIT_USAGE):
+        if status in failures:
+            return status
     if result.skipped and not result.benchmarks:
         return EXIT_SERVER_FAILED
-    altogether = (failed_altogether(benchmark) and not allows_failures(benchmark) for benchmark in result.benchmarks)
-    if failures or any(altogether):
+    if failures or any(map(_has_failed, result.benchmarks)):
         return EXIT_SERVER_FAILED
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
     if not allow_invalid and not all(certificate.valid for certificate in certificates):
@@ -51,6 +52,13 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
     if any(verdict.passed is False for benchmark in result.benchmarks for verdict in benchmark.verdicts):
         return EXIT_VERDICT_FAILED
     return EXIT_OK
+
+
+def _has_failed(benchmark: BenchmarkResult) -> bool:
+    """Whether every request of a step failed and was not allowed to, or answers came and none within the time."""
+    if failed_altogether(benchmark):
+        return not allows_failures(benchmark)
+    return any(not any(step.measured for step in run.steps) for run in benchmark.runs)
 
 
 def failed_altogether(benchmark: BenchmarkResult) -> bool:

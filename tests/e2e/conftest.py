@@ -195,7 +195,8 @@ class Started:
         chosen = re.search(r"(?:^| )(?:-o|--output)[ =](\S+)", self.line)
         if chosen:
             return self.command.cwd / chosen[1]
-        made = sorted((self.command.cwd / "servemark-results").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+        results = self.command.cwd / "servemark-results"
+        made = sorted(results.glob("[0-9]*"), key=lambda path: path.stat().st_mtime_ns)
         return made[-1] if made else None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,6 +67,23 @@ def test_it_serves_until_ctrl_c_and_the_command_that_it_prints_measures_it(
     assert ended.status == 0, ended.stderr
     assert ended.stderr.splitlines()[-1] == "stopping"
     assert not psutil.pid_exists(int(pid))
+
+
+@pytest.mark.parametrize("left", ["stdout", "stderr"])
+def test_it_serves_on_though_nobody_reads_what_it_says(owner: Command, left: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with owner.started("-m noop -w 1", subcommand="serve", **{left: writer}) as started:
+            if left == "stdout":
+                started.wait_for_line("serving until Ctrl-C")
+            else:
+                started.wait_for("its addresses", lambda: "measure" in started.out.read_text())
+            time.sleep(1.0)
+            assert started.process.poll() is None
+            assert stop(started).status == 0
+    finally:
+        os.close(writer)
 
 
 def test_the_originals_commands_for_a_running_server_work_verbatim(owner: Command, command: Command) -> None:

@@ -30,6 +30,8 @@ import importlib.util, os, sys
 real = importlib.util.find_spec
 hidden = set(os.environ.get("HIDE_MODULES", "servemark").split())
 importlib.util.find_spec = lambda name, package=None: None if name in hidden else real(name, package)
+if os.environ.get("FAKE_FAULT"):
+    os.walk = None
 if os.environ.get("FAKE_VERSION"):
     sys.version_info = tuple(map(int, os.environ["FAKE_VERSION"].split(".")))
 """
@@ -415,7 +417,7 @@ def test_a_second_start_waits_for_the_first_and_builds_nothing_itself(checkout):
     assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_interrupting_the_set_up_stops_the_installer(checkout, number):
     held = checkout.hold()
     started = checkout.start("latency")
@@ -430,6 +432,57 @@ def test_interrupting_the_set_up_stops_the_installer(checkout, number):
     assert again.returncode == 0
     assert "waiting" not in again.stderr
     held.unlink()
+
+
+def test_signals_that_are_ignored_from_the_start_do_not_stop_the_set_up(checkout):
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+    def ignore():
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    held = checkout.hold()
+    command, options = checkout._command(("latency",), PYTHON), checkout._options()
+    started = subprocess.Popen(command, **options, stdout=subprocess.PIPE, text=True, preexec_fn=ignore)
+    checkout.wait_for_pip()
+    for number in numbers:
+        started.send_signal(number)
+    held.unlink()
+    assert started.communicate(timeout=20)[0] == 'servemark ["run", "latency"]\n'
+    assert started.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("stream", ["full", "closed", "left"])
+def test_no_stream_of_people_stops_the_set_up(checkout, stream):
+    reader, left = os.pipe()
+    os.close(reader)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = subprocess.run(
+            checkout._command(("latency",), PYTHON),
+            **checkout._options(),
+            stdout=subprocess.PIPE,
+            stderr={"full": full, "closed": None, "left": left}[stream],
+            preexec_fn=(lambda: os.close(2)) if stream == "closed" else None,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(left)
+        os.close(full)
+    assert done.stdout == 'servemark ["run", "latency"]\n'
+    assert done.returncode == 0
+
+
+def test_a_fault_of_the_script_itself_is_one_line_and_a_file(checkout, tmp_path):
+    checkout.environ |= {"FAKE_FAULT": "1", "TMPDIR": str(tmp_path)}
+    answer = checkout.run("latency")
+    assert answer.returncode == 70
+    assert "unexpected TypeError: 'NoneType' object is not callable; this is a fault of servemark" in error_line(answer)
+    (path,) = tmp_path.glob("servemark-traceback-*.txt")
+    assert error_line(answer).endswith(str(path))
+    assert "sources_digest" in path.read_text()
 
 
 def test_a_set_up_that_was_killed_is_made_again_once_its_installer_has_ended(checkout):

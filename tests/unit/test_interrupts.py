@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from servemark.interrupts import INTERRUPTS, held_back
+from servemark.interrupts import INTERRUPTS, held_back, listen
 
 
 def interrupt(number: signal.Signals = signal.SIGINT) -> None:
@@ -98,3 +98,32 @@ def test_a_failure_of_the_block_goes_before_them_and_leaves_the_handlers_as_they
     assert [signal.getsignal(number) for number in INTERRUPTS] == before
     with pytest.raises(KeyboardInterrupt), held_back():
         interrupt()
+
+
+@pytest.fixture
+def as_before():
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_what_is_ignored_stays_ignored(as_before):
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+    listen()
+    with held_back(), held_back(lambda _: pytest.fail("one was heard")):
+        for number in INTERRUPTS:
+            interrupt(number)
+    for number in INTERRUPTS:
+        interrupt(number)
+    assert {signal.getsignal(number) for number in INTERRUPTS} == {signal.SIG_IGN}
+
+
+def test_each_of_the_others_is_heard_as_ctrl_c(as_before):
+    for number in INTERRUPTS[1:]:
+        signal.signal(number, signal.SIG_DFL)
+    listen()
+    for number in INTERRUPTS:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt(number)

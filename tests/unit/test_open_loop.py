@@ -434,6 +434,18 @@ def test_what_made_the_generator_more_exact_is_part_of_the_load(make_records):
     assert (load["realtime"], load["keep_awake"]) == ("dropped after 3.2 s", "2 CPUs")
 
 
+def test_progress_behind_the_end_of_the_load_says_what_is_awaited(capsys):
+    (open_loop,) = _points("latency", duration_s=5.0, warmup_s=0.0)
+    closed = ClosedLoad(users=4, duration_s=5.0)
+    for elapsed_s, load in ((28, open_loop.load), (28, closed)):
+        counts = SimpleNamespace(elapsed_ns=elapsed_s * NS_PER_S, succeeded=900, failed=2, in_flight=48)
+        ProgressLine().show(counts, load)
+    assert capsys.readouterr().err.splitlines() == [
+        "awaiting the backlog: 48 left, 23 s beyond the 5 s of load; 900 succeeded, 2 failed",
+        "awaiting the last answers: 48 left, 23 s beyond the 5 s of load; 900 succeeded, 2 failed",
+    ]
+
+
 def test_progress_of_an_open_loop_says_what_is_under_way(capsys):
     counts = SimpleNamespace(elapsed_ns=11 * NS_PER_S, succeeded=5, failed=0, in_flight=48)
     (open_loop,) = _points("latency")

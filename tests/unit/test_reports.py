@@ -494,7 +494,15 @@ def test_the_exit_status_is_that_of_the_first_that_applies(statuses):
     assert exit_status(result(**facts), allow_invalid=False) == (statuses[0] if statuses else 0)
 
 
+def test_a_run_without_a_measured_success_failed_although_requests_succeeded(capsys):
+    unmeasured = result(replace(ALL_FAILED, requests=4, succeeded=4, errors={}, error_examples=()), verdicts=())
+    assert exit_status(unmeasured, allow_invalid=False) == 4
+    assert exit_status(unmeasured, allow_invalid=True) == 4
+    assert printed(capsys, unmeasured).startswith("latency resnet-18: nothing was measured: every answer took too long")
+
+
 OF_A_SUITE = {
+    70: {"failure": Failure("unexpected TypeError", 70), "partial": True},
     2: {"failure": Failure("cannot be had", 2), "partial": True},
     4: {"failure": Failure("the server did not start", 4), "partial": True, "steps": (), "runs": ()},
     3: {"certificate": INVALID},

@@ -70,6 +70,7 @@ mod tests {
     fn address(ip: IpAddr) -> Address {
         Address {
             ip,
+            zone: 0,
             port: 80,
             unix: None,
             tls: None,

@@ -19,8 +19,9 @@ from servemark.assessment.certification import (
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.measured import of_one
-from servemark.assessment.open_loop import load_facts, options_of_load
+from servemark.assessment.open_loop import load_facts
 from servemark.benchmarks import Benchmark
+from servemark.benchmarks.asked import options_of_load
 from servemark.certificate import certify, combine
 from servemark.engines import EngineRun
 from servemark.result import OWN_CLOCK, BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict
@@ -80,7 +81,7 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         backend=first.served[0].backend if first.served else None,
         archive=first.served[0].origin if first.served else None,
         options={
-            **options_of_load(shown),
+            **options_of_load(shown.point.load),
             **_asked(first),
             "inputs": list(first.inputs),
             "input_count": len(pool),

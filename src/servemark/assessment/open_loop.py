@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.assessment.measured import Measured
-from servemark.result import to_json
+from servemark.benchmarks.asked import load_asked
 from servemark.stats.percentiles import distribution_ms
 from servemark.stats.summary import Window
 from servemark.units import NS_PER_S, ns_from_s
 from servemark.workload.load import Arrivals, OpenLoad
 from servemark.workload.plan import EnginePlan
-from servemark.workload.rates import format_rate
 
 #: Parts of a ramp's time that are told apart.
 _PARTS_OF_RAMP = 10
@@ -25,42 +24,11 @@ _PARTS_OF_RAMP = 10
 def load_facts(measured: Measured, window: Window) -> dict[str, Any]:
     """The load of a run as its result has it; of an open loop also the rate that was really offered."""
     load = measured.point.load
-    if not isinstance(load, OpenLoad):
-        return {"kind": "closed", **to_json(load)}
-    arrivals = load.arrivals
-    trace = None
-    if arrivals.process == "trace":
-        unknown = {"file": None, "sha256": None, "column": None, "unit": "s"}
-        origin = to_json(arrivals.trace) if arrivals.trace else unknown
-        trace = {**origin, "times": len(arrivals.times_ns), "length_s": arrivals.length_s}
-    return {
-        "kind": "open",
-        "process": arrivals.process,
-        "cv": {"constant": 0.0, "poisson": 1.0, "gamma": arrivals.cv, "trace": None}[arrivals.process],
-        "profile": to_json(arrivals.profile),
-        "trace": trace,
-        "requests": load.requests,
-        "duration_s": load.duration_s,
-        "until": to_json(load.until),
-        "warmup_s": load.warmup_s,
-        "max_connections": measured.engine_run.reduced_connections or load.max_connections,
-        "requested_connections": load.max_connections,
-        "offered_per_s": _offered_per_s(measured, load, window),
-    }
-
-
-def options_of_load(measured: Measured) -> dict[str, Any]:
-    """The load of a benchmark's headline, as the command line would ask for it."""
-    load = measured.point.load
-    if not isinstance(load, OpenLoad):
-        return {"threads": load.users}
-    arrivals = load.arrivals
-    values = {"gamma": f":{arrivals.cv:g}", "trace": f":{arrivals.trace.name}" if arrivals.trace else ""}
-    return {
-        "rate": format_rate(arrivals.profile) if arrivals.profile else None,
-        "arrival": arrivals.process + values.get(arrivals.process, ""),
-        "max_connections": load.max_connections,
-    }
+    facts = load_asked(load)
+    if isinstance(load, OpenLoad):
+        facts["max_connections"] = measured.engine_run.reduced_connections or load.max_connections
+        facts["offered_per_s"] = _offered_per_s(measured, load, window)
+    return facts
 
 
 def _offered_per_s(measured: Measured, load: OpenLoad, window: Window) -> float | None:

@@ -5,18 +5,18 @@ Anything heavy is imported by the subcommand that needs it, when it runs: ``serv
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib import import_module
-from types import FrameType
-from typing import NoReturn
 
 from servemark.errors import EXIT_INTERRUPTED, EXIT_OK, ServemarkError, UsageError
+from servemark.interrupts import listen
+from servemark.telling import guarded
 
 #: Subcommands by name, with the line that help shows.
 SUBCOMMANDS = {
     "run": "run a benchmark",
     "serve": "run a server until Ctrl-C",
+    "report": "make the reports of a result again, also of one that was killed",
     "models": "list the zoo's models and what is cached",
     "doctor": "check what servemark needs of this machine",
 }
@@ -28,20 +28,28 @@ def main(words: list[str] | None = None, prog: str = "servemark") -> int:
     `prog` is what was typed before `words`, which are given.
     """
     from servemark.cli.called import called_as
+
+    with guarded():
+        return _status_of(sys.argv[1:], called_as()) if words is None else _status_of(words, prog)
+
+
+def _status_of(words: list[str], prog: str) -> int:
     from servemark.cli.options import print_error
 
     try:
-        return _dispatch(sys.argv[1:], called_as()) if words is None else _dispatch(words, prog)
+        return _dispatch(words, prog)
     except ServemarkError as error:
         print_error(error)
         return error.exit_status
     except KeyboardInterrupt:
         print("servemark: interrupted; nothing is left running", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has left; say nothing more, and do not fail at exit when Python flushes stdout.
-        sys.stdout = None
-        return EXIT_OK
+    except Exception as error:
+        from servemark.unexpected import explained
+
+        known = explained(error)
+        print_error(known)
+        return known.exit_status
 
 
 def _dispatch(words: list[str], prog: str) -> int:
@@ -58,8 +66,7 @@ def _dispatch(words: list[str], prog: str) -> int:
         raise UsageError(f"unknown subcommand {words[0]!r}", next_step=_subcommand_meant(words[0], prog))
     from servemark.cli.called import with_subcommand
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    listen()
     status: int = import_module(f"servemark.cli.{words[0]}").main(words[1:], with_subcommand(prog, words[0]))
     return status
 
@@ -69,8 +76,3 @@ def _subcommand_meant(word: str, prog: str) -> str:
     from servemark.cli.converters import nearest
 
     return f"did you mean {prog} run {word}?" if word in catalogue() else nearest(word, SUBCOMMANDS, catalogue())
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # Whoever ends us politely gets what Ctrl-C gets: the partial result saved, everything stopped.
-    raise KeyboardInterrupt

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 
 from servemark.cli.called import measuring
+from servemark.cli.json_output import print_json
 from servemark.cli.lines import terminal_width, wrapped
 from servemark.cli.options import Parser, listing_parser
 from servemark.doctor import Diagnosis, Status, diagnose, main_job_can_run
@@ -41,14 +41,11 @@ def doctor_parser(prog: str) -> Parser:
 def main(words: list[str], prog: str) -> int:
     """Check this machine; returns the exit status."""
     arguments = doctor_parser(prog).parse_args(words)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name need not be printable
     diagnoses = diagnose()
     if arguments.json:
-        print(json.dumps(document(diagnoses), indent=2))
+        print_json(json.dumps(document(diagnoses), indent=2) + "\n")
     else:
         print("\n".join(_lines(diagnoses, measuring(prog), coloured=_is_coloured())))
-    sys.stdout.flush()
     return EXIT_OK if main_job_can_run(diagnoses) else EXIT_SERVER_FAILED
 
 

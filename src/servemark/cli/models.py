@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from servemark.cli.json_output import print_json
 from servemark.cli.lines import wrapped
 from servemark.cli.options import Parser, listing_parser
 from servemark.errors import EXIT_OK, ServemarkError
@@ -61,10 +61,9 @@ def main(words: list[str], prog: str) -> int:
     backends += [with_gpu] if with_gpu.environment else []  # 3.4 GB that few have: not worth a "not installed"
     listings = [_listing(model, backends) for model in ZOO]
     if arguments.json:
-        print(json.dumps(document(cache_dir(), backends, listings), indent=2))
+        print_json(json.dumps(document(cache_dir(), backends, listings), indent=2) + "\n")
     else:
         print(printable("\n".join(_lines(cache_dir(), backends, listings))))
-    sys.stdout.flush()
     return EXIT_OK
 
 

@@ -51,7 +51,8 @@ _EXIT_STATUS = """\
 exit status:
   0 done                       3 INVALID measurement
   1 too many requests failed   4 the server or its environment failed
-  2 usage                      130 interrupted
+  2 usage                      70 a fault of servemark's own
+                               130 interrupted
 """
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from servemark.cli.json_output import json_output
 from servemark.cli.options import parse_run
 from servemark.cli.server_options import source_or_here
-from servemark.errors import OutputError
 from servemark.printable import printable
 
 if TYPE_CHECKING:
@@ -25,10 +22,13 @@ if TYPE_CHECKING:
 def main(words: list[str], prog: str) -> int:
     """Run the benchmark that `words` ask for; returns the exit status."""
     arguments = parse_run(prog, words)
-    json_file = Path(arguments.json) if arguments.json and arguments.json != "-" else None
-    if json_file:
-        _check_writable(json_file)
+    if not arguments.json:
+        return _run(arguments, words, prog, None)
+    with json_output(arguments.json) as write_json:
+        return _run(arguments, words, prog, write_json)
 
+
+def _run(arguments: Namespace, words: list[str], prog: str, write_json: Callable[[str], None] | None) -> int:
     from servemark.report.progress import ProgressLine
     from servemark.runner import perform
 
@@ -46,12 +46,11 @@ def main(words: list[str], prog: str) -> int:
     from servemark.report.terminal import print_summary
     from servemark.verdict import exit_status
 
-    if json_file:
-        _write_json(json_file, result_text(performed.result))
-    with _printing():
-        if arguments.json == "-":
-            sys.stdout.write(result_text(performed.result))
-        else:
+    try:
+        if write_json:
+            write_json(result_text(performed.result))
+    finally:  # people are told all the same
+        if arguments.json != "-":
             step = next_step(performed.result, performed.folder, prog, words)
             print_summary(performed.result, performed.folder, step)
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
@@ -128,44 +127,3 @@ def _listener(line: ProgressLine, verbose: bool) -> Listener:
         say(headline(benchmark).plain)
 
     return Listener(note=say, log=say if verbose else None, progress=line.show, measured=tell)
-
-
-@contextmanager
-def _printing() -> Iterator[None]:
-    """What is printed meanwhile reaches its reader, or it is said why not. A reader that has left wanted no more."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name need not be printable
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError as error:
-        # Python would try again at its end, fail again, and change the exit status.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise OutputError(
-                "cannot write to stdout", cause=error.strerror or str(error), next_step="see result.json instead"
-            ) from error
-
-
-def _check_writable(path: Path) -> None:
-    """Refuse a file that cannot be written before minutes are spent on what goes into it."""
-    try:
-        existed = path.exists()
-        with path.open("a", encoding="utf-8"):
-            pass
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _write_json(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    cause = error.strerror or str(error)
-    return OutputError(f"cannot write {path}", cause=cause, next_step="give --json a file that you may write")

@@ -117,5 +117,10 @@ def _keep(machine: str, p50_ns: int) -> None:
         file = _file()
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix="loopback-", delete=False) as new:
-            json.dump({"machine": machine, "p50_ns": p50_ns}, new)
-        Path(new.name).replace(file)
+            path = Path(new.name)
+            try:
+                json.dump({"machine": machine, "p50_ns": p50_ns}, new)
+                new.flush()  # a full disk says so here
+                path.replace(file)
+            finally:
+                path.unlink(missing_ok=True)

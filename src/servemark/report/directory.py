@@ -1,24 +1,46 @@
-"""The result directory: made before anything is measured, rewritten after every benchmark, never half-written."""
+"""The result directory: made before anything is measured, rewritten after every benchmark, never half-written.
+
+One in which there is no result in the end goes away again. What is known of a run before it is measured is written
+then, so that the reports of one that was killed can be made from its records.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from servemark.errors import OutputError, RecordingError
 from servemark.event_files import events_path, gaps_path
 from servemark.report import csv, jtl
-from servemark.result import Result, RunResult, to_json
+from servemark.result import BenchmarkResult, Result, RunResult, to_json
 
 if TYPE_CHECKING:
     from servemark.records import RecordFile
 
 _DEFAULT_PARENT = Path("servemark-results")
+#: A link to the last of them.
+_LATEST = _DEFAULT_PARENT / "latest"
+#: Behind the name of a run's records: what was known of it before.
+BEGUN = ".begun.json"
+_RESULT, _SUMMARY, _REQUESTS = "result.json", "summary.csv", "requests.jtl"
+#: What a program said, which no other run will say again.
+_WORDS = {".log", ".txt", ".out"}
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What was made for a result: its folder, unless that was there and empty, and those above, the nearest first."""
+
+    itself: bool
+    above: tuple[Path, ...]
 
 
 class ResultDirectory:
@@ -26,6 +48,8 @@ class ResultDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made: _Made | None = None
+        self._before: str | None = None
 
     @classmethod
     def create(cls, wanted: Path | None, name: str, started: datetime, *, force: bool) -> ResultDirectory:
@@ -35,22 +59,35 @@ class ResultDirectory:
             OutputError: it holds something already and not `force`, or cannot be written.
         """
         path = wanted or _DEFAULT_PARENT / f"{started:%Y%m%dT%H%M%SZ}-{name}"
+        made: _Made | None = None
         try:
+            above = tuple(parent for parent in path.parents if not parent.exists())
+            made = _Made(itself=wanted is None or not path.exists(), above=above)
             if wanted is None:
                 path = _first_free(path)
-            elif path.is_dir() and any(path.iterdir()) and not force:
-                raise OutputError(f"{path} is not empty", next_step="give another -o, or --force to write into it")
+            elif path.is_dir() and any(path.iterdir()):
+                if not force:
+                    raise OutputError(f"{path} is not empty", next_step="give another -o, or --force to write into it")
+                made = None
             for folder in (path / "records", path / "server"):
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
+            for stale in (path / "records").glob(f"*{BEGUN}"):
+                stale.unlink()
         except OSError as error:
+            if made is not None and made.itself:
+                for folder in (path / "records", path / "server", path, *made.above):
+                    with suppress(OSError):  # what is not empty is not ours
+                        folder.rmdir()
             raise OutputError(
                 f"cannot write the result into {path}",
                 cause=error.strerror or str(error),
                 next_step="give -o a folder that you may write",
             ) from error
-        return cls(path)
+        directory = cls(path)
+        directory._made = made
+        return directory
 
     @property
     def server_logs(self) -> Path:
@@ -64,7 +101,7 @@ class ResultDirectory:
             RecordingError: it cannot be.
         """
         path = self.path / "records" / f"{name}.bin"
-        for beside in (events_path(path), gaps_path(path)):
+        for beside in (events_path(path), gaps_path(path), path.with_suffix(BEGUN)):
             try:
                 beside.unlink(missing_ok=True)
             except OSError as error:
@@ -77,14 +114,86 @@ class ResultDirectory:
         Raises:
             RecordingError: the disk is full, or the folder is gone.
         """
-        try:
-            with _replacing(self.path / "result.json") as out:
+        with self._saying_why_not():
+            with _replacing(self.path / _RESULT) as out:
                 out.write(result_text(result))
-            with _replacing(self.path / "summary.csv") as out:
+            with _replacing(self.path / _SUMMARY) as out:
                 csv.write(out, result)
             runs = [run for benchmark in result.benchmarks for run in benchmark.runs]
-            with _replacing(self.path / "requests.jtl") as out:
+            with _replacing(self.path / _REQUESTS) as out:
                 jtl.write(out, self._records(runs) if runs else [])
+            for run in runs:
+                self._begun_path(run).unlink(missing_ok=True)
+
+    def begin(self, benchmark: BenchmarkResult, server: Mapping[str, Any]) -> None:
+        """Write what is known of the last run of `benchmark`, which is about to be measured on `server`.
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        with self._saying_why_not(), _replacing(self._begun_path(benchmark.runs[-1])) as out:
+            out.write(json.dumps(to_json({"server": server, "benchmark": benchmark}), indent=2) + "\n")
+        self.become_latest()
+
+    def become_latest(self) -> None:
+        """Have ``servemark-results/latest`` lead to it, if it is one of these."""
+        if self.path.parent != _DEFAULT_PARENT or self.path.name == _LATEST.name:
+            return
+        if _LATEST.exists() and not _LATEST.is_symlink():  # somebody else's
+            return
+        unfinished = _LATEST.with_name(f".{_LATEST.name}-{os.getpid()}")
+        with suppress(OSError):  # where there are no links, there is none
+            now = _latest()
+            if now != self.path.name:
+                self._before = now
+                unfinished.symlink_to(self.path.name)
+                unfinished.replace(_LATEST)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+    def discard(self, *, words: bool = False) -> bool:
+        """Take it away if it was made for this result and nothing was recorded in it; whether it was.
+
+        It stays if there are logs in it, or the like, unless these are mere `words`.
+        """
+        made = self._made
+        if made is None or self._holds_records() or (self._holds_words() and not words):
+            return False
+        with suppress(OSError):
+            if self.path.parent == _DEFAULT_PARENT and _latest() == self.path.name:
+                _LATEST.unlink()
+                if self._before is not None:
+                    _LATEST.symlink_to(self._before)
+        if made.itself:
+            shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            for path in self.path.iterdir():
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        with suppress(OSError):  # something else has come there meanwhile
+            for parent in made.above:
+                parent.rmdir()
+        return True
+
+    def _holds_records(self) -> bool:
+        from servemark.records import open_records
+
+        for path in (self.path / "records").glob("*.bin"):
+            with suppress(RecordingError):  # not even a header
+                if open_records(path).rows:
+                    return True
+        return False
+
+    def _holds_words(self) -> bool:
+        found = (path for path in self.path.rglob("*") if path.suffix in _WORDS and path.is_file())
+        return any(path.stat().st_size for path in found)
+
+    def _begun_path(self, run: RunResult) -> Path:
+        return (self.path / run.records).with_suffix(BEGUN)
+
+    @contextmanager
+    def _saying_why_not(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RecordingError(
                 f"cannot write the result into {self.path}",
@@ -103,6 +212,11 @@ def result_text(result: Result) -> str:
     text = json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A file's name may hold bytes that are no UTF-8; as escapes they are JSON, and read back as they were.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _latest() -> str | None:
+    """Where the link leads, as it stands there."""
+    return os.readlink(_LATEST) if _LATEST.is_symlink() else None  # noqa: PTH115 - a Path would be another text
 
 
 def _first_free(path: Path) -> Path:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 
 from servemark.engines import ProgressReport
+from servemark.telling import takes_at_once
 from servemark.terminals import takes_escapes
 from servemark.units import NS_PER_S
 from servemark.workload.load import Load, OpenLoad
+
+#: What is still under way when the time is over is there within this, unless the server lags behind.
+_AT_ONCE_S = 1.0
 
 
 class ProgressLine:
@@ -28,13 +32,11 @@ class ProgressLine:
         if elapsed_s < self._elapsed_s:  # another run
             self._next_s = self._every_s
         self._elapsed_s = elapsed_s
-        if elapsed_s < self._next_s:
+        # The measurement does not wait for a terminal that was stopped by a key, or for a pager that reads no more.
+        if elapsed_s < self._next_s or not takes_at_once(sys.stderr):
             return
         self._next_s = elapsed_s + self._every_s
-        limit = f" of at most {load.longest_s:g}" if load.longest_s is not None else ""
-        failed = f", {progress.failed} failed" if progress.failed else ""
-        under_way = f", {progress.in_flight} under way" if isinstance(load, OpenLoad) else ""
-        line = f"measuring: {elapsed_s:.0f}{limit} s, {progress.succeeded} succeeded{failed}{under_way}"
+        line = _described(progress, load, elapsed_s)
         if self._terminal:
             print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
             self._shown = True
@@ -46,3 +48,15 @@ class ProgressLine:
         if self._shown:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
             self._shown = False
+
+
+def _described(progress: ProgressReport, load: Load, elapsed_s: float) -> str:
+    counts = f"{progress.succeeded} succeeded" + (f", {progress.failed} failed" if progress.failed else "")
+    is_open, longest_s = isinstance(load, OpenLoad), load.longest_s
+    if longest_s is not None and elapsed_s >= longest_s + _AT_ONCE_S:
+        what = "the backlog" if is_open else "the last answers"
+        beyond = f"{elapsed_s - longest_s:.0f} s beyond the {longest_s:g} s of load"
+        return f"awaiting {what}: {progress.in_flight} left, {beyond}; {counts}"
+    limit = f" of at most {longest_s:g}" if longest_s is not None else ""
+    under_way = f", {progress.in_flight} under way" if is_open else ""
+    return f"measuring: {elapsed_s:.0f}{limit} s, {counts}{under_way}"

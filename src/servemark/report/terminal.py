@@ -134,7 +134,8 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
         allowed = ", as --max-errors allows" if allows_failures(benchmark) else ""
         return line.append(f"every request failed{allowed}: {first_error(step)}", style="bold red")
     if not step.measured:
-        return line.append("nothing was measured", style="bold yellow")
+        why = "" if benchmark.partial else ": every answer took too long; -l N measures exactly N a user"
+        return line.append(f"nothing was measured{why}", style="bold yellow")
     latency = step.headline_ms
     figures = {
         "response": f"p50 {ms(latency.p50)}, p99 {ms(latency.p99)}",

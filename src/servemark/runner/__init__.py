@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from servemark.engines import Engine, Job
-from servemark.errors import RecordingError, ServemarkError
+from servemark.errors import RecordingError, ServemarkError, UnexpectedError
 from servemark.interrupts import held_back
 from servemark.report.directory import ResultDirectory
 from servemark.result import Result
@@ -28,6 +28,7 @@ from servemark.runner.request import Listener as Listener
 from servemark.runner.request import RunRequest as RunRequest
 from servemark.runner.suite import placed, read_earlier, untouched
 from servemark.runner.written import Written, empty_result
+from servemark.unexpected import explained
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,10 @@ def perform(
     launchers, jobs = Launchers(listener), list[Job]()
     if not missing:
         return Performed(written.result, written.folder.path)
-    written.folder.write(written.result)  # so that one that is killed leaves no older result, but one that says partial
     try:
         with _failing(written, None, listener):
+            # So that one that is killed leaves no older result, but one that says partial.
+            written.folder.write(written.result)
             engine = engine_of(first.engine, listener)
             written.versions(engine)
             if suite:
@@ -103,6 +105,7 @@ def perform(
             raise
     if written.interrupted:
         listener.note("interrupted")
+    written.folder.become_latest()
     return Performed(written.result, written.folder.path)
 
 
@@ -175,15 +178,40 @@ def _merge(engine: Engine, jobs: Sequence[Job], folder: ResultDirectory, listene
 
 @contextmanager
 def _failing(written: Written, entry: Entry | None, listener: Listener, *, goes_on: bool = False) -> Iterator[None]:
-    """What fails inside is written into the result; it ends there if the others go on."""
+    """What fails inside is written into the result; it ends there if the others go on.
+
+    A folder without a result goes away; of another the error says where it is.
+    """
     try:
         yield
-    except (ServemarkError, KeyboardInterrupt) as error:
-        written.redaction.error(error)
+    except KeyboardInterrupt as interruption:
         with held_back():
-            written.fail(entry, error)
-        if isinstance(error, KeyboardInterrupt) or not goes_on:
-            if not isinstance(error, KeyboardInterrupt) or not written.result.benchmarks:
+            written.fail(entry, interruption)
+            if not written.result.benchmarks and not written.folder.discard(words=True):
                 listener.note(f"what there is of a result is in {written.folder.path}")
+        raise
+    except Exception as error:
+        known = explained(error, written.folder.path, written.redaction.text)
+        written.redaction.error(known)
+        has_more = bool(known.detail) or isinstance(known, UnexpectedError)
+        with held_back():
+            written.fail(entry, known)
+            if not goes_on:
+                _say_where(known, written, has_more=has_more)
+        if goes_on:
+            listener.note(f"servemark: error: {known}" + (f"\n{known.detail}" if known.detail else ""))
+        elif known is error:
             raise
-        listener.note(f"servemark: error: {error}" + (f"\n{error.detail}" if error.detail else ""))
+        else:
+            raise known from error
+
+
+def _say_where(error: ServemarkError, written: Written, *, has_more: bool) -> None:
+    """Have `error` say where the result is, as far as there is one; else its folder goes away.
+
+    `has_more` is whether the error shows the end of a log, which is whole in the folder, or has a traceback there.
+    """
+    folder = written.folder
+    if written.result.benchmarks or not folder.discard(words=not has_more):
+        folder.become_latest()
+        error.detail = f"{error.detail}\nwhat there is of a result is in {folder.path}".strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,9 @@ from servemark.engines import Engine, Job, ProgressReport
 from servemark.engines.native import check_users
 from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
+from servemark.result import BenchmarkResult
 from servemark.runner.awake import keeps_awake
+from servemark.runner.begun import begun
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
 from servemark.runner.machine import is_remote, read_counters, use_between
@@ -55,7 +57,9 @@ def measure_benchmark(
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
-    with closing(_served_points(launcher, points, written.logs_of(entry), written.redaction)) as served_points:
+    known: BenchmarkResult | None = None
+    logs = written.logs_of(entry)
+    with closing(_served_points(launcher, points, logs, written.redaction, listener.note)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
             name = entry.label
             if len(points) > 1:
@@ -64,6 +68,7 @@ def measure_benchmark(
             watch = _Watch(server, point.load, listener, go_on_errors=request.go_on_errors)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             _tell_plan(job.plan, listener)
+            written.begin(entry, begun(entry, point, served, job, known), server)
             with held_back():  # by the engine an interruption is heard at once, and what it measured is written
                 one = _measure(entry, point, server, served, engine, job, watch, written.redaction)
                 # What computes is loaded when there is something to compute: the first request does not wait for it.
@@ -71,7 +76,8 @@ def measure_benchmark(
 
                 measured.append(one)
                 assessed.append(assess_run(one, request.max_errors_share))
-                written.put(entry, assess(benchmark, measured, assessed), server, whole=number == len(points))
+                known = assess(benchmark, measured, assessed)
+                written.put(entry, known, server, whole=number == len(points))
             if one.failure and not request.go_on_errors:
                 raise one.failure
             if one.failure:
@@ -164,7 +170,7 @@ def _tell_plan(plan: Plan, listener: Listener) -> None:
 
 
 def _served_points(
-    launcher: Launcher, points: tuple[Point, ...], logs: Path, redaction: Redaction
+    launcher: Launcher, points: tuple[Point, ...], logs: Path, redaction: Redaction, note: Callable[[str], None]
 ) -> Generator[tuple[Server, tuple[ServedModel, ...], Point], None, None]:
     """Each point with a server, and its models, that are as it asks.
 
@@ -173,11 +179,19 @@ def _served_points(
     for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
         with launcher.serve(settings) as server, ExitStack() as stack:
             stack.callback(redaction.folder, logs)
-            stack.callback(server.save_logs, logs)
+            stack.callback(_save_logs, server, logs, note)
             for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
                 with server.serve_models(model) as served:
                     for point in of_model:
                         yield server, served, point
+
+
+def _save_logs(server: Server, folder: Path, note: Callable[[str], None]) -> None:
+    """Keep the server's logs; where they cannot be, the disk is full say, no error of the measurement is lost to it."""
+    try:
+        server.save_logs(folder)
+    except OSError as error:
+        note(f"the server's logs could not be kept in {folder}: {error.strerror or error}")
 
 
 def _job(

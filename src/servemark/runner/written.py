@@ -79,6 +79,11 @@ class Written:
         self._has_become(entry, "skipped")
         self.folder.write(self.result)
 
+    def begin(self, entry: Entry, benchmark: BenchmarkResult, server: Server) -> None:
+        """Write down what is known of a benchmark whose last run is about to begin: it may be killed."""
+        facts = _facts_of(server)
+        self.folder.begin(replace(benchmark, server=facts) if entry.in_suite else benchmark, facts)
+
     def nothing_more(self) -> None:
         """The result as it is, with nothing to come: of a suite, what else there was would not have fitted."""
         if self._benchmarks:
@@ -100,7 +105,7 @@ class Written:
 
     def put(self, entry: Entry, benchmark: BenchmarkResult, server: Server, *, whole: bool) -> None:
         """The result with this benchmark, in the place of what it was before; `whole` when all its points are in it."""
-        facts = {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
+        facts = _facts_of(server)
         self._benchmarks[entry.place] = replace(benchmark, server=facts) if entry.in_suite else benchmark
         if whole:
             self._whole.add(entry.place)
@@ -128,7 +133,7 @@ class Written:
         try:
             self.folder.write(self.result)
         except ServemarkError as second:
-            if isinstance(error, ServemarkError):
+            if isinstance(error, ServemarkError) and str(second) != str(error):
                 error.detail = f"{error.detail}\n{second}".strip()
 
     def _keep_log(self, entry: Entry | None, error: ServemarkError) -> None:
@@ -144,6 +149,11 @@ class Written:
         else:
             told = f"all that it printed is in {path}"
         error.detail = f"{error.detail}\n{told}".strip()
+
+
+def _facts_of(server: Server) -> dict[str, object]:
+    """What the result says of the server itself."""
+    return {"product": server.product, "version": server.version, "launcher": server.launcher, **server.facts}
 
 
 def _nothing_of(entry: Entry) -> BenchmarkResult:

@@ -1,0 +1,77 @@
+"""Runs that were killed, told from their records: figures as of any run, and a certificate that vouches for none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from servemark.certificate import certify, combine
+from servemark.records import RecordFile
+from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, RunResult
+from servemark.stats.summary import Window, summarise
+from servemark.units import NS_PER_S, ns_from_s
+
+#: Of a run that was not killed this check is another.
+_UNKNOWN = Check(
+    "accounted",
+    False,
+    "servemark was killed before it had written this: what its generator had counted is lost, and these figures are "
+    "told from the records alone; run again",
+)
+
+
+def rebuilt_run(begun: RunResult, records: RecordFile, seed: int) -> RunResult:
+    """The run that `begun` was to become, as far as its records go; there is at least one."""
+    first_ns, last_ns = records.span_ns()
+    exact = (begun.load.get("loops") or begun.load.get("requests")) is not None
+    ended_ns = last_ns if exact else min(last_ns, _longest_ns(begun))
+    window = Window(first_ns if exact else min(records.warmup_ns, ended_ns), ended_ns)
+    summary = summarise(
+        records.chunks(),
+        rows=records.rows,
+        window=window,
+        step_names=records.step_names,
+        error_kinds=records.error_kinds,
+        examples={},
+        seed=seed,
+        flags=records.flags,
+    )
+    clock = KERNEL_CLOCK if all(evidence.is_stamped for evidence in summary.evidence) else "user"
+    return replace(
+        begun,
+        load={**begun.load, "receive_clock": clock, **_offered(begun, records, window)},
+        window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
+        certificate=certify([_UNKNOWN]),
+        steps=summary.steps,
+    )
+
+
+def with_run(known: BenchmarkResult | None, begun: BenchmarkResult, run: RunResult) -> BenchmarkResult:
+    """The benchmark with `run` in the place of the last run of `begun`; `known` is what is known of it otherwise."""
+    runs = (*begun.runs[:-1], run)
+    headline = [one for one in runs if not one.point]
+    return replace(
+        known or begun,
+        partial=True,
+        steps=headline[0].steps if headline else (),
+        runs=runs,
+        certificate=combine(runs),
+    )
+
+
+def _longest_ns(run: RunResult) -> int:
+    """The time, warm-up included, after which it would have sent nothing new."""
+    measured_s = run.load["duration_s"] if run.load.get("until") is None else run.load["until"]["max_s"]
+    return ns_from_s(run.warmup_s + measured_s)
+
+
+def _offered(run: RunResult, records: RecordFile, window: Window) -> Mapping[str, Any]:
+    """The rate of an open loop's arrivals, where each is one request."""
+    if run.load["kind"] != "open" or len(records.step_names) > 1 or window.seconds <= 0:
+        return {}
+    scheduled = np.asarray(records.memmap()["scheduled"])
+    inside = (scheduled >= window.start_ns) & (scheduled < window.end_ns)
+    return {"offered_per_s": int(inside.sum()) / window.seconds}

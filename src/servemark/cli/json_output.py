@@ -1,0 +1,125 @@
+"""Where ``--json`` goes. It is data, which a program reads: what cannot be written is an error.
+
+That a file can be written is seen before minutes are spent on what goes into it. A named pipe is opened then, and stays
+open: its reader takes the first end for the end of all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from servemark.errors import OutputError
+from servemark.telling import check_stdout, write_data
+
+#: For so long a reader of a named pipe is awaited: it may have been started together with us.
+_READER_S = 5.0
+_LOOK_EVERY_S = 0.05
+
+
+@contextmanager
+def json_output(name: str) -> Iterator[Callable[[str], None]]:
+    """What writes a text to the file `name`, or to stdout where that is ``-``.
+
+    Raises:
+        OutputError: it cannot be written; of a pipe also that nobody reads it.
+    """
+    if name == "-":
+        _stdout(check_stdout)
+        yield print_json
+        return
+    path = Path(name)
+    pipe = _opened_pipe(path)
+    try:
+        if pipe is None:
+            _check_writable(path)
+            yield lambda text: _write(path, text)
+        else:
+            yield lambda text: _write_pipe(path, pipe, text)
+    finally:
+        if pipe is not None:
+            os.close(pipe)
+
+
+def print_json(text: str) -> None:
+    """Write `text` to stdout.
+
+    Raises:
+        OutputError: not all of it could be written.
+    """
+    _stdout(lambda: write_data(text))
+
+
+def _stdout(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except OSError as error:
+        cause = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+        raise OutputError(
+            "cannot write the JSON to stdout",
+            cause=cause,
+            next_step="give it a reader that reads to the end, or a file",
+        ) from error
+
+
+def _opened_pipe(path: Path) -> int | None:
+    """The descriptor of the named pipe at `path`, whose reader is there; None where it is no such pipe."""
+    try:
+        if not stat.S_ISFIFO(path.stat().st_mode):
+            return None
+    except OSError:
+        return None  # what is wrong with it is found when it is opened
+    give_up_s = time.monotonic() + _READER_S
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise _unwritable(path, error) from error
+            if time.monotonic() > give_up_s:
+                raise OutputError(
+                    f"cannot write {path}", cause="it is a pipe that nobody reads", next_step="start its reader first"
+                ) from error
+            time.sleep(_LOOK_EVERY_S)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        existed = path.exists()
+        with path.open("a", encoding="utf-8"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        with suppress(OSError):  # half of it would be no JSON
+            os.truncate(path, 0)
+        raise _unwritable(path, error) from error
+
+
+def _write_pipe(path: Path, descriptor: int, text: str) -> None:
+    left = memoryview(text.encode("utf-8"))
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    cause = error.strerror or str(error)
+    return OutputError(f"cannot write {path}", cause=cause, next_step="give --json a file that you may write")

@@ -1,0 +1,89 @@
+"""A run that is about to be measured, as the result would have it: what is left of one that is killed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from servemark.benchmarks import Point
+from servemark.benchmarks.asked import load_asked, options_of_load
+from servemark.engines import Job
+from servemark.result import BenchmarkResult, Certificate, RunResult
+from servemark.runner.entry import Entry
+from servemark.servers import ServedModel
+from servemark.workload.inputs import checksum
+
+#: What is only known when a run is over.
+_TELEMETRY = (
+    "generator_cpu_s",
+    "generator_cpu_share",
+    "run_queue_delay_ms",
+    "loopback_p50_ms",
+    "machine_busy_share",
+    "server_cpu_s",
+    "server_memory_before_mib",
+    "server_memory_after_mib",
+)
+
+
+def begun(
+    entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job, known: BenchmarkResult | None
+) -> BenchmarkResult:
+    """The benchmark with the run of `point` as its last, which has no steps yet; `known` has those before."""
+    benchmark = known or _of(entry, point, served, job)
+    return replace(benchmark, partial=True, runs=(*benchmark.runs, _run(point, served, job)))
+
+
+def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -> BenchmarkResult:
+    pool = job.plan.pool
+    request = job.plan.groups[0].scenario.steps[0].requests[0]
+    asked = {"url": entry.endpoint.url, "method": request.method} if entry.endpoint else {}
+    return BenchmarkResult(
+        name=entry.benchmark.name,
+        model=", ".join(model.name for model in served) or None,
+        backend=served[0].backend if served else None,
+        archive=served[0].origin if served else None,
+        options={
+            **options_of_load(point.load),
+            **asked,
+            "inputs": list(map(str, entry.request.inputs)),
+            "input_count": len(pool),
+            "input_sha256": checksum(pool) if pool else None,
+            "parameters": dict(entry.ask.parameters),
+        },
+        cold_start_ms=served[0].cold_start_ms if len(served) == 1 else None,
+        partial=True,
+        steps=(),
+        runs=(),
+        certificate=None,
+        verdicts=(),
+    )
+
+
+def _run(point: Point, served: tuple[ServedModel, ...], job: Job) -> RunResult:
+    asked = job.compiled
+    requested = {model.name: model.requested for model in served}
+    read_back = {model.name: model.read_back for model in served if model.read_back}
+    return RunResult(
+        trial=1,
+        point=dict(point.values),
+        server={"requested": _of_one(requested), "read_back": _of_one(read_back)},
+        load={
+            **load_asked(point.load),
+            "generator_threads": asked.threads,
+            "realtime": asked.realtime,
+            "keep_awake": "on" if asked.keep_awake else "off",
+            "receive_clock": asked.receive_clock,
+        },
+        window_s=(0.0, 0.0),
+        warmup_s=point.load.warmup_s,
+        certificate=Certificate(valid=False, checks=()),
+        steps=(),
+        telemetry=dict.fromkeys(_TELEMETRY),
+        records=f"{job.record_path.parent.name}/{job.record_path.name}",
+    )
+
+
+def _of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """As ``assessment`` has them, which takes a while to load: the first request does not wait for it."""
+    return next(iter(settings.values())) if len(settings) == 1 else settings
