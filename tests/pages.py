@@ -54,6 +54,7 @@ EXECUTED = {
     "./benchmark.py throughput --rate 10..100/60s": Execution("--mms 127.0.0.1:8443", until_it_measures=True),
     "./benchmark.py throughput --rate 10,20,40/30s": Execution("--mms 127.0.0.1:8443", until_it_measures=True),
     "./benchmark.py latency --arrival trace:times.txt": Execution("--mms 127.0.0.1:8443", says="3 succeeded"),
+    "./benchmark.py latency --arrival trace:log.csv:TIMESTAMP": Execution("--mms 127.0.0.1:8443", says="3 succeeded"),
     "./benchmark.py concurrent_inference --rate 20 --options threads 1,2,4": Execution(_RUNNING),
     "./benchmark.py http --url http://127.0.0.1:8000/generate -t 16 --duration 10": Execution(
         "--warmup 0", says="first event"
@@ -65,11 +66,11 @@ EXECUTED = {
     "./benchmark.py latency --mms 127.0.0.1:8080": Execution("-l 2", says="2 succeeded"),
     "./benchmark.py latency --mms https://localhost:8443": Execution("-l 2", says="is not checked"),
     "./benchmark.py latency --mms HOST -m MODEL -i FILE": Execution("-l 2", says="2 succeeded"),
-    "./benchmark.py http --url http://127.0.0.1:8080/health": Execution("-l 2"),
-    "./benchmark.py http --url https://HOST/v1/predict --body-file requests.jsonl"
+    "./benchmark.py http http://127.0.0.1:8080/health": Execution("-l 2"),
+    "./benchmark.py http https://HOST/v1/predict --body-file requests.jsonl"
     " -H 'Authorization: Bearer $TOKEN'": Execution("-l 2"),
-    "./benchmark.py http --url http://127.0.0.1:8080/items/7 --method DELETE --expect-status 404"
-    " --rate 500 --duration 30": Execution("--warmup 0"),
+    "./benchmark.py http http://127.0.0.1:8080/items/7 --method DELETE --expect-status 404"
+    " --rate 500 --duration 30s": Execution("--warmup 0"),
 }
 #: What no test executes here, by how it begins, and why.
 NOT_HERE = {

@@ -106,21 +106,21 @@ def test_a_terminal_that_goes_away_ends_nothing(tmp_path, url):
 @pytest.mark.parametrize(
     ("words", "streams", "expected"),
     [
-        ("models", ">/dev/full", 0),
-        ("models", "2>&1 | true", 0),
-        ("doctor", "2>&1 | head -1", None),
-        ("doctor --json", ">/dev/full", 2),
-        ("models --json", ">/dev/full", 2),
-        ("models --json", ">&-", 2),
-        ("--version", ">&- 2>&-", 0),
-        ("run -h", "> >(true)", 0),
-        ("run latncy", "2>/dev/full", 2),
-        ("run --thraeds 1 latency", "2>&-", 2),
+        ("models", ">/dev/full", {0}),
+        ("models", "2>&1 | true", {0}),
+        ("doctor", "2>&1 | head -1", {0, 4}),
+        ("doctor --json", ">/dev/full", {2}),
+        ("models --json", ">/dev/full", {2}),
+        ("models --json", ">&-", {2}),
+        ("--version", ">&- 2>&-", {0}),
+        ("run -h", "> >(true)", {0}),
+        ("run latncy", "2>/dev/full", {2}),
+        ("run --thraeds 1 latency", "2>&-", {2}),
     ],
 )
 def test_the_status_of_every_other_command_tells_of_what_it_did(tmp_path, words, streams, expected):
     status, said = shell(tmp_path, words.split(), streams)
-    assert status == expected or (expected is None and status in {0, 4}), said
+    assert status in expected, said
     assert "Traceback" not in said
     assert "Exception" not in said
     assert ("stdout could not be written" in said) is (words == "models" and "full" in streams)
@@ -171,7 +171,7 @@ def test_a_named_pipe_whose_reader_leaves_is_an_error_and_people_are_told_all_th
     printed = capsys.readouterr()
     assert status == 2
     assert f"cannot write {pipe}: Broken pipe" in printed.err
-    assert printed.out.splitlines()[-1].startswith("results ")
+    assert any(line.startswith("results ") for line in printed.out.splitlines())
     measured(tmp_path / "out")
 
 

@@ -21,7 +21,7 @@ from servemark.cli import main
 from servemark.errors import RecordingError, SetupError
 from servemark.unexpected import explained
 
-from ..validity import not_of_the_machine
+from ..validity import status_but_for_the_machine
 
 SECRET = "s3cr3t-with-a-tail"
 CANNOT_MOUNT = "no file system can be mounted here"
@@ -38,6 +38,12 @@ def results(tmp_path, monkeypatch) -> Path:
     """Where results are made."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "servemark-results"
+
+
+def measures(words: list[str], folder: Path) -> bool:
+    """Whether a run into `folder` ends as on a quiet machine it would."""
+    status = main(words)
+    return status_but_for_the_machine(status, json.loads((folder / "result.json").read_text())) == 0
 
 
 def error_line(text: str) -> str:
@@ -179,14 +185,14 @@ def test_a_disk_that_gets_full_at_any_stage_is_one_line(tmp_path, url):
             assert "No space left on device" in line, line
             stages.add(re.sub(r"'.*?'|/\S+", "PATH", line))
         else:
-            assert end["status"] in {0, 3}, end["said"]
+            assert status_but_for_the_machine(end["status"], json.loads(end["files"]["out/result.json"])) == 0, end[
+                "said"
+            ]
         result = end["files"].get("out/result.json")
         if result is not None:
             json.loads(result)
         assert end["files"].get("copy.json", "") in {"", result}, "half of it is no JSON"
-    assert ends[-1]["status"] in {0, 3}
-    certificate = json.loads(ends[-1]["files"]["out/result.json"])["benchmarks"][0]["certificate"]
-    assert not_of_the_machine(check["name"] for check in certificate["checks"] if check["passed"] is False) == []
+    assert ends[-1]["status"] not in {2, 4}, "there is room for all at last"
     assert any("cannot write records" in stage for stage in stages), stages
     assert any("cannot write the result" in stage for stage in stages), stages
 
@@ -197,7 +203,7 @@ def test_logs_that_cannot_be_kept_replace_no_error_and_end_no_measurement(tmp_pa
 
     monkeypatch.setattr("servemark.servers.endpoint.EndpointServer.save_logs", full, raising=False)
     words = ["run", "http", "--url", url, "-t", "1", "-l", "5", "-o", str(tmp_path / "out")]
-    assert main(words) in {0, 3}
+    assert measures(words, tmp_path / "out")
     assert "the server's logs could not be kept in" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "result.json").read_text())["partial"] is False
 
@@ -218,7 +224,7 @@ def test_a_folder_that_was_there_stays_and_says_what_became_of_it(results, url, 
     mine.mkdir()
     assert main(["run", "http", "--url", "http://127.0.0.1:9/", "-l", "1", "-o", "mine"]) == 4
     assert list(mine.iterdir()) == []
-    assert main(["run", "http", "--url", url, "-t", "1", "-l", "1", "-o", "mine"]) in {0, 3}
+    assert measures(["run", "http", "--url", url, "-t", "1", "-l", "1", "-o", "mine"], mine)
     assert main(["run", "http", "--url", "http://127.0.0.1:9/", "-l", "1", "-o", "mine", "--force"]) == 4
     result = json.loads((mine / "result.json").read_text())
     assert (result["partial"], result["benchmarks"]) == (True, []), "no older result that looks like this one's"
@@ -227,10 +233,10 @@ def test_a_folder_that_was_there_stays_and_says_what_became_of_it(results, url, 
 
 def test_the_link_leads_to_the_last_result(results, url):
     words = ["run", "http", "-t", "1", "-l", "2", "--url"]
-    assert main([*words, url]) in {0, 3}
+    assert measures([*words, url], results / "latest")
     first = str((results / "latest").readlink())
     assert (results / first / "result.json").exists()
-    assert main([*words, url]) in {0, 3}
+    assert measures([*words, url], results / "latest")
     second = str((results / "latest").readlink())
     assert second != first
     assert main([*words, "http://127.0.0.1:9/"]) == 4
@@ -239,7 +245,7 @@ def test_the_link_leads_to_the_last_result(results, url):
     with contextlib.suppress(FileNotFoundError):
         (results / "latest").unlink()
     (results / "latest").mkdir()
-    assert main([*words, url]) in {0, 3}
+    assert main([*words, url, "--allow-invalid"]) == 0
     assert (results / "latest").is_dir(), "what is not ours stays"
 
 

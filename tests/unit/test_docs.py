@@ -125,7 +125,8 @@ def test_every_command_in_the_text_is_understood(page):
     for text in inline_commands(page):
         program, first, *words = shlex.split(text)
         if program == "make":
-            assert first in targets or text == "make openssl", text  # the packages of that name
+            if text != "make openssl":  # the packages of that name
+                assert first in targets, text
         elif first == "serve":
             parse_serve("serve", words)
         elif first not in (*SUBCOMMANDS, "--set-up-only"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import replace
@@ -19,7 +18,7 @@ _RESULT = "result.json"
 _KILLED = "servemark was killed before it had written its result, which was made from the records"
 _EPILOG = """\
 examples:
-  ./benchmark.py report servemark-results/latest
+  {prog} servemark-results/latest
 
 Of a run that was killed the figures are those of the records that it left, and
 the result is partial and INVALID: nothing vouches for them any more.
@@ -33,9 +32,7 @@ def report_parser(prog: str) -> Parser:
     parser = Parser(
         prog=prog,
         description="Make result.json, summary.csv and requests.jtl of a result again.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        epilog=_EPILOG.format(prog=prog),
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the result's directory")
     return parser

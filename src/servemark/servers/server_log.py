@@ -138,11 +138,13 @@ class _Followed:
     def new_lines(self, *, last: bool) -> Iterator[str]:
         """The lines that it got since; of the `last` ones the end may be missing."""
         while True:
-            # First, so that all that is in the file by then belongs to it.
-            replaced = self._file is None or not self._is_there(self._file)
-            yield from self._lines(whole=not replaced)
-            if not replaced or not self._opened():
+            # First, so that all that is in the old file by then belongs to it; until there is a new one it may grow.
+            following = self._following()
+            yield from self._lines(whole=following is None)
+            if following is None:
                 break
+            self.close()
+            self._file = following
         if last and self._rest:
             yield self._rest.decode("utf-8", "replace")
 
@@ -158,22 +160,16 @@ class _Followed:
         self._rest = rest if whole else b""
         yield from (lines + newline + (b"" if whole else rest)).decode("utf-8", "replace").splitlines()
 
-    def _is_there(self, file: BinaryIO) -> bool:
-        """Whether `file` is still what lies at the path, and was not cut off."""
+    def _following(self) -> BinaryIO | None:
+        """The file that has come after the open one, which may be the same, cut off; None when there is none yet."""
         try:
-            now, ours = self._path.stat(), os.fstat(file.fileno())
+            if self._file is not None:
+                now, ours = self._path.stat(), os.fstat(self._file.fileno())
+                if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino) and now.st_size >= self._file.tell():
+                    return None
+            return self._path.open("rb")
         except FileNotFoundError:
-            return False
-        return (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino) and now.st_size >= file.tell()
-
-    def _opened(self) -> bool:
-        """Open what is at the path; False when nothing is there."""
-        self.close()
-        try:
-            self._file = self._path.open("rb")
-        except FileNotFoundError:
-            self._file = None
-        return self._file is not None
+            return None
 
 
 def _ends(folder: Path, since: Mapping[str, int] | None = None) -> list[str]:
