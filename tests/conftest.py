@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def make_records(tmp_path: Path) -> MakeRecords:
         return open_records(path)
 
     return make
+
+
+def pytest_configure() -> None:
+    """Have signals do what they do by default, here and in what is started: ignored ones stay ignored in servemark.
+
+    A shell has those of what it runs in the background ignored, and nohup SIGHUP.
+    """
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
