@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from judging import MS, assert_all, failed, judge_causes, judge_counts
 from loops import Loop, Reach, judge_times, run_loop
 from measuring import Conditions, Sample, spoiled
 
+from ..processes import await_end, runs
 from ..validity import skip_where_too_busy
 
 pytestmark = pytest.mark.slow
@@ -74,26 +74,16 @@ def test_an_open_loop_is_right_or_says_that_it_was_late(program: Path, tmp_path:
     assert failed(judge_times(spoiled(sample, a_ms_longer), "service", REACH))
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def test_hogs_end_with_their_block_and_with_their_starter() -> None:
     with hogging(Hogs(2)) as pids:
-        assert all(map(is_running, pids))
-    assert not any(map(is_running, pids))
+        assert all(map(runs, pids))
+    assert not any(map(runs, pids))
     code = "import hogs, time\nwith hogs.hogging(hogs.Hogs(2)) as pids: print(*pids, flush=True), time.sleep(60)"
     folder = Path(__file__).parent
     with subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout
         pids = tuple(map(int, starter.stdout.readline().split()))
         assert len(pids) == 2
-        assert all(map(is_running, pids))
+        assert all(map(runs, pids))
         os.kill(starter.pid, signal.SIGKILL)
-    deadline_s = time.monotonic() + 20
-    while any(map(is_running, pids)):
-        assert time.monotonic() < deadline_s, "they outlive the process that started them"
-        time.sleep(0.01)
+    await_end(*pids)

@@ -26,6 +26,7 @@ from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import find
 
+from ..processes import runs
 from .conftest import BROKEN_IMPORT, QUEUE
 
 pytestmark = pytest.mark.slow
@@ -195,7 +196,7 @@ def test_a_server_whose_owner_was_killed_is_cleaned_up_by_the_next_run(
     notes: list[str] = []
     with ManagedLauncher(Serving(progress=notes.append)).serve(ServerSettings()):
         assert left not in instances()
-        assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in marked)
+        assert not any(runs(p.pid) for p in marked)
     assert any(left in note for note in notes)
 
 

@@ -27,6 +27,7 @@ import servemark
 from servemark.environments.cache import cache_dir
 from servemark.result import schema_text
 
+from ..processes import command_line
 from ..validity import status_but_for_the_machine
 
 #: Carried by everything that a test starts, and by everything which that starts.
@@ -124,7 +125,7 @@ class Command:
         return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     def assert_nothing_left(self) -> None:
-        assert [(process.pid, process.cmdline()) for process in self.processes()] == []
+        assert [(process.pid, command_line(process)) for process in self.processes()] == []
         assert self.instances() == []
         half_written = [path for path in self.cwd.rglob("*") if path.name.endswith((".partial", ".new"))]
         assert half_written == []
@@ -169,7 +170,7 @@ class Started:
 
     def server_processes(self, part: str) -> list[psutil.Process]:
         """The processes of its server whose command line has `part` in it."""
-        return [process for process in self.command.processes() if part in " ".join(process.cmdline())]
+        return [process for process in self.command.processes() if part in command_line(process)]
 
     @property
     def stderr(self) -> str:

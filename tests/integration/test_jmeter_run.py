@@ -23,6 +23,8 @@ from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step
 
+from ..processes import await_end
+
 #: A "java": what it does after its start is in the environment, `samples` of 10 ms and how it minds being asked.
 _FAKE = """#!{python}
 import os, pathlib, socket, sys, time
@@ -225,7 +227,4 @@ execute(plan, {{"inference": Address("127.0.0.1", "127.0.0.1", 1)}}, record_path
             assert time.monotonic() < deadline
             time.sleep(0.05)
         parent.send_signal(signal.SIGKILL)
-    jmeter = int(pid_file.read_text())
-    while psutil.pid_exists(jmeter) and psutil.Process(jmeter).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    await_end(int(pid_file.read_text()))

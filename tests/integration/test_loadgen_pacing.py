@@ -23,6 +23,8 @@ from test_loadgen_open_loop import arriving
 from servemark import _loadgen
 from servemark.workload.plan import EnginePlan, Switch
 
+from ..processes import await_end, command_line
+
 _MAY = subprocess.run(
     [sys.executable, "-c", "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"], capture_output=True
 )
@@ -46,10 +48,10 @@ def test_realtime_priority_is_had_where_it_is_permitted(tmp_path: Path) -> None:
             assert not run.wait(0.005)
         policies = {}
         for thread in psutil.Process().threads():
-            name = Path(f"/proc/self/task/{thread.id}/comm").read_text().strip()
-            policies.setdefault(name.partition("-")[0], set()).add(
-                os.sched_getscheduler(thread.id) & ~os.SCHED_RESET_ON_FORK
-            )
+            with contextlib.suppress(OSError):  # it has ended
+                name = Path(f"/proc/self/task/{thread.id}/comm").read_text().strip()
+                policy = os.sched_getscheduler(thread.id) & ~os.SCHED_RESET_ON_FORK
+                policies.setdefault(name.partition("-")[0], set()).add(policy)
         ran = finish(run, tmp_path / "r")
     # A thread of a machine that is busy enough may have given it up since.
     if PERMITTED:
@@ -80,8 +82,8 @@ def test_a_busy_thread_gives_realtime_priority_up(tmp_path: Path) -> None:
 
 _WITHOUT_RIGHTS = """
 import json, pathlib, sys
-sys.path.insert(0, sys.argv[1])
-from test_loadgen_pacing import _loadgen, _ran
+sys.path += [sys.argv[1], sys.argv[1] + "/../.."]
+from tests.integration.test_loadgen_pacing import _loadgen, _ran
 folder = pathlib.Path(sys.argv[2])
 said = [_ran(folder / "auto", "auto").outcome.realtime]
 try:
@@ -114,11 +116,7 @@ def test_without_rights_auto_goes_without_and_on_does_not_start(tmp_path: Path) 
 
 
 def _spinners(of: psutil.Process) -> list[psutil.Process]:
-    found = []
-    for child in of.children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie has no command line
-            found += [child] if "spin_until_eof" in " ".join(child.cmdline()) else []
-    return found
+    return [child for child in of.children() if "spin_until_eof" in command_line(child)]
 
 
 def test_cpus_are_kept_awake_during_the_run_and_not_longer(tmp_path: Path) -> None:
@@ -135,18 +133,10 @@ def test_cpus_are_kept_awake_during_the_run_and_not_longer(tmp_path: Path) -> No
             assert "nice 19" in autogroup.read_text()
         assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {19}
         ran = finish(run, tmp_path / "r")
-    _await_end(spinner)
+    await_end(spinner.pid)
     assert ran.outcome.keep_awake == f"{len(cpus)} CPU{'s' * (len(cpus) > 1)}"
     assert ran.outcome.spun_cpu_ns > 0
     assert set(ran.kinds) == {"ok"}
-
-
-def _await_end(spinner: psutil.Process) -> None:
-    """Of a process that was killed, and that runs when nothing else does."""
-    deadline = time.monotonic() + 20
-    while spinner.is_running() and spinner.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_run_that_is_stopped_or_dropped_lets_them_sleep(tmp_path: Path) -> None:
@@ -156,11 +146,11 @@ def test_a_run_that_is_stopped_or_dropped_lets_them_sleep(tmp_path: Path) -> Non
         (spinner,) = _spinners(psutil.Process())
         run.stop(0.0)
         assert run.finish().interrupted
-        _await_end(spinner)
+        await_end(spinner.pid)
         run = _loadgen.start(plan, str(tmp_path / "dropped"))
         (spinner,) = _spinners(psutil.Process())
         del run
-        _await_end(spinner)
+        await_end(spinner.pid)
 
 
 @contextlib.contextmanager
@@ -177,7 +167,7 @@ def test_they_are_let_sleep_once_the_machine_is_busy_by_itself_where_that_is_ask
         plan = replace(_plan(server.port, keep_awake=True, count=100_000), awake_gives_way=True)
         run = _loadgen.start(plan, str(tmp_path / "r"))
         for spinner in _spinners(psutil.Process()):
-            _await_end(spinner)
+            await_end(spinner.pid)
         run.stop(0.0)
         found = run.finish().keep_awake
     assert re.fullmatch(r"\d+ CPUs? until \d+\.\d s, when the machine was busy by itself", found)
@@ -185,8 +175,8 @@ def test_they_are_let_sleep_once_the_machine_is_busy_by_itself_where_that_is_ask
 
 _LONG_RUN = """
 import pathlib, sys
-sys.path.insert(0, sys.argv[1])
-from test_loadgen_pacing import OK, _loadgen, _plan, answering, serving
+sys.path += [sys.argv[1], sys.argv[1] + "/../.."]
+from tests.integration.test_loadgen_pacing import OK, _loadgen, _plan, answering, serving
 with serving(answering(OK)) as server:
     run = _loadgen.start(_plan(server.port, keep_awake=True, count=100_000), sys.argv[2])
     print("started", flush=True)
@@ -201,7 +191,7 @@ def test_they_sleep_when_the_generator_is_killed(tmp_path: Path) -> None:
         assert generator.stdout.readline() == b"started\n"
         (spinner,) = _spinners(psutil.Process(generator.pid))
         generator.send_signal(signal.SIGKILL)
-    _await_end(spinner)
+    await_end(spinner.pid)
 
 
 def test_what_cannot_be_kept_awake_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ from bench.running import hogs, median
 from bench.tools import FLOOR, OURS, TOOLS, Call
 from bench.truth import Told
 
+from ..processes import await_end
+
 RECORDED = Path(__file__).with_name("bench_outputs")
 US = 1_000
 
@@ -240,13 +242,7 @@ def test_ending_a_process_ends_what_it_started(tmp_path):
         while not process.output.endswith("\n"):
             time.sleep(0.01)
         child = int(process.output)
-    end = time.monotonic() + 10
-    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < end:
-        if Path(f"/proc/{child}/stat").read_text(encoding="ascii").split()[2] == "Z":
-            break  # nobody here reaps it
-        time.sleep(0.01)
-    else:
-        assert not Path(f"/proc/{child}/stat").exists()
+    await_end(child)
 
 
 def test_hogs_run_while_they_are_wanted():
