@@ -108,14 +108,14 @@ print(*ran.kinds, *ran.rows["status"].tolist())
 @pytest.mark.parametrize(
     ("answer", "is_announced", "expected"),
     [
-        (TOO_LARGE, False, "http_status 413"),
-        (TOO_LARGE_UNTIL_CLOSE, True, "http_status 413"),
-        (b"", False, "reset 0"),
+        (TOO_LARGE, False, {"http_status 413"}),
+        (TOO_LARGE_UNTIL_CLOSE, True, {"http_status 413"}),
+        (b"", False, {"reset 0", "closed_early 0"}),  # by whether it was stopped while it wrote or while it read
     ],
     ids=["with_length", "until_close", "none"],
 )
 def test_an_answer_counts_although_the_rest_of_the_body_cannot_be_written(
-    tmp_path: Path, context: ssl.SSLContext, answer: bytes, is_announced: bool, expected: str
+    tmp_path: Path, context: ssl.SSLContext, answer: bytes, is_announced: bool, expected: set[str]
 ) -> None:
     is_started, clients = threading.Event(), []
 
@@ -142,4 +142,5 @@ def test_an_answer_counts_although_the_rest_of_the_body_cannot_be_written(
             said, _ = client.communicate(timeout=30)
         finally:
             client.kill()
-    assert (client.returncode, said.strip()) == (0, expected)
+    assert client.returncode == 0
+    assert said.strip() in expected
