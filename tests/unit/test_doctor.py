@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import uuid
 from pathlib import Path
 
 import jsonschema
@@ -219,12 +220,13 @@ def test_a_home_that_is_not_there_is_said_and_nobody_is_to_own_the_system(monkey
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(room.tempfile, "TemporaryDirectory", refuse)
-    monkeypatch.setenv("HOME", "/nonexistent/of/nobody")
+    home = f"/home-{uuid.uuid4().hex}"  # which nothing else has made
+    monkeypatch.setenv("HOME", f"{home}/of/nobody")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("SERVEMARK_CACHE", raising=False)
     finding = room.cache()
     assert finding.status == "failure"
-    assert finding.found.endswith("cannot write in /: Permission denied, and there is no /nonexistent")
+    assert finding.found.endswith(f"cannot write in /: Permission denied, and there is no {home}")
     assert finding.fix == "set SERVEMARK_CACHE to a folder of yours"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert room.cache().fix.startswith(f'sudo chown "$USER" {tmp_path}, or set')
