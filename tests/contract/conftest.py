@@ -19,6 +19,8 @@ from servemark.servers.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.archive import write_archive
 
+from ..caches import fresh_cache
+
 #: The queue of the session's servers, so small that it can be filled.
 QUEUE = 2
 
@@ -44,6 +46,16 @@ def handle(data, context):
     return ["OK"] * (len(data) + (order == "too many"))
 """
 BROKEN_IMPORT = "import a_package_that_is_not_there\n\ndef handle(data, context):\n    return ['OK']\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where several processes test at once each has a cache, or they would find each other's servers and builds."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            own = fresh_cache(tmp_path_factory.mktemp("worker"), ("environments", "zoo", "memory"))
+            patch.setenv("SERVEMARK_CACHE", str(own))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -24,16 +24,17 @@ import psutil
 import pytest
 
 import servemark
-from servemark.environments.cache import cache_dir
 from servemark.result import schema_text
 
+from ..caches import fresh_cache
 from ..processes import command_line
 from ..validity import status_but_for_the_machine
 
 #: Carried by everything that a test starts, and by everything which that starts.
 MARK = "SERVEMARK_TEST_MARK"
 RECORD_HEADER_BYTES = 4096
-LIMIT_S = 120.0
+#: Of what has ended long before where it does not hang, however busy the machine is.
+LIMIT_S = 600.0
 _VALIDATOR = jsonschema.Draft202012Validator(json.loads(schema_text()))
 
 
@@ -207,14 +208,6 @@ def _program() -> list[str]:
 
 
 PROGRAM = _program()
-
-
-def fresh_cache(own: Path) -> Path:
-    """A cache in the empty folder `own`, with the user's environments and models and no instances."""
-    for part in ("environments", "zoo"):
-        (cache_dir() / part).mkdir(parents=True, exist_ok=True)
-        (own / part).symlink_to(cache_dir() / part)
-    return own
 
 
 @pytest.fixture(scope="session")

@@ -267,13 +267,13 @@ def test_an_interrupted_download_leaves_nothing_in_the_cache(command, echo, tmp_
 
     def half(request):
         sending(echo.read_bytes()[:100], length=echo.stat().st_size)(request)
-        more.wait(60)
+        more.wait(600)
 
     with web_server({"/m.mar": half}) as url:
         with command.started(f"latency -c {url}/m.mar -l 1") as started:
             started.wait_for("the download", lambda: list(command.cache.glob("downloads/*.partial")))
             started.interrupt()
-            run = started.end(timeout_s=20)
+            run = started.end(timeout_s=60)
         more.set()
     assert run.status == 130
     assert list((command.cache / "downloads").iterdir()) == []

@@ -28,7 +28,7 @@ def test_interrupting_the_set_up_leaves_a_cache_that_the_next_start_builds_again
         started.wait_for_line("installing Multi Model Server")
         started.wait_for("the installer", lambda: len(command.processes()) > 1)
         started.interrupt(number)
-        run = started.end(timeout_s=20)
+        run = started.end(timeout_s=60)
     assert run.status == 130
     assert "interrupted" in run.stderr.splitlines()[-1]
     environments = list((command.cache / "environments").iterdir())
@@ -43,7 +43,7 @@ def test_interrupting_the_start_stops_the_server(command, moment, number):
         started.wait_for_line(moment)
         started.wait_for("the server", lambda: started.server_processes("multi-model-server"))
         started.interrupt(number)
-        run = started.end(timeout_s=30)
+        run = started.end(timeout_s=60)
     assert run.status == 130
     assert run.result is None, "nothing was measured"
 
@@ -65,7 +65,7 @@ def test_interrupting_the_measurement_saves_what_there_is(command, signals):
         for number in signals:
             started.interrupt(number)
             time.sleep(0.1)
-        run = started.end(timeout_s=30)
+        run = started.end(timeout_s=60)
     assert run.status == 130
     assert run.result["partial"] is True
     assert run.benchmark["partial"] is True
@@ -80,7 +80,7 @@ def test_json_of_an_interrupted_run_is_its_partial_result(command):
     with command.started(f"{LONG} --json -") as started:
         started.wait_until_measuring()
         started.interrupt()
-        run = started.end(timeout_s=30)
+        run = started.end(timeout_s=60)
     assert run.status == 130
     assert json.loads(run.stdout) == run.result
     assert run.result["partial"] is True
@@ -114,7 +114,7 @@ def test_a_server_that_is_killed_meanwhile_ends_the_run(command):
         started.wait_until_measuring()
         (java,) = started.server_processes("com.amazonaws.ml.mms.ModelServer")
         java.kill()
-        run = started.end(timeout_s=30)
+        run = started.end(timeout_s=60)
     assert run.status == 4
     assert "the server died while it was in use" in run.error_line
     assert run.result["partial"] is True
@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_meanwhile_ends_the_run(command):
         # A worker is a process that waits and its child that works.
         worker = next(w for w in started.server_processes("model_service_worker") if not w.children())
         worker.kill()
-        run = started.end(timeout_s=30)
+        run = started.end(timeout_s=60)
     assert run.status == 4
     assert "worker" in run.error_line
     assert "noop-v1.0" in run.error_line

@@ -28,13 +28,15 @@ from servemark.servers.mms_config import free_port_pair, is_free
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
 
+from ..caches import fresh_cache
 from ..pages import EXECUTED, PAGES, PROFILING, ROOT, Execution, commands, inline_commands
 from ..validity import status_but_for_the_machine
-from .conftest import RECORD_HEADER_BYTES, Command, fresh_cache
+from .conftest import RECORD_HEADER_BYTES, Command
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 120.0
+#: Of what has ended long before where it does not hang, however busy the machine is.
+LIMIT_S = 600.0
 SERVE = "./benchmark.py serve --tls --port 8443"
 JAVA = "com.amazonaws.ml.mms.ModelServer"
 
@@ -126,7 +128,7 @@ def serving(shell: Shell, port: int, append: str = "") -> Iterator[tuple[subproc
         yield process, printed, {row[0]: row[1] for row in rows if len(row) == 2}
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=60) == 0
 
 
 def test_the_page_on_profiling_from_top_to_bottom(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -160,7 +162,7 @@ def test_the_page_on_profiling_from_top_to_bottom(tmp_path: Path, tmp_path_facto
         shell.run(f"./benchmark.py latency --mms https://localhost:{port} -l 20")
         shell.run(f"jcmd {pid} JFR.stop name=frontend filename=frontend.jfr")  # with no path, as one would
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
         assert "kept frontend-2.jfr, which was written into the server's folder" in printed.read_text()
     (view,) = re.findall(r"`(jfr view \S+ frontend\.jfr)`", page(PROFILING))
     assert "Method" in shell.run(view.replace("frontend.jfr", "frontend-2.jfr"))

@@ -15,7 +15,8 @@ import pytest
 
 from servemark.servers.mms_config import free_port_pair, is_free
 
-from .conftest import Command, Run, Started, fresh_cache
+from ..caches import fresh_cache
+from .conftest import Command, Run, Started
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ def serving(owner: Command, line: str) -> Iterator[tuple[Started, dict[str, str]
 
 def stop(started: Started, number: signal.Signals = signal.SIGINT) -> Run:
     started.interrupt(number)
-    return started.end(timeout_s=30)
+    return started.end(timeout_s=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -114,7 +115,7 @@ def test_a_port_that_is_taken_is_named(owner: Command) -> None:
 def test_a_server_that_dies_ends_it_with_the_end_of_its_log(owner: Command) -> None:
     with serving(owner, "-m noop -w 1") as (started, printed):
         psutil.Process(int(printed["process"].split(",")[0])).kill()
-        ended = started.end(timeout_s=30)
+        ended = started.end(timeout_s=60)
     assert ended.status == 4
     assert "the server died while it was in use" in ended.error_line
     assert ended.stderr[ended.stderr.index(ended.error_line) + len(ended.error_line) :].strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -9,6 +10,7 @@ import threading
 
 import pytest
 
+from ..validity import status_but_for_the_machine
 from .conftest import Command
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,9 @@ def run_on_a_terminal(command: Command, line: str) -> tuple[int, str]:
     finally:
         os.close(leader)
     command.assert_nothing_left()
-    return status, b"".join(shown).decode("utf-8", "replace")
+    results = sorted(command.cwd.glob("servemark-results/[0-9]*/result.json"))
+    result = json.loads(results[-1].read_text(encoding="utf-8")) if results else None
+    return status_but_for_the_machine(status, result), b"".join(shown).decode("utf-8", "replace")
 
 
 def test_a_terminal_gets_colour_and_a_line_of_progress_that_goes_away(command):

@@ -20,6 +20,8 @@ _WORDS = {
     "not run": ("not run", "yellow"),
 }
 _INVALID = ("INVALID", "bold red")
+#: Of a benchmark's name with its models, beyond which it stands alone: there has to be room for what came of it.
+_LONGEST_NAME = 32
 #: Of why one was skipped.
 _LONGEST_REASON = 1000
 
@@ -43,4 +45,6 @@ def _rows(result: Result, headline: Callable[[BenchmarkResult], Text]) -> Iterat
             benchmark = next(benchmarks)
             valid = benchmark.certificate is None or benchmark.certificate.valid
             word = _WORDS[entry.status] if valid or entry.status != "done" else _INVALID
-            yield word, named(benchmark), headline(benchmark).plain.partition(f"{named(benchmark)}: ")[2]
+            name = named(benchmark)
+            short = name if len(name) <= _LONGEST_NAME else benchmark.name
+            yield word, short, headline(benchmark).plain.partition(f"{name}: ")[2]
