@@ -201,7 +201,7 @@ def test_a_line_of_progress_does_not_wait_for_a_reader_that_has_stopped_reading(
         counts = SimpleNamespace(elapsed_ns=11 * NS_PER_S, succeeded=5, failed=0, in_flight=1)
         began_s = time.monotonic()
         ProgressLine().show(counts, ClosedLoad(users=1, loops=1))
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 30
         monkeypatch.undo()
         os.set_blocking(unread.fileno(), False)
         unread.read()
