@@ -48,7 +48,7 @@ test-fast: setup ## unit and integration tests: about a minute, most of which is
 test: setup lint ## everything: lint, and all tests, the last against a real Multi Model Server
 	$(rust_tests)
 	$(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
-	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations 30 --ignore tests/accuracy tests
+	$(BIN)/pytest -m slow --durations 30 --ignore tests/accuracy tests
 	@echo "alone, for they measure:"
 	$(BIN)/pytest tests/accuracy
 
