@@ -39,10 +39,11 @@ Say = Callable[[Came], tuple[int, bytes]]
 
 @dataclass
 class TimedServer:
-    """The running server: where it listens, and what came so far."""
+    """The running server: where it listens, what came so far, and how long it took to answer each."""
 
     address: Address
     came: list[Came] = field(default_factory=list)
+    took_s: list[float] = field(default_factory=list)
     connections: set[int] = field(default_factory=set)
 
 
@@ -81,6 +82,7 @@ def timed_server(
             time.sleep(max(0.0, latency_s - (time.monotonic() - began)))
             head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(text)}\r\nContent-Type: text/plain\r\n"
             head += "Location: /elsewhere\r\n\r\n" if 300 <= status < 400 else "\r\n"
+            served.took_s.append(time.monotonic() - began)
             self.wfile.write(head.encode() + text)
 
         do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
