@@ -28,6 +28,7 @@ from servemark.records import open_records
 from servemark.result import Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.stats.summary import Summary, Window, summarise
+from servemark.units import NS_PER_MS
 from servemark.workload.load import Arrivals, Load, OpenLoad
 from servemark.workload.plan import (
     Address,
@@ -129,6 +130,10 @@ class Sample:
         times = pure_schedule(group.arrivals, self.plan.seed, len(self.rows) + 1000)
         return int((times < group.duration_ns).sum())
 
+    def is_judged_on_time(self, most_late_ms: float) -> bool:
+        """Whether the oracle's own p99 of lateness is at most that; else it was kept from running, and no judge."""
+        return bool(self.report["late_p99_ns"] <= most_late_ms * NS_PER_MS)
+
     @property
     def measured(self) -> NDArray[np.bool_]:
         """Which rows the statistics are of."""
@@ -182,15 +187,13 @@ def measure(
     """One valid run of `load` against an oracle of `law`; after `most_tries` the last one, whatever it is.
 
     It is done again, too, when the oracle's own p99 of lateness was above `most_late_ms`, or when the time was set
-    meanwhile, so that its arrivals are in doubt; whether the oracle was on time over all runs is ``judge_oracle``'s to
-    say.
+    meanwhile, so that its arrivals are in doubt.
     """
     for tries in range(1, most_tries + 1):
         sample = _measure_once(program, folder, law, load, seed, threads, conditions)
         faults = list(sample.faults.values())
-        late_ms = sample.report["late_p99_ns"] / 1e6
-        if late_ms > most_late_ms:
-            faults.append(f"the oracle itself was late, p99 {late_ms:.3f} ms")
+        if not sample.is_judged_on_time(most_late_ms):
+            faults.append(f"the oracle itself was late, p99 {sample.report['late_p99_ns'] / NS_PER_MS:.3f} ms")
         if sample.report["clock_steps"]:
             faults.append("the time was set while it ran")
         if not faults:

@@ -50,7 +50,7 @@ def _aggregate(path: Path) -> dict[str, dict[str, str]]:
 
 
 def test_both_engines_send_the_same_and_measure_the_same(home: JMeterHome, tmp_path: Path) -> None:
-    """Counts exactly, medians within 20% of what the server took, 20 ms or more; a pool of inputs, drawn alike."""
+    """Counts exactly, medians of what the server took, or a wait for a CPU more; a pool of inputs, drawn alike."""
     pool = (POST, Request("POST", "/predictions/noop", (("Content-Type", "application/json"),), b'{"n": "1\\n"}'))
     pool += (Request("GET", "/ping"), Request("PUT", "/p?q=%20", (("Content-Type", "text/plain"),), "é\n${x}".encode()))
     plan = plan_of(ClosedLoad(users=4, loops=50), Step("predict", pool))
@@ -65,8 +65,8 @@ def test_both_engines_send_the_same_and_measure_the_same(home: JMeterHome, tmp_p
         assert own[0]["input"].tolist() == own[1]["input"].tolist() == drawn
     assert len(for_jmeter.connections) == len(for_native.connections) == 4, "a user keeps its connection"
     for ran, server in ((jmeter_ran, for_jmeter), (native_ran, for_native)):
-        assert ran.median_ms == pytest.approx(np.median(server.took_s) * 1000, rel=0.2)
-        assert ran.median_ms >= LATENCY_S * 1000
+        took_ms = np.median(server.took_s) * 1000
+        assert max(LATENCY_S * 1000, took_ms - 1) <= ran.median_ms < 2 * took_ms, "JMeter has whole milliseconds"
     assert set(jmeter_ran.rows["user"]) == set(range(4))
     assert jmeter_ran.run.generator_cpu_s > 0
 
