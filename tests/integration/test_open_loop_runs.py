@@ -19,10 +19,11 @@ import pytest
 from loadgen_servers import read_request, serving
 
 from servemark import open_records
+from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.report.terminal import print_summary
 from servemark.result import BenchmarkResult, schema_text
-from servemark.runner import Listener, RunRequest, perform
+from servemark.runner import Listener, perform
 from servemark.units import NS_PER_MS, NS_PER_S
 
 BODY = b'{"status": "Healthy!"}'
@@ -75,7 +76,7 @@ def ping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callabl
     def run(before: Callable[[], None] = lambda: None, **options: object) -> Run:
         health = Health(before)
         with serving(health) as server:
-            request = RunRequest(
+            request = RunRequest.of(
                 "ping", server=f"127.0.0.1:{server.port}", output=tmp_path / f"out-{next(number)}", **options
             )
             performed = perform((request,), Listener())

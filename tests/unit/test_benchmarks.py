@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from servemark.benchmarks import Ask, catalogue
+from servemark.benchmarks import catalogue
+from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ServedModel
 from servemark.workload.plan import headline_step
@@ -16,7 +17,7 @@ from servemark.workload.scenario import Request
 def _points(name, **ask):
     benchmark = catalogue()[name]
     defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
-    return benchmark.points(Ask(**{**ask, "parameters": defaults | ask.get("parameters", {})}))
+    return benchmark.points(RunRequest.of(name, **{**ask, "parameters": defaults | ask.get("parameters", {})}))
 
 
 def _plan(name, models=("m",), **ask):
@@ -36,7 +37,7 @@ def test_inference_benchmarks_repeat_one_prediction_under_their_load(name):
 @pytest.mark.parametrize("name", catalogue())
 def test_the_headline_is_the_step_that_reports_put_first(name):
     models = {"ping": (), "http": (), "multiple_models": ("a", "b", "c")}.get(name, ("m",))
-    more = {"requests": (Request("GET", "/"),)} if name == "http" else {}
+    more = {"url": "http://h/"} if name == "http" else {}
     _, plan = _plan(name, models=models, **more)
     assert headline_step(plan.groups) == plan.groups[0].scenario.steps[0].name
 
@@ -44,7 +45,7 @@ def test_the_headline_is_the_step_that_reports_put_first(name):
 def test_ping_needs_no_model():
     _, plan = _plan("ping", models=())
     assert [step.requests[0].path for group in plan.groups for step in group.scenario.steps] == ["/ping"]
-    assert catalogue()["ping"].models(Ask()) == ()
+    assert catalogue()["ping"].models(RunRequest("ping")) == ()
 
 
 def test_load_registers_each_name_once_at_the_same_time_and_leaves_all_to_be_removed():

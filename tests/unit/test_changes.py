@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from servemark.assessment.changes import changes_of
-from servemark.benchmarks import Ask, catalogue
+from servemark.benchmarks import catalogue
 from servemark.certificate.circumstances import MachineUse
+from servemark.choices import RunRequest
 from servemark.runner import machine
-from servemark.workload.open_loop import arrivals_of
 
 MACHINE = MachineUse(10.0, 4, 6.0, 0.0, 1.0, 5.0, 0.0, remote=False, usable_cpus=2, realtime_fix="")
 
@@ -23,7 +23,7 @@ def _measured(name: str, point: int = 0, *, ask: dict[str, Any] | None = None, *
     parameters = {parameter.key: parameter.default for parameter in benchmark.parameters}
     ask = dict(ask or {})
     parameters |= ask.pop("parameters", {})
-    points = benchmark.points(Ask(model="noop", parameters=parameters, **ask))
+    points = benchmark.points(RunRequest.of(name, model="noop", parameters=parameters, **ask))
     facts = {
         "benchmark": benchmark,
         "point": points[point],
@@ -43,7 +43,7 @@ def _measured(name: str, point: int = 0, *, ask: dict[str, Any] | None = None, *
         ("throughput", 0, {}, "lower --threads (now 100)"),
         ("throughput", 0, {"threads": 2}, ""),
         ("latency", 0, {}, ""),
-        ("latency", 0, {"arrivals": arrivals_of("50", None)}, "lower --rate"),
+        ("latency", 0, {"rate": 50}, "lower --rate"),
         ("concurrent_inference", 4, {}, "leave 13 out of --options threads"),
         ("concurrent_inference", 0, {}, ""),
         ("load", 0, {}, "lower --options count (now 16)"),
@@ -63,7 +63,7 @@ def test_the_load_is_lowered_by_the_option_that_the_benchmark_has_if_there_is_an
 
 def test_a_trace_has_no_rate_to_lower_but_can_be_scaled(tmp_path):
     (tmp_path / "times.txt").write_text("0\n1\n2\n4\n")
-    ask = {"arrivals": arrivals_of(None, f"trace:{tmp_path / 'times.txt'}")}
+    ask = {"arrival": f"trace:{tmp_path / 'times.txt'}"}
     assert changes_of(_measured("latency", ask=ask)).lower_load == "scale the trace to a lower mean (--rate, now 1)"
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from servemark.benchmarks import Ask, catalogue
+import servemark
+from servemark.benchmarks import catalogue
+from servemark.choices import RunRequest
 from servemark.cli import main
 from servemark.engines.jmeter.limits import check_plan
 from servemark.errors import UsageError
-from servemark.runner import Listener, RunRequest, perform
 from servemark.servers import ServedModel
 from servemark.workload.answers import parse_expect
 from servemark.workload.load import ClosedLoad
@@ -74,9 +75,8 @@ def test_what_cannot_be_expected_is_refused_before_anything_starts(
     ("benchmark", "engine", "message"), [("load", "native", "makes no sense"), ("latency", "jmeter", "go together")]
 )
 def test_python_is_refused_as_the_command_line_is(benchmark, engine, message, tmp_path: Path) -> None:
-    request = RunRequest(benchmark, expect="same", engine=engine, output=tmp_path / "out")
     with pytest.raises(UsageError, match=message):
-        perform((request,), Listener())
+        servemark.run(benchmark, expect="same", engine=engine, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -86,7 +86,9 @@ def test_every_request_to_the_inference_api_and_no_other_is_held_against_it() ->
     assert refusing == {"load"}
     for name, benchmark in catalogue().items():
         parameters = {parameter.key: parameter.default for parameter in benchmark.parameters}
-        ask = Ask(model="noop", requests=(Request("GET", "/"),), parameters=parameters | {"background_threads": 1})
+        asked = parameters | {"background_threads": 1}
+        more = {"url": "http://h/"} if name == "http" else {"model": "noop"}
+        ask = RunRequest.of(name, **more, parameters=asked)
         served = tuple(
             ServedModel(model, None, (Request("POST", "/", body=b"x"),), url="", cold_start_ms=None, register_ms=None)
             for model in benchmark.models(ask)

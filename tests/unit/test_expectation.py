@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from servemark.benchmarks import Ask, catalogue
+from servemark.benchmarks import catalogue
+from servemark.choices import RunRequest
 from servemark.expectation import expected
 from servemark.servers import ServerSettings, default_workers
 from servemark.servers.memory import RESERVE_BYTES, WorkerMemory
@@ -26,7 +27,7 @@ class Launcher:
 def _expected(name: str, *models: str, **ask: object):
     benchmark = catalogue()[name]
     parameters = {parameter.key: parameter.default for parameter in benchmark.parameters}
-    return expected(Launcher(*models), benchmark.points(Ask(**ask, parameters=parameters)))
+    return expected(Launcher(*models), benchmark.points(RunRequest.of(name, **ask, parameters=parameters)))
 
 
 @pytest.mark.parametrize("name", ["concurrent_inference", "batching"])

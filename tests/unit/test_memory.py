@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from servemark.choices import RunRequest
 from servemark.errors import DoesNotFitError
-from servemark.runner import RunRequest
 from servemark.runner.entry import Entry
 from servemark.runner.measuring import _with_workers
 from servemark.servers import ServerSettings, default_workers
@@ -227,9 +227,9 @@ def test_the_workers_that_a_model_begins_with_have_to_fit(monkeypatch: pytest.Mo
 
 
 def test_a_plain_benchmark_asks_for_that_look_and_force_does_not() -> None:
-    latency = Entry.of(RunRequest("latency", workers=64)).points
+    latency = Entry.of(RunRequest.of("latency", workers=64)).points
     assert {_with_workers(point.server, latency).workers for point in latency} == {64}
-    several = Entry.of(RunRequest("batching", parameters={"workers": (1, 3)})).points
+    several = Entry.of(RunRequest.of("batching", parameters={"workers": (1, 3)})).points
     assert {_with_workers(point.server, several).workers for point in several} == {3}
-    (load,) = Entry.of(RunRequest("load")).points
+    (load,) = Entry.of(RunRequest.of("load")).points
     assert _with_workers(load.server, (load,)) == load.server

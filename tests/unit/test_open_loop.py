@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 
+import servemark
 from servemark.assessment import Measured, assess, assess_run
-from servemark.benchmarks import OPEN_LOOP, Ask, catalogue
+from servemark.benchmarks import OPEN_LOOP, catalogue
+from servemark.choices import RunRequest
 from servemark.cli import main
 from servemark.cli.options import parse_run
 from servemark.engines import EngineRun
@@ -19,7 +21,6 @@ from servemark.errors import UsageError
 from servemark.expectation import expected
 from servemark.report.progress import ProgressLine
 from servemark.result import schema_text, to_json
-from servemark.runner import Listener, RunRequest, perform
 from servemark.runner.entry import Entry
 from servemark.servers import ServedModel
 from servemark.units import NS_PER_MS, NS_PER_S
@@ -41,8 +42,8 @@ def _parse(line):
 def _points(name, rate="200", arrival=None, parameters=None, **ask):
     benchmark = catalogue()[name]
     defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
-    arrivals = arrivals_of(rate, arrival)
-    return benchmark.points(Ask(**ask, arrivals=arrivals, parameters=defaults | (parameters or {})))
+    asked = {**ask, "rate": rate, "arrival": arrival, "parameters": defaults | (parameters or {})}
+    return benchmark.points(RunRequest.of(name, **asked))
 
 
 REFUSED = [
@@ -147,27 +148,27 @@ def test_an_exact_number_of_requests_is_a_number_of_arrivals():
     assert plan.exact_requests == 30
 
 
-@pytest.mark.parametrize(("name", "option"), [("load", "rate"), ("repeated_scale_calls", "arrival")])
-def test_from_python_a_benchmark_that_has_no_open_loop_refuses_it_too(name, option):
-    with pytest.raises(UsageError, match=f"{option} makes no sense with {name}"):
-        Entry.of(RunRequest(name, **{option: "5"}))
+@pytest.mark.parametrize("name", ["load", "repeated_scale_calls"])
+def test_from_python_a_benchmark_that_has_no_open_loop_refuses_it_too(name):
+    with pytest.raises(UsageError, match=f"--rate makes no sense with {name}"):
+        Entry.of(RunRequest.of(name, rate=5, arrival="poisson"))
 
 
 def test_from_python_a_rate_is_a_number_or_what_the_command_line_has(tmp_path):
-    (point,) = Entry.of(RunRequest("latency", rate=12.5, arrival="gamma:2", max_connections=7)).points
+    (point,) = Entry.of(RunRequest.of("latency", rate=12.5, arrival="gamma:2", max_connections=7)).points
     assert point.load.arrivals == arrivals_of("12.5", "gamma:2")
     assert point.load.max_connections == 7
-    (point,) = Entry.of(RunRequest("ping", rate="1..9/4s")).points
+    (point,) = Entry.of(RunRequest.of("ping", rate="1..9/4s")).points
     assert point.load.duration_s == 4.0
     for wrong, message in (
-        ({"rate": 0}, "--rate 0: 0 is not above 0"),
-        ({"rate": 5, "threads": 3}, "--rate and -t do not go together"),
-        ({"rate": 5, "engine": "jmeter"}, "--rate and --engine jmeter do not go together"),
-        ({"max_connections": 5}, "--max-connections needs --rate"),
+        ({"rate": 0}, "rate 0: 0 is not above 0"),
+        ({"rate": 5, "threads": 3}, "rate and threads do not go together"),
+        ({"rate": 5, "engine": "jmeter"}, "rate and engine jmeter do not go together"),
+        ({"max_connections": 5}, "max_connections needs rate"),
         ({"rate": 5, "loops": 3, "duration_s": 3.0}, "loops and duration_s do not go together"),
     ):
         with pytest.raises(UsageError, match=message):
-            perform((RunRequest("latency", **wrong, output=tmp_path / "out"),), Listener())
+            servemark.run("latency", **wrong, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -189,16 +190,17 @@ def test_a_suite_may_ask_for_an_open_loop_and_the_command_line_goes_before_it(tm
     )
     suite = f"--suite {tmp_path / 'mine.toml'}"
     latency, throughput, load = _parse(suite).entries
-    assert (latency.rate, latency.arrival) == ("5", f"trace:{tmp_path / 'times.txt'}")
-    assert (throughput.rate, throughput.threads, load.rate) == (None, 3, None)
+    assert (latency.load.rate, latency.load.arrival) == ("5", f"trace:{tmp_path / 'times.txt'}")
+    assert (throughput.load.rate, throughput.load.threads, load.load.rate) == (None, 3, None)
     latency, throughput, load = _parse(f"{suite} --rate 7 --arrival poisson --max-connections 9").entries
+    latency, throughput, load = (request.load for request in (latency, throughput, load))
     assert (latency.rate, latency.arrival, latency.max_connections) == ("7", "poisson", 9)
-    assert (throughput.rate, throughput.threads, throughput.think, throughput.loops) == ("7", None, 0.0, 9)
+    assert (throughput.rate, throughput.threads, throughput.think_s, throughput.loops) == ("7", None, 0.0, 9)
     assert (load.rate, load.arrival, load.max_connections) == (None, None, None)
     _, throughput, _ = _parse(f"{suite} --rate 1..7/3s --arrival constant").entries
-    assert (throughput.loops, throughput.rate) == (None, "1..7/3s")
+    assert (throughput.load.loops, throughput.load.rate) == (None, "1..7/3s")
     latency, throughput, _ = _parse(f"{suite} -t 4").entries
-    assert (latency.rate, latency.arrival, latency.threads) == (None, None, 4)
+    assert (latency.load.rate, latency.load.arrival, latency.load.threads) == (None, None, 4)
 
 
 def test_a_suite_says_before_how_long_an_open_loop_takes(tmp_path):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from servemark.benchmarks import Ask, catalogue
+from servemark.benchmarks import catalogue
 from servemark.cli import main
 from servemark.cli.options import parse_run, run_parser
 from servemark.suites import names
@@ -17,25 +17,30 @@ def _parse(line):
     return parse_run("servemark run", line.split())
 
 
+def _lengths(request):
+    return (request.load.loops, request.load.duration_s, request.load.threads)
+
+
 @pytest.mark.parametrize("line", ["-t 50 latency", "latency -t 50", "latency --options threads 50"])
 def test_options_come_in_any_order(line):
-    arguments = _parse(line)
-    assert (arguments.benchmark, arguments.threads) == ("latency", 50)
+    (request,) = _parse(line).entries
+    assert (request.benchmark, request.load.threads) == ("latency", 50)
 
 
 @pytest.mark.parametrize(
     ("line", "threads"), [("latency", 1), ("throughput", 100), ("ping", 100), ("ping -t 3", 3), ("latency -t 7", 7)]
 )
 def test_the_number_of_threads_is_the_benchmarks_own_unless_given(line, threads):
-    arguments = _parse(line)
-    (point,) = catalogue()[arguments.benchmark].points(Ask(threads=arguments.threads))
+    (request,) = _parse(line).entries
+    (point,) = catalogue()[request.benchmark].points(request)
     assert point.load.users == threads
 
 
 def test_parameters_are_the_benchmarks_own_or_their_defaults():
-    assert _parse("concurrent_inference").parameters == {"threads": (1, 4, 7, 10, 13)}
-    assert _parse("concurrent_inference --options threads 9,2 loops 3").parameters == {"threads": (2, 9)}
-    assert _parse("concurrent_inference --options threads 9,2 loops 3").loops == 3
+    assert _parse("concurrent_inference").entries[0].parameters == {"threads": (1, 4, 7, 10, 13)}
+    (request,) = _parse("concurrent_inference --options threads 9,2 loops 3").entries
+    assert request.parameters == {"threads": (2, 9)}
+    assert request.load.loops == 3
 
 
 @pytest.mark.parametrize(("text", "share"), [("1%", 0.01), ("0.5", 0.5), ("0", 0.0)])
@@ -129,7 +134,7 @@ REFUSED = [
     ("latency --expect-status ok", "'ok' is not a status from 200 to 599"),
     ("latency --expect-status 199", "'199' is not a status from 200 to 599"),
     ("latency --expect-status 2000", "'2000' is not a status from 200 to 599"),
-    ("load -H X-A:b", "--header makes no sense with load: registrations go to the management API"),
+    ("load -H X-A:b", "-H makes no sense with load: registrations go to the management API"),
     ("load --expect-status 201", "--expect-status makes no sense with load"),
     ("http", "http needs --url; as in --url http://127.0.0.1:8080/health"),
     ("http --url h:80", "cannot read the URL 'h:80': it does not begin with http:// or https://"),
@@ -251,11 +256,12 @@ def test_the_command_line_goes_before_a_suite_where_it_makes_sense(tmp_path):
         """
     )
     latency, ping, load = _parse(f"--suite {path}").entries
-    assert (latency.loops, latency.threads, ping.loops, load.model, load.parameters) == (5, 2, 7, "lstm", {"count": 3})
+    assert (latency.load.loops, latency.load.threads, ping.load.loops) == (5, 2, 7)
+    assert (load.model, load.parameters) == ("lstm", {"count": 3})
     latency, ping, load = _parse(f"--suite {path} -m noop --duration 2 -t 9 --options count 4").entries
-    assert (latency.model, latency.loops, latency.duration, latency.threads) == ("noop", None, 2.0, 9)
-    assert (ping.loops, ping.duration, ping.threads) == (None, 2.0, 9)
-    assert (load.model, load.threads, load.duration, load.parameters) == ("noop", None, None, {"count": 4})
+    assert (latency.model, *_lengths(latency)) == ("noop", None, 2.0, 9)
+    assert _lengths(ping) == (None, 2.0, 9)
+    assert (load.model, *_lengths(load), load.parameters) == ("noop", None, None, None, {"count": 4})
 
 
 def test_a_parameter_given_after_options_replaces_an_entrys_as_its_option_would(tmp_path):
@@ -274,8 +280,9 @@ def test_a_parameter_given_after_options_replaces_an_entrys_as_its_option_would(
         """
     )
     latency, load, concurrent = _parse(f"--suite {path} --options threads 5 loops 6").entries
-    assert (latency.threads, latency.loops, latency.duration, latency.warmup) == (5, 6, None, None)
-    assert (load.threads, load.loops) == (None, None)
+    assert (latency.load.threads, latency.load.loops) == (5, 6)
+    assert (latency.load.duration_s, latency.load.warmup_s) == (None, None)
+    assert (load.load.threads, load.load.loops) == (None, None)
     assert concurrent.parameters == {"threads": (5,)}
 
 
@@ -285,9 +292,9 @@ def test_a_model_of_the_users_replaces_that_of_every_entry_that_takes_one(tmp_pa
     requirements.write_text("")
     for words in (f"--suite smoke -c {archive}", f"--all -c {archive} --server-requirements {requirements}"):
         entries = {entry.benchmark: entry for entry in _parse(words).entries}
-        served = {name for name, entry in entries.items() if entry.custom_model == str(archive)}
+        served = {name for name, entry in entries.items() if entry.content.custom_model == str(archive)}
         assert served == set(entries) - {"ping", "multiple_models"}
-        assert entries["ping"].server_requirements is None
+        assert entries["ping"].server.server_requirements is None
 
 
 def test_what_an_entry_says_of_its_requests_is_taken_and_what_makes_no_sense_to_it_is_left_out(tmp_path, monkeypatch):
@@ -308,13 +315,14 @@ def test_what_an_entry_says_of_its_requests_is_taken_and_what_makes_no_sense_to_
         """
     )
     http, latency = _parse(f"--suite {tmp_path / 'mine.toml'} --mms h -w 3").entries
-    assert (http.url, http.method, http.expect_status) == ("http://h/x", "PUT", 201)
-    assert http.body_file == [tmp_path / "bodies"] * 2
-    assert http.header == ["X-A: 1", "Authorization: $TOKEN"]
-    assert (http.mms, http.workers) == (None, None)
-    assert (latency.header, latency.mms, latency.workers) == (["X-A: 2"], "h", 3)
+    sent = http.content
+    assert (sent.url, sent.method, sent.expect_status) == ("http://h/x", "PUT", 201)
+    assert sent.inputs == (tmp_path / "bodies",) * 2
+    assert sent.headers == ("X-A: 1", "Authorization: $TOKEN")
+    assert (http.server.server, http.server.workers) == (None, None)
+    assert (latency.content.headers, latency.server.server, latency.server.workers) == (("X-A: 2",), "h", 3)
     http, latency = _parse(f"--suite {tmp_path / 'mine.toml'} -H X-B:3").entries
-    assert (http.header, latency.header) == (["X-B:3"], ["X-B:3"])
+    assert http.content.headers == latency.content.headers == ("X-B:3",)
 
 
 def test_every_suite_that_comes_with_it_can_be_read():

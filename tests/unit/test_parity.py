@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from servemark.benchmarks import Ask, Benchmark, catalogue
+from servemark.benchmarks import Benchmark, catalogue
+from servemark.choices import RunRequest
 from servemark.cli.options import parse_run, run_parser
 
 ROOT = Path(__file__).parents[2]
@@ -54,12 +55,12 @@ def test_a_test_that_is_not_there_would_be_noticed():
 #: Every command in the original's README but ``--all``, whose entries are in test_options.py, and what it has to mean.
 URL = "https://models.example.org/Models/resnet-18.model"
 COMMANDS = [
-    ("latency", {"benchmark": "latency", "model": "resnet"}),
-    ("throughput", {"benchmark": "throughput", "model": "resnet"}),
+    ("latency", {"benchmark": "latency", "model": None}),
+    ("throughput", {"benchmark": "throughput", "model": None}),
     ("latency -m lstm", {"benchmark": "latency", "model": "lstm"}),
     ("latency -g 4", {"gpus": 4}),
-    ("latency -i kitten.jpg", {"input": ["kitten.jpg"]}),
-    (f"latency -c {URL} -i kitten.jpg", {"custom_model": URL, "input": ["kitten.jpg"]}),
+    ("latency -i kitten.jpg", {"input": [Path("kitten.jpg")]}),
+    (f"latency -c {URL} -i kitten.jpg", {"custom_model": URL, "input": [Path("kitten.jpg")]}),
     (
         "repeated_scale_calls --options scale_up_workers 100 scale_down_workers 10",
         {"parameters": {"scale_up_workers": 100, "scale_down_workers": 10, "background_threads": 0}},
@@ -77,7 +78,7 @@ def test_every_command_of_the_original_is_taken_as_it_stands(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     arguments = vars(parse_run("servemark run", line.split()))
     found = {name: arguments[name] for name in meaning}
-    assert {**found, "input": [str(path) for path in arguments["input"]]} == {"input": [], **meaning}
+    assert {**found, "input": arguments["input"]} == {"input": [], **meaning}
 
 
 def test_every_option_of_the_originals_script_is_there():
@@ -89,7 +90,9 @@ def test_every_option_of_the_originals_script_is_there():
 
 
 def _points(benchmark: Benchmark):
-    return benchmark.points(Ask(parameters={one.key: one.default for one in benchmark.parameters}))
+    return benchmark.points(
+        RunRequest(benchmark.name, parameters={one.key: one.default for one in benchmark.parameters})
+    )
 
 
 def test_the_defaults_are_the_originals():
@@ -100,7 +103,7 @@ def test_the_defaults_are_the_originals():
     assert [point.load.users for point in _points(known["concurrent_inference"])] == list(range(1, 3 * 5 + 1, 3))
     scaling = {one.key: one.default for one in known["repeated_scale_calls"].parameters}
     assert (scaling["scale_up_workers"], scaling["scale_down_workers"]) == (16, 1)
-    assert parse_run("servemark run", ["latency"]).model == "resnet"
+    assert parse_run("servemark run", ["latency"]).entries[0].model == "resnet"
 
 
 def test_the_page_on_profiling_has_the_originals_five_steps_in_their_order():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from servemark.choices import RunRequest
 from servemark.cli import main
 from servemark.cli import run as run_command
 from servemark.cli import serve as serve_command
@@ -19,7 +20,6 @@ from servemark.printable import printable, printable_in
 from servemark.report.progress import ProgressLine
 from servemark.report.terminal import print_summary
 from servemark.result import ErrorExample, Skipped
-from servemark.runner import RunRequest
 from servemark.runner.redaction import Redaction
 from servemark.runner.written import empty_result
 
@@ -71,7 +71,7 @@ def test_errors_and_what_is_told_of_a_server_are_printable(capsys: pytest.Captur
 
 
 def test_a_summary_has_a_servers_words_written_out(capsys: pytest.CaptureFixture[str]) -> None:
-    empty = empty_result((RunRequest("ping"),), "ping", datetime.now(timezone.utc), Redaction(()))
+    empty = empty_result((RunRequest.of("ping"),), "ping", datetime.now(timezone.utc), Redaction(()))
     print_summary(replace(empty, skipped=(Skipped(HOSTILE, HOSTILE),)), Path("/results\x1b[2J"))
     shown = capsys.readouterr().out
     assert not steers(shown)

@@ -8,9 +8,10 @@ import pytest
 
 import servemark
 from servemark import runner
+from servemark.choices import GROUPS, RunRequest, all_options
+from servemark.choices.kinds import PathTo
 from servemark.errors import UsageError
-from servemark.runner import Listener, RunRequest, perform
-from servemark.runner.arguments import fields_from
+from servemark.runner import Listener
 from servemark.workload.endpoint import Place
 from servemark.workload.inputs import STANDARD_INPUT
 
@@ -20,33 +21,56 @@ PATHS = (
 )
 
 
+def _field(**option):
+    """What becomes of one option."""
+    request, (name,) = RunRequest.of("latency", **option), option
+    return next(getattr(getattr(request, group), name) for group in GROUPS if hasattr(getattr(request, group), name))
+
+
+@pytest.fixture
+def usable(tmp_path, monkeypatch):
+    """A folder with what these tests name, in which they are."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "cat.jpg"):
+        Path(name).write_bytes(b"x")
+    return tmp_path
+
+
 @pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_path_may_be_a_string(name, kind):
-    assert fields_from({name: kind("a/b")}) == {name: Path("a/b")}
-    assert fields_from({name: None}) == {name: None}
+def test_a_path_may_be_a_string(usable, name, kind):
+    kinds = {option.field: option.kind for option in all_options()}
+    assert kinds[name].take(kind("a/b")) == Path("a/b")
+    assert _field(**{name: None}) is None
 
 
 def test_every_field_that_is_a_path_is_one_of_these():
-    assert {name for name, kind in RunRequest.__annotations__.items() if "Path |" in str(kind)} == set(PATHS)
+    assert {option.field for option in all_options() if isinstance(option.kind, PathTo)} == set(PATHS)
 
 
 @pytest.mark.parametrize(
-    ("given", "fields"),
+    ("given", "value"),
     [
-        ({"inputs": "cat.jpg"}, {"inputs": (Path("cat.jpg"),)}),
-        ({"inputs": Path("cat.jpg")}, {"inputs": (Path("cat.jpg"),)}),
-        ({"inputs": ["a", Path("b"), "-"]}, {"inputs": (Path("a"), Path("b"), STANDARD_INPUT)}),
-        ({"headers": "X-A: 1"}, {"headers": ("X-A: 1",)}),
-        ({"headers": ["X-A: 1", "X-B: 2"]}, {"headers": ("X-A: 1", "X-B: 2")}),
-        ({"headers": {"X-A": 1, "X-B": "2"}}, {"headers": ("X-A: 1", "X-B: 2")}),
-        ({"duration_s": "1m", "warmup_s": 0, "think_s": 0.5}, {"duration_s": 60.0, "warmup_s": 0, "think_s": 0.5}),
-        ({"connect_to": "h:80"}, {"connect_to": Place("h", 80)}),
-        ({"connect_to": Place("h", 80)}, {"connect_to": Place("h", 80)}),
+        ({"inputs": "cat.jpg"}, (Path("cat.jpg"),)),
+        ({"inputs": Path("cat.jpg")}, (Path("cat.jpg"),)),
+        ({"inputs": ["a", Path("b"), "-"]}, (Path("a"), Path("b"), STANDARD_INPUT)),
+        ({"headers": "X-A: 1"}, ("X-A: 1",)),
+        ({"headers": ["X-A: 1", "X-B: 2"]}, ("X-A: 1", "X-B: 2")),
+        ({"headers": {"X-A": 1, "X-B": "2"}}, ("X-A: 1", "X-B: 2")),
+        ({"duration_s": "1m"}, 60.0),
+        ({"warmup_s": 0}, 0),
+        ({"think_s": 0.5}, 0.5),
+        ({"rate": 5}, "5"),
     ],
 )
-def test_what_is_one_of_several_may_be_given_alone_and_a_time_may_have_a_unit(given, fields):
-    assert fields_from(given) == fields
+def test_what_is_one_of_several_may_be_given_alone_and_a_time_may_have_a_unit(usable, given, value):
+    assert _field(**given) == value
+
+
+@pytest.mark.parametrize("place", ["h:80", Place("h", 80)])
+def test_a_place_may_be_written_as_on_the_command_line(place):
+    request = RunRequest.of("latency", server="x", connect_to=place)
+    assert request.server.connect_to == Place("h", 80)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +101,7 @@ def test_an_argument_that_is_like_no_other_is_refused_all_the_same():
 
 
 def test_a_time_that_is_none_is_refused():
-    with pytest.raises(UsageError, match="duration_s is 'soon': that is no time such as 10"):
+    with pytest.raises(UsageError, match="duration_s is 'soon': 'soon' is not a time such as 10"):
         servemark.run("latency", duration_s="soon")
 
 
@@ -96,7 +120,7 @@ def test_the_result_goes_to_a_folder_that_is_named_by_a_string(tmp_path, monkeyp
         ({"loops": 0}, "loops is 0: it is at least 1"),
         ({"workers": 0}, "workers is 0"),
         ({"rate": 1, "max_connections": 0}, "max_connections is 0"),
-        ({"gpus": -1}, "gpus is -1: it is at least 0"),
+        ({"gpus": -1}, "gpus is -1: it is at least 1"),
         ({"duration_s": 0}, "duration_s is 0: it is above 0 seconds"),
         ({"duration_s": float("nan")}, "duration_s is nan"),
         ({"timeout_s": 0.0}, "timeout_s is 0.0: it is above 0 seconds"),
@@ -105,7 +129,7 @@ def test_the_result_goes_to_a_folder_that_is_named_by_a_string(tmp_path, monkeyp
 )
 def test_nought_is_no_other_word_for_leaving_it_out(tmp_path, fields, message):
     with pytest.raises(UsageError, match=message):
-        perform((RunRequest("latency", output=tmp_path / "out", **fields),), Listener())
+        servemark.run("latency", output=tmp_path / "out", **fields)
     assert not (tmp_path / "out").exists()
 
 
@@ -114,7 +138,7 @@ def test_a_trace_in_milliseconds_is_said_before_anything_starts(tmp_path, monkey
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     said: list[str] = []
-    request = RunRequest("ping", arrival=f"trace:{tmp_path / 't.txt'}", output=tmp_path / "full")
+    request = RunRequest.of("ping", arrival=f"trace:{tmp_path / 't.txt'}", output=tmp_path / "full")
     with pytest.raises(servemark.OutputError):
         runner.perform((request, request), Listener(note=said.append))
     assert said == ["trace t.txt: its times are in milliseconds"]

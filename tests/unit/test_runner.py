@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
 from servemark.benchmarks import catalogue
+from servemark.choices import RunRequest, all_options
 from servemark.errors import UsageError
-from servemark.runner import Listener, RunRequest, perform
-from servemark.runner import entry as entry_module
+from servemark.runner import Listener, perform
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
 from servemark.runner.redaction import Redaction
@@ -20,9 +22,19 @@ from servemark.runner.written import empty_result
 
 from ..web_server import sending, web_server
 
+#: What an option needs beside it to be one that only the benchmark refuses.
+NEEDED = {
+    "management_port": {"server": "h:80"},
+    "build_command": {"source": "checkout"},
+    "server_requirements": {"custom_model": "m.mar"},
+    "server_python": {"custom_model": "m.mar"},
+    "arrival": {"rate": 5},
+    "max_connections": {"rate": 5},
+}
+
 
 @pytest.mark.parametrize("name", sorted(catalogue()))
-def test_python_refuses_what_the_command_line_refuses(name, tmp_path):
+def test_python_refuses_what_the_command_line_refuses(name, tmp_path, monkeypatch):
     values = {
         "model": "squeezenet",
         "custom_model": "m.mar",
@@ -45,29 +57,36 @@ def test_python_refuses_what_the_command_line_refuses(name, tmp_path):
         "management_port": 81,
         "docker": True,
         "docker_image": "image",
-        "source": tmp_path,
+        "source": "checkout",
         "build_command": "make",
         "backend": "onnx",
         "content_type": "text/plain",
         "multipart": "field",
-        "server_requirements": tmp_path,
-        "server_python": tmp_path,
+        "server_requirements": "m.mar",
+        "server_python": "m.mar",
     }
+    monkeypatch.chdir(tmp_path)
+    for part in ("m.mar", "checkout/setup.py", "checkout/mms/__init__.py", "checkout/mms/model_server.py"):
+        Path(part).parent.mkdir(parents=True, exist_ok=True)
+        Path(part).write_bytes(b"")
     benchmark = catalogue()[name]
+    fields = {option.name: option for option in all_options()}
     url = {"url": "http://127.0.0.1/"} if benchmark.takes_url else {}
     for option, why in benchmark.refuses.items():
-        field = entry_module._FIELDS.get(option, option)
+        field, needs = fields[option].field, NEEDED.get(option, {})
         if benchmark.takes_url and option == "input":
             continue  # in Python a body is an input
+        if any(fields[refused].field in needs for refused in benchmark.refuses):
+            continue  # that is refused before it
         with pytest.raises(UsageError) as refused:
-            Entry.of(RunRequest(name, **{field: values[option]}, **url))
-        assert refused.value.what == f"{field} makes no sense with {name}"
+            Entry.of(RunRequest.of(name, **{field: values[option], **needs, **url}))
+        assert refused.value.what == f"{fields[option].flags[0]} makes no sense with {name}"
         assert refused.value.cause == why
     for parameter in benchmark.parameters:
         if parameter.key in ("threads", "loops", "workers"):
-            with pytest.raises(UsageError, match=f"{parameter.key} makes no sense with {name}"):
-                Entry.of(RunRequest(name, **{parameter.key: 3}, **url))
-    Entry.of(RunRequest(name, **url))
+            with pytest.raises(UsageError, match=f"-{parameter.key[0]} makes no sense with {name}"):
+                Entry.of(RunRequest.of(name, **{parameter.key: 3}, **url))
+    Entry.of(RunRequest.of(name, **url))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +101,7 @@ def test_python_refuses_what_the_command_line_refuses(name, tmp_path):
 )
 def test_python_refuses_contradictions_as_the_command_line_does(fields):
     with pytest.raises(UsageError, match="do not go together"):
-        Entry.of(RunRequest("ping", **fields))
+        Entry.of(RunRequest.of("ping", **fields))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +113,7 @@ def test_python_refuses_contradictions_as_the_command_line_does(fields):
     ],
 )
 def test_parameters_that_cannot_be_had_are_refused_before_there_is_a_result(tmp_path, benchmark, parameters, message):
-    request = RunRequest(benchmark, parameters=parameters, output=tmp_path / "out")
+    request = RunRequest.of(benchmark, parameters=parameters, output=tmp_path / "out")
     with pytest.raises(UsageError, match=message):
         perform((request,), Listener())
     assert not (tmp_path / "out").exists()
@@ -103,7 +122,8 @@ def test_parameters_that_cannot_be_had_are_refused_before_there_is_a_result(tmp_
 def test_a_models_url_is_not_shown_whole_even_if_the_suites_first_benchmark_has_no_model():
     url = "https://me:s3cr3t@h/m.mar?token=s3cr3t"
     command = ("servemark", "run", "--suite", "mine.toml", "-c", url)
-    requests = [RunRequest("ping", command=command), RunRequest("latency", custom_model=url, command=command)]
+    requests = [RunRequest.of(name, **more) for name, more in (("ping", {}), ("latency", {"custom_model": url}))]
+    requests = [replace(request, command=command) for request in requests]
     assert empty_result(requests, "mine", datetime.now(timezone.utc), Redaction(())).command == (
         *command[:-1],
         "https://h/m.mar",
@@ -128,5 +148,5 @@ def test_an_archive_is_downloaded_once_for_all_benchmarks_of_a_suite(tmp_path, m
     with web_server({"/mine.mar": answer}) as url:
         launchers = Launchers(Listener())
         for name in ("latency", "throughput", "latency"):
-            launchers.of(Entry.of(RunRequest(name, custom_model=f"{url}/mine.mar")))
+            launchers.of(Entry.of(RunRequest.of(name, custom_model=f"{url}/mine.mar")))
     assert asked == ["/mine.mar"]

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import servemark
+from servemark.choices.server import ServerChoice
 from servemark.cli import main
+from servemark.cli.checkout import or_here
 from servemark.cli.options import parse_run
 from servemark.cli.serve_options import parse_serve
-from servemark.cli.server_options import source_or_here
 from servemark.errors import ServerStartError, UsageError
-from servemark.runner import Listener, RunRequest, perform
+from servemark.runner.launching import own_launcher
 from servemark.servers import ServerSettings
-from servemark.servers.choice import own_launcher
 from servemark.servers.docker import DockerLauncher
 from servemark.servers.managed import ManagedLauncher
 from servemark.servers.mms_config import check_ports, free_port_pair, is_free
@@ -24,6 +25,11 @@ from servemark.servers.source import SourceLauncher
 
 PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradlew")
 ONE_STARTS = "one starts a server of our own, the other measures one that runs"
+
+
+def _chosen(line: str) -> ServerChoice:
+    (request,) = parse_run("servemark run", line.split()).entries
+    return request.server
 
 
 @pytest.fixture
@@ -81,31 +87,30 @@ def test_what_cannot_be_had_is_refused_in_one_line_with_status_2(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"server": "h", "docker": True}, "--docker and --mms do not go together"),
-        ({"server": "h", "source": Path("/")}, "--source and --mms do not go together"),
-        ({"build_command": "make"}, "--build-command needs --source"),
+        ({"server": "h", "docker": True}, "docker and server do not go together"),
+        ({"server": "h", "source": Path("/")}, "source and server do not go together"),
+        ({"build_command": "make"}, "build_command needs source"),
         ({"source": Path("/")}, "/ is not a checkout of Multi Model Server"),
     ],
 )
 def test_python_refuses_the_same(tmp_path: Path, fields: dict[str, object], message: str) -> None:
-    request = RunRequest(benchmark="latency", output=tmp_path, **fields)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=message):
-        perform((request,), Listener())
+        servemark.run("latency", output=tmp_path, **fields)
 
 
 def test_each_choice_has_its_launcher(checkout: Path) -> None:
     serving = Serving()
-    assert isinstance(own_launcher(serving), ManagedLauncher)
-    built = own_launcher(serving, source=checkout, build_command="make")
+    assert isinstance(own_launcher(serving, ServerChoice()), ManagedLauncher)
+    built = own_launcher(serving, ServerChoice(source=checkout, build_command="make"))
     assert isinstance(built, SourceLauncher)
     assert (built._checkout, built._build_command, built._serving) == (checkout, "make", serving)
-    ours = own_launcher(serving, docker=True)
+    ours = own_launcher(serving, ServerChoice(docker=True))
     assert isinstance(ours, DockerLauncher)
     assert (ours._image, ours._source, ours._serving) == (None, None, serving)
-    theirs = own_launcher(serving, image="theirs")
+    theirs = own_launcher(serving, ServerChoice(image="theirs"))
     assert isinstance(theirs, DockerLauncher)
     assert (theirs._image, theirs._source) == ("theirs", None)
-    both = own_launcher(serving, docker=True, source=checkout, build_command="make")
+    both = own_launcher(serving, ServerChoice(docker=True, source=checkout, build_command="make"))
     assert isinstance(both, DockerLauncher)
     assert (both._image, both._source, both._build_command) == (None, checkout, "make")
 
@@ -116,8 +121,8 @@ def test_in_a_checkout_it_is_the_server_and_that_is_said(
 ) -> None:
     monkeypatch.chdir(checkout / place)
     said: list[str] = []
-    for arguments in (parse_run("servemark run", ["latency"]), parse_serve("servemark serve", [])):
-        assert source_or_here(arguments, None, said.append) == checkout
+    for chosen in (_chosen("latency"), parse_serve("servemark serve", []).server):
+        assert or_here(chosen, said.append).source == checkout
     assert said == [f"using --source {checkout}, because this is a checkout of Multi Model Server"] * 2
 
 
@@ -126,13 +131,12 @@ def test_in_a_checkout_a_server_that_was_chosen_stays(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.chdir(checkout)
-    arguments = parse_run("servemark run", ["latency", *line.split()])
-    assert source_or_here(arguments, arguments.mms, pytest.fail) is None
+    assert or_here(_chosen(f"latency {line}"), pytest.fail).source is None
 
 
 def test_elsewhere_the_installed_server_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert source_or_here(parse_run("servemark run", ["latency"]), None, pytest.fail) is None
+    assert or_here(_chosen("latency"), pytest.fail).source is None
 
 
 @pytest.mark.parametrize(

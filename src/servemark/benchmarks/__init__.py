@@ -10,18 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
-from servemark.workload.load import Arrivals, ClosedLoad, Load, Until
-from servemark.workload.open_loop import open_load
+from servemark.workload.load import Load, Until
 from servemark.workload.plan import Group, Plan
-from servemark.workload.scenario import Expect, Request, Scenario, Step
+from servemark.workload.scenario import Scenario, Step
 
 #: What of a benchmark's statistics is its answer.
 Headline = Literal["response", "throughput"]
 #: What is asked of all runs of a benchmark together.
 Analysis = Literal["scalability", "pareto", "registrations", "scaling"]
-DEFAULT_WARMUP_S = 2.0
 #: The options of an open loop, by their names on the command line, for benchmarks that refuse them.
 OPEN_LOOP = ("rate", "arrival", "max_connections")
 #: MMS's own default; a load never gets less.
@@ -36,64 +35,6 @@ class Parameter:
     default: Any
     convert: Callable[[str], Any]
     meaning: str
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What the command asks of a benchmark. None leaves the benchmark's own.
-
-    Attributes:
-        model: name of the model, for a benchmark that takes any.
-        requests: what is sent to the endpoint that the command names, for a benchmark that takes one.
-        expect: what the bodies of predictions are held against, which not every benchmark sends.
-        arrivals: when requests arrive in an open loop; None is a closed one.
-        max_connections: of an open loop.
-        parameters: values of the benchmark's parameters by key, the defaults included.
-    """
-
-    model: str = ""
-    threads: int | None = None
-    loops: int | None = None
-    duration_s: float | None = None
-    warmup_s: float | None = None
-    ramp_s: float = 0.0
-    think_s: float = 0.0
-    workers: int | None = None
-    gpus: int = 0
-    timeout_s: float = 120.0
-    requests: tuple[Request, ...] = ()
-    expect: Expect | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    arrivals: Arrivals | None = None
-    max_connections: int | None = None
-
-    def load(self, users: int, until: Until) -> Load:
-        """The open loop that is asked for, else a closed one of `users`; its length is that asked for, or adapts."""
-        if self.arrivals is None:
-            return self.closed_load(users, until)
-        return open_load(
-            self.arrivals,
-            requests=self.loops,
-            duration_s=self.duration_s,
-            until=until,
-            warmup_s=self.warmup_s,
-            usual_warmup_s=DEFAULT_WARMUP_S,
-            max_connections=self.max_connections,
-        )
-
-    def closed_load(self, users: int, until: Until, usual_warmup_s: float = DEFAULT_WARMUP_S) -> ClosedLoad:
-        """A closed loop of `users`, of the length that is asked for, else of an adapting one."""
-        timed = self.loops is None
-        warmup_s = self.warmup_s if self.warmup_s is not None else usual_warmup_s if timed else 0.0
-        return ClosedLoad(
-            users=users,
-            loops=self.loops,
-            duration_s=self.duration_s,
-            until=until if timed and self.duration_s is None else None,
-            warmup_s=warmup_s,
-            ramp_s=self.ramp_s,
-            think_s=self.think_s,
-        )
 
 
 #: From the models that a server has, in the order of ``Benchmark.models``, to what is sent.
@@ -137,9 +78,9 @@ class Benchmark:
     name: str
     summary: str
     headline: Headline
-    points: Callable[[Ask], tuple[Point, ...]]
+    points: Callable[[RunRequest], tuple[Point, ...]]
     threads: int | None = None
-    models: Callable[[Ask], tuple[str, ...]] = lambda ask: (ask.model,)
+    models: Callable[[RunRequest], tuple[str, ...]] = lambda request: (request.model,)
     refuses: Mapping[str, str] = field(default_factory=dict)
     asks_saturation: bool = False
     asks_highest_rate: bool = False
@@ -163,20 +104,21 @@ def predictions(load: Load) -> PlanFor:
     return plan
 
 
-def one_point(ask: Ask, users: int) -> tuple[Point, ...]:
+def one_point(request: RunRequest, users: int) -> tuple[Point, ...]:
     """Predictions by `users`, or as many as the command says, on a server that refuses none of them."""
-    load = ask.load(ask.threads or users, Until())
-    return (Point(server_for(load.most_in_flight, ask), ModelSettings(workers=ask.workers), load, predictions(load)),)
+    load = request.load.of(request.load.threads or users, Until())
+    model = ModelSettings(workers=request.server.workers_of_model)
+    return (Point(server_for(load.most_in_flight, request), model, load, predictions(load)),)
 
 
-def without_model(ask: Ask, users: int, step: Step) -> tuple[Point, ...]:
+def without_model(request: RunRequest, users: int, step: Step) -> tuple[Point, ...]:
     """`step` by `users`, or as many as the command says, on a server that needs no model for it."""
-    load = ask.load(ask.threads or users, Until())
+    load = request.load.of(request.load.threads or users, Until())
     plan = Plan((Group(Scenario((step,)), load),))
-    return (Point(server_for(load.most_in_flight, ask), ModelSettings(workers=None), load, lambda _served: plan),)
+    return (Point(server_for(load.most_in_flight, request), ModelSettings(workers=None), load, lambda _served: plan),)
 
 
-def server_for(most_in_flight: int, ask: Ask) -> ServerSettings:
+def server_for(most_in_flight: int, request: RunRequest) -> ServerSettings:
     """A server whose queue holds twice what may be under way, so that it refuses none of it.
 
     Twice, because a request that timed out is still in the queue when its place in the client is taken by the next. An
@@ -184,8 +126,8 @@ def server_for(most_in_flight: int, ask: Ask) -> ServerSettings:
     """
     return ServerSettings(
         job_queue_size=max(_SMALLEST_JOB_QUEUE, 2 * most_in_flight),
-        response_timeout_s=max(1, round(ask.timeout_s)),
-        gpus=ask.gpus,
+        response_timeout_s=max(1, round(request.load.timeout_s)),
+        gpus=request.server.gpus or 0,
     )
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import itertools
 
-from servemark.benchmarks import Ask, Benchmark, Parameter, Point, counts, predictions, server_for
+from servemark.benchmarks import Benchmark, Parameter, Point, counts, predictions, server_for
+from servemark.choices import RunRequest
 from servemark.servers import ModelSettings
 from servemark.units import seconds_of
 from servemark.workload.load import Until
 
 
-def _points(ask: Ask) -> tuple[Point, ...]:
-    sizes, delays = ask.parameters["batch_size"], ask.parameters["max_batch_delay"]
-    workers = ask.parameters["workers"] or (ask.workers,)
+def _points(request: RunRequest) -> tuple[Point, ...]:
+    sizes, delays = request.parameters["batch_size"], request.parameters["max_batch_delay"]
+    workers = request.parameters["workers"] or (request.server.workers_of_model,)
     # A batch of one never waits, so its delay is nothing to try.
     shapes = [(1, delays[0])] if 1 in sizes else []
     shapes += [shape for shape in itertools.product(sizes, delays) if shape[0] > 1]
     known_workers = [number for number in workers if number]
-    users = ask.threads or 2 * max(sizes) * (max(known_workers) if known_workers else 2)
-    load = ask.load(users, Until(successes=400, min_s=5.0, max_s=20.0))
-    server = server_for(load.most_in_flight, ask)
+    users = request.load.threads or 2 * max(sizes) * (max(known_workers) if known_workers else 2)
+    load = request.load.of(users, Until(successes=400, min_s=5.0, max_s=20.0))
+    server = server_for(load.most_in_flight, request)
     return tuple(
         Point(
             server,

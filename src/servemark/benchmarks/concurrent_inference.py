@@ -5,19 +5,18 @@ In an open loop, at one rate over more and more connections: what finds them all
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from servemark.benchmarks import Ask, Benchmark, Parameter, Point, counts, predictions, server_for
+from servemark.benchmarks import Benchmark, Parameter, Point, counts, predictions, server_for
+from servemark.choices import RunRequest
 from servemark.servers import ModelSettings
 from servemark.workload.load import Until
 
 
-def _points(ask: Ask) -> tuple[Point, ...]:
-    threads: tuple[int, ...] = ask.parameters["threads"]
-    server, model = server_for(max(threads), ask), ModelSettings(workers=ask.workers)
-    name = "threads" if ask.arrivals is None else "connections"
+def _points(request: RunRequest) -> tuple[Point, ...]:
+    threads: tuple[int, ...] = request.parameters["threads"]
+    server, model = server_for(max(threads), request), ModelSettings(workers=request.server.workers_of_model)
+    name = "threads" if request.load.arrivals is None else "connections"
     until = Until(successes=400, min_s=5.0, max_s=20.0)
-    loads = [replace(ask, max_connections=number).load(number, until) for number in threads]
+    loads = [request.load.of(number, until, max_connections=number) for number in threads]
     return tuple(Point(server, model, load, predictions(load), values={name: load.most_in_flight}) for load in loads)
 
 

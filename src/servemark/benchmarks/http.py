@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Ask, Benchmark, Point, without_model
+from servemark.benchmarks import Benchmark, Point, without_model
+from servemark.choices import RunRequest
 from servemark.workload.scenario import Step
 
 #: As many connections as oha and hey open by default; wrk has 10.
@@ -10,8 +11,8 @@ _THREADS = 50
 _NO_MODEL = "it measures the endpoint of --url, whatever serves it"
 
 
-def _points(ask: Ask) -> tuple[Point, ...]:
-    return without_model(ask, _THREADS, Step("request", ask.requests))
+def _points(request: RunRequest) -> tuple[Point, ...]:
+    return without_model(request, _THREADS, Step("request", request.content.requests))
 
 
 BENCHMARK = Benchmark(
@@ -20,7 +21,7 @@ BENCHMARK = Benchmark(
     headline="throughput",
     threads=_THREADS,
     points=_points,
-    models=lambda _ask: (),
+    models=lambda _request: (),
     refuses={
         "input": "its requests have the body of --body-file",
         **dict.fromkeys(("model", "custom_model", "workers", "gpus", "backend"), _NO_MODEL),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from servemark.benchmarks import OPEN_LOOP, Ask, Benchmark, Parameter, Point, server_for, whole_number
+from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, server_for, whole_number
+from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, default_workers
 from servemark.servers.registration import register_request
@@ -13,11 +14,14 @@ from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
 
 
-def _points(ask: Ask) -> tuple[Point, ...]:
-    count, workers = ask.parameters["count"], ask.workers or 1
+def _points(request: RunRequest) -> tuple[Point, ...]:
+    count, workers = request.parameters["count"], request.server.workers_of_model or 1
     load = ClosedLoad(users=count, loops=1)
     # The model is there once before, so that an archive that cannot be loaded is found before it is loaded many times.
-    server = replace(server_for(count, ask), most_workers=count * workers + (ask.workers or default_workers()))
+    server = replace(
+        server_for(count, request),
+        most_workers=count * workers + (request.server.workers_of_model or default_workers()),
+    )
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
@@ -34,7 +38,7 @@ def _points(ask: Ask) -> tuple[Point, ...]:
         one = replace(load, users=1)
         return Plan(tuple(Group(Scenario((step,)), one) for step in steps), registers=names)
 
-    return (Point(server, ModelSettings(workers=ask.workers), load, plan),)
+    return (Point(server, ModelSettings(workers=request.server.workers_of_model), load, plan),)
 
 
 BENCHMARK = Benchmark(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Ask, Benchmark, Parameter, Point, server_for
+from servemark.benchmarks import Benchmark, Parameter, Point, server_for
+from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel
 from servemark.workload.load import Until
@@ -13,21 +14,25 @@ from servemark.zoo.catalogue import find
 _THREADS = 12
 
 
-def _points(ask: Ask) -> tuple[Point, ...]:
-    models = ask.parameters["models"]
-    weights = ask.parameters["weights"] or (1,) * len(models)
+def _points(request: RunRequest) -> tuple[Point, ...]:
+    models = request.parameters["models"]
+    weights = request.parameters["weights"] or (1,) * len(models)
     if len(weights) != len(models):
         raise UsageError(
             f"{len(weights)} weights for {len(models)} models ({','.join(models)})",
             next_step="give --options weights as many numbers as there are models",
         )
-    load = ask.load(ask.threads or _THREADS, Until())
+    load = request.load.of(request.load.threads or _THREADS, Until())
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         steps = tuple(Step(f"predict {model.name}", model.requests) for model in served)
         return Plan((Group(Scenario(steps, weights), load),))
 
-    return (Point(server_for(load.most_in_flight, ask), ModelSettings(workers=ask.workers), load, plan),)
+    return (
+        Point(
+            server_for(load.most_in_flight, request), ModelSettings(workers=request.server.workers_of_model), load, plan
+        ),
+    )
 
 
 def _models(text: str) -> tuple[str, ...]:
@@ -51,7 +56,7 @@ BENCHMARK = Benchmark(
     headline="throughput",
     threads=_THREADS,
     points=_points,
-    models=lambda ask: ask.parameters["models"],
+    models=lambda request: request.parameters["models"],
     refuses={
         "model": "it serves several; give --options models resnet,lstm",
         "custom_model": "it serves models of the zoo",

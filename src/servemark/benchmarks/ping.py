@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Ask, Benchmark, Point, without_model
+from servemark.benchmarks import Benchmark, Point, without_model
+from servemark.choices import RunRequest
 from servemark.servers.inference import ping_request
 from servemark.workload.scenario import Step
 
 _THREADS = 100
 
 
-def _points(ask: Ask) -> tuple[Point, ...]:
-    return without_model(ask, _THREADS, Step("ping", (ping_request(),)))
+def _points(request: RunRequest) -> tuple[Point, ...]:
+    return without_model(request, _THREADS, Step("ping", (ping_request(),)))
 
 
 BENCHMARK = Benchmark(
@@ -20,7 +21,7 @@ BENCHMARK = Benchmark(
     asks_highest_rate=True,
     threads=_THREADS,
     points=_points,
-    models=lambda _ask: (),
+    models=lambda _request: (),
     refuses=dict.fromkeys(
         ("model", "custom_model", "input", "content_type", "multipart", "workers", "gpus"), "it uses no model"
     ),

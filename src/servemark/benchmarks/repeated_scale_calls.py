@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from servemark.benchmarks import OPEN_LOOP, Ask, Benchmark, Parameter, Point, predictions, server_for, whole_number
+from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, predictions, server_for, whole_number
+from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
 from servemark.servers.registration import READY, describe_request, scale_request
@@ -17,29 +18,32 @@ _ALONE_S = 5.0
 _NEVER_0 = "Multi Model Server never answers a call that scales up from 0 workers"
 
 
-def _points(ask: Ask) -> tuple[Point, ...]:
-    up, down = ask.parameters["scale_up_workers"], ask.parameters["scale_down_workers"]
-    background = ask.parameters["background_threads"]
+def _points(request: RunRequest) -> tuple[Point, ...]:
+    up, down = request.parameters["scale_up_workers"], request.parameters["scale_down_workers"]
+    background = request.parameters["background_threads"]
     if up <= down:
         raise UsageError(
             f"scale_up_workers {up} is not more than scale_down_workers {down}",
             next_step="give --options scale_up_workers N scale_down_workers M with N above M",
         )
-    if ask.expect and not background:
+    if request.content.expect and not background:
         raise UsageError(
             "--expect has nothing to look at: repeated_scale_calls alone sends no predictions",
             next_step="give --options background_threads 1",
         )
     # Workers that fork from one that has loaded the model start at once, and share its memory; GPUs survive no fork.
     server = replace(
-        server_for(background, ask), preload_model=not ask.gpus, most_workers=up, most_workers_answer=background > 0
+        server_for(background, request),
+        preload_model=not request.server.gpus,
+        most_workers=up,
+        most_workers_answer=background > 0,
     )
     settings = ModelSettings(workers=down, scaled=True)
-    load = ask.closed_load(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
+    load = request.load.closed(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
 
     def plan(served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
-        groups = [Group(Scenario(_calls(model, up, "up", ask) + _calls(model, down, "down", ask)), load)]
+        groups = [Group(Scenario(_calls(model, up, "up", request) + _calls(model, down, "down", request)), load)]
         if background:
             alongside = replace(load, users=background, think_s=0.0, ramp_s=0.0)
             groups.append(Group(Scenario((Step("predict", model.requests),)), alongside, background=True))
@@ -49,9 +53,9 @@ def _points(ask: Ask) -> tuple[Point, ...]:
     return (_alone(server, settings, background), scaling) if background else (scaling,)
 
 
-def _calls(model: ServedModel, workers: int, where: str, ask: Ask) -> tuple[Step, ...]:
+def _calls(model: ServedModel, workers: int, where: str, request: RunRequest) -> tuple[Step, ...]:
     """Scale to `workers`, then read back until they are all READY and no others."""
-    says = Says(READY, workers, limit_s=ask.timeout_s)
+    says = Says(READY, workers, limit_s=request.load.timeout_s)
     return (
         Step(f"scale_{where}", (scale_request(model.name, workers),), "management", expect_status=200),
         Step(f"read_{where}", (describe_request(model.name),), "management", expect_status=200, until=says),

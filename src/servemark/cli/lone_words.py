@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from servemark.benchmarks import catalogue
-from servemark.cli.converters import nearest
+from servemark.choices.kinds import nearest
 from servemark.cli.parser import Parser
 from servemark.errors import UsageError
 from servemark.workload.endpoint import without_user

@@ -6,33 +6,25 @@ Parsing ends in plain values; ``cli/run.py`` makes a request of them.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from servemark.benchmarks import Benchmark, catalogue
+from servemark.benchmarks.refusals import check_given
+from servemark.choices import RunRequest, all_options
+from servemark.choices.kinds import Whole, nearest
 from servemark.cli.called import without_subcommand
-from servemark.cli.converters import nearest, whole_number
-from servemark.cli.load_options import add_load, check_load
 from servemark.cli.lone_words import benchmark_meant, settle_words
-from servemark.cli.model_options import add_custom_model, check_custom_model
 from servemark.cli.other_tools import ELSEWHERE, check_borrowed
 from servemark.cli.parser import Parser as Parser
 from servemark.cli.parser import listing_parser as listing_parser
-from servemark.cli.request_options import add_request, check_request
-from servemark.cli.server_options import add_own_server, check_own_server
+from servemark.cli.tables import add_options, reader
 from servemark.errors import UsageError
 from servemark.printable import printable
-from servemark.servers.choice import check_running
-from servemark.workload.inputs import STANDARD_INPUT
-from servemark.workload.load import MOST_USERS
-from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
+from servemark.zoo.catalogue import ZOO
 
 #: The keys after --options that every benchmark has.
 EVERYWHERE = ("threads", "loops", "workers")
-#: Options that people know by their first letter.
-_SHORT = ("model", "custom_model", "input", "workers", "threads", "loops", "gpus")
 #: What follows the program's name in an example, and what it does.
 _EXAMPLES = (
     ("latency", "ResNet-18 on a server of its own"),
@@ -89,69 +81,21 @@ def run_parser(prog: str) -> Parser:
     )
     parser.add_argument("-a", "--all", action="store_true", help="run the suite all: every benchmark but batching")
     parser.add_argument("-s", "--suite", metavar="NAME", help="run a suite, by name or as the path of a TOML file")
-    _add_common(parser)
-    _add_server(parser)
-    add_custom_model(parser)
-    add_request(parser)
-    add_load(parser)
-    _add_output(parser)
-    return parser
-
-
-def _add_common(parser: Parser) -> None:
-    parser.add_argument("-m", "--model", help=f"model to serve (default: {DEFAULT_MODEL})")
-    parser.add_argument(
-        "-i",
-        "--input",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="input to send: a file, a folder, a JSONL file, or - for standard input (default: the model's own)",
-    )
-    parser.add_argument(
-        "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
-    )
-    parser.add_argument(
-        "-t",
-        "--threads",
-        metavar="N",
-        type=whole_number(1, MOST_USERS),
-        help="users that send at once (default: the benchmark's)",
-    )
-    parser.add_argument(
-        "-l", "--loops", metavar="N", type=whole_number(1), help="requests a user, exactly; all of them are measured"
-    )
+    groups = add_options(parser, all_options())
     parser.add_argument(
         "--options", metavar=("KEY", "VALUE"), nargs="+", default=[], help="benchmark parameters; see below"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
-
-
-def _add_server(parser: Parser) -> None:
-    group = parser.add_argument_group("server (default: a Multi Model Server of our own)")
-    group.add_argument("--mms", metavar="[SCHEME://]HOST[:PORT]", help="measure a server that is already running")
-    add_own_server(group)
-    group.add_argument(
-        "--management-port", metavar="P", type=whole_number(1, 65535), help="its management port (default: port + 1)"
+    groups["load"].add_argument(
+        "--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID"
     )
-    group.add_argument("-g", "--gpus", metavar="N", type=whole_number(1), help="compute on N NVIDIA GPUs")
-    group.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
-    group.add_argument("--ca-file", metavar="FILE", type=Path, help="certificates to trust")
-    group.add_argument("--insecure", action="store_true", help="trust any certificate")
-
-
-def _add_output(parser: Parser) -> None:
-    group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", metavar="DIR", type=Path, help="result directory (default: a new one)")
-    group.add_argument(
-        "--force",
-        action="store_true",
-        help="write into DIR although it is not empty; try what would not fit in memory",
-    )
-    group.add_argument(
+    groups["output"].add_argument(
         "--resume", metavar="DIR", type=Path, help="go on with the suite whose result is in DIR: what it lacks is run"
     )
-    group.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
+    groups["output"].add_argument(
+        "--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout"
+    )
+    return parser
 
 
 def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
@@ -178,14 +122,13 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
         if arguments.benchmark not in known:
             meant = benchmark_meant(arguments.benchmark, prog)
             raise UsageError(f"unknown benchmark {arguments.benchmark!r}", next_step=meant)
-        _check(arguments, known[arguments.benchmark])
-        arguments.entries, arguments.suite_name = [arguments], None
+        arguments.entries, arguments.suite_name = [_request(arguments, known[arguments.benchmark])], None
     else:
-        from servemark.cli.suite_options import entry_arguments
+        from servemark.cli.suite_options import entry_requests
         from servemark.suites import read_suite
 
         chosen = read_suite(suite)
-        arguments.entries = list(entry_arguments(chosen, arguments, parser, _check))
+        arguments.entries = list(entry_requests(chosen, arguments, parser, _request))
         arguments.suite_name = chosen.name
     return arguments
 
@@ -212,20 +155,25 @@ def _check_resume(arguments: argparse.Namespace, suite: str | None) -> None:
         raise UsageError("--resume and --output do not go together", cause="it goes on in the folder of that result")
 
 
-def _check(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
-    """Check the arguments of one benchmark, and put in its parameters and defaults."""
+def _request(arguments: argparse.Namespace, benchmark: Benchmark) -> RunRequest:
+    """What is asked of one benchmark.
+
+    Raises:
+        UsageError: it cannot be had.
+    """
+    check_borrowed(arguments, benchmark)
+    check_given(benchmark, {known.name: known for known in all_options() if known.name in arguments.given})
     _apply_options(arguments, benchmark)
-    _check_together(arguments, benchmark)
-    arguments.model = DEFAULT_MODEL if arguments.model is None else arguments.model
-    arguments.input = [_readable(name) for name in arguments.input]
-    arguments.body_file = [_readable(name) for name in arguments.body_file]
+    request = RunRequest.from_words(arguments)
+    check_given(benchmark, request.given)
+    return request
 
 
 def _apply_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
     """Put the pairs after ``--options`` where they belong: the benchmark's own parameters, or threads and the like."""
     words = arguments.options
     own = {parameter.key: parameter for parameter in benchmark.parameters}
-    everywhere = {key: whole_number(1) for key in EVERYWHERE if key not in own}
+    everywhere = {key: reader(Whole(1)) for key in EVERYWHERE if key not in own}
     arguments.parameters = {}
     for key, text in zip(words[::2], words[1::2], strict=True):
         try:
@@ -242,62 +190,6 @@ def _apply_options(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"--options {key}", cause=str(error)) from None
     arguments.parameters = {key: parameter.default for key, parameter in own.items()} | arguments.parameters
-
-
-def _check_together(arguments: argparse.Namespace, benchmark: Benchmark) -> None:
-    def refuse(first: str, second: str, why: str) -> NoReturn:
-        raise UsageError(f"{first} and {second} do not go together", cause=why)
-
-    check_borrowed(arguments, benchmark)
-    check_custom_model(arguments)
-    for file in (arguments.server_requirements, arguments.server_python):
-        if file:
-            _readable_file(file)
-    for name, why in benchmark.refuses.items():
-        if name in arguments.given or getattr(arguments, name):
-            flag = f"-{name[0]}" if name in _SHORT else f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} makes no sense with {benchmark.name}", cause=why)
-    for parameter in benchmark.parameters:
-        if getattr(arguments, parameter.key, None) is not None:
-            flag = f"-{parameter.key[0]}"
-            raise UsageError(
-                f"{flag} makes no sense with {benchmark.name}", next_step=f"give --options {parameter.key} 1,2"
-            )
-    check_load(arguments)
-    if arguments.model == "":
-        raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
-    check_request(arguments, benchmark)
-    check_own_server(arguments, arguments.mms)
-    check_running(arguments.mms)
-    if arguments.mms is None:
-        if arguments.model and find(arguments.model) is None:
-            names = [name for model in ZOO for name in model.all_names]
-            raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
-        if arguments.management_port:
-            raise UsageError("--management-port needs --mms", next_step="a server of our own has no use for it")
-    if arguments.ca_file and arguments.insecure:
-        refuse("--ca-file", "--insecure", "one checks the certificate, the other does not")
-    for file in (arguments.ca_file, arguments.client_cert, arguments.client_key):
-        if file:
-            _readable_file(file)
-
-
-def _readable(name: str | Path) -> Path:
-    """The path of an input: a file, or a folder of them, or that of standard input, which - stands for."""
-    path = STANDARD_INPUT if str(name) == "-" else Path(name)
-    if path == STANDARD_INPUT:
-        return path
-    return path if path.is_dir() and os.access(path, os.R_OK | os.X_OK) else _readable_file(path)
-
-
-def _readable_file(name: str | Path) -> Path:
-    path = Path(name)
-    if not path.is_file():
-        missing = "it is a directory" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
-        raise UsageError(f"cannot read {path}", cause=missing)
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"cannot read {path}", cause="permission denied")
-    return path
 
 
 def print_error(error: BaseException) -> None:

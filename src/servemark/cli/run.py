@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from servemark.cli.checkout import or_here
 from servemark.cli.json_output import json_output
 from servemark.cli.options import parse_run
-from servemark.cli.server_options import source_or_here
 from servemark.printable import printable
 
 if TYPE_CHECKING:
+    from servemark.choices import RunRequest
     from servemark.report.progress import ProgressLine
     from servemark.result import BenchmarkResult
-    from servemark.runner import Listener, RunRequest
+    from servemark.runner import Listener
 
 
 def main(words: list[str], prog: str) -> int:
@@ -35,8 +36,8 @@ def _run(arguments: Namespace, words: list[str], prog: str, write_json: Callable
     line = ProgressLine()
     try:
         listener = _listener(line, arguments.verbose)
-        source = source_or_here(arguments, arguments.mms or arguments.url, listener.note)
-        requests = [_request(entry, (prog, *words), source) for entry in arguments.entries]
+        found = _in_checkout(arguments.entries, listener.note)
+        requests = [replace(request, command=(prog, *words)) for request in found]
         performed = perform(requests, listener, suite=arguments.suite_name, resume=arguments.resume)
     finally:
         line.clear()
@@ -56,62 +57,18 @@ def _run(arguments: Namespace, words: list[str], prog: str, write_json: Callable
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
 
 
-def _request(arguments: Namespace, command: tuple[str, ...], source: Path | None) -> RunRequest:
-    from servemark.runner import RunRequest
-
-    return RunRequest(
-        benchmark=arguments.benchmark,
-        model=arguments.model,
-        custom_model=arguments.custom_model,
-        server=arguments.mms,
-        docker=arguments.docker,
-        image=arguments.docker_image,
-        source=None if arguments.url else source,
-        build_command=arguments.build_command,
-        url=arguments.url,
-        method=arguments.method,
-        inputs=tuple(arguments.input or arguments.body_file),
-        content_type=arguments.content_type,
-        multipart=arguments.multipart,
-        headers=tuple(arguments.header),
-        expect_status=arguments.expect_status,
-        expect=arguments.expect,
-        server_requirements=arguments.server_requirements,
-        server_python=arguments.server_python,
-        workers=arguments.workers,
-        gpus=arguments.gpus or 0,
-        parameters=arguments.parameters,
-        threads=arguments.threads,
-        loops=arguments.loops,
-        duration_s=arguments.duration,
-        warmup_s=arguments.warmup,
-        ramp_s=arguments.ramp,
-        think_s=arguments.think,
-        timeout_s=arguments.timeout,
-        rate=arguments.rate,
-        arrival=arguments.arrival,
-        max_connections=arguments.max_connections,
-        seed=arguments.seed,
-        engine=arguments.engine,
-        generator_threads=arguments.generator_threads,
-        realtime=arguments.realtime,
-        receive_clock=arguments.receive_clock,
-        keep_awake=arguments.keep_awake,
-        record_events=arguments.record_events,
-        management_port=arguments.management_port,
-        backend=arguments.backend,
-        ca_file=arguments.ca_file,
-        insecure=arguments.insecure,
-        client_cert=arguments.client_cert,
-        client_key=arguments.client_key,
-        connect_to=arguments.connect_to,
-        unix_socket=arguments.unix_socket,
-        max_errors_share=arguments.max_errors,
-        go_on_errors=arguments.go_on_errors,
-        output=arguments.output,
-        force=arguments.force,
-        command=command,
-    )
+def _in_checkout(requests: Sequence[RunRequest], say: Callable[[str], None]) -> list[RunRequest]:
+    """`requests`, each of a server of our own with that of the checkout in which this is called."""
+    said: dict[str, None] = {}
+    found = [
+        request
+        if request.content.url is not None
+        else replace(request, server=or_here(request.server, lambda line: said.setdefault(line)))
+        for request in requests
+    ]
+    for line in said:
+        say(line)
+    return found
 
 
 def _listener(line: ProgressLine, verbose: bool) -> Listener:

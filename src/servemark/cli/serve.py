@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.called import measuring
+from servemark.cli.checkout import or_here
 from servemark.cli.serve_options import parse_serve
-from servemark.cli.server_options import source_or_here
 from servemark.errors import EXIT_OK
 from servemark.printable import printable
 
@@ -27,18 +27,13 @@ def main(words: list[str], prog: str) -> int:
     """Serve what `words` ask for until Ctrl-C or SIGTERM; returns the exit status."""
     arguments = parse_serve(prog, words)
 
+    from servemark.runner.launching import own_launcher
     from servemark.servers import ModelSettings, ServerSettings, default_workers
-    from servemark.servers.choice import own_launcher
 
-    launcher = own_launcher(
-        _serving(arguments),
-        docker=arguments.docker,
-        image=arguments.docker_image,
-        source=source_or_here(arguments, None, _say),
-        build_command=arguments.build_command,
-    )
-    settings, gpus = ModelSettings(workers=arguments.workers), arguments.gpus or 0
-    whole = ServerSettings(gpus=gpus, workers=None if gpus else arguments.workers or default_workers())
+    chosen = or_here(arguments.server, _say)
+    launcher = own_launcher(_serving(arguments), chosen)
+    settings, gpus = ModelSettings(workers=chosen.workers), chosen.gpus or 0
+    whole = ServerSettings(gpus=gpus, workers=None if gpus else chosen.workers or default_workers())
     with launcher.serve(whole) as server, server.serve_models(settings) as (served,):
         try:
             print(printable("\n".join(_description(server, served.name, measuring(prog)))), flush=True)

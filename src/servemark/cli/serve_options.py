@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from servemark.cli.converters import nearest, whole_number
+from servemark.choices.kinds import Whole, nearest
+from servemark.choices.server import ServerChoice
+from servemark.choices.table import from_words, options_of
 from servemark.cli.options import Parser
-from servemark.cli.server_options import add_own_server, check_own_server
+from servemark.cli.tables import add_option, reader
 from servemark.errors import UsageError
-from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, find
+from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
+
+#: The options of ``run`` that choose a server of our own.
+_OF_THE_MODEL, _OF_THE_SERVER = ("workers", "gpus", "backend"), ("docker", "docker_image", "source", "build_command")
 
 _EPILOG = """\
 examples:
@@ -30,25 +35,25 @@ def serve_parser(prog: str) -> Parser:
         epilog=_EPILOG.format(prog=prog),
     )
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help=f"model to serve (default: {DEFAULT_MODEL})")
-    parser.add_argument(
-        "-w", "--workers", metavar="N", type=whole_number(1), help="workers (default: one a CPU, or with -g one a GPU)"
-    )
-    parser.add_argument("-g", "--gpus", metavar="N", type=whole_number(1), help="compute on N NVIDIA GPUs")
-    parser.add_argument("--backend", choices=BACKENDS, help="what computes the zoo's models (default: mxnet if it can)")
+    options = {known.name: known for known in options_of(ServerChoice)}
+    for name in _OF_THE_MODEL:
+        add_option(parser, options[name])
     parser.add_argument(
         "--port",
         metavar="P",
-        type=whole_number(1, 65534),
+        type=reader(Whole(1, 65534)),
         help="port of the inference API; the management API gets P + 1 (default: free ones)",
     )
     parser.add_argument("--tls", action="store_true", help="serve https, with a certificate signed by itself")
     parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
-    add_own_server(parser.add_argument_group("server (default: the one that is installed)"))
+    group = parser.add_argument_group("server (default: the one that is installed)")
+    for name in _OF_THE_SERVER:
+        add_option(group, options[name])
     return parser
 
 
 def parse_serve(prog: str, words: list[str]) -> argparse.Namespace:
-    """Parse and check the words of ``servemark serve``.
+    """Parse and check the words of ``servemark serve``; ``server`` is what they choose.
 
     Raises:
         UsageError: the words contradict each other, or name what does not exist.
@@ -58,5 +63,5 @@ def parse_serve(prog: str, words: list[str]) -> argparse.Namespace:
     if find(arguments.model) is None:
         names = [name for model in ZOO for name in model.all_names]
         raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
-    check_own_server(arguments, running=None)
+    arguments.server = from_words(ServerChoice, arguments)
     return arguments

@@ -9,36 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from servemark.benchmarks import OPEN_LOOP, Benchmark, catalogue
-from servemark.cli.converters import nearest
+from servemark.choices import RunRequest, all_options
+from servemark.choices.kinds import nearest
 from servemark.cli.options import EVERYWHERE
 from servemark.errors import UsageError
 from servemark.suites import Suite
 
 #: What an entry may say besides ``name`` and ``options``: options by their long name.
-FIELDS = (
-    "model",
-    "custom_model",
-    "input",
-    "content_type",
-    "multipart",
-    "url",
-    "method",
-    "body_file",
-    "header",
-    "unix_socket",
-    "expect_status",
-    "expect",
-    "gpus",
-    "workers",
-    "threads",
-    "loops",
-    "duration",
-    "warmup",
-    "ramp",
-    "think",
-    "timeout",
-    *OPEN_LOOP,
-)
+FIELDS = tuple(option.name for option in all_options() if option.of_suites)
 #: What the command line says of one of these replaces what an entry says of any: how long, and of which model.
 _ALTERNATIVES = ({"loops", "duration"}, {"model", "custom_model"})
 #: What makes sense in one loop only: what the command line says of one replaces what an entry says of the other.
@@ -49,10 +27,13 @@ _REPEATED, _PATHS = {"input", "body_file", "header"}, {"input", "body_file"}
 _OF_CUSTOM_MODEL = ("server_requirements", "server_python")
 
 
-def entry_arguments(
-    suite: Suite, given: Namespace, parser: argparse.ArgumentParser, check: Callable[[Namespace, Benchmark], None]
-) -> Iterator[Namespace]:
-    """The arguments of each entry of `suite`, checked by `check`, when the command line had `given`.
+def entry_requests(
+    suite: Suite,
+    given: Namespace,
+    parser: argparse.ArgumentParser,
+    request: Callable[[Namespace, Benchmark], RunRequest],
+) -> Iterator[RunRequest]:
+    """What each entry of `suite` asks, which `request` makes of its words, when the command line had `given`.
 
     Raises:
         UsageError: an entry says what it cannot say; names suite, number, benchmark and field.
@@ -65,12 +46,12 @@ def entry_arguments(
             arguments = _merged(entry, benchmark, suite.folder, given, parser)
             if has_custom_model and arguments.custom_model is None:
                 vars(arguments).update(dict.fromkeys(_OF_CUSTOM_MODEL))
-            check(arguments, benchmark)
+            asked = request(arguments, benchmark)
         except UsageError as error:
             where = f"suite {suite.name}, benchmark {number} ({entry.get('name', '?')})"
             cause = f"{error.what}: {error.cause}" if error.cause else error.what
             raise UsageError(where, cause=cause, next_step=error.next_step) from None
-        yield arguments
+        yield asked
 
 
 def _benchmark(entry: Mapping[str, Any]) -> Benchmark:

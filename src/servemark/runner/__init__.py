@@ -14,18 +14,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from servemark.choices import GROUPS, RunRequest
+from servemark.choices.table import in_python
 from servemark.engines import Engine, Job
-from servemark.errors import RecordingError, ServemarkError, UnexpectedError
+from servemark.errors import RecordingError, ServemarkError, UnexpectedError, UsageError
 from servemark.interrupts import held_back
 from servemark.report.directory import ResultDirectory
 from servemark.result import Result
-from servemark.runner.arguments import fields_from
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers, engine_of
+from servemark.runner.listener import Listener as Listener
 from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
-from servemark.runner.request import Listener as Listener
-from servemark.runner.request import RunRequest as RunRequest
 from servemark.runner.suite import placed, read_earlier, untouched
 from servemark.runner.written import Written, empty_result
 from servemark.unexpected import explained
@@ -40,16 +40,19 @@ class Performed:
 
 
 def run(benchmark: str, **options: Any) -> Result:
-    """Run a benchmark and return its result; `options` are the fields of ``RunRequest``.
+    """Run a benchmark and return its result; `options` are those of the groups of ``servemark.choices``.
 
-    Paths may be strings, and one input or header be given alone. The result directory is written as by the command
-    line.
+    Paths may be strings, one input or header be given alone, and times have units. `parameters` are the benchmark's
+    own, by key. The result directory is written as by the command line.
 
     Raises:
         ServemarkError: it could not be run, or the server failed; see ``servemark.errors``.
         TypeError: there is no such option; names the one that is meant.
     """
-    return perform((RunRequest(benchmark=benchmark, **fields_from(options)),), Listener()).result
+    try:
+        return perform((RunRequest.of(benchmark, **options),), Listener()).result
+    except UsageError as error:
+        raise in_python(error, GROUPS) from error
 
 
 def perform(
@@ -67,7 +70,7 @@ def perform(
     """
     first = requests[0]
     entries = [Entry.of(request) for request in requests]
-    redaction = Redaction(header for entry in entries for header in entry.headers)
+    redaction = Redaction(header for entry in entries for header in entry.request.content.all_headers)
     listener = redaction.listener(listener)
     for remark in dict.fromkeys(entry.remark for entry in entries if entry.remark):
         listener.note(remark)
@@ -81,7 +84,7 @@ def perform(
         with _failing(written, None, listener):
             # So that one that is killed leaves no older result, but one that says partial.
             written.folder.write(written.result)
-            engine = engine_of(first.engine, listener)
+            engine = engine_of(first.generator.engine, listener)
             written.versions(engine)
             if suite:
                 missing = _fitting(missing, suite, launchers, written, listener)
@@ -125,7 +128,7 @@ def _begun(
         written.go_on_with(earlier)
         return written
     name = suite or entries[0].title
-    folder = ResultDirectory.create(first.output, name, started, force=first.force)
+    folder = ResultDirectory.create(first.output.output, name, started, force=first.output.force)
     return Written(folder, replace(empty_result(requests, name, started, redaction), suite=progress), redaction)
 
 
@@ -156,7 +159,7 @@ def _fitting(
             lines.append(f"  {entry.title}: {error}")
             fitting.append(entry)
             continue
-        if expectation.refusal and not entry.request.force:
+        if expectation.refusal and not entry.request.output.force:
             lines.append(f"  {entry.title}: skipped: {expectation.refusal} (--force tries it)")
             written.skip(entry, str(expectation.refusal))
             continue

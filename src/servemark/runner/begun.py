@@ -37,7 +37,8 @@ def begun(
 def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -> BenchmarkResult:
     pool = job.plan.pool
     request = job.plan.groups[0].scenario.steps[0].requests[0]
-    asked = {"url": entry.endpoint.url, "method": request.method} if entry.endpoint else {}
+    content = entry.request.content
+    asked = {"url": content.endpoint.url, "method": request.method} if content.endpoint else {}
     return BenchmarkResult(
         name=entry.benchmark.name,
         model=", ".join(model.name for model in served) or None,
@@ -46,10 +47,10 @@ def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -
         options={
             **options_of_load(point.load),
             **asked,
-            "inputs": list(map(str, entry.request.inputs)),
+            "inputs": list(map(str, content.inputs)),
             "input_count": len(pool),
             "input_sha256": checksum(pool) if pool else None,
-            "parameters": dict(entry.ask.parameters),
+            "parameters": dict(entry.request.parameters),
         },
         cold_start_ms=served[0].cold_start_ms if len(served) == 1 else None,
         partial=True,

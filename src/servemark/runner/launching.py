@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 from servemark.engines import Engine, EngineName
 from servemark.engines.native import NativeEngine
 from servemark.runner.entry import Entry, zoo_model
-from servemark.runner.request import Listener, RunRequest
+from servemark.runner.listener import Listener
 from servemark.servers import Launcher
-from servemark.servers.choice import check_choice, check_server_python, own_launcher
 from servemark.servers.endpoint import EndpointLauncher
-from servemark.workload.inputs import Sending
-from servemark.zoo.model_source import model_source
+from servemark.zoo.model_source import ModelSource
 
 if TYPE_CHECKING:
+    from servemark.choices.server import ServerChoice
+    from servemark.servers.docker import DockerLauncher
+    from servemark.servers.managed import ManagedLauncher
+    from servemark.servers.servable import Serving
+    from servemark.servers.source import SourceLauncher
     from servemark.zoo.custom_model import CustomModel
 
 
@@ -23,7 +26,7 @@ class Launchers:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._archives: dict[str, CustomModel] = {}
+        self._archives: dict[ModelSource, CustomModel] = {}
 
     def of(self, entry: Entry) -> Launcher:
         """What has the server that `entry` asks for.
@@ -33,38 +36,37 @@ class Launchers:
             SetupError: the archive could not be downloaded.
             ModelError: the archive cannot be served.
         """
-        request = entry.request
-        _check(request)
-        sending = Sending(request.content_type, request.multipart, request.expect_status)
-        inputs = entry.inputs or None
-        if entry.endpoint is not None:
+        content, server = entry.request.content, entry.request.server
+        if content.endpoint is not None:
             return EndpointLauncher(
-                entry.endpoint,
-                headers=entry.headers,
-                trust=request.trust,
-                connect_to=request.connect_to,
-                unix_socket=request.unix_socket,
-                engine=request.engine,
+                content.endpoint,
+                headers=content.all_headers,
+                trust=server.trust,
+                connect_to=server.connect_to,
+                unix_socket=server.unix_socket,
+                engine=entry.request.generator.engine,
                 progress=self._listener.note,
             )
         # What speaks to a model server takes as long to load as a first request; an endpoint needs none of it.
         from servemark.servers.running import RunningLauncher
         from servemark.servers.servable import ServerPython, Serving
 
-        names = entry.benchmark.models(entry.ask)
-        custom = self._archive(request.custom_model) if request.custom_model and entry.benchmark.needs_model else None
-        if request.server is not None:
+        names = entry.benchmark.models(entry.request)
+        archive = content.archive if entry.benchmark.needs_model else None
+        custom = self._archive(archive) if archive else None
+        inputs = content.bodies or None
+        if server.server is not None:
             return RunningLauncher(
-                request.server,
+                server.server,
                 (custom,) if custom else names,
                 inputs=inputs,
-                sending=sending,
-                backend=request.backend,
-                management_port=request.management_port,
-                trust=request.trust,
-                connect_to=request.connect_to,
-                headers=entry.headers,
-                engine=request.engine,
+                sending=content.sending,
+                backend=server.backend,
+                management_port=server.management_port,
+                trust=server.trust,
+                connect_to=server.connect_to,
+                headers=content.all_headers,
+                engine=entry.request.generator.engine,
                 progress=self._listener.note,
                 log=self._listener.log,
             )
@@ -72,25 +74,22 @@ class Launchers:
             Serving(
                 models=(custom,) if custom else tuple(map(zoo_model, names)),
                 inputs=inputs,
-                sending=sending,
-                headers=entry.headers,
-                backend=request.backend,
-                server_python=ServerPython(request.server_requirements, request.server_python),
+                sending=content.sending,
+                headers=content.all_headers,
+                backend=server.backend,
+                server_python=ServerPython(server.server_requirements, server.server_python),
                 progress=self._listener.note,
                 log=self._listener.log,
             ),
-            docker=request.docker,
-            image=request.image,
-            source=request.source,
-            build_command=request.build_command,
+            server,
         )
 
-    def _archive(self, text: str) -> CustomModel:
+    def _archive(self, source: ModelSource) -> CustomModel:
         from servemark.zoo.custom_model import custom_model
 
-        if text not in self._archives:
-            self._archives[text] = custom_model(model_source(text), self._listener.note)
-        return self._archives[text]
+        if source not in self._archives:
+            self._archives[source] = custom_model(source, self._listener.note)
+        return self._archives[source]
 
 
 def engine_of(name: EngineName, listener: Listener) -> Engine:
@@ -108,22 +107,20 @@ def engine_of(name: EngineName, listener: Listener) -> Engine:
     return JMeterEngine(jmeter_home(listener.note))
 
 
-def _check(request: RunRequest) -> None:
-    """Refuse what contradicts itself, as the command line does."""
-    check_choice(
-        running=request.server,
-        gpus=request.gpus,
-        backend=request.backend,
-        docker=request.docker,
-        image=request.image,
-        source=request.source,
-        build_command=request.build_command,
-    )
-    check_server_python(
-        custom_model=request.custom_model is not None,
-        requirements=request.server_requirements,
-        python=request.server_python,
-        running=request.server,
-        docker=request.docker,
-        image=request.image,
-    )
+def own_launcher(serving: Serving, chosen: ServerChoice) -> ManagedLauncher | SourceLauncher | DockerLauncher:
+    """What starts the server that is `chosen`: in a container, from a checkout, or the one that is installed.
+
+    Raises:
+        UsageError: its source is no checkout.
+    """
+    if chosen.docker or chosen.image is not None:
+        from servemark.servers.docker import DockerLauncher
+
+        return DockerLauncher(serving, image=chosen.image, source=chosen.source, build_command=chosen.build_command)
+    if chosen.source is not None:
+        from servemark.servers.source import SourceLauncher
+
+        return SourceLauncher(chosen.source, serving, build_command=chosen.build_command)
+    from servemark.servers.managed import ManagedLauncher
+
+    return ManagedLauncher(serving)

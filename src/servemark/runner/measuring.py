@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point
+from servemark.choices import RunRequest
 from servemark.engines import Engine, Job, ProgressReport
 from servemark.engines.native import check_users
 from servemark.errors import RecordingError, ServerError
@@ -21,9 +22,9 @@ from servemark.runner.awake import keeps_awake
 from servemark.runner.begun import begun
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
+from servemark.runner.listener import Listener
 from servemark.runner.machine import is_remote, read_counters, use_between
 from servemark.runner.redaction import Redaction
-from servemark.runner.request import Listener, RunRequest
 from servemark.runner.written import Written
 from servemark.servers import Launcher, ServedModel, Server, ServerSettings, default_workers
 from servemark.units import NS_PER_S
@@ -48,7 +49,7 @@ def measure_benchmark(
     """
     benchmark, request = entry.benchmark, entry.request
     launcher, points = launchers.of(entry), entry.points
-    if request.force:
+    if request.output.force:
         points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
     else:
         points = tuple(replace(point, server=_with_workers(point.server, points)) for point in points)
@@ -65,7 +66,7 @@ def measure_benchmark(
             if len(points) > 1:
                 name += f"-{number}"
                 listener.note(f"point {number} of {len(points)}{_described(point)}")
-            watch = _Watch(server, point.load, listener, go_on_errors=request.go_on_errors)
+            watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             _tell_plan(job.plan, listener)
             written.begin(entry, begun(entry, point, served, job, known), server)
@@ -75,10 +76,10 @@ def measure_benchmark(
                 from servemark.assessment import assess, assess_run
 
                 measured.append(one)
-                assessed.append(assess_run(one, request.max_errors_share))
+                assessed.append(assess_run(one, request.output.max_errors_share))
                 known = assess(benchmark, measured, assessed)
                 written.put(entry, known, server, whole=number == len(points))
-            if one.failure and not request.go_on_errors:
+            if one.failure and not request.output.go_on_errors:
                 raise one.failure
             if one.failure:
                 listener.note(f"{one.failure}; went on to the end all the same (--go-on-errors)")
@@ -136,6 +137,8 @@ def _measure(
     from servemark.assessment import Measured, Removal
     from servemark.records import open_records
 
+    content = entry.request.content
+
     return Measured(
         benchmark=entry.benchmark,
         point=point,
@@ -149,12 +152,12 @@ def _measure(
         machine=machine,
         removal=Removal(removal_s, failures) if job.plan.registers and not failure else None,
         failure=failure,
-        parameters=entry.ask.parameters,
-        inputs=tuple(map(str, entry.request.inputs)),
-        url=entry.endpoint.url if entry.endpoint else None,
+        parameters=entry.request.parameters,
+        inputs=tuple(map(str, content.inputs)),
+        url=content.endpoint.url if content.endpoint else None,
         engine=engine.name,
-        went_on=entry.request.go_on_errors,
-        lets_cpus_sleep=entry.request.keep_awake == "off",
+        went_on=entry.request.output.go_on_errors,
+        lets_cpus_sleep=entry.request.generator.keep_awake == "off",
     )
 
 
@@ -202,25 +205,26 @@ def _job(
     record_path: Path,
     watch: _Watch,
 ) -> Job:
-    plan = point.plan(served).expecting(request.expect_status, request.expected_body)
+    content, load, generator = request.content, request.load, request.generator
+    plan = point.plan(served).expecting(content.expect_status, content.expected_body)
     return Job(
         plan=plan,
         compiled=compile_plan(
             plan,
             server.addresses,
-            timeout_s=request.timeout_s,
-            connect_timeout_s=min(_CONNECT_TIMEOUT_S, request.timeout_s),
-            seed=request.seed,
-            threads=request.generator_threads,
-            realtime=request.realtime,
-            receive_clock=request.receive_clock,
-            keep_awake=keeps_awake(request.keep_awake, plan, server) if request.engine == "native" else False,
-            awake_gives_way=request.keep_awake == "auto",
-            record_events=request.record_events,
+            timeout_s=load.timeout_s,
+            connect_timeout_s=min(_CONNECT_TIMEOUT_S, load.timeout_s),
+            seed=load.seed,
+            threads=generator.generator_threads,
+            realtime=generator.realtime,
+            receive_clock=generator.receive_clock,
+            keep_awake=keeps_awake(generator.keep_awake, plan, server) if generator.engine == "native" else False,
+            awake_gives_way=generator.keep_awake == "auto",
+            record_events=generator.record_events,
         ),
         addresses=server.addresses,
         record_path=record_path,
-        folder=record_path.parent.parent / request.engine / record_path.stem,
+        folder=record_path.parent.parent / generator.engine / record_path.stem,
         server_pid=server.pid,
         watch=watch,
     )

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from servemark.engines import EngineRun
 from servemark.errors import ServemarkError
-from servemark.runner.request import Listener
+from servemark.runner.listener import Listener
 from servemark.workload.headers import MASK, Header
 
 #: What is shorter is not looked for: it is in every text, and guessed at once.

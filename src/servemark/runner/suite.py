@@ -5,23 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from servemark.choices import GROUPS, RunRequest
 from servemark.errors import UsageError
 from servemark.result import Result, Suite, SuiteEntry, SuiteStatus, from_json
 from servemark.runner.entry import Entry
-from servemark.runner.request import RunRequest
 from servemark.version import version
 from servemark.workload.endpoint import without_user
-from servemark.workload.headers import parse_headers
-from servemark.zoo.model_source import model_source
 
-#: What of a request changes nothing that is measured.
-_NOT_ASKED = {"output", "force", "command"}
+#: What changes nothing that is measured.
+_NOT_ASKED = {"output", "force"}
 
 
 def placed(entries: Sequence[Entry]) -> list[Entry]:
@@ -86,13 +83,17 @@ def _unlike(earlier: Result, suite: Suite) -> str:
 
 def _asked_sha256(request: RunRequest) -> str:
     """A digest of what is asked, with secrets as they are shown."""
+    groups = [getattr(request, name) for name in GROUPS]
     facts = {
-        field.name: getattr(request, field.name)
-        for field in dataclasses.fields(request)
+        field.name: getattr(group, field.name)
+        for group in groups
+        for field in dataclasses.fields(group)
         if field.name not in _NOT_ASKED
     }
-    facts["headers"] = [header.shown for header in parse_headers(request.headers, os.environ)]
+    content = request.content
+    facts |= {"benchmark": request.benchmark, "parameters": dict(request.parameters)}
+    facts["headers"] = [header.shown for header in content.own_headers]
     facts |= {name: without_user(facts[name]) for name in ("url", "server") if facts[name] is not None}
-    if request.custom_model is not None:
-        facts["custom_model"] = model_source(request.custom_model).shown
+    if content.archive is not None:
+        facts["custom_model"] = content.archive.shown
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

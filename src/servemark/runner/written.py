@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from servemark.choices import RunRequest
 from servemark.engines import Engine
 from servemark.environments.build_log import BUILD_LOG
 from servemark.errors import ServemarkError
@@ -18,14 +19,11 @@ from servemark.report.directory import ResultDirectory
 from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped, SuiteStatus
 from servemark.runner.entry import Entry
 from servemark.runner.redaction import Redaction
-from servemark.runner.request import RunRequest
 from servemark.runner.suite import with_status
 from servemark.servers import Server
 from servemark.units import BYTES_PER_MIB
 from servemark.version import version
 from servemark.workload.endpoint import without_user
-from servemark.workload.headers import parse_headers
-from servemark.zoo.model_source import model_source
 
 #: Entries of a suite that have a benchmark in its result.
 _MEASURED = ("done", "failed", "partial")
@@ -179,9 +177,9 @@ def empty_result(requests: Sequence[RunRequest], name: str, started: datetime, r
         id=f"{started:%Y%m%dT%H%M%S.%fZ}-{name}",
         started_at=started.isoformat(),
         command=_shown(requests, redaction),
-        seed=request.seed,
+        seed=request.load.seed,
         partial=True,
-        tool={"name": "servemark", "version": version(), "engine": request.engine, "engine_versions": {}},
+        tool={"name": "servemark", "version": version(), "engine": request.generator.engine, "engine_versions": {}},
         environment={
             "os": platform.platform(),
             "machine": platform.machine(),
@@ -198,12 +196,12 @@ def _shown(requests: Sequence[RunRequest], redaction: Redaction) -> tuple[str, .
     """The words of the command, with what may be shown of URLs and headers; not every benchmark of a suite has them."""
     shown: dict[str, str] = {}
     for request in requests:
-        source = model_source(request.custom_model) if request.custom_model is not None else None
-        if source is not None and source.url is not None:
-            shown[source.url] = source.shown
-        for url in filter(None, (request.url, request.server)):
+        content = request.content
+        if content.archive is not None and content.archive.url is not None:
+            shown[content.archive.url] = content.archive.shown
+        for url in filter(None, (content.url, request.server.server)):
             shown[url] = without_user(url)
-        shown |= {header.given: header.shown for header in parse_headers(request.headers, os.environ)}
+        shown |= {header.given: header.shown for header in content.own_headers}
     words = requests[0].command
     for given, instead in shown.items():
         words = tuple(word.replace(given, instead) for word in words)

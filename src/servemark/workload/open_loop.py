@@ -40,7 +40,6 @@ def check_open_loop(
     duration_s: float | None,
     ramp_s: float,
     think_s: float,
-    engine: str,
 ) -> None:
     """Refuse what cannot be had of an open loop, as far as that can be told without reading a file.
 
@@ -68,7 +67,6 @@ def check_open_loop(
         ("--ramp", ramp_s, "there are no users to start one by one", "say --rate A..B/Ss for a ramp"),
         ("--duration", duration_s if ends else None, "that rate has its own length", f"give --rate {rate} alone"),
         ("--loops", loops if ends else None, "that rate has its own length", f"give --rate {rate} alone"),
-        ("--engine jmeter", engine == "jmeter", "its threads wait for their answers", "leave --engine out"),
     ):
         if given:
             raise UsageError(f"{asked} and {other} do not go together", cause=why, next_step=instead)

@@ -1,0 +1,163 @@
+"""What a run is asked, in five groups of options: which server, what is sent, how it arrives, what sends it, and where
+the result goes.
+
+Each group is a file here, and stands there once for all: what its options are called, which values they have, and what
+contradicts itself. The command line, suites and :func:`servemark.run` all end in a ``RunRequest``. A new option is a
+field of its group. Nothing is executed, and standard library only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from servemark.choices.content import ContentChoice
+from servemark.choices.generator import GeneratorChoice
+from servemark.choices.kinds import Inputs, nearest
+from servemark.choices.load import LoadChoice
+from servemark.choices.output import OutputChoice
+from servemark.choices.server import ServerChoice
+from servemark.choices.table import Choice, Option, from_words, options_of, refuse
+from servemark.engines.answers import check_expect
+from servemark.errors import UsageError
+from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
+
+#: The groups, by the field of ``RunRequest`` that has them.
+GROUPS: dict[str, type[Choice]] = {
+    "content": ContentChoice,
+    "server": ServerChoice,
+    "load": LoadChoice,
+    "generator": GeneratorChoice,
+    "output": OutputChoice,
+}
+#: What fills the field `inputs`, too, of a benchmark that takes a URL.
+BODY_FILE = Option(
+    ("--body-file",),
+    Inputs(),
+    "body that http sends: a file, a folder, a JSONL file, or - for standard input",
+    metavar="FILE",
+    heading="request",
+    field="inputs",
+    of_suites=True,
+)
+
+
+def all_options() -> Iterator[Option]:
+    """Every option of every group."""
+    for group in GROUPS.values():
+        for known in options_of(group):
+            yield known
+            if known.name == "method":
+                yield BODY_FILE
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What one benchmark is asked.
+
+    Attributes:
+        benchmark: its name.
+        parameters: the benchmark's own, by key; those that are not given have their defaults.
+        words: the names of the options that stood on the command line, whatever their values.
+        command: the words of the command line, for the result.
+    """
+
+    benchmark: str
+    content: ContentChoice = field(default_factory=ContentChoice)
+    server: ServerChoice = field(default_factory=ServerChoice)
+    load: LoadChoice = field(default_factory=LoadChoice)
+    generator: GeneratorChoice = field(default_factory=GeneratorChoice)
+    output: OutputChoice = field(default_factory=OutputChoice)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
+    command: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, benchmark: str, **options: Any) -> RunRequest:
+        """The request of a benchmark with `options` by their names in Python, and with `parameters`.
+
+        A path may be a string, one input or header stand alone, and a time have a unit.
+
+        Raises:
+            TypeError: there is no such option; names the one that is meant.
+            UsageError: options contradict each other, or have no such value.
+        """
+        groups: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
+        homes = {known.field: name for name, group in GROUPS.items() for known in options_of(group)}
+        parameters = options.pop("parameters", {})
+        for name, value in options.items():
+            if name not in homes:
+                raise TypeError(f"run() has no argument {name!r}{_meant(name, homes)}")
+            groups[homes[name]][name] = value
+        return cls(
+            benchmark,
+            ContentChoice(**groups["content"]),
+            ServerChoice(**groups["server"]),
+            LoadChoice(**groups["load"]),
+            GeneratorChoice(**groups["generator"]),
+            OutputChoice(**groups["output"]),
+            parameters,
+        )
+
+    @classmethod
+    def from_words(cls, arguments: Namespace) -> RunRequest:
+        """The request in what was parsed of a command line.
+
+        Raises:
+            UsageError: options contradict each other.
+        """
+        values = Namespace(**{**vars(arguments), "input": tuple(arguments.input or arguments.body_file)})
+        return cls(
+            arguments.benchmark,
+            from_words(ContentChoice, values),
+            from_words(ServerChoice, values),
+            from_words(LoadChoice, values),
+            from_words(GeneratorChoice, values),
+            from_words(OutputChoice, values),
+            arguments.parameters,
+            arguments.given,
+        )
+
+    def __post_init__(self) -> None:
+        content, server, endpoint = self.content, self.server, self.content.endpoint
+        by_jmeter = self.generator.engine == "jmeter"
+        for name, value in (
+            ("--server-requirements", server.server_requirements),
+            ("--server-python", server.server_python),
+        ):
+            if value and content.custom_model is None:
+                raise UsageError(f"{name} needs -c", next_step="the models of the zoo need nothing else")
+        server.check_reaching(endpoint, by_jmeter=by_jmeter)
+        if by_jmeter and self.load.is_open:
+            asked = "--rate" if self.load.rate is not None else "--arrival trace"
+            raise refuse(asked, "--engine jmeter", "its threads wait for their answers", "leave --engine out")
+        if content.expected_body is not None and by_jmeter:
+            check_expect(content.expected_body, self.generator.engine)
+        if server.server is None and content.model is not None and find(content.model) is None:
+            names = [name for model in ZOO for name in model.all_names]
+            raise UsageError(f"unknown model {content.model!r}", next_step=nearest(content.model, names))
+
+    @property
+    def model(self) -> str:
+        """The model of the zoo, or of the server that runs."""
+        return self.content.model or DEFAULT_MODEL
+
+    @property
+    def given(self) -> Mapping[str, Option]:
+        """The options that are given, by name: that stood on the command line, or say something else than nothing."""
+        named = {known.name: known for known in all_options()}
+        differ = {known.name for name in GROUPS for known in getattr(self, name).given()}
+        if "input" in differ and self.content.url is not None and "input" not in self.words:
+            differ = differ - {"input"} | {BODY_FILE.name}
+        return {name: named[name] for name in named if name in self.words or name in differ}
+
+
+def _meant(name: str, known: Mapping[str, str]) -> str:
+    """The name of an option, where `name` is what the command line calls it, or is near to one."""
+    by_word = {option.name: option.field for option in all_options()} | {"options": "parameters"}
+    near = difflib.get_close_matches(name, [*known, "parameters"], n=1, cutoff=0.6)
+    meant = by_word.get(name) or next(iter(near), "")
+    return f"; did you mean {meant}?" if meant else ""

@@ -1,0 +1,85 @@
+"""What sends the requests: which engine, with how many threads, by which clock, and what it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from servemark.choices.kinds import OneOf, Switch, Whole
+from servemark.choices.table import Choice, option, refuse
+from servemark.engines import ENGINES, EngineName
+from servemark.workload.plan import RECEIVE_CLOCKS, SWITCHES, ReceiveClock
+from servemark.workload.plan import Switch as Setting
+
+_OF_NATIVE = "it is for the native engine's threads"
+
+
+@dataclass(frozen=True)
+class GeneratorChoice(Choice):
+    """What sends the requests.
+
+    Attributes:
+        realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
+        receive_clock: whose time of arrival a response has: "kernel", "user" (when the generator read it), or "auto".
+        keep_awake: keep idle CPUs from halting; "auto" does so in an open loop where they wake late.
+        record_events: keep the time of every server-sent event.
+    """
+
+    engine: EngineName = option(
+        "--engine",
+        kind=OneOf(ENGINES),
+        default="native",
+        heading="load",
+        help="what sends the requests (default: native)",
+    )
+    generator_threads: int = option(
+        "--generator-threads",
+        kind=Whole(1),
+        default=1,
+        metavar="N",
+        heading="load",
+        help="threads that send (default: 1)",
+    )
+    record_events: bool = option(
+        "--record-events",
+        kind=Switch(),
+        default=False,
+        heading="load",
+        help="keep the time of every server-sent event",
+    )
+    realtime: Setting = option(
+        "--realtime",
+        kind=OneOf(SWITCHES),
+        default="auto",
+        heading="load",
+        help="real-time priority for them (default: auto, in an open loop where it is permitted)",
+    )
+    receive_clock: ReceiveClock = option(
+        "--receive-clock",
+        kind=OneOf(RECEIVE_CLOCKS),
+        default="auto",
+        heading="load",
+        help="whose time of arrival a response has (default: auto, the kernel's where it has one)",
+    )
+    keep_awake: Setting = option(
+        "--keep-awake",
+        kind=OneOf(SWITCHES),
+        default="auto",
+        heading="load",
+        help="keep idle CPUs from halting (default: auto, in an open loop where CPUs wake late, until they are busy)",
+    )
+
+    def check(self) -> None:
+        """Refuse what JMeter has not."""
+        if self.engine != "jmeter":
+            return
+        if self.generator_threads > 1:
+            raise refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
+        for name, value in (
+            ("--realtime", self.realtime),
+            ("--receive-clock", self.receive_clock),
+            ("--keep-awake", self.keep_awake),
+        ):
+            if value != "auto":
+                raise refuse("--engine jmeter", name, _OF_NATIVE)
+        if self.record_events:
+            raise refuse("--engine jmeter", "--record-events", "events are not told by JMeter")

@@ -1,0 +1,47 @@
+"""Where the result goes, and how many failures are too many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from servemark.choices.kinds import PathTo, Share, Switch
+from servemark.choices.table import Choice, option
+
+
+@dataclass(frozen=True)
+class OutputChoice(Choice):
+    """What becomes of what is measured.
+
+    Attributes:
+        max_errors_share: share of failures from which on the verdict fails.
+        go_on_errors: go on to the end although the server fails or is away meanwhile, instead of ending with an error.
+        output: result directory; None makes a new one.
+        force: write into `output` although it is not empty, and try what would not fit in memory.
+    """
+
+    max_errors_share: float = option(
+        "--max-errors",
+        kind=Share(),
+        default=0.01,
+        metavar="SHARE",
+        heading="load",
+        help="failures allowed (default: 1%%)",
+    )
+    go_on_errors: bool = option(
+        "--go-on-errors",
+        kind=Switch(),
+        default=False,
+        heading="load",
+        help="go on to the end although the server fails or is away meanwhile, and report what was measured",
+    )
+    output: Path | None = option(
+        "-o", "--output", kind=PathTo(), metavar="DIR", heading="output", help="result directory (default: a new one)"
+    )
+    force: bool = option(
+        "--force",
+        kind=Switch(),
+        default=False,
+        heading="output",
+        help="write into DIR although it is not empty; try what would not fit in memory",
+    )

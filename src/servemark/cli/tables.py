@@ -1,0 +1,50 @@
+"""From the table of options to the parser of a subcommand, under the headings of its help. Standard library only."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from servemark.choices.kinds import Kind
+from servemark.choices.table import Option
+
+#: The headings of help, in their order, with what stands behind them.
+_HEADINGS = {
+    "server": "server (default: a Multi Model Server of our own)",
+    "your own model": "your own model",
+    "request": "request",
+    "load": "load",
+    "output": "output",
+}
+
+
+def add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> dict[str, argparse._ArgumentGroup]:
+    """Add `options` to `parser`; returns the groups of its help by heading, to which others may be added."""
+    groups = {heading: parser.add_argument_group(title) for heading, title in _HEADINGS.items()}
+    for option in options:
+        add_option(groups[option.heading] if option.heading else parser, option)
+    return groups
+
+
+def add_option(parser: argparse._ActionsContainer, option: Option) -> None:
+    """Add one option to a parser, or to a group of its help."""
+    settings: dict[str, Any] = dict(option.kind.settings())
+    if settings.get("action") != "store_true":
+        settings["type"] = reader(option.kind)
+        settings.setdefault("default", option.default)
+        if option.metavar:
+            settings["metavar"] = option.metavar
+    parser.add_argument(*option.flags, help=option.help, **settings)
+
+
+def reader(kind: Kind) -> Callable[[str], Any]:
+    """How argparse reads a value of `kind`."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
