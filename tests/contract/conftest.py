@@ -13,9 +13,9 @@ import pytest
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.servers import ServerSettings
-from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.management import ManagementClient
-from servemark.servers.servable import ServableModel, Serving, accept_any
+from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.mms.management import ManagementClient
+from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.archive import write_archive
 

@@ -20,10 +20,10 @@ from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import our_image
 from servemark.errors import ModelError, ServerDiedError, ServerStartError, SetupError
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.connection import send_once
-from servemark.servers.docker import LABEL, DockerLauncher
-from servemark.servers.managed import ManagedLauncher
-from servemark.servers.servable import ServableModel, Serving, accept_any
+from servemark.servers.http.connection import send_once
+from servemark.servers.mms.managed import ManagedLauncher
+from servemark.servers.mms.servable import ServableModel, Serving, accept_any
+from servemark.servers.mms.sites.docker import LABEL, DockerLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
 from servemark.zoo.catalogue import find
@@ -200,8 +200,8 @@ def test_a_container_killed_in_use_is_a_failure(image: str) -> None:
 OWNER = """
 import time
 from servemark.servers import ServerSettings
-from servemark.servers.docker import DockerLauncher
-from servemark.servers.servable import Serving
+from servemark.servers.mms.sites.docker import DockerLauncher
+from servemark.servers.mms.servable import Serving
 
 with DockerLauncher(Serving()).serve(ServerSettings()):
     print("up", flush=True)

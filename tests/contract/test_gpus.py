@@ -10,11 +10,13 @@ import pytest
 
 from servemark.environments.mms import mms_environment
 from servemark.errors import ServerError
-from servemark.servers import ModelSettings, ServerSettings, gpus, servable, server_log
-from servemark.servers.connection import send_once
-from servemark.servers.gpus import Gpus, gpus_here
-from servemark.servers.managed import ManagedLauncher
-from servemark.servers.servable import Serving
+from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.http.connection import send_once
+from servemark.servers.machine import gpus
+from servemark.servers.machine.gpus import Gpus, gpus_here
+from servemark.servers.mms import servable, server_log
+from servemark.servers.mms.managed import ManagedLauncher
+from servemark.servers.mms.servable import Serving
 from servemark.zoo.catalogue import find
 from servemark.zoo.predictions import check_prediction
 

@@ -22,9 +22,9 @@ from jmeter_server import Came, timed_server
 from servemark.engines import ProgressReport
 from servemark.engines.jmeter.plan import PLAN, write_plan
 from servemark.environments.jmeter import JMeterHome
-from servemark.servers.managed import ManagedServer
-from servemark.servers.management import ManagementClient
-from servemark.servers.servable import ServableModel
+from servemark.servers.mms.managed import ManagedServer
+from servemark.servers.mms.management import ManagementClient
+from servemark.servers.mms.servable import ServableModel
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, Request, Scenario, Step, Until

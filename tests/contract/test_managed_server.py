@@ -18,11 +18,11 @@ import pytest
 from servemark.environments.cache import cache_dir
 from servemark.errors import ModelError, ServerDiedError, ServerStartError
 from servemark.servers import ModelSettings, ServerSettings, default_workers
-from servemark.servers.connection import send_once
-from servemark.servers.inference import prediction_request
-from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.mms_config import free_port_pair
-from servemark.servers.servable import ServableModel, Serving, accept_any
+from servemark.servers.http.connection import send_once
+from servemark.servers.mms.config import free_port_pair
+from servemark.servers.mms.inference import prediction_request
+from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import find
 
@@ -158,8 +158,8 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from servemark.servers import ModelSettings, ServerSettings, default_workers
-from servemark.servers.managed import ManagedLauncher
-from servemark.servers.servable import ServableModel, Serving, accept_any
+from servemark.servers.mms.managed import ManagedLauncher
+from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 
 model = ServableModel("obedient", Path(sys.argv[1]), (Input(b"work", "text/plain", "test"),), accept_any)
@@ -302,7 +302,7 @@ def test_a_port_taken_between_choice_and_bind_is_replaced(obedient: ServableMode
 
 
 def test_ports_that_are_always_taken_end_in_an_error(obedient: ServableModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servemark.servers.mms_process._START_TRIES", 1)
+    monkeypatch.setattr("servemark.servers.mms.process._START_TRIES", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

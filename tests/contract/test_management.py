@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from servemark.errors import ManagementError
-from servemark.servers.connection import Answer, send_once
-from servemark.servers.inference import describe_failure, prediction_request
-from servemark.servers.managed import ManagedServer
-from servemark.servers.management import ManagementClient, Refusal, refusal_of
-from servemark.servers.servable import ServableModel
+from servemark.servers.http.connection import Answer, send_once
+from servemark.servers.mms.inference import describe_failure, prediction_request
+from servemark.servers.mms.managed import ManagedServer
+from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
+from servemark.servers.mms.servable import ServableModel
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 

@@ -15,13 +15,13 @@ import pytest
 
 from servemark.errors import ModelError, ServerDiedError, UnreachableError, UsageError
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.connection import send_once
-from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.management import ManagementClient
-from servemark.servers.running import RunningLauncher
-from servemark.servers.servable import ServableModel, Serving
-from servemark.servers.target import find_server
-from servemark.servers.trust import Trust
+from servemark.servers.http.connection import send_once
+from servemark.servers.http.trust import Trust
+from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.mms.management import ManagementClient
+from servemark.servers.mms.running import RunningLauncher
+from servemark.servers.mms.servable import ServableModel, Serving
+from servemark.servers.mms.target import find_server
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import parse_headers
 from servemark.workload.inputs import Input
@@ -292,7 +292,7 @@ def test_an_unknown_model_lists_what_there_is(server: ManagedServer) -> None:
 @pytest.fixture
 def without_management(server: ManagedServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """The target of a server whose management API cannot be reached."""
-    monkeypatch.setattr("servemark.servers.target._management", lambda *_: None)
+    monkeypatch.setattr("servemark.servers.mms.target._management", lambda *_: None)
     return f"127.0.0.1:{port_of(server)}"
 
 
@@ -328,7 +328,7 @@ def test_a_model_that_the_server_cannot_run_is_not_left_behind(
     from .conftest import BROKEN_IMPORT
 
     broken = ServableModel("noop-v1.0", make_archive("noop-v1.0", BROKEN_IMPORT), (TEXT,), lambda _: None, "onnx")
-    monkeypatch.setattr("servemark.servers.running.built", lambda *_: broken)
+    monkeypatch.setattr("servemark.servers.mms.running.built", lambda *_: broken)
     launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("noop",))
     with (
         launcher.serve(ServerSettings()) as found,

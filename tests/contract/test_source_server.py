@@ -14,10 +14,10 @@ from servemark.environments.cache import cache_dir
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import ModelError, ServerStartError, SetupError
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.connection import send_once
-from servemark.servers.managed import ManagedServer
-from servemark.servers.servable import ServableModel, Serving, accept_any
-from servemark.servers.source import SourceLauncher
+from servemark.servers.http.connection import send_once
+from servemark.servers.mms.managed import ManagedServer
+from servemark.servers.mms.servable import ServableModel, Serving, accept_any
+from servemark.servers.mms.sites.source import SourceLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
 

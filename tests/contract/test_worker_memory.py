@@ -10,9 +10,9 @@ import pytest
 
 from servemark.errors import ModelError
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.connection import send_once
-from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.servable import ServableModel, Serving, accept_any
+from servemark.servers.http.connection import send_once
+from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.units import BYTES_PER_MIB
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import Backend, find

@@ -15,8 +15,8 @@ import pytest
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import mms_environment
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.managed import ManagedLauncher
-from servemark.servers.servable import Serving
+from servemark.servers.mms.managed import ManagedLauncher
+from servemark.servers.mms.servable import Serving
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
 

@@ -11,8 +11,8 @@ import pytest
 
 from servemark import open_records
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.managed import ManagedLauncher
-from servemark.servers.servable import Serving
+from servemark.servers.mms.managed import ManagedLauncher
+from servemark.servers.mms.servable import Serving
 from servemark.zoo.catalogue import find
 
 pytestmark = pytest.mark.slow

@@ -14,10 +14,10 @@ import pytest
 
 from servemark import open_records
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.management import ModelDescription
-from servemark.servers.mms_config import free_port_pair
-from servemark.servers.servable import Serving
+from servemark.servers.mms.config import free_port_pair
+from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.mms.management import ModelDescription
+from servemark.servers.mms.servable import Serving
 from servemark.zoo.archive import write_archive
 from servemark.zoo.catalogue import find
 

@@ -13,7 +13,7 @@ import pytest
 from servemark.environments.docker_cli import docker_engine
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.environments.mms_image import our_image
-from servemark.servers.docker import LABEL
+from servemark.servers.mms.sites.docker import LABEL
 
 from ..contract.docker_daemon import docker_daemon
 from ..contract.stand_in_checkout import break_java, builds, make_checkout, make_gradle_checkout, mark_java

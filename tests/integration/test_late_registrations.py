@@ -15,9 +15,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from servemark.servers import temporary_models as module
-from servemark.servers.management import ManagementClient
-from servemark.servers.temporary_models import temporary_models
+from servemark.servers.mms import temporary_models as module
+from servemark.servers.mms.management import ManagementClient
+from servemark.servers.mms.temporary_models import temporary_models
 from servemark.workload.plan import Address
 
 

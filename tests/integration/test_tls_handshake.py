@@ -14,7 +14,7 @@ from tls_servers import make_certificate, openssl, server_context
 
 from servemark import _loadgen
 from servemark.errors import UnreachableError, UsageError
-from servemark.servers.handshake import refusal, shake_hands, shake_hands_for_jmeter
+from servemark.servers.http.handshake import refusal, shake_hands, shake_hands_for_jmeter
 from servemark.workload.plan import Address, Tls
 
 VERSIONS = pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from servemark.environments import own_python
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import requirements_text
 from servemark.errors import ModelError, SetupError, UsageError
-from servemark.servers.load_failure import missing_import
+from servemark.servers.mms.load_failure import missing_import
 from servemark.zoo import checked_zip
 from servemark.zoo import custom_model as custom_models
 from servemark.zoo.custom_model import custom_model

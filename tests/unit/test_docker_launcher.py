@@ -33,9 +33,9 @@ from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild
 from servemark.errors import ServerError, SetupError, UsageError
 from servemark.servers import ServerSettings
-from servemark.servers.docker import ContainerSite, DockerLauncher
-from servemark.servers.instance import new_instance, sweep_stale
-from servemark.servers.servable import Serving
+from servemark.servers.mms.instance import new_instance, sweep_stale
+from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.sites.docker import ContainerSite, DockerLauncher
 
 FakeDocker = Callable[[str], Path]
 ENGINE = DockerEngine("20.10.24", "x86_64", rootless=False)

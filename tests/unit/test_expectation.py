@@ -8,7 +8,7 @@ from servemark.benchmarks import catalogue
 from servemark.choices import RunRequest
 from servemark.expectation import expected
 from servemark.servers import ServerSettings, default_workers
-from servemark.servers.memory import RESERVE_BYTES, WorkerMemory
+from servemark.servers.machine.memory import RESERVE_BYTES, WorkerMemory
 from servemark.units import BYTES_PER_MIB
 
 COSTS = WorkerMemory(alone_bytes=10 * BYTES_PER_MIB, forked_bytes=BYTES_PER_MIB)

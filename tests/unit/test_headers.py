@@ -8,7 +8,7 @@ import pytest
 
 from servemark.errors import UsageError
 from servemark.runner.redaction import Redaction
-from servemark.servers.connection import http_client
+from servemark.servers.http.connection import http_client
 from servemark.workload.headers import MASK, Header, basic_header, parse_headers, replaced
 from servemark.workload.plan import Address, encode_request
 from servemark.workload.scenario import Request

@@ -10,7 +10,7 @@ import pytest
 
 from servemark import _loadgen
 from servemark.runner.awake import keeps_awake
-from servemark.servers import cgroups
+from servemark.servers.machine import cgroups
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step

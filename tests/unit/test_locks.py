@@ -14,7 +14,7 @@ import pytest
 
 from servemark.environments import cache, locks
 from servemark.environments.cache import build_once
-from servemark.servers.instance import new_instance, sweep_stale
+from servemark.servers.mms.instance import new_instance, sweep_stale
 
 ELSEWHERE = locks.Holder("other", "0123", "another boot", 7)
 

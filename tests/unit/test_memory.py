@@ -15,8 +15,8 @@ from servemark.errors import DoesNotFitError
 from servemark.runner.entry import Entry
 from servemark.runner.measuring import _with_workers
 from servemark.servers import ServerSettings, default_workers
-from servemark.servers.fitting import check_room, may_lack_room
-from servemark.servers.memory import (
+from servemark.servers.machine.fitting import check_room, may_lack_room
+from servemark.servers.machine.memory import (
     RESERVE_BYTES,
     WorkerMemory,
     available_bytes,
@@ -213,13 +213,13 @@ def test_memory_is_looked_at_where_several_workers_might_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None, available: int, looked_at: bool
 ) -> None:
     (tmp_path / "model.mar").write_bytes(bytes(1000))
-    monkeypatch.setattr("servemark.servers.fitting.available_bytes", lambda: available)
+    monkeypatch.setattr("servemark.servers.machine.fitting.available_bytes", lambda: available)
     assert may_lack_room([tmp_path / "model.mar"], ServerSettings(workers=workers)) is looked_at
     assert not may_lack_room([], ServerSettings(workers=workers))
 
 
 def test_the_workers_that_a_model_begins_with_have_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servemark.servers.fitting.available_bytes", lambda: RESERVE_BYTES + 350 * MIB)
+    monkeypatch.setattr("servemark.servers.machine.fitting.available_bytes", lambda: RESERVE_BYTES + 350 * MIB)
     memories = {"m": WorkerMemory(alone_bytes=100 * MIB, forked_bytes=MIB)}
     check_room(memories, ServerSettings(workers=3))
     with pytest.raises(DoesNotFitError, match=r"64 workers would not fit in memory.* ask for at most 3"):

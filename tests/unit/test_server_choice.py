@@ -17,11 +17,11 @@ from servemark.cli.serve_options import parse_serve
 from servemark.errors import ServerStartError, UsageError
 from servemark.runner.launching import own_launcher
 from servemark.servers import ServerSettings
-from servemark.servers.docker import DockerLauncher
-from servemark.servers.managed import ManagedLauncher
-from servemark.servers.mms_config import check_ports, free_port_pair, is_free
-from servemark.servers.servable import Serving
-from servemark.servers.source import SourceLauncher
+from servemark.servers.mms.config import check_ports, free_port_pair, is_free
+from servemark.servers.mms.managed import ManagedLauncher
+from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.sites.docker import DockerLauncher
+from servemark.servers.mms.sites.source import SourceLauncher
 
 PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradlew")
 ONE_STARTS = "one starts a server of our own, the other measures one that runs"

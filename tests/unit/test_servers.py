@@ -16,15 +16,22 @@ from pathlib import Path
 import pytest
 
 from servemark.errors import ManagementError, UsageError
-from servemark.servers import server_log
-from servemark.servers.inference import describe_failure, ping_request, prediction_request
-from servemark.servers.instance import new_instance, sweep_stale
-from servemark.servers.management import Refusal, refusal_of
-from servemark.servers.mms_config import properties_text
-from servemark.servers.offer import offered_archive
-from servemark.servers.process import ProcessIdentity, identify, kill_members, members, start_process, stop_members
-from servemark.servers.running import RunningLauncher
-from servemark.servers.servable import Serving
+from servemark.servers.machine.processes import (
+    ProcessIdentity,
+    identify,
+    kill_members,
+    members,
+    start_process,
+    stop_members,
+)
+from servemark.servers.mms import server_log
+from servemark.servers.mms.config import properties_text
+from servemark.servers.mms.inference import describe_failure, ping_request, prediction_request
+from servemark.servers.mms.instance import new_instance, sweep_stale
+from servemark.servers.mms.management import Refusal, refusal_of
+from servemark.servers.mms.offer import offered_archive
+from servemark.servers.mms.running import RunningLauncher
+from servemark.servers.mms.servable import Serving
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.zoo.catalogue import find

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from servemark.errors import UnreachableError, UsageError
-from servemark.servers import target
-from servemark.servers.target import Target, find_server, parse_target
-from servemark.servers.trust import Trust, tls_for
+from servemark.servers.http.trust import Trust, tls_for
+from servemark.servers.mms import target
+from servemark.servers.mms.target import Target, find_server, parse_target
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from servemark.environments.authorities import system_authorities, trusting
 from servemark.errors import UsageError
-from servemark.servers.trust import Trust, tls_context, tls_for
+from servemark.servers.http.trust import Trust, tls_context, tls_for
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from servemark.environments.cache import cache_dir
 from servemark.environments.jdk import Jdk, find_jdk
 from servemark.environments.source import SourceBuild, build_source, check_checkout, find_checkout
 from servemark.errors import SetupError, UsageError
-from servemark.servers.servable import Serving
-from servemark.servers.source import SourceLauncher
+from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.sites.source import SourceLauncher
 
 JAR = "frontend/server/build/libs/server-1.0.jar"
 #: Builds a jar that says what was in a source.

@@ -25,7 +25,7 @@ from servemark.benchmarks.asked import options_of_load
 from servemark.certificate import certify, combine
 from servemark.engines import EngineRun
 from servemark.result import OWN_CLOCK, BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict
-from servemark.servers.inference import describe_failure, server_message
+from servemark.servers.mms.inference import describe_failure, server_message
 from servemark.stats.summary import Evidence, Summary, Window, summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from servemark.verdict import errors_within, saturated

@@ -8,7 +8,7 @@ from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, server_
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, default_workers
-from servemark.servers.registration import register_request
+from servemark.servers.mms.registration import register_request
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step

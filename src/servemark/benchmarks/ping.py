@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from servemark.benchmarks import Benchmark, Point, without_model
 from servemark.choices import RunRequest
-from servemark.servers.inference import ping_request
+from servemark.servers.mms.inference import ping_request
 from servemark.workload.scenario import Step
 
 _THREADS = 100

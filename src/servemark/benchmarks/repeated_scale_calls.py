@@ -8,7 +8,7 @@ from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, predict
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
-from servemark.servers.registration import READY, describe_request, scale_request
+from servemark.servers.mms.registration import READY, describe_request, scale_request
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step

@@ -11,7 +11,7 @@ from servemark.choices.kinds import OneOf, PathTo, Switch, Text, Whole, readable
 from servemark.choices.table import Choice, option, refuse
 from servemark.environments.backends import BACKENDS, Backend
 from servemark.errors import UsageError
-from servemark.servers.trust import Trust
+from servemark.servers.http.trust import Trust
 from servemark.workload.endpoint import Endpoint, Place, parse_place, without_user
 
 #: What the kernel has room for, the zero behind it not counted.

@@ -17,8 +17,8 @@ from servemark.errors import EXIT_OK
 from servemark.printable import printable
 
 if TYPE_CHECKING:
-    from servemark.servers.managed import ManagedServer
-    from servemark.servers.servable import Serving
+    from servemark.servers.mms.managed import ManagedServer
+    from servemark.servers.mms.servable import Serving
 
 _LOOK_EVERY_S = 0.5
 
@@ -64,7 +64,7 @@ def _keep(path: Path) -> None:
 
 
 def _serving(arguments: Namespace) -> Serving:
-    from servemark.servers.servable import Serving
+    from servemark.servers.mms.servable import Serving
     from servemark.zoo.catalogue import find
 
     model = find(arguments.model)
@@ -81,7 +81,7 @@ def _serving(arguments: Namespace) -> Serving:
 
 def _description(server: ManagedServer, model: str, measure: str) -> list[str]:
     """What somebody needs to know who wants to use, measure (by `measure`) or profile the server, a line each."""
-    from servemark.servers.managed import MAIN_CLASS
+    from servemark.servers.mms.managed import MAIN_CLASS
 
     inference, management = server.addresses["inference"], server.addresses["management"]
     trust = ["--ca-file", str(server.certificate)] if server.certificate else []

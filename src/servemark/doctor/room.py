@@ -15,8 +15,9 @@ from servemark.doctor.programs import is_set_up
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import installed_environment
 from servemark.errors import ServerStartError, SetupError
-from servemark.servers import cgroups, default_workers
-from servemark.servers.mms_config import LOOPBACK, free_port_pair
+from servemark.servers import default_workers
+from servemark.servers.machine import cgroups
+from servemark.servers.mms.config import LOOPBACK, free_port_pair
 
 _MB = 1_000_000
 #: The server's environment with MXNet takes 434 MB, the image models 47 MB each; a run some of each.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from servemark import _loadgen
 from servemark.runner.machine import is_remote
-from servemark.servers import Server, cgroups, usable_cpus
+from servemark.servers import Server, usable_cpus
+from servemark.servers.machine import cgroups
 from servemark.units import NS_PER_US
 from servemark.workload.load import OpenLoad
 from servemark.workload.plan import Plan, Switch

@@ -9,15 +9,15 @@ from servemark.engines.native import NativeEngine
 from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.listener import Listener
 from servemark.servers import Launcher
-from servemark.servers.endpoint import EndpointLauncher
+from servemark.servers.http.endpoint import EndpointLauncher
 from servemark.zoo.model_source import ModelSource
 
 if TYPE_CHECKING:
     from servemark.choices.server import ServerChoice
-    from servemark.servers.docker import DockerLauncher
-    from servemark.servers.managed import ManagedLauncher
-    from servemark.servers.servable import Serving
-    from servemark.servers.source import SourceLauncher
+    from servemark.servers.mms.managed import ManagedLauncher
+    from servemark.servers.mms.servable import Serving
+    from servemark.servers.mms.sites.docker import DockerLauncher
+    from servemark.servers.mms.sites.source import SourceLauncher
     from servemark.zoo.custom_model import CustomModel
 
 
@@ -48,8 +48,8 @@ class Launchers:
                 progress=self._listener.note,
             )
         # What speaks to a model server takes as long to load as a first request; an endpoint needs none of it.
-        from servemark.servers.running import RunningLauncher
-        from servemark.servers.servable import ServerPython, Serving
+        from servemark.servers.mms.running import RunningLauncher
+        from servemark.servers.mms.servable import ServerPython, Serving
 
         names = entry.benchmark.models(entry.request)
         archive = content.archive if entry.benchmark.needs_model else None
@@ -114,13 +114,13 @@ def own_launcher(serving: Serving, chosen: ServerChoice) -> ManagedLauncher | So
         UsageError: its source is no checkout.
     """
     if chosen.docker or chosen.image is not None:
-        from servemark.servers.docker import DockerLauncher
+        from servemark.servers.mms.sites.docker import DockerLauncher
 
         return DockerLauncher(serving, image=chosen.image, source=chosen.source, build_command=chosen.build_command)
     if chosen.source is not None:
-        from servemark.servers.source import SourceLauncher
+        from servemark.servers.mms.sites.source import SourceLauncher
 
         return SourceLauncher(chosen.source, serving, build_command=chosen.build_command)
-    from servemark.servers.managed import ManagedLauncher
+    from servemark.servers.mms.managed import ManagedLauncher
 
     return ManagedLauncher(serving)

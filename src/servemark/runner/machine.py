@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 
 from servemark.certificate.circumstances import MachineUse
-from servemark.servers import Server, cgroups, usable_cpus
+from servemark.servers import Server, usable_cpus
+from servemark.servers.machine import cgroups
 from servemark.workload.plan import Address
 
 

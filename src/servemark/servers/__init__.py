@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from servemark.errors import ServerError
-from servemark.servers import cgroups
+from servemark.servers.machine import cgroups
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
 
 if TYPE_CHECKING:  # it needs psutil, and benchmarks, which import this, nothing but the standard library
-    from servemark.servers.memory import WorkerMemory
+    from servemark.servers.machine.memory import WorkerMemory
 
 
 @dataclass(frozen=True)

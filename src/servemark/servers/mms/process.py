@@ -12,14 +12,15 @@ from pathlib import Path
 import httpx
 
 from servemark.errors import ServerDiedError, ServerStartError
-from servemark.servers import ServerSettings, server_log
-from servemark.servers.certificate_store import make_keystore
-from servemark.servers.connection import send_once
-from servemark.servers.inference import ping_request
-from servemark.servers.instance import Instance, new_instance
-from servemark.servers.mms_config import LOOPBACK, is_free, log4j_text, properties_text, server_properties
-from servemark.servers.process import members, start_process
-from servemark.servers.site import Site, Start
+from servemark.servers import ServerSettings
+from servemark.servers.http.connection import send_once
+from servemark.servers.machine.processes import members, start_process
+from servemark.servers.mms import server_log
+from servemark.servers.mms.certificate_store import make_keystore
+from servemark.servers.mms.config import LOOPBACK, is_free, log4j_text, properties_text, server_properties
+from servemark.servers.mms.inference import ping_request
+from servemark.servers.mms.instance import Instance, new_instance
+from servemark.servers.mms.sites.local import Site, Start
 from servemark.workload.plan import Address, Tls
 
 _START_TIMEOUT_S = 60.0

@@ -12,10 +12,10 @@ from pathlib import Path
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import build_source, check_checkout
 from servemark.servers import ServerSettings
-from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.memory import WorkerMemory
-from servemark.servers.servable import Serving
-from servemark.servers.site import LocalSite
+from servemark.servers.machine.memory import WorkerMemory
+from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.sites.local import LocalSite
 
 
 class SourceLauncher:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from servemark.errors import ManagementError, UsageError
 from servemark.interrupts import held_back
-from servemark.servers.management import ManagementClient, Refusal, refusal_of
+from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
 
 _REMOVE_TIMEOUT_S = 30.0
 #: For how long a name that the server did not know is looked for again, and how often.

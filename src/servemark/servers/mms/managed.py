@@ -17,28 +17,22 @@ import psutil
 
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
-from servemark.servers import (
-    ModelSettings,
-    ServedModel,
-    ServerSettings,
-    default_workers,
-    load_failure,
-    server_log,
-)
-from servemark.servers.certificate_store import certificate_in
-from servemark.servers.cpu import processes_cpu_s
-from servemark.servers.fitting import check_room, may_lack_room
-from servemark.servers.gpus import Gpus, devices_of, gpus_for
-from servemark.servers.instance import sweep_stale
-from servemark.servers.management import ManagementClient, ModelDescription, Refusal, refusal_of
-from servemark.servers.memory import WorkerMemory, processes_memory_bytes
-from servemark.servers.mms_config import check_ports, free_port_pair, properties_text
-from servemark.servers.mms_process import MmsProcess, started_mms
-from servemark.servers.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
-from servemark.servers.servable import ServableModel, Serving, served_model
-from servemark.servers.site import LocalSite, Site
-from servemark.servers.temporary_models import Remove, temporary_models
-from servemark.servers.worker_memory import worker_memory
+from servemark.servers import ModelSettings, ServedModel, ServerSettings, default_workers
+from servemark.servers.machine.cpu import processes_cpu_s
+from servemark.servers.machine.fitting import check_room, may_lack_room
+from servemark.servers.machine.gpus import Gpus, devices_of, gpus_for
+from servemark.servers.machine.memory import WorkerMemory, processes_memory_bytes
+from servemark.servers.mms import load_failure, server_log
+from servemark.servers.mms.certificate_store import certificate_in
+from servemark.servers.mms.config import check_ports, free_port_pair, properties_text
+from servemark.servers.mms.instance import sweep_stale
+from servemark.servers.mms.management import ManagementClient, ModelDescription, Refusal, refusal_of
+from servemark.servers.mms.process import MmsProcess, started_mms
+from servemark.servers.mms.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
+from servemark.servers.mms.servable import ServableModel, Serving, served_model
+from servemark.servers.mms.sites.local import LocalSite, Site
+from servemark.servers.mms.temporary_models import Remove, temporary_models
+from servemark.servers.mms.worker_memory import worker_memory
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName
 
@@ -257,11 +251,11 @@ class ManagedServer:
         return devices_of(model.name, workers, lambda: server_log.worker_reports(logs, log_before), _REPORTS_TIMEOUT_S)
 
     def memory_bytes(self) -> int | None:
-        """What its processes hold in memory; see ``servemark.servers.memory``."""
+        """What its processes hold in memory; see ``servemark.servers.machine.memory``."""
         return processes_memory_bytes(self.processes())
 
     def cpu_s(self) -> float | None:
-        """The CPU time that its processes have used; see ``servemark.servers.cpu``."""
+        """The CPU time that its processes have used; see ``servemark.servers.machine.cpu``."""
         return processes_cpu_s(self.processes())
 
     def read_back(self) -> Mapping[str, Mapping[str, object]]:

@@ -19,10 +19,10 @@ from servemark.environments.commands import Finished, finish
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import SourceBuild
 from servemark.environments.variables import inherited, locale_for, passed_on
-from servemark.servers.instance import Instance
-from servemark.servers.load_failure import load_outside
-from servemark.servers.process import listening_ports, members, stop_members
-from servemark.servers.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
+from servemark.servers.machine.processes import listening_ports, members, stop_members
+from servemark.servers.mms.instance import Instance
+from servemark.servers.mms.load_failure import load_outside
+from servemark.servers.mms.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Site(Protocol):
         ...
 
     def load_outside(self, archive: Path, instance: Instance) -> Finished | None:
-        """Why `archive`, which is in the server's store, cannot be loaded; see ``servemark.servers.load_failure``."""
+        """Why `archive`, which is in the server's store, cannot be loaded; see ``mms.load_failure``."""
         ...
 
     def worker_python(self) -> WorkerPython:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from servemark.environments.cache import Progress
 from servemark.errors import ServerDiedError, ServerError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
-from servemark.servers.handshake import shake_hands, shake_hands_for_jmeter
-from servemark.servers.reaching import check_unix_socket, connectable, refuses
-from servemark.servers.trust import Trust, tls_for, unchecked
+from servemark.servers.http.handshake import shake_hands, shake_hands_for_jmeter
+from servemark.servers.http.reaching import check_unix_socket, connectable, refuses
+from servemark.servers.http.trust import Trust, tls_for, unchecked
 from servemark.workload.endpoint import Endpoint, Place
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address
@@ -26,7 +26,7 @@ from servemark.workload.scenario import EndpointName
 
 if TYPE_CHECKING:
     from servemark.engines import EngineName
-    from servemark.servers.memory import WorkerMemory
+    from servemark.servers.machine.memory import WorkerMemory
 
 #: Looking whether it is alive takes at most this share of the time.
 _WATCH_SHARE = 0.05

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from servemark.servers.trust import tls_context
+from servemark.servers.http.trust import tls_context
 from servemark.units import NS_PER_MS
 from servemark.workload.headers import replaced, wire
 from servemark.workload.plan import Address

@@ -12,11 +12,11 @@ import httpx
 
 from servemark.environments.cache import Progress
 from servemark.errors import UnreachableError, UsageError
-from servemark.servers.connection import Answer, send_once
-from servemark.servers.handshake import Refusal, refusal
-from servemark.servers.inference import ping_request, server_message
-from servemark.servers.reaching import connectable
-from servemark.servers.trust import Trust, tls_for, unchecked
+from servemark.servers.http.connection import Answer, send_once
+from servemark.servers.http.handshake import Refusal, refusal
+from servemark.servers.http.reaching import connectable
+from servemark.servers.http.trust import Trust, tls_for, unchecked
+from servemark.servers.mms.inference import ping_request, server_message
 from servemark.workload.endpoint import Place, ipv6_host, without_user
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address

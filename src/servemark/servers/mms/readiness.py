@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 import httpx
 
 from servemark.errors import InputRefusedError, ManagementError, ModelError
-from servemark.servers.connection import Answer, send_once
-from servemark.servers.inference import describe_failure, prediction_request
-from servemark.servers.management import ManagementClient, ModelDescription
+from servemark.servers.http.connection import Answer, send_once
+from servemark.servers.mms.inference import describe_failure, prediction_request
+from servemark.servers.mms.management import ManagementClient, ModelDescription
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 

@@ -20,20 +20,21 @@ from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, default_workers
-from servemark.servers.connection import send_once
-from servemark.servers.inference import prediction_request
-from servemark.servers.management import ManagementClient, ModelDescription
-from servemark.servers.memory import WorkerMemory
-from servemark.servers.offered_model import offered_model, registering_by_hand
-from servemark.servers.reaching import refuses
-from servemark.servers.readiness import (
+from servemark.servers.http.connection import send_once
+from servemark.servers.http.reaching import refuses
+from servemark.servers.http.trust import Trust
+from servemark.servers.machine.memory import WorkerMemory
+from servemark.servers.mms.inference import prediction_request
+from servemark.servers.mms.management import ManagementClient, ModelDescription
+from servemark.servers.mms.offered_model import offered_model, registering_by_hand
+from servemark.servers.mms.readiness import (
     changed_workers,
     first_prediction,
     settings_now,
     settings_of,
     wait_for_workers,
 )
-from servemark.servers.servable import (
+from servemark.servers.mms.servable import (
     ServableModel,
     accept_any,
     backend_of,
@@ -41,9 +42,8 @@ from servemark.servers.servable import (
     servable,
     served_model,
 )
-from servemark.servers.target import find_server
-from servemark.servers.temporary_models import Remove, temporary_models
-from servemark.servers.trust import Trust
+from servemark.servers.mms.target import find_server
+from servemark.servers.mms.temporary_models import Remove, temporary_models
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending

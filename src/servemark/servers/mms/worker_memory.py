@@ -15,8 +15,8 @@ from pathlib import Path
 from servemark.environments.cache import Progress, build_once
 from servemark.environments.commands import Finished
 from servemark.errors import ModelError
-from servemark.servers.load_failure import LOADER
-from servemark.servers.memory import WorkerMemory
+from servemark.servers.machine.memory import WorkerMemory
+from servemark.servers.mms.load_failure import LOADER
 from servemark.workload.inputs import Input
 
 #: What a worker adds besides what loading and forking tell: Java's threads and buffers for it (2 MiB measured), its log

@@ -29,15 +29,16 @@ from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild, build_source, check_checkout
 from servemark.environments.variables import inherited, locale_for
-from servemark.servers import ServerSettings, server_log
-from servemark.servers.instance import Instance
-from servemark.servers.load_failure import load_outside
-from servemark.servers.managed import ManagedLauncher, ManagedServer
-from servemark.servers.memory import WorkerMemory
-from servemark.servers.process import stop_members
-from servemark.servers.servable import Serving
-from servemark.servers.site import Start, copy_source, instance_environ, server_arguments, source_copy
-from servemark.servers.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
+from servemark.servers import ServerSettings
+from servemark.servers.machine.memory import WorkerMemory
+from servemark.servers.machine.processes import stop_members
+from servemark.servers.mms import server_log
+from servemark.servers.mms.instance import Instance
+from servemark.servers.mms.load_failure import load_outside
+from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.sites.local import Start, copy_source, instance_environ, server_arguments, source_copy
+from servemark.servers.mms.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
 
 LABEL = "servemark.instance"
 _LOOK_TIMEOUT_S = 30.0

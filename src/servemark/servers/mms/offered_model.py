@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from servemark.environments.cache import Progress
 from servemark.errors import ManagementError, ModelError
 from servemark.servers import ModelSettings
-from servemark.servers.management import ManagementClient, Refusal, refusal_of
-from servemark.servers.offer import offered_archive
-from servemark.servers.servable import ServableModel
-from servemark.servers.temporary_models import removing
+from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
+from servemark.servers.mms.offer import offered_archive
+from servemark.servers.mms.servable import ServableModel
+from servemark.servers.mms.temporary_models import removing
 from servemark.workload.plan import Address
 
 _REGISTER_S = 60.0

@@ -12,9 +12,9 @@ from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.environments.own_python import own_environment
 from servemark.errors import SetupError, UsageError
 from servemark.servers import ModelSettings, ServedModel
-from servemark.servers.inference import prediction_request
-from servemark.servers.management import ModelDescription
-from servemark.servers.readiness import settings_of
+from servemark.servers.mms.inference import prediction_request
+from servemark.servers.mms.management import ModelDescription
+from servemark.servers.mms.readiness import settings_of
 from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending
 from servemark.zoo.build import build_model, sample_image

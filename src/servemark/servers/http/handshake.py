@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from servemark import _loadgen
 from servemark.errors import UnreachableError, UsageError
-from servemark.servers.trust import tls_context
+from servemark.servers.http.trust import tls_context
 from servemark.workload.plan import Address
 
 _TIMEOUT_S = 5.0
