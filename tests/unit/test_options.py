@@ -140,7 +140,7 @@ REFUSED = [
     ("http --url h:80", "cannot read the URL 'h:80': it does not begin with http:// or https://"),
     ("http --url http://h:x/", "'x' is no port from 1 to 65535"),
     ("http --url http://h -m resnet", "-m makes no sense with http: it measures the endpoint of --url"),
-    ("http --url http://h -c m.mar", "cannot read the model 'm.mar'"),
+    ("http --url http://h -c m.mar", "-c makes no sense with http"),
     ("http --url http://h -c http://h/m.mar", "-c makes no sense with http"),
     ("http --url http://h -i README.md", "-i makes no sense with http: its requests have the body of --body-file"),
     ("http --url http://h -w 2", "-w makes no sense with http"),

@@ -66,7 +66,13 @@ def test_python_refuses_what_the_command_line_refuses(name, tmp_path, monkeypatc
         "server_python": "m.mar",
     }
     monkeypatch.chdir(tmp_path)
-    for part in ("m.mar", "checkout/setup.py", "checkout/mms/__init__.py", "checkout/mms/model_server.py"):
+    for part in (
+        "m.mar",
+        "checkout/setup.py",
+        "checkout/mms/__init__.py",
+        "checkout/mms/model_server.py",
+        "checkout/frontend/gradlew",
+    ):
         Path(part).parent.mkdir(parents=True, exist_ok=True)
         Path(part).write_bytes(b"")
     benchmark = catalogue()[name]

@@ -81,20 +81,21 @@ def run_parser(prog: str) -> Parser:
     )
     parser.add_argument("-a", "--all", action="store_true", help="run the suite all: every benchmark but batching")
     parser.add_argument("-s", "--suite", metavar="NAME", help="run a suite, by name or as the path of a TOML file")
-    groups = add_options(parser, all_options())
+    options = list(all_options())
+    add_options(parser, options)
     parser.add_argument(
         "--options", metavar=("KEY", "VALUE"), nargs="+", default=[], help="benchmark parameters; see below"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
-    groups["load"].add_argument(
-        "--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID"
-    )
-    groups["output"].add_argument(
+    for heading in ("server", "your own model", "request"):
+        add_options(parser, options, heading)
+    load = add_options(parser, options, "load")
+    load.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
+    output = add_options(parser, options, "output")
+    output.add_argument(
         "--resume", metavar="DIR", type=Path, help="go on with the suite whose result is in DIR: what it lacks is run"
     )
-    groups["output"].add_argument(
-        "--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout"
-    )
+    output.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
     return parser
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from servemark.choices.kinds import Kind
-from servemark.choices.table import Option
+from servemark.choices.table import Heading, Option
 
-#: The headings of help, in their order, with what stands behind them.
-_HEADINGS = {
+#: The headings of help, with what stands behind them.
+_HEADINGS: dict[Heading, str] = {
     "server": "server (default: a Multi Model Server of our own)",
     "your own model": "your own model",
     "request": "request",
@@ -19,12 +19,15 @@ _HEADINGS = {
 }
 
 
-def add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> dict[str, argparse._ArgumentGroup]:
-    """Add `options` to `parser`; returns the groups of its help by heading, to which others may be added."""
-    groups = {heading: parser.add_argument_group(title) for heading, title in _HEADINGS.items()}
+def add_options(
+    parser: argparse.ArgumentParser, options: Iterable[Option], heading: Heading = ""
+) -> argparse._ActionsContainer:
+    """Add those of `options` that stand under `heading` to `parser`; returns that part of it, for more."""
+    group = parser.add_argument_group(_HEADINGS[heading]) if heading else parser
     for option in options:
-        add_option(groups[option.heading] if option.heading else parser, option)
-    return groups
+        if option.heading == heading:
+            add_option(group, option)
+    return group
 
 
 def add_option(parser: argparse._ActionsContainer, option: Option) -> None:

@@ -1,1 +1,1 @@
-"""What any HTTP server needs: it is found, reached, trusted, and sent one request; and one of which nothing is known."""
+"""What any HTTP server needs: it is found, reached, trusted, sent one request; and one of which no more is known."""
