@@ -66,6 +66,7 @@ EXECUTED = {
     "./benchmark.py latency --mms 127.0.0.1:8080": Execution("-l 2", says="2 succeeded"),
     "./benchmark.py latency --mms https://localhost:8443": Execution("-l 2", says="is not checked"),
     "./benchmark.py latency --mms HOST -m MODEL -i FILE": Execution("-l 2", says="2 succeeded"),
+    "./benchmark.py latency --server HOST:8080 -i FILE": Execution("-l 2", says="2 succeeded"),
     "./benchmark.py http http://127.0.0.1:8080/health": Execution("-l 2"),
     "./benchmark.py http https://HOST/v1/predict --body-file requests.jsonl"
     " -H 'Authorization: Bearer $TOKEN'": Execution("-l 2"),

@@ -27,6 +27,7 @@ from servemark.engines.native import NativeEngine
 from servemark.records import open_records
 from servemark.result import Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.http.dialect import DIALECT
 from servemark.stats.summary import Summary, Window, summarise
 from servemark.units import NS_PER_MS
 from servemark.workload.load import Arrivals, Load, OpenLoad
@@ -223,11 +224,12 @@ def _measure_once(
     records = open_records(record_path)
     measured = Measured(
         benchmark=conditions.benchmark,
-        point=Point(ServerSettings(), ModelSettings(workers=None), load, lambda _: job.plan),
+        point=Point(ServerSettings(), ModelSettings(workers=None), load, lambda *_: job.plan),
         plan=job.plan,
         compiled=job.compiled,
         records=records,
         engine_run=engine_run,
+        dialect=DIALECT,
         served=(),
         settings_after={},
         memory_bytes=(None, None),

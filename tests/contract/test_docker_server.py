@@ -32,6 +32,7 @@ from servemark.zoo.model_source import model_source
 
 from .conftest import BROKEN_IMPORT
 from .docker_daemon import docker_daemon
+from .predicting import prediction_of
 from .stand_in_checkout import builds, make_checkout, mark_java
 
 pytestmark = pytest.mark.slow
@@ -250,7 +251,7 @@ def test_what_is_preloaded_is_proved_and_measured_in_the_image_first(
     (memory,) = launcher.worker_memory(preloading).values()
     assert 1 << 20 < memory.forked_bytes < memory.alone_bytes < 100 << 20
     with launcher.serve(preloading) as server, server.serve_models(ModelSettings(workers=2)) as (served,):
-        assert send_once(server.addresses["inference"], served.requests[0], 10).text.startswith("True ")
+        assert send_once(server.addresses["inference"], prediction_of(server, served), 10).text.startswith("True ")
         held = server.memory_bytes()
         assert held is not None
         assert held > 50 << 20
@@ -312,7 +313,7 @@ def test_a_checkout_is_built_here_and_run_in_the_container(
             answer = send_once(server.addresses["management"], Request("GET", "/lab-build"), 10)
             assert answer.text == marker
             assert server.facts["source"]["path"] == str(checkout)
-            told = send_once(server.addresses["inference"], served.requests[0], 10).text
+            told = send_once(server.addresses["inference"], prediction_of(server, served), 10).text
             assert told.startswith("True ")
             assert told.endswith(f"{server._mms.instance.root}/source/mms/__init__.py")
     assert builds(checkout) == 2
@@ -331,7 +332,7 @@ def test_an_archive_of_the_users_runs_in_a_container_and_what_it_lacks_is_named(
     ):
         assert served.origin is not None
         assert served.origin["format"] == "mar"
-        assert send_once(server.addresses["inference"], served.requests[0], 30).body.startswith(b"True ")
+        assert send_once(server.addresses["inference"], prediction_of(server, served), 30).body.startswith(b"True ")
     with (
         launcher(make_archive("needy", BROKEN_IMPORT)).serve(ServerSettings()) as server,
         pytest.raises(ModelError) as error,

@@ -15,10 +15,13 @@ from servemark.servers.http.connection import send_once
 from servemark.servers.machine import gpus
 from servemark.servers.machine.gpus import Gpus, gpus_here
 from servemark.servers.mms import servable, server_log
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher
 from servemark.servers.mms.servable import Serving
 from servemark.zoo.catalogue import find
 from servemark.zoo.predictions import check_prediction
+
+from .predicting import prediction_of
 
 pytestmark = pytest.mark.slow
 
@@ -110,5 +113,5 @@ def test_on_real_gpus_every_worker_computes_on_one_of_them(name: str) -> None:
         assert devices["provider"] == "CUDAExecutionProvider"
         assert devices["workers_by_device"] == {f"gpu:{index}": 2 for index in range(count)}
         for _ in range(4 * count):
-            answer = send_once(server.addresses["inference"], served.requests[0], 60)
-            assert check_prediction(model, answer.body) is None
+            answer = send_once(server.addresses["inference"], prediction_of(server, served), 60)
+            assert check_prediction(model, DIALECT.decode(answer.body)) is None

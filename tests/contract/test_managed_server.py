@@ -20,7 +20,7 @@ from servemark.errors import ModelError, ServerDiedError, ServerStartError
 from servemark.servers import ModelSettings, ServerSettings, default_workers
 from servemark.servers.http.connection import send_once
 from servemark.servers.mms.config import free_port_pair
-from servemark.servers.mms.inference import prediction_request
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
@@ -28,6 +28,7 @@ from servemark.zoo.catalogue import find
 
 from ..processes import runs
 from .conftest import BROKEN_IMPORT, QUEUE
+from .predicting import prediction_of
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,7 @@ def test_a_model_is_served_as_asked_and_removed(server: ManagedServer) -> None:
         assert served.url == "obedient.mar"
         assert served.cold_start_ms is not None
         assert served.register_ms is not None
-        assert send_once(server.addresses["inference"], served.requests[0], 10).body == b"OK"
+        assert send_once(server.addresses["inference"], prediction_of(server, served), 10).body == b"OK"
         assert server.failure() is None
     assert server.management.list_models() == ()
     assert server.read_back() == {}
@@ -68,12 +69,12 @@ def test_several_models_are_served_together_and_watched(obedient: ServableModel)
             assert [model.name for model in served] == ["noop-v1.0", "obedient"]
             assert server.read_back() == {model.name: model.read_back for model in served}
             for model in served:
-                assert send_once(server.addresses["inference"], model.requests[0], 10).body == b"OK"
+                assert send_once(server.addresses["inference"], prediction_of(server, model), 10).body == b"OK"
                 assert model.url
                 server.management.register(model.url, model_name=f"{model.name}-again", initial_workers=1)
                 server.management.unregister(f"{model.name}-again")
             assert server.failure() is None
-            request = prediction_request("obedient", Input(b"die", "text/plain", "test"))
+            request = DIALECT.prediction("obedient", Input(b"die", "text/plain", "test"))
             assert send_once(server.addresses["inference"], request, 10).status == 500
             wait_until(server.failure)
             assert "of obedient" in str(server.failure())
@@ -235,7 +236,7 @@ def test_a_server_killed_in_use_is_a_failure(obedient: ServableModel, session_pr
 def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ServableModel) -> None:
     launcher = ManagedLauncher(Serving((obedient,)))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
-        request = prediction_request("obedient", Input(b"die", "text/plain", "test"))
+        request = DIALECT.prediction("obedient", Input(b"die", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 500
         wait_until(server.failure)
         assert "worker" in str(server.failure())
@@ -244,7 +245,7 @@ def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ServableModel) 
 def test_memory_that_ran_out_is_named(obedient: ServableModel) -> None:
     launcher = ManagedLauncher(Serving((obedient,)))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
-        request = prediction_request("obedient", Input(b"memory", "text/plain", "test"))
+        request = DIALECT.prediction("obedient", Input(b"memory", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 507
         wait_until(server.failure)
         assert "out of memory" in str(server.failure())
@@ -354,7 +355,7 @@ def test_it_is_itself_whatever_the_environment_says_and_whatever_the_home_is_cal
     monkeypatch.setenv("SERVEMARK_CACHE", str(home))
     with ManagedLauncher(Serving((obedient,), tls=True)).serve(ServerSettings()) as server:
         with server.serve_models(ModelSettings(workers=1)) as (served,):
-            assert send_once(server.addresses["inference"], served.requests[0], 10).body == b"OK"
+            assert send_once(server.addresses["inference"], prediction_of(server, served), 10).body == b"OK"
         assert server.java is not None
         environ = server.java.environ()
         server.save_logs(tmp_path / "kept")

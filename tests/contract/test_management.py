@@ -13,7 +13,7 @@ import pytest
 
 from servemark.errors import ManagementError
 from servemark.servers.http.connection import Answer, send_once
-from servemark.servers.mms.inference import describe_failure, prediction_request
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedServer
 from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
 from servemark.servers.mms.servable import ServableModel
@@ -31,7 +31,7 @@ def url(server: ManagedServer, obedient: ServableModel) -> str:
 
 
 def predict(server: ManagedServer, order: str, name: str = "obedient") -> Answer:
-    request = prediction_request(name, Input(order.encode(), "text/plain", "test"))
+    request = DIALECT.prediction(name, Input(order.encode(), "text/plain", "test"))
     return send_once(server.addresses["inference"], request, 30)
 
 
@@ -198,14 +198,14 @@ def test_failing_predictions_are_told_apart(
     assert predict(server, "work").body == b"OK"
     answer = predict(server, order)
     assert answer.status == status
-    assert describe_failure(status, answer.body).startswith(meaning)
+    assert DIALECT.explain(status, answer.body).startswith(meaning)
 
 
 def test_no_worker_and_full_queue_are_told_apart(management: ManagementClient, server: ManagedServer, url: str) -> None:
     management.register(url)
     answer = predict(server, "work")
     assert answer.status == 503
-    assert describe_failure(503, answer.body, ready_workers=0).startswith("no worker")
+    assert DIALECT.explain(503, answer.body, ready_workers=0).startswith("no worker")
     management.unregister("obedient")
     management.register(url, initial_workers=1)
     together = threading.Barrier(QUEUE + 4)
@@ -218,15 +218,15 @@ def test_no_worker_and_full_queue_are_told_apart(management: ManagementClient, s
         answers = list(pool.map(send, range(QUEUE + 4)))
     refused = [answer for answer in answers if answer.status == 503]
     assert refused
-    assert describe_failure(503, refused[0].body, ready_workers=1).startswith("queue full")
-    assert describe_failure(503, refused[0].body).startswith("queue full or no worker")
+    assert DIALECT.explain(503, refused[0].body, ready_workers=1).startswith("queue full")
+    assert DIALECT.explain(503, refused[0].body).startswith("queue full or no worker")
 
 
 def test_a_body_that_is_too_large(management: ManagementClient, server: ManagedServer, url: str) -> None:
     management.register(url, initial_workers=1)
     answer = predict(server, "x" * 7_000_000)
     assert answer.status == 413
-    assert "max_request_size" in describe_failure(413, answer.body)
+    assert "max_request_size" in DIALECT.explain(413, answer.body)
 
 
 def test_every_call_is_told_to_the_log(server: ManagedServer) -> None:

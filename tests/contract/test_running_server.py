@@ -1,4 +1,4 @@
-"""The launcher *running* (``--mms``) against real servers: found, told apart, used, and left as they were."""
+"""The launcher *running* (``--server``) against real servers: found, told apart, used, and left as they were."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ import pytest
 from servemark.errors import ModelError, ServerDiedError, UnreachableError, UsageError
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
+from servemark.servers.http.finding import find_server
 from servemark.servers.http.trust import Trust
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.management import ManagementClient
-from servemark.servers.mms.running import RunningLauncher
 from servemark.servers.mms.servable import ServableModel, Serving
-from servemark.servers.mms.target import find_server
+from servemark.servers.running import RunningLauncher
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import parse_headers
 from servemark.workload.inputs import Input
+
+from .predicting import prediction_of
 
 pytestmark = pytest.mark.slow
 
@@ -85,17 +87,15 @@ def test_a_tls_server_is_found_and_its_unchecked_certificate_is_said(tls_server:
         assert tls is not None
         assert not tls.verify
         with found.serve_models(AS_IT_IS) as (served,):
-            assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"OK"
+            assert send_once(found.addresses["inference"], prediction_of(found, served), 10).body == b"OK"
     assert any("is not checked" in note for note in notes)
 
 
 def test_the_certificate_is_checked_against_a_ca_file(tls_server: ManagedServer, tmp_path: Path) -> None:
     certificate = tls_server.certificate
     assert certificate is not None
-    found = find_server(
-        f"localhost:{port_of(tls_server)}", management_port=None, trust=Trust(ca_file=certificate), progress=print
-    )
-    tls = found["inference"].tls
+    found = find_server(f"localhost:{port_of(tls_server)}", trust=Trust(ca_file=certificate), progress=print)
+    tls = found.address.tls
     assert tls is not None
     assert tls.verify
     assert tls.ca_pem == certificate.read_bytes().replace(b"\r\n", b"\n")
@@ -106,7 +106,7 @@ def test_a_certificate_of_another_authority_is_refused(tls_server: ManagedServer
 
     trust = Trust(ca_file=Path(certifi.where()))
     with pytest.raises(UnreachableError, match=r"is not trusted.*--insecure"):
-        find_server(f"localhost:{port_of(tls_server)}", management_port=None, trust=trust, progress=print)
+        find_server(f"localhost:{port_of(tls_server)}", trust=trust, progress=print)
 
 
 def test_another_place_is_connected_to_under_the_name_of_the_target(tls_server: ManagedServer) -> None:
@@ -137,36 +137,38 @@ def test_headers_reach_the_handler_and_the_management_api_gets_none(server: Mana
     with server.serve_models(ModelSettings(workers=1)), launcher.serve(ServerSettings()) as found:
         assert found.addresses["management"].headers == ()
         with found.serve_models(AS_IT_IS) as (served,):
-            assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"me"
+            assert send_once(found.addresses["inference"], prediction_of(found, served), 10).body == b"me"
 
 
 def test_a_client_certificate_has_no_use_without_tls(server: ManagedServer, tls_server: ManagedServer) -> None:
     trust = Trust(client_cert=tls_server.certificate)
     with pytest.raises(UsageError, match="there is no PEM private key"):
-        find_server(f"https://127.0.0.1:{port_of(tls_server)}", management_port=None, trust=trust, progress=print)
+        find_server(f"https://127.0.0.1:{port_of(tls_server)}", trust=trust, progress=print)
     with pytest.raises(UsageError, match=r"does not speak TLS, so --client-cert has no use"):
-        find_server(f"http://127.0.0.1:{port_of(server)}", management_port=None, trust=trust, progress=print)
+        find_server(f"http://127.0.0.1:{port_of(server)}", trust=trust, progress=print)
 
 
 def test_the_wrong_scheme_is_said(server: ManagedServer, tls_server: ManagedServer) -> None:
     for text in (f"https://127.0.0.1:{port_of(server)}", f"http://127.0.0.1:{port_of(tls_server)}"):
         with pytest.raises(UnreachableError, match="no Multi Model Server answers"):
-            find_server(text, management_port=None, trust=Trust(), progress=print)
+            find_server(text, named="mms", trust=Trust(), progress=print)
+        with pytest.raises(UnreachableError, match="no model server that is known answers"):
+            find_server(text, trust=Trust(), progress=print)
 
 
 def test_something_that_is_no_mms(something_else: int) -> None:
     with pytest.raises(UnreachableError, match=r"no Multi Model Server.*GET /ping with 200 'hello from elsewhere'"):
-        find_server(f"127.0.0.1:{something_else}", management_port=None, trust=Trust(), progress=print)
+        find_server(f"127.0.0.1:{something_else}", named="mms", trust=Trust(), progress=print)
 
 
 def test_nobody_answers(free_port: int) -> None:
     with pytest.raises(UnreachableError, match=r"nobody answers.*refused.*start the server"):
-        find_server(f"127.0.0.1:{free_port}", management_port=None, trust=Trust(), progress=print)
+        find_server(f"127.0.0.1:{free_port}", trust=Trust(), progress=print)
 
 
 def test_an_unknown_host() -> None:
     with pytest.raises(UnreachableError, match=r"host nowhere\.invalid is not known"):
-        find_server("nowhere.invalid:80", management_port=None, trust=Trust(), progress=print)
+        find_server("nowhere.invalid:80", trust=Trust(), progress=print)
 
 
 @pytest.mark.parametrize("name", ["noop", "noop-v1.0", "NOOP"])
@@ -227,7 +229,7 @@ def test_an_offered_model_is_removed_after_an_exception(server: ManagedServer, e
 def test_a_zoo_model_is_offered_over_tls_too(tls_server: ManagedServer) -> None:
     launcher = RunningLauncher(f"https://localhost:{port_of(tls_server)}", ("noop",))
     with launcher.serve(ServerSettings()) as found, found.serve_models(ModelSettings(workers=1)) as (served,):
-        assert send_once(found.addresses["inference"], served.requests[0], 10).body == b"OK"
+        assert send_once(found.addresses["inference"], prediction_of(found, served), 10).body == b"OK"
     assert tls_server.management.list_models() == ()
 
 
@@ -292,7 +294,7 @@ def test_an_unknown_model_lists_what_there_is(server: ManagedServer) -> None:
 @pytest.fixture
 def without_management(server: ManagedServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """The target of a server whose management API cannot be reached."""
-    monkeypatch.setattr("servemark.servers.mms.target._management", lambda *_: None)
+    monkeypatch.setattr("servemark.servers.mms.management_address._answering", lambda *_: None)
     return f"127.0.0.1:{port_of(server)}"
 
 
@@ -319,7 +321,9 @@ def test_without_management_a_missing_model_is_named_with_the_command(without_ma
 
 def test_a_management_port_that_was_given_must_answer(server: ManagedServer, free_port: int) -> None:
     with pytest.raises(UnreachableError, match="check --management-port"):
-        find_server(f"127.0.0.1:{port_of(server)}", management_port=free_port, trust=Trust(), progress=print)
+        RunningLauncher(f"127.0.0.1:{port_of(server)}", (), management_port=free_port).serve(
+            ServerSettings()
+        ).__enter__()
 
 
 def test_a_model_that_the_server_cannot_run_is_not_left_behind(

@@ -21,6 +21,7 @@ from servemark.servers.mms.sites.source import SourceLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
 
+from .predicting import prediction_of
 from .stand_in_checkout import (
     break_java,
     builds,
@@ -57,7 +58,7 @@ def lab_build(server: ManagedServer) -> str:
 
 def ask(server: ManagedServer) -> str:
     with server.serve_models(ModelSettings(workers=1)) as (served,):
-        return send_once(server.addresses["inference"], served.requests[0], 10).text
+        return send_once(server.addresses["inference"], prediction_of(server, served), 10).text
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from servemark.errors import ModelError
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.units import BYTES_PER_MIB
@@ -19,6 +20,7 @@ from servemark.zoo.catalogue import Backend, find
 from servemark.zoo.predictions import check_prediction
 
 from .conftest import BROKEN_IMPORT
+from .predicting import prediction_of
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +59,7 @@ def test_a_worker_that_answers_costs_no_more_than_was_measured(backend: Backend,
     with launcher.serve(settings) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         before = server.memory_bytes()
         server.management.scale(served.name, 1 + ADDED, timeout_s=120)
-        answers(server, served.requests[0], 20 * ADDED)
+        answers(server, prediction_of(server, served), 20 * ADDED)
         after = server.memory_bytes()
         assert before is not None
         assert after is not None
@@ -85,8 +87,8 @@ def test_forked_workers_answer_right(name: str, backend: Backend) -> None:
     assert model is not None
     launcher = ManagedLauncher(serving(name, backend))
     with launcher.serve(PRELOADED) as server, server.serve_models(ModelSettings(workers=4)) as (served,):
-        bodies = answers(server, served.requests[0], 60)
-        assert {check_prediction(model, body) for body in bodies} == {None}
+        bodies = answers(server, prediction_of(server, served), 60)
+        assert {check_prediction(model, DIALECT.decode(body)) for body in bodies} == {None}
         assert len(set(bodies)) == 1
         assert served.read_back["workers"] == 4
         assert server.facts["preload_model"] is True

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from servemark.environments.mms import MmsEnvironment, mms_environment
+from servemark.servers.mms.dialect import DIALECT
 from servemark.workload.inputs import Input
 from servemark.zoo.archive import manifest
 from servemark.zoo.build import BuiltModel, build_model
@@ -157,7 +158,7 @@ def test_prediction_has_the_right_shape_and_the_same_input_gives_the_same_output
     first, _ = worker.predict([sent], [sent])
     second, _ = worker.predict([sent])
 
-    assert check_prediction(worker.built.model, first[0][0].body) is None
+    assert check_prediction(worker.built.model, DIALECT.decode(first[0][0].body)) is None
     assert first[0] == first[1] == second[0]
     assert first[0][0].status == 200
 
@@ -234,7 +235,7 @@ def test_an_image_of_another_size_and_mode_is_taken(environment: MmsEnvironment,
 
     ((answer, usual),), _ = worker.predict([Input(path.read_bytes(), "image/png", "test"), built.default_input])
 
-    assert check_prediction(built.model, answer.body) is None
+    assert check_prediction(built.model, DIALECT.decode(answer.body)) is None
     assert answer.body != usual.body
 
 

@@ -261,6 +261,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, in
         known = {
             "--mms 127.0.0.1:8080": f"--mms 127.0.0.1:{port}",
             "--mms HOST": f"--mms 127.0.0.1:{port}",
+            "--server HOST:8080": f"--server 127.0.0.1:{port}",
             "-m MODEL": "-m resnet-18",
             "-i FILE": "-i cat.jpg",
             "http://127.0.0.1:8080": f"http://{plain}",

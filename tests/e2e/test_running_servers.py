@@ -1,24 +1,34 @@
-"""``--mms``: servers that somebody else runs are found, measured, and left exactly as they were."""
+"""``--server`` and ``--mms``: servers that somebody else runs are found, measured, and left exactly as they were."""
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from servemark import open_records
+from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.dialect import dialect
+from servemark.servers.http.connection import send_once
 from servemark.servers.mms.config import free_port_pair
+from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.management import ModelDescription
+from servemark.servers.mms.process import started_mms
 from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.sites.local import LocalSite, Start
+from servemark.workload.inputs import Input
 from servemark.zoo.archive import write_archive
+from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
 
 pytestmark = pytest.mark.slow
@@ -154,6 +164,49 @@ def test_ping_and_throughput_measure_a_running_server(command, server, unchanged
     run = command.run(f"throughput --mms 127.0.0.1:{port(server)} -m noop-v1.0 -t 4 --duration 1 --warmup 0")
     assert run.status == 0
     assert "saturated" in run.stdout
+
+
+class ToolkitSite(LocalSite):
+    """Starts the server as SageMaker's toolkit does: with its only model from the start, called model."""
+
+    def __init__(self, environment: MmsEnvironment, archive: Path) -> None:
+        super().__init__(environment)
+        self._archive = archive
+
+    def prepare(self, instance: Instance) -> Start:
+        shutil.copyfile(self._archive, instance.store / self._archive.name)
+        start = super().prepare(instance)
+        return replace(start, command=(*start.command, "--models", f"model={self._archive.name}"))
+
+
+@pytest.fixture(scope="module")
+def toolkit() -> Iterator[int]:
+    """The port of a Multi Model Server as a SageMaker container has it, whose model answers."""
+    environment, noop = mms_environment(None, print), find("noop")
+    site = ToolkitSite(environment, build_model(noop, environment, print).archive)
+    with started_mms(site, ServerSettings(), tls=False, choose_ports=free_port_pair, log=None) as mms:
+        asked = dialect("sagemaker").prediction("model", Input(b"hello", "text/plain", "test"))
+        give_up_s = time.monotonic() + 60
+        while send_once(mms.inference, asked, 30).status != 200:
+            assert time.monotonic() < give_up_s
+            time.sleep(0.1)
+        yield mms.inference.port
+
+
+def test_what_a_server_speaks_is_found_out_or_said_and_measured_alike(command, toolkit):
+    """Multi Model Server itself answers as a SageMaker container does, with the model that it started with."""
+    (command.cwd / "text.txt").write_text("hello")
+    run = command.run(f"latency --server 127.0.0.1:{toolkit} -m model -i text.txt -l 20")
+    assert run.status == 0
+    assert (run.result["server"]["product"], run.benchmark["model"]) == ("Multi Model Server", "model")
+    run = command.run(f"latency --server 127.0.0.1:{toolkit} --dialect sagemaker -m noop -l 20")
+    assert run.status == 0
+    assert (run.result["server"]["product"], run.step["succeeded"]) == ("SageMaker container", 20)
+    run = command.run(f"throughput --server 127.0.0.1:{toolkit} --dialect sagemaker -i text.txt -t 4 -l 20")
+    assert (run.status, run.benchmark["model"]) == (0, "model")
+    run = command.run(f"load --server 127.0.0.1:{toolkit} --dialect sagemaker -m noop")
+    assert run.status == 2
+    assert "no call that loads a model" in run.error_line
 
 
 @pytest.mark.parametrize("tls", [False, True])

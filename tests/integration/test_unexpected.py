@@ -201,7 +201,7 @@ def test_logs_that_cannot_be_kept_replace_no_error_and_end_no_measurement(tmp_pa
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("servemark.servers.http.endpoint.EndpointServer.save_logs", full, raising=False)
+    monkeypatch.setattr("servemark.servers.http.plain.PlainServer.save_logs", full, raising=False)
     words = ["run", "http", "--url", url, "-t", "1", "-l", "5", "-o", str(tmp_path / "out")]
     assert measures(words, tmp_path / "out")
     assert "the server's logs could not be kept in" in capsys.readouterr().err

@@ -10,8 +10,11 @@ from servemark.benchmarks import catalogue
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ServedModel
+from servemark.servers.mms.dialect import DIALECT
+from servemark.workload.inputs import Input
 from servemark.workload.plan import headline_step
-from servemark.workload.scenario import Request
+
+TEXT = Input(b"x", "text/plain", "test")
 
 
 def _points(name, **ask):
@@ -22,15 +25,15 @@ def _points(name, **ask):
 
 def _plan(name, models=("m",), **ask):
     *_, point = _points(name, **ask)
-    served = [ServedModel(model, None, (Request("POST", f"/{model}"),), f"{model}.mar", 1.0, 1.0) for model in models]
-    return point, point.plan(tuple(served))
+    served = [ServedModel(model, None, (TEXT,), f"{model}.mar", 1.0, 1.0) for model in models]
+    return point, point.plan(DIALECT, tuple(served))
 
 
 @pytest.mark.parametrize("name", ["latency", "throughput", "concurrent_inference", "batching"])
 def test_inference_benchmarks_repeat_one_prediction_under_their_load(name):
     point, plan = _plan(name)
     (group,) = plan.groups
-    assert [(step.name, step.requests[0].path) for step in group.scenario.steps] == [("predict", "/m")]
+    assert [(step.name, step.requests[0].path) for step in group.scenario.steps] == [("predict", "/predictions/m")]
     assert group.load == point.load
 
 
@@ -102,8 +105,8 @@ def test_several_models_are_sent_each_its_own_requests_by_weight():
     _, plan = _plan("multiple_models", models=models, parameters={"models": models, "weights": (3, 1)})
     (group,) = plan.groups
     assert [(step.name, step.requests[0].path) for step in group.scenario.steps] == [
-        ("predict a", "/a"),
-        ("predict b", "/b"),
+        ("predict a", "/predictions/a"),
+        ("predict b", "/predictions/b"),
     ]
     assert group.scenario.weights == (3, 1)
     with pytest.raises(UsageError, match="2 weights for 3 models"):

@@ -112,7 +112,7 @@ def test_a_daemon_that_hangs_is_not_waited_for(docker: FakeDocker, monkeypatch: 
 def test_a_daemon_on_another_machine_is_refused(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
     docker("exit 0")
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@elsewhere")
-    with pytest.raises(SetupError, match=r"has to run on this machine: DOCKER_HOST is ssh://me@elsewhere.*--mms"):
+    with pytest.raises(SetupError, match=r"has to run on this machine: DOCKER_HOST is ssh://me@elsewhere.*--server"):
         docker_engine()
 
 

@@ -13,7 +13,9 @@ from servemark.cli import main
 from servemark.engines.jmeter.limits import check_plan
 from servemark.errors import UsageError
 from servemark.servers import ServedModel
+from servemark.servers.mms.dialect import DIALECT
 from servemark.workload.answers import parse_expect
+from servemark.workload.inputs import Input
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, EngineExpect, Group, Plan, compile_plan
 from servemark.workload.scenario import Expect, Request, Scenario, Step
@@ -90,11 +92,11 @@ def test_every_request_to_the_inference_api_and_no_other_is_held_against_it() ->
         more = {"url": "http://h/"} if name == "http" else {"model": "noop"}
         ask = RunRequest.of(name, **more, parameters=asked)
         served = tuple(
-            ServedModel(model, None, (Request("POST", "/", body=b"x"),), url="", cold_start_ms=None, register_ms=None)
+            ServedModel(model, None, (Input(b"x", "text/plain", "test"),), url="", cold_start_ms=None, register_ms=None)
             for model in benchmark.models(ask)
         )
         for point in benchmark.points(ask) if name not in refusing else ():
-            plan = point.plan(served).expecting(None, expect)
+            plan = point.plan(DIALECT, served).expecting(None, expect)
             compiled = compile_plan(plan, ADDRESSES, timeout_s=1, connect_timeout_s=1, seed=0)
             inference = [step.endpoint == "inference" for group in plan.groups for step in group.scenario.steps]
             expected = [step.expect == EngineExpect("regex", "tabby") for step in compiled.steps]

@@ -70,7 +70,7 @@ MEANT = [
     ("latency --zzz", "unrecognized arguments: --zzz; see servemark run -h"),
     ("latency resnet", "unrecognized arguments: resnet; a model goes behind -m: -m resnet"),
     ("latency README.md", "unrecognized arguments: README.md; an input goes behind -i: -i README.md"),
-    ("latency h:8080", "a server that runs already goes behind --mms: --mms h:8080"),
+    ("latency h:8080", "a server that runs already goes behind --server: --server h:8080"),
     ("latency 50", "unrecognized arguments: 50; see servemark run -h"),
     ("latency http://h:8080/x", "latency takes no URL; measure any URL with http http://h:8080/x, a model server"),
     ("http://me:secret@h/x", "which benchmark?; any URL is measured by http: http http://***@h/x"),

@@ -16,7 +16,7 @@ from servemark.servers.machine import gpus
 from servemark.servers.machine.gpus import Gpus, check_gpus, devices_of, gpus_for, gpus_here
 from servemark.servers.mms import server_log
 from servemark.servers.mms.config import server_properties
-from servemark.servers.mms.running import RunningLauncher
+from servemark.servers.running import RunningLauncher
 
 #: NVIDIA's management library as its header declares it, for a machine with two GPUs.
 NVML = """

@@ -23,16 +23,19 @@ from servemark.report.progress import ProgressLine
 from servemark.result import schema_text, to_json
 from servemark.runner.entry import Entry
 from servemark.servers import ServedModel
+from servemark.servers.mms.dialect import DIALECT
 from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.workload.inputs import Input
 from servemark.workload.load import ClosedLoad, OpenLoad
 from servemark.workload.open_loop import arrivals_of
 from servemark.workload.plan import Address, compile_plan
-from servemark.workload.scenario import Request
 
 from .test_certificate import IDLE
 from .test_reports import printed, result
 
 INFERENCE = ("latency", "throughput", "concurrent_inference", "ping", "multiple_models", "batching")
+
+TEXT = Input(b"x", "text/plain", "test")
 
 
 def _parse(line):
@@ -122,8 +125,8 @@ def test_every_inference_benchmark_sends_in_an_open_loop_on_a_server_with_room(n
         assert (load.arrivals.process, load.duration_s, load.warmup_s) == ("poisson", 3.0, 2.0)
         assert point.server.job_queue_size >= load.max_connections
         names = ("m",) if name != "multiple_models" else ("a", "b", "c")
-        served = tuple(ServedModel(one, None, (Request("POST", "/p"),), None, None, None) for one in names)
-        (group,) = point.plan(() if name == "ping" else served).groups
+        served = tuple(ServedModel(one, None, (TEXT,), None, None, None) for one in names)
+        (group,) = point.plan(DIALECT, () if name == "ping" else served).groups
         assert group.load == load
 
 
@@ -144,7 +147,7 @@ def test_the_points_of_concurrent_inference_are_numbers_of_connections_at_one_ra
 
 def test_an_exact_number_of_requests_is_a_number_of_arrivals():
     (point,) = _points("latency", loops=30)
-    plan = point.plan((ServedModel("m", None, (Request("POST", "/m"),), None, None, None),))
+    plan = point.plan(DIALECT, (ServedModel("m", None, (TEXT,), None, None, None),))
     assert plan.exact_requests == 30
 
 
@@ -222,7 +225,7 @@ def test_a_suite_says_before_how_long_an_open_loop_takes(tmp_path):
 def test_jmeter_itself_refuses_an_open_loop_too():
     (point,) = _points("ping")
     with pytest.raises(UsageError, match="sends only in a closed loop; leave --engine out"):
-        check_plan(point.plan(()), {"inference": Address("h", "127.0.0.1", 1)})
+        check_plan(point.plan(DIALECT, ()), {"inference": Address("h", "127.0.0.1", 1)})
 
 
 TOOL = {"name": "servemark", "version": "1", "engine": "native", "engine_versions": {}}
@@ -234,8 +237,8 @@ def _measured(make_records, name, seconds, columns, *, ended_s=None, interrupted
     """What a run would have measured whose records have `columns`, a record a `scheduled`."""
     point = _points(name, **ask)[0]
     names = () if name == "ping" else ("m",)
-    served = tuple(ServedModel(one, "mxnet", (Request("POST", "/m"),), None, 1.0, 1.0) for one in names)
-    plan = point.plan(served)
+    served = tuple(ServedModel(one, "mxnet", (TEXT,), None, 1.0, 1.0) for one in names)
+    plan = point.plan(DIALECT, served)
     compiled = compile_plan(plan, {"inference": ADDRESS}, timeout_s=9.0, connect_timeout_s=9.0, seed=0)
     rows = len(columns["scheduled"])
     step = plan.groups[0].scenario.steps[0].name
@@ -248,6 +251,7 @@ def _measured(make_records, name, seconds, columns, *, ended_s=None, interrupted
         compiled=compiled,
         records=records,
         engine_run=EngineRun(rows, ended_ns, interrupted, None, 0.1, {}, ended_ns),
+        dialect=DIALECT,
         served=served,
         settings_after={},
         memory_bytes=(None, None),

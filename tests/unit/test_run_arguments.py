@@ -79,7 +79,6 @@ def test_a_place_may_be_written_as_on_the_command_line(place):
         ("duration", "duration_s"),
         ("warmup", "warmup_s"),
         ("timeout", "timeout_s"),
-        ("mms", "server"),
         ("input", "inputs"),
         ("body_file", "inputs"),
         ("header", "headers"),

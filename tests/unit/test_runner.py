@@ -24,6 +24,7 @@ from ..web_server import sending, web_server
 
 #: What an option needs beside it to be one that only the benchmark refuses.
 NEEDED = {
+    "dialect": {"server": "h:80"},
     "management_port": {"server": "h:80"},
     "build_command": {"source": "checkout"},
     "server_requirements": {"custom_model": "m.mar"},
@@ -53,6 +54,8 @@ def test_python_refuses_what_the_command_line_refuses(name, tmp_path, monkeypatc
         "rate": 5,
         "arrival": "poisson",
         "max_connections": 2,
+        "server": "h:80",
+        "dialect": "mms",
         "mms": "h:80",
         "management_port": 81,
         "docker": True,

@@ -26,12 +26,12 @@ from servemark.servers.machine.processes import (
 )
 from servemark.servers.mms import server_log
 from servemark.servers.mms.config import properties_text
-from servemark.servers.mms.inference import describe_failure, ping_request, prediction_request
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import new_instance, sweep_stale
 from servemark.servers.mms.management import Refusal, refusal_of
 from servemark.servers.mms.offer import offered_archive
-from servemark.servers.mms.running import RunningLauncher
 from servemark.servers.mms.servable import Serving
+from servemark.servers.running import RunningLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.zoo.catalogue import find
@@ -56,10 +56,10 @@ def sleeper(mark: Path, program: str = "import time; time.sleep(60)") -> subproc
 
 
 def test_predictions_are_posted_with_their_content_type() -> None:
-    request = prediction_request("a b/c", Input(b"x", "image/jpeg", "test"))
+    request = DIALECT.prediction("a b/c", Input(b"x", "image/jpeg", "test"))
     assert (request.method, request.path, request.body) == ("POST", "/predictions/a%20b%2Fc", b"x")
     assert request.headers == (("Content-Type", "image/jpeg"),)
-    assert (ping_request().method, ping_request().path) == ("GET", "/ping")
+    assert (DIALECT.health().method, DIALECT.health().path) == ("GET", "/ping")
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_predictions_are_posted_with_their_content_type() -> None:
     ],
 )
 def test_failing_answers_are_explained(status: int, body: bytes, workers: int | None, expected: str) -> None:
-    assert describe_failure(status, body, workers).startswith(expected)
-    assert describe_failure(status, body.decode(), workers).startswith(expected)
+    assert DIALECT.explain(status, body, ready_workers=workers).startswith(expected)
+    assert DIALECT.explain(status, body.decode(), ready_workers=workers).startswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What ``--mms`` accepts, and what it refuses with one line."""
+"""What ``--server`` accepts, and what it refuses with one line."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from servemark.errors import UnreachableError, UsageError
+from servemark.servers.http import finding
+from servemark.servers.http.finding import Target, find_server, parse_target
 from servemark.servers.http.trust import Trust, tls_for
-from servemark.servers.mms import target
-from servemark.servers.mms.target import Target, find_server, parse_target
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_without_a_port_it_is_looked_for_at_the_servers_own(
     def look(host: str, at: list[int], _option: str) -> tuple[str, int]:
         raise UnreachableError(f"{host} {at}")
 
-    monkeypatch.setattr(target, "connectable", look)
+    monkeypatch.setattr(finding, "connectable", look)
     with pytest.raises(UnreachableError) as looked:
-        find_server(text, management_port=None, trust=Trust(), progress=print)
+        find_server(text, trust=Trust(), progress=print)
     assert looked.value.what == f"host {ports}"
 
 

@@ -14,6 +14,7 @@ import pytest
 import servemark
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import SetupError
+from servemark.servers.http.words import decoded
 from servemark.zoo import build
 from servemark.zoo.archive import write_archive
 from servemark.zoo.build import build_model, model_key
@@ -157,9 +158,9 @@ def _entries(name: str = "class", *probabilities: float) -> list[dict[str, objec
 
 def test_right_answers_pass() -> None:
     for name in ("resnet", "squeezenet"):
-        assert check_prediction(_model(name), json.dumps(_entries()).encode()) is None
-    assert check_prediction(_model("lstm"), json.dumps(_entries("token")).encode()) is None
-    assert check_prediction(_model("noop"), b"OK") is None
+        assert check_prediction(_model(name), decoded(json.dumps(_entries()).encode())) is None
+    assert check_prediction(_model("lstm"), decoded(json.dumps(_entries("token")).encode())) is None
+    assert check_prediction(_model("noop"), decoded(b"OK")) is None
 
 
 @pytest.mark.parametrize(
@@ -184,10 +185,10 @@ def test_right_answers_pass() -> None:
 )
 def test_wrong_answers_are_told_apart(answer: object, complaint: str) -> None:
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    told = check_prediction(_model("resnet"), body)
+    told = check_prediction(_model("resnet"), decoded(body))
     assert told is not None
     assert complaint in told
 
 
 def test_a_noop_that_answers_something_else_is_wrong() -> None:
-    assert check_prediction(_model("noop"), b"NO") == "expected 'OK', got 'NO'"
+    assert check_prediction(_model("noop"), decoded(b"NO")) == "expected 'OK', got 'NO'"

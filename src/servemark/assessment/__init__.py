@@ -25,7 +25,6 @@ from servemark.benchmarks.asked import options_of_load
 from servemark.certificate import certify, combine
 from servemark.engines import EngineRun
 from servemark.result import OWN_CLOCK, BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict
-from servemark.servers.mms.inference import describe_failure, server_message
 from servemark.stats.summary import Evidence, Summary, Window, summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from servemark.verdict import errors_within, saturated
@@ -185,9 +184,8 @@ def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...
         _, _, status = example.kind.partition(":")
         if not status:
             return example
-        if measured.url is not None:  # what it means by a status only its makers know
-            return replace(example, message=": ".join(filter(None, (example.message, server_message(example.body)))))
-        return replace(example, message=describe_failure(int(status), example.body, ready_workers))
+        said = measured.dialect.explain(int(status), example.body, reason=example.message, ready_workers=ready_workers)
+        return replace(example, message=said)
 
     return {step: tuple(map(explain, found)) for step, found in measured.engine_run.examples.items()}
 

@@ -11,6 +11,7 @@ from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
 from servemark.records import RecordFile
 from servemark.servers import ServedModel
+from servemark.servers.dialect import Dialect
 from servemark.workload.plan import EnginePlan, Plan
 
 
@@ -33,6 +34,7 @@ class Measured:
 
     Attributes:
         plan: what was sent; `compiled` is the same as the engine was given it.
+        dialect: what the server speaks.
         served: the models, with their settings as read back before, in the order of the benchmark.
         settings_after: the same settings as read back afterwards, by model.
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
@@ -52,6 +54,7 @@ class Measured:
     compiled: EnginePlan
     records: RecordFile
     engine_run: EngineRun
+    dialect: Dialect
     served: tuple[ServedModel, ...]
     settings_after: Mapping[str, Mapping[str, object]]
     memory_bytes: tuple[int | None, int | None]

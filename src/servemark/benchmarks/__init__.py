@@ -13,6 +13,7 @@ from typing import Any, Literal
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.servers.dialect import Ability, Dialect
 from servemark.workload.load import Load, Until
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
@@ -37,8 +38,8 @@ class Parameter:
     meaning: str
 
 
-#: From the models that a server has, in the order of ``Benchmark.models``, to what is sent.
-PlanFor = Callable[[tuple[ServedModel, ...]], Plan]
+#: From what a server speaks and the models that it has, in the order of ``Benchmark.models``, to what is sent.
+PlanFor = Callable[[Dialect, tuple[ServedModel, ...]], Plan]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Benchmark:
         threads: default number of virtual users; None when it has its own rule.
         points: the configurations to measure, in order.
         models: names of the models that must be served.
+        needs: what it needs of a server that not every one can.
         refuses: options that make no sense with it, by their name on the command line, and why.
         asks_saturation: whether to say if the load kept every worker busy.
         asks_highest_rate: whether the question is how much the server can do, so that a closed loop must not be slower
@@ -81,6 +83,7 @@ class Benchmark:
     points: Callable[[RunRequest], tuple[Point, ...]]
     threads: int | None = None
     models: Callable[[RunRequest], tuple[str, ...]] = lambda request: (request.model,)
+    needs: frozenset[Ability] = frozenset()
     refuses: Mapping[str, str] = field(default_factory=dict)
     asks_saturation: bool = False
     asks_highest_rate: bool = False
@@ -97,11 +100,16 @@ class Benchmark:
 def predictions(load: Load) -> PlanFor:
     """Predictions by the one model: every user repeats one, or each arrival is one."""
 
-    def plan(served: tuple[ServedModel, ...]) -> Plan:
+    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
         (model,) = served
-        return Plan((Group(Scenario((Step("predict", model.requests),)), load),))
+        return Plan((Group(Scenario((prediction("predict", dialect, model),)), load),))
 
     return plan
+
+
+def prediction(name: str, dialect: Dialect, model: ServedModel) -> Step:
+    """The step of that name in which a model is asked for a prediction, of each of its inputs."""
+    return Step(name, tuple(dialect.prediction(model.name, what) for what in model.inputs))
 
 
 def one_point(request: RunRequest, users: int) -> tuple[Point, ...]:
@@ -111,11 +119,14 @@ def one_point(request: RunRequest, users: int) -> tuple[Point, ...]:
     return (Point(server_for(load.most_in_flight, request), model, load, predictions(load)),)
 
 
-def without_model(request: RunRequest, users: int, step: Step) -> tuple[Point, ...]:
+def without_model(request: RunRequest, users: int, step: Callable[[Dialect], Step]) -> tuple[Point, ...]:
     """`step` by `users`, or as many as the command says, on a server that needs no model for it."""
     load = request.load.of(request.load.threads or users, Until())
-    plan = Plan((Group(Scenario((step,)), load),))
-    return (Point(server_for(load.most_in_flight, request), ModelSettings(workers=None), load, lambda _served: plan),)
+
+    def plan(dialect: Dialect, _served: tuple[ServedModel, ...]) -> Plan:
+        return Plan((Group(Scenario((step(dialect),)), load),))
+
+    return (Point(server_for(load.most_in_flight, request), ModelSettings(workers=None), load, plan),)
 
 
 def server_for(most_in_flight: int, request: RunRequest) -> ServerSettings:

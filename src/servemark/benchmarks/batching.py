@@ -50,6 +50,7 @@ BENCHMARK = Benchmark(
     headline="throughput",
     asks_highest_rate=True,
     points=_points,
+    needs=frozenset({"batches"}),
     parameters=(
         Parameter("batch_size", (1, 2, 4, 8), counts, "batch sizes, as in 1,2,4"),
         Parameter("max_batch_delay", (10, 50), _delays_ms, "max batch delays in ms, as in 10,50"),

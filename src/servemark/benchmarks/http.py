@@ -12,7 +12,7 @@ _NO_MODEL = "it measures the endpoint of --url, whatever serves it"
 
 
 def _points(request: RunRequest) -> tuple[Point, ...]:
-    return without_model(request, _THREADS, Step("request", request.content.requests))
+    return without_model(request, _THREADS, lambda _: Step("request", request.content.requests))
 
 
 BENCHMARK = Benchmark(
@@ -25,7 +25,10 @@ BENCHMARK = Benchmark(
     refuses={
         "input": "its requests have the body of --body-file",
         **dict.fromkeys(("model", "custom_model", "workers", "gpus", "backend"), _NO_MODEL),
-        **dict.fromkeys(("mms", "management_port", "docker", "docker_image", "source", "build_command"), _NO_MODEL),
+        **dict.fromkeys(
+            ("mms", "server", "dialect", "management_port", "docker", "docker_image", "source", "build_command"),
+            _NO_MODEL,
+        ),
         **dict.fromkeys(("server_requirements", "server_python"), _NO_MODEL),
     },
     takes_url=True,

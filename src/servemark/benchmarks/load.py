@@ -8,7 +8,7 @@ from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, server_
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, default_workers
-from servemark.servers.mms.registration import register_request
+from servemark.servers.dialect import Dialect
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
@@ -23,18 +23,16 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
         most_workers=count * workers + (request.server.workers_of_model or default_workers()),
     )
 
-    def plan(served: tuple[ServedModel, ...]) -> Plan:
-        (model,) = served
-        if model.url is None:
+    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
+        (model,), admin = served, dialect.admin
+        if model.url is None or admin is None:
             raise UsageError(
                 f"the server does not say where it has {model.name} from, so it cannot load it again",
-                next_step="its management API has to be reachable (--management-port); or leave --mms out",
+                next_step="its management API has to be reachable (--management-port); or measure a server of our own",
             )
         names = tuple(f"{model.name}-{number}" for number in range(1, count + 1))
-        steps = [
-            Step("register", (register_request(model.url, name, workers),), "management", expect_status=200)
-            for name in names
-        ]
+        calls = [admin.load(name, model.url, workers=workers) for name in names]
+        steps = [Step("register", (call.request,), "management", expect_status=call.status) for call in calls]
         one = replace(load, users=1)
         return Plan(tuple(Group(Scenario((step,)), one) for step in steps), registers=names)
 
@@ -46,6 +44,7 @@ BENCHMARK = Benchmark(
     summary="the same model registered 16 times in parallel",
     headline="response",
     points=_points,
+    needs=frozenset({"load"}),
     refuses={
         "threads": "each registration has a user of its own; give --options count",
         **dict.fromkeys(("header", "expect_status", "expect"), "registrations go to the management API"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Benchmark, Parameter, Point, server_for
+from servemark.benchmarks import Benchmark, Parameter, Point, prediction, server_for
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel
+from servemark.servers.dialect import Dialect
 from servemark.workload.load import Until
 from servemark.workload.plan import Group, Plan
-from servemark.workload.scenario import Scenario, Step
+from servemark.workload.scenario import Scenario
 from servemark.zoo.catalogue import find
 
 _THREADS = 12
@@ -24,8 +25,8 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
         )
     load = request.load.of(request.load.threads or _THREADS, Until())
 
-    def plan(served: tuple[ServedModel, ...]) -> Plan:
-        steps = tuple(Step(f"predict {model.name}", model.requests) for model in served)
+    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
+        steps = tuple(prediction(f"predict {model.name}", dialect, model) for model in served)
         return Plan((Group(Scenario(steps, weights), load),))
 
     return (
@@ -56,6 +57,7 @@ BENCHMARK = Benchmark(
     headline="throughput",
     threads=_THREADS,
     points=_points,
+    needs=frozenset({"models"}),
     models=lambda request: request.parameters["models"],
     refuses={
         "model": "it serves several; give --options models resnet,lstm",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from servemark.benchmarks import Benchmark, Point, without_model
 from servemark.choices import RunRequest
-from servemark.servers.mms.inference import ping_request
 from servemark.workload.scenario import Step
 
 _THREADS = 100
 
 
 def _points(request: RunRequest) -> tuple[Point, ...]:
-    return without_model(request, _THREADS, Step("ping", (ping_request(),)))
+    return without_model(request, _THREADS, lambda dialect: Step("ping", (dialect.health(),)))
 
 
 BENCHMARK = Benchmark(

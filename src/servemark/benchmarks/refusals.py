@@ -7,9 +7,24 @@ from collections.abc import Mapping
 from servemark.benchmarks import Benchmark
 from servemark.choices.table import Option
 from servemark.errors import UsageError
+from servemark.servers.dialect import Dialect, lacking
 
 _OF_URLS = ("url", "method", "body_file", "unix_socket")
 _OF_BODIES = ("content_type", "multipart")
+
+
+def check_needs(benchmark: Benchmark, dialect: Dialect) -> None:
+    """Refuse to measure what a server that speaks `dialect` cannot.
+
+    Raises:
+        UsageError: says what it lacks.
+    """
+    if why := lacking(dialect, benchmark.needs):
+        raise UsageError(
+            f"{benchmark.name} makes no sense with a {dialect.product}",
+            cause=why,
+            next_step="measure its predictions: latency, throughput or concurrent_inference",
+        )
 
 
 def check_given(benchmark: Benchmark, given: Mapping[str, Option]) -> None:

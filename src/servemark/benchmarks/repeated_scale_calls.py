@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, predictions, server_for, whole_number
+from servemark.benchmarks import (
+    OPEN_LOOP,
+    Benchmark,
+    Parameter,
+    Point,
+    prediction,
+    predictions,
+    server_for,
+    whole_number,
+)
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings
-from servemark.servers.mms.registration import READY, describe_request, scale_request
+from servemark.servers.dialect import Call, Dialect
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
@@ -41,25 +50,29 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
     settings = ModelSettings(workers=down, scaled=True)
     load = request.load.closed(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
 
-    def plan(served: tuple[ServedModel, ...]) -> Plan:
-        (model,) = served
-        groups = [Group(Scenario(_calls(model, up, "up", request) + _calls(model, down, "down", request)), load)]
+    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
+        (model,), admin = served, dialect.admin
+        assert admin is not None, "which is what it needs"
+        steps = [
+            _steps(admin.scale(model.name, workers), where, request) for workers, where in ((up, "up"), (down, "down"))
+        ]
+        groups = [Group(Scenario((*steps[0], *steps[1])), load)]
         if background:
             alongside = replace(load, users=background, think_s=0.0, ramp_s=0.0)
-            groups.append(Group(Scenario((Step("predict", model.requests),)), alongside, background=True))
+            groups.append(Group(Scenario((prediction("predict", dialect, model),)), alongside, background=True))
         return Plan(tuple(groups))
 
     scaling = Point(server, settings, load, plan)
     return (_alone(server, settings, background), scaling) if background else (scaling,)
 
 
-def _calls(model: ServedModel, workers: int, where: str, request: RunRequest) -> tuple[Step, ...]:
-    """Scale to `workers`, then read back until they are all READY and no others."""
-    says = Says(READY, workers, limit_s=request.load.timeout_s)
-    return (
-        Step(f"scale_{where}", (scale_request(model.name, workers),), "management", expect_status=200),
-        Step(f"read_{where}", (describe_request(model.name),), "management", expect_status=200, until=says),
-    )
+def _steps(call: Call, where: str, request: RunRequest) -> tuple[Step, ...]:
+    """The call, and the asking again and again until what it is to do is done, where that can be told."""
+    steps = [Step(f"scale_{where}", (call.request,), "management", expect_status=call.status)]
+    if call.proof is not None:
+        says = Says(call.proof.text, call.proof.times, limit_s=request.load.timeout_s)
+        steps.append(Step(f"read_{where}", (call.proof.request,), "management", expect_status=200, until=says))
+    return tuple(steps)
 
 
 def _alone(server: ServerSettings, settings: ModelSettings, users: int) -> Point:
@@ -73,6 +86,7 @@ BENCHMARK = Benchmark(
     summary="scaled up to 16 workers, down to 1, again and again",
     headline="response",
     points=_points,
+    needs=frozenset({"scale"}),
     refuses={
         "threads": "one user scales; for predictions meanwhile give --options background_threads",
         "workers": "it scales; give --options scale_up_workers and scale_down_workers",

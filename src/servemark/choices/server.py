@@ -6,11 +6,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from servemark.choices.kinds import OneOf, PathTo, Switch, Text, Whole, readable_file
 from servemark.choices.table import Choice, option, refuse
 from servemark.environments.backends import BACKENDS, Backend
 from servemark.errors import UsageError
+from servemark.servers.dialect import DialectName
 from servemark.servers.http.trust import Trust
 from servemark.workload.endpoint import Endpoint, Place, parse_place, without_user
 
@@ -25,6 +27,8 @@ class ServerChoice(Choice):
 
     Attributes:
         server: ``[SCHEME://]HOST[:PORT]`` of one that runs; None starts one.
+        dialect: what that speaks; ``"auto"`` is told from its answers.
+        mms: the same as `server`, of one whose dialect is ``"mms"``.
         docker: start it in a container of our image; or of `image`.
         source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         workers: of each model; None is one a GPU with `gpus`, else one a CPU.
@@ -45,11 +49,25 @@ class ServerChoice(Choice):
         of_suites=True,
     )
     server: str | None = option(
-        "--mms",
+        "--server",
         kind=Text(),
         metavar="[SCHEME://]HOST[:PORT]",
         heading="server",
         help="measure a server that is already running",
+    )
+    dialect: DialectName | Literal["auto"] = option(
+        "--dialect",
+        kind=OneOf(("auto", *get_args(DialectName))),
+        default="auto",
+        heading="server",
+        help="what it speaks (default: auto, told from its answers)",
+    )
+    mms: str | None = option(
+        "--mms",
+        kind=Text(),
+        metavar="[SCHEME://]HOST[:PORT]",
+        heading="server",
+        help="as --server with --dialect mms",
     )
     docker: bool = option(
         "--docker", kind=Switch(), default=False, heading="server", help="run it in a container of our image"
@@ -121,7 +139,7 @@ class ServerChoice(Choice):
         kind=Text(parse_place),
         metavar="HOST:PORT",
         heading="request",
-        help="connect there; Host and SNI stay those of --url or --mms",
+        help="connect there; Host and SNI stay those of --url or --server",
     )
     unix_socket: Path | None = option(
         "--unix-socket",
@@ -145,7 +163,15 @@ class ServerChoice(Choice):
     def __post_init__(self) -> None:
         if self.gpus == 0:  # in Python another word for the CPU
             object.__setattr__(self, "gpus", None)
+        if self.mms is not None and self.server is None and self.dialect in ("auto", "mms"):
+            object.__setattr__(self, "server", self.mms)
+            object.__setattr__(self, "dialect", "mms")
         super().__post_init__()
+
+    @property
+    def named_with(self) -> str:
+        """The option that names the running server."""
+        return "--mms" if self.mms is not None else "--server"
 
     @property
     def trust(self) -> Trust:
@@ -166,9 +192,14 @@ class ServerChoice(Choice):
             "--source": self.source is not None,
             "--build-command": self.build_command is not None,
         }
+        if self.mms is not None and (self.server, self.dialect) != (self.mms, "mms"):
+            other = "--server" if self.dialect in ("auto", "mms") else f"--dialect {self.dialect}"
+            raise refuse("--mms", other, "--mms is --server with --dialect mms", "leave one of them out")
+        if self.dialect != "auto" and self.server is None:
+            raise UsageError("--dialect needs --server", next_step="a server of our own is a Multi Model Server")
         for name in filter(own.get, own):
             if self.server is not None:
-                raise refuse(name, "--mms", _ONE_STARTS, "leave one of them out")
+                raise refuse(name, self.named_with, _ONE_STARTS, "leave one of them out")
         if self.docker and self.image is not None:
             raise refuse("--docker", "-d", "one is our image, the other names yours", "leave one of them out")
         if self.gpus and self.backend == "mxnet":
@@ -199,7 +230,7 @@ class ServerChoice(Choice):
         names = list(filter(given.get, given))
         if len(names) > 1:
             raise refuse(names[0], names[1], "one has an environment made, the other is one")
-        others = {"--mms": self.server is not None, "--docker": self.docker, "-d": self.image is not None}
+        others = {self.named_with: self.server is not None, "--docker": self.docker, "-d": self.image is not None}
         for other in filter(others.get, others):
             if names:
                 raise refuse(names[0], other, "that server has a Python of its own")
@@ -207,7 +238,7 @@ class ServerChoice(Choice):
     def _check_address(self) -> None:
         if self.server is None:
             if self.management_port:
-                raise UsageError("--management-port needs --mms", next_step="a server of our own has no use for it")
+                raise UsageError("--management-port needs --server", next_step="a server of our own has no use for it")
             return
         match = re.fullmatch(r"((?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]+)(/[^/].*|/?[?#].*)", self.server, re.DOTALL)
         if match is None:
@@ -216,8 +247,9 @@ class ServerChoice(Choice):
         model = re.match(r"/(?:predictions|models)/([^/?#]+)|/([^/?#]+)/predict(?:[/?#]|$)", path)
         named = f" -m {model[1] or model[2]}" if model else ""
         raise UsageError(
-            f"--mms names a server, without the path {re.split('[?#]', path)[0]!r}",
-            next_step=f"give --mms {place}{named}" + ("" if named else ", or measure that URL with the benchmark http"),
+            f"{self.named_with} names a server, without the path {re.split('[?#]', path)[0]!r}",
+            next_step=f"give {self.named_with} {place}{named}"
+            + ("" if named else ", or measure that URL with the benchmark http"),
         )
 
     def check_reaching(self, endpoint: Endpoint | None, *, by_jmeter: bool) -> None:
@@ -237,7 +269,7 @@ class ServerChoice(Choice):
         }
         for name in filter(connecting.get, connecting):
             if endpoint is None and self.server is None:
-                raise UsageError(f"{name} needs --mms", next_step="a server of our own has no use for it")
+                raise UsageError(f"{name} needs --server", next_step="a server of our own has no use for it")
             if endpoint and endpoint.scheme == "http" and name != "--connect-to":
                 raise UsageError(f"{name} makes no sense with an http URL", next_step="leave it out, or write https")
 

@@ -62,7 +62,7 @@ def _take_url(arguments: Namespace, urls: Sequence[str], names: Sequence[str]) -
     if names[0] in known and not known[names[0]].takes_url:
         raise UsageError(
             f"{names[0]} takes no URL",
-            next_step=f"measure any URL with http {shown}, a model server that runs already with --mms HOST:PORT",
+            next_step=f"measure any URL with http {shown}, a model server that runs already with --server HOST:PORT",
         )
     if len(urls) > 1 or "url" in arguments.given:
         raise UsageError("the URL is given twice", next_step="give it once")
@@ -101,7 +101,7 @@ def _too_many(names: Sequence[str], prog: str) -> UsageError:
     elif find(word) is not None:
         meant = f"a model goes behind -m: -m {word}"
     elif _PLACE.fullmatch(word):
-        meant = f"a server that runs already goes behind --mms: --mms {word}"
+        meant = f"a server that runs already goes behind --server: --server {word}"
     elif Path(word).exists():
         meant = f"an input goes behind -i: -i {word}"
     return UsageError(f"unrecognized arguments: {word}", next_step=meant)

@@ -32,7 +32,7 @@ _EXAMPLES = (
     ("latency -v -l 1", "one request, everything shown"),
     ("latency -i cat.jpg -t 4", "your input, 4 users at once"),
     ("latency -c URL -i cat.jpg", "your model, from a URL or a path"),
-    ("latency --mms 127.0.0.1:8443", "a server that already runs"),
+    ("latency --server 127.0.0.1:8443", "a server that already runs"),
     ("latency --rate 20", "20 requests a second, open loop"),
     ("http http://HOST/PATH", "any HTTP endpoint"),
     ("--all", "all benchmarks, one by one"),

@@ -76,7 +76,7 @@ def quota(root: Path = Path("/")) -> Finding:
         fix = f"give whole CPUs: docker run --cpuset-cpus, not --cpus; systemd: AllowedCPUs=, not CPUQuota= ({folder})"
         return Finding("warning", found, fix)
     if cpus == 1:
-        fix = "taskset -c 0-1 (or a container with more CPUs); or measure from another machine with --mms"
+        fix = "taskset -c 0-1 (or a container with more CPUs); or measure from another machine with --server"
         return Finding("warning", "1 CPU: server and load generator take turns", fix)
     return Finding("ok", f"{cpus} CPUs, no quota")
 

@@ -106,7 +106,7 @@ def docker_engine() -> DockerEngine:
         raise SetupError(
             "the server has to run on this machine",
             cause=f"DOCKER_HOST is {host.geturl()}",
-            next_step="unset DOCKER_HOST, or start a server there and measure it with --mms",
+            next_step="unset DOCKER_HOST, or start a server there and measure it with --server",
         )
     what = "ask the Docker daemon what it is"
     info = _json_of(docker(["info", "--format", "{{json .}}"], what=what))

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from servemark import benchmarks
 from servemark.benchmarks import Benchmark, Point
-from servemark.benchmarks.refusals import check_given
+from servemark.benchmarks.refusals import check_given, check_needs
 from servemark.choices import RunRequest
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
+from servemark.servers.dialect import dialect
 from servemark.workload.trace import unit_remark
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 
@@ -71,6 +72,8 @@ class Entry:
         request = replace(request, parameters=defaults | dict(request.parameters))
         if request.content.expected_body is not None:
             check_expect(request.content.expected_body, request.generator.engine)
+        if request.server.dialect != "auto":
+            check_needs(benchmark, dialect(request.server.dialect))
         if request.server.server is None:
             for name in benchmark.models(request):
                 zoo_model(name)

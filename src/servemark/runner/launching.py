@@ -48,8 +48,8 @@ class Launchers:
                 progress=self._listener.note,
             )
         # What speaks to a model server takes as long to load as a first request; an endpoint needs none of it.
-        from servemark.servers.mms.running import RunningLauncher
         from servemark.servers.mms.servable import ServerPython, Serving
+        from servemark.servers.running import RunningLauncher
 
         names = entry.benchmark.models(entry.request)
         archive = content.archive if entry.benchmark.needs_model else None
@@ -59,8 +59,11 @@ class Launchers:
             return RunningLauncher(
                 server.server,
                 (custom,) if custom else names,
+                is_named=content.model is not None or not entry.benchmark.needs_model,
                 inputs=inputs,
                 sending=content.sending,
+                dialect=None if server.dialect == "auto" else server.dialect,
+                option=server.named_with,
                 backend=server.backend,
                 management_port=server.management_port,
                 trust=server.trust,

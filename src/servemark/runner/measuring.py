@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servemark.benchmarks import Point
+from servemark.benchmarks import Benchmark, Point
+from servemark.benchmarks.refusals import check_needs
 from servemark.choices import RunRequest
 from servemark.engines import Engine, Job, ProgressReport
 from servemark.engines.native import check_users
@@ -60,7 +61,7 @@ def measure_benchmark(
     jobs: list[Job] = []
     known: BenchmarkResult | None = None
     logs = written.logs_of(entry)
-    with closing(_served_points(launcher, points, logs, written.redaction, listener.note)) as served_points:
+    with closing(_served_points(benchmark, launcher, points, logs, written.redaction, listener.note)) as served_points:
         for number, (server, served, point) in enumerate(served_points, 1):
             name = entry.label
             if len(points) > 1:
@@ -146,6 +147,7 @@ def _measure(
         compiled=job.compiled,
         records=open_records(job.record_path),
         engine_run=engine_run,
+        dialect=server.dialect,
         served=served,
         settings_after=settings_after,
         memory_bytes=(memory_before, memory_after),
@@ -173,7 +175,12 @@ def _tell_plan(plan: Plan, listener: Listener) -> None:
 
 
 def _served_points(
-    launcher: Launcher, points: tuple[Point, ...], logs: Path, redaction: Redaction, note: Callable[[str], None]
+    benchmark: Benchmark,
+    launcher: Launcher,
+    points: tuple[Point, ...],
+    logs: Path,
+    redaction: Redaction,
+    note: Callable[[str], None],
 ) -> Generator[tuple[Server, tuple[ServedModel, ...], Point], None, None]:
     """Each point with a server, and its models, that are as it asks.
 
@@ -181,6 +188,7 @@ def _served_points(
     """
     for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
         with launcher.serve(settings) as server, ExitStack() as stack:
+            check_needs(benchmark, server.dialect)
             stack.callback(redaction.folder, logs)
             stack.callback(_save_logs, server, logs, note)
             for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
@@ -206,7 +214,7 @@ def _job(
     watch: _Watch,
 ) -> Job:
     content, load, generator = request.content, request.load, request.generator
-    plan = point.plan(served).expecting(content.expect_status, content.expected_body)
+    plan = point.plan(server.dialect, served).expecting(content.expect_status, content.expected_body)
     return Job(
         plan=plan,
         compiled=compile_plan(

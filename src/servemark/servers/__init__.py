@@ -1,7 +1,7 @@
 """Servers: launchers that start a server (or find a running one), read its settings back, and stop it.
 
-What the runner needs of any server is in this file; one file a launcher beside it. ``management`` speaks the MMS
-management API, ``inference`` says how to ask MMS for a prediction.
+What the runner needs of any server is in this file, what a server speaks in ``dialect``. ``http`` has what any HTTP
+server needs, ``mms`` all that knows Multi Model Server, ``machine`` what is seen of the machine beneath them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from servemark.errors import ServerError
+from servemark.servers.dialect import Dialect
 from servemark.servers.machine import cgroups
+from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
-from servemark.workload.scenario import EndpointName, Request
+from servemark.workload.scenario import EndpointName
 
 if TYPE_CHECKING:  # it needs psutil, and benchmarks, which import this, nothing but the standard library
     from servemark.servers.machine.memory import WorkerMemory
@@ -83,7 +85,7 @@ class ServedModel:
     Attributes:
         name: its name on the wire.
         backend: what computes it, when it is a model of the zoo; else None.
-        requests: the prediction requests, one for each input of the pool.
+        inputs: what predictions are asked for, the pool.
         url: under which the same server can be given the same archive again while the model is served; None when that
             is not known.
         cold_start_ms: time of the first prediction after registering; None when the model was there before.
@@ -95,7 +97,7 @@ class ServedModel:
 
     name: str
     backend: str | None
-    requests: tuple[Request, ...]
+    inputs: tuple[Input, ...]
     url: str | None
     cold_start_ms: float | None
     register_ms: float | None
@@ -109,6 +111,7 @@ class Server(Protocol):
 
     Attributes:
         launcher: "managed", "running", ...
+        dialect: what it speaks.
         product: "Multi Model Server".
         version: as far as it is known, else None.
         addresses: where its APIs listen; "management" is missing when that cannot be reached.
@@ -116,6 +119,7 @@ class Server(Protocol):
     """
 
     launcher: str
+    dialect: Dialect
     product: str
     version: str | None
     addresses: Mapping[EndpointName, Address]

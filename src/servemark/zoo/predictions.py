@@ -12,20 +12,19 @@ _TOP = 5
 _DISTRIBUTIONS = {"resnet": ("class", 1000), "squeezenet": ("class", 1000), "lstm": ("token", 10_000)}
 
 
-def check_prediction(model: ZooModel, body: bytes) -> str | None:
-    """None when `body` is a right answer of `model`, else what is wrong with it."""
+def check_prediction(model: ZooModel, prediction: object) -> str | None:
+    """None when `prediction`, as the dialect decodes it, is a right one of `model`, else what is wrong with it."""
     if model.name not in _DISTRIBUTIONS:
-        return None if body == _NOOP_ANSWER else f"expected {_NOOP_ANSWER.decode()!r}, got {_shown(body)}"
+        return None if prediction == _NOOP_ANSWER else f"expected {_NOOP_ANSWER.decode()!r}, got {_shown(prediction)}"
     name, size = _DISTRIBUTIONS[model.name]
-    try:
-        entries = json.loads(body)
-    except ValueError:
-        return f"expected JSON, got {_shown(body)}"
+    if isinstance(prediction, bytes):
+        return f"expected JSON, got {_shown(prediction)}"
+    entries = prediction
     if not isinstance(entries, list) or len(entries) != _TOP:
-        return f"expected a list of {_TOP} entries, got {_shown(body)}"
+        return f"expected a list of {_TOP} entries, got {_shown(entries)}"
     for entry in entries:
         if not isinstance(entry, dict) or set(entry) != {name, "probability"}:
-            return f"expected entries of {name} and probability, got {_shown(json.dumps(entry).encode())}"
+            return f"expected entries of {name} and probability, got {_shown(entry)}"
         if type(entry[name]) is not int or not 0 <= entry[name] < size:
             return f"expected a {name} from 0 to {size - 1}, got {entry[name]!r}"
         if not isinstance(entry["probability"], float) or not 0 < entry["probability"] <= 1:
@@ -38,6 +37,7 @@ def check_prediction(model: ZooModel, body: bytes) -> str | None:
     return None
 
 
-def _shown(body: bytes) -> str:
+def _shown(prediction: object) -> str:
+    body = prediction if isinstance(prediction, bytes) else json.dumps(prediction).encode()
     text = body[:80].decode("utf-8", "replace")
     return repr(text + ("..." if len(body) > 80 else ""))

@@ -6,30 +6,26 @@ are the requests of the plan and no others.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.environments.cache import Progress
-from servemark.errors import ServerDiedError, ServerError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.servers import ServerSettings
+from servemark.servers.http.dialect import DIALECT
 from servemark.servers.http.handshake import shake_hands, shake_hands_for_jmeter
-from servemark.servers.http.reaching import check_unix_socket, connectable, refuses
+from servemark.servers.http.plain import PlainServer
+from servemark.servers.http.reaching import check_unix_socket, connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
 from servemark.workload.endpoint import Endpoint, Place
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address
-from servemark.workload.scenario import EndpointName
 
 if TYPE_CHECKING:
     from servemark.engines import EngineName
     from servemark.servers.machine.memory import WorkerMemory
 
-#: Looking whether it is alive takes at most this share of the time.
-_WATCH_SHARE = 0.05
 #: Where a Unix socket is.
 _THIS_MACHINE = "127.0.0.1"
 
@@ -67,7 +63,7 @@ class EndpointLauncher:
         self.progress = progress
 
     @contextmanager
-    def serve(self, settings: ServerSettings) -> Iterator[EndpointServer]:
+    def serve(self, settings: ServerSettings) -> Iterator[PlainServer]:
         """The endpoint, reached. It has its own `settings`.
 
         Raises:
@@ -76,7 +72,7 @@ class EndpointLauncher:
         """
         del settings
         if self.unix_socket is not None:
-            yield EndpointServer(self.endpoint, self._of_unix_socket(str(self.unix_socket)))
+            yield _server(self.endpoint, self._of_unix_socket(str(self.unix_socket)))
             return
         endpoint, at = self.endpoint, self.connect_to or self.endpoint.place
         option = "--connect-to" if self.connect_to else "--url"
@@ -94,7 +90,7 @@ class EndpointLauncher:
             (shake_hands if self.engine == "native" else shake_hands_for_jmeter)(address)
         if said := unchecked(address, self.trust):
             self.progress(said)
-        yield EndpointServer(endpoint, address)
+        yield _server(endpoint, address)
 
     def _of_unix_socket(self, path: str) -> Address:
         check_unix_socket(path)
@@ -107,72 +103,8 @@ class EndpointLauncher:
         return {}
 
 
-class EndpointServer:
-    """An endpoint that answers; see ``servemark.servers.Server``."""
-
-    launcher = "running"
-    product = "HTTP endpoint"
-    version: str | None = None
-
-    def __init__(self, endpoint: Endpoint, address: Address) -> None:
-        self.addresses: Mapping[EndpointName, Address] = {"inference": address}
-        at = {"ip": address.ip, "port": address.port}
-        if address.unix_socket is not None:
-            at = {"unix_socket": address.unix_socket}
-        self.facts: Mapping[str, object] = {"url": endpoint.url, **at}
-        self._address = address
-        self._failed: ServerError | None = None
-        self._next_watch_s = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        """None: its process is not ours."""
-        return None
-
-    @contextmanager
-    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[ServedModel, ...]]:
-        """No models: what it answers is its own affair."""
-        del settings
-        yield ()
-
-    def read_back(self) -> Mapping[str, Mapping[str, object]]:
-        """Empty: it has no settings that could be asked for."""
-        return {}
-
-    def memory_bytes(self) -> int | None:
-        """None: its processes are not ours to look at."""
-        return None
-
-    def cpu_s(self) -> float | None:
-        """None: its processes are not ours to look at."""
-        return None
-
-    @contextmanager
-    def temporary_models(self, names: Sequence[str]) -> Iterator[Callable[[], Mapping[str, str]]]:
-        """Nothing is registered there, so that nothing is left."""
-        del names
-        with nullcontext(dict) as remove:
-            yield remove
-
-    def failure(self) -> ServerError | None:
-        """Why it can no longer be measured: it refuses connections; None as far as can be told from here."""
-        started_s = time.monotonic()
-        if self._failed is None and started_s >= self._next_watch_s:
-            if refuses(self._address):
-                self._failed = ServerDiedError(
-                    "the endpoint failed while it was measured",
-                    cause=f"{self._address.url} refuses connections",
-                    next_step="see the server's own log",
-                )
-            self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
-        return self._failed
-
-    def log_tail(self) -> str:
-        """Empty: its log is not ours to read."""
-        return ""
-
-    def save_logs(self, folder: Path) -> None:
-        """Write what is known of it into ``server.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"facts": dict(self.facts)}, indent=2)
-        (folder / "server.json").write_text(f"{text}\n", encoding="utf-8")
+def _server(endpoint: Endpoint, address: Address) -> PlainServer:
+    at: dict[str, object] = {"ip": address.ip, "port": address.port}
+    if address.unix_socket is not None:
+        at = {"unix_socket": address.unix_socket}
+    return PlainServer(DIALECT, address, {"url": endpoint.url, **at}, called="endpoint")

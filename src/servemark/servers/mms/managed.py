@@ -18,6 +18,8 @@ import psutil
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, default_workers
+from servemark.servers.dialect import Dialect
+from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.machine.cpu import processes_cpu_s
 from servemark.servers.machine.fitting import check_room, may_lack_room
 from servemark.servers.machine.gpus import Gpus, devices_of, gpus_for
@@ -25,10 +27,11 @@ from servemark.servers.machine.memory import WorkerMemory, processes_memory_byte
 from servemark.servers.mms import load_failure, server_log
 from servemark.servers.mms.certificate_store import certificate_in
 from servemark.servers.mms.config import check_ports, free_port_pair, properties_text
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import sweep_stale
 from servemark.servers.mms.management import ManagementClient, ModelDescription, Refusal, refusal_of
 from servemark.servers.mms.process import MmsProcess, started_mms
-from servemark.servers.mms.readiness import changed_workers, first_prediction, settings_now, wait_for_workers
+from servemark.servers.mms.readiness import changed_workers, settings_now, wait_for_workers
 from servemark.servers.mms.servable import ServableModel, Serving, served_model
 from servemark.servers.mms.sites.local import LocalSite, Site
 from servemark.servers.mms.temporary_models import Remove, temporary_models
@@ -124,7 +127,8 @@ class ManagedLauncher:
 class ManagedServer:
     """A server that we started; see ``servemark.servers.Server``."""
 
-    product = "Multi Model Server"
+    dialect: Dialect = DIALECT
+    product = DIALECT.product
 
     def __init__(
         self,
@@ -229,7 +233,7 @@ class ManagedServer:
                 if self._settings.gpus:
                     self._devices[model.name] = self._devices_of(model, workers, log_before)
                 cold_start_ms = first_prediction(
-                    self.addresses["inference"], model.name, model.inputs, model.check, self._expect_status
+                    DIALECT, self.addresses["inference"], model.name, model.inputs, model.check, self._expect_status
                 )
                 self._served[model.name] = self.management.describe(model.name)
                 self._seen_log = server_log.sizes(self._mms.instance.logs)

@@ -17,8 +17,8 @@ import httpx
 
 from servemark.errors import ManagementError
 from servemark.servers.http.connection import http_client
-from servemark.servers.mms.inference import server_message
-from servemark.servers.mms.registration import model_path
+from servemark.servers.http.words import server_message
+from servemark.servers.mms.dialect import model_path
 from servemark.units import NS_PER_MS
 from servemark.workload.plan import Address
 

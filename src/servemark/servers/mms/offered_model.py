@@ -90,7 +90,7 @@ def _explained(error: ManagementError, management: ManagementClient, model: Serv
         return ModelError(what, cause=cause, next_step=next_step)
     if refusal_of(error) is Refusal.WORKERS_FAILED and model.origin:
         cause = "its workers failed to start; the Python that they run in probably lacks what the handler imports"
-        next_step = "see the server's log, or leave --mms out to have a server of our own, which names it"
+        next_step = "see the server's log, or measure a server of our own, which names it"
         return ModelError(what, cause=cause, next_step=next_step)
     if refusal_of(error) is Refusal.BAD_REQUEST:
         what = f"the server cannot download {model.name} from this machine"

@@ -18,7 +18,7 @@ from servemark.servers.machine.processes import members, start_process
 from servemark.servers.mms import server_log
 from servemark.servers.mms.certificate_store import make_keystore
 from servemark.servers.mms.config import LOOPBACK, is_free, log4j_text, properties_text, server_properties
-from servemark.servers.mms.inference import ping_request
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import Instance, new_instance
 from servemark.servers.mms.sites.local import Site, Start
 from servemark.workload.plan import Address, Tls
@@ -210,6 +210,6 @@ def _last_words(output: str, status: int | None) -> str:
 
 def _answers(address: Address) -> bool:
     try:
-        return send_once(address, ping_request(), _START_TIMEOUT_S).status == 200
+        return send_once(address, DIALECT.health(), _START_TIMEOUT_S).status == 200
     except httpx.TransportError:
         return False

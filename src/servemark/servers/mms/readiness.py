@@ -1,23 +1,14 @@
-"""Readiness: every worker READY, and a prediction that is right. MMS's own health check says neither."""
+"""Readiness: every worker READY, and all of them still the same. MMS's own health check says neither."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-import httpx
-
-from servemark.errors import InputRefusedError, ManagementError, ModelError
-from servemark.servers.http.connection import Answer, send_once
-from servemark.servers.mms.inference import describe_failure, prediction_request
+from servemark.errors import ManagementError, ModelError
 from servemark.servers.mms.management import ManagementClient, ModelDescription
-from servemark.workload.inputs import Input
-from servemark.workload.plan import Address
 
 _LOOK_EVERY_S = 0.05
-FIRST_PREDICTION_TIMEOUT_S = 120.0
-#: Of a pool of thousands the first few prove that the model takes its kind; the records tell of the others.
-_MOST_PROVED = 16
 
 
 def wait_for_workers(
@@ -41,27 +32,6 @@ def wait_for_workers(
                 next_step="ask for fewer workers with -w",
             )
         time.sleep(_LOOK_EVERY_S)
-
-
-def first_prediction(
-    address: Address,
-    name: str,
-    inputs: tuple[Input, ...],
-    check: Callable[[bytes], str | None],
-    expect_status: int | None = None,
-    timeout_s: float = FIRST_PREDICTION_TIMEOUT_S,
-) -> float:
-    """Send the first inputs once and check the answers; the time of the first, in ms, is the cold start.
-
-    `expect_status` is that of a right answer, None any 2xx; what any other than a 2xx says is not looked at.
-
-    Raises:
-        InputRefusedError: the model refused an input.
-        ModelError: the model failed, gave no answer, or gave a wrong one.
-    """
-    sample = inputs[:_MOST_PROVED]
-    elapsed = [_checked(address, name, what, check, expect_status, timeout_s).elapsed_ms for what in sample]
-    return elapsed[0]
 
 
 def settings_of(description: ModelDescription) -> Mapping[str, object]:
@@ -109,50 +79,3 @@ def changed_worker(before: ModelDescription, management: ManagementClient, timeo
         if any(worker.worker_id.startswith(f"{old}-") for old in known):
             return f"worker {worker.worker_id.split('-')[0]} of {now.name} died and was started again"
     return ""
-
-
-def _checked(
-    address: Address,
-    name: str,
-    what: Input,
-    check: Callable[[bytes], str | None],
-    expect_status: int | None,
-    timeout_s: float,
-) -> Answer:
-    try:
-        answer = send_once(address, prediction_request(name, what), timeout_s)
-    except httpx.TimeoutException as error:
-        raise ModelError(
-            f"the model {name} did not answer its first prediction in {timeout_s:g} s", next_step="see its log (-v)"
-        ) from error
-    except httpx.TransportError as error:
-        raise ModelError(
-            f"the connection broke in the first prediction of {name}", cause=str(error), next_step="see its log (-v)"
-        ) from error
-    is_success = 200 <= answer.status < 300
-    if answer.status == expect_status and not is_success:
-        return answer
-    if is_success and expect_status not in (None, answer.status):
-        raise ModelError(
-            f"the model {name} answered {what.origin} with {answer.status}, not {expect_status}",
-            next_step="check --expect-status",
-        )
-    if not is_success:
-        cause = f"HTTP {answer.status}, {describe_failure(answer.status, answer.body)}"
-        if 400 <= answer.status < 500 and answer.status != 404:
-            raise InputRefusedError(
-                f"the model {name} refused the input {what.origin}",
-                cause=cause,
-                next_step="give an input that it takes with -i",
-            )
-        raise ModelError(
-            f"the model {name} failed on the input {what.origin}", cause=cause, next_step="see the server's log (-v)"
-        )
-    wrong = check(answer.body)
-    if wrong:
-        raise ModelError(
-            f"the model {name} gave a wrong answer to {what.origin}",
-            cause=wrong,
-            next_step="give an input that it takes with -i, or check what is registered under that name",
-        )
-    return answer

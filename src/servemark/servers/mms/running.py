@@ -1,4 +1,4 @@
-"""The launcher *running*: a server that somebody else started (``--mms``). It is measured as it is.
+"""A Multi Model Server that somebody else started (``--server``). It is measured as it is.
 
 Nothing that was on the server is changed, scaled or removed. Only a zoo model that it lacks, or an archive of the
 user's, is offered to it, and that one is removed afterwards.
@@ -16,44 +16,30 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
 from servemark.servers import ModelSettings, ServedModel, ServerSettings, default_workers
+from servemark.servers.dialect import Dialect
 from servemark.servers.http.connection import send_once
+from servemark.servers.http.existing import existing_model
+from servemark.servers.http.finding import Found
+from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.http.reaching import refuses
-from servemark.servers.http.trust import Trust
-from servemark.servers.machine.memory import WorkerMemory
-from servemark.servers.mms.inference import prediction_request
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.management import ManagementClient, ModelDescription
+from servemark.servers.mms.management_address import find_management
 from servemark.servers.mms.offered_model import offered_model, registering_by_hand
-from servemark.servers.mms.readiness import (
-    changed_workers,
-    first_prediction,
-    settings_now,
-    settings_of,
-    wait_for_workers,
-)
-from servemark.servers.mms.servable import (
-    ServableModel,
-    accept_any,
-    backend_of,
-    built,
-    servable,
-    served_model,
-)
-from servemark.servers.mms.target import find_server
+from servemark.servers.mms.readiness import changed_workers, settings_now, settings_of, wait_for_workers
+from servemark.servers.mms.servable import ServableModel, backend_of, built, servable, served_model
 from servemark.servers.mms.temporary_models import Remove, temporary_models
-from servemark.workload.endpoint import Place
-from servemark.workload.headers import Header
-from servemark.workload.inputs import Input, Sending
+from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.workload.scenario import EndpointName, Request
-from servemark.zoo.catalogue import ZOO, Backend, ZooModel, find
+from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.custom_model import CustomModel
 
 if TYPE_CHECKING:
-    from servemark.engines import EngineName
+    from servemark.servers.running import RunningLauncher
 
 _WATCH_TIMEOUT_S = 2.0
 #: Watching takes at most this share of the time.
@@ -61,97 +47,28 @@ _WATCH_SHARE = 0.05
 _READY_TIMEOUT_S = 60.0
 
 
-class RunningLauncher:
-    """Finds a running Multi Model Server.
-
-    Args:
-        target: ``[SCHEME://]HOST[:PORT]`` of its inference API.
-        models: names in the zoo or on the server, and archives of the user's; empty when only the server itself is
-            measured (ping).
-        inputs: what is sent to the one model; None is each model's own input, which those on the server have not.
-        sending: how each model's own input is sent.
-        backend: of a zoo model that has to be offered to the server; None is what a server of ours would use.
-        management_port: of its management API; None is the inference port + 1.
-        trust: how far its certificate is checked, and the client's own.
-        connect_to: where to connect instead of the target's host and port.
-        headers: of every request to its inference API.
-        engine: which is to send there: each has a TLS of its own.
-        progress: told what takes a while and what is left out, for people.
-        log: told every management call; None is quiet.
+@contextmanager
+def running_server(asked: RunningLauncher, found: Found, settings: ServerSettings) -> Iterator[RunningServer]:
+    """The server that was `found`, with its management API where that can be reached.
 
     Raises:
-        UsageError: inputs are given for several models.
+        UnreachableError: no management API answers at the port that was given for it.
     """
-
-    def __init__(
-        self,
-        target: str,
-        models: tuple[str | CustomModel, ...],
-        *,
-        inputs: tuple[Input, ...] | None = None,
-        sending: Sending | None = None,
-        backend: Backend | None = None,
-        management_port: int | None = None,
-        trust: Trust | None = None,
-        connect_to: Place | None = None,
-        headers: tuple[Header, ...] = (),
-        engine: EngineName = "native",
-        progress: Progress = lambda _: None,
-        log: Callable[[str], None] | None = None,
-    ) -> None:
-        if inputs and len(models) > 1:
-            raise UsageError("one input does not suit several models", next_step="leave -i out")
-        self.target = target
-        self.models = models
-        self.inputs = inputs
-        self.sending = sending or Sending()
-        self.backend = backend
-        self.management_port = management_port
-        self.trust = trust or Trust()
-        self.connect_to = connect_to
-        self.headers = headers
-        self.engine = engine
-        self.progress = progress
-        self.log = log
-
-    @contextmanager
-    def serve(self, settings: ServerSettings) -> Iterator[RunningServer]:
-        """The server, found and proved to be one. `settings` are only requested: it has its own.
-
-        Raises:
-            UsageError: the target or the CA file cannot be used, or GPUs are asked for.
-            UnreachableError: nobody answers there, or something else than a Multi Model Server does.
-        """
-        if settings.gpus:
-            raise UsageError(
-                "a running server has its own GPUs", next_step="measure a server of our own by leaving out --mms"
-            )
-        addresses = find_server(
-            self.target,
-            management_port=self.management_port,
-            trust=self.trust,
-            progress=self.progress,
-            connect_to=self.connect_to,
-            headers=self.headers,
-            engine=self.engine,
-        )
-        with ExitStack() as stack:
-            management = None
-            if "management" in addresses:
-                management = stack.enter_context(ManagementClient(addresses["management"], self.log))
-            yield RunningServer(self, addresses, management, settings)
-
-    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
-        """Empty: what a worker costs is known of servers of our own alone."""
-        del settings
-        return {}
+    addresses: dict[EndpointName, Address] = {"inference": found.address}
+    management = find_management(found, asked.management_port, asked.trust, asked.progress)
+    if management is None:
+        yield RunningServer(asked, addresses, None, settings)
+        return
+    with ManagementClient(management, asked.log) as client:
+        yield RunningServer(asked, {**addresses, "management": management}, client, settings)
 
 
 class RunningServer:
     """A server that somebody else started; see ``servemark.servers.Server``."""
 
     launcher = "running"
-    product = "Multi Model Server"
+    dialect: Dialect = DIALECT
+    product = DIALECT.product
 
     def __init__(
         self,
@@ -207,10 +124,10 @@ class RunningServer:
         on_server = self._find_on_server(name, zoo_model)
         if on_server is None and zoo_model is None:
             raise self._unknown(name)
-        inputs = self._inputs(on_server or name, zoo_model)
+        inputs = self._ask.inputs_for(on_server or name, zoo_model)
         with ExitStack() as stack:
             if on_server is not None:
-                served = self._existing(on_server, inputs, zoo_model, settings)
+                served = self._existing(on_server, inputs, settings)
             else:
                 assert zoo_model is not None
                 served = stack.enter_context(self._offered(self._built(zoo_model, self._ask.inputs), settings))
@@ -287,7 +204,7 @@ class RunningServer:
 
     def _knows(self, name: str) -> bool:
         """Whether the inference API knows a model of that name. OPTIONS describes its API and runs nothing."""
-        address, path = self.addresses["inference"], prediction_request(name, Input(b"", "", "")).path
+        address, path = self.addresses["inference"], DIALECT.prediction(name, Input(b"", "", "")).path
         try:
             return send_once(address, Request("OPTIONS", path), _READY_TIMEOUT_S).status != 404
         except httpx.TransportError as error:
@@ -307,42 +224,16 @@ class RunningServer:
             next_step="give -m one of these",
         )
 
-    def _inputs(self, name: str, zoo_model: ZooModel | None) -> tuple[Input, ...] | None:
-        if self._ask.inputs is None and zoo_model is None:
-            raise UsageError(f"the model {name} is not one of ours", next_step="say with -i what to send to it")
-        return self._ask.inputs
-
-    def _existing(
-        self, name: str, inputs: tuple[Input, ...] | None, zoo_model: ZooModel | None, settings: ModelSettings
-    ) -> ServedModel:
+    def _existing(self, name: str, inputs: Callable[[], tuple[Input, ...]], settings: ModelSettings) -> ServedModel:
         """A model that the server had before: looked at, asked once, left alone."""
-        if settings.scaled:
-            raise UsageError(
-                f"the model {name} was on the server before, so it is not scaled",
-                next_step="give -m a model of the zoo that the server has not, or leave out --mms",
-            )
-        if settings.workers is not None or settings.batch_size != ModelSettings.batch_size:
-            raise UsageError(
-                f"the model {name} was on the server before, so its workers and batches are not changed",
-                next_step="leave the option (-w) out, or measure a server of our own by leaving out --mms",
-            )
-        if inputs is None:
-            assert zoo_model is not None
-            inputs = self._built(zoo_model, None).inputs
-        # Its answers are not checked: that it is called like one of ours does not make it ours.
-        first_prediction(self.addresses["inference"], name, inputs, accept_any, self._ask.sending.expect_status)
-        description = self.management.describe(name) if self.management else None
-        if description:
-            self._served[name] = description
-        return ServedModel(
-            name=name,
-            backend=None,
-            requests=tuple(prediction_request(name, what) for what in inputs),
-            url=(description.url if description else "") or None,
-            cold_start_ms=None,
-            register_ms=None,
-            read_back=settings_of(description) if description else {},
+        there = existing_model(
+            DIALECT, self.addresses["inference"], name, settings, inputs, self._ask.sending.expect_status
         )
+        description = self.management.describe(name) if self.management else None
+        if description is None:
+            return there
+        self._served[name] = description
+        return replace(there, url=description.url or None, read_back=settings_of(description))
 
     def _built(self, model: ZooModel, inputs: tuple[Input, ...] | None) -> ServableModel:
         ask = self._ask
@@ -388,9 +279,8 @@ class RunningServer:
             self._ask.log,
         ) as offered:
             description = wait_for_workers(self.management, model.name, workers, _READY_TIMEOUT_S, lambda: None)
-            cold_start_ms = first_prediction(
-                self.addresses["inference"], model.name, model.inputs, model.check, self._ask.sending.expect_status
-            )
+            address, expect_status = self.addresses["inference"], self._ask.sending.expect_status
+            cold_start_ms = first_prediction(DIALECT, address, model.name, model.inputs, model.check, expect_status)
             self._served[model.name] = description
             yield served_model(model, settings, workers, offered.url, description, offered.register_ms, cold_start_ms)
 

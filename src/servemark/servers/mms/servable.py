@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from servemark.environments.cache import Progress
@@ -12,7 +11,7 @@ from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.environments.own_python import own_environment
 from servemark.errors import SetupError, UsageError
 from servemark.servers import ModelSettings, ServedModel
-from servemark.servers.mms.inference import prediction_request
+from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.management import ModelDescription
 from servemark.servers.mms.readiness import settings_of
 from servemark.workload.headers import Header
@@ -176,7 +175,7 @@ def built(
         name=model.wire_name,
         archive=made.archive,
         inputs=inputs or (sending.apply(made.default_input),),
-        check=partial(check_prediction, model),
+        check=lambda body: check_prediction(model, DIALECT.decode(body)),
         backend=environment.backend,
         reports=model.name != "noop",
     )
@@ -248,7 +247,7 @@ def served_model(
     return ServedModel(
         name=model.name,
         backend=model.backend,
-        requests=tuple(prediction_request(model.name, what) for what in model.inputs),
+        inputs=model.inputs,
         origin=model.origin,
         url=url,
         cold_start_ms=cold_start_ms,

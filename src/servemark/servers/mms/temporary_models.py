@@ -45,7 +45,7 @@ def temporary_models(
     if taken:
         raise UsageError(
             f"the server has a model {min(taken)} already",
-            next_step="remove what an earlier run has left there, or measure a server of our own by leaving out --mms",
+            next_step="remove what an earlier run has left there, or measure a server of our own",
         )
     left, unknown, failed = list(names), set[str](), dict[str, str]()
 

@@ -1,0 +1,36 @@
+"""What servers say in the bodies of their answers. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+
+def server_message(body: bytes | str) -> str:
+    """The `message` of a JSON error, as MMS and many others have it, or the start of whatever else, in one line."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    message = json_object(text).get("message")
+    return " ".join((message if isinstance(message, str) else text).split())[:300]
+
+
+def json_object(body: bytes | str) -> Mapping[str, object]:
+    """The JSON object that `body` is; empty when it is something else."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def decoded(body: bytes) -> object:
+    """What `body` is as JSON; itself where it is none."""
+    try:
+        value: object = json.loads(body)
+    except ValueError:
+        return body
+    return value
+
+
+def said(reason: str, body: bytes | str, status: int) -> str:
+    """Of a failure whose meaning only its makers know: what its status line says, and its body."""
+    return ": ".join(filter(None, (reason, server_message(body)))) or f"HTTP {status}"

@@ -1,0 +1,166 @@
+"""The launcher *running*: a server that somebody else started (``--server``), found, and known by what it answers.
+
+It is measured as it is. What more can be done with it depends on what it speaks: a dialect whose servers can be told
+what to serve has a server of its own below, any other is asked for predictions alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from servemark.environments.cache import Progress
+from servemark.environments.mms import mms_environment
+from servemark.errors import UsageError
+from servemark.servers import ModelSettings, ServedModel, Server, ServerSettings
+from servemark.servers.dialect import DialectName
+from servemark.servers.http.existing import existing_model
+from servemark.servers.http.finding import Found, find_server
+from servemark.servers.http.plain import PlainServer
+from servemark.servers.http.trust import Trust
+from servemark.servers.machine.memory import WorkerMemory
+from servemark.servers.mms.servable import built
+from servemark.workload.endpoint import Place
+from servemark.workload.headers import Header
+from servemark.workload.inputs import Input, Sending
+from servemark.zoo.catalogue import Backend, ZooModel, find
+from servemark.zoo.custom_model import CustomModel
+
+if TYPE_CHECKING:
+    from servemark.engines import EngineName
+
+#: What the only model of a server is called, where the user did not name it.
+_UNNAMED = "model"
+#: What has a ``running_server`` for a dialect with calls of its own.
+_ROOMS: Mapping[str, str] = {"mms": "servemark.servers.mms.running"}
+
+
+@dataclass(frozen=True)
+class RunningLauncher:
+    """Finds a running server.
+
+    Attributes:
+        target: ``[SCHEME://]HOST[:PORT]`` of its inference API.
+        models: names in the zoo or on the server, and archives of the user's; empty when only the server itself is
+            measured (ping).
+        is_named: whether the user named the model, and so says what it is.
+        inputs: what is sent to the one model; None is each model's own input, which those on the server have not.
+        sending: how each model's own input is sent.
+        dialect: what it speaks; None is found out.
+        option: with which the user named it, for errors.
+        backend: of a zoo model that has to be offered to the server; None is what a server of ours would use.
+        management_port: of its management API; None is the inference port + 1.
+        trust: how far its certificate is checked, and the client's own.
+        connect_to: where to connect instead of the target's host and port.
+        headers: of every request to its inference API.
+        engine: which is to send there: each has a TLS of its own.
+        progress: told what takes a while and what is left out, for people.
+        log: told every management call; None is quiet.
+
+    Raises:
+        UsageError: inputs are given for several models.
+    """
+
+    target: str
+    models: tuple[str | CustomModel, ...]
+    is_named: bool = True
+    inputs: tuple[Input, ...] | None = None
+    sending: Sending = field(default_factory=Sending)
+    dialect: DialectName | None = None
+    option: str = "--server"
+    backend: Backend | None = None
+    management_port: int | None = None
+    trust: Trust = field(default_factory=Trust)
+    connect_to: Place | None = None
+    headers: tuple[Header, ...] = ()
+    engine: EngineName = "native"
+    progress: Progress = lambda _: None
+    log: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.inputs and len(self.models) > 1:
+            raise UsageError("one input does not suit several models", next_step="leave -i out")
+
+    @contextmanager
+    def serve(self, settings: ServerSettings) -> Iterator[Server]:
+        """The server, found, and known for what it is. `settings` are only requested: it has its own.
+
+        Raises:
+            UsageError: the target or the CA file cannot be used, or what is asked is not to be had of such a server.
+            UnreachableError: nobody answers there, or what answers speaks something else.
+        """
+        if settings.gpus:
+            raise UsageError(
+                "a running server has its own GPUs",
+                next_step=f"measure a server of our own by leaving out {self.option}",
+            )
+        found = find_server(
+            self.target,
+            option=self.option,
+            named=self.dialect,
+            trust=self.trust,
+            progress=self.progress,
+            connect_to=self.connect_to,
+            headers=self.headers,
+            engine=self.engine,
+        )
+        room = _ROOMS.get(found.dialect.name)
+        if room is None:
+            yield self._plain(found, settings)
+            return
+        with import_module(room).running_server(self, found, settings) as server:
+            yield server
+
+    def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
+        """Empty: what a worker costs is known of servers of our own alone."""
+        del settings
+        return {}
+
+    def inputs_for(self, name: str, model: ZooModel | None) -> Callable[[], tuple[Input, ...]]:
+        """What makes the inputs of the model of that name; those of the zoo have their own, which take a while.
+
+        Raises:
+            UsageError: nobody knows what it takes.
+        """
+        if self.inputs is not None:
+            given = self.inputs
+            return lambda: given
+        if model is None:
+            raise UsageError(f"the model {name} is not one of ours", next_step="say with -i what to send to it")
+        return lambda: self._own_inputs(model)
+
+    def _own_inputs(self, model: ZooModel) -> tuple[Input, ...]:
+        return built(model, None, self.sending, mms_environment(self.backend, self.progress), self.progress).inputs
+
+    def _plain(self, found: Found, settings: ServerSettings) -> PlainServer:
+        """A server that is asked for predictions, and told nothing."""
+        product = found.dialect.product
+        if self.management_port:
+            raise UsageError(f"--management-port makes no sense with a {product}", cause="it has no management API")
+        requested = {"job_queue_size": settings.job_queue_size, "response_timeout_s": settings.response_timeout_s}
+        facts = {"target": self.target, "url": found.address.url, "dialect": found.dialect.name, "requested": requested}
+        return PlainServer(found.dialect, found.address, facts, models=partial(self._existing, found))
+
+    def _existing(self, found: Found, settings: ModelSettings) -> tuple[ServedModel, ...]:
+        return tuple(self._existing_model(found, model, settings) for model in self.models)
+
+    def _existing_model(self, found: Found, model: str | CustomModel, settings: ModelSettings) -> ServedModel:
+        if isinstance(model, CustomModel):
+            raise UsageError(
+                f"a {found.dialect.product} cannot be given {model.name}",
+                cause="it has no call that loads a model",
+                next_step="leave -c out, and say with -i what to send to the model that it has",
+            )
+        if not self.is_named:
+            if self.inputs is None:
+                raise UsageError(
+                    f"nobody knows what the model of a {found.dialect.product} takes",
+                    next_step="say with -i what to send to it, or with -m of which model of the zoo",
+                )
+            model = _UNNAMED
+        inputs = self.inputs_for(model, find(model))
+        return existing_model(found.dialect, found.address, model, settings, inputs, self.sending.expect_status)

@@ -1,0 +1,1 @@
+"""Containers as Amazon SageMaker runs them: one model, ``/ping`` and ``/invocations``."""

@@ -1,0 +1,168 @@
+"""``--server``: what it speaks is told from its answers, and measured as far as that goes; against real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from servemark.cli import main
+from servemark.errors import UnreachableError
+from servemark.servers.http.finding import find_server
+from servemark.servers.http.trust import Trust
+
+from ..validity import status_but_for_the_machine
+
+#: By method and path the status and the body; anything else is answered with 404.
+Answers = Mapping[str, tuple[int, bytes]]
+CONTAINER: Answers = {"GET /ping": (200, b""), "OPTIONS /invocations": (405, b""), "POST /invocations": (200, b"[1]")}
+HEALTHY = (200, b'{"status": "Healthy!"}')
+MMS: Answers = {"GET /ping": HEALTHY, "OPTIONS /": (200, b'{"paths": {"/predictions/{model_name}": {}}}')}
+
+
+@contextlib.contextmanager
+def answering(answers: Answers, came: list[str] | None = None) -> Iterator[int]:
+    """The port of a server with these answers; it keeps in `came` what it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            asked = f"{self.command} {self.path}"
+            if came is not None:
+                came.append(asked)
+            status, body = answers.get(asked, (404, b"no such page"))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_OPTIONS = do_DELETE = _serve  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Execute a command line with an input; its exit status, what it says, and its result if it has one."""
+    (tmp_path / "input.txt").write_text("hello")
+
+    def run(line: str) -> tuple[int, str, dict]:
+        words = line.replace("INPUT", str(tmp_path / "input.txt")).split()
+        status = main(["run", *words, "-o", str(tmp_path / "out"), "--force"])
+        file = tmp_path / "out" / "result.json"
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err, json.loads(file.read_text()) if file.exists() else {}
+
+    return run
+
+
+@pytest.mark.parametrize(("answers", "name"), [(MMS, "mms"), (CONTAINER, "sagemaker")])
+def test_what_a_server_speaks_is_told_from_its_answers(answers: Answers, name: str) -> None:
+    came: list[str] = []
+    with answering(answers, came) as port:
+        found = find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
+        assert (found.dialect.name, found.address.port) == (name, port)
+    assert all(asked.startswith(("GET /ping", "OPTIONS ")) for asked in came), "nothing else is asked to know it"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({}, ["answers GET /ping with 404 'no such page'"]),
+        ({"GET /ping": HEALTHY}, ["answers OPTIONS / with 404", "answers OPTIONS /invocations with 404"]),
+        ({"GET /ping": (200, b"pong")}, ["GET /ping with 200 'pong'", "answers OPTIONS /invocations with 404"]),
+    ],
+    ids=["nothing", "a health like that of MMS", "a health"],
+)
+def test_what_is_not_known_says_why_and_what_to_do(answers: Answers, said: list[str]) -> None:
+    with answering(answers) as port, pytest.raises(UnreachableError) as error:
+        find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
+    assert error.value.what == f"no model server that is known answers at 127.0.0.1 port {port}"
+    assert all(words in error.value.cause for words in said)
+    assert error.value.next_step.startswith(
+        "give the address of its inference API in --server, say with --dialect what"
+    )
+    assert "benchmark http" in error.value.next_step
+
+
+def test_a_dialect_that_is_named_is_taken_at_its_word_but_for_its_health() -> None:
+    with answering({"GET /ping": HEALTHY}) as port:
+        for name in ("mms", "sagemaker"):
+            found = find_server(f"127.0.0.1:{port}", named=name, trust=Trust(), progress=print)
+            assert found.dialect.name == name
+    with (
+        answering(CONTAINER) as port,
+        pytest.raises(UnreachableError, match=r"no Multi Model Server.*/ping with 200 ''"),
+    ):
+        find_server(f"127.0.0.1:{port}", option="--mms", named="mms", trust=Trust(), progress=print)
+
+
+def test_a_container_is_measured_as_it_is(run) -> None:
+    came: list[str] = []
+    with answering(CONTAINER, came) as port:
+        status, said, result = run(f"latency --server http://127.0.0.1:{port} -i INPUT -l 20 -t 2")
+    assert status_but_for_the_machine(status, result) == 0, said
+    (benchmark,), server = result["benchmarks"], result["server"]
+    assert (server["product"], server["launcher"]) == ("SageMaker container", "running")
+    assert server["dialect"] == "sagemaker"
+    assert (benchmark["model"], benchmark["steps"][0]["succeeded"]) == ("model", 40)
+    assert came.count("POST /invocations") == 41, "the first prediction proves that it answers"
+    assert not [asked for asked in came if not asked.endswith(("/ping", "/invocations", " /"))]
+
+
+def test_the_failures_of_a_container_are_in_its_own_words(run) -> None:
+    with answering({**CONTAINER, "POST /invocations": (400, b'{"message": "seven numbers"}')}) as port:
+        status, said, _ = run(f"latency --server 127.0.0.1:{port} -i INPUT -l 2")
+    assert status == 4
+    assert "the model model refused the input" in said
+    assert "HTTP 400, seven numbers" in said
+
+
+def test_its_health_is_measured_by_ping(run) -> None:
+    came: list[str] = []
+    with answering(CONTAINER, came) as port:
+        status, said, result = run(f"ping --server 127.0.0.1:{port} -l 5 -t 2")
+    assert status_but_for_the_machine(status, result) == 0, said
+    assert came.count("GET /ping") >= 10
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("load -i INPUT", "load makes no sense with a SageMaker container: it has no call that loads a model"),
+        ("repeated_scale_calls -i INPUT", "it has no call that changes a model's workers"),
+        ("batching -i INPUT", "it has no call that sets how a model batches"),
+        ("multiple_models", "it answers for one model, whatever that is called"),
+        ("latency", "nobody knows what the model of a SageMaker container takes; say with -i what to send to it"),
+        ("latency -m mine", "the model mine is not one of ours; say with -i what to send to it"),
+        ("latency -i INPUT -w 2", "its workers and batches are not changed"),
+        ("latency -i INPUT --management-port 9", "--management-port makes no sense with a SageMaker container"),
+        ("latency -i INPUT -g 1", "-g and --server do not go together"),
+    ],
+)
+def test_what_a_container_cannot_is_refused_in_words_with_status_2(run, line: str, said: str) -> None:
+    came: list[str] = []
+    with answering(CONTAINER, came) as port:
+        status, words, result = run(f"{line} --server 127.0.0.1:{port}")
+    assert (status, result) == (2, {})
+    assert said in " ".join(words.split())
+    assert "POST /invocations" not in came

@@ -1,0 +1,135 @@
+"""What servers speak: requests for predictions and calls, what is read from answers, and what benchmarks need."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from servemark.benchmarks import catalogue
+from servemark.benchmarks.refusals import check_needs
+from servemark.choices import RunRequest
+from servemark.choices.server import ServerChoice
+from servemark.errors import UsageError
+from servemark.runner.entry import Entry
+from servemark.servers.dialect import dialect, dialects, lacking
+from servemark.servers.http.dialect import DIALECT as PLAIN
+from servemark.workload.inputs import Input
+
+MMS, SAGEMAKER = dialect("mms"), dialect("sagemaker")
+TEXT = Input(b"hello", "text/plain", "test")
+
+
+def test_a_dialect_has_the_name_by_which_it_is_found_and_the_most_particular_is_tried_first() -> None:
+    assert [spoken.name for spoken in dialects()] == ["mms", "sagemaker"]
+    for spoken in dialects():
+        assert dialect(spoken.name) is spoken
+
+
+@pytest.mark.parametrize(("spoken", "path"), [(MMS, "/predictions/a%20b"), (SAGEMAKER, "/invocations"), (PLAIN, "/")])
+def test_a_prediction_is_the_input_sent_to_the_model(spoken, path) -> None:
+    request = spoken.prediction("a b", TEXT)
+    assert (request.method, request.path, request.body) == ("POST", path, b"hello")
+    assert request.headers == (("Content-Type", "text/plain"),)
+
+
+@pytest.mark.parametrize("spoken", [MMS, SAGEMAKER, PLAIN])
+def test_a_prediction_is_decoded_where_it_is_json_and_else_itself(spoken) -> None:
+    assert spoken.decode(b'[{"class": 3}]') == [{"class": 3}]
+    assert spoken.decode(b"OK") == b"OK"
+    assert spoken.decode(b"") == b""
+    assert spoken.decode(b"\xff\xfe") == b"\xff\xfe"
+
+
+HEALTHY = b'{\n  "status": "Healthy!"\n}'
+API = json.dumps({"openapi": "3.0.1", "paths": {"/ping": {}, "/predictions/{model_name}": {}}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("spoken", "health", "sign", "known"),
+    [
+        (MMS, (200, HEALTHY), (200, API), (True, True)),
+        (MMS, (200, b""), (200, b'{"paths": {"/v2": {}}}'), (False, False)),
+        (MMS, (200, b'{"status": 1}'), (200, b'{"paths": ["/predictions/{model_name}"]}'), (False, False)),
+        (MMS, (503, HEALTHY), (404, API), (False, False)),
+        (MMS, (200, b"[]"), (200, b"\xff"), (False, False)),
+        (SAGEMAKER, (200, b""), (405, b""), (True, True)),
+        (SAGEMAKER, (200, b"\n"), (501, b"?"), (True, True)),
+        (SAGEMAKER, (503, b""), (404, b""), (False, False)),
+    ],
+)
+def test_a_server_is_known_by_its_health_and_by_what_only_its_kind_answers(spoken, health, sign, known) -> None:
+    assert (spoken.is_health(*health), spoken.is_sign(*sign)) == known
+
+
+def test_looking_at_a_server_changes_nothing_there() -> None:
+    for spoken in dialects():
+        assert spoken.health().method == "GET"
+        assert spoken.sign().method == "OPTIONS"
+
+
+def test_the_calls_of_an_admin_are_requests_with_what_proves_them_done() -> None:
+    admin = MMS.admin
+    assert admin is not None
+    up = admin.scale("a b", 3)
+    assert (up.request.method, up.request.path) == (
+        "PUT",
+        "/models/a%20b?min_worker=3&max_worker=3&synchronous=true",
+    )
+    assert up.proof is not None
+    assert (up.proof.request, up.proof.text, up.proof.times) == (admin.state("a b").request, b'"status": "READY"', 3)
+    load = admin.load("a b", "http://h/a.mar", workers=2, batch_size=4, max_batch_delay_ms=50)
+    assert load.request.path == (
+        "/models?url=http%3A%2F%2Fh%2Fa.mar&model_name=a+b&batch_size=4&max_batch_delay=50"
+        "&initial_workers=2&synchronous=true"
+    )
+    assert (load.request.method, load.status, load.proof) == ("POST", 200, None)
+    assert (admin.unload("m").request.method, admin.unload("m").request.path) == ("DELETE", "/models/m")
+    assert (admin.list_models().request.method, admin.state("m").request.path) == ("GET", "/models/m")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "said"),
+    [
+        (b"no such key", "Service Unavailable", "Service Unavailable: no such key"),
+        (b'{"message": "too\\n long"}', "", "too long"),
+        (b"", "Service Unavailable", "Service Unavailable"),
+        (b"", "", "HTTP 503"),
+    ],
+)
+def test_what_a_failure_of_anybody_elses_means_is_in_its_own_words(body, reason, said) -> None:
+    for spoken in (SAGEMAKER, PLAIN):
+        assert spoken.explain(503, body, reason=reason, ready_workers=0) == said
+
+
+#: What each benchmark needs of a server that not every one can, in the words of its refusal.
+NEEDS = {
+    "load": "no call that loads a model",
+    "repeated_scale_calls": "no call that changes a model's workers",
+    "batching": "no call that sets how a model batches",
+    "multiple_models": "answers for one model",
+}
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_benchmark_is_refused_of_what_a_server_lacks_and_of_nothing_else(name) -> None:
+    benchmark = catalogue()[name]
+    check_needs(benchmark, MMS)
+    if name in NEEDS:
+        with pytest.raises(UsageError, match=rf"^{name} makes no sense with a SageMaker container: .*{NEEDS[name]}"):
+            check_needs(benchmark, SAGEMAKER)
+        with pytest.raises(UsageError, match=NEEDS[name]):
+            Entry.of(RunRequest.of(name, server="h:1", dialect="sagemaker"))
+    else:
+        check_needs(benchmark, SAGEMAKER)
+    assert lacking(PLAIN, benchmark.needs) == lacking(SAGEMAKER, benchmark.needs)
+
+
+def test_mms_is_another_word_for_a_server_of_that_dialect() -> None:
+    choice = ServerChoice(mms="h:1")
+    assert (choice.server, choice.dialect, choice.named_with) == ("h:1", "mms", "--mms")
+    assert (ServerChoice(server="h:1").dialect, ServerChoice(server="h:1").named_with) == ("auto", "--server")
+    assert ServerChoice(mms="h:1", dialect="mms").server == "h:1"
+    for contradiction in ({"server": "h:2"}, {"server": "h:1", "dialect": "auto"}, {"dialect": "sagemaker"}):
+        with pytest.raises(UsageError, match=r"--mms and .* do not go together"):
+            ServerChoice(mms="h:1", **contradiction)
