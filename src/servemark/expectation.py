@@ -48,7 +48,9 @@ def expected(launcher: Launcher, points: Sequence[Point]) -> Expectation:
     for (server, model), _ in itertools.groupby(points, key=lambda point: (point.server, point.model)):
         memories = launcher.worker_memory(server)
         workers = model.workers or default_workers(server.gpus)
-        needs += [memory_need(memories, server, workers)] if memories else []
+        if memories:
+            at_once, preload = server.most_workers or workers, server.preload_model
+            needs.append(memory_need(memories, at_once, preload=preload, answering=server.all_answer))
         loads += len(memories) * (workers if server.preload_model else max(workers, server.most_workers or 0))
     largest = max(needs, key=lambda need: (need.refusal is not None, need.needed_bytes), default=None)
     return Expectation(

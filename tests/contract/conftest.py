@@ -17,7 +17,7 @@ from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.management import ManagementClient
 from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
-from servemark.zoo.archive import write_archive
+from servemark.zoo.pack.mar import write_archive
 
 from ..caches import fresh_cache
 

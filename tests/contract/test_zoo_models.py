@@ -14,9 +14,9 @@ import pytest
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.servers.mms.dialect import DIALECT
 from servemark.workload.inputs import Input
-from servemark.zoo.archive import manifest
 from servemark.zoo.build import BuiltModel, build_model
 from servemark.zoo.catalogue import BACKENDS, ZOO, Backend, ZooModel, find
+from servemark.zoo.pack.mar import manifest
 from servemark.zoo.predictions import check_prediction
 
 pytestmark = pytest.mark.slow

@@ -27,9 +27,9 @@ from servemark.servers.mms.process import started_mms
 from servemark.servers.mms.servable import Serving
 from servemark.servers.mms.sites.local import LocalSite, Start
 from servemark.workload.inputs import Input
-from servemark.zoo.archive import write_archive
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
+from servemark.zoo.pack.mar import write_archive
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from servemark.assessment.changes import changes_of
 from servemark.benchmarks import catalogue
 from servemark.certificate.circumstances import MachineUse
 from servemark.choices import RunRequest
-from servemark.runner import machine
+from servemark.servers.machine import counters
 
 MACHINE = MachineUse(10.0, 4, 6.0, 0.0, 1.0, 5.0, 0.0, remote=False, usable_cpus=2, realtime_fix="")
 
@@ -99,19 +99,19 @@ def test_cpus_are_kept_awake_for_who_has_switched_that_off():
 
 def test_whether_this_user_may_have_real_time_priority_is_tried(monkeypatch):
     monkeypatch.setattr(os, "sched_setscheduler", lambda *_: None)
-    assert machine.realtime_fix() == ""
+    assert counters.realtime_fix() == ""
 
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert machine.realtime_fix() == "./install_dependencies.sh --realtime, log in again"
+    assert counters.realtime_fix() == "./install_dependencies.sh --realtime, log in again"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert machine.realtime_fix() == "docker run --cap-add SYS_NICE"
+    assert counters.realtime_fix() == "docker run --cap-add SYS_NICE"
 
 
 def test_trying_it_leaves_the_program_as_it_was():
     before = os.sched_getscheduler(0)
-    machine.realtime_fix()
+    counters.realtime_fix()
     assert os.sched_getscheduler(0) == before

@@ -105,7 +105,7 @@ def test_too_few_are_refused_with_their_number(names: tuple[str, ...], said: str
 
 def test_as_many_as_there_are_is_fine() -> None:
     check_gpus(2, Gpus(("A", "B"), "580"))
-    assert gpus_for(ServerSettings()) is None
+    assert gpus_for(0, preload=True) is None
 
 
 def test_the_command_line_ends_with_4_where_there_are_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +132,7 @@ def test_what_contradicts_gpus_is_a_usage_error(
 
 def test_preloading_for_gpus_is_refused() -> None:
     with pytest.raises(UsageError, match="every worker would use the CPU"):
-        gpus_for(ServerSettings(gpus=1, preload_model=True))
+        gpus_for(1, preload=True)
 
 
 def test_a_running_server_has_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,8 @@ from servemark.choices import RunRequest
 from servemark.errors import DoesNotFitError
 from servemark.runner.entry import Entry
 from servemark.runner.measuring import _with_workers
-from servemark.servers import ServerSettings, default_workers
-from servemark.servers.machine.fitting import check_room, may_lack_room
+from servemark.servers import default_workers
+from servemark.servers.machine.fitting import may_lack_room, memory_need
 from servemark.servers.machine.memory import (
     RESERVE_BYTES,
     WorkerMemory,
@@ -207,23 +208,24 @@ def test_there_is_a_worker_for_each_whole_cpu_that_quota_and_affinity_leave(
 
 @pytest.mark.parametrize(
     ("workers", "available", "looked_at"),
-    [(1, 0, False), (None, 0, False), (2, 100 * GIB, False), (2, 2 * GIB, True), (64, 60 * GIB, True)],
+    [(1, 0, False), (0, 0, False), (2, 100 * GIB, False), (2, 2 * GIB, True), (64, 60 * GIB, True)],
 )
 def test_memory_is_looked_at_where_several_workers_might_not_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None, available: int, looked_at: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, available: int, looked_at: bool
 ) -> None:
     (tmp_path / "model.mar").write_bytes(bytes(1000))
     monkeypatch.setattr("servemark.servers.machine.fitting.available_bytes", lambda: available)
-    assert may_lack_room([tmp_path / "model.mar"], ServerSettings(workers=workers)) is looked_at
-    assert not may_lack_room([], ServerSettings(workers=workers))
+    assert may_lack_room([tmp_path / "model.mar"], workers) is looked_at
+    assert not may_lack_room([], workers)
 
 
 def test_the_workers_that_a_model_begins_with_have_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("servemark.servers.machine.fitting.available_bytes", lambda: RESERVE_BYTES + 350 * MIB)
     memories = {"m": WorkerMemory(alone_bytes=100 * MIB, forked_bytes=MIB)}
-    check_room(memories, ServerSettings(workers=3))
-    with pytest.raises(DoesNotFitError, match=r"64 workers would not fit in memory.* ask for at most 3"):
-        check_room(memories, ServerSettings(workers=64))
+    assert memory_need(memories, 3, preload=False).refusal is None
+    refusal = memory_need(memories, 64, preload=False).refusal
+    assert isinstance(refusal, DoesNotFitError)
+    assert re.search(r"64 workers would not fit in memory.* ask for at most 3", str(refusal))
 
 
 def test_a_plain_benchmark_asks_for_that_look_and_force_does_not() -> None:

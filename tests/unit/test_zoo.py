@@ -15,13 +15,13 @@ import servemark
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import SetupError
 from servemark.servers.http.words import decoded
-from servemark.zoo import build
-from servemark.zoo.archive import write_archive
 from servemark.zoo.build import build_model, model_key
 from servemark.zoo.catalogue import BACKENDS, DEFAULT_MODEL, ZOO, Backend, ZooModel, find
+from servemark.zoo.pack import mar
+from servemark.zoo.pack.mar import write_archive
 from servemark.zoo.predictions import check_prediction
 
-_ZOO = Path(build.__file__).parent
+_ZOO = Path(mar.__file__).parent.parent
 
 
 def _model(name: str) -> ZooModel:
@@ -126,7 +126,7 @@ def test_noop_is_built_without_a_runtime_and_cached(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("model", ZOO, ids=lambda model: model.name)
 def test_every_model_has_a_handler_that_exists(model: ZooModel) -> None:
-    module, _, function = build._HANDLERS[model.name].partition(":")
+    module, _, function = mar._HANDLERS[model.name].partition(":")
     source = ast.parse((_ZOO / f"{module.replace('.', '/')}.py").read_text())
     assert function in {node.name for node in source.body if isinstance(node, ast.FunctionDef)}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from servemark import _loadgen
-from servemark.runner.machine import is_remote
-from servemark.servers import Server, usable_cpus
+from servemark.servers import Server
+from servemark.servers.http.reaching import is_remote
 from servemark.servers.machine import cgroups
+from servemark.servers.machine.cgroups import usable_cpus
 from servemark.units import NS_PER_US
 from servemark.workload.load import OpenLoad
 from servemark.workload.plan import Plan, Switch

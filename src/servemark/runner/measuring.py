@@ -24,10 +24,11 @@ from servemark.runner.begun import begun
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
 from servemark.runner.listener import Listener
-from servemark.runner.machine import is_remote, read_counters, use_between
 from servemark.runner.redaction import Redaction
 from servemark.runner.written import Written
 from servemark.servers import Launcher, ServedModel, Server, ServerSettings, default_workers
+from servemark.servers.http.reaching import is_remote
+from servemark.servers.machine.counters import read_counters, use_between
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
 from servemark.workload.plan import Plan, compile_plan
@@ -120,12 +121,12 @@ def _measure(
     with server.temporary_models(job.plan.registers) as remove:
         memory_before = server.memory_bytes()
         remote = is_remote(server.addresses.values())
-        counters_before = read_counters(server, remote=remote)
+        counters_before = read_counters(0.0 if remote else server.cpu_s())
         try:
             engine_run = redaction.run(engine.execute(job))
         finally:
             redaction.folder(job.folder)
-        counters_after = read_counters(server, remote=remote)
+        counters_after = read_counters(0.0 if remote else server.cpu_s())
         machine = use_between(counters_before, counters_after, remote=remote, spun_cpu_s=engine_run.spun_cpu_s)
         failure = watch.failure or server.failure()
         if failure:

@@ -6,7 +6,6 @@ server needs, ``mms`` all that knows Multi Model Server, ``machine`` what is see
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -49,6 +48,11 @@ class ServerSettings:
     most_workers: int | None = None
     most_workers_answer: bool = False
 
+    @property
+    def all_answer(self) -> bool:
+        """Whether all the workers that there will be answer predictions."""
+        return self.most_workers is None or self.most_workers_answer
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -65,17 +69,12 @@ class ModelSettings:
     scaled: bool = False
 
 
-def usable_cpus() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def default_workers(gpus: int = 0, root: Path = Path("/")) -> int:
     """Workers of a model for which none are asked: one a GPU that the server has, else one a processor of ours.
 
     More processors than the quotas of our control groups (`root` holds their /proc and /sys) leave us are not ours.
     """
-    return gpus or cgroups.whole_cpus(root, usable_cpus())
+    return gpus or cgroups.whole_cpus(root, cgroups.usable_cpus())
 
 
 @dataclass(frozen=True)

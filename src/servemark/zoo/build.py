@@ -13,17 +13,11 @@ from servemark.environments.cache import Progress, build_once, cache_dir, is_bui
 from servemark.environments.commands import run_command
 from servemark.environments.mms import MmsEnvironment
 from servemark.workload.inputs import Input
-from servemark.zoo.archive import write_archive
 from servemark.zoo.catalogue import ZooModel
+from servemark.zoo.pack import mar
 
 _HERE = Path(__file__).parent
 _BUILD_TIMEOUT_S = 600.0
-_HANDLERS = {
-    "resnet": "handlers.image_classifier:handle",
-    "squeezenet": "handlers.image_classifier:handle",
-    "lstm": "handlers.language_model:handle",
-    "noop": "handlers.noop:handle",
-}
 _IMAGE_MODELS = ("resnet", "squeezenet")
 _IMAGE_FILE = "input.jpg"
 _SIDE = 224
@@ -84,7 +78,10 @@ def built_model(model: ZooModel, environment: MmsEnvironment) -> BuiltModel | No
 def model_key(model: ZooModel, environment: MmsEnvironment) -> str:
     """Where the built model is in the cache: changes with the backend, its packages and everything that makes it."""
     digest = hashlib.sha256(json.dumps([model.wire_name, dict(environment.versions)], sort_keys=True).encode())
-    makers = (_HERE / "archive.py", Path(__file__), *_HERE.glob("graphs/*.py"), *_HERE.glob("handlers/*.py"))
+    makers = (
+        Path(__file__),
+        *(file for room in ("pack", "graphs", "handlers") for file in (_HERE / room).glob("*.py")),
+    )
     for source in sorted(makers):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return f"zoo/{model.name}-{environment.backend}-{digest.hexdigest()[:12]}"
@@ -96,16 +93,15 @@ def _archive_name(model: ZooModel) -> str:
 
 def _build(model: ZooModel, environment: MmsEnvironment, progress: Progress, folder: Path) -> None:
     progress(f"building the model {model.name} for {environment.backend} (once, a few seconds)")
-    files = {f"handlers/{path.name}": path for path in _HERE.glob("handlers/*.py")}
-    if model.name != "noop":
-        network = folder / "network"
+    network = folder / "network" if model.name != "noop" else None
+    if network:
         network.mkdir()
         _run_graphs(environment, model.name, str(environment.backend), str(network))
-        files.update({path.name: path for path in network.iterdir()})
     if model.name in _IMAGE_MODELS:
         _run_graphs(environment, "image", str(folder / _IMAGE_FILE), str(_SIDE), str(_SIDE))
-    write_archive(folder / _archive_name(model), model_name=model.wire_name, handler=_HANDLERS[model.name], files=files)
-    shutil.rmtree(folder / "network", ignore_errors=True)
+    mar.pack(folder / _archive_name(model), model, network)
+    if network:
+        shutil.rmtree(network)
 
 
 def _run_graphs(environment: MmsEnvironment, *arguments: str) -> None:

@@ -18,10 +18,10 @@ from servemark.environments.cache import Progress, build_once
 from servemark.environments.downloads import Download, download
 from servemark.errors import ModelError, SetupError, UsageError
 from servemark.units import BYTES_PER_MIB
-from servemark.zoo.archive import manifest
 from servemark.zoo.checked_zip import checked_zip, write_checked
 from servemark.zoo.manifests import MAR_MANIFEST, Contents, Format, read_contents
 from servemark.zoo.model_source import ModelSource
+from servemark.zoo.pack.mar import manifest
 from servemark.zoo.signature import Signature
 
 _HERE = Path(__file__).parent

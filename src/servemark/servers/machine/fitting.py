@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servemark.errors import DoesNotFitError
-from servemark.servers import ServerSettings
 from servemark.servers.machine.memory import RESERVE_BYTES, WorkerMemory, available_bytes, check_fits
 from servemark.units import format_bytes
 
@@ -23,11 +22,14 @@ class MemoryNeed:
     refusal: DoesNotFitError | None
 
 
-def memory_need(memories: Mapping[str, WorkerMemory], settings: ServerSettings, workers: int) -> MemoryNeed:
-    """What a server with `settings` takes that has `workers` workers of each model, or ``most_workers`` at once."""
-    answering = settings.most_workers is None or settings.most_workers_answer
-    workers = settings.most_workers or workers
-    preload, available = settings.preload_model, available_bytes()
+def memory_need(
+    memories: Mapping[str, WorkerMemory], workers: int, *, preload: bool, answering: bool = True
+) -> MemoryNeed:
+    """What a server takes that has `workers` workers of each model at once.
+
+    `preload` is whether they fork from one that has loaded the model, `answering` whether all of them are asked.
+    """
+    available = available_bytes()
     each = [memory.needed_bytes(workers, preload=preload, answering=answering) for memory in memories.values()]
     needed_bytes = RESERVE_BYTES + sum(each)
     if len(each) == 1:
@@ -46,27 +48,12 @@ def memory_need(memories: Mapping[str, WorkerMemory], settings: ServerSettings, 
     return MemoryNeed(needed_bytes, refusal)
 
 
-def may_lack_room(archives: Iterable[Path], settings: ServerSettings) -> bool:
-    """Whether the workers that each model is to begin with might not fit, so that what one takes has to be measured.
+def may_lack_room(archives: Iterable[Path], workers: int) -> bool:
+    """Whether `workers` of each model might not fit, so that what one takes has to be measured.
 
     Measuring takes seconds: with room to spare it is left out. One worker is always tried, without a look.
     """
-    workers = settings.workers or 0
     if workers <= 1:
         return False
     each = [_WORKER_AT_MOST_BYTES + _ARCHIVES_AT_MOST * archive.stat().st_size for archive in archives]
     return bool(each) and RESERVE_BYTES + workers * sum(each) > available_bytes()
-
-
-def check_room(memories: Mapping[str, WorkerMemory], settings: ServerSettings) -> None:
-    """Nothing, when there is memory for ``most_workers``, or else for ``workers``, or neither was named.
-
-    Raises:
-        DoesNotFitError: there is not; says how much it takes, how much there is, and how many would fit.
-    """
-    workers = settings.most_workers or settings.workers
-    if workers is None:
-        return
-    refusal = memory_need(memories, settings, workers).refusal
-    if refusal:
-        raise refusal

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from servemark.errors import DoesNotFitError, ServerError, UsageError
-from servemark.servers import ServerSettings
 
 _NVML = "libnvidia-ml.so.1"
 _NAME_BYTES = 96
@@ -67,23 +66,23 @@ def gpus_here() -> Gpus:
     return _visible(names, driver)
 
 
-def gpus_for(settings: ServerSettings) -> Gpus | None:
-    """The GPUs here, proved to be as many as `settings` ask for; None when they ask for none.
+def gpus_for(wanted: int, *, preload: bool) -> Gpus | None:
+    """The GPUs here, proved to be as many as are `wanted`; None when none are. `preload` loads models before they fork.
 
     Raises:
         UsageError: models are to be preloaded, too.
         DoesNotFitError: there are fewer.
     """
-    if not settings.gpus:
+    if not wanted:
         return None
-    if settings.preload_model:
+    if preload:
         raise UsageError(
             "models cannot be preloaded for GPUs",
             cause="the server would load them before it deals the GPUs out, and every worker would use the CPU",
             next_step="leave out one of the two",
         )
     here = gpus_here()
-    check_gpus(settings.gpus, here)
+    check_gpus(wanted, here)
     return here
 
 

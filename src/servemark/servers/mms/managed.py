@@ -21,7 +21,7 @@ from servemark.servers import ModelSettings, ServedModel, ServerSettings, defaul
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.machine.cpu import processes_cpu_s
-from servemark.servers.machine.fitting import check_room, may_lack_room
+from servemark.servers.machine.fitting import may_lack_room, memory_need
 from servemark.servers.machine.gpus import Gpus, devices_of, gpus_for
 from servemark.servers.machine.memory import WorkerMemory, processes_memory_bytes
 from servemark.servers.mms import load_failure, server_log
@@ -84,7 +84,7 @@ class ManagedLauncher:
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         serving = self._serving
-        gpus = gpus_for(settings)
+        gpus = gpus_for(settings.gpus, preload=settings.preload_model)
         sweep_stale(serving.progress)
         if serving.ports:
             check_ports(serving.ports)
@@ -93,10 +93,10 @@ class ManagedLauncher:
             settings = replace(settings, decode_json=False)
         if settings.preload_model or settings.most_workers is not None:
             # Registering a model that cannot be imported would hang, and its workers would be called READY.
-            check_room(self._measured(site, models), settings)
-        elif may_lack_room((model.archive for model in models), settings):
+            self._check_room(site, models, settings)
+        elif may_lack_room((model.archive for model in models), settings.workers or 0):
             with suppress(ModelError):  # one that cannot be loaded: the server says more of why
-                check_room(self._measured(site, models), settings)
+                self._check_room(site, models, settings)
         serving.progress("starting Multi Model Server")
         with (
             started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
@@ -113,6 +113,15 @@ class ManagedLauncher:
         environment = serving.environment(gpu=settings.gpus > 0)
         models = serving.built_for(environment)
         return self._make_site(environment), models
+
+    def _check_room(self, site: Site, models: tuple[ServableModel, ...], settings: ServerSettings) -> None:
+        """Nothing, when there is memory for all the workers that are asked for, or no number was named."""
+        memories, workers = self._measured(site, models), settings.most_workers or settings.workers
+        if workers is None:
+            return
+        need = memory_need(memories, workers, preload=settings.preload_model, answering=settings.all_answer)
+        if need.refusal:
+            raise need.refusal
 
     def _measured(self, site: Site, models: tuple[ServableModel, ...]) -> Mapping[str, WorkerMemory]:
         python, progress = site.worker_python(), self._serving.progress

@@ -1,4 +1,4 @@
-"""Packing a model archive (.mar): a zip of the model's files and MAR-INF/MANIFEST.json.
+"""Packing a model archive (.mar), which Multi Model Server loads: a zip of the model's files and MAR-INF/MANIFEST.json.
 
 The manifest is that of model-archiver 1.0.3, which is not called itself because it turns every .onnx file that it
 finds into an MXNet model. The same files give the same bytes: times are not recorded.
@@ -10,6 +10,15 @@ import json
 import zipfile
 from pathlib import Path
 
+from servemark.zoo.catalogue import ZooModel
+
+_ZOO = Path(__file__).parent.parent
+_HANDLERS = {
+    "resnet": "handlers.image_classifier:handle",
+    "squeezenet": "handlers.image_classifier:handle",
+    "lstm": "handlers.language_model:handle",
+    "noop": "handlers.noop:handle",
+}
 _MANIFEST = "MAR-INF/MANIFEST.json"
 _OLDEST = (1980, 1, 1, 0, 0, 0)
 
@@ -23,6 +32,13 @@ def manifest(model_name: str, handler: str) -> dict[str, object]:
         "implementationVersion": "1.0",
         "specificationVersion": "1.0",
     }
+
+
+def pack(path: Path, model: ZooModel, network: Path | None) -> None:
+    """Write the archive of a model of the zoo, with its handlers and the files of its `network`, if it has one."""
+    files = {f"handlers/{file.name}": file for file in (_ZOO / "handlers").glob("*.py")}
+    files |= {file.name: file for file in network.iterdir()} if network else {}
+    write_archive(path, model_name=model.wire_name, handler=_HANDLERS[model.name], files=files)
 
 
 def write_archive(path: Path, *, model_name: str, handler: str, files: dict[str, Path]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +12,7 @@ from pathlib import Path
 import psutil
 
 from servemark.certificate.circumstances import MachineUse
-from servemark.servers import Server, usable_cpus
 from servemark.servers.machine import cgroups
-from servemark.workload.plan import Address
 
 
 @dataclass(frozen=True)
@@ -32,15 +28,15 @@ class MachineCounters:
     throttled_s: float | None = None
 
 
-def read_counters(server: Server, *, remote: bool, root: Path = Path("/")) -> MachineCounters:
-    """The counters now; `remote` is whether the server is on another machine. `root` holds /proc."""
+def read_counters(server_cpu_s: float | None, root: Path = Path("/")) -> MachineCounters:
+    """The counters now, beside the CPU time that the server has used on this machine. `root` holds /proc."""
     busy_s, steal_s = _cpu_s()
     return MachineCounters(
         at_s=time.monotonic(),
         busy_cpu_s=busy_s,
         steal_cpu_s=steal_s,
         own_cpu_s=time.process_time(),
-        server_cpu_s=0.0 if remote else server.cpu_s(),
+        server_cpu_s=server_cpu_s,
         memory_stalled_s=_memory_stalled_s(root),
         throttled_s=cgroups.throttled_s(root),
     )
@@ -60,7 +56,7 @@ def use_between(
         memory_stalled_s=_difference(before.memory_stalled_s, after.memory_stalled_s),
         remote=remote,
         throttled_s=_difference(before.throttled_s, after.throttled_s),
-        usable_cpus=usable_cpus(),
+        usable_cpus=cgroups.usable_cpus(),
         realtime_fix=realtime_fix(),
     )
 
@@ -88,13 +84,6 @@ def realtime_fix() -> str | None:
     return (
         "docker run --cap-add SYS_NICE" if os.geteuid() == 0 else "./install_dependencies.sh --realtime, log in again"
     )
-
-
-def is_remote(addresses: Iterable[Address]) -> bool:
-    """Whether none of these is an address of this machine."""
-    own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}
-    ips = [address.ip.partition("%")[0] for address in addresses]  # without the zone
-    return not any(ipaddress.ip_address(ip).is_loopback or ip in own for ip in ips)
 
 
 def _difference(before: float | None, after: float | None) -> float | None:
