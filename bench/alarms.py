@@ -49,13 +49,14 @@ class Ended:
 @dataclass
 class Tally:
     """The runs of a command in a setting: how many, how many were INVALID, by which checks, with the first reason of
-    each, and what went wrong.
+    each, how many points they measured once more for that, and what went wrong.
     """
 
     command: str
     hogs: Hogs | None
     runs: int = 0
     invalid: int = 0
+    repeated: int = 0
     checks: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Tally:
             return
         failed = [check for check in ended.result["benchmarks"][0]["certificate"]["checks"] if check["passed"] is False]
         self.invalid += ended.status == _INVALID
+        self.repeated += sum(run["trial"] > 1 for run in ended.result["benchmarks"][0]["runs"])
         self.checks.update({check["name"] for check in failed})
         for check in failed:
             self.reasons.setdefault(check["name"], ": ".join(filter(None, (check["reason"], check.get("cause")))))
@@ -144,10 +146,11 @@ def _table(tallies: Sequence[Tally]) -> str:
             f"`{tally.command}`",
             f"beside {tally.hogs}" if tally.hogs else "nothing else runs",
             f"{tally.invalid} of {tally.runs}",
+            str(tally.repeated),
             "; ".join(
                 [*(f"{name}: {count}" for name, count in tally.checks.most_common()), *sorted(set(tally.problems))]
             ),
         ]
         for tally in tallies
     ]
-    return markdown_table(("command", "machine", "INVALID", "by these checks"), rows, left=2)
+    return markdown_table(("command", "machine", "INVALID", "points once more", "by these checks"), rows, left=2)

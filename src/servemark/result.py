@@ -7,7 +7,7 @@ The field names are the names in ``result.json`` (schema ``servemark/result/1``,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -201,7 +201,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One execution of one point."""
+    """One execution of one point; `trial` counts those of the same point, from 1."""
 
     trial: int
     point: Mapping[str, Any]
@@ -251,6 +251,19 @@ class BenchmarkResult:
     failure: Failure | None = None
     server: Mapping[str, Any] | None = None
     archive: Mapping[str, Any] | None = None
+
+    @property
+    def answering(self) -> Mapping[int, RunResult]:
+        """The runs that answer for their points, by their place in `runs`: of several trials the last."""
+        return answering(self.runs)
+
+
+def answering(runs: Sequence[RunResult]) -> dict[int, RunResult]:
+    """Of each point the last trial, by its place in `runs`, in the order in which the points were measured first."""
+    last: dict[tuple[object, ...], int] = {}
+    for place, run in enumerate(runs):
+        last[tuple(run.point.items())] = place
+    return {place: runs[place] for place in last.values()}
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,11 @@ def test_each_fault_of_the_driver_has_a_case() -> None:
     assert not injected.unmade_faults()
 
 
-def ended(status: int | None, *failed: str, result: bool = True) -> Ended:
-    """A run with these failed checks."""
+def ended(status: int | None, *failed: str, result: bool = True, trials: tuple[int, ...] = (1,)) -> Ended:
+    """A run with these failed checks, of points that were measured for the so manieth time."""
     checks = [{"name": name, "passed": False, "reason": f"{name} is wrong"} for name in failed]
-    return Ended(status, {"benchmarks": [{"certificate": {"checks": checks}}]} if result else None, "last words")
+    benchmark = {"certificate": {"checks": checks}, "runs": [{"trial": trial} for trial in trials]}
+    return Ended(status, {"benchmarks": [benchmark]} if result else None, "last words")
 
 
 @pytest.mark.parametrize(("alarms", "passed"), [(0, True), (1, True), (2, False)])
@@ -75,6 +76,13 @@ def test_a_false_alarm_is_told_with_its_reason() -> None:
         "- `latency`, clock (predict): clock (predict) is wrong",
     ]
     assert not list(_examples([Tally("latency", None)]))
+
+
+def test_points_that_were_measured_once_more_are_counted_beside_the_alarms() -> None:
+    tally = Tally("concurrent_inference", ALWAYS_BUSY)
+    tally.add(ended(0, trials=(1, 1, 2)))
+    tally.add(ended(3, "accounted", trials=(1, 1, 2, 2)))
+    assert (tally.runs, tally.invalid, tally.repeated) == (2, 1, 3)
 
 
 def test_a_run_that_did_not_end_is_a_problem_and_no_alarm() -> None:

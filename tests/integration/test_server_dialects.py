@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from dialect_servers import HEALTHY, MMS, Answers, answering
 
 from servemark.cli import main
 from servemark.errors import UnreachableError
@@ -18,46 +15,7 @@ from servemark.servers.http.trust import Trust
 
 from ..validity import status_but_for_the_machine
 
-#: By method and path the status and the body; anything else is answered with 404.
-Answers = Mapping[str, tuple[int, bytes]]
 CONTAINER: Answers = {"GET /ping": (200, b""), "OPTIONS /invocations": (405, b""), "POST /invocations": (200, b"[1]")}
-HEALTHY = (200, b'{"status": "Healthy!"}')
-MMS: Answers = {"GET /ping": HEALTHY, "OPTIONS /": (200, b'{"paths": {"/predictions/{model_name}": {}}}')}
-
-
-@contextlib.contextmanager
-def answering(answers: Answers, came: list[str] | None = None) -> Iterator[int]:
-    """The port of a server with these answers; it keeps in `came` what it was asked."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked = f"{self.command} {self.path}"
-            if came is not None:
-                came.append(asked)
-            status, body = answers.get(asked, (404, b"no such page"))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_PUT = do_OPTIONS = do_DELETE = _serve  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ TEXT = Input(b"x", "text/plain", "test")
 def _points(name, **ask):
     benchmark = catalogue()[name]
     defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
-    return benchmark.points(RunRequest.of(name, **{**ask, "parameters": defaults | ask.get("parameters", {})}))
+    asked = {**ask, "parameters": defaults | ask.get("parameters", {})}
+    return tuple(benchmark.points(RunRequest.of(name, **asked)))
 
 
 def _plan(name, models=("m",), **ask):

@@ -23,7 +23,7 @@ def _measured(name: str, point: int = 0, *, ask: dict[str, Any] | None = None, *
     parameters = {parameter.key: parameter.default for parameter in benchmark.parameters}
     ask = dict(ask or {})
     parameters |= ask.pop("parameters", {})
-    points = benchmark.points(RunRequest.of(name, model="noop", parameters=parameters, **ask))
+    points = tuple(benchmark.points(RunRequest.of(name, model="noop", parameters=parameters, **ask)))
     facts = {
         "benchmark": benchmark,
         "point": points[point],

@@ -27,7 +27,7 @@ class Launcher:
 def _expected(name: str, *models: str, **ask: object):
     benchmark = catalogue()[name]
     parameters = {parameter.key: parameter.default for parameter in benchmark.parameters}
-    return expected(Launcher(*models), benchmark.points(RunRequest.of(name, **ask, parameters=parameters)))
+    return expected(Launcher(*models), tuple(benchmark.points(RunRequest.of(name, **ask, parameters=parameters))))
 
 
 @pytest.mark.parametrize("name", ["concurrent_inference", "batching"])

@@ -14,7 +14,7 @@ import pytest
 from servemark.choices import RunRequest
 from servemark.errors import DoesNotFitError
 from servemark.runner.entry import Entry
-from servemark.runner.measuring import _with_workers
+from servemark.runner.measuring import asked_of_server
 from servemark.servers import default_workers
 from servemark.servers.machine.fitting import may_lack_room, memory_need
 from servemark.servers.machine.memory import (
@@ -229,9 +229,11 @@ def test_the_workers_that_a_model_begins_with_have_to_fit(monkeypatch: pytest.Mo
 
 
 def test_a_plain_benchmark_asks_for_that_look_and_force_does_not() -> None:
-    latency = Entry.of(RunRequest.of("latency", workers=64)).points
-    assert {_with_workers(point.server, latency).workers for point in latency} == {64}
-    several = Entry.of(RunRequest.of("batching", parameters={"workers": (1, 3)})).points
-    assert {_with_workers(point.server, several).workers for point in several} == {3}
-    (load,) = Entry.of(RunRequest.of("load")).points
-    assert _with_workers(load.server, (load,)) == load.server
+    latency = Entry.of(RunRequest.of("latency", workers=64))
+    assert {asked_of_server(point, latency).workers for point in latency.points} == {64}
+    several = Entry.of(RunRequest.of("batching", parameters={"workers": (1, 3)}))
+    assert {asked_of_server(point, several).workers for point in several.points} == {3}
+    load = Entry.of(RunRequest.of("load"))
+    assert {asked_of_server(point, load) for point in load.points} == {load.points[0].server}
+    forced = Entry.of(RunRequest.of("latency", workers=64, force=True))
+    assert {asked_of_server(point, forced).workers for point in forced.points} == {None}

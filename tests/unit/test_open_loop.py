@@ -46,7 +46,7 @@ def _points(name, rate="200", arrival=None, parameters=None, **ask):
     benchmark = catalogue()[name]
     defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
     asked = {**ask, "rate": rate, "arrival": arrival, "parameters": defaults | (parameters or {})}
-    return benchmark.points(RunRequest.of(name, **asked))
+    return tuple(benchmark.points(RunRequest.of(name, **asked)))
 
 
 REFUSED = [

@@ -59,7 +59,7 @@ def _benchmark(make_records: Any) -> BenchmarkResult:
         runs=(SimpleNamespace(point={}, steps=steps, load={"kind": "closed"}),),  # type: ignore[arg-type]
         certificate=None,
         verdicts=(),
-        analysis=analyse("scaling", [measured], ()),  # type: ignore[list-item]
+        analysis=analyse("scaling", [measured], (), ()),  # type: ignore[list-item]
     )
 
 

@@ -19,12 +19,12 @@ from servemark.assessment.certification import (
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.measured import of_one
-from servemark.assessment.open_loop import load_facts
+from servemark.assessment.open_loop import load_facts, stages
 from servemark.benchmarks import Benchmark
 from servemark.benchmarks.asked import options_of_load
 from servemark.certificate import certify, combine
 from servemark.engines import EngineRun
-from servemark.result import OWN_CLOCK, BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict
+from servemark.result import OWN_CLOCK, BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict, answering
 from servemark.stats.summary import Evidence, Summary, Window, summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from servemark.verdict import errors_within, saturated
@@ -34,11 +34,12 @@ from servemark.workload.load import ClosedLoad
 
 @dataclass(frozen=True)
 class Assessed:
-    """A run's result, the verdicts on it alone, and what its certificate looked at."""
+    """A run's result, the verdicts on it alone, what its certificate looked at, and the stages of its profile."""
 
     run: RunResult
     verdicts: tuple[Verdict, ...]
     evidence: tuple[Evidence, ...]
+    stages: tuple[Mapping[str, object], ...] = ()
 
 
 def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
@@ -60,7 +61,8 @@ def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
     if measured.benchmark.asks_saturation and isinstance(measured.point.load, ClosedLoad):
         verdicts.append(_saturation(measured))
     certificate = certificate_of(measured, summary)
-    return Assessed(_run_result(measured, window, summary, certificate), tuple(verdicts), summary.evidence)
+    run = _run_result(measured, window, summary, certificate)
+    return Assessed(run, tuple(verdicts), summary.evidence, tuple(stages(measured)))
 
 
 def _longest_pause_ns(measured: Measured) -> tuple[int, int]:
@@ -71,7 +73,8 @@ def _longest_pause_ns(measured: Measured) -> tuple[int, int]:
 def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
     """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
     first, runs = measured[0], _with_highest_rate_judged(benchmark, measured, assessed)
-    headline = [run for run in runs if not run.point]
+    counted = tuple(answering(runs).values())
+    headline = [run for run in counted if not run.point]
     shown = next((item for item in measured if not item.point.values), first)
     pool = first.plan.pool
     return BenchmarkResult(
@@ -91,13 +94,14 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         partial=any(item.engine_run.interrupted for item in measured),
         steps=headline[0].steps if headline else (),
         runs=runs,
-        certificate=combine(runs),
+        certificate=combine(counted),
         verdicts=tuple(
             replace(verdict, answer=f"{verdict.answer} ({item.run.place})") if item.run.place else verdict
             for item in assessed
+            if any(item.run.records == run.records for run in counted)
             for verdict in item.verdicts
         ),
-        analysis=analyse(benchmark.analysis, measured, runs),
+        analysis=analyse(benchmark.analysis, measured, runs, [item.stages for item in assessed]),
     )
 
 
@@ -106,8 +110,9 @@ def _with_highest_rate_judged(
 ) -> tuple[RunResult, ...]:
     """The runs, of which the one at the highest rate answers for all, where that is what a benchmark of points asks."""
     runs = [item.run for item in assessed]
-    if benchmark.asks_highest_rate and len(runs) > 1:
-        best = max(range(len(runs)), key=lambda index: runs[index].steps[0].throughput_per_s.value or 0.0)
+    counted = answering(runs)
+    if benchmark.asks_highest_rate and len(counted) > 1:
+        best = max(counted, key=lambda index: counted[index].steps[0].throughput_per_s.value or 0.0)
         judged = check_highest_rate(measured[best], runs[best].steps, assessed[best].evidence, asked=True)
         before = runs[best].certificate
         checks = [judged if check.name == judged.name else check for check in before.checks]
@@ -135,7 +140,7 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
     threads = measured.compiled.threads
     seen, counts = circumstances_of(measured), engine_run.counts
     return RunResult(
-        trial=1,
+        trial=measured.trial,
         point=dict(point.values),
         server={
             "requested": of_one({model.name: model.requested for model in measured.served}),

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.assessment.measured import Measured
-from servemark.assessment.open_loop import stages
 from servemark.benchmarks import Analysis
 from servemark.records import begun_ns
-from servemark.result import RunResult
+from servemark.result import RunResult, answering
 from servemark.stats.percentiles import distribution_ms
 from servemark.stats.scalability import fit_scalability, pareto_front
 from servemark.stats.scaling import Calls, overlapping, scaling_calls
@@ -23,13 +22,18 @@ from servemark.workload.load import OpenLoad
 _RATE_IS_GIVEN = "in an open loop the rate is given, not found"
 
 
-def analyse(asked: Analysis | None, measured: Sequence[Measured], runs: Sequence[RunResult]) -> dict[str, Any] | None:
+def analyse(
+    asked: Analysis | None,
+    measured: Sequence[Measured],
+    runs: Sequence[RunResult],
+    stages_of: Sequence[Sequence[Mapping[str, object]]],
+) -> dict[str, Any] | None:
     """The answer to what a benchmark asks of its runs, under the name of the question; None when nothing is asked.
 
     What is asked of a profile of rates, whatever the benchmark, are its stages; `run` is the number of their run.
     """
     answers = _answers(asked, measured, runs) if asked else {}
-    told = [{"run": number, **stage} for number, one in enumerate(measured) for stage in stages(one)]
+    told = [{"run": number, **stage} for number, stages in enumerate(stages_of) for stage in stages]
     return {**answers, **({"stages": told} if told else {})} or None
 
 
@@ -38,17 +42,18 @@ def _answers(asked: Analysis, measured: Sequence[Measured], runs: Sequence[RunRe
         return {"registrations": _registrations(measured[-1])}
     if asked == "scaling":
         return {"scaling": _scaling(measured)}
-    steps = [run.steps[0] for run in runs]
+    places, counted = zip(*answering(runs).items(), strict=True)
+    steps = [run.steps[0] for run in counted]
     rates = np.array([step.throughput_per_s.value or 0.0 for step in steps])
     if asked == "scalability" and isinstance(measured[0].point.load, OpenLoad):
         return {"scalability": {"refused": _RATE_IS_GIVEN}}
     if asked == "scalability":
-        users = np.array([float(run.load["users"]) for run in runs])
+        users = np.array([float(run.load["users"]) for run in counted])
         fit = fit_scalability(users, rates)
         return {"scalability": {"refused": fit} if isinstance(fit, str) else asdict(fit)}
     answered = [index for index, step in enumerate(steps) if step.headline_ms.p99.value is not None]
     p99_ms = np.array([steps[index].headline_ms.p99.value for index in answered], dtype=np.float64)
-    return {"pareto_runs": [answered[index] for index in pareto_front(rates[answered], p99_ms)]}
+    return {"pareto_runs": [places[answered[index]] for index in pareto_front(rates[answered], p99_ms)]}
 
 
 def _registrations(measured: Measured) -> dict[str, Any]:

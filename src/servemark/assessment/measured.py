@@ -46,6 +46,7 @@ class Measured:
         url: of the endpoint, for a benchmark that takes one.
         went_on: whether the server was allowed to fail or be away meanwhile.
         lets_cpus_sleep: whether it was asked that idle CPUs may halt.
+        trial: which of the executions of the point, from 1.
     """
 
     benchmark: Benchmark
@@ -67,6 +68,7 @@ class Measured:
     url: str | None = None
     went_on: bool = False
     lets_cpus_sleep: bool = False
+    trial: int = 1
 
     @property
     def settings_before(self) -> Mapping[str, Mapping[str, object]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from servemark.certificate import certify, combine
 from servemark.records import RecordFile
-from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, RunResult
+from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, RunResult, answering
 from servemark.stats.summary import Window, summarise
 from servemark.units import NS_PER_S, ns_from_s
 
@@ -52,13 +52,13 @@ def rebuilt_run(begun: RunResult, records: RecordFile, seed: int) -> RunResult:
 def with_run(known: BenchmarkResult | None, begun: BenchmarkResult, run: RunResult) -> BenchmarkResult:
     """The benchmark with `run` in the place of the last run of `begun`; `known` is what is known of it otherwise."""
     runs = (*begun.runs[:-1], run)
-    headline = [one for one in runs if not one.point]
+    headline = [one for one in answering(runs).values() if not one.point]
     return replace(
         known or begun,
         partial=True,
         steps=headline[0].steps if headline else (),
         runs=runs,
-        certificate=combine(runs),
+        certificate=combine(tuple(answering(runs).values())),
     )
 
 

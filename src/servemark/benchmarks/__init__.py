@@ -6,9 +6,9 @@ Nothing here executes. Standard library only (with ``workload`` and the types of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
@@ -17,6 +17,9 @@ from servemark.servers.dialect import Ability, Dialect
 from servemark.workload.load import Load, Until
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
+
+if TYPE_CHECKING:  # what is measured is of no use to who only reads the words of a command
+    from servemark.result import BenchmarkResult
 
 #: What of a benchmark's statistics is its answer.
 Headline = Literal["response", "throughput"]
@@ -47,7 +50,8 @@ class Point:
     """One configuration to measure: what it asks of the server and of its models, and what is sent.
 
     `load` is that of the users whose requests are the point (not of a background). `values` is what tells it from the
-    benchmark's other points, by name; empty for the one that gives the benchmark's headline.
+    benchmark's other points, by name; empty for the one that gives the benchmark's headline. With `fresh_server` a
+    server of ours is started for it, whatever the point before it had.
     """
 
     server: ServerSettings
@@ -55,6 +59,12 @@ class Point:
     load: Load
     plan: PlanFor
     values: Mapping[str, int] = field(default_factory=dict)
+    fresh_server: bool = False
+
+
+#: Points, one after the other; each is answered with what all of them have shown so far, or with None where nothing is
+#: measured and only what is to be expected is asked.
+Points = Generator[Point, "BenchmarkResult | None", None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class Benchmark:
         summary: one line for ``-h``.
         headline: what its first line reports.
         threads: default number of virtual users; None when it has its own rule.
-        points: the configurations to measure, in order.
+        points: the configurations to measure, in order, each chosen when those before it have been measured.
         models: names of the models that must be served.
         needs: what it needs of a server that not every one can.
         refuses: options that make no sense with it, by their name on the command line, and why.
@@ -80,7 +90,7 @@ class Benchmark:
     name: str
     summary: str
     headline: Headline
-    points: Callable[[RunRequest], tuple[Point, ...]]
+    points: Callable[[RunRequest], Points]
     threads: int | None = None
     models: Callable[[RunRequest], tuple[str, ...]] = lambda request: (request.model,)
     needs: frozenset[Ability] = frozenset()
@@ -95,6 +105,33 @@ class Benchmark:
     def needs_model(self) -> bool:
         """Whether it measures the model that the command names."""
         return "model" not in self.refuses
+
+
+def fixed(points: Callable[[RunRequest], tuple[Point, ...]]) -> Callable[[RunRequest], Points]:
+    """Points that are known beforehand, whatever they show."""
+
+    def one_by_one(request: RunRequest) -> Points:
+        for point in points(request):
+            _ = yield point
+
+    return one_by_one
+
+
+def certified(points: Callable[[RunRequest], tuple[Point, ...]]) -> Callable[[RunRequest], Points]:
+    """Points that are known beforehand, and at the end once more each that was INVALID.
+
+    At the end, since how much of the load the generator sent is judged of the best of them.
+    """
+
+    def one_by_one(request: RunRequest) -> Points:
+        known, of_request = None, points(request)
+        for point in of_request:
+            known = yield point
+        for point in of_request:
+            if known and any(dict(run.point) == point.values and not run.certificate.valid for run in known.runs):
+                known = yield point
+
+    return one_by_one
 
 
 def predictions(load: Load) -> PlanFor:

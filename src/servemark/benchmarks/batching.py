@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from servemark.benchmarks import Benchmark, Parameter, Point, counts, predictions, server_for
+from servemark.benchmarks import Benchmark, Parameter, Point, certified, counts, predictions, server_for
 from servemark.choices import RunRequest
 from servemark.servers import ModelSettings
 from servemark.units import seconds_of
@@ -49,7 +49,7 @@ BENCHMARK = Benchmark(
     summary="batch sizes by max batch delays: throughput against p99",
     headline="throughput",
     asks_highest_rate=True,
-    points=_points,
+    points=certified(_points),
     needs=frozenset({"batches"}),
     parameters=(
         Parameter("batch_size", (1, 2, 4, 8), counts, "batch sizes, as in 1,2,4"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Benchmark, Point, without_model
+from servemark.benchmarks import Benchmark, Point, fixed, without_model
 from servemark.choices import RunRequest
 from servemark.workload.scenario import Step
 
@@ -20,7 +20,7 @@ BENCHMARK = Benchmark(
     summary="any HTTP endpoint, by --url: 50 threads",
     headline="throughput",
     threads=_THREADS,
-    points=_points,
+    points=fixed(_points),
     models=lambda _request: (),
     refuses={
         "input": "its requests have the body of --body-file",

@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from servemark.benchmarks import Benchmark, one_point
+from servemark.benchmarks import Benchmark, fixed, one_point
 
 BENCHMARK = Benchmark(
     name="latency",
     summary="how long a prediction takes: 1 thread",
     headline="response",
     threads=1,
-    points=partial(one_point, users=1),
+    points=fixed(partial(one_point, users=1)),
 )

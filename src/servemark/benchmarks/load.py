@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, server_for, whole_number
+from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, fixed, server_for, whole_number
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel, default_workers
@@ -43,7 +43,7 @@ BENCHMARK = Benchmark(
     name="load",
     summary="the same model registered 16 times in parallel",
     headline="response",
-    points=_points,
+    points=fixed(_points),
     needs=frozenset({"load"}),
     refuses={
         "threads": "each registration has a user of its own; give --options count",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Benchmark, Parameter, Point, prediction, server_for
+from servemark.benchmarks import Benchmark, Parameter, Point, fixed, prediction, server_for
 from servemark.choices import RunRequest
 from servemark.errors import UsageError
 from servemark.servers import ModelSettings, ServedModel
@@ -56,7 +56,7 @@ BENCHMARK = Benchmark(
     summary="resnet, squeezenet and lstm together, a seeded mix",
     headline="throughput",
     threads=_THREADS,
-    points=_points,
+    points=fixed(_points),
     needs=frozenset({"models"}),
     models=lambda request: request.parameters["models"],
     refuses={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servemark.benchmarks import Benchmark, Point, without_model
+from servemark.benchmarks import Benchmark, Point, fixed, without_model
 from servemark.choices import RunRequest
 from servemark.workload.scenario import Step
 
@@ -19,7 +19,7 @@ BENCHMARK = Benchmark(
     headline="throughput",
     asks_highest_rate=True,
     threads=_THREADS,
-    points=_points,
+    points=fixed(_points),
     models=lambda _request: (),
     refuses=dict.fromkeys(
         ("model", "custom_model", "input", "content_type", "multipart", "workers", "gpus"), "it uses no model"

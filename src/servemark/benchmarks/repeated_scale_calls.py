@@ -9,6 +9,7 @@ from servemark.benchmarks import (
     Benchmark,
     Parameter,
     Point,
+    fixed,
     prediction,
     predictions,
     server_for,
@@ -85,7 +86,7 @@ BENCHMARK = Benchmark(
     name="repeated_scale_calls",
     summary="scaled up to 16 workers, down to 1, again and again",
     headline="response",
-    points=_points,
+    points=fixed(_points),
     needs=frozenset({"scale"}),
     refuses={
         "threads": "one user scales; for predictions meanwhile give --options background_threads",

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from servemark.benchmarks import Benchmark, one_point
+from servemark.benchmarks import Benchmark, fixed, one_point
 
 BENCHMARK = Benchmark(
     name="throughput",
@@ -10,6 +10,6 @@ BENCHMARK = Benchmark(
     headline="throughput",
     asks_highest_rate=True,
     threads=100,
-    points=partial(one_point, users=100),
+    points=fixed(partial(one_point, users=100)),
     asks_saturation=True,
 )

@@ -34,7 +34,7 @@ def headline(benchmark: BenchmarkResult) -> Text | None:
     """The first line of a benchmark whose answer is in its analysis, or in several runs; None of any other."""
     analysis = benchmark.analysis or {}
     if benchmark.runs and not benchmark.steps and "scaling" not in analysis:
-        best = max(benchmark.runs, key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
+        best = max(benchmark.answering.values(), key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
         figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].headline_ms.p99)}"
         return subject(benchmark).append(f"{figures} ({described(best.point)})", style="bold green")
     if "registrations" in analysis:
@@ -90,7 +90,7 @@ def _table_of_points(benchmark: BenchmarkResult) -> Columns:
     extra = ("p90 ms", "p95 ms", "p99 95% interval", "max ms")
     figures = ("per s", "95% interval", "p50 ms", *extra[:2], "p99 ms", *extra[2:])
     table = Columns(first, *names, *figures, *waiting, "failed", *(("best",) if front else ()), extra=extra)
-    for index, run in enumerate(benchmark.runs):
+    for index, run in benchmark.answering.items():
         step = run.steps[0]
         rate, latency = step.throughput_per_s, step.headline_ms
         digits, digits_ms = digits_of(rate.value), digits_of(latency.p50.value)

@@ -41,7 +41,7 @@ def write(out: TextIO, result: Result) -> None:
     writer.writerow(COLUMNS)
     for benchmark in result.benchmarks:
         of = f"{benchmark.name} {benchmark.model or ''}".strip() + ": " if len(result.benchmarks) > 1 else ""
-        for run in benchmark.runs:
+        for run in benchmark.answering.values():
             values = " ".join(f"{name}={value}" for name, value in run.point.items())
             valid = run.certificate.valid
             writer.writerows(_row(step, f"{of}{step.name} {values}".strip(), valid=valid) for step in run.steps)

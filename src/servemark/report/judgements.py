@@ -23,6 +23,11 @@ def judgements(benchmark: BenchmarkResult) -> Iterator[Fact]:
     if certificate is None:
         return
     yield from _valid(certificate) if certificate.valid else _invalid(certificate)
+    repeated = [run for place, run in enumerate(benchmark.runs) if place not in benchmark.answering]
+    if repeated:
+        number = f"{len(repeated)} of {counted(len(benchmark.runs), 'run')}"
+        where = "; ".join(dict.fromkeys(run.place for run in repeated))
+        yield Fact("warning", f"repeated: {number} INVALID, measured once more and left out ({where})", "yellow")
     for found in certificate.disturbances:
         yield Fact("warning", f"{found.name}: {found.reason}", "yellow")
 

@@ -35,7 +35,9 @@ def streams_of_all(benchmark: BenchmarkResult) -> Iterator[Columns | Text]:
     """A table of the events of a benchmark of several steps or points, a row each, if any of its responses streamed."""
     rows = [(step.name, step) for step in benchmark.steps]
     if not rows:
-        rows = [(" ".join(map(str, run.point.values())), step) for run in benchmark.runs for step in run.steps]
+        rows = [
+            (" ".join(map(str, run.point.values())), step) for run in benchmark.answering.values() for step in run.steps
+        ]
     if not any(step.events for _, step in rows):
         return
     table = Columns("events, ms", "count", "each", "per s", "first p50", "p99", "between p50", "p99")

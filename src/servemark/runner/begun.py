@@ -31,7 +31,9 @@ def begun(
 ) -> BenchmarkResult:
     """The benchmark with the run of `point` as its last, which has no steps yet; `known` has those before."""
     benchmark = known or _of(entry, point, served, job)
-    return replace(benchmark, partial=True, runs=(*benchmark.runs, _run(point, served, job)))
+    earlier = [run for run in benchmark.runs if dict(run.point) == point.values]
+    run = replace(_run(point, served, job), trial=len(earlier) + 1)
+    return replace(benchmark, partial=True, runs=(*benchmark.runs, run))
 
 
 def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -> BenchmarkResult:

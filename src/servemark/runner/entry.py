@@ -21,7 +21,7 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the requests of an invocation, and the points that it comes to.
+    """One of the requests of an invocation, and the points that it comes to, as far as that can be said beforehand.
 
     `label` names its files, `last` says that none comes after it, and `place` where in its suite it is, from 0.
     """
@@ -78,7 +78,7 @@ class Entry:
             for name in benchmark.models(request):
                 zoo_model(name)
         _ = request.content.bodies
-        return cls(request, benchmark, benchmark.points(request), benchmark.name)
+        return cls(request, benchmark, tuple(benchmark.points(request)), benchmark.name)
 
 
 def zoo_model(name: str) -> ZooModel:

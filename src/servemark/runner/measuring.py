@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servemark.benchmarks import Benchmark, Point
+from servemark.benchmarks import Point, Points
 from servemark.benchmarks.refusals import check_needs
 from servemark.choices import RunRequest
 from servemark.engines import Engine, Job, ProgressReport
@@ -26,7 +25,7 @@ from servemark.runner.launching import Launchers
 from servemark.runner.listener import Listener
 from servemark.runner.redaction import Redaction
 from servemark.runner.written import Written
-from servemark.servers import Launcher, ServedModel, Server, ServerSettings, default_workers
+from servemark.servers import Launcher, ModelSettings, ServedModel, Server, ServerSettings, default_workers
 from servemark.servers.http.reaching import is_remote
 from servemark.servers.machine.counters import read_counters, use_between
 from servemark.units import NS_PER_S
@@ -50,24 +49,22 @@ def measure_benchmark(
         ServemarkError: something failed; what was measured before is in the result.
     """
     benchmark, request = entry.benchmark, entry.request
-    launcher, points = launchers.of(entry), entry.points
-    if request.output.force:
-        points = tuple(replace(point, server=replace(point.server, most_workers=None)) for point in points)
-    else:
-        points = tuple(replace(point, server=_with_workers(point.server, points)) for point in points)
+    launcher, points = launchers.of(entry), benchmark.points(request)
     if engine.name == "native":
-        check_users(max((point.load.users for point in points if isinstance(point.load, ClosedLoad)), default=0))
+        foreseen = (point.load.users for point in entry.points if isinstance(point.load, ClosedLoad))
+        check_users(max(foreseen, default=0))
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
     known: BenchmarkResult | None = None
-    logs = written.logs_of(entry)
-    with closing(_served_points(benchmark, launcher, points, logs, written.redaction, listener.note)) as served_points:
-        for number, (server, served, point) in enumerate(served_points, 1):
-            name = entry.label
-            if len(points) > 1:
-                name += f"-{number}"
-                listener.note(f"point {number} of {len(points)}{_described(point)}")
+    with _Servers(entry, launcher, written, listener.note) as servers:
+        point = next(points, None)
+        while point is not None:
+            name, trial = entry.label, 1 + sum(one.point.values == point.values for one in measured)
+            if measured or len(entry.points) > 1:
+                name += f"-{len(measured) + 1}"
+                listener.note(_announced(point, len(measured) + 1, len(entry.points), trial))
+            server, served = servers.of(point)
             watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             _tell_plan(job.plan, listener)
@@ -77,10 +74,11 @@ def measure_benchmark(
                 # What computes is loaded when there is something to compute: the first request does not wait for it.
                 from servemark.assessment import assess, assess_run
 
-                measured.append(one)
-                assessed.append(assess_run(one, request.output.max_errors_share))
+                measured.append(replace(one, trial=trial))
+                assessed.append(assess_run(measured[-1], request.output.max_errors_share))
                 known = assess(benchmark, measured, assessed)
-                written.put(entry, known, server, whole=number == len(points))
+                point = None if known.partial else _after(points, known)
+                written.put(entry, known, server, whole=point is None)
             if one.failure and not request.output.go_on_errors:
                 raise one.failure
             if one.failure:
@@ -99,12 +97,85 @@ def measure_benchmark(
     return jobs
 
 
-def _with_workers(server: ServerSettings, points: Sequence[Point]) -> ServerSettings:
-    """The settings with how many workers a model has at most of those that it is to begin with, for want of others."""
-    if server.gpus or server.preload_model or server.most_workers is not None:
+def _after(points: Points, known: BenchmarkResult) -> Point | None:
+    """The point that comes after what is `known`, if any."""
+    try:
+        return points.send(known)
+    except StopIteration:
+        return None
+
+
+def _announced(point: Point, number: int, foreseen: int, trial: int) -> str:
+    described = ", ".join(f"{name} {value}" for name, value in point.values.items())
+    if trial > 1:
+        return f"once more, since it was INVALID: {described}"
+    of_all = f" of {foreseen}" if number <= foreseen else ""
+    return f"point {number}{of_all}" + (f": {described}" if described else "")
+
+
+class _Servers:
+    """The server of a benchmark's points, and its models, as each asks; a context manager.
+
+    Points that follow each other and ask the same of the server share one, and those that ask the same of its models
+    find them loaded.
+    """
+
+    def __init__(self, entry: Entry, launcher: Launcher, written: Written, note: Callable[[str], None]) -> None:
+        self._entry = entry
+        self._launcher = launcher
+        self._redaction = written.redaction
+        self._logs = written.logs_of(entry)
+        self._note = note
+        self._of_server, self._of_models = ExitStack(), ExitStack()
+        self._has: tuple[ServerSettings, Server] | None = None
+        self._has_models: tuple[ModelSettings, tuple[ServedModel, ...]] | None = None
+
+    def __enter__(self) -> _Servers:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._stop()
+
+    def of(self, point: Point) -> tuple[Server, tuple[ServedModel, ...]]:
+        """The server that the point asks for, with its models.
+
+        Raises:
+            ServemarkError: it cannot be had.
+        """
+        settings = asked_of_server(point, self._entry)
+        if self._has is None or settings != self._has[0] or point.fresh_server:
+            self._stop()
+            self._has = settings, self._started(settings)
+        _, server = self._has
+        if self._has_models is None or point.model != self._has_models[0]:
+            self._of_models.close()
+            self._has_models = None
+            self._has_models = point.model, self._of_models.enter_context(server.serve_models(point.model))
+        return server, self._has_models[1]
+
+    def _started(self, settings: ServerSettings) -> Server:
+        server = self._of_server.enter_context(self._launcher.serve(settings))
+        check_needs(self._entry.benchmark, server.dialect)
+        self._of_server.callback(self._redaction.folder, self._logs)
+        self._of_server.callback(_save_logs, server, self._logs, self._note)
         return server
-    workers = (point.model.workers or default_workers() for point in points if point.server == server)
-    return replace(server, workers=max(workers))
+
+    def _stop(self) -> None:
+        self._has = self._has_models = None
+        with self._of_server:  # the models first, and the server whatever becomes of them
+            self._of_models.close()
+
+
+def asked_of_server(point: Point, entry: Entry) -> ServerSettings:
+    """What a point asks of the server, with how many workers each model will have at most of those that share it."""
+    settings = point.server
+    if entry.request.output.force:
+        return replace(settings, most_workers=None)
+    if settings.gpus or settings.preload_model or settings.most_workers is not None:
+        return settings
+    sharing = [other.model for other in entry.points if other.server == settings]
+    workers = max(model.workers or default_workers() for model in (point.model, *sharing))
+    return replace(settings, workers=workers)
 
 
 def _measure(
@@ -175,29 +246,6 @@ def _tell_plan(plan: Plan, listener: Listener) -> None:
                 listener.log(f"plan: {who}, {step.name}: {first.method} {first.path}")
 
 
-def _served_points(
-    benchmark: Benchmark,
-    launcher: Launcher,
-    points: tuple[Point, ...],
-    logs: Path,
-    redaction: Redaction,
-    note: Callable[[str], None],
-) -> Generator[tuple[Server, tuple[ServedModel, ...], Point], None, None]:
-    """Each point with a server, and its models, that are as it asks.
-
-    Neighbours that ask the same of the server share one, and those that ask the same of its models find them loaded.
-    """
-    for settings, of_server in itertools.groupby(points, key=lambda point: point.server):
-        with launcher.serve(settings) as server, ExitStack() as stack:
-            check_needs(benchmark, server.dialect)
-            stack.callback(redaction.folder, logs)
-            stack.callback(_save_logs, server, logs, note)
-            for model, of_model in itertools.groupby(of_server, key=lambda point: point.model):
-                with server.serve_models(model) as served:
-                    for point in of_model:
-                        yield server, served, point
-
-
 def _save_logs(server: Server, folder: Path, note: Callable[[str], None]) -> None:
     """Keep the server's logs; where they cannot be, the disk is full say, no error of the measurement is lost to it."""
     try:
@@ -237,10 +285,6 @@ def _job(
         server_pid=server.pid,
         watch=watch,
     )
-
-
-def _described(point: Point) -> str:
-    return ": " + ", ".join(f"{name} {value}" for name, value in point.values.items()) if point.values else ""
 
 
 class _Watch:
