@@ -73,8 +73,8 @@ def _longest_pause_ns(measured: Measured) -> tuple[int, int]:
 def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
     """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
     first, runs = measured[0], _with_highest_rate_judged(benchmark, measured, assessed)
-    counted = tuple(answering(runs).values())
-    headline = [run for run in counted if not run.point]
+    counted = answering(runs)
+    headline = [run for run in counted.values() if not run.point]
     shown = next((item for item in measured if not item.point.values), first)
     pool = first.plan.pool
     return BenchmarkResult(
@@ -94,11 +94,11 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         partial=any(item.engine_run.interrupted for item in measured),
         steps=headline[0].steps if headline else (),
         runs=runs,
-        certificate=combine(counted),
+        certificate=combine(tuple(counted.values())),
         verdicts=tuple(
             replace(verdict, answer=f"{verdict.answer} ({item.run.place})") if item.run.place else verdict
-            for item in assessed
-            if any(item.run.records == run.records for run in counted)
+            for place, item in enumerate(assessed)
+            if place in counted
             for verdict in item.verdicts
         ),
         analysis=analyse(benchmark.analysis, measured, runs, [item.stages for item in assessed]),

@@ -92,15 +92,8 @@ class RunRequest:
             if name not in homes:
                 raise TypeError(f"run() has no argument {name!r}{_meant(name, homes)}")
             groups[homes[name]][name] = value
-        return cls(
-            benchmark,
-            ContentChoice(**groups["content"]),
-            ServerChoice(**groups["server"]),
-            LoadChoice(**groups["load"]),
-            GeneratorChoice(**groups["generator"]),
-            OutputChoice(**groups["output"]),
-            parameters,
-        )
+        made: dict[str, Any] = {name: group(**groups[name]) for name, group in GROUPS.items()}
+        return cls(benchmark, parameters=parameters, **made)
 
     @classmethod
     def from_words(cls, arguments: Namespace) -> RunRequest:
@@ -110,16 +103,8 @@ class RunRequest:
             UsageError: options contradict each other.
         """
         values = Namespace(**{**vars(arguments), "input": tuple(arguments.input or arguments.body_file)})
-        return cls(
-            arguments.benchmark,
-            from_words(ContentChoice, values),
-            from_words(ServerChoice, values),
-            from_words(LoadChoice, values),
-            from_words(GeneratorChoice, values),
-            from_words(OutputChoice, values),
-            arguments.parameters,
-            arguments.given,
-        )
+        made: dict[str, Any] = {name: from_words(group, values) for name, group in GROUPS.items()}
+        return cls(arguments.benchmark, parameters=arguments.parameters, words=arguments.given, **made)
 
     def __post_init__(self) -> None:
         content, server, endpoint = self.content, self.server, self.content.endpoint

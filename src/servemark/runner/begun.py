@@ -27,13 +27,11 @@ _TELEMETRY = (
 
 
 def begun(
-    entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job, known: BenchmarkResult | None
+    entry: Entry, point: Point, trial: int, served: tuple[ServedModel, ...], job: Job, known: BenchmarkResult | None
 ) -> BenchmarkResult:
-    """The benchmark with the run of `point` as its last, which has no steps yet; `known` has those before."""
+    """The benchmark with a trial of `point` as its last run, which has no steps yet; `known` has those before."""
     benchmark = known or _of(entry, point, served, job)
-    earlier = [run for run in benchmark.runs if dict(run.point) == point.values]
-    run = replace(_run(point, served, job), trial=len(earlier) + 1)
-    return replace(benchmark, partial=True, runs=(*benchmark.runs, run))
+    return replace(benchmark, partial=True, runs=(*benchmark.runs, _run(point, served, job, trial)))
 
 
 def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -> BenchmarkResult:
@@ -63,12 +61,12 @@ def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -
     )
 
 
-def _run(point: Point, served: tuple[ServedModel, ...], job: Job) -> RunResult:
+def _run(point: Point, served: tuple[ServedModel, ...], job: Job, trial: int) -> RunResult:
     asked = job.compiled
     requested = {model.name: model.requested for model in served}
     read_back = {model.name: model.read_back for model in served if model.read_back}
     return RunResult(
-        trial=1,
+        trial=trial,
         point=dict(point.values),
         server={"requested": _of_one(requested), "read_back": _of_one(read_back)},
         load={

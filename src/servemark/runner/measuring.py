@@ -68,7 +68,7 @@ def measure_benchmark(
             watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             _tell_plan(job.plan, listener)
-            written.begin(entry, begun(entry, point, served, job, known), server)
+            written.begin(entry, begun(entry, point, trial, served, job, known), server)
             with held_back():  # by the engine an interruption is heard at once, and what it measured is written
                 one = _measure(entry, point, server, served, engine, job, watch, written.redaction)
                 # What computes is loaded when there is something to compute: the first request does not wait for it.
