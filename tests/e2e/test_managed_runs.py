@@ -175,7 +175,7 @@ def test_without_a_length_it_measures_400_successes_and_10_s(command):
     one = run.benchmark["runs"][0]
     assert run.step["measured"] >= 400
     assert one["warmup_s"] == 2
-    assert 10 <= one["window_s"][1] - one["window_s"][0] < 12
+    assert 10 <= one["window_s"][1] - one["window_s"][0] < 20, "and then it ends, and not at the most of 62 s"
     assert "measuring: 10 of at most 62 s" in run.stderr
 
 
