@@ -21,7 +21,7 @@ from oracle import serving
 from servemark import _loadgen
 from servemark.assessment import Measured, assess_run, measured_window
 from servemark.benchmarks import Benchmark, Point, http
-from servemark.certificate.circumstances import MachineUse
+from servemark.certificate.conditions import MachineUse
 from servemark.engines import Job
 from servemark.engines.native import NativeEngine
 from servemark.records import open_records
@@ -41,7 +41,7 @@ from servemark.workload.plan import (
     Switch,
     compile_plan,
 )
-from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
 
 #: How often a run is tried that does not count: by its certificate, or by what the oracle says of itself.
 MOST_TRIES = 5
@@ -150,7 +150,7 @@ def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path, c
     """What the engine is asked for: requests that tell the oracle their numbers."""
     request = Request("GET", f"/{USER_MARK}/{SEQ_MARK}", numbered=True)
     plan = Plan((Group(Scenario((Step("request", (request,)),)), load),))
-    addresses: dict[EndpointName, Address] = {"inference": Address("127.0.0.1", "127.0.0.1", port)}
+    addresses: dict[ApiName, Address] = {"inference": Address("127.0.0.1", "127.0.0.1", port)}
     compiled = compile_plan(
         plan,
         addresses,

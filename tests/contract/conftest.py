@@ -13,9 +13,9 @@ import pytest
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.servers import ServerSettings
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.management import ManagementClient
-from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.pack.mar import write_archive
 
@@ -79,23 +79,23 @@ def make_archive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str
 
 
 @pytest.fixture(scope="session")
-def obedient(make_archive: Callable[[str, str], Path]) -> ServableModel:
+def obedient(make_archive: Callable[[str, str], Path]) -> ModelArchive:
     """A model that fails on demand."""
     archive = make_archive("obedient", OBEDIENT)
-    return ServableModel("obedient", archive, (Input(b"work", "text/plain", "test"),), accept_any)
+    return ModelArchive("obedient", archive, (Input(b"work", "text/plain", "test"),), accept_any)
 
 
 @pytest.fixture(scope="session")
-def server(obedient: ServableModel) -> Iterator[ManagedServer]:
+def server(obedient: ModelArchive) -> Iterator[ManagedServer]:
     """A server without models, over plain HTTP."""
-    with ManagedLauncher(Serving((obedient,))).serve(ServerSettings(job_queue_size=QUEUE)) as started:
+    with ManagedLauncher(ServeRequest((obedient,))).serve(ServerSettings(job_queue_size=QUEUE)) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def tls_server(obedient: ServableModel) -> Iterator[ManagedServer]:
+def tls_server(obedient: ModelArchive) -> Iterator[ManagedServer]:
     """A server without models, over https with a certificate signed by itself."""
-    with ManagedLauncher(Serving((obedient,), tls=True)).serve(ServerSettings(job_queue_size=QUEUE)) as started:
+    with ManagedLauncher(ServeRequest((obedient,), tls=True)).serve(ServerSettings(job_queue_size=QUEUE)) as started:
         yield started
 
 

@@ -21,13 +21,13 @@ from servemark.environments.jmeter import JMeterHome, jmeter_home
 from servemark.records import RecordFile, open_records
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, Group, Plan, compile_plan
-from servemark.workload.scenario import EndpointName, Request, Scenario, Step
+from servemark.workload.scenario import ApiName, Request, Scenario, Step
 
 NO_JMETER = "no Java or no Maven: JMeter cannot be assembled"
 POST = Request("POST", "/predictions/noop", (("Content-Type", "image/jpeg"),), bytes(range(256)) * 4)
 
 #: One server for both endpoints, or one for each.
-Where = Address | Mapping[EndpointName, Address]
+Where = Address | Mapping[ApiName, Address]
 
 
 @dataclass
@@ -106,7 +106,7 @@ def run_native(plan: Plan, where: Where, folder: Path, *, seed: int = 0) -> Ran:
     return Ran(run, file, np.array(file.memmap()))
 
 
-def _addresses(where: Where) -> Mapping[EndpointName, Address]:
+def _addresses(where: Where) -> Mapping[ApiName, Address]:
     return {"inference": where, "management": where} if isinstance(where, Address) else where
 
 

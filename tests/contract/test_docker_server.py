@@ -21,8 +21,8 @@ from servemark.environments.mms_image import our_image
 from servemark.errors import ModelError, ServerDiedError, ServerStartError, SetupError
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
 from servemark.servers.mms.managed import ManagedLauncher
-from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.servers.mms.sites.docker import LABEL, DockerLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
@@ -100,15 +100,15 @@ def wait_until(happened: Callable[[], object], limit_s: float = 15) -> None:
 
 
 @pytest.fixture
-def telling(make_archive: Callable[[str, str], Path]) -> ServableModel:
-    return ServableModel("telling", make_archive("telling", TELLING), (Input(b"/", "text/plain", "test"),), accept_any)
+def telling(make_archive: Callable[[str, str], Path]) -> ModelArchive:
+    return ModelArchive("telling", make_archive("telling", TELLING), (Input(b"/", "text/plain", "test"),), accept_any)
 
 
 def test_a_model_is_served_from_our_image_and_nothing_is_left(
-    image: str, telling: ServableModel, tmp_path: Path
+    image: str, telling: ModelArchive, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    with DockerLauncher(Serving((telling,), log=lines.append)).serve(ServerSettings(job_queue_size=7)) as server:
+    with DockerLauncher(ServeRequest((telling,), log=lines.append)).serve(ServerSettings(job_queue_size=7)) as server:
         root = server._mms.instance.root
         assert containers() == [f"servemark-{root.name}"]
         with server.serve_models(ModelSettings(workers=2, batch_size=3)) as (served,):
@@ -137,7 +137,7 @@ def test_a_model_is_served_from_our_image_and_nothing_is_left(
 
 
 def test_a_zoo_model_answers_right_in_our_image(image: str, environment: MmsEnvironment) -> None:
-    launcher = DockerLauncher(Serving((find("squeezenet"),)))
+    launcher = DockerLauncher(ServeRequest((find("squeezenet"),)))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         assert served.backend == server.facts["backend"] == environment.backend
 
@@ -145,7 +145,7 @@ def test_a_zoo_model_answers_right_in_our_image(image: str, environment: MmsEnvi
 def test_the_image_is_built_once(image: str) -> None:
     made = inspect_image(image)
     notes: list[str] = []
-    with DockerLauncher(Serving(progress=notes.append)).serve(ServerSettings()):
+    with DockerLauncher(ServeRequest(progress=notes.append)).serve(ServerSettings()):
         pass
     assert inspect_image(image) == made
     assert notes == ["starting Multi Model Server"]
@@ -172,25 +172,25 @@ def test_the_cache_may_have_a_comma_and_a_space_in_its_path(
     cache.mkdir()
     (cache / "environments").symlink_to(cache_dir() / "environments")
     monkeypatch.setenv("SERVEMARK_CACHE", str(cache))
-    with DockerLauncher(Serving()).serve(ServerSettings()) as server:
+    with DockerLauncher(ServeRequest()).serve(ServerSettings()) as server:
         assert server._mms.instance.root.is_relative_to(cache)
 
 
 def test_a_server_that_speaks_https_runs_in_it_too(image: str) -> None:
-    with DockerLauncher(Serving(tls=True)).serve(ServerSettings()) as server:
+    with DockerLauncher(ServeRequest(tls=True)).serve(ServerSettings()) as server:
         assert server.certificate is not None
         assert send_once(server.addresses["inference"], Request("GET", "/ping"), 10).status == 200
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_exception_in_the_body_removes_the_container(image: str, error: type[BaseException]) -> None:
-    with pytest.raises(error), DockerLauncher(Serving()).serve(ServerSettings()):
+    with pytest.raises(error), DockerLauncher(ServeRequest()).serve(ServerSettings()):
         raise error
     assert containers() == []
 
 
 def test_a_container_killed_in_use_is_a_failure(image: str) -> None:
-    with DockerLauncher(Serving()).serve(ServerSettings()) as server:
+    with DockerLauncher(ServeRequest()).serve(ServerSettings()) as server:
         docker("kill", *containers())
         wait_until(server.failure)
         failure = server.failure()
@@ -202,9 +202,9 @@ OWNER = """
 import time
 from servemark.servers import ServerSettings
 from servemark.servers.mms.sites.docker import DockerLauncher
-from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.archives import ServeRequest
 
-with DockerLauncher(Serving()).serve(ServerSettings()):
+with DockerLauncher(ServeRequest()).serve(ServerSettings()):
     print("up", flush=True)
     time.sleep(120)
 """
@@ -222,7 +222,7 @@ def test_a_container_whose_owner_was_killed_is_removed_by_the_next_run(
         owner.kill()
     (left,) = containers()
     notes: list[str] = []
-    with ManagedLauncher(Serving(progress=notes.append)).serve(ServerSettings()):
+    with ManagedLauncher(ServeRequest(progress=notes.append)).serve(ServerSettings()):
         assert containers() == []
     assert any(left.removeprefix("servemark-") in note for note in notes)
     assert not (cache_dir() / "instances" / left.removeprefix("servemark-")).exists()
@@ -232,9 +232,9 @@ def test_a_model_that_cannot_be_imported_there_is_named_with_the_reason(
     image: str, make_archive: Callable[[str, str], Path]
 ) -> None:
     archive = make_archive("broken-import", BROKEN_IMPORT)
-    model = ServableModel("broken-import", archive, (Input(b"x", "text/plain", "test"),), accept_any)
+    model = ModelArchive("broken-import", archive, (Input(b"x", "text/plain", "test"),), accept_any)
     with (
-        DockerLauncher(Serving((model,))).serve(ServerSettings()) as server,
+        DockerLauncher(ServeRequest((model,))).serve(ServerSettings()) as server,
         pytest.raises(ModelError, match="No module named 'a_package_that_is_not_there'"),
         server.serve_models(ModelSettings(workers=1)),
     ):
@@ -246,8 +246,8 @@ def test_what_is_preloaded_is_proved_and_measured_in_the_image_first(
 ) -> None:
     text = (Input(b"/", "text/plain", "test"),)
     preloading = ServerSettings(preload_model=True)
-    telling = ServableModel("telling", make_archive("telling", TELLING), text, accept_any)
-    launcher = DockerLauncher(Serving((telling,)))
+    telling = ModelArchive("telling", make_archive("telling", TELLING), text, accept_any)
+    launcher = DockerLauncher(ServeRequest((telling,)))
     (memory,) = launcher.worker_memory(preloading).values()
     assert 1 << 20 < memory.forked_bytes < memory.alone_bytes < 100 << 20
     with launcher.serve(preloading) as server, server.serve_models(ModelSettings(workers=2)) as (served,):
@@ -255,20 +255,20 @@ def test_what_is_preloaded_is_proved_and_measured_in_the_image_first(
         held = server.memory_bytes()
         assert held is not None
         assert held > 50 << 20
-    broken = ServableModel("broken", make_archive("broken", BROKEN_IMPORT), text, accept_any)
+    broken = ModelArchive("broken", make_archive("broken", BROKEN_IMPORT), text, accept_any)
     with (
         pytest.raises(ModelError, match="cannot load the model broken: ModuleNotFoundError"),
-        DockerLauncher(Serving((broken,))).serve(preloading),
+        DockerLauncher(ServeRequest((broken,))).serve(preloading),
     ):
         pass
     assert docker("ps", "--all", "--filter", "name=servemark-memory", "--format", "{{.Names}}") == ""
 
 
-def test_another_image_with_the_server_on_its_path(image: str, telling: ServableModel) -> None:
+def test_another_image_with_the_server_on_its_path(image: str, telling: ModelArchive) -> None:
     instructions = (f"FROM {image}", 'ENTRYPOINT ["tail", "-f", "/dev/null"]')
     with (
         derived("servemark-test/theirs:1", *instructions) as theirs,
-        DockerLauncher(Serving((telling,)), image=theirs).serve(ServerSettings()) as server,
+        DockerLauncher(ServeRequest((telling,)), image=theirs).serve(ServerSettings()) as server,
         server.serve_models(ModelSettings(workers=1)),
     ):
         assert server.facts["container"]["image"] == theirs
@@ -277,21 +277,21 @@ def test_another_image_with_the_server_on_its_path(image: str, telling: Servable
 
 
 def test_another_image_with_the_server_as_its_entrypoint(image: str) -> None:
-    with DockerLauncher(Serving(), image=image).serve(ServerSettings()) as server:
+    with DockerLauncher(ServeRequest(), image=image).serve(ServerSettings()) as server:
         assert server.facts["container"]["image"] == image
 
 
 def test_another_image_without_the_server_is_told_so(daemon: None) -> None:
     with (
         pytest.raises(ServerStartError, match="ImageError: this image has no multi-model-server on its PATH"),
-        DockerLauncher(Serving(), image=os.environ["SERVEMARK_DOCKER_BASE"]).serve(ServerSettings()),
+        DockerLauncher(ServeRequest(), image=os.environ["SERVEMARK_DOCKER_BASE"]).serve(ServerSettings()),
     ):
         pass
     assert containers() == []
 
 
 def test_an_image_that_is_nowhere_is_named(daemon: None) -> None:
-    launcher = DockerLauncher(Serving(), image="servemark-test/nowhere:1")
+    launcher = DockerLauncher(ServeRequest(), image="servemark-test/nowhere:1")
     with (
         pytest.raises(SetupError, match="cannot get the image servemark-test/nowhere:1"),
         launcher.serve(ServerSettings()),
@@ -303,10 +303,10 @@ def test_an_image_that_is_nowhere_is_named(daemon: None) -> None:
 @pytest.mark.usefixtures("forgotten_builds")
 @pytest.mark.parametrize("in_other_image", [False, True])
 def test_a_checkout_is_built_here_and_run_in_the_container(
-    image: str, telling: ServableModel, environment: MmsEnvironment, tmp_path: Path, in_other_image: bool
+    image: str, telling: ModelArchive, environment: MmsEnvironment, tmp_path: Path, in_other_image: bool
 ) -> None:
     checkout = make_checkout(tmp_path / "checkout", environment)
-    launcher = DockerLauncher(Serving((telling,)), image=image if in_other_image else None, source=checkout)
+    launcher = DockerLauncher(ServeRequest((telling,)), image=image if in_other_image else None, source=checkout)
     for marker in ("first", "second"):
         mark_java(checkout, marker)
         with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
@@ -324,7 +324,7 @@ def test_an_archive_of_the_users_runs_in_a_container_and_what_it_lacks_is_named(
 ) -> None:
     def launcher(archive: Path) -> DockerLauncher:
         model = custom_model(model_source(str(archive)), print)
-        return DockerLauncher(Serving((model,), inputs=(Input(str(tmp_path).encode(), "text/plain", "test"),)))
+        return DockerLauncher(ServeRequest((model,), inputs=(Input(str(tmp_path).encode(), "text/plain", "test"),)))
 
     with (
         launcher(make_archive("telling", TELLING)).serve(ServerSettings()) as server,

@@ -14,10 +14,10 @@ from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
 from servemark.servers.machine import gpus
 from servemark.servers.machine.gpus import Gpus, gpus_here
-from servemark.servers.mms import servable, server_log
+from servemark.servers.mms import server_log
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher
-from servemark.servers.mms.servable import Serving
 from servemark.zoo.catalogue import find
 from servemark.zoo.predictions import check_prediction
 
@@ -29,15 +29,15 @@ pytestmark = pytest.mark.slow
 NVIDIA_SMI = "#!/bin/sh\nprintf 'index\\n0\\n1\\n'\n"
 
 
-def serving(*names: str) -> Serving:
-    return Serving(tuple(model for model in map(find, names) if model))
+def serving(*names: str) -> ServeRequest:
+    return ServeRequest(tuple(model for model in map(find, names) if model))
 
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that is said to have two GPUs, with the runtime that finds none."""
     monkeypatch.setattr(gpus, "gpus_here", lambda: Gpus(("A", "B"), "580"))
-    monkeypatch.setattr(servable, "mms_environment", lambda _backend, say, _extra, gpu: mms_environment("onnx", say))
+    monkeypatch.setattr(archives, "mms_environment", lambda _backend, say, _extra, gpu: mms_environment("onnx", say))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return
 
@@ -92,7 +92,7 @@ def test_of_a_model_that_does_not_say_only_the_servers_configuration_is_known(tw
 
 
 def test_without_asking_no_worker_gets_a_gpu(nvidia_smi: None) -> None:
-    launcher = ManagedLauncher(Serving(serving("squeezenet").models, backend="onnx"))
+    launcher = ManagedLauncher(ServeRequest(serving("squeezenet").models, backend="onnx"))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         reports = server_log.worker_reports(server._mms.instance.logs, {})
         assert [(report["gpu_id"], report["device"]) for report in reports] == [(None, "cpu")]

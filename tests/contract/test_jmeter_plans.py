@@ -22,12 +22,12 @@ from jmeter_server import Came, timed_server
 from servemark.engines import ProgressReport
 from servemark.engines.jmeter.plan import PLAN, write_plan
 from servemark.environments.jmeter import JMeterHome
+from servemark.servers.mms.archives import ModelArchive
 from servemark.servers.mms.managed import ManagedServer
 from servemark.servers.mms.management import ManagementClient
-from servemark.servers.mms.servable import ServableModel
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, Group, Plan
-from servemark.workload.scenario import SEQ_MARK, USER_MARK, Request, Scenario, Step, Until
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, RepeatUntil, Request, Scenario, Step
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ class Models:
         return 200, b"removed"
 
 
-def _manage(name: str, method: str, path: str, expect: int | None = 200, until: Until | None = None) -> Step:
+def _manage(name: str, method: str, path: str, expect: int | None = 200, until: RepeatUntil | None = None) -> Step:
     return Step(name, (Request(method, path),), "management", expect, until)
 
 
@@ -99,13 +99,13 @@ def _all_of_it() -> Plan:
     ]
     scales = (
         _manage("scale_up", "PUT", "/models/noop?min_worker=4&synchronous=true"),
-        _manage("read_up", "GET", "/models/noop", until=Until(b'"READY"', 4, interval_s=0.03)),
+        _manage("read_up", "GET", "/models/noop", until=RepeatUntil(b'"READY"', 4, interval_s=0.03)),
         _manage("scale_down", "PUT", "/models/noop?min_worker=1&synchronous=true"),
-        _manage("read_down", "GET", "/models/noop", until=Until(b'"READY"', 1, interval_s=0)),
+        _manage("read_down", "GET", "/models/noop", until=RepeatUntil(b'"READY"', 1, interval_s=0)),
     )
     mix = tuple(map(_predict, ("resnet-18", "squeezenet", "lstm")))
     stuck = Step(
-        "stuck", (Request("GET", "/$"),), until=Until(b"a '${never}\\'\xff\n", 1, interval_s=0.01, limit_s=0.001)
+        "stuck", (Request("GET", "/$"),), until=RepeatUntil(b"a '${never}\\'\xff\n", 1, interval_s=0.01, limit_s=0.001)
     )
     removed = (_manage("remove", "DELETE", "/models/old", None), _manage("remove", "DELETE", "/models/nobody", 404))
     removed += (_manage("remove", "DELETE", "/models/nobody", None),)
@@ -191,7 +191,7 @@ def test_time_ends_a_mix_and_its_background(home: JMeterHome, tmp_path: Path) ->
     """The mix has a pool, a step that is repeated with a number each time, and two steps of one name."""
     text = (("Content-Type", "text/plain"),)
     ask = Step(
-        "ask", (Request("POST", "/ask", text, SEQ_MARK.encode(), numbered=True),), until=Until(b"third", 1, 0.005)
+        "ask", (Request("POST", "/ask", text, SEQ_MARK.encode(), numbered=True),), until=RepeatUntil(b"third", 1, 0.005)
     )
     pool = Step("predict", tuple(Request("GET", f"/predict/{n}") for n in range(3)))
     other = Step("predict", (Request("GET", "/other"),))
@@ -224,7 +224,7 @@ def test_time_ends_a_mix_and_its_background(home: JMeterHome, tmp_path: Path) ->
 
 
 def test_ctrl_c_ends_what_would_be_repeated_and_the_background(home: JMeterHome, tmp_path: Path) -> None:
-    ask = Step("ask", (Request("GET", "/"),), until=Until(b"never", 1, interval_s=0.01))
+    ask = Step("ask", (Request("GET", "/"),), until=RepeatUntil(b"never", 1, interval_s=0.01))
     background = Group(Scenario((_predict("background"),)), ClosedLoad(users=1, loops=1), background=True)
     hit: list[float] = []
 
@@ -244,7 +244,7 @@ def test_ctrl_c_ends_what_would_be_repeated_and_the_background(home: JMeterHome,
 
 
 def test_management_and_a_background_on_a_real_server(
-    home: JMeterHome, server: ManagedServer, management: ManagementClient, obedient: ServableModel, tmp_path: Path
+    home: JMeterHome, server: ManagedServer, management: ManagementClient, obedient: ModelArchive, tmp_path: Path
 ) -> None:
     """On a real MMS models are registered at once, and one is scaled while predictions go on."""
     url = server.put_in_store(obedient.archive)
@@ -255,9 +255,9 @@ def test_management_and_a_background_on_a_real_server(
     ]
     scales = [
         _manage("scale_up", "PUT", "/models/scaled?min_worker=3&max_worker=3&synchronous=true"),
-        _manage("read_up", "GET", "/models/scaled", until=Until(b'"READY"', 3)),
+        _manage("read_up", "GET", "/models/scaled", until=RepeatUntil(b'"READY"', 3)),
         _manage("scale_down", "PUT", "/models/scaled?min_worker=1&max_worker=1&synchronous=true"),
-        _manage("read_down", "GET", "/models/scaled", until=Until(b'"status": "READY"', 1)),
+        _manage("read_down", "GET", "/models/scaled", until=RepeatUntil(b'"status": "READY"', 1)),
         _manage("remove", "DELETE", "/models/nobody", expect=404),
     ]
     predict = Step("predict", (Request("POST", "/predictions/scaled", (("Content-Type", "text/plain"),), b"work"),))

@@ -19,10 +19,10 @@ from servemark.environments.cache import cache_dir
 from servemark.errors import ModelError, ServerDiedError, ServerStartError
 from servemark.servers import ModelSettings, ServerSettings, default_workers
 from servemark.servers.http.connection import send_once
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
 from servemark.servers.mms.config import free_port_pair
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
-from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import find
 
@@ -62,8 +62,8 @@ def test_a_model_is_served_as_asked_and_removed(server: ManagedServer) -> None:
     assert server.read_back() == {}
 
 
-def test_several_models_are_served_together_and_watched(obedient: ServableModel) -> None:
-    launcher = ManagedLauncher(Serving((find("noop"), obedient)))
+def test_several_models_are_served_together_and_watched(obedient: ModelArchive) -> None:
+    launcher = ManagedLauncher(ServeRequest((find("noop"), obedient)))
     with launcher.serve(ServerSettings()) as server:
         with server.serve_models(ModelSettings(workers=1)) as served:
             assert [model.name for model in served] == ["noop-v1.0", "obedient"]
@@ -82,11 +82,11 @@ def test_several_models_are_served_together_and_watched(obedient: ServableModel)
 
 
 def test_when_the_second_model_cannot_be_loaded_the_first_is_removed(
-    make_archive: Callable[[str, str], Path], obedient: ServableModel
+    make_archive: Callable[[str, str], Path], obedient: ModelArchive
 ) -> None:
     text = (Input(b"work", "text/plain", "test"),)
-    broken = ServableModel("broken-import", make_archive("broken-import", BROKEN_IMPORT), text, accept_any)
-    with ManagedLauncher(Serving((obedient, broken))).serve(ServerSettings()) as server:
+    broken = ModelArchive("broken-import", make_archive("broken-import", BROKEN_IMPORT), text, accept_any)
+    with ManagedLauncher(ServeRequest((obedient, broken))).serve(ServerSettings()) as server:
         with (
             pytest.raises(ModelError, match="cannot load the model broken-import"),
             server.serve_models(ModelSettings(workers=1)),
@@ -118,7 +118,7 @@ def test_logs_and_configuration_can_be_kept(server: ManagedServer, tmp_path: Pat
 def test_a_zoo_model_answers_right() -> None:
     notes: list[str] = []
     lines: list[str] = []
-    launcher = ManagedLauncher(Serving((find("noop"),), progress=notes.append, log=lines.append))
+    launcher = ManagedLauncher(ServeRequest((find("noop"),), progress=notes.append, log=lines.append))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         assert served.name == "noop-v1.0"
         assert served.backend == server.facts["backend"]
@@ -128,10 +128,10 @@ def test_a_zoo_model_answers_right() -> None:
     assert any(line.startswith("server: ") for line in lines)
 
 
-def test_stopping_leaves_no_process_and_no_directory(obedient: ServableModel, session_processes: FindProcesses) -> None:
+def test_stopping_leaves_no_process_and_no_directory(obedient: ModelArchive, session_processes: FindProcesses) -> None:
     before = instances()
     with (
-        ManagedLauncher(Serving((obedient,))).serve(ServerSettings()) as server,
+        ManagedLauncher(ServeRequest((obedient,))).serve(ServerSettings()) as server,
         server.serve_models(ModelSettings(workers=2)),
     ):
         # The start script, Java, the model's process and its two workers.
@@ -143,9 +143,9 @@ def test_stopping_leaves_no_process_and_no_directory(obedient: ServableModel, se
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_exception_in_the_body_stops_everything(
-    obedient: ServableModel, session_processes: FindProcesses, error: type[BaseException]
+    obedient: ModelArchive, session_processes: FindProcesses, error: type[BaseException]
 ) -> None:
-    launcher = ManagedLauncher(Serving((obedient,)))
+    launcher = ManagedLauncher(ServeRequest((obedient,)))
     with (
         pytest.raises(error),
         launcher.serve(ServerSettings()) as server,
@@ -160,11 +160,11 @@ import sys, time
 from pathlib import Path
 from servemark.servers import ModelSettings, ServerSettings, default_workers
 from servemark.servers.mms.managed import ManagedLauncher
-from servemark.servers.mms.servable import ServableModel, Serving, accept_any
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
 from servemark.workload.inputs import Input
 
-model = ServableModel("obedient", Path(sys.argv[1]), (Input(b"work", "text/plain", "test"),), accept_any)
-launcher = ManagedLauncher(Serving((model,)))
+model = ModelArchive("obedient", Path(sys.argv[1]), (Input(b"work", "text/plain", "test"),), accept_any)
+launcher = ManagedLauncher(ServeRequest((model,)))
 with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=2)):
     try:
         print(server.pid, flush=True)
@@ -174,7 +174,7 @@ with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettin
 """
 
 
-def start_owner(obedient: ServableModel) -> tuple[subprocess.Popen[str], int]:
+def start_owner(obedient: ModelArchive) -> tuple[subprocess.Popen[str], int]:
     """A servemark of its own, with a server; and that server's session."""
     owner = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(OWNER), str(obedient.archive)], stdout=subprocess.PIPE, text=True
@@ -184,7 +184,7 @@ def start_owner(obedient: ServableModel) -> tuple[subprocess.Popen[str], int]:
 
 
 def test_a_server_whose_owner_was_killed_is_cleaned_up_by_the_next_run(
-    obedient: ServableModel, session_processes: FindProcesses
+    obedient: ModelArchive, session_processes: FindProcesses
 ) -> None:
     before = instances()
     with start_owner(obedient)[0] as owner:
@@ -195,19 +195,19 @@ def test_a_server_whose_owner_was_killed_is_cleaned_up_by_the_next_run(
     marked = [p for p in seen if p.pid != os.getpid() and left in " ".join(p.info["cmdline"] or [])]
     assert marked, "killing the owner should leave its server, or this test shows nothing"
     notes: list[str] = []
-    with ManagedLauncher(Serving(progress=notes.append)).serve(ServerSettings()):
+    with ManagedLauncher(ServeRequest(progress=notes.append)).serve(ServerSettings()):
         assert left not in instances()
         assert not any(runs(p.pid) for p in marked)
     assert any(left in note for note in notes)
 
 
-def test_a_living_servemark_keeps_its_server(server: ManagedServer, obedient: ServableModel) -> None:
-    with ManagedLauncher(Serving()).serve(ServerSettings()):
+def test_a_living_servemark_keeps_its_server(server: ManagedServer, obedient: ModelArchive) -> None:
+    with ManagedLauncher(ServeRequest()).serve(ServerSettings()):
         assert server.failure() is None
     assert server.management.list_models() == ()
 
 
-def test_interrupted_twice_it_still_leaves_nothing(obedient: ServableModel, session_processes: FindProcesses) -> None:
+def test_interrupted_twice_it_still_leaves_nothing(obedient: ModelArchive, session_processes: FindProcesses) -> None:
     owner, session = start_owner(obedient)
     with owner:
         owner.send_signal(signal.SIGINT)
@@ -219,9 +219,9 @@ def test_interrupted_twice_it_still_leaves_nothing(obedient: ServableModel, sess
     assert session_processes(session) == []
 
 
-def test_a_server_killed_in_use_is_a_failure(obedient: ServableModel, session_processes: FindProcesses) -> None:
+def test_a_server_killed_in_use_is_a_failure(obedient: ModelArchive, session_processes: FindProcesses) -> None:
     with (
-        ManagedLauncher(Serving((obedient,))).serve(ServerSettings()) as server,
+        ManagedLauncher(ServeRequest((obedient,))).serve(ServerSettings()) as server,
         server.serve_models(ModelSettings(workers=1)),
     ):
         (java,) = [p for p in session_processes(server.pid) if p.name() == "java"]
@@ -233,8 +233,8 @@ def test_a_server_killed_in_use_is_a_failure(obedient: ServableModel, session_pr
     assert session_processes(server.pid) == []
 
 
-def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ServableModel) -> None:
-    launcher = ManagedLauncher(Serving((obedient,)))
+def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ModelArchive) -> None:
+    launcher = ManagedLauncher(ServeRequest((obedient,)))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         request = DIALECT.prediction("obedient", Input(b"die", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 500
@@ -242,8 +242,8 @@ def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ServableModel) 
         assert "worker" in str(server.failure())
 
 
-def test_memory_that_ran_out_is_named(obedient: ServableModel) -> None:
-    launcher = ManagedLauncher(Serving((obedient,)))
+def test_memory_that_ran_out_is_named(obedient: ModelArchive) -> None:
+    launcher = ManagedLauncher(ServeRequest((obedient,)))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         request = DIALECT.prediction("obedient", Input(b"memory", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 507
@@ -254,7 +254,7 @@ def test_memory_that_ran_out_is_named(obedient: ServableModel) -> None:
 def serve_archive(server: ManagedServer, archive: Path, *inputs: Input) -> None:
     """Have the session's server serve another model for once."""
     given = inputs or (Input(b"work", "text/plain", "test"),)
-    other = ServableModel(archive.stem, archive, given, accept_any)
+    other = ModelArchive(archive.stem, archive, given, accept_any)
     launchers, server._models = server._models, (other,)
     try:
         with server.serve_models(ModelSettings(workers=1)):
@@ -281,7 +281,7 @@ def test_a_broken_archive_is_named(server: ManagedServer, tmp_path: Path) -> Non
 
 
 def test_an_input_that_the_model_fails_on_ends_before_measuring(
-    server: ManagedServer, make_archive: Callable[[str, str], Path], obedient: ServableModel
+    server: ManagedServer, make_archive: Callable[[str, str], Path], obedient: ModelArchive
 ) -> None:
     bad = Input(b"raise", "text/plain", "bad.txt")
     with pytest.raises(ModelError, match=r"obedient failed on the input bad\.txt.*the handler raised an exception"):
@@ -289,32 +289,32 @@ def test_an_input_that_the_model_fails_on_ends_before_measuring(
     assert server.management.list_models() == ()
 
 
-def test_a_port_taken_between_choice_and_bind_is_replaced(obedient: ServableModel) -> None:
+def test_a_port_taken_between_choice_and_bind_is_replaced(obedient: ModelArchive) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         choices = [(port, port + 1), free_port_pair()]
         lines: list[str] = []
-        launcher = ManagedLauncher(Serving((obedient,), log=lines.append), choose_ports=lambda: choices.pop(0))
+        launcher = ManagedLauncher(ServeRequest((obedient,), log=lines.append), choose_ports=lambda: choices.pop(0))
         with launcher.serve(ServerSettings()) as server:
             assert server.addresses["inference"].port != port
         assert any("was taken meanwhile" in line for line in lines)
 
 
-def test_ports_that_are_always_taken_end_in_an_error(obedient: ServableModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_that_are_always_taken_end_in_an_error(obedient: ModelArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("servemark.servers.mms.process._START_TRIES", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        launcher = ManagedLauncher(Serving((obedient,)), choose_ports=lambda: (port, port + 1))
+        launcher = ManagedLauncher(ServeRequest((obedient,)), choose_ports=lambda: (port, port + 1))
         with pytest.raises(ServerStartError, match="could not have a port"), launcher.serve(ServerSettings()):
             pass
 
 
 def test_without_a_model_only_the_server_is_up() -> None:
-    with ManagedLauncher(Serving()).serve(ServerSettings()) as server:
+    with ManagedLauncher(ServeRequest()).serve(ServerSettings()) as server:
         with server.serve_models(ModelSettings(workers=1)) as served:
             assert served == ()
             assert server.read_back() == {}
@@ -322,19 +322,19 @@ def test_without_a_model_only_the_server_is_up() -> None:
 
 
 def test_a_long_cache_path_does_not_break_the_servers_sockets(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obedient: ServableModel
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obedient: ModelArchive
 ) -> None:
     deep = tmp_path / ("a-rather-long-name-" * 6)
     deep.mkdir()
     (deep / "environments").symlink_to(cache_dir() / "environments")
     monkeypatch.setenv("SERVEMARK_CACHE", str(deep))
-    launcher = ManagedLauncher(Serving((obedient,)))
+    launcher = ManagedLauncher(ServeRequest((obedient,)))
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
         assert served.read_back["workers"] == 1
 
 
 def test_it_is_itself_whatever_the_environment_says_and_whatever_the_home_is_called(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obedient: ServableModel
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obedient: ModelArchive
 ) -> None:
     home = tmp_path / "Jörg Żółw"
     (home / "mms").mkdir(parents=True)
@@ -353,7 +353,7 @@ def test_it_is_itself_whatever_the_environment_says_and_whatever_the_home_is_cal
     for name, value in {**steering, "LC_ALL": "C", "A_HANDLERS_OWN": "kept"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SERVEMARK_CACHE", str(home))
-    with ManagedLauncher(Serving((obedient,), tls=True)).serve(ServerSettings()) as server:
+    with ManagedLauncher(ServeRequest((obedient,), tls=True)).serve(ServerSettings()) as server:
         with server.serve_models(ModelSettings(workers=1)) as (served,):
             assert send_once(server.addresses["inference"], prediction_of(server, served), 10).body == b"OK"
         assert server.java is not None

@@ -13,10 +13,10 @@ import pytest
 
 from servemark.errors import ManagementError
 from servemark.servers.http.connection import Answer, send_once
+from servemark.servers.mms.archives import ModelArchive
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedServer
 from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
-from servemark.servers.mms.servable import ServableModel
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def url(server: ManagedServer, obedient: ServableModel) -> str:
+def url(server: ManagedServer, obedient: ModelArchive) -> str:
     return server.put_in_store(obedient.archive)
 
 

@@ -18,9 +18,9 @@ from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
 from servemark.servers.http.finding import find_server
 from servemark.servers.http.trust import Trust
+from servemark.servers.mms.archives import ModelArchive, ServeRequest
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.management import ManagementClient
-from servemark.servers.mms.servable import ServableModel, Serving
 from servemark.servers.running import RunningLauncher
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import parse_headers
@@ -186,7 +186,7 @@ def test_a_zoo_model_that_the_server_lacks_is_offered_and_removed(server: Manage
 
 
 def test_of_several_models_those_that_the_server_has_are_used_and_the_others_offered(
-    server: ManagedServer, obedient: ServableModel
+    server: ManagedServer, obedient: ModelArchive
 ) -> None:
     launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("lstm", "noop"))
     server.management.register(server.put_in_store(obedient.archive), model_name="lstm_ptb", initial_workers=1)
@@ -233,7 +233,7 @@ def test_a_zoo_model_is_offered_over_tls_too(tls_server: ManagedServer) -> None:
     assert tls_server.management.list_models() == ()
 
 
-def test_an_existing_model_is_used_and_left_alone(server: ManagedServer, obedient: ServableModel) -> None:
+def test_an_existing_model_is_used_and_left_alone(server: ManagedServer, obedient: ModelArchive) -> None:
     with server.serve_models(ModelSettings(workers=2, batch_size=2)):
         before = server.management.describe("obedient")
         launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("obedient",), inputs=(TEXT,))
@@ -247,7 +247,7 @@ def test_an_existing_model_is_used_and_left_alone(server: ManagedServer, obedien
         assert (after.min_workers, after.batch_size, after.url) == (before.min_workers, before.batch_size, before.url)
 
 
-def test_an_alias_finds_the_servers_own_spelling(server: ManagedServer, obedient: ServableModel) -> None:
+def test_an_alias_finds_the_servers_own_spelling(server: ManagedServer, obedient: ModelArchive) -> None:
     url = server.put_in_store(obedient.archive)
     server.management.register(url, model_name="lstm_ptb", initial_workers=1)
     try:
@@ -331,7 +331,7 @@ def test_a_model_that_the_server_cannot_run_is_not_left_behind(
 ) -> None:
     from .conftest import BROKEN_IMPORT
 
-    broken = ServableModel("noop-v1.0", make_archive("noop-v1.0", BROKEN_IMPORT), (TEXT,), lambda _: None, "onnx")
+    broken = ModelArchive("noop-v1.0", make_archive("noop-v1.0", BROKEN_IMPORT), (TEXT,), lambda _: None, "onnx")
     monkeypatch.setattr("servemark.servers.mms.running.built", lambda *_: broken)
     launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("noop",))
     with (
@@ -342,8 +342,8 @@ def test_a_model_that_the_server_cannot_run_is_not_left_behind(
     assert server.management.list_models() == ()
 
 
-def test_a_server_that_ends_in_use_is_a_failure(obedient: ServableModel, tmp_path: Path) -> None:
-    with ManagedLauncher(Serving((obedient,))).serve(ServerSettings()) as mine:
+def test_a_server_that_ends_in_use_is_a_failure(obedient: ModelArchive, tmp_path: Path) -> None:
+    with ManagedLauncher(ServeRequest((obedient,))).serve(ServerSettings()) as mine:
         launcher = RunningLauncher(f"127.0.0.1:{port_of(mine)}", ())
         with launcher.serve(ServerSettings()) as found:
             found.save_logs(tmp_path)

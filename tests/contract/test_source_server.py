@@ -15,8 +15,8 @@ from servemark.environments.mms import MmsEnvironment
 from servemark.errors import ModelError, ServerStartError, SetupError
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
 from servemark.servers.mms.managed import ManagedServer
-from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.servers.mms.sites.source import SourceLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Request
@@ -62,16 +62,16 @@ def ask(server: ManagedServer) -> str:
 
 
 @pytest.fixture
-def telling(make_archive: Callable[[str, str], Path]) -> ServableModel:
-    return ServableModel("telling", make_archive("telling", TELLING), (Input(b"x", "text/plain", "test"),), accept_any)
+def telling(make_archive: Callable[[str, str], Path]) -> ModelArchive:
+    return ModelArchive("telling", make_archive("telling", TELLING), (Input(b"x", "text/plain", "test"),), accept_any)
 
 
 def test_what_is_edited_between_two_starts_is_served_and_nothing_is_built_twice(
-    checkout: Path, telling: ServableModel
+    checkout: Path, telling: ModelArchive
 ) -> None:
     notes: list[str] = []
     lines: list[str] = []
-    launcher = SourceLauncher(checkout, Serving((telling,), progress=notes.append, log=lines.append))
+    launcher = SourceLauncher(checkout, ServeRequest((telling,), progress=notes.append, log=lines.append))
     with launcher.serve(ServerSettings()) as server:
         assert server.launcher == "source"
         assert lab_build(server) == "first"
@@ -93,15 +93,15 @@ def test_what_is_edited_between_two_starts_is_served_and_nothing_is_built_twice(
     assert builds(checkout) == 2
 
 
-def test_an_edit_while_a_server_runs_does_not_reach_it(checkout: Path, telling: ServableModel) -> None:
-    with SourceLauncher(checkout, Serving((telling,))).serve(ServerSettings()) as server:
+def test_an_edit_while_a_server_runs_does_not_reach_it(checkout: Path, telling: ModelArchive) -> None:
+    with SourceLauncher(checkout, ServeRequest((telling,))).serve(ServerSettings()) as server:
         mark_python(checkout, "edited")
         shutil.rmtree(cache_dir() / "sources", ignore_errors=True)
         assert ask(server).startswith("first ")
 
 
 def test_a_compile_error_shows_the_compilers_lines_and_starts_nothing(checkout: Path) -> None:
-    launcher = SourceLauncher(checkout, Serving())
+    launcher = SourceLauncher(checkout, ServeRequest())
     with launcher.serve(ServerSettings()):
         pass
     break_java(checkout)
@@ -125,7 +125,7 @@ def test_the_facts_say_what_was_built_of_what(checkout: Path) -> None:
         command = ["git", *identity, *words]
         return subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout.strip()
 
-    launcher = SourceLauncher(checkout, Serving())
+    launcher = SourceLauncher(checkout, ServeRequest())
     with launcher.serve(ServerSettings()) as server:
         facts = server.facts["source"]
         assert (facts["commit"], facts["dirty"]) == (None, None)
@@ -151,7 +151,7 @@ def test_the_facts_say_what_was_built_of_what(checkout: Path) -> None:
 def test_python_that_cannot_be_imported_is_named(checkout: Path) -> None:
     with (checkout / "mms" / "arg_parser.py").open("a") as file:
         file.write("\nimport a_package_that_is_not_there\n")
-    launcher = SourceLauncher(checkout, Serving())
+    launcher = SourceLauncher(checkout, ServeRequest())
     with pytest.raises(ServerStartError, match="a_package_that_is_not_there"), launcher.serve(ServerSettings()):
         pass
 
@@ -160,9 +160,9 @@ def test_a_model_that_cannot_be_loaded_is_explained_by_the_sources_python(
     checkout: Path, make_archive: Callable[[str, str], Path]
 ) -> None:
     archive = make_archive("refusing", "import mms.lab\nraise RuntimeError(mms.lab.MARKER)\n")
-    model = ServableModel("refusing", archive, (Input(b"x", "text/plain", "test"),), accept_any)
+    model = ModelArchive("refusing", archive, (Input(b"x", "text/plain", "test"),), accept_any)
     with (
-        SourceLauncher(checkout, Serving((model,))).serve(ServerSettings()) as server,
+        SourceLauncher(checkout, ServeRequest((model,))).serve(ServerSettings()) as server,
         pytest.raises(ModelError, match="RuntimeError: first"),
         server.serve_models(ModelSettings(workers=1)),
     ):
@@ -172,7 +172,7 @@ def test_a_model_that_cannot_be_loaded_is_explained_by_the_sources_python(
 def test_another_build_command_replaces_gradle(checkout: Path) -> None:
     gradle = "sh frontend/gradlew -p frontend :server:jar"
     command = f"{gradle} && mkdir -p mms/frontend && mv frontend/server/build/libs/*.jar mms/frontend/model-server.jar"
-    launcher = SourceLauncher(checkout, Serving(), build_command=command)
+    launcher = SourceLauncher(checkout, ServeRequest(), build_command=command)
     with launcher.serve(ServerSettings()) as server:
         assert lab_build(server) == "first"
         assert server.facts["source"]["build_command"] == command
@@ -192,7 +192,7 @@ def test_where_its_gradle_cannot_run_javac_and_maven_build_the_same_server(
     checkout = make_gradle_checkout(tmp_path / "a checkout", environment)
     before = contents(checkout)
     notes: list[str] = []
-    launcher = SourceLauncher(checkout, Serving(progress=notes.append))
+    launcher = SourceLauncher(checkout, ServeRequest(progress=notes.append))
     with launcher.serve(ServerSettings()) as server:
         assert lab_build(server) == "first"
         facts = server.facts["source"]
@@ -223,7 +223,7 @@ def test_where_its_gradle_cannot_run_javac_and_maven_build_the_same_server(
 def test_an_error_of_javac_alone_is_shown_as_gradles_is(tmp_path: Path, environment: MmsEnvironment) -> None:
     checkout = make_gradle_checkout(tmp_path / "checkout", environment)
     break_java(checkout)
-    with pytest.raises(SetupError) as error, SourceLauncher(checkout, Serving()).serve(ServerSettings()):
+    with pytest.raises(SetupError) as error, SourceLauncher(checkout, ServeRequest()).serve(ServerSettings()):
         pass
     line = "frontend/server/src/main/java/lab/LabBuild.java:17: error: ';' expected"
     assert error.value.cause == line

@@ -11,9 +11,9 @@ import pytest
 from servemark.errors import ModelError
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
-from servemark.servers.mms.servable import ServableModel, Serving, accept_any
 from servemark.units import BYTES_PER_MIB
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import Backend, find
@@ -29,10 +29,10 @@ PRELOADED = ServerSettings(preload_model=True)
 ADDED = 7
 
 
-def serving(name: str, backend: Backend | None = None, notes: list[str] | None = None) -> Serving:
+def serving(name: str, backend: Backend | None = None, notes: list[str] | None = None) -> ServeRequest:
     model = find(name)
     assert model is not None
-    return Serving((model,), backend=backend, progress=(notes if notes is not None else []).append)
+    return ServeRequest((model,), backend=backend, progress=(notes if notes is not None else []).append)
 
 
 @pytest.mark.parametrize("preload", [False, True])
@@ -97,11 +97,11 @@ def test_forked_workers_answer_right(name: str, backend: Backend) -> None:
 
 def test_what_cannot_be_imported_is_named_before_a_server_starts(make_archive: Callable[[str, str], Path]) -> None:
     text = (Input(b"work", "text/plain", "test"),)
-    broken = ServableModel("broken-import", make_archive("broken-import", BROKEN_IMPORT), text, accept_any)
+    broken = ModelArchive("broken-import", make_archive("broken-import", BROKEN_IMPORT), text, accept_any)
     notes: list[str] = []
     with (
         pytest.raises(ModelError) as error,
-        ManagedLauncher(Serving((broken,), progress=notes.append)).serve(PRELOADED),
+        ManagedLauncher(ServeRequest((broken,), progress=notes.append)).serve(PRELOADED),
     ):
         pass
     line = str(error.value)
@@ -113,14 +113,14 @@ def test_what_cannot_be_imported_is_named_before_a_server_starts(make_archive: C
 def test_an_archive_that_is_none_is_named(tmp_path: Path) -> None:
     torn = tmp_path / "torn.mar"
     torn.write_bytes(b"PK\x03\x04 torn")
-    model = ServableModel("torn", torn, (Input(b"", "", "test"),), accept_any)
+    model = ModelArchive("torn", torn, (Input(b"", "", "test"),), accept_any)
     with pytest.raises(ModelError, match=r"cannot load the model torn: zipfile\.BadZipFile"):
-        ManagedLauncher(Serving((model,))).worker_memory(ServerSettings())
+        ManagedLauncher(ServeRequest((model,))).worker_memory(ServerSettings())
 
 
-def test_a_model_whose_prediction_ends_its_worker_can_still_be_measured(obedient: ServableModel) -> None:
-    deadly = ServableModel("deadly", obedient.archive, (Input(b"die", "text/plain", "test"),), accept_any)
-    (memory,) = ManagedLauncher(Serving((deadly,))).worker_memory(ServerSettings()).values()
+def test_a_model_whose_prediction_ends_its_worker_can_still_be_measured(obedient: ModelArchive) -> None:
+    deadly = ModelArchive("deadly", obedient.archive, (Input(b"die", "text/plain", "test"),), accept_any)
+    (memory,) = ManagedLauncher(ServeRequest((deadly,))).worker_memory(ServerSettings()).values()
     assert memory.alone_bytes > BYTES_PER_MIB
     assert memory.answering_bytes == 0
 

@@ -15,8 +15,8 @@ import pytest
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import mms_environment
 from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.managed import ManagedLauncher
-from servemark.servers.mms.servable import Serving
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
 
@@ -331,7 +331,7 @@ def test_a_python_without_the_server_is_told_what_to_install(command, echo, cat)
 
 @contextmanager
 def somebodys_server():
-    serving = Serving((find("noop"),))
+    serving = ServeRequest((find("noop"),))
     with ManagedLauncher(serving).serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         yield server
 

@@ -11,8 +11,8 @@ import pytest
 
 from servemark import open_records
 from servemark.servers import ModelSettings, ServerSettings
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.managed import ManagedLauncher
-from servemark.servers.mms.servable import Serving
 from servemark.zoo.catalogue import find
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_load_registers_the_model_many_times_at_once_and_removes_all_of_them(com
 
 def test_what_cannot_be_registered_is_told_one_by_one_and_the_rest_is_removed(command):
     with (
-        ManagedLauncher(Serving((find("noop"),))).serve(ServerSettings()) as server,
+        ManagedLauncher(ServeRequest((find("noop"),))).serve(ServerSettings()) as server,
         server.serve_models(ModelSettings(workers=1)) as (noop,),
     ):
         target = server.addresses["inference"].authority
@@ -145,7 +145,7 @@ def test_the_originals_hundred_workers_of_resnet_are_scaled_as_it_wrote_it(comma
 
 def test_a_model_that_was_on_the_server_before_is_not_scaled(command):
     with (
-        ManagedLauncher(Serving((find("noop"),))).serve(ServerSettings()) as server,
+        ManagedLauncher(ServeRequest((find("noop"),))).serve(ServerSettings()) as server,
         server.serve_models(ModelSettings(workers=1)),
     ):
         run = command.run(f"repeated_scale_calls -m noop --mms {server.addresses['inference'].authority}")

@@ -19,12 +19,12 @@ from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.dialect import dialect
 from servemark.servers.http.connection import send_once
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.config import free_port_pair
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.management import ModelDescription
 from servemark.servers.mms.process import started_mms
-from servemark.servers.mms.servable import Serving
 from servemark.servers.mms.sites.local import LocalSite, Start
 from servemark.workload.inputs import Input
 from servemark.zoo.build import build_model
@@ -66,7 +66,7 @@ def obedient_archive(tmp_path_factory) -> Path:
 def _server(*, tls: bool) -> Iterator[ManagedServer]:
     with ExitStack() as stack:
         server = stack.enter_context(
-            ManagedLauncher(Serving((find("noop"),), tls=tls)).serve(ServerSettings(job_queue_size=20))
+            ManagedLauncher(ServeRequest((find("noop"),), tls=tls)).serve(ServerSettings(job_queue_size=20))
         )
         stack.enter_context(server.serve_models(ModelSettings(workers=1)))
         yield server

@@ -19,8 +19,8 @@ import pytest
 from loadgen_servers import read_request, serving
 
 from servemark import open_records
-from servemark.choices import RunRequest
 from servemark.errors import UsageError
+from servemark.options import RunRequest
 from servemark.report.terminal import print_summary
 from servemark.result import BenchmarkResult, schema_text
 from servemark.runner import Listener, perform

@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from servemark.benchmarks import catalogue
-from servemark.choices import RunRequest
 from servemark.errors import UsageError
-from servemark.servers import ServedModel
+from servemark.options import RunRequest
+from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
 from servemark.workload.inputs import Input
 from servemark.workload.plan import headline_step
@@ -26,7 +26,7 @@ def _points(name, **ask):
 
 def _plan(name, models=("m",), **ask):
     *_, point = _points(name, **ask)
-    served = [ServedModel(model, None, (TEXT,), f"{model}.mar", 1.0, 1.0) for model in models]
+    served = [LoadedModel(model, None, (TEXT,), f"{model}.mar", 1.0, 1.0) for model in models]
     return point, point.plan(DIALECT, tuple(served))
 
 
@@ -59,7 +59,7 @@ def test_load_registers_each_name_once_at_the_same_time_and_leaves_all_to_be_rem
     assert plan.exact_requests == 3
     for name, group in zip(plan.registers, plan.groups, strict=True):
         (step,) = group.scenario.steps
-        assert (step.name, step.endpoint, step.expect_status) == ("register", "management", 200)
+        assert (step.name, step.api, step.expect_status) == ("register", "management", 200)
         (request,) = step.requests
         assert request.method == "POST"
         query = parse_qs(urlsplit(request.path).query)

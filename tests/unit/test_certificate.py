@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from servemark.certificate import certify, combine, effects
-from servemark.certificate.circumstances import Changes, Circumstances, MachineUse, disturbances
+from servemark.certificate.conditions import Changes, MachineUse, RunConditions, disturbances
 from servemark.certificate.generator import (
     Cycle,
     check_clock,
@@ -44,7 +44,7 @@ EVERYTHING = Changes(
     realtime="give it real-time priority (--realtime on)",
     keep_awake="keep the CPUs awake (--keep-awake on)",
 )
-CLOSED = Circumstances(
+CLOSED = RunConditions(
     open_loop=False,
     users=4,
     machine=IDLE,
@@ -72,12 +72,12 @@ def _step(ms=10.0, measured=100):
     )
 
 
-def _late(circumstances, **machine):
+def _late(conditions, **machine):
     """The check of a lag that moves p99 by 8.1 ms."""
     if machine:
-        changed = dataclasses.replace(circumstances.machine, **machine)
-        circumstances = dataclasses.replace(circumstances, machine=changed)
-    return check_lag(_step(9.1), _evidence(punctual_ms={"p99": 1.0}), circumstances)
+        changed = dataclasses.replace(conditions.machine, **machine)
+        conditions = dataclasses.replace(conditions, machine=changed)
+    return check_lag(_step(9.1), _evidence(punctual_ms={"p99": 1.0}), conditions)
 
 
 def test_only_a_failed_check_makes_it_invalid():
@@ -342,7 +342,7 @@ def test_a_generator_that_did_not_run_lowers_the_rate_by_name():
     stopped = dataclasses.replace(CLOSED, paused_s=1.5, longest_pause_s=1.5, longest_pause_at_s=3.25)
 
     def check(paused_s, seen=stopped, of=step):
-        return check_pauses(of, paused_s=paused_s, window_s=10.0, circumstances=seen)
+        return check_pauses(of, paused_s=paused_s, window_s=10.0, conditions=seen)
 
     assert check(0.0).passed is True
     assert check(0.4).passed is True
@@ -373,7 +373,7 @@ STOP, LARGER = "stop what else runs here", "measure on a machine with more CPUs"
 
 
 @pytest.mark.parametrize(
-    ("circumstances", "machine", "cause", "advice"),
+    ("conditions", "machine", "cause", "advice"),
     [
         (CLOSED, {}, "though this machine's CPUs were busy for only 30% of the time", (THREADS, "run again")),
         (OPEN, {}, "though this machine's CPUs were busy for only 30% of the time", (RATE, AWAKE, "run again")),
@@ -408,8 +408,8 @@ STOP, LARGER = "stop what else runs here", "measure on a machine with more CPUs"
         ),
     ],
 )
-def test_the_advice_fits_what_was_measured(circumstances, machine, cause, advice):
-    late = _late(circumstances, **machine)
+def test_the_advice_fits_what_was_measured(conditions, machine, cause, advice):
+    late = _late(conditions, **machine)
     assert (late.cause, late.advice) == (cause, advice)
 
 
@@ -441,7 +441,7 @@ def test_a_busy_or_slow_generator_is_told():
 def test_an_ideal_server_is_measured_as_no_more_than_any_percentile_may_be_moved_by():
     def check(p50_us, response_ms=1.0):
         p50_ns = None if p50_us is None else p50_us * 1000
-        return check_loopback(_step(response_ms), p50_ns=p50_ns, circumstances=CLOSED)
+        return check_loopback(_step(response_ms), p50_ns=p50_ns, conditions=CLOSED)
 
     assert check(100).passed is True
     assert check(101).passed is False

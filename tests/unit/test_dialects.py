@@ -8,9 +8,9 @@ import pytest
 
 from servemark.benchmarks import catalogue
 from servemark.benchmarks.refusals import check_needs
-from servemark.choices import RunRequest
-from servemark.choices.server import ServerChoice
 from servemark.errors import UsageError
+from servemark.options import RunRequest
+from servemark.options.server import ServerOptions
 from servemark.runner.entry import Entry
 from servemark.servers.dialect import dialect, dialects, lacking
 from servemark.servers.http.dialect import DIALECT as PLAIN
@@ -126,10 +126,10 @@ def test_a_benchmark_is_refused_of_what_a_server_lacks_and_of_nothing_else(name)
 
 
 def test_mms_is_another_word_for_a_server_of_that_dialect() -> None:
-    choice = ServerChoice(mms="h:1")
+    choice = ServerOptions(mms="h:1")
     assert (choice.server, choice.dialect, choice.named_with) == ("h:1", "mms", "--mms")
-    assert (ServerChoice(server="h:1").dialect, ServerChoice(server="h:1").named_with) == ("auto", "--server")
-    assert ServerChoice(mms="h:1", dialect="mms").server == "h:1"
+    assert (ServerOptions(server="h:1").dialect, ServerOptions(server="h:1").named_with) == ("auto", "--server")
+    assert ServerOptions(mms="h:1", dialect="mms").server == "h:1"
     for contradiction in ({"server": "h:2"}, {"server": "h:1", "dialect": "auto"}, {"dialect": "sagemaker"}):
         with pytest.raises(UsageError, match=r"--mms and .* do not go together"):
-            ServerChoice(mms="h:1", **contradiction)
+            ServerOptions(mms="h:1", **contradiction)

@@ -33,8 +33,8 @@ from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild
 from servemark.errors import ServerError, SetupError, UsageError
 from servemark.servers import ServerSettings
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.instance import new_instance, sweep_stale
-from servemark.servers.mms.servable import Serving
 from servemark.servers.mms.sites.docker import ContainerSite, DockerLauncher
 
 FakeDocker = Callable[[str], Path]
@@ -76,7 +76,7 @@ def fails(message: str) -> str:
 )
 def test_what_is_wrong_with_docker_is_said_with_the_fix(docker: FakeDocker, message: str, what: str, fix: str) -> None:
     docker(fails(message))
-    with pytest.raises(SetupError) as error, DockerLauncher(Serving()).serve(ServerSettings()):
+    with pytest.raises(SetupError) as error, DockerLauncher(ServeRequest()).serve(ServerSettings()):
         pass
     assert what in str(error.value)
     assert fix in error.value.next_step
@@ -402,4 +402,4 @@ def test_what_cannot_be_removed_is_said(docker: FakeDocker, monkeypatch: pytest.
 
 def test_a_source_that_is_no_checkout_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a checkout"):
-        DockerLauncher(Serving(), source=tmp_path)
+        DockerLauncher(ServeRequest(), source=tmp_path)

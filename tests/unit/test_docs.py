@@ -79,6 +79,27 @@ def test_the_drawn_tree_of_errors_is_the_real_one():
     assert set(drawn) == real - {"ServemarkError"}
 
 
+def test_every_word_of_the_vocabulary_has_a_home():
+    """The words of docs/design.md are those of the code: the module or the folder beside each is there."""
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    table = design.split("\n## Words\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 20
+    for word, _, where in rows:
+        homes = re.findall(r"`([^`]+)`", where)
+        assert homes, word
+        for home in homes:
+            assert (ROOT / home).exists() or (ROOT / "src" / "servemark" / home).exists(), f"{word.strip()}: {home}"
+
+
+def test_the_files_that_the_design_names_are_there():
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w/.-]+\.(?:py|rs))`", design):
+        places = [ROOT / name, ROOT / "src" / "servemark" / name, ROOT / "docs" / name]
+        places += [folder / name for folder in (ROOT / "crates").glob("*/src")]
+        assert any(place.exists() for place in places) or list(ROOT.glob(f"src/servemark/**/{name}")), name
+
+
 def test_every_command_of_every_page_is_executed_or_has_its_reason():
     there = {command.text for page in PAGES if page != PROFILING for command in commands(page)}
     reasons = {text: [begins for begins in NOT_HERE if text.startswith(begins)] for text in there}

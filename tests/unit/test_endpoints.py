@@ -8,7 +8,7 @@ import pytest
 
 from servemark.errors import UnreachableError, UsageError
 from servemark.servers.http import reaching
-from servemark.servers.http.reaching import connectable
+from servemark.servers.http.reachability import connectable
 from servemark.servers.http.trust import Trust, tls_for
 from servemark.workload.endpoint import Place, parse_place, parse_url, without_user
 from servemark.workload.plan import Address, Tls

@@ -8,11 +8,11 @@ import pytest
 
 import servemark
 from servemark.benchmarks import catalogue
-from servemark.choices import RunRequest
 from servemark.cli import main
 from servemark.engines.jmeter.limits import check_plan
 from servemark.errors import UsageError
-from servemark.servers import ServedModel
+from servemark.options import RunRequest
+from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
 from servemark.workload.answers import parse_expect
 from servemark.workload.inputs import Input
@@ -92,13 +92,13 @@ def test_every_request_to_the_inference_api_and_no_other_is_held_against_it() ->
         more = {"url": "http://h/"} if name == "http" else {"model": "noop"}
         ask = RunRequest.of(name, **more, parameters=asked)
         served = tuple(
-            ServedModel(model, None, (Input(b"x", "text/plain", "test"),), url="", cold_start_ms=None, register_ms=None)
+            LoadedModel(model, None, (Input(b"x", "text/plain", "test"),), url="", cold_start_ms=None, register_ms=None)
             for model in benchmark.models(ask)
         )
         for point in benchmark.points(ask) if name not in refusing else ():
             plan = point.plan(DIALECT, served).expecting(None, expect)
             compiled = compile_plan(plan, ADDRESSES, timeout_s=1, connect_timeout_s=1, seed=0)
-            inference = [step.endpoint == "inference" for group in plan.groups for step in group.scenario.steps]
+            inference = [step.api == "inference" for group in plan.groups for step in group.scenario.steps]
             expected = [step.expect == EngineExpect("regex", "tabby") for step in compiled.steps]
             assert expected == inference, name
             assert any(expected), name

@@ -16,8 +16,7 @@ from servemark.errors import UsageError
 from servemark.workload.headers import parse_headers
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Address, Group, Plan, Tls
-from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Scenario, Step
-from servemark.workload.scenario import Until as StepUntil
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, RepeatUntil, Request, Scenario, Step
 
 ADDRESS = Address("127.0.0.1", "127.0.0.1", 8080)
 ONE_REQUEST = Step("predict", (Request("POST", "/predictions/noop", (("Content-Type", "image/jpeg"),), b"\xff\xd8"),))
@@ -29,7 +28,7 @@ def _plan(*steps: Step, load: ClosedLoad = ONCE) -> Plan:
 
 
 def _write(plan: Plan, folder: Path, *, address: Address = ADDRESS, seed: int = 0) -> ET.Element:
-    addresses: dict[EndpointName, Address] = {
+    addresses: dict[ApiName, Address] = {
         "inference": address,
         "management": replace(address, port=address.port + 1),
     }
@@ -82,7 +81,7 @@ def test_time_ends_a_group_by_the_scheduler_warm_up_included(load: ClosedLoad, d
 
 
 def test_a_request_goes_to_its_steps_address_as_the_native_engine_sends_it(tmp_path: Path) -> None:
-    step = Step("register", (Request("POST", "/models?url=noop.mar&synchronous=true"),), endpoint="management")
+    step = Step("register", (Request("POST", "/models?url=noop.mar&synchronous=true"),), api="management")
     root = _write(_plan(step), tmp_path)
     sampler = _sampler(root)
     assert sampler.get("testname") == "register"
@@ -314,7 +313,7 @@ def test_a_status_that_is_expected_is_the_only_success_of_its_step(tmp_path: Pat
 
 
 def test_a_step_that_is_repeated_is_in_a_loop_that_its_assertion_leaves(tmp_path: Path) -> None:
-    until = StepUntil(b"\"it's $\\ \xff\n", 16, interval_s=0.2, limit_s=1.5)
+    until = RepeatUntil(b"\"it's $\\ \xff\n", 16, interval_s=0.2, limit_s=1.5)
     step = replace(ONE_REQUEST, until=until)
     load = ClosedLoad(users=1, loops=2, think_s=1)
     root = _write(_plan(step, load=load), tmp_path)
@@ -334,7 +333,7 @@ def test_a_step_that_is_repeated_is_in_a_loop_that_its_assertion_leaves(tmp_path
 
 
 def test_a_request_that_is_repeated_has_a_number_each_time(tmp_path: Path) -> None:
-    step = Step("ask", (Request("GET", f"/?{SEQ_MARK}", numbered=True),), until=StepUntil(b"x", 1))
+    step = Step("ask", (Request("GET", f"/?{SEQ_MARK}", numbered=True),), until=RepeatUntil(b"x", 1))
     root = _write(_plan(step), tmp_path)
     (loop,) = root.iter("LoopController")
     assert [e.tag for e in _below(root, loop)] == ["CounterConfig", "HTTPSamplerProxy", "TestAction"]
@@ -401,7 +400,7 @@ def test_without_a_background_nothing_is_told(tmp_path: Path) -> None:
 
 
 def test_an_interval_finer_than_jmeters_is_refused(tmp_path: Path) -> None:
-    step = replace(ONE_REQUEST, until=StepUntil(b"x", 1, interval_s=0.0001))
+    step = replace(ONE_REQUEST, until=RepeatUntil(b"x", 1, interval_s=0.0001))
     with pytest.raises(UsageError, match="whole milliseconds: the interval of step predict"):
         _write(_plan(step), tmp_path)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from servemark.choices import RunRequest
 from servemark.errors import DoesNotFitError
+from servemark.options import RunRequest
 from servemark.runner.entry import Entry
 from servemark.runner.measuring import asked_of_server
 from servemark.servers import default_workers

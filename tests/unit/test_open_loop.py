@@ -12,17 +12,17 @@ import pytest
 import servemark
 from servemark.assessment import Measured, assess, assess_run
 from servemark.benchmarks import OPEN_LOOP, catalogue
-from servemark.choices import RunRequest
 from servemark.cli import main
 from servemark.cli.options import parse_run
 from servemark.engines import EngineRun
 from servemark.engines.jmeter.limits import check_plan
 from servemark.errors import UsageError
-from servemark.expectation import expected
+from servemark.forecast import forecast_of
+from servemark.options import RunRequest
 from servemark.report.progress import ProgressLine
 from servemark.result import schema_text, to_json
 from servemark.runner.entry import Entry
-from servemark.servers import ServedModel
+from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.inputs import Input
@@ -125,7 +125,7 @@ def test_every_inference_benchmark_sends_in_an_open_loop_on_a_server_with_room(n
         assert (load.arrivals.process, load.duration_s, load.warmup_s) == ("poisson", 3.0, 2.0)
         assert point.server.job_queue_size >= load.max_connections
         names = ("m",) if name != "multiple_models" else ("a", "b", "c")
-        served = tuple(ServedModel(one, None, (TEXT,), None, None, None) for one in names)
+        served = tuple(LoadedModel(one, None, (TEXT,), None, None, None) for one in names)
         (group,) = point.plan(DIALECT, () if name == "ping" else served).groups
         assert group.load == load
 
@@ -147,7 +147,7 @@ def test_the_points_of_concurrent_inference_are_numbers_of_connections_at_one_ra
 
 def test_an_exact_number_of_requests_is_a_number_of_arrivals():
     (point,) = _points("latency", loops=30)
-    plan = point.plan(DIALECT, (ServedModel("m", None, (TEXT,), None, None, None),))
+    plan = point.plan(DIALECT, (LoadedModel("m", None, (TEXT,), None, None, None),))
     assert plan.exact_requests == 30
 
 
@@ -210,16 +210,16 @@ def test_a_suite_says_before_how_long_an_open_loop_takes(tmp_path):
     trace = tmp_path / "times.txt"
     trace.write_text("0\n30\n")
     launcher = SimpleNamespace(worker_memory=lambda _settings: {})
-    nothing = expected(launcher, ())
+    nothing = forecast_of(launcher, ())
     for rate, arrival, ask, seconds in (
         ("5", None, {"loops": 50}, 10.0),
         ("5", None, {"duration_s": 7.0}, 9.0),
         ("1..5/20s", None, {}, 22.0),
         (None, f"trace:{trace}", {}, 30.0),
     ):
-        expectation = expected(launcher, _points("latency", rate, arrival, **ask))
-        assert expectation.least_s - nothing.least_s == pytest.approx(seconds)
-        assert expectation.most_s - nothing.most_s >= seconds
+        forecast = forecast_of(launcher, _points("latency", rate, arrival, **ask))
+        assert forecast.least_s - nothing.least_s == pytest.approx(seconds)
+        assert forecast.most_s - nothing.most_s >= seconds
 
 
 def test_jmeter_itself_refuses_an_open_loop_too():
@@ -237,7 +237,7 @@ def _measured(make_records, name, seconds, columns, *, ended_s=None, interrupted
     """What a run would have measured whose records have `columns`, a record a `scheduled`."""
     point = _points(name, **ask)[0]
     names = () if name == "ping" else ("m",)
-    served = tuple(ServedModel(one, "mxnet", (TEXT,), None, 1.0, 1.0) for one in names)
+    served = tuple(LoadedModel(one, "mxnet", (TEXT,), None, 1.0, 1.0) for one in names)
     plan = point.plan(DIALECT, served)
     compiled = compile_plan(plan, {"inference": ADDRESS}, timeout_s=9.0, connect_timeout_s=9.0, seed=0)
     rows = len(columns["scheduled"])

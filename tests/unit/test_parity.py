@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from servemark.benchmarks import Benchmark, catalogue
-from servemark.choices import RunRequest
 from servemark.cli.options import parse_run, run_parser
+from servemark.options import RunRequest
 
 ROOT = Path(__file__).parents[2]
 ROWS = [

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from servemark.benchmarks import Point, catalogue
-from servemark.choices import RunRequest
+from servemark.options import RunRequest
 from servemark.report.directory import ResultDirectory
 from servemark.result import Certificate, RunResult, answering
 from servemark.runner.entry import Entry

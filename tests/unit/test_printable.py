@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from servemark.choices import RunRequest
 from servemark.cli import main
 from servemark.cli import run as run_command
 from servemark.cli import serve as serve_command
 from servemark.cli.options import print_error
 from servemark.errors import ServerError
+from servemark.options import RunRequest
 from servemark.printable import printable, printable_in
 from servemark.report.progress import ProgressLine
 from servemark.report.terminal import print_summary
 from servemark.result import ErrorExample, Skipped
 from servemark.runner.redaction import Redaction
-from servemark.runner.written import empty_result
+from servemark.runner.result_on_disk import empty_result
 
 #: Clears the screen, sets the title, goes to the line's beginning, rings, turns the direction, and is a C1 control.
 HOSTILE = "\x1b[2J\x1b]0;title\x07\rwiped\u202e\x9b31m\udc9b"

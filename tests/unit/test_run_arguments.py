@@ -8,9 +8,9 @@ import pytest
 
 import servemark
 from servemark import runner
-from servemark.choices import GROUPS, RunRequest, all_options
-from servemark.choices.kinds import PathTo
 from servemark.errors import UsageError
+from servemark.options import GROUPS, RunRequest, all_options
+from servemark.options.kinds import PathTo
 from servemark.runner import Listener
 from servemark.workload.endpoint import Place
 from servemark.workload.inputs import STANDARD_INPUT

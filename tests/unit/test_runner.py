@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from servemark.benchmarks import catalogue
-from servemark.choices import RunRequest, all_options
 from servemark.errors import UsageError
+from servemark.options import RunRequest, all_options
 from servemark.runner import Listener, perform
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
 from servemark.runner.redaction import Redaction
-from servemark.runner.written import empty_result
+from servemark.runner.result_on_disk import empty_result
 
 from ..web_server import sending, web_server
 

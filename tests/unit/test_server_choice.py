@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 import servemark
-from servemark.choices.server import ServerChoice
 from servemark.cli import main
 from servemark.cli.checkout import or_here
 from servemark.cli.options import parse_run
 from servemark.cli.serve_options import parse_serve
 from servemark.errors import ServerStartError, UsageError
+from servemark.options.server import ServerOptions
 from servemark.runner.launching import own_launcher
 from servemark.servers import ServerSettings
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.config import check_ports, free_port_pair, is_free
 from servemark.servers.mms.managed import ManagedLauncher
-from servemark.servers.mms.servable import Serving
 from servemark.servers.mms.sites.docker import DockerLauncher
 from servemark.servers.mms.sites.source import SourceLauncher
 
@@ -27,7 +27,7 @@ PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradlew
 ONE_STARTS = "one starts a server of our own, the other measures one that runs"
 
 
-def _chosen(line: str) -> ServerChoice:
+def _chosen(line: str) -> ServerOptions:
     (request,) = parse_run("servemark run", line.split()).entries
     return request.server
 
@@ -99,18 +99,18 @@ def test_python_refuses_the_same(tmp_path: Path, fields: dict[str, object], mess
 
 
 def test_each_choice_has_its_launcher(checkout: Path) -> None:
-    serving = Serving()
-    assert isinstance(own_launcher(serving, ServerChoice()), ManagedLauncher)
-    built = own_launcher(serving, ServerChoice(source=checkout, build_command="make"))
+    serving = ServeRequest()
+    assert isinstance(own_launcher(serving, ServerOptions()), ManagedLauncher)
+    built = own_launcher(serving, ServerOptions(source=checkout, build_command="make"))
     assert isinstance(built, SourceLauncher)
     assert (built._checkout, built._build_command, built._serving) == (checkout, "make", serving)
-    ours = own_launcher(serving, ServerChoice(docker=True))
+    ours = own_launcher(serving, ServerOptions(docker=True))
     assert isinstance(ours, DockerLauncher)
     assert (ours._image, ours._source, ours._serving) == (None, None, serving)
-    theirs = own_launcher(serving, ServerChoice(image="theirs"))
+    theirs = own_launcher(serving, ServerOptions(image="theirs"))
     assert isinstance(theirs, DockerLauncher)
     assert (theirs._image, theirs._source) == ("theirs", None)
-    both = own_launcher(serving, ServerChoice(docker=True, source=checkout, build_command="make"))
+    both = own_launcher(serving, ServerOptions(docker=True, source=checkout, build_command="make"))
     assert isinstance(both, DockerLauncher)
     assert (both._image, both._source, both._build_command) == (None, checkout, "make")
 
@@ -186,7 +186,7 @@ def test_ports_that_were_asked_for_and_are_taken_are_named(tmp_path: Path, monke
     for taken in (first, second):
         with socket.create_server(("127.0.0.1", taken)):
             assert not is_free(taken)
-            launcher = ManagedLauncher(Serving(ports=(first, second)))
+            launcher = ManagedLauncher(ServeRequest(ports=(first, second)))
             named = rf"cannot listen on 127\.0\.0\.1 port {taken}: Address already in use; .*another --port"
             with pytest.raises(ServerStartError, match=named), launcher.serve(ServerSettings()):
                 pytest.fail("it started")

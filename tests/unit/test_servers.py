@@ -25,12 +25,12 @@ from servemark.servers.machine.processes import (
     stop_members,
 )
 from servemark.servers.mms import server_log
+from servemark.servers.mms.archive_download import downloadable_archive
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.config import properties_text
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import new_instance, sweep_stale
 from servemark.servers.mms.management import Refusal, refusal_of
-from servemark.servers.mms.offer import offered_archive
-from servemark.servers.mms.servable import Serving
 from servemark.servers.running import RunningLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
@@ -41,10 +41,10 @@ def test_one_input_does_not_suit_several_models() -> None:
     noop, lstm = find("noop"), find("lstm")
     text = (Input(b"x", "text/plain", "test"),)
     with pytest.raises(UsageError, match="one input does not suit several models; leave -i out"):
-        Serving((noop, lstm), inputs=text)
+        ServeRequest((noop, lstm), inputs=text)
     with pytest.raises(UsageError, match="one input does not suit several models"):
         RunningLauncher("127.0.0.1:1", ("noop", "lstm"), inputs=text)
-    assert Serving((noop,), inputs=text).inputs == text
+    assert ServeRequest((noop,), inputs=text).inputs == text
 
 
 NO_WORKER = b'{"code": 503, "message": "No worker is available to serve request for model: m. Consider"}'
@@ -253,7 +253,7 @@ def test_a_leftover_instance_is_swept_with_its_processes(monkeypatch: pytest.Mon
 def test_an_archive_is_offered_only_under_its_secret_path_and_only_for_a_while(tmp_path: Path) -> None:
     archive = tmp_path / "m.mar"
     archive.write_bytes(b"content")
-    with offered_archive(archive, Address("127.0.0.1", "127.0.0.1", 9)) as url:
+    with downloadable_archive(archive, Address("127.0.0.1", "127.0.0.1", 9)) as url:
         assert url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(url, timeout=5) as response:
             assert response.read() == b"content"

@@ -16,7 +16,7 @@ from servemark.environments.cache import cache_dir
 from servemark.environments.jdk import Jdk, find_jdk
 from servemark.environments.source import SourceBuild, build_source, check_checkout, find_checkout
 from servemark.errors import SetupError, UsageError
-from servemark.servers.mms.servable import Serving
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.sites.source import SourceLauncher
 
 JAR = "frontend/server/build/libs/server-1.0.jar"
@@ -55,11 +55,11 @@ def test_what_is_no_checkout_is_told_what_it_lacks(tmp_path: Path, checkout: Pat
     with pytest.raises(UsageError, match="no such folder"):
         check_checkout(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"no setup\.py and no mms/__init__\.py and no mms/model_server\.py"):
-        SourceLauncher(tmp_path, Serving())
+        SourceLauncher(tmp_path, ServeRequest())
     (checkout / "frontend/gradlew").unlink()
     with pytest.raises(UsageError, match="it has no frontend/gradlew"):
-        SourceLauncher(checkout, Serving())
-    SourceLauncher(checkout, Serving(), build_command="make")
+        SourceLauncher(checkout, ServeRequest())
+    SourceLauncher(checkout, ServeRequest(), build_command="make")
 
 
 def test_a_checkout_is_found_from_within(tmp_path: Path, checkout: Path) -> None:

@@ -12,7 +12,7 @@ from servemark.assessment.analysis import analyse
 from servemark.assessment.certification import (
     certificate_of,
     check_highest_rate,
-    circumstances_of,
+    conditions_of,
     counted_window,
     in_flight_and_needed,
 )
@@ -138,7 +138,7 @@ def measured_window(measured: Measured) -> Window:
 def _run_result(measured: Measured, window: Window, summary: Summary, certificate: Certificate) -> RunResult:
     point, engine_run, records = measured.point, measured.engine_run, measured.records
     threads = measured.compiled.threads
-    seen, counts = circumstances_of(measured), engine_run.counts
+    seen, counts = conditions_of(measured), engine_run.counts
     return RunResult(
         trial=measured.trial,
         point=dict(point.values),

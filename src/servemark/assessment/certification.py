@@ -12,7 +12,7 @@ from servemark import _loadgen
 from servemark.assessment.changes import changes_of
 from servemark.assessment.measured import Measured, of_one
 from servemark.certificate import certify
-from servemark.certificate.circumstances import IDLE_LIMIT_SHARE, Circumstances, disturbances
+from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions, disturbances
 from servemark.certificate.effects import limit_of_rate
 from servemark.certificate.generator import (
     Cycle,
@@ -46,7 +46,7 @@ _NOT_OF_JMETER = (
 
 def certificate_of(measured: Measured, summary: Summary) -> Certificate:
     """The certificate of a run."""
-    seen = circumstances_of(measured, summary.evidence)
+    seen = conditions_of(measured, summary.evidence)
     found = account(measured.records.chunks(), _accounted_window(measured))
     return certify(
         [
@@ -59,12 +59,12 @@ def certificate_of(measured: Measured, summary: Summary) -> Certificate:
     )
 
 
-def circumstances_of(measured: Measured, evidence: Sequence[Evidence] = ()) -> Circumstances:
+def conditions_of(measured: Measured, evidence: Sequence[Evidence] = ()) -> RunConditions:
     """What the machine and the generator's threads did meanwhile."""
     loads = [group.load for group in measured.plan.groups]
     engine_run, counts = measured.engine_run, measured.engine_run.counts
     users = sum(load.users for load in loads if isinstance(load, ClosedLoad))
-    return Circumstances(
+    return RunConditions(
         open_loop=any(isinstance(load, OpenLoad) for load in loads),
         users=users,
         machine=measured.machine,
@@ -116,7 +116,7 @@ def check_highest_rate(
     measured: Measured, steps: Sequence[StepSummary], evidence: Sequence[Evidence], *, asked: bool
 ) -> Check:
     """The check of whether the generator let the server do what it can; `asked` says whether that was the question."""
-    seen = circumstances_of(measured, evidence)
+    seen = conditions_of(measured, evidence)
     if not isinstance(measured.point.load, ClosedLoad) or measured.engine_run.counts is None:
         return check_load(None, seen)
     needed, starved = _needed(measured), None
@@ -180,7 +180,7 @@ def _arrivals_ns(measured: Measured, arrivals: EngineArrivals) -> NDArray[np.int
         count *= 2
 
 
-def _of_generator(measured: Measured, summary: Summary, seen: Circumstances, found: Account) -> list[Check]:
+def _of_generator(measured: Measured, summary: Summary, seen: RunConditions, found: Account) -> list[Check]:
     counts = measured.engine_run.counts
     if counts is None:
         return [Check(name, None, "JMeter does not tell it") for name in _NOT_OF_JMETER]
@@ -196,7 +196,7 @@ def _of_generator(measured: Measured, summary: Summary, seen: Circumstances, fou
     ]
 
 
-def _of_step(measured: Measured, step: StepSummary, evidence: Evidence, seen: Circumstances) -> list[Check]:
+def _of_step(measured: Measured, step: StepSummary, evidence: Evidence, seen: RunConditions) -> list[Check]:
     """One judgement a step: what is nothing for one may be much for another."""
     counts = measured.engine_run.counts
     assert counts
@@ -212,12 +212,12 @@ def _of_step(measured: Measured, step: StepSummary, evidence: Evidence, seen: Ci
             else None,
             seen=seen,
         ),
-        check_loopback(step, p50_ns=counts.loopback_p50_ns, circumstances=seen),
+        check_loopback(step, p50_ns=counts.loopback_p50_ns, conditions=seen),
         check_pauses(
             step,
             paused_s=counts.paused_ns / NS_PER_S,
             window_s=measured.engine_run.scheduling_ended_ns / NS_PER_S,
-            circumstances=seen,
+            conditions=seen,
         ),
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servemark.assessment.measured import Measured
-from servemark.certificate.circumstances import Changes
+from servemark.certificate.conditions import Changes
 from servemark.workload.load import OpenLoad
 
 #: So few users are no load that could be lowered: half of them would be another question.

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from servemark.benchmarks import Benchmark, Point
-from servemark.certificate.circumstances import MachineUse
+from servemark.certificate.conditions import MachineUse
 from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
 from servemark.records import RecordFile
-from servemark.servers import ServedModel
+from servemark.servers import LoadedModel
 from servemark.servers.dialect import Dialect
 from servemark.workload.plan import EnginePlan, Plan
 
@@ -56,7 +56,7 @@ class Measured:
     records: RecordFile
     engine_run: EngineRun
     dialect: Dialect
-    served: tuple[ServedModel, ...]
+    served: tuple[LoadedModel, ...]
     settings_after: Mapping[str, Mapping[str, object]]
     memory_bytes: tuple[int | None, int | None]
     machine: MachineUse

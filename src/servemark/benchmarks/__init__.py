@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from servemark.choices import RunRequest
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.options import RunRequest
+from servemark.servers import LoadedModel, ModelSettings, ServerSettings
 from servemark.servers.dialect import Ability, Dialect
 from servemark.workload.load import Load, Until
 from servemark.workload.plan import Group, Plan
@@ -42,7 +42,7 @@ class Parameter:
 
 
 #: From what a server speaks and the models that it has, in the order of ``Benchmark.models``, to what is sent.
-PlanFor = Callable[[Dialect, tuple[ServedModel, ...]], Plan]
+PlanFor = Callable[[Dialect, tuple[LoadedModel, ...]], Plan]
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ def certified(points: Callable[[RunRequest], tuple[Point, ...]]) -> Callable[[Ru
 def predictions(load: Load) -> PlanFor:
     """Predictions by the one model: every user repeats one, or each arrival is one."""
 
-    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
+    def plan(dialect: Dialect, served: tuple[LoadedModel, ...]) -> Plan:
         (model,) = served
         return Plan((Group(Scenario((prediction("predict", dialect, model),)), load),))
 
     return plan
 
 
-def prediction(name: str, dialect: Dialect, model: ServedModel) -> Step:
+def prediction(name: str, dialect: Dialect, model: LoadedModel) -> Step:
     """The step of that name in which a model is asked for a prediction, of each of its inputs."""
     return Step(name, tuple(dialect.prediction(model.name, what) for what in model.inputs))
 
@@ -160,7 +160,7 @@ def without_model(request: RunRequest, users: int, step: Callable[[Dialect], Ste
     """`step` by `users`, or as many as the command says, on a server that needs no model for it."""
     load = request.load.of(request.load.threads or users, Until())
 
-    def plan(dialect: Dialect, _served: tuple[ServedModel, ...]) -> Plan:
+    def plan(dialect: Dialect, _served: tuple[LoadedModel, ...]) -> Plan:
         return Plan((Group(Scenario((step(dialect),)), load),))
 
     return (Point(server_for(load.most_in_flight, request), ModelSettings(workers=None), load, plan),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from servemark.benchmarks import Benchmark, Parameter, Point, certified, counts, predictions, server_for
-from servemark.choices import RunRequest
+from servemark.options import RunRequest
 from servemark.servers import ModelSettings
 from servemark.units import seconds_of
 from servemark.workload.load import Until

@@ -6,7 +6,7 @@ In an open loop, at one rate over more and more connections: what finds them all
 from __future__ import annotations
 
 from servemark.benchmarks import Benchmark, Parameter, Point, certified, counts, predictions, server_for
-from servemark.choices import RunRequest
+from servemark.options import RunRequest
 from servemark.servers import ModelSettings
 from servemark.workload.load import Until
 

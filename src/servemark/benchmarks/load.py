@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from servemark.benchmarks import OPEN_LOOP, Benchmark, Parameter, Point, fixed, server_for, whole_number
-from servemark.choices import RunRequest
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServedModel, default_workers
+from servemark.options import RunRequest
+from servemark.servers import LoadedModel, ModelSettings, default_workers
 from servemark.servers.dialect import Dialect
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Group, Plan
@@ -23,7 +23,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
         most_workers=count * workers + (request.server.workers_of_model or default_workers()),
     )
 
-    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
+    def plan(dialect: Dialect, served: tuple[LoadedModel, ...]) -> Plan:
         (model,), admin = served, dialect.admin
         if model.url is None or admin is None:
             raise UsageError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from servemark.benchmarks import Benchmark, Parameter, Point, fixed, prediction, server_for
-from servemark.choices import RunRequest
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServedModel
+from servemark.options import RunRequest
+from servemark.servers import LoadedModel, ModelSettings
 from servemark.servers.dialect import Dialect
 from servemark.workload.load import Until
 from servemark.workload.plan import Group, Plan
@@ -25,7 +25,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
         )
     load = request.load.of(request.load.threads or _THREADS, Until())
 
-    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
+    def plan(dialect: Dialect, served: tuple[LoadedModel, ...]) -> Plan:
         steps = tuple(prediction(f"predict {model.name}", dialect, model) for model in served)
         return Plan((Group(Scenario(steps, weights), load),))
 

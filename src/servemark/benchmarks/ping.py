@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servemark.benchmarks import Benchmark, Point, fixed, without_model
-from servemark.choices import RunRequest
+from servemark.options import RunRequest
 from servemark.workload.scenario import Step
 
 _THREADS = 100

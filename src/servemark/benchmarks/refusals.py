@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from servemark.benchmarks import Benchmark
-from servemark.choices.table import Option
 from servemark.errors import UsageError
+from servemark.options.table import Option
 from servemark.servers.dialect import Dialect, lacking
 
 _OF_URLS = ("url", "method", "body_file", "unix_socket")

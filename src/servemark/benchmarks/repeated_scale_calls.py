@@ -15,14 +15,13 @@ from servemark.benchmarks import (
     server_for,
     whole_number,
 )
-from servemark.choices import RunRequest
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings
+from servemark.options import RunRequest
+from servemark.servers import LoadedModel, ModelSettings, ServerSettings
 from servemark.servers.dialect import Call, Dialect
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Group, Plan
-from servemark.workload.scenario import Scenario, Step
-from servemark.workload.scenario import Until as Says
+from servemark.workload.scenario import RepeatUntil, Scenario, Step
 
 _ALONE_S = 5.0
 _NEVER_0 = "Multi Model Server never answers a call that scales up from 0 workers"
@@ -51,7 +50,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
     settings = ModelSettings(workers=down, scaled=True)
     load = request.load.closed(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
 
-    def plan(dialect: Dialect, served: tuple[ServedModel, ...]) -> Plan:
+    def plan(dialect: Dialect, served: tuple[LoadedModel, ...]) -> Plan:
         (model,), admin = served, dialect.admin
         assert admin is not None, "which is what it needs"
         steps = [
@@ -71,7 +70,7 @@ def _steps(call: Call, where: str, request: RunRequest) -> tuple[Step, ...]:
     """The call, and the asking again and again until what it is to do is done, where that can be told."""
     steps = [Step(f"scale_{where}", (call.request,), "management", expect_status=call.status)]
     if call.proof is not None:
-        says = Says(call.proof.text, call.proof.times, limit_s=request.load.timeout_s)
+        says = RepeatUntil(call.proof.text, call.proof.times, limit_s=request.load.timeout_s)
         steps.append(Step(f"read_{where}", (call.proof.request,), "management", expect_status=200, until=says))
     return tuple(steps)
 

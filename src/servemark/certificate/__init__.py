@@ -2,10 +2,10 @@
 
 Each check is a function of what was planned, recorded, counted and read back. It passed, failed, or is not applicable,
 with the reason; only a failed one makes the run INVALID. A reason names the figure and the limit. Why it failed and
-what to change are apart from it, and chosen from what was measured of the run's `Circumstances`, and from what can be
+what to change are apart from it, and chosen from what was measured of the run's `RunConditions`, and from what can be
 changed here.
 
-``records`` holds the checks of what was recorded, ``generator`` those of the generator's own delay, ``circumstances``
+``records`` holds the checks of what was recorded, ``generator`` those of the generator's own delay, ``conditions``
 what else the machine did, which makes no run INVALID, and ``advice`` why a generator was late and what to do.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from servemark.certificate.circumstances import GENERATOR_BUSY_SHARE, Circumstances
+from servemark.certificate.conditions import GENERATOR_BUSY_SHARE, RunConditions
 
 #: Of the machine's CPU time; above it, what waits for a CPU waits for others to be done.
 _ALL_BUSY_SHARE = 0.9
@@ -12,7 +12,7 @@ _ALL_BUSY_SHARE = 0.9
 _STOPPED_S = 0.25
 
 
-def cause_of(seen: Circumstances) -> str:
+def cause_of(seen: RunConditions) -> str:
     """Why; empty where nothing that was measured says it."""
     machine = seen.machine
     cpus = f"all {machine.cpus} cores" if machine.cpus > 1 else "the only core"
@@ -32,12 +32,12 @@ def cause_of(seen: Circumstances) -> str:
     return f"other programs use {cpus}" if seen.other_share else f"{cpus} of this machine are busy"
 
 
-def advice_on(seen: Circumstances) -> tuple[str, ...]:
+def advice_on(seen: RunConditions) -> tuple[str, ...]:
     """What to change, the most useful first: only what this user can ask for of this benchmark on this machine."""
     return tuple(_actions(seen))
 
 
-def _actions(seen: Circumstances) -> Iterator[str]:
+def _actions(seen: RunConditions) -> Iterator[str]:
     if _is_throttled(seen):
         yield "give it a larger quota"
         return
@@ -63,6 +63,6 @@ def _actions(seen: Circumstances) -> Iterator[str]:
         yield "measure on a machine with more CPUs"
 
 
-def _is_throttled(seen: Circumstances) -> bool:
+def _is_throttled(seen: RunConditions) -> bool:
     throttled_s = seen.machine.throttled_s
     return bool(throttled_s) and (throttled_s or 0.0) > seen.paused_s / 2 > 0

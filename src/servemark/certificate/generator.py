@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from servemark.certificate.advice import advice_on, cause_of
-from servemark.certificate.circumstances import IDLE_LIMIT_SHARE, Circumstances
+from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions
 from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved
 from servemark.result import Check, StepSummary
 from servemark.stats.summary import Evidence
@@ -17,7 +17,7 @@ from servemark.units import NS_PER_MS
 _FEW = "too few requests succeeded for any percentile to have an interval"
 
 
-def check_lag(step: StepSummary, evidence: Evidence, circumstances: Circumstances) -> Check:
+def check_lag(step: StepSummary, evidence: Evidence, conditions: RunConditions) -> Check:
     """In an open loop the generator's own delay moves no percentile of the response by more than its limit."""
     name = f"generator lag ({step.name})"
     if step.headline == "service":
@@ -25,10 +25,10 @@ def check_lag(step: StepSummary, evidence: Evidence, circumstances: Circumstance
             name, None, "closed loop: what the generator delays is not in the service time, and lowers the load"
         )
     effect = moved("response", step.response_ms, evidence.punctual_ms)
-    return _judged(name, "generator lag", effect, circumstances)
+    return _judged(name, "generator lag", effect, conditions)
 
 
-def check_clock(step: StepSummary, evidence: Evidence, circumstances: Circumstances) -> Check:
+def check_clock(step: StepSummary, evidence: Evidence, conditions: RunConditions) -> Check:
     """Answers whose time is in doubt move no percentile of the headline by more than its limit.
 
     In doubt is an end without the kernel's time of arrival, which is late by what the thread was; where the kernel
@@ -44,11 +44,11 @@ def check_clock(step: StepSummary, evidence: Evidence, circumstances: Circumstan
         return Check(name, True, f"no answer's time is in doubt; {interrupted}", 0.0, None, "ms")
     effect = moved(step.headline, step.headline_ms, evidence.trusted_ms)
     doubts = f"{unstamped:,} of {evidence.measured:,} answers {why}"
-    return _judged(name, doubts, effect, circumstances, verb="move")
+    return _judged(name, doubts, effect, conditions, verb="move")
 
 
 def check_unstamped(
-    step: StepSummary, evidence: Evidence, *, receive_lag_ms: float, run_queue_ms: float | None, seen: Circumstances
+    step: StepSummary, evidence: Evidence, *, receive_lag_ms: float, run_queue_ms: float | None, seen: RunConditions
 ) -> Check:
     """Where the kernel gives no times of arrival, the generator reads answers soon after they came.
 
@@ -65,7 +65,7 @@ def check_unstamped(
     return _judged(name, "that answers wait for the generator", effect, seen)
 
 
-def check_loopback(step: StepSummary, *, p50_ns: int | None, circumstances: Circumstances) -> Check:
+def check_loopback(step: StepSummary, *, p50_ns: int | None, conditions: RunConditions) -> Check:
     """What an ideal server on this machine takes is no more than the limit of any percentile.
 
     `p50_ns` is the self-test's, None when it could not be made.
@@ -76,7 +76,7 @@ def check_loopback(step: StepSummary, *, p50_ns: int | None, circumstances: Circ
     p50_ms = p50_ns / NS_PER_MS
     effect = added(step.headline, step.headline_ms, p50_ms)
     found = f"a response that takes no time is measured as {_ms(p50_ms)}, which"
-    return _judged(name, found, effect, circumstances)
+    return _judged(name, found, effect, conditions)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Cycle:
     step: str
 
 
-def check_load(cycle: Cycle | None, circumstances: Circumstances) -> Check:
+def check_load(cycle: Cycle | None, conditions: RunConditions) -> Check:
     """In a closed loop that asks for the highest rate, the generator keeps the server busy.
 
     Users whose next request leaves late have lost load, no time: what is reported of a request is right, but the server
@@ -120,12 +120,12 @@ def check_load(cycle: Cycle | None, circumstances: Circumstances) -> Check:
     found = f"{waited}, so that the rate of {cycle.step} lacks up to {lacking:.1%}, limit {cycle.limit:.1%}"
     if lacking <= cycle.limit:
         return Check(name, True, found, lacking, cycle.limit, "share")
-    if cycle.starved_share is None and circumstances.shares_all_cpus:
+    if cycle.starved_share is None and conditions.shares_all_cpus:
         return Check(name, None, f"{found}; server and generator share this machine's CPUs, which are all busy")
-    return _failed(Check(name, False, found, lacking, cycle.limit, "share"), circumstances)
+    return _failed(Check(name, False, found, lacking, cycle.limit, "share"), conditions)
 
 
-def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, circumstances: Circumstances) -> Check:
+def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, conditions: RunConditions) -> Check:
     """The generator runs when it has to: what it did not send meanwhile lowers no rate by more than its limit.
 
     `paused_s` is for how long a thread did not come back to its loop. Times of requests are judged by the other checks.
@@ -143,10 +143,10 @@ def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, circums
     found += f", limit {limit:.1%}"
     if share <= limit:
         return Check(name, True, found, share, limit, "share")
-    return _failed(Check(name, False, found, share, limit, "share"), circumstances)
+    return _failed(Check(name, False, found, share, limit, "share"), conditions)
 
 
-def check_local_resources(steps: Sequence[StepSummary], seen: Circumstances) -> Check:
+def check_local_resources(steps: Sequence[StepSummary], seen: RunConditions) -> Check:
     """No request failed for lack of what it takes of the generator's own machine: descriptors, ports, memory.
 
     Such failures say nothing of the server, and the load was not the one that was asked for.
@@ -176,16 +176,16 @@ def _lack(message: str) -> tuple[str, str, str]:
     return "memory for connections", "", ""
 
 
-def _judged(name: str, cause: str, effect: Effect | None, circumstances: Circumstances, verb: str = "moves") -> Check:
+def _judged(name: str, cause: str, effect: Effect | None, conditions: RunConditions, verb: str = "moves") -> Check:
     if effect is None:
         return Check(name, None, _FEW)
     reason = f"{cause} {verb} {effect.figure} by {_ms(effect.moved_ms)}, limit {_ms(effect.limit_ms)}"
     if effect.moved_ms <= effect.limit_ms:
         return Check(name, True, reason, effect.moved_ms, effect.limit_ms, "ms")
-    return _failed(Check(name, False, reason, effect.moved_ms, effect.limit_ms, "ms"), circumstances)
+    return _failed(Check(name, False, reason, effect.moved_ms, effect.limit_ms, "ms"), conditions)
 
 
-def _failed(check: Check, seen: Circumstances) -> Check:
+def _failed(check: Check, seen: RunConditions) -> Check:
     return replace(check, cause=cause_of(seen), advice=advice_on(seen))
 
 

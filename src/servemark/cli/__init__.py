@@ -73,6 +73,6 @@ def _dispatch(words: list[str], prog: str) -> int:
 
 def _subcommand_meant(word: str, prog: str) -> str:
     from servemark.benchmarks import catalogue
-    from servemark.choices.kinds import nearest
+    from servemark.options.kinds import nearest
 
     return f"did you mean {prog} run {word}?" if word in catalogue() else nearest(word, SUBCOMMANDS, catalogue())

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from servemark.choices.server import ServerChoice
+from servemark.options.server import ServerOptions
 
 
-def or_here(chosen: ServerChoice, say: Callable[[str], None]) -> ServerChoice:
+def or_here(chosen: ServerOptions, say: Callable[[str], None]) -> ServerOptions:
     """`chosen`; where that names no server, the one of the checkout that we are in, which is said."""
     if chosen.source is not None or chosen.image is not None or chosen.docker or chosen.server is not None:
         return chosen

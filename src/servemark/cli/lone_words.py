@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from servemark.benchmarks import catalogue
-from servemark.choices.kinds import nearest
 from servemark.cli.parser import Parser
 from servemark.errors import UsageError
+from servemark.options.kinds import nearest
 from servemark.workload.endpoint import without_user
 from servemark.workload.headers import carries_secrets
 from servemark.zoo.catalogue import find

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from servemark.benchmarks import Benchmark, catalogue
 from servemark.benchmarks.refusals import check_given
-from servemark.choices import RunRequest, all_options
-from servemark.choices.kinds import Whole, nearest
 from servemark.cli.called import without_subcommand
 from servemark.cli.lone_words import benchmark_meant, settle_words
 from servemark.cli.other_tools import ELSEWHERE, check_borrowed
@@ -20,6 +18,8 @@ from servemark.cli.parser import Parser as Parser
 from servemark.cli.parser import listing_parser as listing_parser
 from servemark.cli.tables import add_options, reader
 from servemark.errors import UsageError
+from servemark.options import RunRequest, all_options
+from servemark.options.kinds import Whole, nearest
 from servemark.printable import printable
 from servemark.zoo.catalogue import ZOO
 

@@ -14,7 +14,7 @@ from servemark.cli.options import parse_run
 from servemark.printable import printable
 
 if TYPE_CHECKING:
-    from servemark.choices import RunRequest
+    from servemark.options import RunRequest
     from servemark.report.progress import ProgressLine
     from servemark.result import BenchmarkResult
     from servemark.runner import Listener

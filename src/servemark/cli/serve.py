@@ -17,8 +17,8 @@ from servemark.errors import EXIT_OK
 from servemark.printable import printable
 
 if TYPE_CHECKING:
+    from servemark.servers.mms.archives import ServeRequest
     from servemark.servers.mms.managed import ManagedServer
-    from servemark.servers.mms.servable import Serving
 
 _LOOK_EVERY_S = 0.5
 
@@ -63,13 +63,13 @@ def _keep(path: Path) -> None:
         _say(f"{path.name}, which was written into the server's folder, is lost: {error.strerror or error}")
 
 
-def _serving(arguments: Namespace) -> Serving:
-    from servemark.servers.mms.servable import Serving
+def _serving(arguments: Namespace) -> ServeRequest:
+    from servemark.servers.mms.archives import ServeRequest
     from servemark.zoo.catalogue import find
 
     model = find(arguments.model)
     assert model is not None  # parse_serve has looked
-    return Serving(
+    return ServeRequest(
         models=(model,),
         backend=arguments.backend,
         tls=arguments.tls,

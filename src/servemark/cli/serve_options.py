@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from servemark.choices.kinds import Whole, nearest
-from servemark.choices.server import ServerChoice
-from servemark.choices.table import from_words, options_of
 from servemark.cli.options import Parser
 from servemark.cli.tables import add_option, reader
 from servemark.errors import UsageError
+from servemark.options.kinds import Whole, nearest
+from servemark.options.server import ServerOptions
+from servemark.options.table import from_words, options_of
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
 
 #: The options of ``run`` that choose a server of our own.
@@ -35,7 +35,7 @@ def serve_parser(prog: str) -> Parser:
         epilog=_EPILOG.format(prog=prog),
     )
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help=f"model to serve (default: {DEFAULT_MODEL})")
-    options = {known.name: known for known in options_of(ServerChoice)}
+    options = {known.name: known for known in options_of(ServerOptions)}
     for name in _OF_THE_MODEL:
         add_option(parser, options[name])
     parser.add_argument(
@@ -63,5 +63,5 @@ def parse_serve(prog: str, words: list[str]) -> argparse.Namespace:
     if find(arguments.model) is None:
         names = [name for model in ZOO for name in model.all_names]
         raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
-    arguments.server = from_words(ServerChoice, arguments)
+    arguments.server = from_words(ServerOptions, arguments)
     return arguments

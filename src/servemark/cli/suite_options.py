@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from servemark.benchmarks import OPEN_LOOP, Benchmark, catalogue
-from servemark.choices import RunRequest, all_options
-from servemark.choices.kinds import nearest
 from servemark.cli.options import EVERYWHERE
 from servemark.errors import UsageError
+from servemark.options import RunRequest, all_options
+from servemark.options.kinds import nearest
 from servemark.suites import Suite
 
 #: What an entry may say besides ``name`` and ``options``: options by their long name.

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from servemark.choices.kinds import Kind
-from servemark.choices.table import Heading, Option
+from servemark.options.kinds import Kind
+from servemark.options.table import Heading, Option
 
 #: The headings of help, with what stands behind them.
 _HEADINGS: dict[Heading, str] = {

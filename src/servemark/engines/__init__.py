@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from servemark.result import ErrorExample
 from servemark.workload.plan import Address, EnginePlan, Plan
-from servemark.workload.scenario import EndpointName
+from servemark.workload.scenario import ApiName
 
 EngineName = Literal["native", "jmeter"]
 ENGINES: tuple[EngineName, ...] = ("native", "jmeter")
@@ -119,7 +119,7 @@ class Job:
 
     plan: Plan
     compiled: EnginePlan
-    addresses: Mapping[EndpointName, Address]
+    addresses: Mapping[ApiName, Address]
     record_path: Path
     folder: Path
     server_pid: int | None

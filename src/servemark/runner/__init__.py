@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from servemark.choices import GROUPS, RunRequest
-from servemark.choices.table import in_python
 from servemark.engines import Engine, Job
 from servemark.errors import RecordingError, ServemarkError, UnexpectedError, UsageError
 from servemark.interrupts import held_back
+from servemark.options import GROUPS, RunRequest
+from servemark.options.table import in_python
 from servemark.report.directory import ResultDirectory
 from servemark.result import Result
 from servemark.runner.entry import Entry
@@ -26,13 +26,13 @@ from servemark.runner.launching import Launchers, engine_of
 from servemark.runner.listener import Listener as Listener
 from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
+from servemark.runner.result_on_disk import ResultOnDisk, empty_result
 from servemark.runner.suite import placed, read_earlier, untouched
-from servemark.runner.written import Written, empty_result
 from servemark.unexpected import explained
 
 
 @dataclass(frozen=True)
-class Performed:
+class WrittenResult:
     """A result and where it was written."""
 
     result: Result
@@ -40,7 +40,7 @@ class Performed:
 
 
 def run(benchmark: str, **options: Any) -> Result:
-    """Run a benchmark and return its result; `options` are those of the groups of ``servemark.choices``.
+    """Run a benchmark and return its result; `options` are those of the groups of ``servemark.options``.
 
     Paths may be strings, one input or header be given alone, and times have units. `parameters` are the benchmark's
     own, by key. The result directory is written as by the command line.
@@ -57,7 +57,7 @@ def run(benchmark: str, **options: Any) -> Result:
 
 def perform(
     requests: Sequence[RunRequest], listener: Listener, suite: str | None = None, *, resume: Path | None = None
-) -> Performed:
+) -> WrittenResult:
     """Execute `requests`, one after the other, and write their result; whatever happens, what was measured is saved.
 
     Where the result goes, its command, seed and engine are those of the first. Of a `suite` one that fails does not
@@ -79,7 +79,7 @@ def perform(
     missing = _missing(entries, written, listener) if suite else entries
     launchers, jobs = Launchers(listener), list[Job]()
     if not missing:
-        return Performed(written.result, written.folder.path)
+        return WrittenResult(written.result, written.folder.path)
     try:
         with _failing(written, None, listener):
             # So that one that is killed leaves no older result, but one that says partial.
@@ -109,7 +109,7 @@ def perform(
     if written.interrupted:
         listener.note("interrupted")
     written.folder.become_latest()
-    return Performed(written.result, written.folder.path)
+    return WrittenResult(written.result, written.folder.path)
 
 
 def _begun(
@@ -118,21 +118,21 @@ def _begun(
     redaction: Redaction,
     suite: str | None,
     resume: Path | None,
-) -> Written:
+) -> ResultOnDisk:
     """The result with nothing in it yet, or with what an earlier run of the suite has measured."""
     first, started = requests[0], datetime.now(timezone.utc)
     progress = untouched(suite, entries) if suite else None
     if progress and resume:
         earlier = read_earlier(resume, progress)
-        written = Written(ResultDirectory(resume), earlier, redaction)
+        written = ResultOnDisk(ResultDirectory(resume), earlier, redaction)
         written.go_on_with(earlier)
         return written
     name = suite or entries[0].title
     folder = ResultDirectory.create(first.output.output, name, started, force=first.output.force)
-    return Written(folder, replace(empty_result(requests, name, started, redaction), suite=progress), redaction)
+    return ResultOnDisk(folder, replace(empty_result(requests, name, started, redaction), suite=progress), redaction)
 
 
-def _missing(entries: Sequence[Entry], written: Written, listener: Listener) -> list[Entry]:
+def _missing(entries: Sequence[Entry], written: ResultOnDisk, listener: Listener) -> list[Entry]:
     """The entries of a suite that are to be run; of the others it is said."""
     suite = written.result.suite
     assert suite
@@ -145,27 +145,27 @@ def _missing(entries: Sequence[Entry], written: Written, listener: Listener) -> 
 
 
 def _fitting(
-    entries: list[Entry], suite: str, launchers: Launchers, written: Written, listener: Listener
+    entries: list[Entry], suite: str, launchers: Launchers, written: ResultOnDisk, listener: Listener
 ) -> list[Entry]:
     """The entries for which this machine has the memory, or all of them by force; all are said, with what they take."""
-    from servemark.expectation import expected, format_range_s
+    from servemark.forecast import forecast_of, format_range_s
 
     fitting, lines = [], []
     least_s = most_s = 0.0
     for entry in entries:
         try:
-            expectation = expected(launchers.of(entry), entry.points)
+            forecast = forecast_of(launchers.of(entry), entry.points)
         except ServemarkError as error:  # which will end that benchmark, and no other
             lines.append(f"  {entry.title}: {error}")
             fitting.append(entry)
             continue
-        if expectation.refusal and not entry.request.output.force:
-            lines.append(f"  {entry.title}: skipped: {expectation.refusal} (--force tries it)")
-            written.skip(entry, str(expectation.refusal))
+        if forecast.refusal and not entry.request.output.force:
+            lines.append(f"  {entry.title}: skipped: {forecast.refusal} (--force tries it)")
+            written.skip(entry, str(forecast.refusal))
             continue
-        lines.append(f"  {entry.title}: {expectation.line}")
+        lines.append(f"  {entry.title}: {forecast.line}")
         fitting.append(entry)
-        least_s, most_s = least_s + expectation.least_s, most_s + expectation.most_s
+        least_s, most_s = least_s + forecast.least_s, most_s + forecast.most_s
     number = f"{len(fitting)} of {len(entries)} benchmarks, {format_range_s(least_s, most_s)}"
     for line in (f"suite {suite}: {number}", *lines):
         listener.note(line)
@@ -180,7 +180,9 @@ def _merge(engine: Engine, jobs: Sequence[Job], folder: ResultDirectory, listene
 
 
 @contextmanager
-def _failing(written: Written, entry: Entry | None, listener: Listener, *, goes_on: bool = False) -> Iterator[None]:
+def _failing(
+    written: ResultOnDisk, entry: Entry | None, listener: Listener, *, goes_on: bool = False
+) -> Iterator[None]:
     """What fails inside is written into the result; it ends there if the others go on.
 
     A folder without a result goes away; of another the error says where it is.
@@ -209,7 +211,7 @@ def _failing(written: Written, entry: Entry | None, listener: Listener, *, goes_
             raise known from error
 
 
-def _say_where(error: ServemarkError, written: Written, *, has_more: bool) -> None:
+def _say_where(error: ServemarkError, written: ResultOnDisk, *, has_more: bool) -> None:
     """Have `error` say where the result is, as far as there is one; else its folder goes away.
 
     `has_more` is whether the error shows the end of a log, which is whole in the folder, or has a traceback there.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from servemark import _loadgen
 from servemark.servers import Server
-from servemark.servers.http.reaching import is_remote
+from servemark.servers.http.reachability import is_remote
 from servemark.servers.machine import cgroups
 from servemark.servers.machine.cgroups import usable_cpus
 from servemark.units import NS_PER_US

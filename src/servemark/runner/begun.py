@@ -10,7 +10,7 @@ from servemark.benchmarks.asked import load_asked, options_of_load
 from servemark.engines import Job
 from servemark.result import BenchmarkResult, Certificate, RunResult
 from servemark.runner.entry import Entry
-from servemark.servers import ServedModel
+from servemark.servers import LoadedModel
 from servemark.workload.inputs import checksum
 
 #: What is only known when a run is over.
@@ -27,14 +27,14 @@ _TELEMETRY = (
 
 
 def begun(
-    entry: Entry, point: Point, trial: int, served: tuple[ServedModel, ...], job: Job, known: BenchmarkResult | None
+    entry: Entry, point: Point, trial: int, served: tuple[LoadedModel, ...], job: Job, known: BenchmarkResult | None
 ) -> BenchmarkResult:
     """The benchmark with a trial of `point` as its last run, which has no steps yet; `known` has those before."""
     benchmark = known or _of(entry, point, served, job)
     return replace(benchmark, partial=True, runs=(*benchmark.runs, _run(point, served, job, trial)))
 
 
-def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -> BenchmarkResult:
+def _of(entry: Entry, point: Point, served: tuple[LoadedModel, ...], job: Job) -> BenchmarkResult:
     pool = job.plan.pool
     request = job.plan.groups[0].scenario.steps[0].requests[0]
     content = entry.request.content
@@ -61,7 +61,7 @@ def _of(entry: Entry, point: Point, served: tuple[ServedModel, ...], job: Job) -
     )
 
 
-def _run(point: Point, served: tuple[ServedModel, ...], job: Job, trial: int) -> RunResult:
+def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) -> RunResult:
     asked = job.compiled
     requested = {model.name: model.requested for model in served}
     read_back = {model.name: model.read_back for model in served if model.read_back}

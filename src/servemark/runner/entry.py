@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from servemark import benchmarks
 from servemark.benchmarks import Benchmark, Point
 from servemark.benchmarks.refusals import check_given, check_needs
-from servemark.choices import RunRequest
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
+from servemark.options import RunRequest
 from servemark.servers.dialect import dialect
 from servemark.workload.trace import unit_remark
 from servemark.zoo.catalogue import ZOO, ZooModel, find

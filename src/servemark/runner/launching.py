@@ -13,9 +13,9 @@ from servemark.servers.http.endpoint import EndpointLauncher
 from servemark.zoo.model_source import ModelSource
 
 if TYPE_CHECKING:
-    from servemark.choices.server import ServerChoice
+    from servemark.options.server import ServerOptions
+    from servemark.servers.mms.archives import ServeRequest
     from servemark.servers.mms.managed import ManagedLauncher
-    from servemark.servers.mms.servable import Serving
     from servemark.servers.mms.sites.docker import DockerLauncher
     from servemark.servers.mms.sites.source import SourceLauncher
     from servemark.zoo.custom_model import CustomModel
@@ -48,7 +48,7 @@ class Launchers:
                 progress=self._listener.note,
             )
         # What speaks to a model server takes as long to load as a first request; an endpoint needs none of it.
-        from servemark.servers.mms.servable import ServerPython, Serving
+        from servemark.servers.mms.archives import ServeRequest, ServerPython
         from servemark.servers.running import RunningLauncher
 
         names = entry.benchmark.models(entry.request)
@@ -74,7 +74,7 @@ class Launchers:
                 log=self._listener.log,
             )
         return own_launcher(
-            Serving(
+            ServeRequest(
                 models=(custom,) if custom else tuple(map(zoo_model, names)),
                 inputs=inputs,
                 sending=content.sending,
@@ -110,7 +110,7 @@ def engine_of(name: EngineName, listener: Listener) -> Engine:
     return JMeterEngine(jmeter_home(listener.note))
 
 
-def own_launcher(serving: Serving, chosen: ServerChoice) -> ManagedLauncher | SourceLauncher | DockerLauncher:
+def own_launcher(serving: ServeRequest, chosen: ServerOptions) -> ManagedLauncher | SourceLauncher | DockerLauncher:
     """What starts the server that is `chosen`: in a container, from a checkout, or the one that is installed.
 
     Raises:

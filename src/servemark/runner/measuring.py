@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point, Points
 from servemark.benchmarks.refusals import check_needs
-from servemark.choices import RunRequest
 from servemark.engines import Engine, Job, ProgressReport
 from servemark.engines.native import check_users
 from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
+from servemark.options import RunRequest
 from servemark.result import BenchmarkResult
 from servemark.runner.awake import keeps_awake
 from servemark.runner.begun import begun
@@ -24,9 +24,9 @@ from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
 from servemark.runner.listener import Listener
 from servemark.runner.redaction import Redaction
-from servemark.runner.written import Written
-from servemark.servers import Launcher, ModelSettings, ServedModel, Server, ServerSettings, default_workers
-from servemark.servers.http.reaching import is_remote
+from servemark.runner.result_on_disk import ResultOnDisk
+from servemark.servers import Launcher, LoadedModel, ModelSettings, Server, ServerSettings, default_workers
+from servemark.servers.http.reachability import is_remote
 from servemark.servers.machine.counters import read_counters, use_between
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
@@ -41,7 +41,7 @@ _LOOK_AT_SERVER_EVERY_S = 1.0
 
 
 def measure_benchmark(
-    entry: Entry, launchers: Launchers, engine: Engine, written: Written, listener: Listener
+    entry: Entry, launchers: Launchers, engine: Engine, written: ResultOnDisk, listener: Listener
 ) -> list[Job]:
     """Measure every point of a benchmark, and write the result after each; what the engine was asked for.
 
@@ -120,7 +120,7 @@ class _Servers:
     find them loaded.
     """
 
-    def __init__(self, entry: Entry, launcher: Launcher, written: Written, note: Callable[[str], None]) -> None:
+    def __init__(self, entry: Entry, launcher: Launcher, written: ResultOnDisk, note: Callable[[str], None]) -> None:
         self._entry = entry
         self._launcher = launcher
         self._redaction = written.redaction
@@ -128,7 +128,7 @@ class _Servers:
         self._note = note
         self._of_server, self._of_models = ExitStack(), ExitStack()
         self._has: tuple[ServerSettings, Server] | None = None
-        self._has_models: tuple[ModelSettings, tuple[ServedModel, ...]] | None = None
+        self._has_models: tuple[ModelSettings, tuple[LoadedModel, ...]] | None = None
 
     def __enter__(self) -> _Servers:
         return self
@@ -136,7 +136,7 @@ class _Servers:
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self._stop()
 
-    def of(self, point: Point) -> tuple[Server, tuple[ServedModel, ...]]:
+    def of(self, point: Point) -> tuple[Server, tuple[LoadedModel, ...]]:
         """The server that the point asks for, with its models.
 
         Raises:
@@ -182,7 +182,7 @@ def _measure(
     entry: Entry,
     point: Point,
     server: Server,
-    served: tuple[ServedModel, ...],
+    served: tuple[LoadedModel, ...],
     engine: Engine,
     job: Job,
     watch: _Watch,
@@ -257,7 +257,7 @@ def _save_logs(server: Server, folder: Path, note: Callable[[str], None]) -> Non
 def _job(
     point: Point,
     server: Server,
-    served: tuple[ServedModel, ...],
+    served: tuple[LoadedModel, ...],
     request: RunRequest,
     record_path: Path,
     watch: _Watch,

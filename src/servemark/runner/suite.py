@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from servemark.choices import GROUPS, RunRequest
 from servemark.errors import UsageError
+from servemark.options import GROUPS, RunRequest
 from servemark.result import Result, Suite, SuiteEntry, SuiteStatus, from_json
 from servemark.runner.entry import Entry
 from servemark.version import version

@@ -17,7 +17,7 @@ from servemark.servers.dialect import Dialect
 from servemark.servers.machine import cgroups
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
-from servemark.workload.scenario import EndpointName
+from servemark.workload.scenario import ApiName
 
 if TYPE_CHECKING:  # it needs psutil, and benchmarks, which import this, nothing but the standard library
     from servemark.servers.machine.memory import WorkerMemory
@@ -78,7 +78,7 @@ def default_workers(gpus: int = 0, root: Path = Path("/")) -> int:
 
 
 @dataclass(frozen=True)
-class ServedModel:
+class LoadedModel:
     """A model that has answered its readiness prediction.
 
     Attributes:
@@ -121,7 +121,7 @@ class Server(Protocol):
     dialect: Dialect
     product: str
     version: str | None
-    addresses: Mapping[EndpointName, Address]
+    addresses: Mapping[ApiName, Address]
     facts: Mapping[str, object]
 
     @property
@@ -129,7 +129,7 @@ class Server(Protocol):
         """The process that leads it, where it is ours and on this machine."""
         ...
 
-    def serve_models(self, settings: ModelSettings) -> AbstractContextManager[tuple[ServedModel, ...]]:
+    def serve_models(self, settings: ModelSettings) -> AbstractContextManager[tuple[LoadedModel, ...]]:
         """Have every model of the launcher served with `settings`, prove each ready, and undo that at the end.
 
         They are registered one after the other and removed in reverse; without models the tuple is empty.

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from servemark.environments.cache import Progress
 from servemark.environments.mms import mms_environment
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServedModel, Server, ServerSettings
+from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
 from servemark.servers.dialect import DialectName
 from servemark.servers.http.existing import existing_model
 from servemark.servers.http.finding import Found, find_server
 from servemark.servers.http.plain import PlainServer
 from servemark.servers.http.trust import Trust
 from servemark.servers.machine.memory import WorkerMemory
-from servemark.servers.mms.servable import built
+from servemark.servers.mms.archives import archive_of_zoo
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending
@@ -134,7 +134,9 @@ class RunningLauncher:
         return lambda: self._own_inputs(model)
 
     def _own_inputs(self, model: ZooModel) -> tuple[Input, ...]:
-        return built(model, None, self.sending, mms_environment(self.backend, self.progress), self.progress).inputs
+        return archive_of_zoo(
+            model, None, self.sending, mms_environment(self.backend, self.progress), self.progress
+        ).inputs
 
     def _plain(self, found: Found, settings: ServerSettings) -> PlainServer:
         """A server that is asked for predictions, and told nothing."""
@@ -145,10 +147,10 @@ class RunningLauncher:
         facts = {"target": self.target, "url": found.address.url, "dialect": found.dialect.name, "requested": requested}
         return PlainServer(found.dialect, found.address, facts, models=partial(self._existing, found))
 
-    def _existing(self, found: Found, settings: ModelSettings) -> tuple[ServedModel, ...]:
+    def _existing(self, found: Found, settings: ModelSettings) -> tuple[LoadedModel, ...]:
         return tuple(self._existing_model(found, model, settings) for model in self.models)
 
-    def _existing_model(self, found: Found, model: str | CustomModel, settings: ModelSettings) -> ServedModel:
+    def _existing_model(self, found: Found, model: str | CustomModel, settings: ModelSettings) -> LoadedModel:
         if isinstance(model, CustomModel):
             raise UsageError(
                 f"a {found.dialect.product} cannot be given {model.name}",

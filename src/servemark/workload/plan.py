@@ -16,7 +16,7 @@ from servemark.units import ns_from_s
 from servemark.workload.endpoint import DEFAULT_PORTS, in_url, without_zone
 from servemark.workload.headers import Header, replaced, wire
 from servemark.workload.load import ClosedLoad, Load, OpenLoad, ProcessName, RateSegment
-from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Expect, ExpectKind, Request, Scenario, Step
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Expect, ExpectKind, Request, Scenario, Step
 
 #: Whether the generator does something to send more exactly: what it costs is not worth it everywhere.
 Switch = Literal["auto", "on", "off"]
@@ -126,7 +126,7 @@ class Plan:
         groups = []
         for group in self.groups:
             steps = tuple(
-                replace(step, expect_status=status, expect=body) if step.endpoint == "inference" else step
+                replace(step, expect_status=status, expect=body) if step.api == "inference" else step
                 for step in group.scenario.steps
             )
             groups.append(replace(group, scenario=replace(group.scenario, steps=steps)))
@@ -136,7 +136,7 @@ class Plan:
     def pool(self) -> tuple[bytes, ...]:
         """The bodies from which the requests to the inference API draw, step by step; those without are left out."""
         steps = dict.fromkeys(
-            step.requests for group in self.groups for step in group.scenario.steps if step.endpoint == "inference"
+            step.requests for group in self.groups for step in group.scenario.steps if step.api == "inference"
         )
         return tuple(request.body for requests in steps for request in requests if request.body)
 
@@ -360,7 +360,7 @@ def _shifted(patches: list[EnginePatch], by: int) -> tuple[EnginePatch, ...]:
 
 def compile_plan(
     plan: Plan,
-    addresses: Mapping[EndpointName, Address],
+    addresses: Mapping[ApiName, Address],
     *,
     timeout_s: float,
     connect_timeout_s: float,
@@ -373,7 +373,7 @@ def compile_plan(
     record_events: bool = False,
 ) -> EnginePlan:
     """Compile `plan` for the server at `addresses`. Times are in seconds; `seed` drives every random draw."""
-    names = sorted({step.endpoint for group in plan.groups for step in group.scenario.steps})
+    names = sorted({step.api for group in plan.groups for step in group.scenario.steps})
     steps: list[EngineStep] = []
     groups: list[EngineGroup] = []
     headline = headline_step(plan.groups)
@@ -382,7 +382,7 @@ def compile_plan(
         for step in group.scenario.steps:
             indices.append(len(steps))
             is_headline = step.name == headline and not group.background
-            compiled = _compile_step(step, names.index(step.endpoint), addresses[step.endpoint])
+            compiled = _compile_step(step, names.index(step.api), addresses[step.api])
             steps.append(replace(compiled, is_headline=is_headline))
         groups.append(_compile_group(group, tuple(indices), plan, stream=len(groups)))
     return EnginePlan(

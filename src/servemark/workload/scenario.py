@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: The two addresses of a model server that a step can go to.
-EndpointName = Literal["inference", "management"]
+ApiName = Literal["inference", "management"]
 #: The ways to say what a body must be; see ``Expect``.
 ExpectKind = Literal["same", "regex", "json", "not_regex", "not_json"]
 
@@ -31,7 +31,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Until:
+class RepeatUntil:
     """What the body of a success must say before its user goes on: `text`, exactly `times` times.
 
     Until then the step is repeated every `interval_s`; each of its requests has a record. When it has been repeated for
@@ -72,9 +72,9 @@ class Step:
 
     name: str
     requests: tuple[Request, ...]
-    endpoint: EndpointName = "inference"
+    api: ApiName = "inference"
     expect_status: int | None = None
-    until: Until | None = None
+    until: RepeatUntil | None = None
     expect: Expect | None = None
 
 

@@ -10,7 +10,7 @@ from servemark.engines.jmeter.elements import MS_PER_S
 from servemark.engines.jmeter.steps import MARKS, plain_text
 from servemark.errors import UsageError
 from servemark.workload.plan import Address, Group, Plan
-from servemark.workload.scenario import EndpointName, Request, Step
+from servemark.workload.scenario import ApiName, Request, Step
 
 #: What Java takes for a URI's path and query.
 _URI = re.compile(r"(?:[A-Za-z0-9/?:@!$&'()*+,;=._~-]|%[0-9A-Fa-f]{2})*")
@@ -22,7 +22,7 @@ _BODILESS = {"HEAD", "OPTIONS", "TRACE"}
 _MOST_INPUTS = 1000
 
 
-def check_plan(plan: Plan, addresses: Mapping[EndpointName, Address]) -> None:
+def check_plan(plan: Plan, addresses: Mapping[ApiName, Address]) -> None:
     """Refuse what JMeter cannot honour.
 
     Raises:
@@ -31,7 +31,7 @@ def check_plan(plan: Plan, addresses: Mapping[EndpointName, Address]) -> None:
     for group in plan.groups:
         _check_load(group)
         for step in group.scenario.steps:
-            address = addresses[step.endpoint]
+            address = addresses[step.api]
             tls = address.tls
             if tls and tls.client_cert_pem:
                 raise UsageError(

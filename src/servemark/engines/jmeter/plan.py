@@ -25,7 +25,7 @@ from servemark.engines.jmeter.elements import MS_PER_S, Element
 from servemark.engines.jmeter.limits import check_plan
 from servemark.engines.jmeter.steps import STEP_VARIABLE, Place, StepWriter, uses
 from servemark.workload.plan import Address, Group, Plan
-from servemark.workload.scenario import USER_MARK, EndpointName, Step
+from servemark.workload.scenario import USER_MARK, ApiName, Step
 
 PLAN = "plan.jmx"
 FAILURES = "failures.xml"
@@ -64,7 +64,7 @@ class WrittenPlan:
 
 def write_plan(
     plan: Plan,
-    addresses: Mapping[EndpointName, Address],
+    addresses: Mapping[ApiName, Address],
     folder: Path,
     *,
     timeout_s: float,
@@ -94,7 +94,7 @@ class _Writer:
     """Makes the tree of one plan, and writes the tables that it reads."""
 
     def __init__(
-        self, plan: Plan, addresses: Mapping[EndpointName, Address], folder: Path, steps: StepWriter, seed: int
+        self, plan: Plan, addresses: Mapping[ApiName, Address], folder: Path, steps: StepWriter, seed: int
     ) -> None:
         self.input_variables: dict[int, str] = {}
         self._plan = plan
@@ -137,7 +137,7 @@ class _Writer:
 
     def _hosts(self) -> dict[str, str]:
         """Host names that are used, with the address that each was found to have."""
-        used = {step.endpoint for group in self._plan.groups for step in group.scenario.steps}
+        used = {step.api for group in self._plan.groups for step in group.scenario.steps}
         addresses = [self._addresses[name] for name in sorted(used)]
         return {address.host: address.ip for address in addresses if address.host != address.ip}
 

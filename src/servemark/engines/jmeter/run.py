@@ -23,7 +23,7 @@ from servemark.interrupts import held_back
 from servemark.units import NS_PER_MS, NS_PER_S, ns_from_s
 from servemark.workload.load import Until
 from servemark.workload.plan import Address, Group, Plan
-from servemark.workload.scenario import EndpointName
+from servemark.workload.scenario import ApiName
 
 _LOOK_EVERY_S = 0.2
 #: After a first Ctrl-C, how long requests in flight are awaited.
@@ -38,7 +38,7 @@ _MOST_BODY_BYTES = 16 << 20
 
 def execute(
     plan: Plan,
-    addresses: Mapping[EndpointName, Address],
+    addresses: Mapping[ApiName, Address],
     *,
     record_path: Path,
     folder: Path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servemark.engines.jmeter.elements import MS_PER_S
-from servemark.workload.scenario import Until
+from servemark.workload.scenario import RepeatUntil
 
 #: How many users of the foreground have done their last loop, in this run: a GUI runs a plan again in one process.
 _DONE = "'servemark.done.' + props.get('TESTSTART.MS')"
@@ -15,7 +15,7 @@ _ESCAPES = {"'": "\\'", "\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 START_GROOVY = "SampleResult.setIgnore()\n"
 
 
-def repeat_until(until: Until, number: int) -> str:
+def repeat_until(until: RepeatUntil, number: int) -> str:
     """An assertion on step `number`, in a loop without end: leaves the loop when the body says so, or at the limit."""
     since = f"'repeated_since_{number}'"
     text = until.text.decode("utf-8", "replace")

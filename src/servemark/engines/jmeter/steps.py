@@ -11,7 +11,7 @@ from servemark.engines.jmeter import elements, scripts
 from servemark.engines.jmeter.elements import MS_PER_S, Element, Value
 from servemark.workload.headers import replaced
 from servemark.workload.plan import Address
-from servemark.workload.scenario import SEQ_MARK, USER_MARK, EndpointName, Request, Step, Until
+from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, RepeatUntil, Request, Step
 
 #: The variable with a step's number in the plan, where its name is not enough to know it by.
 STEP_VARIABLE = "step_number"
@@ -48,7 +48,7 @@ class StepWriter:
 
     def __init__(
         self,
-        addresses: Mapping[EndpointName, Address],
+        addresses: Mapping[ApiName, Address],
         folder: Path,
         *,
         all_steps: int,
@@ -93,7 +93,7 @@ class StepWriter:
         name = self._filled(f"number of the request: {step.name}")
         return [elements.counter(name, f"seq_{number}", start=number, step=self._all_steps, digits=_SEQ_DIGITS)]
 
-    def _repeated(self, step: Step, until: Until, number: int, sends: Element) -> Element:
+    def _repeated(self, step: Step, until: RepeatUntil, number: int, sends: Element) -> Element:
         sends.children.append(
             elements.script("Assertion", "go on, ask again, or fail", scripts.repeat_until(until, number))
         )
@@ -106,7 +106,7 @@ class StepWriter:
         return loop
 
     def _sampler(self, step: Step, index: int, number: int) -> Element:
-        address, request = self._addresses[step.endpoint], step.requests[index]
+        address, request = self._addresses[step.api], step.requests[index]
         fill: Callable[[str], str] = lambda text: self._filled(text, f"seq_{number}" if request.numbered else None)  # noqa: E731
         body = plain_text(request.body)
         body_file = None

@@ -16,7 +16,7 @@ from servemark.servers import ServerSettings
 from servemark.servers.http.dialect import DIALECT
 from servemark.servers.http.handshake import shake_hands, shake_hands_for_jmeter
 from servemark.servers.http.plain import PlainServer
-from servemark.servers.http.reaching import check_unix_socket, connectable
+from servemark.servers.http.reachability import check_unix_socket, connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
 from servemark.workload.endpoint import Endpoint, Place
 from servemark.workload.headers import Header

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from servemark.errors import UsageError
-from servemark.servers import ModelSettings, ServedModel
+from servemark.servers import LoadedModel, ModelSettings
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.first_prediction import first_prediction
 from servemark.workload.inputs import Input
@@ -19,7 +19,7 @@ def existing_model(
     settings: ModelSettings,
     inputs: Callable[[], tuple[Input, ...]],
     expect_status: int | None,
-) -> ServedModel:
+) -> LoadedModel:
     """The model of that name, once it has answered the first of its `inputs`, which are made when they are needed.
 
     Raises:
@@ -39,4 +39,4 @@ def existing_model(
     sent = inputs()
     # Its answers are not checked: that it is called like one of ours does not make it ours.
     first_prediction(dialect, address, name, sent, lambda _: None, expect_status)
-    return ServedModel(name, backend=None, inputs=sent, url=None, cold_start_ms=None, register_ms=None)
+    return LoadedModel(name, backend=None, inputs=sent, url=None, cold_start_ms=None, register_ms=None)

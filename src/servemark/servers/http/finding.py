@@ -14,7 +14,7 @@ from servemark.errors import UnreachableError, UsageError
 from servemark.servers.dialect import Dialect, DialectName, dialect, dialects
 from servemark.servers.http.connection import Answer, send_once
 from servemark.servers.http.handshake import Refusal, refusal
-from servemark.servers.http.reaching import connectable
+from servemark.servers.http.reachability import connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
 from servemark.servers.http.words import server_message
 from servemark.workload.endpoint import Place, ipv6_host, without_user

@@ -12,11 +12,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from servemark.errors import ServerDiedError, ServerError
-from servemark.servers import ModelSettings, ServedModel
+from servemark.servers import LoadedModel, ModelSettings
 from servemark.servers.dialect import Dialect
-from servemark.servers.http.reaching import refuses
+from servemark.servers.http.reachability import refuses
 from servemark.workload.plan import Address
-from servemark.workload.scenario import EndpointName
+from servemark.workload.scenario import ApiName
 
 #: Looking whether it is alive takes at most this share of the time.
 _WATCH_SHARE = 0.05
@@ -43,11 +43,11 @@ class PlainServer:
         facts: Mapping[str, object],
         *,
         called: str = "server",
-        models: Callable[[ModelSettings], tuple[ServedModel, ...]] = lambda _: (),
+        models: Callable[[ModelSettings], tuple[LoadedModel, ...]] = lambda _: (),
     ) -> None:
         self.dialect = dialect
         self.product = dialect.product
-        self.addresses: Mapping[EndpointName, Address] = {"inference": address}
+        self.addresses: Mapping[ApiName, Address] = {"inference": address}
         self.facts = facts
         self._address = address
         self._called = called
@@ -61,7 +61,7 @@ class PlainServer:
         return None
 
     @contextmanager
-    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[ServedModel, ...]]:
+    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[LoadedModel, ...]]:
         """Its models, which stay as they are.
 
         Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from servemark.certificate.circumstances import MachineUse
+from servemark.certificate.conditions import MachineUse
 from servemark.servers.machine import cgroups
 
 

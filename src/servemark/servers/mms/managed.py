@@ -17,7 +17,7 @@ import psutil
 
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings, default_workers
+from servemark.servers import LoadedModel, ModelSettings, ServerSettings, default_workers
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.machine.cpu import processes_cpu_s
@@ -25,6 +25,7 @@ from servemark.servers.machine.fitting import may_lack_room, memory_need
 from servemark.servers.machine.gpus import Gpus, devices_of, gpus_for
 from servemark.servers.machine.memory import WorkerMemory, processes_memory_bytes
 from servemark.servers.mms import load_failure, server_log
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, loaded_model
 from servemark.servers.mms.certificate_store import certificate_in
 from servemark.servers.mms.config import check_ports, free_port_pair, properties_text
 from servemark.servers.mms.dialect import DIALECT
@@ -32,12 +33,11 @@ from servemark.servers.mms.instance import sweep_stale
 from servemark.servers.mms.management import ManagementClient, ModelDescription, Refusal, refusal_of
 from servemark.servers.mms.process import MmsProcess, started_mms
 from servemark.servers.mms.readiness import changed_workers, settings_now, wait_for_workers
-from servemark.servers.mms.servable import ServableModel, Serving, served_model
 from servemark.servers.mms.sites.local import LocalSite, Site
 from servemark.servers.mms.temporary_models import Remove, temporary_models
 from servemark.servers.mms.worker_memory import worker_memory
 from servemark.workload.plan import Address
-from servemark.workload.scenario import EndpointName
+from servemark.workload.scenario import ApiName
 
 _REGISTER_S = 60.0
 _REGISTER_EACH_WORKER_S = 30.0
@@ -63,7 +63,7 @@ class ManagedLauncher:
 
     def __init__(
         self,
-        serving: Serving,
+        serving: ServeRequest,
         *,
         choose_ports: Callable[[], tuple[int, int]] = free_port_pair,
         make_site: Callable[[MmsEnvironment], Site] = LocalSite,
@@ -108,13 +108,13 @@ class ManagedLauncher:
         """What a worker of each model costs on a server with `settings`; see ``servemark.servers.Launcher``."""
         return self._measured(*self._prepared(settings))
 
-    def _prepared(self, settings: ServerSettings) -> tuple[Site, tuple[ServableModel, ...]]:
+    def _prepared(self, settings: ServerSettings) -> tuple[Site, tuple[ModelArchive, ...]]:
         serving = self._serving
         environment = serving.environment(gpu=settings.gpus > 0)
         models = serving.built_for(environment)
         return self._make_site(environment), models
 
-    def _check_room(self, site: Site, models: tuple[ServableModel, ...], settings: ServerSettings) -> None:
+    def _check_room(self, site: Site, models: tuple[ModelArchive, ...], settings: ServerSettings) -> None:
         """Nothing, when there is memory for all the workers that are asked for, or no number was named."""
         memories, workers = self._measured(site, models), settings.most_workers or settings.workers
         if workers is None:
@@ -123,7 +123,7 @@ class ManagedLauncher:
         if need.refusal:
             raise need.refusal
 
-    def _measured(self, site: Site, models: tuple[ServableModel, ...]) -> Mapping[str, WorkerMemory]:
+    def _measured(self, site: Site, models: tuple[ModelArchive, ...]) -> Mapping[str, WorkerMemory]:
         python, progress = site.worker_python(), self._serving.progress
         return {
             model.name: worker_memory(model.name, model.archive, model.inputs[0], python, progress) for model in models
@@ -144,15 +144,15 @@ class ManagedServer:
         mms: MmsProcess,
         management: ManagementClient,
         settings: ServerSettings,
-        models: tuple[ServableModel, ...],
+        models: tuple[ModelArchive, ...],
         gpus: Gpus | None,
-        serving: Serving,
+        serving: ServeRequest,
     ) -> None:
         facts = mms.site.facts(mms.instance)
         versions = facts["versions"]
         self.launcher = mms.site.launcher
         self.version: str | None = versions.get("multi-model-server") if isinstance(versions, Mapping) else None
-        self.addresses: Mapping[EndpointName, Address] = {
+        self.addresses: Mapping[ApiName, Address] = {
             "inference": replace(mms.inference, headers=serving.headers),
             "management": mms.management,
         }
@@ -216,7 +216,7 @@ class ManagedServer:
         self._mms.site.stop(self._mms.instance)
 
     @contextmanager
-    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[ServedModel, ...]]:
+    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[LoadedModel, ...]]:
         """The launcher's models, registered one by one with `settings` and proved ready; removed at the end.
 
         Raises:
@@ -229,7 +229,7 @@ class ManagedServer:
             yield tuple([stack.enter_context(self._serve(model, settings)) for model in self._models])
 
     @contextmanager
-    def _serve(self, model: ServableModel, settings: ModelSettings) -> Iterator[ServedModel]:
+    def _serve(self, model: ModelArchive, settings: ModelSettings) -> Iterator[LoadedModel]:
         workers = settings.workers or default_workers(self._settings.gpus)
         log_before = server_log.sizes(self._mms.instance.logs)
         url = self.put_in_store(model.archive)
@@ -246,7 +246,7 @@ class ManagedServer:
                 )
                 self._served[model.name] = self.management.describe(model.name)
                 self._seen_log = server_log.sizes(self._mms.instance.logs)
-            yield served_model(model, settings, workers, url, description, register_ms, cold_start_ms)
+            yield loaded_model(model, settings, workers, url, description, register_ms, cold_start_ms)
         finally:
             self._served.pop(model.name, None)
             self._remove(model.name)
@@ -256,7 +256,7 @@ class ManagedServer:
         tell, is_alive = self._mms.tell, self._mms.is_alive  # it is stopped afterwards, with whatever comes late
         return temporary_models(self.management, names, tell=tell, is_alive=is_alive, may_be_late=False)
 
-    def _devices_of(self, model: ServableModel, workers: int, log_before: Mapping[str, int]) -> Mapping[str, object]:
+    def _devices_of(self, model: ModelArchive, workers: int, log_before: Mapping[str, int]) -> Mapping[str, object]:
         if not model.reports:
             # Its handler is not ours: it was given a GPU, and what it does with it only it knows.
             return {"provider": None, "workers_by_device": {}}
@@ -333,7 +333,7 @@ class ManagedServer:
         server_log.copy_logs(instance.logs, folder)
 
     def _register(
-        self, model: ServableModel, url: str, settings: ModelSettings, workers: int, log_before: Mapping[str, int]
+        self, model: ModelArchive, url: str, settings: ModelSettings, workers: int, log_before: Mapping[str, int]
     ) -> float:
         """Register the model and wait until its workers have loaded it; the time that took, in ms."""
         try:
@@ -352,7 +352,7 @@ class ManagedServer:
         self._mms.record_processes()
         return accepted.elapsed_ms
 
-    def _load_error(self, model: ServableModel, error: ManagementError, log_before: Mapping[str, int]) -> ModelError:
+    def _load_error(self, model: ModelArchive, error: ManagementError, log_before: Mapping[str, int]) -> ModelError:
         """Why the server refused the model, as its log or loading it outside the server tells."""
         refusal, logs = refusal_of(error), self._mms.instance.logs
         if refusal in (Refusal.NO_ANSWER, Refusal.PARTIAL):
@@ -373,7 +373,7 @@ class ManagedServer:
             detail=detail,
         )
 
-    def _missing(self, model: ServableModel, exception: str, detail: str) -> ModelError | None:
+    def _missing(self, model: ModelArchive, exception: str, detail: str) -> ModelError | None:
         """What the handler of a user's archive cannot import, if `exception` is that; it can be had."""
         what = load_failure.missing_import(exception)
         if not what or model.origin is None:
@@ -386,7 +386,7 @@ class ManagedServer:
         )
 
     @contextmanager
-    def _explaining_failure(self, model: ServableModel) -> Iterator[None]:
+    def _explaining_failure(self, model: ModelArchive) -> Iterator[None]:
         """Say what the handler of a user's archive raised: MMS serves one that could not initialise, and is silent."""
         try:
             yield

@@ -18,23 +18,23 @@ import httpx
 
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
-from servemark.servers import ModelSettings, ServedModel, ServerSettings, default_workers
+from servemark.servers import LoadedModel, ModelSettings, ServerSettings, default_workers
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.connection import send_once
 from servemark.servers.http.existing import existing_model
 from servemark.servers.http.finding import Found
 from servemark.servers.http.first_prediction import first_prediction
-from servemark.servers.http.reaching import refuses
+from servemark.servers.http.reachability import refuses
+from servemark.servers.mms.archives import ModelArchive, archive_of_user, archive_of_zoo, backend_of, loaded_model
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.management import ManagementClient, ModelDescription
 from servemark.servers.mms.management_address import find_management
-from servemark.servers.mms.offered_model import offered_model, registering_by_hand
 from servemark.servers.mms.readiness import changed_workers, settings_now, settings_of, wait_for_workers
-from servemark.servers.mms.servable import ServableModel, backend_of, built, servable, served_model
+from servemark.servers.mms.registered_model import registered_model, registering_by_hand
 from servemark.servers.mms.temporary_models import Remove, temporary_models
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
-from servemark.workload.scenario import EndpointName, Request
+from servemark.workload.scenario import ApiName, Request
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.custom_model import CustomModel
 
@@ -54,7 +54,7 @@ def running_server(asked: RunningLauncher, found: Found, settings: ServerSetting
     Raises:
         UnreachableError: no management API answers at the port that was given for it.
     """
-    addresses: dict[EndpointName, Address] = {"inference": found.address}
+    addresses: dict[ApiName, Address] = {"inference": found.address}
     management = find_management(found, asked.management_port, asked.trust, asked.progress)
     if management is None:
         yield RunningServer(asked, addresses, None, settings)
@@ -73,7 +73,7 @@ class RunningServer:
     def __init__(
         self,
         launcher: RunningLauncher,
-        addresses: Mapping[EndpointName, Address],
+        addresses: Mapping[ApiName, Address],
         management: ManagementClient | None,
         settings: ServerSettings,
     ) -> None:
@@ -95,13 +95,13 @@ class RunningServer:
         self._settings = settings
         self._ask = launcher
         self._served: dict[str, ModelDescription] = {}
-        self._last_served: tuple[ServedModel, ...] = ()
+        self._last_served: tuple[LoadedModel, ...] = ()
         self._scaled = False
         self._failed: ServerError | None = None
         self._next_watch_s = 0.0
 
     @contextmanager
-    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[ServedModel, ...]]:
+    def serve_models(self, settings: ModelSettings) -> Iterator[tuple[LoadedModel, ...]]:
         """The launcher's models: the server's own where it has them, else those of the zoo, offered and removed again.
 
         Raises:
@@ -115,7 +115,7 @@ class RunningServer:
             yield self._last_served
 
     @contextmanager
-    def _serve(self, wanted: str | CustomModel, settings: ModelSettings) -> Iterator[ServedModel]:
+    def _serve(self, wanted: str | CustomModel, settings: ModelSettings) -> Iterator[LoadedModel]:
         if isinstance(wanted, CustomModel):
             with self._custom(wanted, settings) as served:
                 yield served
@@ -224,7 +224,7 @@ class RunningServer:
             next_step="give -m one of these",
         )
 
-    def _existing(self, name: str, inputs: Callable[[], tuple[Input, ...]], settings: ModelSettings) -> ServedModel:
+    def _existing(self, name: str, inputs: Callable[[], tuple[Input, ...]], settings: ModelSettings) -> LoadedModel:
         """A model that the server had before: looked at, asked once, left alone."""
         there = existing_model(
             DIALECT, self.addresses["inference"], name, settings, inputs, self._ask.sending.expect_status
@@ -235,19 +235,19 @@ class RunningServer:
         self._served[name] = description
         return replace(there, url=description.url or None, read_back=settings_of(description))
 
-    def _built(self, model: ZooModel, inputs: tuple[Input, ...] | None) -> ServableModel:
+    def _built(self, model: ZooModel, inputs: tuple[Input, ...] | None) -> ModelArchive:
         ask = self._ask
-        return built(model, inputs, ask.sending, mms_environment(ask.backend, ask.progress), ask.progress)
+        return archive_of_zoo(model, inputs, ask.sending, mms_environment(ask.backend, ask.progress), ask.progress)
 
     @contextmanager
-    def _custom(self, model: CustomModel, settings: ModelSettings) -> Iterator[ServedModel]:
+    def _custom(self, model: CustomModel, settings: ModelSettings) -> Iterator[LoadedModel]:
         """An archive of the user's, offered to the server and removed at the end."""
         ask = self._ask
 
         def environment() -> MmsEnvironment:
             return mms_environment(ask.backend or backend_of((model,)), ask.progress)
 
-        offer = servable(model, ask.inputs, ask.sending, environment, ask.progress)
+        offer = archive_of_user(model, ask.inputs, ask.sending, environment, ask.progress)
         if self._find_on_server(model.name, None):
             raise UsageError(
                 f"the server has a model {model.name} already, and that one is not changed",
@@ -260,7 +260,7 @@ class RunningServer:
                 self._served.pop(served.name, None)
 
     @contextmanager
-    def _offered(self, model: ServableModel, settings: ModelSettings) -> Iterator[ServedModel]:
+    def _offered(self, model: ModelArchive, settings: ModelSettings) -> Iterator[LoadedModel]:
         """A model, registered from a web server of ours, proved ready, and removed at the end."""
         workers = settings.workers or default_workers()
         if self.management is None:
@@ -269,7 +269,7 @@ class RunningServer:
                 next_step=registering_by_hand(model, workers, self._usual_management()),
             )
         self._ask.progress(f"offering {model.name} to the server")
-        with offered_model(
+        with registered_model(
             self.management,
             model,
             settings,
@@ -282,7 +282,7 @@ class RunningServer:
             address, expect_status = self.addresses["inference"], self._ask.sending.expect_status
             cold_start_ms = first_prediction(DIALECT, address, model.name, model.inputs, model.check, expect_status)
             self._served[model.name] = description
-            yield served_model(model, settings, workers, offered.url, description, offered.register_ms, cold_start_ms)
+            yield loaded_model(model, settings, workers, offered.url, description, offered.register_ms, cold_start_ms)
 
     def _usual_management(self) -> Address:
         inference = self.addresses["inference"]

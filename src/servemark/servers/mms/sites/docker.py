@@ -33,10 +33,10 @@ from servemark.servers import ServerSettings
 from servemark.servers.machine.memory import WorkerMemory
 from servemark.servers.machine.processes import stop_members
 from servemark.servers.mms import server_log
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.load_failure import load_outside
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
-from servemark.servers.mms.servable import Serving
 from servemark.servers.mms.sites.local import Start, copy_source, instance_environ, server_arguments, source_copy
 from servemark.servers.mms.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
 
@@ -84,7 +84,7 @@ class DockerLauncher:
 
     def __init__(
         self,
-        serving: Serving,
+        serving: ServeRequest,
         *,
         image: str | None = None,
         source: Path | None = None,

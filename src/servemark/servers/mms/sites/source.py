@@ -13,8 +13,8 @@ from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import build_source, check_checkout
 from servemark.servers import ServerSettings
 from servemark.servers.machine.memory import WorkerMemory
+from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
-from servemark.servers.mms.servable import Serving
 from servemark.servers.mms.sites.local import LocalSite
 
 
@@ -31,7 +31,7 @@ class SourceLauncher:
         UsageError: `checkout` is none; says what is missing.
     """
 
-    def __init__(self, checkout: Path, serving: Serving, *, build_command: str | None = None) -> None:
+    def __init__(self, checkout: Path, serving: ServeRequest, *, build_command: str | None = None) -> None:
         self._checkout = check_checkout(checkout, own_build=build_command is not None)
         self._build_command = build_command
         self._serving = serving

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from servemark.choices.kinds import Headers, Inputs, Status, Text, field_name, media_type, method, readable
-from servemark.choices.table import Choice, option, refuse
 from servemark.errors import UsageError
+from servemark.options.kinds import Headers, Inputs, Status, Text, field_name, media_type, method, readable
+from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
@@ -25,7 +25,7 @@ def _expected(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class ContentChoice(Choice):
+class ContentOptions(OptionGroup):
     """What is sent.
 
     Attributes:

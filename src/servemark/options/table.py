@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-from servemark.choices.kinds import Kind
 from servemark.errors import UsageError
+from servemark.options.kinds import Kind
 
 #: Under which heading of the help an option stands; the first has none.
 Heading = Literal["", "server", "your own model", "request", "load", "output"]
@@ -58,7 +58,7 @@ def option(*flags: str, kind: Kind, help: str, default: Any = None, **more: Any)
 
 
 @dataclass(frozen=True)
-class Choice:
+class OptionGroup:
     """A group of options."""
 
     def __post_init__(self) -> None:
@@ -86,10 +86,10 @@ class Choice:
         return (known for known in options_of(type(self)) if getattr(self, known.field) != known.default)
 
 
-Group = TypeVar("Group", bound=Choice)
+Group = TypeVar("Group", bound=OptionGroup)
 
 
-def options_of(group: type[Choice]) -> tuple[Option, ...]:
+def options_of(group: type[OptionGroup]) -> tuple[Option, ...]:
     """The options of a group, in the order of its fields."""
     return tuple(
         dataclasses.replace(field.metadata[_METADATA], field=field.name)
@@ -114,7 +114,7 @@ def refuse(first: str, second: str, why: str, next_step: str = "") -> UsageError
     return UsageError(f"{first} and {second} do not go together", cause=why, next_step=next_step)
 
 
-def in_python(error: UsageError, groups: Mapping[str, type[Choice]]) -> UsageError:
+def in_python(error: UsageError, groups: Mapping[str, type[OptionGroup]]) -> UsageError:
     """`error` with the options called as Python does."""
     names = {flag: known.field for group in groups.values() for known in options_of(group) for flag in known.flags}
 

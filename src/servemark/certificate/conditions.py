@@ -74,7 +74,7 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class RunConditions:
     """What the checks of the generator's delay know of a run.
 
     Attributes:
@@ -147,7 +147,7 @@ class Circumstances:
         return share if share > _OTHER_LIMIT_SHARE else 0.0
 
 
-def disturbances(seen: Circumstances) -> tuple[Disturbance, ...]:
+def disturbances(seen: RunConditions) -> tuple[Disturbance, ...]:
     """What may have changed the figures although the generator did what was asked: facts, never a reason for INVALID.
 
     Of a run below one second steal and other load are not told: the kernel counts both in ticks of 10 ms.
@@ -155,7 +155,7 @@ def disturbances(seen: Circumstances) -> tuple[Disturbance, ...]:
     return tuple(_disturbances(seen))
 
 
-def _disturbances(seen: Circumstances) -> Iterator[Disturbance]:
+def _disturbances(seen: RunConditions) -> Iterator[Disturbance]:
     machine = seen.machine
     long_enough = machine.elapsed_s >= _SHORTEST_S
     if machine.steal_cpu_s is not None and long_enough:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from servemark.choices.kinds import PathTo, Share, Switch
-from servemark.choices.table import Choice, option
+from servemark.options.kinds import PathTo, Share, Switch
+from servemark.options.table import OptionGroup, option
 
 
 @dataclass(frozen=True)
-class OutputChoice(Choice):
+class OutputOptions(OptionGroup):
     """What becomes of what is measured.
 
     Attributes:

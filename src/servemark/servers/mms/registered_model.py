@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from servemark.environments.cache import Progress
 from servemark.errors import ManagementError, ModelError
 from servemark.servers import ModelSettings
+from servemark.servers.mms.archive_download import downloadable_archive
+from servemark.servers.mms.archives import ModelArchive
 from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
-from servemark.servers.mms.offer import offered_archive
-from servemark.servers.mms.servable import ServableModel
 from servemark.servers.mms.temporary_models import removing
 from servemark.workload.plan import Address
 
@@ -23,7 +23,7 @@ _RUNTIMES = {"mxnet": "MXNet", "onnx": "ONNX Runtime"}
 
 
 @dataclass(frozen=True)
-class Offered:
+class Registered:
     """A registered model: the url under which the server can download it, and the time of the registering call."""
 
     url: str
@@ -31,15 +31,15 @@ class Offered:
 
 
 @contextmanager
-def offered_model(
+def registered_model(
     management: ManagementClient,
-    model: ServableModel,
+    model: ModelArchive,
     settings: ModelSettings,
     workers: int,
     response_timeout_s: int,
     progress: Progress,
     log: Callable[[str], None] | None,
-) -> Iterator[Offered]:
+) -> Iterator[Registered]:
     """`model`, registered on the server, which can download it as long as this is open; removed at the end.
 
     Raises:
@@ -47,7 +47,7 @@ def offered_model(
     """
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(offered_archive(model.archive, management.address, log))
+            url = stack.enter_context(downloadable_archive(model.archive, management.address, log))
         except OSError as error:
             raise ModelError(
                 f"{model.name} cannot be offered to the server",
@@ -68,17 +68,17 @@ def offered_model(
             )
         except ManagementError as error:
             raise _explained(error, management, model, workers) from error
-        yield Offered(url, accepted.elapsed_ms)
+        yield Registered(url, accepted.elapsed_ms)
 
 
-def registering_by_hand(model: ServableModel, workers: int, server: Address) -> str:
+def registering_by_hand(model: ModelArchive, workers: int, server: Address) -> str:
     """The commands that have the server with the management API at `server` load `model` when we cannot."""
     query = f"url={model.archive.name}&model_name={model.name}&initial_workers={workers}&synchronous=true"
     command = shlex.join(["curl", *(["-k"] if server.tls else []), "-X", "POST", f"{server.url}/models?{query}"])
     return f"register it by hand: copy {model.archive} into its model store, then {command}"
 
 
-def _explained(error: ManagementError, management: ManagementClient, model: ServableModel, workers: int) -> ModelError:
+def _explained(error: ManagementError, management: ManagementClient, model: ModelArchive, workers: int) -> ModelError:
     """Why the server could not be given the model."""
     by_hand = registering_by_hand(model, workers, management.address)
     what, next_step = f"the server cannot load {model.name}", by_hand

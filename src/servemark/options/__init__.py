@@ -14,24 +14,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from servemark.choices.content import ContentChoice
-from servemark.choices.generator import GeneratorChoice
-from servemark.choices.kinds import Inputs, nearest
-from servemark.choices.load import LoadChoice
-from servemark.choices.output import OutputChoice
-from servemark.choices.server import ServerChoice
-from servemark.choices.table import Choice, Option, from_words, options_of, refuse
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
+from servemark.options.content import ContentOptions
+from servemark.options.generator import GeneratorOptions
+from servemark.options.kinds import Inputs, nearest
+from servemark.options.load import LoadOptions
+from servemark.options.output import OutputOptions
+from servemark.options.server import ServerOptions
+from servemark.options.table import Option, OptionGroup, from_words, options_of, refuse
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
 
 #: The groups, by the field of ``RunRequest`` that has them.
-GROUPS: dict[str, type[Choice]] = {
-    "content": ContentChoice,
-    "server": ServerChoice,
-    "load": LoadChoice,
-    "generator": GeneratorChoice,
-    "output": OutputChoice,
+GROUPS: dict[str, type[OptionGroup]] = {
+    "content": ContentOptions,
+    "server": ServerOptions,
+    "load": LoadOptions,
+    "generator": GeneratorOptions,
+    "output": OutputOptions,
 }
 #: What fills the field `inputs`, too, of a benchmark that takes a URL.
 BODY_FILE = Option(
@@ -66,11 +66,11 @@ class RunRequest:
     """
 
     benchmark: str
-    content: ContentChoice = field(default_factory=ContentChoice)
-    server: ServerChoice = field(default_factory=ServerChoice)
-    load: LoadChoice = field(default_factory=LoadChoice)
-    generator: GeneratorChoice = field(default_factory=GeneratorChoice)
-    output: OutputChoice = field(default_factory=OutputChoice)
+    content: ContentOptions = field(default_factory=ContentOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
+    load: LoadOptions = field(default_factory=LoadOptions)
+    generator: GeneratorOptions = field(default_factory=GeneratorOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
     command: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ class RunRequest:
         ):
             if value and content.custom_model is None:
                 raise UsageError(f"{name} needs -c", next_step="the models of the zoo need nothing else")
-        server.check_reaching(endpoint, by_jmeter=by_jmeter)
+        server.check_reachability(endpoint, by_jmeter=by_jmeter)
         if by_jmeter and self.load.is_open:
             asked = "--rate" if self.load.rate is not None else "--arrival trace"
             raise refuse(asked, "--engine jmeter", "its threads wait for their answers", "leave --engine out")

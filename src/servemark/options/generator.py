@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from servemark.choices.kinds import OneOf, Switch, Whole
-from servemark.choices.table import Choice, option, refuse
 from servemark.engines import ENGINES, EngineName
+from servemark.options.kinds import OneOf, Switch, Whole
+from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.plan import RECEIVE_CLOCKS, SWITCHES, ReceiveClock
 from servemark.workload.plan import Switch as Setting
 
@@ -14,7 +14,7 @@ _OF_NATIVE = "it is for the native engine's threads"
 
 
 @dataclass(frozen=True)
-class GeneratorChoice(Choice):
+class GeneratorOptions(OptionGroup):
     """What sends the requests.
 
     Attributes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from servemark.choices.kinds import Rate, Seconds, Text, Whole
-from servemark.choices.table import Choice, option, refuse
+from servemark.options.kinds import Rate, Seconds, Text, Whole
+from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.load import DEFAULT_MAX_CONNECTIONS, MOST_USERS, Arrivals, ClosedLoad, Load, Until
 from servemark.workload.open_loop import MOST_CONNECTIONS, arrivals_of, check_open_loop, open_load
 
@@ -14,7 +14,7 @@ DEFAULT_WARMUP_S = 2.0
 
 
 @dataclass(frozen=True)
-class LoadChoice(Choice):
+class LoadOptions(OptionGroup):
     """How requests arrive. None leaves it to the benchmark.
 
     Attributes:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from servemark.choices.kinds import OneOf, PathTo, Switch, Text, Whole, readable_file
-from servemark.choices.table import Choice, option, refuse
 from servemark.environments.backends import BACKENDS, Backend
 from servemark.errors import UsageError
+from servemark.options.kinds import OneOf, PathTo, Switch, Text, Whole, readable_file
+from servemark.options.table import OptionGroup, option, refuse
 from servemark.servers.dialect import DialectName
 from servemark.servers.http.trust import Trust
 from servemark.workload.endpoint import Endpoint, Place, parse_place, without_user
@@ -22,7 +22,7 @@ _ONE_STARTS = "one starts a server of our own, the other measures one that runs"
 
 
 @dataclass(frozen=True)
-class ServerChoice(Choice):
+class ServerOptions(OptionGroup):
     """Which server, and how it is reached.
 
     Attributes:
@@ -252,7 +252,7 @@ class ServerChoice(Choice):
             + ("" if named else ", or measure that URL with the benchmark http"),
         )
 
-    def check_reaching(self, endpoint: Endpoint | None, *, by_jmeter: bool) -> None:
+    def check_reachability(self, endpoint: Endpoint | None, *, by_jmeter: bool) -> None:
         """Refuse ways to connect that make no sense with `endpoint`, or with a server of our own.
 
         Raises:

@@ -21,7 +21,7 @@ _REQUEST_S = (0.001, 0.3)
 
 
 @dataclass(frozen=True)
-class Expectation:
+class Forecast:
     """Least and most seconds, and the memory of its server; None where the server is not ours."""
 
     least_s: float
@@ -36,7 +36,7 @@ class Expectation:
         return f"{format_range_s(self.least_s, self.most_s)}{memory}"
 
 
-def expected(launcher: Launcher, points: Sequence[Point]) -> Expectation:
+def forecast_of(launcher: Launcher, points: Sequence[Point]) -> Forecast:
     """What measuring `points` will take. On first use this installs what the server needs, and builds its models.
 
     Raises:
@@ -53,7 +53,7 @@ def expected(launcher: Launcher, points: Sequence[Point]) -> Expectation:
             needs.append(memory_need(memories, at_once, preload=preload, answering=server.all_answer))
         loads += len(memories) * (workers if server.preload_model else max(workers, server.most_workers or 0))
     largest = max(needs, key=lambda need: (need.refusal is not None, need.needed_bytes), default=None)
-    return Expectation(
+    return Forecast(
         least_s=_START_S[0] + loads * _WORKER_S[0] + sum(_load_s(point.load, 0) for point in points),
         most_s=_START_S[1] + loads * _WORKER_S[1] + sum(_load_s(point.load, 1) for point in points),
         memory_bytes=largest.needed_bytes if largest else None,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from servemark.choices import RunRequest
 from servemark.engines import Engine
 from servemark.environments.build_log import BUILD_LOG
 from servemark.errors import ServemarkError
+from servemark.options import RunRequest
 from servemark.report.directory import ResultDirectory
 from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped, SuiteStatus
 from servemark.runner.entry import Entry
@@ -29,7 +29,7 @@ from servemark.workload.endpoint import without_user
 _MEASURED = ("done", "failed", "partial")
 
 
-class Written:
+class ResultOnDisk:
     """The result as far as it is known, always the same on disk; `redaction` keeps the user's secrets out of it."""
 
     def __init__(self, folder: ResultDirectory, result: Result, redaction: Redaction) -> None:

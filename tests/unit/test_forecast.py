@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from servemark.benchmarks import catalogue
-from servemark.choices import RunRequest
-from servemark.expectation import expected
+from servemark.forecast import forecast_of
+from servemark.options import RunRequest
 from servemark.servers import ServerSettings, default_workers
 from servemark.servers.machine.memory import RESERVE_BYTES, WorkerMemory
 from servemark.units import BYTES_PER_MIB
@@ -27,7 +27,7 @@ class Launcher:
 def _expected(name: str, *models: str, **ask: object):
     benchmark = catalogue()[name]
     parameters = {parameter.key: parameter.default for parameter in benchmark.parameters}
-    return expected(Launcher(*models), tuple(benchmark.points(RunRequest.of(name, **ask, parameters=parameters))))
+    return forecast_of(Launcher(*models), tuple(benchmark.points(RunRequest.of(name, **ask, parameters=parameters))))
 
 
 @pytest.mark.parametrize("name", ["concurrent_inference", "batching"])

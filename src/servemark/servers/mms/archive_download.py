@@ -18,7 +18,7 @@ _CLIENT_TIMEOUT_S = 60
 
 
 @contextmanager
-def offered_archive(archive: Path, server: Address, log: Callable[[str], None] | None = None) -> Iterator[str]:
+def downloadable_archive(archive: Path, server: Address, log: Callable[[str], None] | None = None) -> Iterator[str]:
     """While this is open, `archive` can be downloaded at the URL it gives, whose path cannot be guessed.
 
     It listens only on the local address from which `server` is reached: for a loopback server on loopback.
@@ -28,7 +28,7 @@ def offered_archive(archive: Path, server: Address, log: Callable[[str], None] |
     """
     ip = _local_address(server)
     path = f"/{secrets.token_urlsafe(12)}/{archive.name}"
-    with _OfferServer(ip, _handler(archive, path, log)) as offer:
+    with _DownloadServer(ip, _handler(archive, path, log)) as offer:
         thread = threading.Thread(target=offer.serve_forever, kwargs={"poll_interval": 0.1}, name="offer", daemon=True)
         thread.start()
         try:
@@ -39,7 +39,7 @@ def offered_archive(archive: Path, server: Address, log: Callable[[str], None] |
             thread.join()
 
 
-class _OfferServer(ThreadingHTTPServer):
+class _DownloadServer(ThreadingHTTPServer):
     """Listens at an address as the ``socket`` module has it: one of IPv6 has its zone apart."""
 
     daemon_threads = True

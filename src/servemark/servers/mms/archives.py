@@ -10,7 +10,7 @@ from servemark.environments.cache import Progress
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.environments.own_python import own_environment
 from servemark.errors import SetupError, UsageError
-from servemark.servers import ModelSettings, ServedModel
+from servemark.servers import LoadedModel, ModelSettings
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.management import ModelDescription
 from servemark.servers.mms.readiness import settings_of
@@ -24,7 +24,7 @@ from servemark.zoo.signature import IMAGE, image_size, numbers_input
 
 
 @dataclass(frozen=True)
-class ServableModel:
+class ModelArchive:
     """A model that a server can be given.
 
     Attributes:
@@ -80,7 +80,7 @@ class ServerPython:
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServeRequest:
     """What a server of ours is to serve, and how.
 
     Attributes:
@@ -99,7 +99,7 @@ class Serving:
         UsageError: inputs are given for several models.
     """
 
-    models: tuple[ZooModel | CustomModel | ServableModel, ...] = ()
+    models: tuple[ZooModel | CustomModel | ModelArchive, ...] = ()
     inputs: tuple[Input, ...] | None = None
     sending: Sending = field(default_factory=Sending)
     headers: tuple[Header, ...] = ()
@@ -136,7 +136,7 @@ class Serving:
         backend = self.backend or backend_of(self.models)
         return self.server_python.environment(backend, self.progress, gpu=gpu and self.computes)
 
-    def built_for(self, environment: MmsEnvironment) -> tuple[ServableModel, ...]:
+    def built_for(self, environment: MmsEnvironment) -> tuple[ModelArchive, ...]:
         """The models, those of the zoo built for `environment`.
 
         Raises:
@@ -144,12 +144,12 @@ class Serving:
         """
         return tuple(self._built(model, environment) for model in self.models)
 
-    def _built(self, model: ZooModel | CustomModel | ServableModel, environment: MmsEnvironment) -> ServableModel:
+    def _built(self, model: ZooModel | CustomModel | ModelArchive, environment: MmsEnvironment) -> ModelArchive:
         if isinstance(model, ZooModel):
-            return built(model, self.inputs, self.sending, environment, self.progress)
+            return archive_of_zoo(model, self.inputs, self.sending, environment, self.progress)
         if isinstance(model, CustomModel):
             lacking = self.server_python.lacking
-            return servable(model, self.inputs, self.sending, lambda: environment, self.progress, lacking)
+            return archive_of_user(model, self.inputs, self.sending, lambda: environment, self.progress, lacking)
         return model
 
 
@@ -158,20 +158,20 @@ def accept_any(_body: bytes) -> str | None:
     return None
 
 
-def built(
+def archive_of_zoo(
     model: ZooModel,
     inputs: tuple[Input, ...] | None,
     sending: Sending,
     environment: MmsEnvironment,
     progress: Progress,
-) -> ServableModel:
+) -> ModelArchive:
     """A model of the zoo, built for `environment`; `inputs` None is the model's own, sent as `sending` says.
 
     Raises:
         SetupError: it could not be built.
     """
     made = build_model(model, environment, progress)
-    return ServableModel(
+    return ModelArchive(
         name=model.wire_name,
         archive=made.archive,
         inputs=inputs or (sending.apply(made.default_input),),
@@ -181,20 +181,20 @@ def built(
     )
 
 
-def servable(
+def archive_of_user(
     model: CustomModel,
     inputs: tuple[Input, ...] | None,
     sending: Sending,
     environment: Callable[[], MmsEnvironment],
     progress: Progress,
     lacking: str = "",
-) -> ServableModel:
+) -> ModelArchive:
     """A model of the user's. `inputs` None is one made of its signature, an image by the Python of `environment`.
 
     Raises:
         UsageError: it has no signature of which an input can be made.
     """
-    return ServableModel(
+    return ModelArchive(
         name=model.name,
         archive=model.archive,
         inputs=inputs or (sending.apply(_made_input(model, sending, environment, progress)),),
@@ -204,7 +204,7 @@ def servable(
     )
 
 
-def backend_of(models: tuple[ZooModel | CustomModel | ServableModel, ...]) -> Backend | None:
+def backend_of(models: tuple[ZooModel | CustomModel | ModelArchive, ...]) -> Backend | None:
     """The backend that one of `models` needs, or None where any will do."""
     legacy = any(isinstance(model, CustomModel) and model.format == "model" for model in models)
     return "mxnet" if legacy else None
@@ -234,17 +234,17 @@ def _made_input(
     return Input(body, IMAGE, f"signature: generated {size[0]}x{size[1]} JPEG")
 
 
-def served_model(
-    model: ServableModel,
+def loaded_model(
+    model: ModelArchive,
     settings: ModelSettings,
     workers: int,
     url: str,
     description: ModelDescription,
     register_ms: float,
     cold_start_ms: float,
-) -> ServedModel:
+) -> LoadedModel:
     """`model`, registered by us from `url` with `settings` and `workers`, as the server describes it now."""
-    return ServedModel(
+    return LoadedModel(
         name=model.name,
         backend=model.backend,
         inputs=model.inputs,
