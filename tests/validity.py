@@ -37,7 +37,7 @@ def status_but_for_the_machine(status: int, result: dict[str, Any] | None) -> in
     reasons = "; ".join(check["reason"] for check in checks)
     warnings.warn(f"INVALID on this machine, which is not what is tested: {reasons}", stacklevel=2)
     verdicts = [verdict for benchmark in result["benchmarks"] for verdict in benchmark["verdicts"]]
-    return int(any(verdict["passed"] is False for verdict in verdicts))
+    return int(any(verdict["outcome"] == "missed" for verdict in verdicts))
 
 
 def skip_where_too_busy(failed: Mapping[str, str]) -> None:

@@ -18,20 +18,24 @@ def errors_within(step: StepSummary, limit_share: float) -> Verdict:
     """Did no more than `limit_share` of the requests fail?"""
     share = step.failed / step.requests if step.requests else 0.0
     answer = f"{step.failed} of all {step.requests} sent failed ({share:.2%})"
-    return Verdict(f"{step.name}: at most {limit_share:.3g} of the requests failed", answer, share <= limit_share)
+    return Verdict(
+        f"{step.name}: at most {limit_share:.3g} of the requests failed",
+        answer,
+        "met" if share <= limit_share else "missed",
+    )
 
 
 def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
     """Did the load keep every worker busy? A finding: it changes no exit status."""
     question = "the load saturated the server"
     if least_in_flight is None:
-        return Verdict(question, "undecided: too few requests", None)
+        return Verdict(question, "undecided: too few requests", "finding")
     if needed is None:
-        return Verdict(question, "undecided: the server's workers cannot be read back", None)
+        return Verdict(question, "undecided: the server's workers cannot be read back", "finding")
     figures = f"at least {least_in_flight} in flight, {needed} keep all workers busy"
     if least_in_flight >= needed:
-        return Verdict(question, f"saturated: {figures}", None)
-    return Verdict(question, f"not saturated: raise -t ({figures})", None)
+        return Verdict(question, f"saturated: {figures}", "finding")
+    return Verdict(question, f"not saturated: raise -t ({figures})", "finding")
 
 
 def exit_status(result: Result, *, allow_invalid: bool) -> int:
@@ -49,7 +53,7 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
     if not allow_invalid and not all(certificate.valid for certificate in certificates):
         return EXIT_INVALID
-    if any(verdict.passed is False for benchmark in result.benchmarks for verdict in benchmark.verdicts):
+    if any(verdict.outcome == "missed" for benchmark in result.benchmarks for verdict in benchmark.verdicts):
         return EXIT_VERDICT_FAILED
     return EXIT_OK
 
@@ -68,4 +72,4 @@ def failed_altogether(benchmark: BenchmarkResult) -> bool:
 
 def allows_failures(benchmark: BenchmarkResult) -> bool:
     """Whether as many requests may fail as did (``--max-errors``): all of its verdicts are known, and none is a no."""
-    return bool(benchmark.verdicts) and all(verdict.passed is not False for verdict in benchmark.verdicts)
+    return bool(benchmark.verdicts) and all(verdict.outcome != "missed" for verdict in benchmark.verdicts)

@@ -14,7 +14,7 @@ from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
 from servemark.servers.machine import gpus
 from servemark.servers.machine.gpus import Gpus, gpus_here
-from servemark.servers.mms import server_log
+from servemark.servers.mms import archives, server_log
 from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher

@@ -147,7 +147,7 @@ def test_what_is_no_result_is_said(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 4
     (tmp_path / "result.json").write_text('{"schema": "something/1"}')
     assert main(["report", str(tmp_path)]) == 4
-    assert "it is no servemark/result/1" in capsys.readouterr().err
+    assert "it is no servemark/result/2" in capsys.readouterr().err
 
 
 def test_a_result_reads_back_as_it_was_written(tmp_path):

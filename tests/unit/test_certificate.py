@@ -21,9 +21,20 @@ from servemark.certificate.generator import (
 )
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.records import row_dtype
-from servemark.result import Check, Disturbance, ErrorExample, LatencySummary, RunResult, Statistic, StepSummary
+from servemark.result import (
+    Check,
+    Disturbance,
+    ErrorExample,
+    LatencySummary,
+    RunResult,
+    Statistic,
+    StepSummary,
+    Telemetry,
+)
 from servemark.stats.accounting import account, first_scheduled
 from servemark.stats.summary import Evidence, Window
+
+from .results import CLOSED as CLOSED_LOAD
 
 #: 10 s on two CPUs that had little to do.
 IDLE = MachineUse(
@@ -92,12 +103,12 @@ def _run(certificate, **point):
         trial=1,
         point=point,
         server={},
-        load={},
+        load=CLOSED_LOAD,
         window_s=(0.0, 1.0),
         warmup_s=0.0,
         certificate=certificate,
         steps=(),
-        telemetry={},
+        telemetry=Telemetry(),
         records="",
     )
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from servemark.errors import UnreachableError, UsageError
-from servemark.servers.http import reaching
+from servemark.servers.http import reachability
 from servemark.servers.http.reachability import connectable
 from servemark.servers.http.trust import Trust, tls_for
 from servemark.workload.endpoint import Place, parse_place, parse_url, without_user
@@ -154,8 +154,8 @@ def test_a_zone_is_shown_and_its_number_is_connected_to():
     address = Address(f"fe80::1%{name}", f"fe80::1%{index}", 81)
     assert address.url == "http://[fe80::1%25lo]:81"
     assert tls_for(f"fe80::1%{name}", address.ip, Trust(insecure=True)).server_name == "fe80::1"
-    assert reaching._literal(("fe80::1%lo", 81, 0, index)) == f"fe80::1%{index}"
-    assert reaching._literal(("::1", 81, 0, 0)) == "::1"
+    assert reachability._literal(("fe80::1%lo", 81, 0, index)) == f"fe80::1%{index}"
+    assert reachability._literal(("::1", 81, 0, 0)) == "::1"
 
 
 def test_an_interface_that_is_not_there_is_named_with_those_that_are():

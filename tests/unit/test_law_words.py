@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
 from servemark.report.law import law_in_words
+from servemark.result import NotFitted
 from servemark.stats.scalability import fit_scalability
 
 
 def _words(users: list[float], rates: list[float]) -> str:
     fit = fit_scalability(np.array(users), np.array(rates))
-    return law_in_words({"refused": fit} if isinstance(fit, str) else asdict(fit))
+    return law_in_words(NotFitted(fit) if isinstance(fit, str) else fit)
 
 
 def _law(users: list[float], sigma: float, kappa: float) -> list[float]:

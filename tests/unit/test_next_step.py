@@ -13,23 +13,28 @@ from servemark.benchmarks import catalogue
 from servemark.cli.next_step import next_step
 from servemark.cli.options import parse_run
 from servemark.result import (
+    Analysis,
+    AskedOptions,
     BenchmarkResult,
     Certificate,
     LatencySummary,
+    RateSegmentResult,
     Result,
     RunResult,
+    Scalability,
     Statistic,
     StepSummary,
     Suite,
     SuiteEntry,
+    Telemetry,
     Verdict,
 )
+
+from .results import CLOSED, MACHINE, OPEN, TOOL
 
 PROG = "./benchmark.py"
 KNOWN = Statistic(40.0, (39.0, 41.0))
 LATENCY = LatencySummary(KNOWN, KNOWN, KNOWN, KNOWN, KNOWN, KNOWN, 30.0, 50.0, 1.0)
-CLOSED = {"kind": "closed", "users": 1, "loops": None}
-OPEN = {"kind": "open", "offered_per_s": 20.0, "requests": None}
 
 
 def _step(measured: int = 500, errors: dict[str, int] | None = None, rate: float = 40.0) -> StepSummary:
@@ -52,13 +57,13 @@ def _result(
     words = shlex.split(line)
     step = step or _step()
     certificate = Certificate(valid, ())
-    run = RunResult(1, {}, {}, load or CLOSED, (2.0, 12.0), 2.0, certificate, (step,), {}, "")
-    runs = tuple(replace(run, point={"threads": n}, load={**CLOSED, "users": n}) for n in points) or (run,)
+    run = RunResult(1, {}, {}, load or CLOSED, (2.0, 12.0), 2.0, certificate, (step,), Telemetry(), "")
+    runs = tuple(replace(run, point={"threads": n}, load=replace(CLOSED, users=n)) for n in points) or (run,)
     facts = {
         "name": next((word for word in words if word in catalogue()), ""),
         "model": "resnet-18",
         "backend": None,
-        "options": {},
+        "options": AskedOptions(),
         "cold_start_ms": None,
         "partial": False,
         "steps": () if points else (step,),
@@ -72,8 +77,8 @@ def _result(
         command=(PROG, *words),
         seed=0,
         partial=False,
-        tool={},
-        environment={},
+        tool=TOOL,
+        environment=MACHINE,
         server=None,
         benchmarks=(BenchmarkResult(**{**facts, **changes}),),
     )
@@ -86,9 +91,10 @@ def _next(line: str, **facts: Any) -> str:
     return suggested.removeprefix(f"{PROG} ")
 
 
-NOT_SATURATED = (Verdict("the load saturated the server", "not saturated: raise -t (...)", None),)
-BEYOND = {"scalability": {"peak_users": 18.2, "most_users": 13.0}}
-WITHIN = {"scalability": {"peak_users": 7.0, "most_users": 13.0}}
+NOT_SATURATED = (Verdict("the load saturated the server", "not saturated: raise -t (...)", "finding"),)
+_LAW = Scalability(50.0, 0.1, 0.01, 1.0, peak_users=18.2, least_users=1.0, most_users=13.0)
+BEYOND = Analysis(scalability=_LAW)
+WITHIN = Analysis(scalability=replace(_LAW, peak_users=7.0))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,7 @@ WITHIN = {"scalability": {"peak_users": 7.0, "most_users": 13.0}}
         ("latency -m noop -t 1 --duration 5 -w 2 -o out --force", {}, "throughput -m noop -w 2"),
         ("-l1000 --mms 127.0.0.1:8080 latency", {}, "--mms 127.0.0.1:8080 throughput"),
         ("throughput", {}, "latency --rate 28"),
-        ("throughput -t 100", {"verdicts": NOT_SATURATED, "load": {**CLOSED, "users": 100}}, "throughput -t 200"),
+        ("throughput -t 100", {"verdicts": NOT_SATURATED, "load": replace(CLOSED, users=100)}, "throughput -t 200"),
         ("throughput --engine jmeter", {}, "latency --engine jmeter"),
         ("ping", {"step": _step(rate=41_234.0)}, "throughput"),
         (
@@ -109,7 +115,7 @@ WITHIN = {"scalability": {"peak_users": 7.0, "most_users": 13.0}}
         ("latency --rate 20", {"load": OPEN, "step": _step(rate=20.0)}, "latency --rate 20,40,80/20s"),
         (
             "latency --rate 10,50/2s",
-            {"load": {**OPEN, "profile": [{"to_per_s": 10.0}, {"to_per_s": 50.0}]}},
+            {"load": replace(OPEN, profile=(RateSegmentResult(10.0, 10.0, 5.0), RateSegmentResult(50.0, 50.0, 5.0)))},
             "latency --rate 50,100,200/20s",
         ),
         ("latency --rate 20 --duration 9", {"load": OPEN, "step": _step(rate=10.0)}, "latency --duration 9 --rate 8"),
@@ -122,20 +128,20 @@ WITHIN = {"scalability": {"peak_users": 7.0, "most_users": 13.0}}
         ("load --options count 4", {}, "repeated_scale_calls"),
         (
             "repeated_scale_calls --options scale_up_workers 3",
-            {"analysis": {}},
+            {"analysis": Analysis()},
             "repeated_scale_calls --options scale_up_workers 3 background_threads 4",
         ),
         (
             "repeated_scale_calls --options background_threads 2",
-            {"options": {"parameters": {"background_threads": 2}}},
+            {"options": AskedOptions(parameters={"background_threads": 2})},
             "load",
         ),
         ("batching", {"points": (1, 2)}, "throughput"),
         ("multiple_models -t 6", {}, "throughput"),
-        ("latency -l 24", {"step": _step(24), "load": {**CLOSED, "loops": 24}}, "latency -l 368"),
+        ("latency -l 24", {"step": _step(24), "load": replace(CLOSED, loops=24)}, "latency -l 368"),
         (
             "throughput -t 10 -l 2",
-            {"step": _step(20), "load": {**CLOSED, "users": 10, "loops": 2}},
+            {"step": _step(20), "load": replace(CLOSED, users=10, loops=2)},
             "throughput -t 10 -l 37",
         ),
         ("latency --duration=10", {"step": _step(100)}, "latency --duration 45"),

@@ -20,7 +20,7 @@ from servemark.errors import UsageError
 from servemark.forecast import forecast_of
 from servemark.options import RunRequest
 from servemark.report.progress import ProgressLine
-from servemark.result import schema_text, to_json
+from servemark.result import Analysis, NotFitted, RateSegmentResult, schema_text, to_json
 from servemark.runner.entry import Entry
 from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
@@ -30,6 +30,7 @@ from servemark.workload.load import ClosedLoad, OpenLoad
 from servemark.workload.open_loop import arrivals_of
 from servemark.workload.plan import Address, compile_plan
 
+from .results import MACHINE, TOOL
 from .test_certificate import IDLE
 from .test_reports import printed, result
 
@@ -228,8 +229,6 @@ def test_jmeter_itself_refuses_an_open_loop_too():
         check_plan(point.plan(DIALECT, ()), {"inference": Address("h", "127.0.0.1", 1)})
 
 
-TOOL = {"name": "servemark", "version": "1", "engine": "native", "engine_versions": {}}
-MACHINE = {"os": "Linux", "machine": "x86_64", "cpus": 2, "memory_mib": 1, "python": "3.11"}
 ADDRESS = Address("127.0.0.1", "127.0.0.1", 8080)
 
 
@@ -290,12 +289,12 @@ def test_a_run_has_its_load_its_window_and_the_rate_that_was_offered(make_record
     assert assessed.run.window_s == (2.0, 5.0)
     assert assessed.run.steps[0].measured == 600
     load = assessed.run.load
-    assert load["offered_per_s"] == pytest.approx(200.0)
-    assert (load["kind"], load["process"], load["cv"], load["max_connections"]) == ("open", "poisson", 1.0, 10_000)
-    assert load["profile"] == [{"from_per_s": 200.0, "to_per_s": 200.0, "duration_s": None}]
-    assert benchmark.options["rate"] == "200"
-    assert benchmark.options["arrival"] == "poisson"
-    assert "threads" not in benchmark.options
+    assert load.offered_per_s == pytest.approx(200.0)
+    assert (load.kind, load.process, load.cv, load.max_connections) == ("open", "poisson", 1.0, 10_000)
+    assert load.profile == (RateSegmentResult(200.0, 200.0, None),)
+    assert benchmark.options.rate == "200"
+    assert benchmark.options.arrival == "poisson"
+    assert benchmark.options.threads is None
     assert benchmark.analysis is None
     assert [verdict.question for verdict in benchmark.verdicts] == ["predict: at most 0.01 of the requests failed"]
     _valid(benchmark)
@@ -305,7 +304,7 @@ def test_of_an_exact_number_the_rate_is_that_from_the_first_to_the_last(make_rec
     measured = _measured(make_records, "latency", 0.5, _times([0.0, 0.1, 0.2, 0.3], took_ms=700), loops=4)
     assessed, _ = _assessed(measured)
     assert assessed.run.window_s == pytest.approx((0.0, 1.0))
-    assert assessed.run.load["offered_per_s"] == pytest.approx(10.0)
+    assert assessed.run.load.offered_per_s == pytest.approx(10.0)
     assert assessed.run.steps[0].throughput_per_s.value == pytest.approx(4.0)
     accounted = next(check for check in assessed.run.certificate.checks if check.name == "accounted")
     assert accounted.passed
@@ -314,7 +313,7 @@ def test_of_an_exact_number_the_rate_is_that_from_the_first_to_the_last(make_rec
 @pytest.mark.parametrize("scheduled", [[], [1.0]])
 def test_of_next_to_nothing_no_rate_is_made_up(make_records, scheduled):
     measured = _measured(make_records, "latency", 1.0, _times(scheduled), loops=1)
-    assert assess_run(measured, 0.01).run.load["offered_per_s"] is None
+    assert assess_run(measured, 0.01).run.load.offered_per_s is None
 
 
 def test_a_trace_is_told_by_its_file_and_checksum_not_by_its_times(make_records, tmp_path, capsys):
@@ -322,10 +321,10 @@ def test_a_trace_is_told_by_its_file_and_checksum_not_by_its_times(make_records,
     trace.write_text("0\n0.5\n1\n")
     measured = _measured(make_records, "ping", 1.0, _times([0.0, 0.5, 1.0]), rate=None, arrival=f"trace:{trace}")
     assessed, benchmark = _assessed(measured)
-    told = assessed.run.load["trace"]
-    assert (told["file"], told["times"], told["length_s"], len(told["sha256"])) == (str(trace), 3, 1.0, 64)
+    told = assessed.run.load.trace
+    assert (told.file, told.times, told.length_s, len(told.sha256)) == (str(trace), 3, 1.0, 64)
     assert "times_ns" not in json.dumps(to_json(assessed.run))
-    assert benchmark.options["arrival"] == f"trace:{trace}"
+    assert benchmark.options.arrival == f"trace:{trace}"
     text = printed(capsys, _valid(benchmark))
     assert "open loop, trace times.txt (3 times, 1 s), at most 10,000 connections" in text
 
@@ -340,22 +339,22 @@ def test_steps_of_a_profile_are_told_apart_by_when_they_were_scheduled(make_reco
     columns |= {"sent": columns["ready"], "first_byte": columns["end"], "kind": [0] * 119 + [3]}
     measured = _measured(make_records, "latency", 6.0, columns, rate="10,50/2s")
     assessed, benchmark = _assessed(measured)
-    slow, fast = benchmark.analysis["stages"]
-    assert (slow["run"], slow["start_s"], slow["end_s"]) == (0, 2.0, 4.0)
-    assert (fast["start_s"], fast["end_s"]) == (4.0, 6.0)
-    assert (slow["requests"], slow["failed"], fast["requests"], fast["failed"]) == (20, 0, 100, 1)
-    assert (slow["offered_per_s"], fast["offered_per_s"]) == (10.0, 50.0)
-    assert slow["achieved_per_s"] == 10.0
-    assert fast["achieved_per_s"] == pytest.approx(25.0), "only those of its first second have ended in it"
-    assert slow["response_ms"]["p50"] == pytest.approx(10.0)
-    assert fast["response_ms"]["p99"] == pytest.approx(1010.0)
-    assert fast["client_queue_ms"]["p99"] == pytest.approx(1000.0)
+    slow, fast = benchmark.analysis.stages
+    assert (slow.run, slow.start_s, slow.end_s) == (0, 2.0, 4.0)
+    assert (fast.start_s, fast.end_s) == (4.0, 6.0)
+    assert (slow.requests, slow.failed, fast.requests, fast.failed) == (20, 0, 100, 1)
+    assert (slow.offered_per_s, fast.offered_per_s) == (10.0, 50.0)
+    assert slow.achieved_per_s == 10.0
+    assert fast.achieved_per_s == pytest.approx(25.0), "only those of its first second have ended in it"
+    assert slow.response_ms.p50 == pytest.approx(10.0)
+    assert fast.response_ms.p99 == pytest.approx(1010.0)
+    assert fast.client_queue_ms.p99 == pytest.approx(1000.0)
     text = printed(capsys, _valid(benchmark))
     assert "open loop, 10/s, 50/s for 2 s each, constant, at most 10,000 connections" in " ".join(text.split())
     assert "from s  offered/s  achieved/s  p50 ms  p99 ms  failed  waited p99" in text
     assert "2           50.00       25.00   1,010  ~1,010       1      ~1,000" in text, "99 are too few for a p99"
     assert max(map(len, text.splitlines())) <= 80
-    assert assessed.run.load["offered_per_s"] == pytest.approx(30.0)
+    assert assessed.run.load.offered_per_s == pytest.approx(30.0)
 
 
 def test_a_ramp_has_a_stage_for_each_tenth_of_its_time_as_far_as_it_went(make_records):
@@ -364,10 +363,10 @@ def test_a_ramp_has_a_stage_for_each_tenth_of_its_time_as_far_as_it_went(make_re
         make_records, "latency", 12.0, _times(scheduled), rate="1..200/10s", ended_s=4.5, interrupted=True
     )
     _, benchmark = _assessed(measured)
-    stages = benchmark.analysis["stages"]
-    assert [(stage["start_s"], stage["end_s"]) for stage in stages] == [(2.0, 3.0), (3.0, 4.0), (4.0, 4.5)]
-    assert [stage["requests"] for stage in stages] == [100, 100, 50]
-    assert stages[2]["offered_per_s"] == pytest.approx(100.0)
+    stages = benchmark.analysis.stages
+    assert [(stage.start_s, stage.end_s) for stage in stages] == [(2.0, 3.0), (3.0, 4.0), (4.0, 4.5)]
+    assert [stage.requests for stage in stages] == [100, 100, 50]
+    assert stages[2].offered_per_s == pytest.approx(100.0)
 
 
 def test_a_server_that_does_not_keep_up_is_told_with_both_rates(make_records, capsys):
@@ -410,7 +409,7 @@ def test_points_of_one_rate_over_connections_show_what_waited(make_records, caps
     two = [replace(one, point=point) for one, point in zip(two, points, strict=False)]
     assessed = [assess_run(one, 0.01) for one in two]
     benchmark = assess(two[0].benchmark, two, assessed)
-    assert benchmark.analysis == {"scalability": {"refused": "in an open loop the rate is given, not found"}}
+    assert benchmark.analysis == Analysis(scalability=NotFitted("in an open loop the rate is given, not found"))
     text = printed(capsys, _valid(benchmark))
     assert "open loop, 100.5/s constant\n" in text
     (heading,) = [line.split() for line in text.splitlines() if line.startswith("connections")]
@@ -426,7 +425,7 @@ def test_connections_for_which_descriptors_are_lacking_are_told(make_records, ca
     measured = replace(measured, engine_run=replace(measured.engine_run, reduced_connections=900))
     assessed, benchmark = _assessed(measured)
     load = assessed.run.load
-    assert (load["max_connections"], load["requested_connections"]) == (900, 10_000)
+    assert (load.max_connections, load.requested_connections) == (900, 10_000)
     text = " ".join(printed(capsys, _valid(benchmark)).split())
     assert "at most 900 connections (10,000 need more file descriptors: ulimit -n), 3.0 s measured" in text
 
@@ -434,10 +433,10 @@ def test_connections_for_which_descriptors_are_lacking_are_told(make_records, ca
 def test_what_made_the_generator_more_exact_is_part_of_the_load(make_records):
     measured = _measured(make_records, "latency", 5.0, _times([2.5, 3.0]), duration_s=3.0)
     load = _assessed(measured)[0].run.load
-    assert (load["realtime"], load["keep_awake"]) == ("off", "off")
+    assert (load.realtime, load.keep_awake) == ("off", "off")
     had = replace(measured.engine_run, realtime="dropped after 3.2 s", keep_awake="2 CPUs")
     load = _assessed(replace(measured, engine_run=had))[0].run.load
-    assert (load["realtime"], load["keep_awake"]) == ("dropped after 3.2 s", "2 CPUs")
+    assert (load.realtime, load.keep_awake) == ("dropped after 3.2 s", "2 CPUs")
 
 
 def test_progress_behind_the_end_of_the_load_says_what_is_awaited(capsys):

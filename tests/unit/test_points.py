@@ -13,12 +13,14 @@ import pytest
 from servemark.benchmarks import Point, catalogue
 from servemark.options import RunRequest
 from servemark.report.directory import ResultDirectory
-from servemark.result import Certificate, RunResult, answering
+from servemark.result import Certificate, RunResult, Telemetry, answering
 from servemark.runner.entry import Entry
 from servemark.runner.measuring import _announced, _Servers
 from servemark.runner.redaction import Redaction
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.mms.dialect import DIALECT
+
+from .results import CLOSED
 
 
 def _run(point: Point, *, valid: bool, trial: int = 1) -> RunResult:
@@ -26,12 +28,12 @@ def _run(point: Point, *, valid: bool, trial: int = 1) -> RunResult:
         trial=trial,
         point=dict(point.values),
         server={},
-        load={},
+        load=CLOSED,
         window_s=(0.0, 1.0),
         warmup_s=0.0,
         certificate=Certificate(valid=valid, checks=()),
         steps=(),
-        telemetry={},
+        telemetry=Telemetry(),
         records="",
     )
 

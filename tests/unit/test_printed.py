@@ -13,6 +13,7 @@ from servemark.report import csv as summary_csv
 from servemark.report.directory import result_text
 from servemark.report.terminal import print_summary
 from servemark.result import (
+    AskedOptions,
     Certificate,
     Check,
     LatencySummary,
@@ -169,7 +170,7 @@ def a_suite() -> Result:
     (good,) = result().benchmarks
     failed = replace(good, name="load", **OF_A_SUITE[4])
     invalid = replace(
-        good, name="http", model=None, options={"url": "http://h:1/x", "method": "GET"}, certificate=INVALID
+        good, name="http", model=None, options=AskedOptions(url="http://h:1/x", method="GET"), certificate=INVALID
     )
     return replace(
         result(partial=True),
@@ -212,5 +213,5 @@ def test_a_result_can_be_read_back(tmp_path):
 
 @pytest.mark.parametrize("data", [None, [], {}, {"schema": "servemark/result/1"}, {"schema": "servemark/result/2"}])
 def test_what_is_no_result_is_not_read(data):
-    with pytest.raises(ValueError, match="servemark/result/1"):
+    with pytest.raises(ValueError, match="servemark/result/2"):
         from_json(data)

@@ -10,9 +10,11 @@ from rich.text import Text
 from servemark.assessment.analysis import analyse
 from servemark.report import analyses
 from servemark.report.layout import lines_of
-from servemark.result import BenchmarkResult
+from servemark.result import AskedOptions, BenchmarkResult, Distribution, ScalingCalls
 from servemark.stats.summary import Window, summarise
 from servemark.workload.load import ClosedLoad
+
+from .results import CLOSED
 
 MS = 1_000_000
 NAMES = ("scale_up", "read_up", "scale_down", "read_down")
@@ -52,11 +54,11 @@ def _benchmark(make_records: Any) -> BenchmarkResult:
         name="repeated_scale_calls",
         model="noop-v1.0",
         backend=None,
-        options={},
+        options=AskedOptions(),
         cold_start_ms=None,
         partial=False,
         steps=steps,
-        runs=(SimpleNamespace(point={}, steps=steps, load={"kind": "closed"}),),  # type: ignore[arg-type]
+        runs=(SimpleNamespace(point={}, steps=steps, load=CLOSED),),  # type: ignore[arg-type]
         certificate=None,
         verdicts=(),
         analysis=analyse("scaling", [measured], (), ()),  # type: ignore[list-item]
@@ -64,15 +66,10 @@ def _benchmark(make_records: Any) -> BenchmarkResult:
 
 
 def test_calls_of_the_warm_up_and_those_that_were_cut_off_are_in_no_figure(make_records: Any) -> None:
-    scaling = _benchmark(make_records).analysis["scaling"]
-    assert scaling["up"] == {
-        "calls": 1,
-        "failed": 0,
-        "unfinished": 1,
-        "settled_ms": {"p50": 80.0, "p99": 80.0, "min": 80.0, "max": 80.0},
-    }
-    assert (scaling["down"]["calls"], scaling["down"]["unfinished"]) == (1, 0)
-    assert scaling["down"]["settled_ms"]["p50"] == 40.0
+    scaling = _benchmark(make_records).analysis.scaling
+    assert scaling.up == ScalingCalls(1, 0, 1, Distribution(80.0, 80.0, 80.0, 80.0))
+    assert (scaling.down.calls, scaling.down.unfinished) == (1, 0)
+    assert scaling.down.settled_ms.p50 == 40.0
 
 
 def test_the_headline_and_the_table_below_it_are_of_the_same_calls(make_records: Any) -> None:

@@ -5,7 +5,7 @@ Nothing here executes or asks a server; everything it needs is in ``Measured``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
@@ -21,14 +21,22 @@ from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.measured import of_one
 from servemark.assessment.open_loop import load_facts, stages
 from servemark.benchmarks import Benchmark
-from servemark.benchmarks.asked import options_of_load
+from servemark.benchmarks.asked import asked_options
 from servemark.certificate import certify, combine
-from servemark.engines import EngineRun
-from servemark.result import OWN_CLOCK, BenchmarkResult, Certificate, ErrorExample, RunResult, Verdict, answering
+from servemark.result import (
+    OWN_CLOCK,
+    BenchmarkResult,
+    Certificate,
+    ErrorExample,
+    RunResult,
+    Stage,
+    Telemetry,
+    Verdict,
+    answering,
+)
 from servemark.stats.summary import Evidence, Summary, Window, summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from servemark.verdict import errors_within, saturated
-from servemark.workload.inputs import checksum
 from servemark.workload.load import ClosedLoad
 
 
@@ -39,11 +47,11 @@ class Assessed:
     run: RunResult
     verdicts: tuple[Verdict, ...]
     evidence: tuple[Evidence, ...]
-    stages: tuple[Mapping[str, object], ...] = ()
+    stages: tuple[Stage, ...] = ()
 
 
-def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
-    """The result of one run."""
+def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> Assessed:
+    """The result of one run; `number` is its place among those of its benchmark, from 0."""
     window = measured_window(measured)
     summary = summarise(
         measured.records.chunks(),
@@ -62,7 +70,7 @@ def assess_run(measured: Measured, max_errors_share: float) -> Assessed:
         verdicts.append(_saturation(measured))
     certificate = certificate_of(measured, summary)
     run = _run_result(measured, window, summary, certificate)
-    return Assessed(run, tuple(verdicts), summary.evidence, tuple(stages(measured)))
+    return Assessed(run, tuple(verdicts), summary.evidence, tuple(stages(measured, number)))
 
 
 def _longest_pause_ns(measured: Measured) -> tuple[int, int]:
@@ -76,20 +84,19 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
     counted = answering(runs)
     headline = [run for run in counted.values() if not run.point]
     shown = next((item for item in measured if not item.point.values), first)
-    pool = first.plan.pool
     return BenchmarkResult(
         name=benchmark.name,
         model=", ".join(model.name for model in first.served) or None,
         backend=first.served[0].backend if first.served else None,
         archive=first.served[0].origin if first.served else None,
-        options={
-            **options_of_load(shown.point.load),
-            **_asked(first),
-            "inputs": list(first.inputs),
-            "input_count": len(pool),
-            "input_sha256": checksum(pool) if pool else None,
-            "parameters": dict(first.parameters),
-        },
+        options=asked_options(
+            shown.point.load,
+            url=first.url,
+            method=first.plan.groups[0].scenario.steps[0].requests[0].method if first.url else None,
+            inputs=first.inputs,
+            pool=first.plan.pool,
+            parameters=first.parameters,
+        ),
         cold_start_ms=first.served[0].cold_start_ms if len(first.served) == 1 else None,
         partial=any(item.engine_run.interrupted for item in measured),
         steps=headline[0].steps if headline else (),
@@ -101,7 +108,7 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
             if place in counted
             for verdict in item.verdicts
         ),
-        analysis=analyse(benchmark.analysis, measured, runs, [item.stages for item in assessed]),
+        analysis=analyse(benchmark.analysis, measured, runs, [stage for item in assessed for stage in item.stages]),
     )
 
 
@@ -120,14 +127,6 @@ def _with_highest_rate_judged(
     return tuple(runs)
 
 
-def _asked(measured: Measured) -> Mapping[str, object]:
-    """What an endpoint was asked; empty of a model server."""
-    if measured.url is None:
-        return {}
-    (group,) = measured.plan.groups
-    return {"url": measured.url, "method": group.scenario.steps[0].requests[0].method}
-
-
 def measured_window(measured: Measured) -> Window:
     """Of an exact number of requests, from the first to the last response; else from the warm-up to the end."""
     if measured.point.load.scenarios is not None:
@@ -137,7 +136,6 @@ def measured_window(measured: Measured) -> Window:
 
 def _run_result(measured: Measured, window: Window, summary: Summary, certificate: Certificate) -> RunResult:
     point, engine_run, records = measured.point, measured.engine_run, measured.records
-    threads = measured.compiled.threads
     seen, counts = conditions_of(measured), engine_run.counts
     return RunResult(
         trial=measured.trial,
@@ -146,34 +144,31 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
             "requested": of_one({model.name: model.requested for model in measured.served}),
             "read_back": of_one(measured.settings_before),
         },
-        load={**load_facts(measured, window), "generator_threads": threads, **_pacing_of(engine_run)},
+        load=replace(
+            load_facts(measured, window),
+            generator_threads=measured.compiled.threads,
+            realtime=engine_run.realtime or "off",
+            keep_awake=engine_run.keep_awake or "off",
+            receive_clock=engine_run.receive_clock or OWN_CLOCK,
+        ),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         warmup_s=point.load.warmup_s,
         certificate=certificate,
         steps=summary.steps,
-        telemetry={
-            "generator_cpu_s": engine_run.generator_cpu_s,
-            "generator_cpu_share": seen.generator_share,
-            "run_queue_delay_ms": counts.run_queue_delay_ns / counts.run_queue_waits / NS_PER_MS
+        telemetry=Telemetry(
+            generator_cpu_s=engine_run.generator_cpu_s,
+            generator_cpu_share=seen.generator_share,
+            run_queue_delay_ms=counts.run_queue_delay_ns / counts.run_queue_waits / NS_PER_MS
             if counts and counts.run_queue_waits
             else None,
-            "loopback_p50_ms": counts.loopback_p50_ns / NS_PER_MS if counts and counts.loopback_p50_ns else None,
-            "machine_busy_share": seen.machine_share,
-            "server_cpu_s": measured.machine.server_cpu_s,
-            "server_memory_before_mib": _mib(measured.memory_bytes[0]),
-            "server_memory_after_mib": _mib(measured.memory_bytes[1]),
-        },
+            loopback_p50_ms=counts.loopback_p50_ns / NS_PER_MS if counts and counts.loopback_p50_ns else None,
+            machine_busy_share=seen.machine_share,
+            server_cpu_s=measured.machine.server_cpu_s,
+            server_memory_before_mib=_mib(measured.memory_bytes[0]),
+            server_memory_after_mib=_mib(measured.memory_bytes[1]),
+        ),
         records=f"{records.path.parent.name}/{records.path.name}",
     )
-
-
-def _pacing_of(engine_run: EngineRun) -> dict[str, str]:
-    """What made the generator's times more exact, as far as it was had; and whose time of arrival answers have."""
-    return {
-        "realtime": engine_run.realtime or "off",
-        "keep_awake": engine_run.keep_awake or "off",
-        "receive_clock": engine_run.receive_clock or OWN_CLOCK,
-    }
 
 
 def _mib(memory_bytes: int | None) -> float | None:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from servemark.assessment.measured import Measured
-from servemark.benchmarks import Analysis
+from servemark.benchmarks import Question
 from servemark.records import begun_ns
-from servemark.result import RunResult, answering
+from servemark.result import (
+    Analysis,
+    Background,
+    ClosedLoadResult,
+    NotFitted,
+    Predictions,
+    Registration,
+    Registrations,
+    RunResult,
+    Scaling,
+    ScalingCalls,
+    Stage,
+    answering,
+)
 from servemark.stats.percentiles import distribution_ms
 from servemark.stats.scalability import fit_scalability, pareto_front
 from servemark.stats.scaling import Calls, overlapping, scaling_calls
@@ -23,66 +35,62 @@ _RATE_IS_GIVEN = "in an open loop the rate is given, not found"
 
 
 def analyse(
-    asked: Analysis | None,
-    measured: Sequence[Measured],
-    runs: Sequence[RunResult],
-    stages_of: Sequence[Sequence[Mapping[str, object]]],
-) -> dict[str, Any] | None:
-    """The answer to what a benchmark asks of its runs, under the name of the question; None when nothing is asked.
+    asked: Question | None, measured: Sequence[Measured], runs: Sequence[RunResult], stages: Sequence[Stage]
+) -> Analysis | None:
+    """The answer to what a benchmark asks of its runs; None when nothing is asked.
 
-    What is asked of a profile of rates, whatever the benchmark, are its stages; `run` is the number of their run.
+    What is asked of a profile of rates, whatever the benchmark, are its `stages`.
     """
-    answers = _answers(asked, measured, runs) if asked else {}
-    told = [{"run": number, **stage} for number, stages in enumerate(stages_of) for stage in stages]
-    return {**answers, **({"stages": told} if told else {})} or None
+    answers = _answers(asked, measured, runs) if asked else None
+    return replace(answers or Analysis(), stages=tuple(stages)) if stages else answers
 
 
-def _answers(asked: Analysis, measured: Sequence[Measured], runs: Sequence[RunResult]) -> dict[str, Any]:
+def _answers(asked: Question, measured: Sequence[Measured], runs: Sequence[RunResult]) -> Analysis:
     if asked == "registrations":
-        return {"registrations": _registrations(measured[-1])}
+        return Analysis(registrations=_registrations(measured[-1]))
     if asked == "scaling":
-        return {"scaling": _scaling(measured)}
+        return Analysis(scaling=_scaling(measured))
     places, counted = zip(*answering(runs).items(), strict=True)
     steps = [run.steps[0] for run in counted]
     rates = np.array([step.throughput_per_s.value or 0.0 for step in steps])
     if asked == "scalability" and isinstance(measured[0].point.load, OpenLoad):
-        return {"scalability": {"refused": _RATE_IS_GIVEN}}
+        return Analysis(scalability=NotFitted(_RATE_IS_GIVEN))
     if asked == "scalability":
-        users = np.array([float(run.load["users"]) for run in counted])
-        fit = fit_scalability(users, rates)
-        return {"scalability": {"refused": fit} if isinstance(fit, str) else asdict(fit)}
+        users = [float(run.load.users) for run in counted if isinstance(run.load, ClosedLoadResult)]
+        fit = fit_scalability(np.array(users), rates)
+        return Analysis(scalability=NotFitted(fit) if isinstance(fit, str) else fit)
     answered = [index for index, step in enumerate(steps) if step.headline_ms.p99.value is not None]
     p99_ms = np.array([steps[index].headline_ms.p99.value for index in answered], dtype=np.float64)
-    return {"pareto_runs": [places[answered[index]] for index in pareto_front(rates[answered], p99_ms)]}
+    front = pareto_front(rates[answered], p99_ms)
+    return Analysis(pareto_runs=tuple(places[answered[index]] for index in front))
 
 
-def _registrations(measured: Measured) -> dict[str, Any]:
+def _registrations(measured: Measured) -> Registrations:
     """How long each model took to register, all of them together, and their removal; times in seconds."""
     rows, kinds = measured.records.memmap(), measured.records.error_kinds
     names = measured.plan.registers
     each = {
-        names[row["step"]]: {
-            "response_s": float(row["end"] - begun) / NS_PER_S,
-            "error": kinds[row["kind"]] if row["kind"] else None,
-        }
+        names[row["step"]]: Registration(
+            response_s=float(row["end"] - begun) / NS_PER_S, error=kinds[row["kind"]] if row["kind"] else None
+        )
         for row, begun in zip(rows, begun_ns(rows, measured.records.flags), strict=True)
     }
     first_ns, last_ns = measured.records.span_ns()
     removal = measured.removal
-    return {
-        "total_s": (last_ns - first_ns) / NS_PER_S,
-        "models": {name: each[name] for name in names if name in each},
-        "removal_s": removal.seconds if removal else None,
-        "removal_failures": dict(removal.failures) if removal else {},
-    }
+    return Registrations(
+        total_s=(last_ns - first_ns) / NS_PER_S,
+        models={name: each[name] for name in names if name in each},
+        removal_s=removal.seconds if removal else None,
+        removal_failures=dict(removal.failures) if removal else {},
+    )
 
 
-def _scaling(measured: Sequence[Measured]) -> dict[str, Any]:
+def _scaling(measured: Sequence[Measured]) -> Scaling:
     """How long until the workers were really there, up and down; and what that did to the predictions meanwhile."""
     scaled = measured[-1]
     rows, names = scaled.records.memmap(), scaled.records.step_names
     if scaled.point.values:  # interrupted before anything was scaled
-        return {"up": None, "down": None, "background": None}
+        return Scaling(None, None, None)
     steps = {to: (names.index(f"scale_{to}"), names.index(f"read_{to}")) for to in ("up", "down")}
     ended_by_itself = scaled.point.load.scenarios is not None and not scaled.engine_run.interrupted
     own = rows["scheduled"][np.isin(rows["step"], [*steps["up"], *steps["down"]])]
@@ -95,21 +103,21 @@ def _scaling(measured: Sequence[Measured]) -> dict[str, Any]:
     background = None
     if len(measured) > 1:
         background = _background(measured[0], rows[rows["step"] == names.index("predict")], (up, down))
-    return {"up": _settled(up, made["up"]), "down": _settled(down, made["down"]), "background": background}
+    return Scaling(_settled(up, made["up"]), _settled(down, made["down"]), background)
 
 
-def _settled(calls: Calls, made: int) -> dict[str, Any]:
+def _settled(calls: Calls, made: int) -> ScalingCalls:
     """What became of the calls of one direction, of which `made` were begun in the measured time."""
     took_ns = calls.took_ns
-    return {
-        "calls": len(calls.start_ns),
-        "failed": len(calls.start_ns) - len(took_ns),
-        "unfinished": made - len(calls.start_ns),
-        "settled_ms": distribution_ms(took_ns),
-    }
+    return ScalingCalls(
+        calls=len(calls.start_ns),
+        failed=len(calls.start_ns) - len(took_ns),
+        unfinished=made - len(calls.start_ns),
+        settled_ms=distribution_ms(took_ns),
+    )
 
 
-def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls, Calls]) -> dict[str, Any]:
+def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls, Calls]) -> Background:
     """The predictions that were under way while the model was scaled, beside those of the same users before.
 
     A slowed one is a success that took longer than the 99th percentile of those before.
@@ -122,17 +130,12 @@ def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls
     ends_ns = np.concatenate([calls.ended_ns for calls in directions])
     during = rows[overlapping(rows, starts_ns, ends_ns)]
     took_ns = _successes_ns(during, flags)
-    limit_ms = usual["p99"]
-    return {
-        "users": alone.point.load.most_in_flight,
-        "alone": {"requests": len(before), "failed": _failed(before), "response_ms": usual},
-        "while_scaling": {
-            "requests": len(during),
-            "failed": _failed(during),
-            "slowed": None if limit_ms is None else int((took_ns > limit_ms * NS_PER_MS).sum()),
-            "response_ms": distribution_ms(took_ns),
-        },
-    }
+    slowed = None if usual.p99 is None else int((took_ns > usual.p99 * NS_PER_MS).sum())
+    return Background(
+        users=alone.point.load.most_in_flight,
+        alone=Predictions(len(before), _failed(before), usual),
+        while_scaling=Predictions(len(during), _failed(during), distribution_ms(took_ns), slowed),
+    )
 
 
 def _successes_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> NDArray[np.int64]:

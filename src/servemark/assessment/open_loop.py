@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from servemark.assessment.measured import Measured
 from servemark.benchmarks.asked import load_asked
+from servemark.result import LoadResult, OpenLoadResult, Stage
 from servemark.stats.percentiles import distribution_ms
 from servemark.stats.summary import Window
 from servemark.units import NS_PER_S, ns_from_s
@@ -21,14 +21,14 @@ from servemark.workload.plan import EnginePlan
 _PARTS_OF_RAMP = 10
 
 
-def load_facts(measured: Measured, window: Window) -> dict[str, Any]:
+def load_facts(measured: Measured, window: Window) -> LoadResult:
     """The load of a run as its result has it; of an open loop also the rate that was really offered."""
     load = measured.point.load
-    facts = load_asked(load)
-    if isinstance(load, OpenLoad):
-        facts["max_connections"] = measured.engine_run.reduced_connections or load.max_connections
-        facts["offered_per_s"] = _offered_per_s(measured, load, window)
-    return facts
+    asked = load_asked(load)
+    if isinstance(load, OpenLoad) and isinstance(asked, OpenLoadResult):
+        most = measured.engine_run.reduced_connections or load.max_connections
+        asked = replace(asked, max_connections=most, offered_per_s=_offered_per_s(measured, load, window))
+    return asked
 
 
 def _offered_per_s(measured: Measured, load: OpenLoad, window: Window) -> float | None:
@@ -64,10 +64,11 @@ def stage_bounds_ns(arrivals: Arrivals, warmup_s: float) -> list[tuple[int, int]
     return list(zip([ns_from_s(warmup_s), *ends_ns], ends_ns, strict=False))
 
 
-def stages(measured: Measured) -> list[dict[str, Any]]:
-    """The stages of a run's profile, as far as it went: requests belong to the stage in which they were scheduled.
+def stages(measured: Measured, run: int) -> list[Stage]:
+    """The stages of a run's profile, as far as it went; `run` is its number.
 
-    The achieved rate is that of the successes that ended in the stage, whenever they were scheduled.
+    Requests belong to the stage in which they were scheduled. The achieved rate is that of the successes that ended in
+    the stage, whenever they were scheduled.
     """
     load = measured.point.load
     if not isinstance(load, OpenLoad):
@@ -76,27 +77,25 @@ def stages(measured: Measured) -> list[dict[str, Any]]:
     ended_ns = measured.engine_run.scheduling_ended_ns
     bounds_ns = stage_bounds_ns(load.arrivals, load.warmup_s)
     return [
-        _stage(rows, start_ns, min(end_ns, ended_ns), first, last)
+        _stage(run, rows, start_ns, min(end_ns, ended_ns), first, last)
         for start_ns, end_ns in bounds_ns
         if start_ns < ended_ns
     ]
 
 
-def _stage(rows: NDArray[np.void], start_ns: int, end_ns: int, first: list[int], last: list[int]) -> dict[str, Any]:
+def _stage(run: int, rows: NDArray[np.void], start_ns: int, end_ns: int, first: list[int], last: list[int]) -> Stage:
     seconds = (end_ns - start_ns) / NS_PER_S
     of_stage = rows[(rows["scheduled"] >= start_ns) & (rows["scheduled"] < end_ns)]
     good = of_stage[of_stage["kind"] == 0]
     ended = (rows["end"] >= start_ns) & (rows["end"] < end_ns) & (rows["kind"] == 0) & np.isin(rows["step"], last)
-    times: Mapping[str, NDArray[np.int64]] = {
-        "response_ms": good["end"] - good["scheduled"],
-        "client_queue_ms": good["ready"] - good["scheduled"],
-    }
-    return {
-        "start_s": start_ns / NS_PER_S,
-        "end_s": end_ns / NS_PER_S,
-        "offered_per_s": int(np.isin(of_stage["step"], first).sum()) / seconds,
-        "achieved_per_s": int(ended.sum()) / seconds,
-        "requests": len(of_stage),
-        "failed": len(of_stage) - len(good),
-        **{name: distribution_ms(values) for name, values in times.items()},
-    }
+    return Stage(
+        run=run,
+        start_s=start_ns / NS_PER_S,
+        end_s=end_ns / NS_PER_S,
+        offered_per_s=int(np.isin(of_stage["step"], first).sum()) / seconds,
+        achieved_per_s=int(ended.sum()) / seconds,
+        requests=len(of_stage),
+        failed=len(of_stage) - len(good),
+        response_ms=distribution_ms(good["end"] - good["scheduled"]),
+        client_queue_ms=distribution_ms(good["ready"] - good["scheduled"]),
+    )

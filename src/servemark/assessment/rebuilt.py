@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from servemark.certificate import certify, combine
 from servemark.records import RecordFile
-from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, RunResult, answering
+from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
 from servemark.stats.summary import Window, summarise
 from servemark.units import NS_PER_S, ns_from_s
 
@@ -26,7 +24,7 @@ _UNKNOWN = Check(
 def rebuilt_run(begun: RunResult, records: RecordFile, seed: int) -> RunResult:
     """The run that `begun` was to become, as far as its records go; there is at least one."""
     first_ns, last_ns = records.span_ns()
-    exact = (begun.load.get("loops") or begun.load.get("requests")) is not None
+    exact = begun.load.exact is not None
     ended_ns = last_ns if exact else min(last_ns, _longest_ns(begun))
     window = Window(first_ns if exact else min(records.warmup_ns, ended_ns), ended_ns)
     summary = summarise(
@@ -42,7 +40,7 @@ def rebuilt_run(begun: RunResult, records: RecordFile, seed: int) -> RunResult:
     clock = KERNEL_CLOCK if all(evidence.is_stamped for evidence in summary.evidence) else "user"
     return replace(
         begun,
-        load={**begun.load, "receive_clock": clock, **_offered(begun, records, window)},
+        load=_told(begun, clock, records, window),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         certificate=certify([_UNKNOWN]),
         steps=summary.steps,
@@ -64,14 +62,16 @@ def with_run(known: BenchmarkResult | None, begun: BenchmarkResult, run: RunResu
 
 def _longest_ns(run: RunResult) -> int:
     """The time, warm-up included, after which it would have sent nothing new."""
-    measured_s = run.load["duration_s"] if run.load.get("until") is None else run.load["until"]["max_s"]
+    load = run.load
+    measured_s = (load.duration_s if load.until is None else load.until.max_s) or 0.0
     return ns_from_s(run.warmup_s + measured_s)
 
 
-def _offered(run: RunResult, records: RecordFile, window: Window) -> Mapping[str, Any]:
-    """The rate of an open loop's arrivals, where each is one request."""
-    if run.load["kind"] != "open" or len(records.step_names) > 1 or window.seconds <= 0:
-        return {}
+def _told(run: RunResult, clock: str, records: RecordFile, window: Window) -> LoadResult:
+    """The load of a run, with whose time of arrival answers have, and the rate of arrivals of one request each."""
+    load = replace(run.load, receive_clock=clock)
+    if not isinstance(load, OpenLoadResult) or len(records.step_names) > 1 or window.seconds <= 0:
+        return load
     scheduled = np.asarray(records.memmap()["scheduled"])
     inside = (scheduled >= window.start_ns) & (scheduled < window.end_ns)
-    return {"offered_per_s": int(inside.sum()) / window.seconds}
+    return replace(load, offered_per_s=int(inside.sum()) / window.seconds)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # what is measured is of no use to who only reads the words o
 #: What of a benchmark's statistics is its answer.
 Headline = Literal["response", "throughput"]
 #: What is asked of all runs of a benchmark together.
-Analysis = Literal["scalability", "pareto", "registrations", "scaling"]
+Question = Literal["scalability", "pareto", "registrations", "scaling"]
 #: The options of an open loop, by their names on the command line, for benchmarks that refuse them.
 OPEN_LOOP = ("rate", "arrival", "max_connections")
 #: MMS's own default; a load never gets less.
@@ -98,7 +98,7 @@ class Benchmark:
     asks_saturation: bool = False
     asks_highest_rate: bool = False
     parameters: tuple[Parameter, ...] = ()
-    analysis: Analysis | None = None
+    analysis: Question | None = None
     takes_url: bool = False
 
     @property

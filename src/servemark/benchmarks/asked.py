@@ -1,48 +1,91 @@
-"""A load as a result has it: what was asked for, known before anything is sent."""
+"""What was asked for, as a result has it: known before anything is sent."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from servemark.result import to_json
-from servemark.workload.load import Load, OpenLoad
+from servemark.result import (
+    AdaptiveLength,
+    AskedOptions,
+    ClosedLoadResult,
+    LoadResult,
+    OpenLoadResult,
+    RateSegmentResult,
+    TraceResult,
+)
+from servemark.workload.inputs import checksum
+from servemark.workload.load import Arrivals, Load, OpenLoad
 from servemark.workload.rates import format_rate
 
 
-def load_asked(load: Load) -> dict[str, Any]:
+def load_asked(load: Load) -> LoadResult:
     """The load of a run; of an open loop what came of it (`max_connections`, `offered_per_s`) is not known yet."""
+    until = AdaptiveLength(load.until.successes, load.until.min_s, load.until.max_s) if load.until else None
     if not isinstance(load, OpenLoad):
-        return {"kind": "closed", **to_json(load)}
+        return ClosedLoadResult(
+            users=load.users,
+            loops=load.loops,
+            duration_s=load.duration_s,
+            until=until,
+            warmup_s=load.warmup_s,
+            ramp_s=load.ramp_s,
+            think_s=load.think_s,
+        )
     arrivals = load.arrivals
-    trace = None
-    if arrivals.process == "trace":
-        unknown = {"file": None, "sha256": None, "column": None, "unit": "s"}
-        origin = to_json(arrivals.trace) if arrivals.trace else unknown
-        trace = {**origin, "times": len(arrivals.times_ns), "length_s": arrivals.length_s}
-    return {
-        "kind": "open",
-        "process": arrivals.process,
-        "cv": {"constant": 0.0, "poisson": 1.0, "gamma": arrivals.cv, "trace": None}[arrivals.process],
-        "profile": to_json(arrivals.profile),
-        "trace": trace,
-        "requests": load.requests,
-        "duration_s": load.duration_s,
-        "until": to_json(load.until),
-        "warmup_s": load.warmup_s,
-        "max_connections": load.max_connections,
-        "requested_connections": load.max_connections,
-        "offered_per_s": None,
-    }
+    return OpenLoadResult(
+        process=arrivals.process,
+        cv={"constant": 0.0, "poisson": 1.0, "gamma": arrivals.cv, "trace": None}[arrivals.process],
+        profile=tuple(RateSegmentResult(one.from_per_s, one.to_per_s, one.duration_s) for one in arrivals.profile),
+        trace=_trace(arrivals),
+        requests=load.requests,
+        duration_s=load.duration_s,
+        until=until,
+        warmup_s=load.warmup_s,
+        max_connections=load.max_connections,
+        requested_connections=load.max_connections,
+        offered_per_s=None,
+    )
 
 
-def options_of_load(load: Load) -> dict[str, Any]:
-    """The load of a benchmark's headline, as the command line would ask for it."""
+def _trace(arrivals: Arrivals) -> TraceResult | None:
+    if arrivals.process != "trace":
+        return None
+    length_s, times, origin = arrivals.length_s or 0.0, len(arrivals.times_ns), arrivals.trace
+    if origin is None:
+        return TraceResult(None, None, times, length_s)
+    return TraceResult(origin.file, origin.sha256, times, length_s, origin.column, origin.unit)
+
+
+def asked_options(
+    load: Load,
+    *,
+    url: str | None,
+    method: str | None,
+    inputs: Sequence[str],
+    pool: Sequence[bytes],
+    parameters: Mapping[str, Any],
+) -> AskedOptions:
+    """What a benchmark was asked: the load of its headline as the command line would ask for it, and what was sent.
+
+    `pool` are the bodies that are drawn from.
+    """
+    asked = AskedOptions(
+        url=url,
+        method=method,
+        inputs=tuple(inputs),
+        input_count=len(pool),
+        input_sha256=checksum(pool) if pool else None,
+        parameters=dict(parameters),
+    )
     if not isinstance(load, OpenLoad):
-        return {"threads": load.users}
+        return replace(asked, threads=load.users)
     arrivals = load.arrivals
     values = {"gamma": f":{arrivals.cv:g}", "trace": f":{arrivals.trace.name}" if arrivals.trace else ""}
-    return {
-        "rate": format_rate(arrivals.profile) if arrivals.profile else None,
-        "arrival": arrivals.process + values.get(arrivals.process, ""),
-        "max_connections": load.max_connections,
-    }
+    return replace(
+        asked,
+        rate=format_rate(arrivals.profile) if arrivals.profile else None,
+        arrival=arrivals.process + values.get(arrivals.process, ""),
+        max_connections=load.max_connections,
+    )

@@ -8,13 +8,20 @@ from __future__ import annotations
 import math
 import shlex
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from servemark.cli.options import parse_run
 from servemark.errors import UsageError
-from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
+from servemark.result import (
+    BenchmarkResult,
+    ClosedLoadResult,
+    OpenLoadResult,
+    Result,
+    RunResult,
+    Scalability,
+    StepSummary,
+)
 from servemark.stats.percentiles import smallest_n
 
 Words = list[str]
@@ -82,14 +89,15 @@ def _of_failures(step: StepSummary, same: Words) -> Iterator[Words]:
 
 def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
     """What the only run lacks: requests for its p99, connections, or a server that keeps up."""
-    step, is_open = benchmark.steps[0], run.load["kind"] == "open"
-    offered, achieved = run.load.get("offered_per_s"), step.throughput_per_s.value
+    step, is_open = benchmark.steps[0], isinstance(run.load, OpenLoadResult)
+    offered = run.load.offered_per_s if isinstance(run.load, OpenLoadResult) else None
+    achieved = step.throughput_per_s.value
     if is_open and offered and achieved and achieved < _KEPT_UP_SHARE * offered:
         yield [*_without(same, "rate"), "--rate", _rounded(0.8 * achieved)]
     needed = smallest_n(0.99)
     if 0 < step.measured < needed:
-        if run.load.get("loops") or run.load.get("requests"):
-            each = math.ceil(needed / (1 if is_open else run.load["users"]))
+        if run.load.exact:
+            each = math.ceil(needed / (run.load.users if isinstance(run.load, ClosedLoadResult) else 1))
             yield [*_without(same, "loops"), "-l", str(each)]
         else:
             seconds = (run.window_s[1] - run.window_s[0]) * 1.2 * needed / step.measured
@@ -101,26 +109,26 @@ def _of_benchmark(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
     elsewhere = _without(same, *_LOAD, "options")
     name, rate = benchmark.name, _best_rate(benchmark)
     loads = [run.load for run in benchmark.runs if not run.point] or [benchmark.runs[-1].load]
-    if loads[0]["kind"] == "open":
+    if isinstance(loads[0], OpenLoadResult):
         yield from _of_rate(loads[0], same)
     elif name in {"throughput", "http"}:
         unsaturated = any(verdict.answer.startswith("not saturated") for verdict in benchmark.verdicts)
         if unsaturated:
-            yield [*_without(same, "threads"), "-t", str(2 * loads[0]["users"])]
+            yield [*_without(same, "threads"), "-t", str(2 * loads[0].users)]
         other = "latency" if name == "throughput" else name
         yield from _as(elsewhere, name, other, "--rate", _rounded(_COMFORTABLE_SHARE * rate))
     elif name == "concurrent_inference":
         yield from _of_law(benchmark, same)
         yield from _as(elsewhere, name, "latency", "--rate", _rounded(_COMFORTABLE_SHARE * rate))
-    elif name == "repeated_scale_calls" and not (benchmark.options.get("parameters") or {}).get("background_threads"):
+    elif name == "repeated_scale_calls" and not benchmark.options.parameters.get("background_threads"):
         yield _with_parameter(same, "background_threads", str(_BACKGROUND_THREADS))
     following = {"load": "repeated_scale_calls", "repeated_scale_calls": "load", "throughput": "latency"}
     yield from _as(elsewhere, name, following.get(name, "throughput"))
 
 
-def _of_rate(load: Mapping[str, Any], same: Words) -> Iterator[Words]:
+def _of_rate(load: OpenLoadResult, same: Words) -> Iterator[Words]:
     """Where a rate was kept up with: how far it goes."""
-    highest = max((segment["to_per_s"] for segment in load.get("profile", ())), default=load.get("offered_per_s"))
+    highest = max((segment.to_per_s for segment in load.profile), default=load.offered_per_s)
     if highest:
         steps = ",".join(_rounded(highest * factor) for factor in (1, 2, 4))
         yield [*_without(same, "rate", "loops", "duration", "arrival"), "--rate", f"{steps}/20s"]
@@ -128,10 +136,12 @@ def _of_rate(load: Mapping[str, Any], same: Words) -> Iterator[Words]:
 
 def _of_law(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
     """Where a peak is only the law's: what is there really."""
-    law = (benchmark.analysis or {}).get("scalability") or {}
-    peak = law.get("peak_users")
-    if peak and peak > law["most_users"]:
-        threads = sorted({*(run.load["users"] for run in benchmark.runs), round(peak)})
+    law = benchmark.analysis.scalability if benchmark.analysis else None
+    peak = law.peak_users if isinstance(law, Scalability) else None
+    if isinstance(law, Scalability) and peak and peak > law.most_users:
+        threads = sorted(
+            {*(run.load.users for run in benchmark.runs if isinstance(run.load, ClosedLoadResult)), round(peak)}
+        )
         yield _with_parameter(same, "threads", ",".join(map(str, threads)))
 
 

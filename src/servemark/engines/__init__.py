@@ -129,13 +129,17 @@ class Job:
 class Engine(Protocol):
     """One way of sending a plan.
 
-    For the result, `versions` says what does it, and `environ` what a program that does it inherited of our environment
-    (see ``environments.variables``); None of an engine that is no program of its own.
+    For the result, `environ` says what a program that does it inherited of our environment (see
+    ``environments.variables``); None of an engine that is no program of its own.
     """
 
     name: EngineName
-    versions: Mapping[str, str]
     environ: Mapping[str, object] | None
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What sends, for the result: of each part its version, or what tells its build."""
+        ...
 
     def execute(self, job: Job) -> EngineRun:
         """Send everything, record it, and return when every request has ended; also after Ctrl-C.

@@ -23,7 +23,17 @@ from servemark.report.words import (
     percentile_ms,
     subject,
 )
-from servemark.result import BenchmarkResult, StepSummary
+from servemark.result import (
+    Analysis,
+    Background,
+    BenchmarkResult,
+    OpenLoadResult,
+    Predictions,
+    Registrations,
+    Scaling,
+    ScalingCalls,
+    StepSummary,
+)
 
 _POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay"}
 #: Registrations of which each time is shown; of more, the slowest.
@@ -32,59 +42,56 @@ _MOST_EACH = 32
 
 def headline(benchmark: BenchmarkResult) -> Text | None:
     """The first line of a benchmark whose answer is in its analysis, or in several runs; None of any other."""
-    analysis = benchmark.analysis or {}
-    if benchmark.runs and not benchmark.steps and "scaling" not in analysis:
+    analysis = benchmark.analysis or Analysis()
+    if benchmark.runs and not benchmark.steps and not analysis.scaling:
         best = max(benchmark.answering.values(), key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
         figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].headline_ms.p99)}"
         return subject(benchmark).append(f"{figures} ({described(best.point)})", style="bold green")
-    if "registrations" in analysis:
+    if analysis.registrations:
         (step,) = benchmark.steps
-        done = f"{step.succeeded} of {step.requests} registered in {analysis['registrations']['total_s']:.2f} s"
+        done = f"{step.succeeded} of {step.requests} registered in {analysis.registrations.total_s:.2f} s"
         return _with_failures(benchmark, f"{done}, p50 {ms(step.headline_ms.p50)}")
-    if "scaling" in analysis:
-        directions = {to: calls for to in ("up", "down") if (calls := analysis["scaling"][to]) and calls["calls"]}
-        figures = ", ".join(_settled(to, calls) for to, calls in directions.items())
+    if analysis.scaling:
+        figures = ", ".join(_settled(to, calls) for to, calls in analysis.scaling.directions.items() if calls.calls)
         return _with_failures(benchmark, f"settled {figures}" if figures else "nothing was scaled")
     if len(benchmark.steps) > 1:
         return _with_failures(benchmark, f"{_total_per_s(benchmark.steps)} in all")
     return None
 
 
-def _settled(to: str, calls: Mapping[str, Any]) -> str:
-    settled = calls["settled_ms"]
-    if settled["max"] is None:
+def _settled(to: str, calls: ScalingCalls) -> str:
+    settled = calls.settled_ms
+    if settled.max is None:
         return f"{to} never"
-    p50 = percentile_ms(settled, "p50", calls["calls"] - calls["failed"])
-    return f"{to} p50 {p50}, max {ms(settled['max'])}"
+    p50 = percentile_ms(settled, "p50", calls.calls - calls.failed)
+    return f"{to} p50 {p50}, max {ms(settled.max)}"
 
 
 def tables(benchmark: BenchmarkResult) -> Iterator[Columns | Text]:
     """The tables of a benchmark of several steps or points, each with the line below it."""
-    scaling = (benchmark.analysis or {}).get("scaling")
-    if scaling and (scaling["up"] or scaling["down"]):
+    scaling = benchmark.analysis.scaling if benchmark.analysis else None
+    if scaling and scaling.directions:
         yield _table_of_scaling(scaling)
         yield Text()
     yield _table_of_steps(benchmark.steps) if benchmark.steps else _table_of_points(benchmark)
     yield Text()
 
 
-def _table_of_scaling(scaling: Mapping[str, Any]) -> Columns:
+def _table_of_scaling(scaling: Scaling) -> Columns:
     """A row a direction, of the calls that the headline is of."""
     table = Columns("settled ms", "calls", "failed", "p50", "p99", "max")
-    for to in ("up", "down"):
-        calls = scaling[to]
-        if calls:
-            settled, succeeded = calls["settled_ms"], calls["calls"] - calls["failed"]
-            digits = digits_of(settled["p50"])
-            figures = (percentile(settled, name, succeeded, digits) for name in ("p50", "p99"))
-            table.add_row(to, f"{calls['calls']:,}", f"{calls['failed']:,}", *figures, decimal(settled["max"], digits))
+    for to, calls in scaling.directions.items():
+        settled, succeeded = calls.settled_ms, calls.calls - calls.failed
+        digits = digits_of(settled.p50)
+        figures = (percentile(settled, name, succeeded, digits) for name in ("p50", "p99"))
+        table.add_row(to, f"{calls.calls:,}", f"{calls.failed:,}", *figures, decimal(settled.max, digits))
     return table
 
 
 def _table_of_points(benchmark: BenchmarkResult) -> Columns:
     """A row a run, for a benchmark of several points."""
-    front = set((benchmark.analysis or {}).get("pareto_runs", ()))
-    in_open_loop = benchmark.runs[0].load["kind"] == "open"
+    front = set((benchmark.analysis.pareto_runs if benchmark.analysis else None) or ())
+    in_open_loop = isinstance(benchmark.runs[0].load, OpenLoadResult)
     waiting = ("waited p99",) if in_open_loop else ()
     first, *names = (_POINT_LABELS.get(name, name) for name in benchmark.runs[0].point)
     extra = ("p90 ms", "p95 ms", "p99 95% interval", "max ms")
@@ -130,13 +137,13 @@ def _table_of_steps(steps: tuple[StepSummary, ...]) -> Columns:
 
 def facts(benchmark: BenchmarkResult) -> Iterator[Fact]:
     """A line for each thing that the runs show together."""
-    analysis = benchmark.analysis or {}
-    if "scalability" in analysis:
-        yield Fact("scalability", law_in_words(analysis["scalability"]))
-    if "registrations" in analysis:
-        yield from _registrations(analysis["registrations"])
-    if analysis.get("scaling"):
-        yield from _scaling(analysis["scaling"])
+    analysis = benchmark.analysis or Analysis()
+    if analysis.scalability:
+        yield Fact("scalability", law_in_words(analysis.scalability))
+    if analysis.registrations:
+        yield from _registrations(analysis.registrations)
+    if analysis.scaling:
+        yield from _scaling(analysis.scaling)
 
 
 def _with_failures(benchmark: BenchmarkResult, figures: str) -> Text:
@@ -152,40 +159,40 @@ def _total_per_s(steps: tuple[StepSummary, ...]) -> str:
     return marked(f"{sum(rate.value or 0.0 for rate in rates):.4g}/s", certain=all(rate.ci95 for rate in rates))
 
 
-def _registrations(found: Mapping[str, Any]) -> Iterator[Fact]:
-    took = sorted(found["models"].items(), key=lambda item: -item[1]["response_s"])
+def _registrations(found: Registrations) -> Iterator[Fact]:
+    took = sorted(found.models.items(), key=lambda item: -item[1].response_s)
     label = "each, in s" if len(took) <= _MOST_EACH else "slowest, in s"
-    each = (f"{name.rpartition('-')[2]}: {one['response_s']:.2f}" for name, one in took[:_MOST_EACH])
+    each = (f"{name.rpartition('-')[2]}: {one.response_s:.2f}" for name, one in took[:_MOST_EACH])
     yield Fact(label, ", ".join(each))
-    if found["removal_s"] is not None:
-        kept = found["removal_failures"]
+    if found.removal_s is not None:
+        kept = found.removal_failures
         failed = f"; {counted(len(kept), 'model')} could not be: {next(iter(kept.values()))}" if kept else ""
-        yield Fact("removed", f"in {found['removal_s']:.2f} s{failed}", "red" if kept else "")
+        yield Fact("removed", f"in {found.removal_s:.2f} s{failed}", "red" if kept else "")
 
 
-def _scaling(found: Mapping[str, Any]) -> Iterator[Fact]:
+def _scaling(found: Scaling) -> Iterator[Fact]:
     """What the tables of scaling count, and what it did to predictions meanwhile."""
-    if found["up"] or found["down"]:
+    if found.directions:
         yield Fact("settled", "from a call until its workers were read back: as many READY as it wanted, and no others")
         yield Fact("read_up, _down", "the requests that ask for the workers, again and again until they are so")
-    unfinished = sum(calls["unfinished"] for to in ("up", "down") if (calls := found[to]))
+    unfinished = sum(calls.unfinished for calls in found.directions.values())
     if unfinished:
         yield Fact("cut off", f"{counted(unfinished, 'call')}, by the end: not among the settled")
-    if found["background"]:
-        yield from _background(found["background"])
+    if found.background:
+        yield from _background(found.background)
 
 
-def _background(found: Mapping[str, Any]) -> Iterator[Fact]:
-    alone, during = found["alone"], found["while_scaling"]
+def _background(found: Background) -> Iterator[Fact]:
+    alone, during = found.alone, found.while_scaling
 
-    def figures(some: Mapping[str, Any]) -> str:
-        times, succeeded = some["response_ms"], some["requests"] - some["failed"]
+    def figures(some: Predictions) -> str:
+        times, succeeded = some.response_ms, some.requests - some.failed
         p50, p99 = (percentile_ms(times, name, succeeded) for name in ("p50", "p99"))
-        return f"{counted(some['requests'], 'prediction')}, p50 {p50}, p99 {p99}"
+        return f"{counted(some.requests, 'prediction')}, p50 {p50}, p99 {p99}"
 
-    yield Fact("alone", f"{figures(alone)}, {alone['failed']} failed")
-    slowed = "" if during["slowed"] is None else f", {during['slowed']} slower than the p99 alone"
-    yield Fact("while scaling", f"{figures(during)}{slowed}, {during['failed']} failed")
+    yield Fact("alone", f"{figures(alone)}, {alone.failed} failed")
+    slowed = "" if during.slowed is None else f", {during.slowed} slower than the p99 alone"
+    yield Fact("while scaling", f"{figures(during)}{slowed}, {during.failed} failed")
 
 
 def described(point: Mapping[str, Any]) -> str:

@@ -16,8 +16,8 @@ _OF_TIMES = {"generator lag", "clock", "receive lag", "loopback self-test"}
 def judgements(benchmark: BenchmarkResult) -> Iterator[Fact]:
     """A line for each verdict that is no plain yes, the certificate, and a line for each disturbance."""
     for verdict in benchmark.verdicts:
-        if verdict.passed is not True:
-            style = "red" if verdict.passed is False else "yellow" if verdict.answer.startswith("not") else ""
+        if verdict.outcome != "met":
+            style = "red" if verdict.outcome == "missed" else "yellow" if verdict.answer.startswith("not") else ""
             yield Fact("verdict", verdict.answer, style)
     certificate = benchmark.certificate
     if certificate is None:

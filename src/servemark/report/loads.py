@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from servemark.report.layout import Columns, Fact
 from servemark.report.words import counted, decimal, digits_of, ms, percentile
-from servemark.result import KERNEL_CLOCK, OWN_CLOCK, BenchmarkResult, RunResult, StepSummary
+from servemark.result import (
+    KERNEL_CLOCK,
+    OWN_CLOCK,
+    BenchmarkResult,
+    ClosedLoadResult,
+    OpenLoadResult,
+    RateSegmentResult,
+    RunResult,
+    StepSummary,
+    TraceResult,
+)
 
 #: Steps of a profile of rates that are named one by one.
 _MOST_NAMED = 5
@@ -24,10 +33,10 @@ def load_line(run: RunResult) -> str:
     """The load of the run that gives the headline: who sends, and for how long."""
     measured_s = run.window_s[1] - run.window_s[0]
     warmup = f" after {run.warmup_s:g} s of warm-up" if run.warmup_s else ""
-    if run.load["kind"] == "closed":
-        who = counted(run.load["users"], "thread")
+    if isinstance(run.load, ClosedLoadResult):
+        who = counted(run.load.users, "thread")
     else:
-        most, asked = run.load["max_connections"], run.load["requested_connections"]
+        most, asked = run.load.max_connections, run.load.requested_connections
         fewer = f" ({asked:,} need more file descriptors: ulimit -n)" if most < asked else ""
         who = f"{open_loop(run.load)}, at most {counted(most, 'connection')}{fewer}"
     return f"{who}, {measured_s:.1f} s measured{warmup}"
@@ -35,7 +44,7 @@ def load_line(run: RunResult) -> str:
 
 def whose_clock(run: RunResult) -> Iterator[Fact]:
     """Whose time of arrival answers have, unless it is the kernel's."""
-    clock = run.load.get("receive_clock", KERNEL_CLOCK)
+    clock = run.load.receive_clock
     if clock == OWN_CLOCK:
         yield Fact("clock", "the engine's own, in whole milliseconds")
     elif clock != KERNEL_CLOCK:
@@ -44,33 +53,33 @@ def whose_clock(run: RunResult) -> Iterator[Fact]:
         yield Fact("clock", f"{words} ({why})" if why else words)
 
 
-def open_loop(load: Mapping[str, Any]) -> str:
+def open_loop(load: OpenLoadResult) -> str:
     """``open loop, 200/s poisson``."""
-    if load["trace"]:
-        trace = load["trace"]
-        file = Path(trace["file"]).name if trace["file"] else "recorded"
-        file += f":{trace['column']}" if trace.get("column") else ""
-        return f"open loop, trace {file} ({trace['times']:,} times{_in_unit(trace)}, {trace['length_s']:g} s)"
-    process = f"gamma (cv {load['cv']:g})" if load["process"] == "gamma" else load["process"]
-    return f"open loop, {_rates(load['profile'])} {process}"
+    if load.trace:
+        trace = load.trace
+        file = Path(trace.file).name if trace.file else "recorded"
+        file += f":{trace.column}" if trace.column else ""
+        return f"open loop, trace {file} ({trace.times:,} times{_in_unit(trace)}, {trace.length_s:g} s)"
+    process = f"gamma (cv {load.cv:g})" if load.process == "gamma" else load.process
+    return f"open loop, {_rates(load.profile)} {process}"
 
 
-def _in_unit(trace: Mapping[str, Any]) -> str:
+def _in_unit(trace: TraceResult) -> str:
     """Of times that were not taken for seconds, what they were taken for."""
-    unit = trace.get("unit", "s")
+    unit = trace.unit
     return "" if unit == "s" else f" in {unit}"
 
 
-def _rates(profile: Sequence[Mapping[str, Any]]) -> str:
+def _rates(profile: Sequence[RateSegmentResult]) -> str:
     first = profile[0]
-    if first["from_per_s"] != first["to_per_s"]:
-        return f"{_plain(first['from_per_s'])} to {_plain(first['to_per_s'])}/s in {first['duration_s']:g} s,"
-    rates = [segment["from_per_s"] for segment in profile]
+    if first.from_per_s != first.to_per_s:
+        return f"{_plain(first.from_per_s)} to {_plain(first.to_per_s)}/s in {first.duration_s:g} s,"
+    rates = [segment.from_per_s for segment in profile]
     if len(rates) == 1:
         return f"{_plain(rates[0])}/s"
     if len(rates) > _MOST_NAMED:
-        return f"{len(rates)} steps from {_plain(rates[0])}/s to {_plain(rates[-1])}/s, {first['duration_s']:g} s each,"
-    return f"{', '.join(f'{_plain(rate)}/s' for rate in rates)} for {first['duration_s']:g} s each,"
+        return f"{len(rates)} steps from {_plain(rates[0])}/s to {_plain(rates[-1])}/s, {first.duration_s:g} s each,"
+    return f"{', '.join(f'{_plain(rate)}/s' for rate in rates)} for {first.duration_s:g} s each,"
 
 
 def _plain(rate: float) -> str:
@@ -79,7 +88,7 @@ def _plain(rate: float) -> str:
 
 def rate_facts(run: RunResult) -> Iterator[Fact]:
     """That the server did not achieve the rate that an open loop offered."""
-    offered = run.load.get("offered_per_s")
+    offered = None if isinstance(run.load, ClosedLoadResult) else run.load.offered_per_s
     achieved = sum(step.throughput_per_s.value or 0.0 for step in run.steps)
     if offered and achieved < _KEPT_UP_SHARE * offered:
         digits = digits_of(offered)
@@ -92,33 +101,33 @@ def rate_facts(run: RunResult) -> Iterator[Fact]:
 def waited(run: RunResult, step: StepSummary) -> str | None:
     """The p99 of the waiting for a connection, where an open loop's is a part of the response that matters."""
     queue, response = step.client_queue_ms.p99.value, step.response_ms.p99.value
-    if run.load["kind"] != "open" or queue is None or response is None:
+    if isinstance(run.load, ClosedLoadResult) or queue is None or response is None:
         return None
     return ms(step.client_queue_ms.p99) if queue > max(_WAITING_MS, _WAITING_SHARE * response) else None
 
 
 def table_of_stages(benchmark: BenchmarkResult) -> Columns | None:
     """A row a stage of the only run's profile of rates; None where there is none, or several runs."""
-    stages = (benchmark.analysis or {}).get("stages", [])
+    stages = (benchmark.analysis.stages if benchmark.analysis else None) or ()
     if not stages or len(benchmark.runs) > 1:
         return None
     headings = ("to s", "requests", "offered/s", "achieved/s", "p50 ms", "p99 ms", "max ms", "failed", "waited p99")
     table = Columns("from s", *headings, extra=("to s", "requests", "max ms"))
-    start_s = stages[0]["start_s"]
+    start_s = stages[0].start_s
     for stage in stages[:_MOST_STAGES]:
-        response, queue = stage["response_ms"], stage["client_queue_ms"]
-        digits, digits_ms = digits_of(stage["offered_per_s"]), digits_of(response["p50"])
-        succeeded = stage["requests"] - stage["failed"]
+        response, queue = stage.response_ms, stage.client_queue_ms
+        digits, digits_ms = digits_of(stage.offered_per_s), digits_of(response.p50)
+        succeeded = stage.requests - stage.failed
         table.add_row(
-            f"{stage['start_s'] - start_s:g}",
-            f"{stage['end_s'] - start_s:g}",
-            f"{stage['requests']:,}",
-            decimal(stage["offered_per_s"], digits),
-            decimal(stage["achieved_per_s"], digits),
+            f"{stage.start_s - start_s:g}",
+            f"{stage.end_s - start_s:g}",
+            f"{stage.requests:,}",
+            decimal(stage.offered_per_s, digits),
+            decimal(stage.achieved_per_s, digits),
             percentile(response, "p50", succeeded, digits_ms),
             percentile(response, "p99", succeeded, digits_ms),
-            decimal(response["max"], digits_ms),
-            f"{stage['failed']:,}",
+            decimal(response.max, digits_ms),
+            f"{stage.failed:,}",
             percentile(queue, "p99", succeeded, digits_ms),
         )
     if len(stages) > _MOST_STAGES:

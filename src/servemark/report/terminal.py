@@ -36,7 +36,15 @@ from servemark.report.words import (
     per_s_interval,
     subject,
 )
-from servemark.result import STATISTICS, BenchmarkResult, LatencySummary, Result, RunResult, StepSummary
+from servemark.result import (
+    STATISTICS,
+    BenchmarkResult,
+    LatencySummary,
+    OpenLoadResult,
+    Result,
+    RunResult,
+    StepSummary,
+)
 from servemark.terminals import shortened, takes_escapes
 from servemark.units import format_ms
 from servemark.verdict import allows_failures
@@ -83,14 +91,14 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]
     headline_run = next((run for run in benchmark.runs if not run.point), None)
     if headline_run:
         yield Text(load_line(headline_run), style="dim")
-    elif benchmark.runs[0].load["kind"] == "open":
+    elif isinstance(benchmark.runs[0].load, OpenLoadResult):
         yield Text(open_loop(benchmark.runs[0].load), style="dim")
     yield Text()
     stages = table_of_stages(benchmark)
     if stages:
         yield stages
         yield Text()
-    if len(benchmark.steps) == 1 and "registrations" not in (benchmark.analysis or {}):
+    if len(benchmark.steps) == 1 and not (benchmark.analysis and benchmark.analysis.registrations):
         (step,) = benchmark.steps
         if step.measured:
             yield _latency_table(step)
@@ -154,7 +162,7 @@ def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     server = benchmark.server or result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
     words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
-    words += [f"{options['method']} {shortened(options['url'])}"] if (options := benchmark.options).get("url") else []
+    words += [f"{benchmark.options.method} {shortened(url)}"] if (url := benchmark.options.url) else []
     words += [f"through {server['unix_socket']}"] if server.get("unix_socket") else []
     words += [benchmark.backend] if benchmark.backend else []
     words += ["preload_model"] if server.get("preload_model") else []
@@ -212,6 +220,6 @@ def _client_side(queue: LatencySummary, lag: LatencySummary) -> str:
 
 
 def _memory(run: RunResult) -> Iterator[Fact]:
-    before, after = (run.telemetry.get(f"server_memory_{when}_mib") for when in ("before", "after"))
+    before, after = run.telemetry.server_memory_before_mib, run.telemetry.server_memory_after_mib
     if before is not None and after is not None:
         yield Fact("server memory", f"{before:,.0f} MiB before, {after:,.0f} MiB after")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from rich.text import Text
 
 from servemark.printable import printable
 from servemark.report.layout import Fact
-from servemark.result import BenchmarkResult, RunResult, Statistic, StepSummary
+from servemark.result import BenchmarkResult, Distribution, RunResult, Statistic, StepSummary
 from servemark.stats.percentiles import REPORTED, smallest_n
 from servemark.terminals import shortened
 from servemark.units import format_ms
@@ -33,7 +33,7 @@ def subject(benchmark: BenchmarkResult) -> Text:
 
 def named(benchmark: BenchmarkResult) -> str:
     """The benchmark, with its model or endpoint."""
-    what = benchmark.model or urlsplit(benchmark.options.get("url", "")).netloc
+    what = benchmark.model or urlsplit(benchmark.options.url or "").netloc
     return f"{benchmark.name} {shortened(what)}" if what else benchmark.name
 
 
@@ -49,9 +49,9 @@ def ms(value: Statistic | float | None) -> str:
     return "-" if value is None else format_ms(value)
 
 
-def percentile_ms(distribution: Mapping[str, float | None], name: str, values: int) -> str:
+def percentile_ms(distribution: Distribution, name: str, values: int) -> str:
     """The percentile `name` of the distribution of so many `values`, in the unit that a person reads."""
-    return marked(ms(distribution[name]), certain=has_interval(name, values))
+    return marked(ms(getattr(distribution, name)), certain=has_interval(name, values))
 
 
 def per_s(statistic: Statistic) -> str:
@@ -81,9 +81,9 @@ def figure(statistic: Statistic, digits: int) -> str:
     return marked(decimal(statistic.value, digits), certain=statistic.ci95 is not None)
 
 
-def percentile(distribution: Mapping[str, float | None], name: str, values: int, digits: int) -> str:
+def percentile(distribution: Distribution, name: str, values: int, digits: int) -> str:
     """The percentile `name` of the distribution of so many `values`, with that many decimals."""
-    return marked(decimal(distribution[name], digits), certain=has_interval(name, values))
+    return marked(decimal(getattr(distribution, name), digits), certain=has_interval(name, values))
 
 
 def marked(text: str, *, certain: bool) -> str:

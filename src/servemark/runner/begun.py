@@ -6,24 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from servemark.benchmarks import Point
-from servemark.benchmarks.asked import load_asked, options_of_load
+from servemark.benchmarks.asked import asked_options, load_asked
 from servemark.engines import Job
-from servemark.result import BenchmarkResult, Certificate, RunResult
+from servemark.result import BenchmarkResult, Certificate, RunResult, Telemetry
 from servemark.runner.entry import Entry
 from servemark.servers import LoadedModel
-from servemark.workload.inputs import checksum
-
-#: What is only known when a run is over.
-_TELEMETRY = (
-    "generator_cpu_s",
-    "generator_cpu_share",
-    "run_queue_delay_ms",
-    "loopback_p50_ms",
-    "machine_busy_share",
-    "server_cpu_s",
-    "server_memory_before_mib",
-    "server_memory_after_mib",
-)
 
 
 def begun(
@@ -35,23 +22,20 @@ def begun(
 
 
 def _of(entry: Entry, point: Point, served: tuple[LoadedModel, ...], job: Job) -> BenchmarkResult:
-    pool = job.plan.pool
-    request = job.plan.groups[0].scenario.steps[0].requests[0]
-    content = entry.request.content
-    asked = {"url": content.endpoint.url, "method": request.method} if content.endpoint else {}
+    content, endpoint = entry.request.content, entry.request.content.endpoint
     return BenchmarkResult(
         name=entry.benchmark.name,
         model=", ".join(model.name for model in served) or None,
         backend=served[0].backend if served else None,
         archive=served[0].origin if served else None,
-        options={
-            **options_of_load(point.load),
-            **asked,
-            "inputs": list(map(str, content.inputs)),
-            "input_count": len(pool),
-            "input_sha256": checksum(pool) if pool else None,
-            "parameters": dict(entry.request.parameters),
-        },
+        options=asked_options(
+            point.load,
+            url=endpoint.url if endpoint else None,
+            method=job.plan.groups[0].scenario.steps[0].requests[0].method if endpoint else None,
+            inputs=tuple(map(str, content.inputs)),
+            pool=job.plan.pool,
+            parameters=entry.request.parameters,
+        ),
         cold_start_ms=served[0].cold_start_ms if len(served) == 1 else None,
         partial=True,
         steps=(),
@@ -69,18 +53,18 @@ def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) ->
         trial=trial,
         point=dict(point.values),
         server={"requested": _of_one(requested), "read_back": _of_one(read_back)},
-        load={
-            **load_asked(point.load),
-            "generator_threads": asked.threads,
-            "realtime": asked.realtime,
-            "keep_awake": "on" if asked.keep_awake else "off",
-            "receive_clock": asked.receive_clock,
-        },
+        load=replace(
+            load_asked(point.load),
+            generator_threads=asked.threads,
+            realtime=asked.realtime,
+            keep_awake="on" if asked.keep_awake else "off",
+            receive_clock=asked.receive_clock,
+        ),
         window_s=(0.0, 0.0),
         warmup_s=point.load.warmup_s,
         certificate=Certificate(valid=False, checks=()),
         steps=(),
-        telemetry=dict.fromkeys(_TELEMETRY),
+        telemetry=Telemetry(),
         records=f"{job.record_path.parent.name}/{job.record_path.name}",
     )
 

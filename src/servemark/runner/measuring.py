@@ -75,7 +75,7 @@ def measure_benchmark(
                 from servemark.assessment import assess, assess_run
 
                 measured.append(replace(one, trial=trial))
-                assessed.append(assess_run(measured[-1], request.output.max_errors_share))
+                assessed.append(assess_run(measured[-1], request.output.max_errors_share, len(assessed)))
                 known = assess(benchmark, measured, assessed)
                 point = None if known.partial else _after(points, known)
                 written.put(entry, known, server, whole=point is None)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-
-import psutil
 
 from servemark.engines import Engine
 from servemark.environments.build_log import BUILD_LOG
 from servemark.errors import ServemarkError
 from servemark.options import RunRequest
 from servemark.report.directory import ResultDirectory
-from servemark.result import INTERRUPTED, BenchmarkResult, Failure, Result, Skipped, SuiteStatus
+from servemark.result import INTERRUPTED, AskedOptions, BenchmarkResult, Failure, Result, Skipped, SuiteStatus, Tool
 from servemark.runner.entry import Entry
+from servemark.runner.environment import environment_here
 from servemark.runner.redaction import Redaction
 from servemark.runner.suite import with_status
 from servemark.servers import Server
-from servemark.units import BYTES_PER_MIB
 from servemark.version import version
 from servemark.workload.endpoint import without_user
 
@@ -51,8 +47,8 @@ class ResultOnDisk:
 
     def versions(self, engine: Engine) -> None:
         """The result with what sends the requests."""
-        told = {"engine_versions": dict(engine.versions), "engine_environ": engine.environ}
-        self.result = replace(self.result, tool={**self.result.tool, **told})
+        tool = replace(self.result.tool, engine_versions=dict(engine.versions), engine_environ=engine.environ)
+        self.result = replace(self.result, tool=tool)
 
     def go_on_with(self, earlier: Result) -> None:
         """The result as it was, with those benchmarks of its suite that are done; the others are to be run."""
@@ -160,7 +156,7 @@ def _nothing_of(entry: Entry) -> BenchmarkResult:
         name=entry.benchmark.name,
         model=entry.model or None,
         backend=None,
-        options={},
+        options=AskedOptions(),
         cold_start_ms=None,
         partial=True,
         steps=(),
@@ -179,14 +175,8 @@ def empty_result(requests: Sequence[RunRequest], name: str, started: datetime, r
         command=_shown(requests, redaction),
         seed=request.load.seed,
         partial=True,
-        tool={"name": "servemark", "version": version(), "engine": request.generator.engine, "engine_versions": {}},
-        environment={
-            "os": platform.platform(),
-            "machine": platform.machine(),
-            "cpus": os.cpu_count(),
-            "memory_mib": psutil.virtual_memory().total // BYTES_PER_MIB,
-            "python": platform.python_version(),
-        },
+        tool=Tool(version=version(), engine=request.generator.engine),
+        environment=environment_here(),
         server=None,
         benchmarks=(),
     )

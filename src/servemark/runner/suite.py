@@ -70,8 +70,8 @@ def _unlike(earlier: Result, suite: Suite) -> str:
         return "it is the result of no suite"
     if earlier.suite.name != suite.name:
         return f"it is of the suite {earlier.suite.name}, not of {suite.name}"
-    if earlier.tool.get("version") != version():
-        return f"it was measured by servemark {earlier.tool.get('version')}, and this is {version()}"
+    if earlier.tool.version != version():
+        return f"it was measured by servemark {earlier.tool.version}, and this is {version()}"
     known, asked = earlier.suite.entries, suite.entries
     if len(known) != len(asked):
         return f"its suite {suite.name} had {len(known)} benchmarks, and now has {len(asked)}"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.result import Statistic
+from servemark.result import Distribution, Statistic
 from servemark.units import NS_PER_MS
 
 #: The percentiles that are reported, by the name that they have in a result.
@@ -89,13 +89,13 @@ def _rank(n: int, q: float) -> int:
     return max(1, math.ceil(round(n * q, 6)))
 
 
-def distribution_ms(times_ns: NDArray[np.int64]) -> dict[str, float | None]:
+def distribution_ms(times_ns: NDArray[np.int64]) -> Distribution:
     """Median, 99th percentile, least and most of times in nanoseconds, in milliseconds; None of nothing."""
     p50, p99 = percentiles(times_ns.copy(), NS_PER_MS, [0.5, 0.99])
     some = len(times_ns) > 0
-    return {
-        "p50": p50.value,
-        "p99": p99.value,
-        "min": float(times_ns.min()) / NS_PER_MS if some else None,
-        "max": float(times_ns.max()) / NS_PER_MS if some else None,
-    }
+    return Distribution(
+        p50=p50.value,
+        p99=p99.value,
+        min=float(times_ns.min()) / NS_PER_MS if some else None,
+        max=float(times_ns.max()) / NS_PER_MS if some else None,
+    )

@@ -10,10 +10,11 @@ after the other is the law's limit, whose throughput is the same for any number 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from servemark.result import Scalability
 
 #: Three parameters and a degree of freedom to see whether they fit.
 LEAST_POINTS = 4
@@ -39,27 +40,6 @@ _LAWS = tuple(
 )
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Scalability:
-    """A fitted law.
-
-    Attributes:
-        peak_users: where throughput is greatest, as the law has it; None where it has no such place.
-        off_share: by how much of the throughput the law is off where it is off most.
-        least_users: the fewest that were measured.
-        most_users: the most; what the law says beyond them nobody has seen.
-    """
-
-    lambda_per_s: float
-    sigma: float
-    kappa: float
-    r2: float
-    off_share: float
-    peak_users: float | None
-    least_users: float
-    most_users: float
 
 
 def fit_scalability(users: FloatArray, throughput_per_s: FloatArray) -> Scalability | str:

@@ -1,100 +1,24 @@
-"""Results: everything about one invocation, as frozen data.
-
-The field names are the names in ``result.json`` (schema ``servemark/result/1``, beside this file as
-``result.schema.json``); each carries its unit. Behaviour lives elsewhere: ``stats`` computes, ``report`` writes.
-"""
+"""The document of a result: everything about one invocation, from the invocation itself to the statistics of a step."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
-SCHEMA = "servemark/result/1"
+from servemark.result.analysis import Analysis
+from servemark.result.figures import EventSummary, LatencySummary, Statistic
+from servemark.result.loads import LoadResult
+
+SCHEMA = "servemark/result/2"
 #: The `error` of a result that Ctrl-C ended.
 INTERRUPTED = "interrupted"
-#: What a run says of its `receive_clock`, where that is the kernel's or that of an engine which has its own.
-KERNEL_CLOCK, OWN_CLOCK = "kernel", "engine's own"
 #: The latency that answers for a step: of a closed loop "service", in which no delay of the generator's is, of an open
 #: one "response", which counts from the schedule.
 HeadlineLatency = Literal["service", "response"]
 #: The statistics of a latency that carry an interval.
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9")
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A value and its two-sided 95% confidence interval.
-
-    Where no interval can be had, `ci95` is None and `needs_n` says how many values it would take.
-    """
-
-    value: float | None
-    ci95: tuple[float, float] | None
-    needs_n: int | None = None
-
-
-@dataclass(frozen=True)
-class LatencySummary:
-    """The distribution of one latency, in milliseconds."""
-
-    mean: Statistic
-    p50: Statistic
-    p90: Statistic
-    p95: Statistic
-    p99: Statistic
-    p99_9: Statistic
-    min: float | None
-    max: float | None
-    stddev: float | None
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How many there were in each of several things."""
-
-    mean: float
-    min: int
-    p50: int
-    max: int
-
-
-@dataclass(frozen=True)
-class GapSummary:
-    """The times between events that followed one another in a response, in milliseconds, to three digits.
-
-    From a histogram, and without intervals: the events of one response are far from independent.
-    """
-
-    count: int
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-    max: float
-
-
-@dataclass(frozen=True)
-class EventSummary:
-    """What streamed responses brought: server-sent events, whatever is in them.
-
-    Attributes:
-        count: events of everything that was sent, failures included.
-        streams: measured requests whose response streamed; what follows is of them, but for `between_events_ms`.
-        per_request: events a stream; None without streams.
-        events_per_s: events of the successes that ended inside the measured time, over it.
-        time_to_first_event_ms: from the schedule to the first event, as a response is counted; of streams that had one.
-        between_events_ms: of all requests scheduled after the warm-up; None where no stream had two events.
-    """
-
-    count: int
-    streams: int
-    per_request: Spread | None
-    events_per_s: Statistic
-    time_to_first_event_ms: LatencySummary
-    between_events_ms: GapSummary | None
 
 
 @dataclass(frozen=True)
@@ -190,13 +114,39 @@ class Certificate:
     disturbances: tuple[Disturbance, ...] = ()
 
 
+#: What a question came to: a condition is met or missed, or too little was seen of it; a finding is no condition.
+Outcome = Literal["met", "missed", "undecided", "finding"]
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a question that was asked. `passed` None: a finding that does not change the exit status."""
+    """The answer to a question that was asked. Only one that is missed changes the exit status."""
 
     question: str
     answer: str
-    passed: bool | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telemetry:
+    """What was seen of generator, server and machine during a run; None of what cannot be seen.
+
+    Attributes:
+        generator_cpu_s: CPU time of the generator's threads, and their share of a CPU.
+        run_queue_delay_ms: for how long these waited for a CPU, the mean a wake-up.
+        loopback_p50_ms: the generator's p50 against a responder of its own.
+        machine_busy_share: of the CPU time of the generator's machine.
+        server_cpu_s: of all the server's processes on that machine; their memory is the proportional set size.
+    """
+
+    generator_cpu_s: float | None = None
+    generator_cpu_share: float | None = None
+    run_queue_delay_ms: float | None = None
+    loopback_p50_ms: float | None = None
+    machine_busy_share: float | None = None
+    server_cpu_s: float | None = None
+    server_memory_before_mib: float | None = None
+    server_memory_after_mib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -206,12 +156,12 @@ class RunResult:
     trial: int
     point: Mapping[str, Any]
     server: Mapping[str, Any]
-    load: Mapping[str, Any]
+    load: LoadResult
     window_s: tuple[float, float]
     warmup_s: float
     certificate: Certificate
     steps: tuple[StepSummary, ...]
-    telemetry: Mapping[str, Any]
+    telemetry: Telemetry
     records: str
 
     @property
@@ -228,6 +178,26 @@ class Failure:
     exit_status: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class AskedOptions:
+    """What a benchmark was asked, as the command line would: of its headline's load, and of what was sent.
+
+    `rate`, `arrival` and `max_connections` are those of an open loop, `threads` those of a closed one, `url` and
+    `method` those of an endpoint. `inputs` says where inputs came from, empty for the model's own.
+    """
+
+    threads: int | None = None
+    rate: str | None = None
+    arrival: str | None = None
+    max_connections: int | None = None
+    url: str | None = None
+    method: str | None = None
+    inputs: tuple[str, ...] = ()
+    input_count: int = 0
+    input_sha256: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class BenchmarkResult:
     """One benchmark: its headline statistics (`steps`), its runs, and what they answer.
@@ -240,14 +210,14 @@ class BenchmarkResult:
     name: str
     model: str | None
     backend: str | None
-    options: Mapping[str, Any]
+    options: AskedOptions
     cold_start_ms: float | None
     partial: bool
     steps: tuple[StepSummary, ...]
     runs: tuple[RunResult, ...]
     certificate: Certificate | None
     verdicts: tuple[Verdict, ...]
-    analysis: Mapping[str, Any] | None = None
+    analysis: Analysis | None = None
     failure: Failure | None = None
     server: Mapping[str, Any] | None = None
     archive: Mapping[str, Any] | None = None
@@ -301,6 +271,31 @@ class Suite:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tool:
+    """What measured: servemark, its engine, and the versions of what that is made of."""
+
+    name: str = "servemark"
+    version: str
+    engine: str
+    engine_versions: Mapping[str, str] = field(default_factory=dict)
+    engine_environ: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The machine of the generator; None of what it does not tell, or what an older servemark did not ask."""
+
+    os: str
+    machine: str
+    cpus: int | None
+    memory_mib: int
+    python: str
+    kernel: str | None = None
+    cpu_model: str | None = None
+    governor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """Everything for one invocation. `error` is the line that ended it, if one did, or the last failure of a suite.
 
@@ -313,73 +308,21 @@ class Result:
     command: tuple[str, ...]
     seed: int
     partial: bool
-    tool: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    tool: Tool
+    environment: Environment
     server: Mapping[str, Any] | None
     benchmarks: tuple[BenchmarkResult, ...]
     error: str | None = None
     skipped: tuple[Skipped, ...] = ()
     suite: Suite | None = None
 
+    @classmethod
+    def load(cls, folder: Path | str) -> Result:
+        """The result in `folder`, of this or an earlier version.
 
-def to_json(value: Any) -> Any:
-    """`value` as what ``json`` can write: dataclasses as objects, `needs_n` only where there is no interval."""
-    if isinstance(value, Statistic):
-        if value.ci95 is not None:
-            return {"value": value.value, "ci95": list(value.ci95)}
-        return {"value": value.value, "ci95": None, "needs_n": value.needs_n}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: to_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(item) for item in value]
-    return value
+        Raises:
+            RecordingError: there is none, or it cannot be read.
+        """
+        from servemark.result.reading import load_result
 
-
-def from_json(data: Any) -> Result:
-    """The result that ``to_json`` made `data` of.
-
-    Raises:
-        ValueError: `data` is no result of this schema.
-    """
-    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
-        raise ValueError(f"it is no {SCHEMA}")
-    try:
-        result: Result = _read(Result, data)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no whole {SCHEMA}: {error}") from error
-    return result
-
-
-def benchmark_from_json(data: Any) -> BenchmarkResult:
-    """The benchmark that ``to_json`` made `data` of.
-
-    Raises:
-        ValueError: `data` is none.
-    """
-    try:
-        benchmark: BenchmarkResult = _read(BenchmarkResult, data)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no whole benchmark: {error}") from error
-    return benchmark
-
-
-def _read(wanted: Any, value: Any) -> Any:
-    """`value`, as ``json`` gives it, as what the annotation `wanted` says."""
-    arguments = get_args(wanted)
-    if type(None) in arguments:
-        return None if value is None else _read(arguments[0], value)
-    if dataclasses.is_dataclass(wanted):
-        hints = get_type_hints(wanted)
-        return wanted(**{name: _read(hints[name], value[name]) for name in hints if name in value})  # type: ignore[operator]
-    if get_origin(wanted) is tuple:
-        return tuple(_read(arguments[0], item) for item in value)
-    if get_origin(wanted) is Mapping:
-        return {key: _read(arguments[1], item) for key, item in value.items()}
-    return value
-
-
-def schema_text() -> str:
-    """The JSON Schema of ``result.json``."""
-    return resources.files("servemark").joinpath("result.schema.json").read_text(encoding="utf-8")
+        return load_result(Path(folder))

@@ -1,0 +1,147 @@
+"""Results as JSON and back: written by ``to_json``, read by ``from_json``, whatever the version of their schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import types
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from servemark.errors import RecordingError
+from servemark.result.analysis import Analysis
+from servemark.result.document import SCHEMA, AskedOptions, BenchmarkResult, Result
+from servemark.result.figures import Statistic
+
+_FIRST = "servemark/result/1"
+#: What is left out of the JSON where it is None: answers to what was not asked, and options of other kinds of load.
+_LEFT_OUT = {
+    *((Analysis, field.name) for field in dataclasses.fields(Analysis)),
+    *((AskedOptions, name) for name in ("threads", "rate", "arrival", "max_connections", "url", "method")),
+}
+
+
+def to_json(value: Any) -> Any:
+    """`value` as what ``json`` can write: dataclasses as objects.
+
+    Of a statistic `needs_n` or `needs_s` is there only where there is no interval.
+    """
+    if isinstance(value, Statistic):
+        if value.ci95 is not None:
+            return {"value": value.value, "ci95": list(value.ci95)}
+        needs = {"needs_s": value.needs_s} if value.needs_n is None and value.needs_s else {"needs_n": value.needs_n}
+        return {"value": value.value, "ci95": None, **needs}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+        said = {name: item for name, item in fields.items() if item is not None or (type(value), name) not in _LEFT_OUT}
+        return {name: to_json(item) for name, item in said.items()}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(data: Any) -> Result:
+    """The result that ``to_json`` made `data` of, this or an earlier version's; what it does not know it leaves out.
+
+    Raises:
+        ValueError: `data` is no result, or one of a newer schema.
+    """
+    result: Result = _whole(Result, _migrated(data))
+    return result
+
+
+def benchmark_from_json(data: Any) -> BenchmarkResult:
+    """The benchmark that ``to_json`` made `data` of.
+
+    Raises:
+        ValueError: `data` is none.
+    """
+    benchmark: BenchmarkResult = _whole(BenchmarkResult, data)
+    return benchmark
+
+
+def load_result(path: Path) -> Result:
+    """The result at `path`: a result's folder, or its ``result.json``.
+
+    Raises:
+        RecordingError: there is none, or it cannot be read.
+    """
+    file = path / "result.json" if path.is_dir() else path
+    try:
+        return from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        cause = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        raise RecordingError(f"{file} is no result", cause=cause, next_step="name a result's folder") from error
+
+
+def _migrated(data: Any) -> Any:
+    """`data` as this version would have written it."""
+    schema = data.get("schema") if isinstance(data, Mapping) else None
+    if schema == SCHEMA:
+        return data
+    if schema != _FIRST:
+        newer = isinstance(schema, str) and re.fullmatch(r"servemark/result/\d+", schema)
+        raise ValueError(f"it is {schema}, which a newer servemark wrote" if newer else f"it is no {SCHEMA}")
+    benchmarks = [_migrated_benchmark(benchmark) for benchmark in data.get("benchmarks", ())]
+    return {**data, "schema": SCHEMA, "benchmarks": benchmarks}
+
+
+def _migrated_benchmark(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A benchmark of the first schema, as this version would have written it."""
+    outcomes = {True: "met", False: "missed", None: "finding"}
+    verdicts = [{**one, "outcome": outcomes[one["passed"]]} for one in data.get("verdicts", ())]
+    analysis = data.get("analysis") or {}
+    law = analysis.get("scalability") or {}
+    if "sigma" in law and "most_users" not in law:  # its first results did not say within which numbers it was fitted
+        users = [run["load"]["users"] for run in data["runs"]]
+        law = {**law, "least_users": min(users), "most_users": max(users)}
+        analysis = {**analysis, "scalability": law}
+    return {**data, "verdicts": verdicts, "analysis": analysis or None}
+
+
+def _whole(wanted: Any, data: Any) -> Any:
+    try:
+        return _read(wanted, data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no whole {SCHEMA}: {error}") from error
+
+
+def _read(wanted: Any, value: Any) -> Any:
+    """`value`, as ``json`` gives it, as what the annotation `wanted` says."""
+    arguments = get_args(wanted)
+    if get_origin(wanted) in (Union, types.UnionType):
+        if value is None:
+            return None
+        options = [one for one in arguments if one is not type(None)]
+        return _read(options[0] if len(options) == 1 else _fitting(options, value), value)
+    if dataclasses.is_dataclass(wanted):
+        hints = get_type_hints(wanted)
+        fields = (field.name for field in dataclasses.fields(wanted) if field.name in value)
+        return wanted(**{name: _read(hints[name], value[name]) for name in fields})  # type: ignore[operator]
+    if get_origin(wanted) is tuple:
+        return tuple(_read(arguments[0], item) for item in value)
+    if get_origin(wanted) is Mapping:
+        return {key: _read(arguments[1], item) for key, item in value.items()}
+    return value
+
+
+def _fitting(options: Sequence[Any], value: Mapping[str, Any]) -> Any:
+    """Of several dataclasses the one that `value` can be: it has all that it needs, and the words that tell it."""
+    for option in options:
+        hints = get_type_hints(option)
+        fields = dataclasses.fields(option)
+        needed = {field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING}
+        told = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+        if needed <= value.keys() and all(value[name] in words for name, words in told.items() if name in value):
+            return option
+    raise TypeError(f"{sorted(value)} is none of {', '.join(option.__name__ for option in options)}")
+
+
+def schema_text() -> str:
+    """The JSON Schema of ``result.json``."""
+    return resources.files("servemark").joinpath("result.schema.json").read_text(encoding="utf-8")
