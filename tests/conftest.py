@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -36,6 +37,10 @@ ALLOWED_SKIPS: dict[str, str] = {
         "set SERVEMARK_DOCKER_BASE to an image of Debian 12, or apt-get install debootstrap and run the tests as root"
     ),
 }
+
+#: A busy machine takes as long as it takes, to run an example and to think one out.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 MakeRecords = Callable[..., RecordFile]
 

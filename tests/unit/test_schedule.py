@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from servemark import _loadgen
@@ -35,7 +35,6 @@ def _cumulated(profile: list[EngineRateSegment], t_ns: int) -> Fraction:
     return total
 
 
-@settings(max_examples=100, deadline=None)
 @given(profile=st.lists(segments, min_size=1, max_size=4), share=st.floats(0, 1))
 def test_each_arrival_is_due_in_the_nanosecond_in_which_it_has_cumulated(
     profile: list[EngineRateSegment], share: float
