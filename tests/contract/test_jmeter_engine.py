@@ -133,7 +133,7 @@ def test_time_ends_a_run_and_the_warm_up_is_marked(home: JMeterHome, tmp_path: P
         ran = run_jmeter(home, plan, server.address, tmp_path)
         assert len(server.came) == len(ran.rows)
     assert not ran.run.interrupted
-    assert 3.5e9 < ran.run.scheduling_ended_ns <= 4e9
+    assert ran.rows["scheduled"].max() <= ran.run.scheduling_ended_ns <= 4e9
     warm = ran.rows["flags"] & ran.file.flags["warmup"] != 0
     assert (ran.rows["scheduled"][warm] < 1e9).all()
     assert (ran.rows["scheduled"][~warm] >= 1e9).all()

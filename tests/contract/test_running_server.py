@@ -332,7 +332,7 @@ def test_a_model_that_the_server_cannot_run_is_not_left_behind(
     from .conftest import BROKEN_IMPORT
 
     broken = ModelArchive("noop-v1.0", make_archive("noop-v1.0", BROKEN_IMPORT), (TEXT,), lambda _: None, "onnx")
-    monkeypatch.setattr("servemark.servers.mms.running.built", lambda *_: broken)
+    monkeypatch.setattr("servemark.servers.mms.running.archive_of_zoo", lambda *_: broken)
     launcher = RunningLauncher(f"127.0.0.1:{port_of(server)}", ("noop",))
     with (
         launcher.serve(ServerSettings()) as found,

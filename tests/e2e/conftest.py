@@ -60,6 +60,12 @@ class Run:
         return self.benchmark["steps"][0]
 
     @property
+    def answering(self) -> dict[int, dict]:
+        """The runs that answer for their points, by their place among all: a machine's INVALID is measured once more."""
+        last = {json.dumps(one["point"]): place for place, one in enumerate(self.benchmark["runs"])}
+        return {place: self.benchmark["runs"][place] for place in last.values()}
+
+    @property
     def records(self) -> Path:
         return self.folder / self.benchmark["runs"][0]["records"]
 
