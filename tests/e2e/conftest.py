@@ -61,7 +61,7 @@ class Run:
 
     @property
     def answering(self) -> dict[int, dict]:
-        """The runs that answer for their points, by their place among all: a machine's INVALID is measured once more."""
+        """The runs that answer for their points, by their place among all: one that was INVALID is measured again."""
         last = {json.dumps(one["point"]): place for place, one in enumerate(self.benchmark["runs"])}
         return {place: self.benchmark["runs"][place] for place in last.values()}
 
