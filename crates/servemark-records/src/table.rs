@@ -1,0 +1,441 @@
+//! Record files as they are read: rows by their file's own columns, a block at a time, on several threads.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::thread;
+
+/// Rows that are read at once, and whose latest end is known ([`Block`]).
+pub const BLOCK_ROWS: u64 = 8192;
+/// More threads than this would wait for memory.
+const MOST_THREADS: u64 = 4;
+
+/// The columns of a file, by where they stand in a row. Those that older files lack have no place.
+#[derive(Clone, Debug)]
+struct Columns {
+    scheduled: usize,
+    ready: usize,
+    sent: usize,
+    end: usize,
+    connect_us: usize,
+    tls_us: usize,
+    user: usize,
+    bytes_sent: usize,
+    bytes_received: usize,
+    events: usize,
+    status: usize,
+    step: usize,
+    kind: usize,
+    flags: usize,
+    group: usize,
+    first_event: Option<usize>,
+    read: Option<usize>,
+}
+
+/// The bits of the `flags` column; 0 of what a file does not know.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bits {
+    opened: u8,
+    streamed: u8,
+    closed_loop: u8,
+    clock_read: u8,
+    unsure_sent: u8,
+}
+
+/// A file of records.
+#[derive(Clone, Debug)]
+pub struct Table {
+    path: PathBuf,
+    header_bytes: u64,
+    row_bytes: usize,
+    rows: u64,
+    columns: Columns,
+    bits: Bits,
+}
+
+/// What of one record is looked at; see `servemark_loadgen::record::Record`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the columns")]
+#[expect(clippy::struct_excessive_bools, reason = "they are the flags")]
+pub struct Row {
+    pub scheduled_ns: i64,
+    pub ready_ns: i64,
+    pub sent_ns: i64,
+    pub end_ns: i64,
+    /// Where a file does not have it, the end.
+    pub read_ns: i64,
+    pub first_event_ns: i64,
+    /// Connecting and TLS, where the request waited for them; else 0.
+    pub opening_us: u64,
+    pub user: u32,
+    pub bytes_sent: u32,
+    pub bytes_received: u32,
+    pub events: u32,
+    pub status: u16,
+    pub step: u16,
+    pub group: u16,
+    /// 0 is a success.
+    pub kind: u8,
+    pub is_closed: bool,
+    pub is_streamed: bool,
+    pub is_clock_read: bool,
+    pub is_unsure_sent: bool,
+}
+
+impl Table {
+    /// The file at `path`, with its columns and flags as its header names them.
+    ///
+    /// A column that every file has and this one lacks, or one that reaches beyond the row, is said.
+    pub fn new(
+        path: PathBuf,
+        header_bytes: u64,
+        row_bytes: usize,
+        rows: u64,
+        columns: &HashMap<String, usize>,
+        flags: &HashMap<String, u8>,
+    ) -> Result<Self, String> {
+        let optional = |name: &str, width: usize| match columns.get(name) {
+            Some(offset) if offset + width > row_bytes => {
+                Err(format!("column {name} reaches beyond its row"))
+            }
+            offset => Ok(offset.copied()),
+        };
+        let at =
+            |name: &str, width| optional(name, width)?.ok_or_else(|| format!("there is no column {name}"));
+        let bit = |name: &str| flags.get(name).copied().unwrap_or(0);
+        Ok(Self {
+            path,
+            header_bytes,
+            row_bytes,
+            rows,
+            columns: Columns {
+                scheduled: at("scheduled", 8)?,
+                ready: at("ready", 8)?,
+                sent: at("sent", 8)?,
+                end: at("end", 8)?,
+                connect_us: at("connect_us", 4)?,
+                tls_us: at("tls_us", 4)?,
+                user: at("user", 4)?,
+                bytes_sent: at("bytes_sent", 4)?,
+                bytes_received: at("bytes_received", 4)?,
+                events: at("events", 4)?,
+                status: at("status", 2)?,
+                step: at("step", 2)?,
+                kind: at("kind", 1)?,
+                flags: at("flags", 1)?,
+                group: at("group", 2)?,
+                first_event: optional("first_event", 8)?,
+                read: optional("read", 8)?,
+            },
+            bits: Bits {
+                opened: bit("opened") | bit("reconnected"),
+                streamed: bit("streamed"),
+                closed_loop: bit("closed_loop"),
+                clock_read: bit("clock_read"),
+                unsure_sent: bit("unsure_sent"),
+            },
+        })
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(crate) fn blocks(&self) -> u64 {
+        self.rows.div_ceil(BLOCK_ROWS)
+    }
+
+    #[inline]
+    fn row(&self, bytes: &[u8]) -> Row {
+        let columns = &self.columns;
+        let flags = bytes[columns.flags];
+        let has = |bit: u8| flags & bit != 0;
+        let end_ns = i64_at(bytes, columns.end);
+        let opening_us = if has(self.bits.opened) {
+            u64::from(u32_at(bytes, columns.connect_us)) + u64::from(u32_at(bytes, columns.tls_us))
+        } else {
+            0
+        };
+        Row {
+            scheduled_ns: i64_at(bytes, columns.scheduled),
+            ready_ns: i64_at(bytes, columns.ready),
+            sent_ns: i64_at(bytes, columns.sent),
+            end_ns,
+            read_ns: columns.read.map_or(end_ns, |at| i64_at(bytes, at)),
+            first_event_ns: columns.first_event.map_or(-1, |at| i64_at(bytes, at)),
+            opening_us,
+            user: u32_at(bytes, columns.user),
+            bytes_sent: u32_at(bytes, columns.bytes_sent),
+            bytes_received: u32_at(bytes, columns.bytes_received),
+            events: u32_at(bytes, columns.events),
+            status: u16_at(bytes, columns.status),
+            step: u16_at(bytes, columns.step),
+            group: u16_at(bytes, columns.group),
+            kind: bytes[columns.kind],
+            is_closed: has(self.bits.closed_loop),
+            is_streamed: has(self.bits.streamed),
+            is_clock_read: has(self.bits.clock_read),
+            is_unsure_sent: has(self.bits.unsure_sent),
+        }
+    }
+}
+
+fn i64_at(bytes: &[u8], at: usize) -> i64 {
+    i64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
+}
+
+/// A file that is open, and room for a block of it.
+pub(crate) struct Reader<'table> {
+    table: &'table Table,
+    file: File,
+    bytes: Vec<u8>,
+}
+
+impl<'table> Reader<'table> {
+    pub(crate) fn open(table: &'table Table) -> io::Result<Self> {
+        Ok(Self {
+            table,
+            file: File::open(&table.path)?,
+            bytes: Vec::new(),
+        })
+    }
+
+    /// The rows of a block, in the order of the file. A file that became shorter is an unexpected end.
+    pub(crate) fn block(&mut self, number: u64) -> io::Result<impl Iterator<Item = Row> + '_> {
+        let first = number * BLOCK_ROWS;
+        let rows = BLOCK_ROWS.min(self.table.rows - first) as usize;
+        self.bytes.resize(rows * self.table.row_bytes, 0);
+        let offset = self.table.header_bytes + first * self.table.row_bytes as u64;
+        self.file.read_exact_at(&mut self.bytes, offset)?;
+        let rows = self.bytes.chunks_exact(self.table.row_bytes);
+        Ok(rows.map(|bytes| self.table.row(bytes)))
+    }
+}
+
+/// A block of one of several tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) table: usize,
+    pub(crate) number: u64,
+}
+
+/// Look at all rows of `tables`, a share of the blocks on each of several threads, and give what each thread gathered, in
+/// the order of the files. `look` gets each row with its block.
+pub(crate) fn each_row<Gathered: Send>(
+    tables: &[Table],
+    start: impl Fn() -> Gathered + Sync,
+    look: impl Fn(&mut Gathered, Block, &Row) + Sync,
+) -> io::Result<Vec<Gathered>> {
+    let blocks: u64 = tables.iter().map(Table::blocks).sum();
+    let cpus = thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+    let threads = blocks.clamp(1, cpus.min(MOST_THREADS));
+    let share = |thread: u64| blocks * thread / threads..blocks * (thread + 1) / threads;
+    let gather = |own: Range<u64>| -> io::Result<Gathered> {
+        let mut gathered = start();
+        let mut first = 0;
+        for (number, table) in tables.iter().enumerate() {
+            let own =
+                own.start.clamp(first, first + table.blocks())..own.end.clamp(first, first + table.blocks());
+            if !own.is_empty() {
+                let mut reader = Reader::open(table)?;
+                for block in own {
+                    let block = Block {
+                        table: number,
+                        number: block - first,
+                    };
+                    for row in reader.block(block.number)? {
+                        look(&mut gathered, block, &row);
+                    }
+                }
+            }
+            first += table.blocks();
+        }
+        Ok(gathered)
+    };
+    thread::scope(|scope| {
+        let handles: Vec<_> = (1..threads)
+            .map(|thread| {
+                let (gather, own) = (&gather, share(thread));
+                scope.spawn(move || gather(own))
+            })
+            .collect();
+        let own = gather(share(0));
+        let rest = handles
+            .into_iter()
+            .map(|handle| handle.join().expect("a pass does not panic"));
+        std::iter::once(own).chain(rest).collect()
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::{env, fs, process};
+
+    use servemark_loadgen::error::Kind;
+    use servemark_loadgen::record::{COLUMNS, ROW_BYTES, Record, flags};
+
+    use super::*;
+
+    /// What of a record a test sets.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct Times {
+        pub(crate) scheduled: i64,
+        pub(crate) sent: i64,
+        pub(crate) end: i64,
+        pub(crate) user: u32,
+        pub(crate) step: u16,
+    }
+
+    /// A file that is there as long as this.
+    pub(crate) struct TestFile(PathBuf);
+
+    impl Drop for TestFile {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    /// A file without a header of successes of a closed loop at these times.
+    pub(crate) fn table(times: &[Times]) -> (TestFile, Table) {
+        static FILES: AtomicU64 = AtomicU64::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("servemark-records-{}-{number}", process::id()));
+        let rows: Vec<u8> = times.iter().flat_map(|times| record(times).to_row()).collect();
+        fs::write(&path, rows).unwrap();
+        let columns = COLUMNS
+            .iter()
+            .map(|(name, _, offset)| ((*name).to_owned(), *offset))
+            .collect();
+        let bits = flags::NAMES
+            .iter()
+            .map(|(name, bit)| ((*name).to_owned(), *bit))
+            .collect();
+        let table = Table::new(path.clone(), 0, ROW_BYTES, times.len() as u64, &columns, &bits).unwrap();
+        (TestFile(path), table)
+    }
+
+    fn record(times: &Times) -> Record {
+        Record {
+            seq: 0,
+            scheduled_ns: times.scheduled,
+            ready_ns: times.sent,
+            sent_ns: times.sent,
+            first_byte_ns: times.end,
+            end_ns: times.end,
+            connect_us: 3,
+            tls_us: 4,
+            user: times.user,
+            connection: 0,
+            bytes_sent: 10,
+            bytes_received: 20,
+            input: 0,
+            events: 0,
+            status: 200,
+            step: times.step,
+            kind: Kind::Ok,
+            flags: flags::CLOSED_LOOP,
+            group: 0,
+            first_event_ns: -1,
+            last_event_ns: -1,
+            read_ns: times.end + 5,
+        }
+    }
+
+    #[test]
+    fn each_row_is_seen_once_whatever_the_number_of_threads() {
+        let all: Vec<Times> = (0..50_000)
+            .map(|number| Times {
+                end: number,
+                ..Times::default()
+            })
+            .collect();
+        let (_first, first) = table(&all[..20_000]);
+        let (_none, none) = table(&[]);
+        let (_second, second) = table(&all[20_000..]);
+        let tables = [first, none, second];
+        let seen = each_row(&tables, Vec::new, |ends, block, row| {
+            ends.push((block, row.end_ns));
+        })
+        .unwrap();
+        let seen = seen.concat();
+        assert!(seen.iter().map(|(_, end)| *end).eq(0..50_000));
+        assert_eq!(seen[20_000].0, Block { table: 2, number: 0 });
+        assert_eq!(
+            seen[49_999].0,
+            Block {
+                table: 2,
+                number: 29_999 / BLOCK_ROWS
+            }
+        );
+    }
+
+    #[test]
+    fn a_row_is_what_was_recorded() {
+        let (_file, table) = table(&[Times {
+            scheduled: 1,
+            sent: 2,
+            end: 30,
+            user: 7,
+            step: 4,
+        }]);
+        let row = Reader::open(&table).unwrap().block(0).unwrap().next().unwrap();
+        assert_eq!(
+            (
+                row.scheduled_ns,
+                row.ready_ns,
+                row.sent_ns,
+                row.end_ns,
+                row.read_ns
+            ),
+            (1, 2, 2, 30, 35)
+        );
+        assert_eq!(
+            (row.user, row.step, row.bytes_sent, row.bytes_received, row.status),
+            (7, 4, 10, 20, 200)
+        );
+        assert_eq!((row.is_closed, row.is_streamed, row.opening_us), (true, false, 0));
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_is_said() {
+        let (file, table) = table(&[Times::default(); 3]);
+        fs::write(&file.0, [0; ROW_BYTES]).unwrap();
+        let error = each_row(&[table], || (), |(), _, _| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn columns_that_a_row_cannot_hold_are_refused() {
+        let columns: HashMap<String, usize> = COLUMNS
+            .iter()
+            .map(|(name, _, offset)| ((*name).to_owned(), *offset))
+            .collect();
+        let made = |columns: &HashMap<String, usize>, bytes| {
+            Table::new(PathBuf::new(), 0, bytes, 0, columns, &HashMap::new())
+        };
+        assert!(
+            made(&columns, ROW_BYTES - 1)
+                .unwrap_err()
+                .contains("column read reaches beyond")
+        );
+        let mut older = columns.clone();
+        older.remove("read");
+        assert!(made(&older, ROW_BYTES - 8).is_ok());
+        older.remove("sent");
+        assert!(made(&older, ROW_BYTES).unwrap_err().contains("no column sent"));
+    }
+}
