@@ -29,7 +29,7 @@ _SERVER_END_S = 30.0
 
 def exit_limit_s(records: int) -> float:
     """From the last response to the exit, at most."""
-    return 0.5 + 0.5e-6 * records
+    return 0.5 + 0.2e-6 * records
 
 
 def measure_exit(bench: Bench, server: Server, requests: int = EXIT_REQUESTS) -> float:

@@ -37,6 +37,11 @@ class Memory:
         """How much more it became while requests were sent."""
         return self.load_mib - self.start_mib
 
+    @property
+    def end_growth_mib(self) -> float:
+        """How much more it became until the exit."""
+        return self.exit_mib - self.start_mib
+
 
 def measure(bench: Bench, server: Server, requests: int = REQUESTS) -> Memory:
     """One run of ours over so many requests, each recorded; `requests` is a multiple of the connections.

@@ -49,8 +49,8 @@ _TRUTH = (
     "server's: from a request's arrival to its answer, and how many came."
 )
 _MEMORY = (
-    "Resident memory of the process that runs the engine. After the last response it summarises the records, and "
-    "what it maps of their file counts as its own."
+    "Resident memory of the process that runs the engine. After the last response it goes through the records and "
+    "writes the result; to compute at all it has to load numpy."
 )
 
 

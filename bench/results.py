@@ -25,7 +25,7 @@ DEARER = ("oha", "hey", "vegeta", "k6", "ab", "fortio", "locust", "jmeter")
 #: p50 and p99 of the deviation from the grid, at most, in us; alone and beside hogs.
 PACING_LIMITS_US = {False: (10.0, 100.0), True: (20.0, 200.0)}
 START_LIMIT_S = 0.4
-GROWTH_LIMIT_MIB = 64.0
+GROWTH_LIMIT_MIB, EXIT_GROWTH_LIMIT_MIB = 64.0, 128.0
 #: What is reported of the stall may differ from the truth by this share: the server stalls when it gets to it.
 _TRUTH_SHARE = 0.02
 
@@ -117,6 +117,8 @@ def _other_bars(results: Results, true_p99_ms: float) -> Iterator[Bar]:
         growth_mib = max(memory.growth_mib for memory in results.memory)
         requests = results.memory[0].requests
         yield Bar(f"memory gained over {requests:,} requests", growth_mib, GROWTH_LIMIT_MIB, "MiB")
+        end_mib = max(memory.end_growth_mib for memory in results.memory)
+        yield Bar(f"memory gained until the exit, {requests:,} records", end_mib, EXIT_GROWTH_LIMIT_MIB, "MiB")
         exit_s, limit_s = max(memory.exit_s for memory in results.memory), exit_limit_s(requests)
         yield Bar(f"last response to exit, {requests:,} records", exit_s, limit_s, "s")
     if results.exits_s:

@@ -1,5 +1,7 @@
-"""The native load generator. A thin binding: it converts, calls, and nothing else."""
+"""The native load generator, and passes over its records. A thin binding: it converts, calls, and nothing else."""
 
+from servemark.records import RecordFile
+from servemark.stats.evidence import TallyQuestion
 from servemark.workload.plan import Address, EngineArrivals, EngineExpect, EnginePlan
 
 #: (name, numpy dtype, offset in the row) of each column of a record file, in order.
@@ -199,4 +201,125 @@ def start(plan: EnginePlan, record_path: str) -> Run:
         RealtimeError: it asks for real-time priority, which this process may not have.
         ReceiveClockError: it asks for the kernel's time of arrival, which this system does not give.
         OSError: `record_path` cannot be created.
+    """
+
+class TallyStep:
+    """What the records of one step name add up to; see ``servemark.stats.evidence.StepEvidence``. Batches in order."""
+
+    requests: int
+    closed: int
+    succeeded: int
+    bytes_sent: int
+    bytes_received: int
+    errors: list[tuple[int, int, int]]
+    """Kind, status and how many."""
+    measured_failed: int
+    bytes_of_completed: int
+    clock_read: int
+    unsure_sent: int
+    paused: int
+    receive_lag_ns: int
+    streamed: int
+    events: int
+    completed_streams: int
+    batch_measured: list[int]
+    batch_sums_ns: list[list[float]]
+    """Of response, service, client queue and generator lag."""
+    batch_completed: list[int]
+    batch_events: list[int]
+    batch_first: list[int]
+    batch_first_sums_ns: list[float]
+
+class TallySample:
+    """The moments of a number of values; `min` and `max` mean nothing of none."""
+
+    count: int
+    sum: int
+    squares: int
+    min: int
+    max: int
+
+class TallyStage:
+    """What a stage adds up to; see ``servemark.stats.evidence.StageEvidence``."""
+
+    requests: int
+    failed: int
+    begun: int
+    ended: int
+
+class Tally:
+    """What the records of a run add up to: one pass over them, on several threads.
+
+    Raises:
+        ValueError: they lack a column.
+        OSError: they cannot be read, or are not of a run of those steps.
+    """
+
+    steps: list[TallyStep]
+    samples: list[TallySample]
+    """Ten of each step name: the four latencies, punctual, stamped, unpaused, failed, first event, events; then the
+    response and the queueing of each stage. See `Of` in servemark-records."""
+    stages: list[TallyStage]
+    begun: tuple[int, int, int]
+    """Arrivals in the window, and when the first and the last was due."""
+    under_way: tuple[int, int, int]
+    """Requests that were sent, their time under way in the accounted time, and how many ended in it."""
+    busy_ns: tuple[int, int]
+    """From the last first request of a user to the first last one; (0, 0) where users were not asked for."""
+    def __new__(cls, files: list[RecordFile], question: TallyQuestion) -> Tally: ...
+    def order_statistics(self, wanted: list[tuple[int, list[int]]]) -> list[list[int | None]]:
+        """The values of samples, by number, that have the given ranks, from 0: exactly, by as many passes as it takes.
+
+        None for a rank beyond a sample.
+
+        Raises:
+            ValueError: there is no such sample.
+            OSError: the records cannot be read any more.
+        """
+    def in_flight(self, start_ns: int, stop_ns: int, places: int) -> tuple[int | None, int]:
+        """The fewest requests under way just after any response of that time, and for how long places were taken.
+
+        None where none ended. The time is in nanoseconds, summed over `places`, of which a request takes one.
+
+        Raises:
+            OSError: the records cannot be read any more.
+        """
+
+class ArrivalAccount:
+    """The arrivals of a group as its process and its records have them."""
+
+    due: int
+    """How many there should be."""
+    made: int
+    """How many of these have a record."""
+    more: int
+    """Records of arrivals that should not be: due too late, beyond the last, or the same once more."""
+    wrong: int
+    """How many were scheduled at another time than the process says."""
+    most_off_ns: int
+    """By how much the worst of them is off."""
+
+def span(files: list[RecordFile]) -> tuple[int, int]:
+    """The first `scheduled` and the last `end`; (0, 0) without records.
+
+    Raises:
+        ValueError: they lack a column.
+        OSError: they cannot be read.
+    """
+
+def account_for_arrivals(
+    files: list[RecordFile],
+    arrivals: EngineArrivals,
+    *,
+    seed: int,
+    group: int,
+    first_step: int | None,
+    repeats: bool,
+    ended_ns: int,
+) -> ArrivalAccount:
+    """Hold records against an arrival process, until `ended_ns`; see ``servemark.stats.evidence.Process``.
+
+    Raises:
+        ValueError: nothing could arrive so, or the records lack a column.
+        OSError: they cannot be read.
     """

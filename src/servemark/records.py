@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,6 +73,16 @@ class RecordFile:
         """The names of the columns."""
         return self.dtype.names or ()
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.dtype.itemsize
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        """Where in a row each column begins."""
+        return {name: field[1] for name, field in (self.dtype.fields or {}).items()}
+
     def __getitem__(self, column: str) -> NDArray[Any]:
         """One column of all records.
 
@@ -130,9 +141,13 @@ class RecordFile:
                 yield chunk
 
     def span_ns(self) -> tuple[int, int]:
-        """The first `scheduled` and the last `end`; (0, 0) without records."""
-        spans = [(int(chunk["scheduled"].min()), int(chunk["end"].max())) for chunk in self.chunks()]
-        return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else (0, 0)
+        """The first `scheduled` and the last `end`; (0, 0) without records.
+
+        Raises:
+            RecordingError: they cannot be read.
+        """
+        with reading([self]):
+            return _loadgen.span([self])
 
     def memmap(self) -> Rows:
         """All rows as one structured array over the mapped file."""
@@ -176,6 +191,20 @@ def open_events(path: Path | str) -> Rows:
     if not rows:
         return np.empty(0, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", offset=header["header_bytes"], shape=(rows,))
+
+
+@contextmanager
+def reading(files: Sequence[RecordFile]) -> Iterator[None]:
+    """Have what a pass over `files` fails of be said as of any other reading.
+
+    Raises:
+        RecordingError: they cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        paths = ", ".join(str(file.path) for file in files)
+        raise RecordingError(f"cannot read the records in {paths}", cause=error.strerror or str(error)) from error
 
 
 def begun_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> NDArray[np.int64]:

@@ -28,10 +28,10 @@ def errors_within(step: StepSummary, limit_share: float) -> Verdict:
 def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
     """Did the load keep every worker busy? A finding: it changes no exit status."""
     question = "the load saturated the server"
-    if least_in_flight is None:
-        return Verdict(question, "undecided: too few requests", "finding")
     if needed is None:
         return Verdict(question, "undecided: the server's workers cannot be read back", "finding")
+    if least_in_flight is None:
+        return Verdict(question, "undecided: too few requests", "finding")
     figures = f"at least {least_in_flight} in flight, {needed} keep all workers busy"
     if least_in_flight >= needed:
         return Verdict(question, f"saturated: {figures}", "finding")

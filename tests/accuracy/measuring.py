@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,11 +24,12 @@ from servemark.benchmarks import Benchmark, Point, http
 from servemark.certificate.conditions import MachineUse
 from servemark.engines import Job
 from servemark.engines.native import NativeEngine
-from servemark.records import open_records
+from servemark.records import open_records, write_records
 from servemark.result import Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.dialect import DIALECT
-from servemark.stats.summary import Summary, Window, summarise
+from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.summary import summarise
 from servemark.units import NS_PER_MS
 from servemark.workload.load import Arrivals, Load, OpenLoad
 from servemark.workload.plan import (
@@ -263,20 +264,10 @@ def _unix_minus_monotonic_ns() -> int:
     return min(readings)[1]
 
 
-def summarise_rows(tables: Sequence[Any], window: Window) -> Summary:
-    """The summary of the rows of one or several runs, each with times of its own origin, by servemark's own code."""
-    return summarise(
-        itertools.chain(tables),
-        rows=sum(map(len, tables)),
-        window=window,
-        step_names=("request",),
-        error_kinds=_loadgen.ERROR_KINDS,
-        examples={},
-        seed=0,
-        flags=_loadgen.RECORD_FLAGS,
-    )
-
-
 def reported(samples: Sequence[Sample]) -> StepSummary:
-    """What servemark reports of the runs together: their records are pooled, never their percentiles."""
-    return summarise_rows([sample.rows for sample in samples], samples[0].window).steps[0]
+    """What servemark reports of runs together, by its own code: their records are pooled, never their percentiles."""
+    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
+        tables = (sample.rows for sample in samples)
+        write_records(Path(file.name), tables, steps=["request"], started_unix_ns=0, warmup_ns=0)
+        evidence = gather([open_records(file.name)], Question(window=samples[0].window))
+    return summarise(evidence, seed=0)[0]

@@ -13,7 +13,8 @@ import pytest
 from servemark import _loadgen
 from servemark.result import EventSummary, Spread, Statistic
 from servemark.stats.events import between_events
-from servemark.stats.summary import Window, summarise
+from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.summary import summarise
 
 MS = 1_000_000
 STREAMED = 16
@@ -42,18 +43,8 @@ def streams(n, events, gap_ms=10):
 
 
 def events_of(file, window, gaps=None) -> tuple[EventSummary | None, ...]:
-    summary = summarise(
-        file.chunks(),
-        rows=file.rows,
-        window=window,
-        step_names=file.step_names,
-        error_kinds=file.error_kinds,
-        examples={},
-        seed=0,
-        flags=file.flags,
-        event_gaps=gaps,
-    )
-    return tuple(step.events for step in summary.steps)
+    steps = summarise(gather([file], Question(window=window)), seed=0, event_gaps=gaps)
+    return tuple(step.events for step in steps)
 
 
 def test_a_step_that_did_not_stream_has_no_events(make_records):

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from servemark.stats.intervals import ratio_interval, stationary_bootstrap
+from servemark.stats.intervals import blocks, ratio_interval, stationary_bootstrap
 
 
 def test_blocks_run_on_and_wrap_and_have_the_mean_length():
     batches = 1000
-    indices = stationary_bootstrap(batches, seed=3)
+    indices = blocks(np.random.default_rng(3), 200, batches)
     assert (indices.min(), indices.max()) == (0, batches - 1)
     goes_on = (indices[:, 1:] - indices[:, :-1]) % batches == 1
     mean_block = 1 / (1 - goes_on.mean())
     assert 9 < mean_block < 11  # the cube root of 1000
+
+
+def test_each_resample_has_as_many_batches_as_there_are():
+    times = stationary_bootstrap(70, seed=3)
+    assert times.shape == (1000, 70)
+    assert (times.sum(axis=1) == 70).all()
+    assert times.mean() == 1
+    assert (times.min(), times.max() > 3) == (0, True)
 
 
 def test_the_same_seed_draws_the_same_batches():
@@ -63,9 +71,9 @@ def test_the_interval_widens_for_values_that_depend_on_their_neighbours():
     dependent[0] = noise[0]
     for i in range(1, 2000):
         dependent[i] = 0.9 * dependent[i - 1] + noise[i] * (1 - 0.81) ** 0.5
-    indices = stationary_bootstrap(2000, 1)
-    low, high = ratio_interval(noise, np.ones(2000), indices)
-    wide_low, wide_high = ratio_interval(dependent, np.ones(2000), indices)
+    resampled = stationary_bootstrap(2000, 1)
+    low, high = ratio_interval(noise, np.ones(2000), resampled)
+    wide_low, wide_high = ratio_interval(dependent, np.ones(2000), resampled)
     assert wide_high - wide_low > 2 * (high - low)
 
 

@@ -11,8 +11,9 @@ from servemark import _loadgen
 from servemark.errors import RecordingError
 from servemark.event_files import gaps_path, read_gaps, write_gaps
 from servemark.records import open_events, open_records
+from servemark.stats.evidence import Question, Window, gather
 from servemark.stats.percentiles import REPORTED
-from servemark.stats.summary import Window, summarise
+from servemark.stats.summary import summarise
 
 MS = 1_000_000
 
@@ -72,16 +73,8 @@ def test_naive_percentiles_of_what_is_measured_are_those_of_the_summary(make_rec
     flags = _loadgen.RECORD_FLAGS["closed_loop"] if closed else 0
     columns = {"scheduled": scheduled, "ready": scheduled, "sent": sent, "first_byte": end, "end": end}
     file = make_records(n, warmup_ns=warmup_ns, kind=kind, flags=flags, **columns)
-    (step,) = summarise(
-        file.chunks(),
-        rows=len(file),
-        window=Window(warmup_ns, int(scheduled[-1]) + 1),
-        step_names=file.step_names,
-        error_kinds=file.error_kinds,
-        examples={},
-        seed=0,
-        flags=file.flags,
-    ).steps
+    window = Window(warmup_ns, int(scheduled[-1]) + 1)
+    (step,) = summarise(gather([file], Question(window=window)), seed=0)
     reported = [getattr(step.headline_ms, name).value for name in REPORTED]
     assert np.quantile(file.latency_ms(), list(REPORTED.values()), method="inverted_cdf").tolist() == reported
     assert len(file.measured()) == step.measured
@@ -114,16 +107,7 @@ def test_a_file_of_version_1_is_read_as_it_was_written():
 
 def test_a_file_of_version_1_is_summarised_as_one_without_streams():
     file = open_records(Path(__file__).parent / "data" / "records-version-1.bin")
-    steps = summarise(
-        file.chunks(),
-        rows=file.rows,
-        window=Window(*file.span_ns()),
-        step_names=file.step_names,
-        error_kinds=file.error_kinds,
-        examples={},
-        seed=0,
-        flags=file.flags,
-    ).steps
+    steps = summarise(gather([file], Question(window=Window(*file.span_ns()))), seed=0)
     assert [(step.requests, step.succeeded, step.events) for step in steps] == [(4, 4, None), (4, 4, None)]
 
 

@@ -11,7 +11,8 @@ from servemark.assessment.analysis import analyse
 from servemark.report import analyses
 from servemark.report.layout import lines_of
 from servemark.result import AskedOptions, BenchmarkResult, Distribution, ScalingCalls
-from servemark.stats.summary import Window, summarise
+from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.summary import summarise
 from servemark.workload.load import ClosedLoad
 
 from .results import CLOSED
@@ -38,16 +39,7 @@ def _benchmark(make_records: Any) -> BenchmarkResult:
     begin_ns, end_ns = ([at * MS for at in times] for times in (begin, end))
     columns = {"scheduled": begin_ns, "ready": begin_ns, "sent": begin_ns, "first_byte": end_ns, "end": end_ns}
     file = make_records(len(RECORDS), steps=NAMES, warmup_ns=100 * MS, step=step, **columns)
-    steps = summarise(
-        file.chunks(),
-        rows=file.rows,
-        window=Window(100 * MS, 270 * MS),
-        step_names=file.step_names,
-        error_kinds=file.error_kinds,
-        examples={},
-        seed=0,
-        flags=file.flags,
-    ).steps
+    steps = summarise(gather([file], Question(window=Window(100 * MS, 270 * MS))), seed=0)
     point = SimpleNamespace(values={}, load=ClosedLoad(users=1, duration_s=0.17))
     measured = SimpleNamespace(records=file, point=point, engine_run=SimpleNamespace(interrupted=False))
     return BenchmarkResult(

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from servemark import _loadgen
 from servemark.result import ErrorExample
-from servemark.stats.summary import Window, summarise
+from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.summary import summarise
 
 MS = 1_000_000
 KIND = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
 
 
 def _summarise(file, window, examples=None, pause_ns=(0, 0)):
-    return summarise(
-        file.chunks(),
-        rows=file.rows,
-        window=window,
-        step_names=file.step_names,
-        error_kinds=file.error_kinds,
-        examples=examples or {},
-        seed=0,
-        flags=file.flags,
-        pause_ns=pause_ns,
-    )
+    evidence = gather([file], Question(window=window, pause=Window(*pause_ns)))
+    return SimpleNamespace(steps=summarise(evidence, seed=0, examples=examples), evidence=evidence.steps)
 
 
 def _even(n, gap_ms=10, service_ms=4):

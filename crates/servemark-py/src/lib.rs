@@ -1,8 +1,10 @@
-//! `servemark._loadgen`: the Python side of the load generator. It converts, calls, and nothing else.
+//! `servemark._loadgen`: the Python side of the load generator, and of the passes over its records. It converts, calls,
+//! and nothing else.
 //!
 //! The interface, with its documentation for users, is `src/servemark/_loadgen.pyi`.
 
 mod plan;
+mod records;
 
 mod refusal {
     #![allow(missing_docs, reason = "the macro writes none")]
@@ -34,7 +36,7 @@ use servemark_loadgen::tls::{self, TlsSetup};
 use refusal::{RealtimeError, ReceiveClockError, ShortageError};
 use servemark_loadgen::{keep_awake, pacing};
 
-/// The native load generator. A thin binding: it converts, calls, and nothing else.
+/// The native load generator, and passes over its records. A thin binding: it converts, calls, and nothing else.
 #[pymodule]
 fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let record_flags = PyDict::new(module.py());
@@ -62,6 +64,7 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(check_expect, module)?)?;
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
     module.add_function(wrap_pyfunction!(spin_until_eof, module)?)?;
+    records::add_to(module)?;
     module.add_class::<HandshakeFailure>()?;
     module.add_function(wrap_pyfunction!(tls_handshake, module)?)?;
     module.add_function(wrap_pyfunction!(wake_up_lag, module)?)?;

@@ -9,13 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
-from servemark.assessment.certification import (
-    certificate_of,
-    check_highest_rate,
-    conditions_of,
-    counted_window,
-    in_flight_and_needed,
-)
+from servemark.assessment.certification import certificate_of, check_highest_rate, conditions_of
+from servemark.assessment.gathering import evidence_of, places_of
+from servemark.assessment.gathering import measured_window as measured_window
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.measured import of_one
@@ -30,11 +26,13 @@ from servemark.result import (
     ErrorExample,
     RunResult,
     Stage,
+    StepSummary,
     Telemetry,
     Verdict,
     answering,
 )
-from servemark.stats.summary import Evidence, Summary, Window, summarise
+from servemark.stats.evidence import Evidence
+from servemark.stats.summary import summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from servemark.verdict import errors_within, saturated
 from servemark.workload.load import ClosedLoad
@@ -42,40 +40,29 @@ from servemark.workload.load import ClosedLoad
 
 @dataclass(frozen=True)
 class Assessed:
-    """A run's result, the verdicts on it alone, what its certificate looked at, and the stages of its profile."""
+    """A run's result, the verdicts on it alone, the evidence that they were made of, and the stages of its profile."""
 
     run: RunResult
     verdicts: tuple[Verdict, ...]
-    evidence: tuple[Evidence, ...]
+    evidence: Evidence
     stages: tuple[Stage, ...] = ()
 
 
 def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> Assessed:
     """The result of one run; `number` is its place among those of its benchmark, from 0."""
-    window = measured_window(measured)
-    summary = summarise(
-        measured.records.chunks(),
-        rows=measured.records.rows,
-        window=window,
-        step_names=measured.records.step_names,
-        error_kinds=measured.records.error_kinds,
-        examples=_explained_examples(measured),
+    evidence = evidence_of(measured)
+    steps = summarise(
+        evidence,
         seed=measured.compiled.seed,
-        flags=measured.records.flags,
-        pause_ns=_longest_pause_ns(measured),
+        examples=_explained_examples(measured),
         event_gaps=measured.engine_run.event_gaps,
     )
-    verdicts = [errors_within(step, max_errors_share) for step in summary.steps]
+    verdicts = [errors_within(step, max_errors_share) for step in steps]
     if measured.benchmark.asks_saturation and isinstance(measured.point.load, ClosedLoad):
-        verdicts.append(_saturation(measured))
-    certificate = certificate_of(measured, summary)
-    run = _run_result(measured, window, summary, certificate)
-    return Assessed(run, tuple(verdicts), summary.evidence, tuple(stages(measured, number)))
-
-
-def _longest_pause_ns(measured: Measured) -> tuple[int, int]:
-    counts = measured.engine_run.counts
-    return (counts.longest_pause_at_ns - counts.longest_pause_ns, counts.longest_pause_at_ns) if counts else (0, 0)
+        least = evidence.in_flight.least if evidence.in_flight else None
+        verdicts.append(saturated(least, places_of(measured)))
+    run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps))
+    return Assessed(run, tuple(verdicts), evidence, tuple(stages(evidence, number)))
 
 
 def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
@@ -120,22 +107,17 @@ def _with_highest_rate_judged(
     counted = answering(runs)
     if benchmark.asks_highest_rate and len(counted) > 1:
         best = max(counted, key=lambda index: counted[index].steps[0].throughput_per_s.value or 0.0)
-        judged = check_highest_rate(measured[best], runs[best].steps, assessed[best].evidence, asked=True)
+        judged = check_highest_rate(measured[best], assessed[best].evidence, runs[best].steps, asked=True)
         before = runs[best].certificate
         checks = [judged if check.name == judged.name else check for check in before.checks]
         runs[best] = replace(runs[best], certificate=certify(checks, before.disturbances))
     return tuple(runs)
 
 
-def measured_window(measured: Measured) -> Window:
-    """Of an exact number of requests, from the first to the last response; else from the warm-up to the end."""
-    if measured.point.load.scenarios is not None:
-        return Window(*measured.records.span_ns())
-    return counted_window(measured)
-
-
-def _run_result(measured: Measured, window: Window, summary: Summary, certificate: Certificate) -> RunResult:
-    point, engine_run, records = measured.point, measured.engine_run, measured.records
+def _run_result(
+    measured: Measured, evidence: Evidence, steps: tuple[StepSummary, ...], certificate: Certificate
+) -> RunResult:
+    point, engine_run, records, window = measured.point, measured.engine_run, measured.records, evidence.window
     seen, counts = conditions_of(measured), engine_run.counts
     return RunResult(
         trial=measured.trial,
@@ -145,7 +127,7 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
             "read_back": of_one(measured.settings_before),
         },
         load=replace(
-            load_facts(measured, window),
+            load_facts(measured, evidence),
             generator_threads=measured.compiled.threads,
             realtime=engine_run.realtime or "off",
             keep_awake=engine_run.keep_awake or "off",
@@ -154,7 +136,7 @@ def _run_result(measured: Measured, window: Window, summary: Summary, certificat
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         warmup_s=point.load.warmup_s,
         certificate=certificate,
-        steps=summary.steps,
+        steps=steps,
         telemetry=Telemetry(
             generator_cpu_s=engine_run.generator_cpu_s,
             generator_cpu_share=seen.generator_share,
@@ -188,7 +170,3 @@ def _explained_examples(measured: Measured) -> dict[int, tuple[ErrorExample, ...
         return replace(example, message=said)
 
     return {step: tuple(map(explain, found)) for step, found in measured.engine_run.examples.items()}
-
-
-def _saturation(measured: Measured) -> Verdict:
-    return saturated(*in_flight_and_needed(measured))

@@ -25,7 +25,7 @@ from servemark.result import (
     Stage,
     answering,
 )
-from servemark.stats.percentiles import distribution_ms
+from servemark.stats.percentiles import distribution_of
 from servemark.stats.scalability import fit_scalability, pareto_front
 from servemark.stats.scaling import Calls, overlapping, scaling_calls
 from servemark.units import NS_PER_MS, NS_PER_S
@@ -113,7 +113,7 @@ def _settled(calls: Calls, made: int) -> ScalingCalls:
         calls=len(calls.start_ns),
         failed=len(calls.start_ns) - len(took_ns),
         unfinished=made - len(calls.start_ns),
-        settled_ms=distribution_ms(took_ns),
+        settled_ms=distribution_of(took_ns),
     )
 
 
@@ -125,7 +125,7 @@ def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls
     before = alone.records.memmap()
     before = before[before["scheduled"] >= alone.records.warmup_ns]
     flags = alone.records.flags
-    usual = distribution_ms(_successes_ns(before, flags))
+    usual = distribution_of(_successes_ns(before, flags))
     starts_ns = np.concatenate([calls.start_ns for calls in directions])
     ends_ns = np.concatenate([calls.ended_ns for calls in directions])
     during = rows[overlapping(rows, starts_ns, ends_ns)]
@@ -134,7 +134,7 @@ def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls
     return Background(
         users=alone.point.load.most_in_flight,
         alone=Predictions(len(before), _failed(before), usual),
-        while_scaling=Predictions(len(during), _failed(during), distribution_ms(took_ns), slowed),
+        while_scaling=Predictions(len(during), _failed(during), distribution_of(took_ns), slowed),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
+from servemark.assessment.open_loop import offered_per_s
 from servemark.certificate import certify, combine
 from servemark.records import RecordFile
 from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
-from servemark.stats.summary import Window, summarise
+from servemark.stats.evidence import Evidence, Question, Window, gather
+from servemark.stats.summary import summarise
 from servemark.units import NS_PER_S, ns_from_s
 
 #: Of a run that was not killed this check is another.
@@ -27,23 +27,14 @@ def rebuilt_run(begun: RunResult, records: RecordFile, seed: int) -> RunResult:
     exact = begun.load.exact is not None
     ended_ns = last_ns if exact else min(last_ns, _longest_ns(begun))
     window = Window(first_ns if exact else min(records.warmup_ns, ended_ns), ended_ns)
-    summary = summarise(
-        records.chunks(),
-        rows=records.rows,
-        window=window,
-        step_names=records.step_names,
-        error_kinds=records.error_kinds,
-        examples={},
-        seed=seed,
-        flags=records.flags,
-    )
-    clock = KERNEL_CLOCK if all(evidence.is_stamped for evidence in summary.evidence) else "user"
+    evidence = gather([records], Question(window=window, begins=tuple(range(len(records.step_names)))))
+    clock = KERNEL_CLOCK if all(step.is_stamped for step in evidence.steps) else "user"
     return replace(
         begun,
-        load=_told(begun, clock, records, window),
+        load=_told(begun, clock, evidence),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         certificate=certify([_UNKNOWN]),
-        steps=summary.steps,
+        steps=summarise(evidence, seed=seed),
     )
 
 
@@ -67,11 +58,9 @@ def _longest_ns(run: RunResult) -> int:
     return ns_from_s(run.warmup_s + measured_s)
 
 
-def _told(run: RunResult, clock: str, records: RecordFile, window: Window) -> LoadResult:
+def _told(run: RunResult, clock: str, evidence: Evidence) -> LoadResult:
     """The load of a run, with whose time of arrival answers have, and the rate of arrivals of one request each."""
     load = replace(run.load, receive_clock=clock)
-    if not isinstance(load, OpenLoadResult) or len(records.step_names) > 1 or window.seconds <= 0:
+    if not isinstance(load, OpenLoadResult) or len(evidence.step_names) > 1 or evidence.window.seconds <= 0:
         return load
-    scheduled = np.asarray(records.memmap()["scheduled"])
-    inside = (scheduled >= window.start_ns) & (scheduled < window.end_ns)
-    return replace(load, offered_per_s=int(inside.sum()) / window.seconds)
+    return replace(load, offered_per_s=offered_per_s(evidence.begun, evidence.window, exact=False))

@@ -11,13 +11,13 @@ from servemark.certificate.advice import advice_on, cause_of
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions
 from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved
 from servemark.result import Check, StepSummary
-from servemark.stats.summary import Evidence
+from servemark.stats.evidence import StepEvidence
 from servemark.units import NS_PER_MS
 
 _FEW = "too few requests succeeded for any percentile to have an interval"
 
 
-def check_lag(step: StepSummary, evidence: Evidence, conditions: RunConditions) -> Check:
+def check_lag(step: StepSummary, evidence: StepEvidence, conditions: RunConditions) -> Check:
     """In an open loop the generator's own delay moves no percentile of the response by more than its limit."""
     name = f"generator lag ({step.name})"
     if step.headline == "service":
@@ -28,7 +28,7 @@ def check_lag(step: StepSummary, evidence: Evidence, conditions: RunConditions) 
     return _judged(name, "generator lag", effect, conditions)
 
 
-def check_clock(step: StepSummary, evidence: Evidence, conditions: RunConditions) -> Check:
+def check_clock(step: StepSummary, evidence: StepEvidence, conditions: RunConditions) -> Check:
     """Answers whose time is in doubt move no percentile of the headline by more than its limit.
 
     In doubt is an end without the kernel's time of arrival, which is late by what the thread was; where the kernel
@@ -48,7 +48,7 @@ def check_clock(step: StepSummary, evidence: Evidence, conditions: RunConditions
 
 
 def check_unstamped(
-    step: StepSummary, evidence: Evidence, *, receive_lag_ms: float, run_queue_ms: float | None, seen: RunConditions
+    step: StepSummary, evidence: StepEvidence, *, receive_lag_ms: float, run_queue_ms: float | None, seen: RunConditions
 ) -> Check:
     """Where the kernel gives no times of arrival, the generator reads answers soon after they came.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from servemark._loadgen import ArrivalAccount
 from servemark.result import Check
 from servemark.units import NS_PER_MS
 
@@ -40,29 +38,27 @@ def check_accounted(
     return Check(name, True, "every scheduled request has a record", recorded, expected or scheduled, "records")
 
 
-def check_schedule(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]], *, interrupted: bool) -> Check:
+def check_schedule(accounts: Mapping[str, ArrivalAccount], *, interrupted: bool) -> Check:
     """Every request of an open loop was scheduled when the arrival process says, and none is missing or too many.
 
-    `groups` holds, by their steps' names, the times of the arrivals as the pure function gives them up to the end of
-    scheduling, and as the records have them (-1 for an arrival without a record), in nanoseconds. After an
-    interruption the last ones may be missing.
+    `accounts` holds, by the names of a group's steps, its records beside its arrival process up to the end of
+    scheduling. After an interruption the last ones may be missing.
     """
     name = "schedule"
-    if not groups:
+    if not accounts:
         return Check(name, None, "closed loop: the responses decide when requests are due")
     arrivals = 0
-    for of_group, (expected_ns, recorded_ns) in groups.items():
-        due = len(expected_ns)
+    for group, found in accounts.items():
+        due, made = found.due, found.made + found.more
         arrivals += due
-        made = int(np.count_nonzero(recorded_ns >= 0))
-        if len(recorded_ns) > due or (made != due and not interrupted):
-            reason = f"{made} arrivals of {of_group} were begun, not the {due} of its arrival process"
+        if found.more or (made != due and not interrupted):
+            reason = f"{made} arrivals of {group} were begun, not the {due} of its arrival process"
             return Check(name, False, reason, made, due, "arrivals", *_DEFECT)
-        off_ns = np.abs(recorded_ns - expected_ns)[recorded_ns >= 0]
-        wrong = int(np.count_nonzero(off_ns))
-        if wrong:
-            most_ms = off_ns.max() / NS_PER_MS
-            reason = f"{wrong} arrivals of {of_group} were scheduled at other times than those of its arrival process"
+        if found.wrong:
+            most_ms = found.most_off_ns / NS_PER_MS
+            reason = (
+                f"{found.wrong} arrivals of {group} were scheduled at other times than those of its arrival process"
+            )
             return Check(name, False, f"{reason}, by up to {most_ms:.3f} ms", most_ms, 0.0, "ms", *_DEFECT)
     return Check(
         name, True, "all arrivals were scheduled when the arrival process says", arrivals, arrivals, "arrivals"

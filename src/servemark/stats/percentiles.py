@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.result import Distribution, Statistic
+from servemark.stats.samples import Sample, sample_of
 from servemark.units import NS_PER_MS
 
 #: The percentiles that are reported, by the name that they have in a result.
@@ -61,27 +62,34 @@ def _binomial_cdf(n: int, q: float) -> tuple[int, NDArray[np.float64]]:
     return first, np.cumsum(p / p.sum())
 
 
-def percentiles(values: NDArray[np.int64], scale: float, quantiles: Sequence[float]) -> list[Statistic]:
-    """The quantiles of `values`, in units of 1/`scale`, with intervals. `values` is reordered in place.
+def ranks(count: int, quantiles: Sequence[float]) -> set[int]:
+    """The ranks (1-based) of the values that the quantiles of `count` values and their intervals are."""
+    if not count:
+        return set()
+    pairs = (interval_ranks(count, q) for q in quantiles)
+    return {*(_rank(count, q) for q in quantiles), *(rank for pair in pairs if pair for rank in pair)}
+
+
+def percentiles(sample: Sample, scale: float, quantiles: Sequence[float]) -> list[Statistic]:
+    """The quantiles of `sample`, which has the values of their ``ranks``, in units of 1/`scale`, with intervals.
 
     Where no interval can be had, `ci95` is None and `needs_n` says from how many values on it can.
     An empty sample has no quantiles: their values are None.
     """
-    n = len(values)
-    if n == 0:
+    count, ordered = sample.count, sample.ordered
+    if not count:
         return [Statistic(value=None, ci95=None, needs_n=smallest_n(q)) for q in quantiles]
-    points = [_rank(n, q) for q in quantiles]
-    ranks = [interval_ranks(n, q) for q in quantiles]
-    wanted = sorted({*points, *(rank for pair in ranks if pair for rank in pair)})
-    values.partition([rank - 1 for rank in wanted])
-    return [
-        Statistic(
-            value=float(values[point - 1]) / scale,
-            ci95=(float(values[pair[0] - 1]) / scale, float(values[pair[1] - 1]) / scale) if pair else None,
-            needs_n=None if pair else smallest_n(q),
-        )
-        for q, point, pair in zip(quantiles, points, ranks, strict=True)
-    ]
+    found = []
+    for q in quantiles:
+        pair = interval_ranks(count, q)
+        ci95 = (ordered[pair[0]] / scale, ordered[pair[1]] / scale) if pair else None
+        found.append(Statistic(ordered[_rank(count, q)] / scale, ci95, None if pair else smallest_n(q)))
+    return found
+
+
+def percentiles_ms(sample: Sample) -> dict[str, Statistic]:
+    """The percentiles that are reported, by name, of a sample in nanoseconds: in milliseconds."""
+    return dict(zip(REPORTED, percentiles(sample, NS_PER_MS, list(REPORTED.values())), strict=True))
 
 
 def _rank(n: int, q: float) -> int:
@@ -89,13 +97,21 @@ def _rank(n: int, q: float) -> int:
     return max(1, math.ceil(round(n * q, 6)))
 
 
-def distribution_ms(times_ns: NDArray[np.int64]) -> Distribution:
-    """Median, 99th percentile, least and most of times in nanoseconds, in milliseconds; None of nothing."""
-    p50, p99 = percentiles(times_ns.copy(), NS_PER_MS, [0.5, 0.99])
-    some = len(times_ns) > 0
+#: The quantiles of a distribution without intervals.
+SPREAD = (0.5, 0.99)
+
+
+def distribution_ms(sample: Sample) -> Distribution:
+    """Median, 99th percentile, least and most of a sample in nanoseconds, in milliseconds; None of nothing."""
+    p50, p99 = percentiles(sample, NS_PER_MS, SPREAD)
     return Distribution(
         p50=p50.value,
         p99=p99.value,
-        min=float(times_ns.min()) / NS_PER_MS if some else None,
-        max=float(times_ns.max()) / NS_PER_MS if some else None,
+        min=None if sample.min is None else sample.min / NS_PER_MS,
+        max=None if sample.max is None else sample.max / NS_PER_MS,
     )
+
+
+def distribution_of(times_ns: NDArray[np.int64]) -> Distribution:
+    """The same of times in nanoseconds."""
+    return distribution_ms(sample_of(times_ns.copy(), ranks(len(times_ns), SPREAD)))

@@ -1,0 +1,113 @@
+"""What is asked of the records of a run: which of its times count for what, and which checks and answers need what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
+
+from servemark.assessment.measured import Measured, of_one
+from servemark.stats.evidence import Evidence, Process, Question, Window, gather
+from servemark.units import ns_from_s
+from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad
+
+#: Parts of a ramp's time that are told apart.
+_PARTS_OF_RAMP = 10
+
+
+def evidence_of(measured: Measured) -> Evidence:
+    """The evidence of a run, gathered once for all that is made of it.
+
+    Raises:
+        RecordingError: its records cannot be read.
+    """
+    counts, groups = measured.engine_run.counts, measured.compiled.groups
+    pause = Window(0, 0)
+    if counts:
+        pause = Window(counts.longest_pause_at_ns - counts.longest_pause_ns, counts.longest_pause_at_ns)
+    opened = [group for group in groups if group.arrivals]
+    question = Question(
+        window=measured_window(measured),
+        pause=pause,
+        accounted=_accounted_window(measured),
+        stages=tuple(_stages(measured)),
+        # Of a mix each step is an arrival of its own.
+        begins=tuple(step for group in opened for step in (group.steps if group.weights else group.steps[:1])),
+        ends=tuple(step for group in opened for step in (group.steps if group.weights else group.steps[-1:])),
+        processes=dict(_processes(measured)),
+        places=places_of(measured) if _asks_of_places(measured) else None,
+        from_ns=measured.records.warmup_ns,
+    )
+    return gather([measured.records], question)
+
+
+def measured_window(measured: Measured) -> Window:
+    """Of an exact number of requests, from the first to the last response; else from the warm-up to the end."""
+    if measured.point.load.scenarios is not None:
+        return Window(*measured.records.span_ns())
+    return counted_window(measured)
+
+
+def counted_window(measured: Measured) -> Window:
+    """From the warm-up to the end of scheduling: the time over which the engine summed up what was under way."""
+    ended_ns = measured.engine_run.scheduling_ended_ns
+    return Window(min(measured.compiled.warmup_ns, ended_ns), ended_ns)
+
+
+def _accounted_window(measured: Measured) -> Window:
+    """The same; of an exact number of requests until the last of them had been read."""
+    window = counted_window(measured)
+    return replace(window, end_ns=measured.engine_run.ended_ns) if measured.plan.exact_requests else window
+
+
+def places_of(measured: Measured) -> int | None:
+    """How many requests keep all workers of the server busy; None where that cannot be known."""
+    workers, batch_size = (of_one(measured.settings_before).get(name) for name in ("workers", "batch_size"))
+    return workers * batch_size if isinstance(workers, int) and isinstance(batch_size, int) else None
+
+
+def _asks_of_places(measured: Measured) -> bool:
+    benchmark = measured.benchmark
+    return isinstance(measured.point.load, ClosedLoad) and (benchmark.asks_saturation or benchmark.asks_highest_rate)
+
+
+def _processes(measured: Measured) -> Iterator[tuple[str, Process]]:
+    """Of each open loop the arrivals that there should be, by the names of its steps."""
+    compiled = measured.compiled
+    for number, group in enumerate(compiled.groups):
+        if group.arrivals:
+            name = ", ".join(dict.fromkeys(compiled.steps[step].name for step in group.steps))
+            yield (
+                name,
+                Process(
+                    arrivals=group.arrivals,
+                    seed=compiled.seed,
+                    group=number,
+                    first_step=None if group.weights else group.steps[0],
+                    repeats=not group.weights and group.steps.count(group.steps[0]) > 1,
+                    ended_ns=measured.engine_run.scheduling_ended_ns,
+                ),
+            )
+
+
+def _stages(measured: Measured) -> Iterator[Window]:
+    """The stages of a profile of rates, as far as the run went."""
+    load, ended_ns = measured.point.load, measured.engine_run.scheduling_ended_ns
+    if isinstance(load, OpenLoad):
+        for start_ns, end_ns in stage_bounds_ns(load.arrivals, load.warmup_s):
+            if start_ns < ended_ns:
+                yield Window(start_ns, min(end_ns, ended_ns))
+
+
+def stage_bounds_ns(arrivals: Arrivals, warmup_s: float) -> list[tuple[int, int]]:
+    """Where each step of a profile of rates begins and ends, and each tenth of a ramp; empty for a single rate."""
+    profile = arrivals.profile
+    if not profile or arrivals.length_s is None or (len(profile) == 1 and profile[0].from_per_s == profile[0].to_per_s):
+        return []
+    lengths_s: list[float] = []
+    for segment in profile:
+        assert segment.duration_s is not None
+        parts = 1 if segment.from_per_s == segment.to_per_s else _PARTS_OF_RAMP
+        lengths_s += [segment.duration_s / parts] * parts
+    ends_ns = [ns_from_s(warmup_s + end_s) for end_s in accumulate(lengths_s)]
+    return list(zip([ns_from_s(warmup_s), *ends_ns], ends_ns, strict=False))

@@ -1,0 +1,416 @@
+"""Evidence: everything that statistics, certificate and verdicts need of the records of a run, gathered in one place.
+
+The passes over the records are ``_loadgen.Tally``: one that adds everything up, and others for order statistics, which
+are exact. What comes of them is small and does not change, whatever is asked of it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark import _loadgen
+from servemark.records import RecordFile, reading
+from servemark.result import HeadlineLatency
+from servemark.stats import intervals
+from servemark.stats.percentiles import REPORTED, SPREAD, percentiles_ms, ranks
+from servemark.stats.samples import Sample
+from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.workload.plan import EngineArrivals
+
+LATENCIES = ("response", "service", "client_queue", "generator_lag")
+#: The samples of a step name, in the order of the tally, with the quantiles that are wanted of each.
+_REPORTED, _MEDIAN = tuple(REPORTED.values()), (0.5,)
+_SAMPLES: Mapping[str, tuple[float, ...]] = {
+    **dict.fromkeys(LATENCIES, _REPORTED),
+    **dict.fromkeys(("punctual", "stamped", "unpaused", "failed", "first_event"), _REPORTED),
+    "events": _MEDIAN,
+}
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time of a run, in nanoseconds from its origin.
+
+    Of the measured time: successes scheduled in it make the latencies, successes that end in it the rate.
+    """
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end_ns - self.start_ns) / NS_PER_S
+
+
+NO_TIME = Window(0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """The arrivals of a group of an open loop, as they should have been.
+
+    Attributes:
+        first_step: the step that every arrival begins with, which one `repeats` if it performs that several times; None
+            where each performs one step of a mix.
+        ended_ns: arrivals that are due from here on were not to be begun.
+    """
+
+    arrivals: EngineArrivals
+    seed: int
+    group: int
+    first_step: int | None
+    repeats: bool
+    ended_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of records, beside what is always looked at.
+
+    Attributes:
+        window: the measured time.
+        pause: when the generator paused for longest.
+        accounted: the time over which requests under way are summed up.
+        stages: of a profile of rates, in order, and apart.
+        begins: the steps with which an arrival of an open loop begins, and `ends` those with which it ends.
+        processes: of each group of an open loop, by any name.
+        places: how many requests under way keep the server busy, where users of a closed loop are to do that.
+        from_ns: before this time it is not looked at whether they do.
+    """
+
+    window: Window
+    pause: Window = NO_TIME
+    accounted: Window = NO_TIME
+    stages: tuple[Window, ...] = ()
+    begins: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    processes: Mapping[str, Process] = field(default_factory=dict)
+    places: int | None = None
+    from_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Sums and counts by part of equal time of the window: a mean is the one over the other."""
+
+    sums: FloatArray
+    counts: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventEvidence:
+    """What the events of a step's streams add up to.
+
+    Attributes:
+        count: events of everything that was sent.
+        completed: streams that ended well in the window, and `by_batch` their events, by when they ended.
+        per_request: events of each measured stream.
+        first_event_ns: from where the headline counts to the first event, of those that had one; `first_event` the same
+            by batch.
+    """
+
+    count: int
+    completed: int
+    by_batch: FloatArray
+    per_request: Sample
+    first_event_ns: Sample
+    first_event: Batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEvidence:
+    """What the records of one step name add up to.
+
+    Attributes:
+        requests: of everything that was sent, the warm-up too; so `succeeded`, `bytes_sent` and `bytes_received`.
+        errors: failures by kind and status.
+        latencies_ns: of what is measured, by the names of ``LATENCIES``; `by_batch` the same by when it was scheduled.
+        completed: successes that ended in the window, by batch; `bytes_of_completed` the bytes of their responses.
+        failed_ns: the responses of failures that were scheduled in the window.
+        punctual_ns: of an open loop, response without the generator's lag.
+        trusted_ns: the headline of those measured records whose ends are beyond doubt; None where all are, or none.
+        clock_read: measured records whose end is a reading of the clock, and not the kernel's time of arrival.
+        unsure_sent: those that may have left later than they say.
+        paused: those whose answer may have come while the generator paused for longest.
+        receive_lag_ms: for how long an answer lay there unread, on the mean; 0 without times of arrival.
+        events: None where no response streamed.
+    """
+
+    name: str
+    headline: HeadlineLatency
+    requests: int
+    succeeded: int
+    bytes_sent: int
+    bytes_received: int
+    errors: Mapping[tuple[int, int], int]
+    latencies_ns: Mapping[str, Sample]
+    by_batch: Mapping[str, Batches]
+    completed: FloatArray
+    bytes_of_completed: int
+    failed_ns: Sample
+    punctual_ns: Sample
+    trusted_ns: Sample | None
+    clock_read: int
+    unsure_sent: int
+    paused: int
+    receive_lag_ms: float
+    events: EventEvidence | None
+
+    @property
+    def measured(self) -> int:
+        """How many records there are in the statistics."""
+        return self.latencies_ns["response"].count
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether most of the records have the kernel's time of arrival."""
+        return 2 * self.clock_read <= self.measured
+
+    @property
+    def punctual_ms(self) -> Mapping[str, float]:
+        """What a generator that is never late would have reported of an open loop, by name; empty for a closed one."""
+        return _values(self.punctual_ns) if self.headline == "response" else {}
+
+    @property
+    def trusted_ms(self) -> Mapping[str, float]:
+        """The percentiles of the headline over the records beyond doubt, by name; empty where all are, or none."""
+        return _values(self.trusted_ns) if self.trusted_ns else {}
+
+    @property
+    def idle_ms(self) -> float:
+        """For how long users of a closed loop waited for the generator, together; 0 in an open loop."""
+        return self._of_users_ms("generator_lag")
+
+    @property
+    def cycle_ms(self) -> float:
+        """For how long these users were not thinking, together."""
+        return self._of_users_ms("response")
+
+    def _of_users_ms(self, latency: str) -> float:
+        return self.latencies_ns[latency].total / NS_PER_MS if self.headline == "service" else 0.0
+
+
+@dataclass(frozen=True)
+class StageEvidence:
+    """What a stage of a profile adds up to; `ended` are the successes that ended in it, and an arrival with them."""
+
+    window: Window
+    requests: int
+    failed: int
+    begun: int
+    ended: int
+    response_ns: Sample
+    client_queue_ns: Sample
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Arrivals that were scheduled in the window, and from the first to the last of them."""
+
+    count: int
+    span_ns: int
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """Requests that began to be written.
+
+    Attributes:
+        sent: how many.
+        in_flight_ns: how long they were under way for the generator, from the first byte written until it had read
+            their end, summed over the part of it that lies in the accounted time.
+        completions: how many of those ended in that time.
+    """
+
+    sent: int
+    in_flight_ns: int
+    completions: int
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """Requests under way, from the first byte written to the last byte of the response, while all users were at work.
+
+    Attributes:
+        least: the fewest at any moment; None when none ended then.
+        starved_share: the part of the places that no request took; None of no time.
+    """
+
+    least: int | None
+    starved_share: float | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the records of a run add up to: one entry a step name in `steps`, in the order of the plan."""
+
+    window: Window
+    step_names: tuple[str, ...]
+    error_kinds: tuple[str, ...]
+    steps: tuple[StepEvidence, ...]
+    stages: tuple[StageEvidence, ...]
+    begun: Begun
+    arrivals: Mapping[str, _loadgen.ArrivalAccount]
+    under_way: UnderWay
+    in_flight: InFlight | None
+
+
+def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
+    """Gather the evidence of the records in `files`, all of one run; there is at least one file.
+
+    Raises:
+        RecordingError: they cannot be read.
+    """
+    first = files[0]
+    names = list(dict.fromkeys(first.step_names))
+    asked = TallyQuestion(
+        places=tuple(names.index(name) for name in first.step_names),
+        window=question.window,
+        batches=max(1, min(intervals.MOST_BATCHES, sum(map(len, files)))),
+        pause=question.pause,
+        accounted=question.accounted,
+        stages=question.stages,
+        begins=tuple(step in question.begins for step in range(len(first.step_names))),
+        ends=tuple(step in question.ends for step in range(len(first.step_names))),
+        users=question.places is not None,
+    )
+    with reading(files):
+        tally = _loadgen.Tally(list(files), asked)
+        samples = _samples(tally, len(names))
+    count, first_ns, last_ns = tally.begun
+    return Evidence(
+        window=question.window,
+        step_names=first.step_names,
+        error_kinds=first.error_kinds,
+        steps=tuple(
+            _step(name, step, {of: next(samples) for of in _SAMPLES})
+            for name, step in zip(names, tally.steps, strict=True)
+        ),
+        stages=tuple(
+            StageEvidence(window, of.requests, of.failed, of.begun, of.ended, next(samples), next(samples))
+            for window, of in zip(question.stages, tally.stages, strict=True)
+        ),
+        begun=Begun(count, last_ns - first_ns if count else 0),
+        arrivals={name: _account(files, process) for name, process in question.processes.items()},
+        under_way=UnderWay(*tally.under_way),
+        in_flight=None if question.places is None else _in_flight(tally, files, question, question.places),
+    )
+
+
+@dataclass(frozen=True)
+class TallyQuestion:
+    """What the tally is asked, see its stub: the question with the steps by number."""
+
+    places: tuple[int, ...]
+    window: Window
+    batches: int
+    pause: Window
+    accounted: Window
+    stages: tuple[Window, ...]
+    begins: tuple[bool, ...]
+    ends: tuple[bool, ...]
+    users: bool
+
+
+def _samples(tally: _loadgen.Tally, names: int) -> Iterator[Sample]:
+    """The samples of each name and of each stage, in order, with all the values that are ever wanted of them."""
+    moments = tally.samples
+    quantiles = [*(of for _ in range(names) for of in _SAMPLES.values())]
+    quantiles += [SPREAD] * (len(moments) - len(quantiles))
+    wanted = [sorted(ranks(one.count, of)) for one, of in zip(moments, quantiles, strict=True)]
+    found = tally.order_statistics([(number, [rank - 1 for rank in of]) for number, of in enumerate(wanted)])
+    return iter(
+        [
+            Sample(
+                count=one.count,
+                total=one.sum,
+                squares=one.squares,
+                min=one.min if one.count else None,
+                max=one.max if one.count else None,
+                ordered={rank: value for rank, value in zip(of, values, strict=True) if value is not None},
+            )
+            for one, of, values in zip(moments, wanted, found, strict=True)
+        ]
+    )
+
+
+def _step(name: str, tally: _loadgen.TallyStep, samples: Mapping[str, Sample]) -> StepEvidence:
+    measured = samples["response"].count
+    is_stamped = 2 * tally.clock_read <= measured
+    doubtful = tally.clock_read if is_stamped else tally.paused
+    counts = np.array(tally.batch_measured, dtype=np.float64)
+    events = None
+    if tally.streamed:
+        first = Batches(np.array(tally.batch_first_sums_ns), np.array(tally.batch_first, dtype=np.float64))
+        events = EventEvidence(
+            count=tally.events,
+            completed=tally.completed_streams,
+            by_batch=np.array(tally.batch_events, dtype=np.float64),
+            per_request=samples["events"],
+            first_event_ns=samples["first_event"],
+            first_event=first,
+        )
+    return StepEvidence(
+        name=name,
+        # Of a closed loop the service answers, which has no delay of the generator's.
+        headline="service" if tally.closed and tally.closed == tally.requests else "response",
+        requests=tally.requests,
+        succeeded=tally.succeeded,
+        bytes_sent=tally.bytes_sent,
+        bytes_received=tally.bytes_received,
+        errors={(kind, status): count for kind, status, count in tally.errors},
+        latencies_ns={latency: samples[latency] for latency in LATENCIES},
+        by_batch={
+            latency: Batches(np.array(sums), counts)
+            for latency, sums in zip(LATENCIES, tally.batch_sums_ns, strict=True)
+        },
+        completed=np.array(tally.batch_completed, dtype=np.float64),
+        bytes_of_completed=tally.bytes_of_completed,
+        failed_ns=samples["failed"],
+        punctual_ns=samples["punctual"],
+        trusted_ns=samples["stamped" if is_stamped else "unpaused"] if 0 < doubtful < measured else None,
+        clock_read=tally.clock_read,
+        unsure_sent=tally.unsure_sent,
+        paused=tally.paused,
+        receive_lag_ms=tally.receive_lag_ns / max(measured, 1) / NS_PER_MS,
+        events=events,
+    )
+
+
+def _in_flight(tally: _loadgen.Tally, files: Sequence[RecordFile], question: Question, places: int) -> InFlight:
+    """What was under way from the last first request of a user to the first last one.
+
+    Outside of that users have yet to start, or have nothing more to send.
+    """
+    start_ns, stop_ns = tally.busy_ns
+    start_ns = max(start_ns, question.from_ns)
+    with reading(files):
+        least, taken_ns = tally.in_flight(start_ns, stop_ns, places)
+    all_ns = places * (stop_ns - start_ns)
+    starved = 1 - taken_ns / all_ns if all_ns > 0 else None
+    return InFlight(least, starved)
+
+
+def _account(files: Sequence[RecordFile], process: Process) -> _loadgen.ArrivalAccount:
+    with reading(files):
+        return _loadgen.account_for_arrivals(
+            list(files),
+            process.arrivals,
+            seed=process.seed,
+            group=process.group,
+            first_step=process.first_step,
+            repeats=process.repeats,
+            ended_ns=process.ended_ns,
+        )
+
+
+def _values(sample: Sample) -> dict[str, float]:
+    found = percentiles_ms(sample).items()
+    return {name: statistic.value for name, statistic in found if statistic.value is not None}
