@@ -129,9 +129,14 @@ def test_groups_steps_numbers_and_think_time(home: JMeterHome, tmp_path: Path) -
 
 def test_time_ends_a_run_and_the_warm_up_is_marked(home: JMeterHome, tmp_path: Path) -> None:
     plan = plan_of(ClosedLoad(users=2, duration_s=3, warmup_s=1))
-    with timed_server() as server:
-        ran = run_jmeter(home, plan, server.address, tmp_path)
-        assert len(server.came) == len(ran.rows)
+    for number in range(3):  # JMeter's clock starts before its first request; where it starts slowly its time is over.
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with timed_server() as server:
+            ran = run_jmeter(home, plan, server.address, folder)
+            assert len(server.came) == len(ran.rows)
+        if not (ran.run.stop_reason or "").startswith("JMeter ended early"):
+            break
     assert not ran.run.interrupted
     assert ran.rows["scheduled"].max() <= ran.run.scheduling_ended_ns <= 4e9
     warm = ran.rows["flags"] & ran.file.flags["warmup"] != 0
