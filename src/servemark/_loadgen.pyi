@@ -213,7 +213,6 @@ class TallyStep:
     bytes_received: int
     errors: list[tuple[int, int, int]]
     """Kind, status and how many."""
-    measured_failed: int
     bytes_of_completed: int
     clock_read: int
     unsure_sent: int

@@ -105,7 +105,6 @@ struct TallyStep {
     bytes_sent: u64,
     bytes_received: u64,
     errors: Vec<(u8, u16, u64)>,
-    measured_failed: u64,
     bytes_of_completed: u64,
     clock_read: u64,
     unsure_sent: u64,
@@ -243,7 +242,6 @@ impl From<&tally::Step> for TallyStep {
                 .iter()
                 .map(|((kind, status), count)| (*kind, *status, *count))
                 .collect(),
-            measured_failed: step.measured_failed,
             bytes_of_completed: step.bytes_of_completed,
             clock_read: step.clock_read,
             unsure_sent: step.unsure_sent,

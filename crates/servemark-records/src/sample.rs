@@ -33,7 +33,14 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 enum Kept {
     Values(Vec<i64>),
-    Counts { negative: Pages, rest: Pages },
+    Counts(Counts),
+}
+
+/// How often there are values, by bin.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    negative: Pages,
+    rest: Pages,
 }
 
 /// Counts of magnitudes, in pages of one width of bins each.
@@ -78,14 +85,58 @@ fn value_of(is_negative: bool, magnitude: u64) -> i64 {
     }
 }
 
+impl Counts {
+    fn of(values: &[i64]) -> Self {
+        let mut counts = Self::default();
+        for value in values {
+            counts.add(*value);
+        }
+        counts
+    }
+
+    fn add(&mut self, value: i64) {
+        let (is_negative, magnitude) = magnitude(value);
+        if is_negative {
+            &mut self.negative
+        } else {
+            &mut self.rest
+        }
+        .add(magnitude);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.negative.merge(other.negative);
+        self.rest.merge(other.rest);
+    }
+
+    /// The bins that hold something, with how many, from the smallest value.
+    fn bins(&self) -> Vec<(Bin, u64)> {
+        let below = self.negative.filled().into_iter().rev().map(|bin| (true, bin));
+        let above = self.rest.filled().into_iter().map(|bin| (false, bin));
+        below
+            .chain(above)
+            .map(|(is_negative, (low, shift, count))| {
+                (
+                    Bin {
+                        is_negative,
+                        low,
+                        shift,
+                    },
+                    count,
+                )
+            })
+            .collect()
+    }
+}
+
 impl Pages {
-    fn add(&mut self, magnitude: u64, times: u64) {
+    fn add(&mut self, magnitude: u64) {
         let shift = (u64::BITS - magnitude.leading_zeros()).saturating_sub(BIN_BITS) as usize;
         if self.0.len() <= shift {
             self.0.resize(shift + 1, None);
         }
         let page = self.0[shift].get_or_insert_with(|| Box::new([0; BINS]));
-        page[(magnitude >> shift) as usize] += times;
+        page[(magnitude >> shift) as usize] += 1;
     }
 
     fn merge(&mut self, other: Self) {
@@ -131,14 +182,9 @@ impl Sample {
         match &mut self.kept {
             Kept::Values(values) => {
                 values.push(value);
-                if values.len() > MOST_KEPT {
-                    self.count_instead();
-                }
+                self.count_if_many();
             }
-            Kept::Counts { negative, rest } => {
-                let (is_negative, magnitude) = magnitude(value);
-                if is_negative { negative } else { rest }.add(magnitude, 1);
-            }
+            Kept::Counts(counts) => counts.add(value),
         }
     }
 
@@ -149,71 +195,26 @@ impl Sample {
         self.squares = self.squares.saturating_add(other.squares);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
-        let others = match (&mut self.kept, other.kept) {
+        match (&mut self.kept, other.kept) {
             (Kept::Values(own), Kept::Values(mut others)) => {
                 own.append(&mut others);
-                if own.len() > MOST_KEPT {
-                    self.count_instead();
-                }
-                return;
+                self.count_if_many();
             }
-            (Kept::Values(_), others @ Kept::Counts { .. }) => {
-                self.count_instead();
-                others
+            (Kept::Values(own), Kept::Counts(mut counts)) => {
+                counts.merge(Counts::of(own));
+                self.kept = Kept::Counts(counts);
             }
-            (Kept::Counts { .. }, others) => others,
-        };
-        let Kept::Counts { negative, rest } = &mut self.kept else {
-            unreachable!("they are counted by now");
-        };
-        match others {
-            Kept::Values(values) => {
-                for value in values {
-                    let (is_negative, magnitude) = magnitude(value);
-                    if is_negative { &mut *negative } else { &mut *rest }.add(magnitude, 1);
-                }
-            }
-            Kept::Counts {
-                negative: below,
-                rest: above,
-            } => {
-                negative.merge(below);
-                rest.merge(above);
-            }
+            (Kept::Counts(own), Kept::Values(others)) => own.merge(Counts::of(&others)),
+            (Kept::Counts(own), Kept::Counts(others)) => own.merge(others),
         }
     }
 
-    fn count_instead(&mut self) {
-        let (mut negative, mut rest) = (Pages::default(), Pages::default());
-        if let Kept::Values(values) = &self.kept {
-            for value in values {
-                let (is_negative, magnitude) = magnitude(*value);
-                if is_negative { &mut negative } else { &mut rest }.add(magnitude, 1);
-            }
+    fn count_if_many(&mut self) {
+        if let Kept::Values(values) = &self.kept
+            && values.len() > MOST_KEPT
+        {
+            self.kept = Kept::Counts(Counts::of(values));
         }
-        self.kept = Kept::Counts { negative, rest };
-    }
-
-    /// The bins that hold something, with how many, from the smallest value.
-    fn bins(&self) -> Vec<(Bin, u64)> {
-        let Kept::Counts { negative, rest } = &self.kept else {
-            return Vec::new();
-        };
-        let below = negative.filled().into_iter().rev().map(|bin| (true, bin));
-        let above = rest.filled().into_iter().map(|bin| (false, bin));
-        below
-            .chain(above)
-            .map(|(is_negative, (low, shift, count))| {
-                (
-                    Bin {
-                        is_negative,
-                        low,
-                        shift,
-                    },
-                    count,
-                )
-            })
-            .collect()
     }
 }
 
@@ -265,7 +266,7 @@ impl Search {
         };
         match &sample.kept {
             Kept::Values(values) => search.take_values(values.clone(), 0, &ranks),
-            Kept::Counts { .. } => search.take_bins(&sample.bins(), 0, &ranks),
+            Kept::Counts(counts) => search.take_bins(&counts.bins(), 0, &ranks),
         }
         search.first_values = search.open.iter().map(|open| open.bin.first_value()).collect();
         search

@@ -20,6 +20,26 @@ pub struct Span {
 }
 
 impl Span {
+    /// Of no time at all: whatever is joined to it is what comes of it.
+    const NONE: Self = Self {
+        start_ns: i64::MAX,
+        end_ns: i64::MIN,
+    };
+
+    /// From the earlier beginning to the later end.
+    fn join(&mut self, other: Self) {
+        self.start_ns = self.start_ns.min(other.start_ns);
+        self.end_ns = self.end_ns.max(other.end_ns);
+    }
+
+    /// From the first of some times to the last; `time_ns` is another one.
+    fn include(&mut self, time_ns: i64) {
+        self.join(Self {
+            start_ns: time_ns,
+            end_ns: time_ns,
+        });
+    }
+
     fn contains(self, time_ns: i64) -> bool {
         self.start_ns <= time_ns && time_ns < self.end_ns
     }
@@ -99,8 +119,6 @@ pub struct Step {
     pub bytes_received: u64,
     /// Failures by kind and status.
     pub errors: BTreeMap<(u8, u16), u64>,
-    /// Failures that were scheduled in the window.
-    pub measured_failed: u64,
     /// Bytes of responses of the successes that ended in the window.
     pub bytes_of_completed: u64,
     /// How many measured records have an end that is a reading of the clock.
@@ -189,19 +207,25 @@ pub struct Tally {
 
 /// The first time at which anything was scheduled, and the last end; empty without records.
 pub fn span(tables: &[Table]) -> io::Result<Span> {
-    let start = || Span {
-        start_ns: i64::MAX,
-        end_ns: i64::MIN,
-    };
-    let parts = each_row(tables, start, |span, _, row| {
-        span.start_ns = span.start_ns.min(row.scheduled_ns);
-        span.end_ns = span.end_ns.max(row.end_ns);
-    })?;
-    let whole = parts.into_iter().reduce(|one, other| Span {
-        start_ns: one.start_ns.min(other.start_ns),
-        end_ns: one.end_ns.max(other.end_ns),
-    });
-    Ok(whole.filter(|span| span.start_ns != i64::MAX).unwrap_or_default())
+    let parts = each_row(
+        tables,
+        || Span::NONE,
+        |span, _, row| {
+            span.join(Span {
+                start_ns: row.scheduled_ns,
+                end_ns: row.end_ns,
+            });
+        },
+    )?;
+    let mut whole = Span::NONE;
+    for part in parts {
+        whole.join(part);
+    }
+    Ok(if whole == Span::NONE {
+        Span::default()
+    } else {
+        whole
+    })
 }
 
 /// Of each table and block the latest end among its rows that were sent.
@@ -478,12 +502,9 @@ impl Part {
         if self.users.len() <= user {
             self.users.resize(user + 1, None);
         }
-        let times = self.users[user].get_or_insert(Span {
-            start_ns: i64::MAX,
-            end_ns: i64::MIN,
-        });
-        times.start_ns = times.start_ns.min(row.scheduled_ns);
-        times.end_ns = times.end_ns.max(row.scheduled_ns);
+        self.users[user]
+            .get_or_insert(Span::NONE)
+            .include(row.scheduled_ns);
     }
 
     fn merge(&mut self, other: Self) {
@@ -513,13 +534,9 @@ impl Part {
             self.users.resize(other.users.len(), None);
         }
         for (own, others) in self.users.iter_mut().zip(other.users) {
-            *own = match (*own, others) {
-                (Some(one), Some(two)) => Some(Span {
-                    start_ns: one.start_ns.min(two.start_ns),
-                    end_ns: one.end_ns.max(two.end_ns),
-                }),
-                (one, two) => one.or(two),
-            };
+            if let Some(others) = others {
+                own.get_or_insert(Span::NONE).join(others);
+            }
         }
         self.fault = self.fault.take().or(other.fault);
     }
@@ -534,7 +551,6 @@ impl Step {
             bytes_sent: 0,
             bytes_received: 0,
             errors: BTreeMap::new(),
-            measured_failed: 0,
             bytes_of_completed: 0,
             clock_read: 0,
             unsure_sent: 0,
@@ -565,7 +581,6 @@ impl Step {
         }
         if row.kind != 0 {
             *self.errors.entry((row.kind, row.status)).or_default() += 1;
-            self.measured_failed += u64::from(is_measured);
             return;
         }
         self.succeeded += 1;
@@ -604,7 +619,6 @@ impl Step {
         for (error, count) in other.errors {
             *self.errors.entry(error).or_default() += count;
         }
-        self.measured_failed += other.measured_failed;
         self.bytes_of_completed += other.bytes_of_completed;
         self.clock_read += other.clock_read;
         self.unsure_sent += other.unsure_sent;

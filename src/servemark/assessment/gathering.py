@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from servemark.assessment.measured import Measured, of_one
-from servemark.stats.evidence import Evidence, Process, Question, Window, gather
+from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window, gather
 from servemark.units import ns_from_s
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad
 
@@ -22,7 +22,7 @@ def evidence_of(measured: Measured) -> Evidence:
         RecordingError: its records cannot be read.
     """
     counts, groups = measured.engine_run.counts, measured.compiled.groups
-    pause = Window(0, 0)
+    pause = NO_TIME
     if counts:
         pause = Window(counts.longest_pause_at_ns - counts.longest_pause_ns, counts.longest_pause_at_ns)
     opened = [group for group in groups if group.arrivals]
