@@ -109,6 +109,14 @@ class Outcome:
 class Run:
     """A run in progress. All methods release the GIL; the generator's threads never touch Python."""
 
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until every thread has opened its connections, at most `timeout_s`; True when they have, or gave up."""
+    def begin_at(self, monotonic_ns: int) -> None:
+        """Have a run that is armed and ready begin at that instant, as ``time.monotonic_ns`` tells it.
+
+        Raises:
+            ValueError: it is not ready, has begun, or there are less than 2 ms until then.
+        """
     def wait(self, timeout_s: float) -> bool:
         """Wait for the run to end, at most `timeout_s`; True when it has."""
     def progress(self) -> Progress: ...
@@ -201,6 +209,12 @@ def start(plan: EnginePlan, record_path: str) -> Run:
         RealtimeError: it asks for real-time priority, which this process may not have.
         ReceiveClockError: it asks for the kernel's time of arrival, which this system does not give.
         OSError: `record_path` cannot be created.
+    """
+
+def arm(plan: EnginePlan, record_path: str) -> Run:
+    """The same as ``start``, but nothing is sent before ``Run.begin_at`` has said when.
+
+    Generators that each have a share of one plan begin together so. Until then ``Run.stop`` ends it without a record.
     """
 
 class TallyStep:

@@ -35,6 +35,7 @@ use crate::realtime::{Got, Priority};
 use crate::receive_clock::StampClock;
 use crate::recorder::Recorder;
 use crate::request::{InFlight, RequestId};
+use crate::share::Share;
 use crate::source::Source;
 use crate::tls::TlsSetup;
 
@@ -155,6 +156,8 @@ pub(crate) struct Driver<'plan, L, P> {
     /// Events of the protocol that is being driven.
     events: Vec<Event>,
     buffer: Box<[u8]>,
+    /// Whose numbers requests and connections have.
+    share: Share,
     next_request: u64,
     next_connection: u32,
     under_way: UnderWay,
@@ -173,6 +176,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         poller.watch_waker(around.control.waker(around.thread), WAKE_TOKEN)?;
         let pools = connection_limits.iter().copied().map(Pool::new);
         let clock = Clock::from_origin(monotonic_ns());
+        let share = around.plan.share_of(around.thread);
         Ok(Self {
             is_paced: around.plan.is_open(),
             priority: Priority::new(false, 0),
@@ -202,8 +206,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             ready: Events::new(),
             events: Vec::new(),
             buffer: vec![0; TURN_BYTES].into(),
-            next_request: u64::from(around.thread),
-            next_connection: around.thread,
+            next_request: share.index.into(),
+            next_connection: share.index,
+            share,
             under_way: UnderWay::new(around.plan.warmup_ns, around.plan.longest_ns()),
             tally: Tally {
                 event_gaps: EventGaps::new(around.plan.steps.len(), around.plan.timeout_ns),

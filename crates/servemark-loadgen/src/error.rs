@@ -203,6 +203,29 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// Why a run does not begin when it is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginError {
+    /// Its threads are not ready yet.
+    NotReady,
+    /// It has begun, or was let go.
+    Begun,
+    /// That instant is past, or too near for its threads to be woken.
+    TooLate,
+}
+
+impl fmt::Display for BeginError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotReady => "the run is not ready to begin",
+            Self::Begun => "the run has begun already",
+            Self::TooLate => "a run cannot begin in the past, nor within the next 2 ms",
+        })
+    }
+}
+
+impl std::error::Error for BeginError {}
+
 /// A generator thread that ended before its work did; the records are incomplete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunError(pub String);

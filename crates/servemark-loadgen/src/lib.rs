@@ -33,6 +33,7 @@ pub mod recorder;
 pub mod request;
 pub mod responder;
 pub mod run;
+pub mod share;
 mod source;
 pub mod sse;
 mod start;

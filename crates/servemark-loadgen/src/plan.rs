@@ -13,6 +13,7 @@ use crate::expect::{Expect, FirstBody};
 use crate::fault::Fault;
 use crate::realtime::Realtime;
 use crate::receive_clock::ReceiveClock;
+use crate::share::Share;
 
 /// Everything that one run sends.
 #[derive(Clone, Debug)]
@@ -29,7 +30,9 @@ pub struct Plan {
     pub timeout_ns: i64,
     /// Limit on TCP connect and TLS handshake together.
     pub connect_timeout_ns: i64,
-    /// Generator threads; user u belongs to thread u mod threads.
+    /// Which of the users and arrivals this generator sends; all others are somebody else's.
+    pub share: Share,
+    /// Generator threads, which divide that share among them.
     pub threads: u32,
     /// How much of a response's body is kept as an example of a failure.
     pub keep_body_bytes: usize,
@@ -339,6 +342,12 @@ impl Plan {
         }
     }
 
+    /// What thread `thread` sends, as a share of the whole plan.
+    #[must_use]
+    pub fn share_of(&self, thread: u32) -> Share {
+        self.share.part(thread, self.threads)
+    }
+
     /// Whether a group goes on until the others are done.
     #[must_use]
     pub fn has_background(&self) -> bool {
@@ -346,12 +355,32 @@ impl Plan {
     }
 
     /// How many report that their work is done before the background ends: each user of a closed loop that is not in it,
-    /// and each thread for its part of an open loop.
+    /// and each thread for its part of an open loop. Of several generators each goes by its own.
     #[must_use]
     pub fn foreground(&self) -> u64 {
-        let groups = self.groups.iter().filter(|group| !group.is_background());
-        let count = |group: &Group| group.closed().map_or(self.threads, |closed| closed.users);
-        groups.map(|group| u64::from(count(group))).sum()
+        let users = self.users_by_group();
+        let groups = self
+            .groups
+            .iter()
+            .zip(users)
+            .filter(|(group, _)| !group.is_background());
+        let count = |(group, users): (&Group, u32)| {
+            if group.open().is_some() {
+                self.threads
+            } else {
+                users
+            }
+        };
+        groups.map(count).map(u64::from).sum()
+    }
+
+    /// By group, how many of the users of a closed loop are in this generator's share; they are numbered over all groups.
+    fn users_by_group(&self) -> impl Iterator<Item = u32> {
+        self.groups.iter().scan(0, |before, group| {
+            let first = *before;
+            *before += group.closed().map_or(0, |closed| closed.users);
+            Some(self.share.amount(*before) - self.share.amount(first))
+        })
     }
 
     /// The addresses that the steps of a group lead to.
@@ -363,27 +392,26 @@ impl Plan {
         visited
     }
 
-    /// By address, the connections that the users of closed loops have there: one each.
+    /// By address, the connections that this generator's users of closed loops have there: one each.
     #[must_use]
     pub fn closed_connections(&self) -> Vec<u64> {
         let mut connections = vec![0; self.addresses.len()];
-        for group in &self.groups {
-            let Some(closed) = group.closed() else { continue };
+        for (group, users) in self.groups.iter().zip(self.users_by_group()) {
             for address in self.addresses_of(group) {
-                connections[address] += u64::from(closed.users);
+                connections[address] += u64::from(users);
             }
         }
         connections
     }
 
-    /// By address, the connections that open loops may have there at most; 0 where none goes.
+    /// By address, the connections that this generator's open loops may have there at most; 0 where none goes.
     #[must_use]
     pub fn open_connections(&self) -> Vec<u32> {
         let mut most = vec![0; self.addresses.len()];
         for group in &self.groups {
             let Some(open) = group.open() else { continue };
             for address in self.addresses_of(group) {
-                most[address] = open.max_connections.max(most[address]);
+                most[address] = self.share.amount(open.max_connections).max(most[address]);
             }
         }
         most
@@ -413,6 +441,9 @@ impl Plan {
     /// Check that every index, size and time makes sense.
     pub fn validate(&self) -> Result<(), PlanError> {
         require(self.threads >= 1, || "threads must be at least 1".into())?;
+        require(self.share.index < self.share.of, || {
+            format!("there is no share {} of {}", self.share.index, self.share.of)
+        })?;
         require(self.timeout_ns > 0, || "timeout_ns must be positive".into())?;
         require(self.connect_timeout_ns > 0, || {
             "connect_timeout_ns must be positive".into()
@@ -433,19 +464,12 @@ impl Plan {
         for (index, group) in self.groups.iter().enumerate() {
             self.validate_group(index, group)?;
         }
-        require(self.users() <= MOST_USERS, || {
-            format!(
-                "{} users are more than the {MOST_USERS} that one process can have",
-                self.users()
-            )
-        })
-    }
-
-    /// Users of all closed loops together.
-    #[must_use]
-    pub fn users(&self) -> u64 {
         let closed = self.groups.iter().filter_map(Group::closed);
-        closed.map(|closed| u64::from(closed.users)).sum()
+        let users: u64 = closed.map(|closed| u64::from(closed.users)).sum();
+        let most = MOST_USERS * u64::from(self.share.of);
+        require(users <= most.min(u32::MAX.into()), || {
+            format!("{users} users are more than the {MOST_USERS} that one process can have")
+        })
     }
 
     fn validate_step(&self, step: &Step) -> Result<(), PlanError> {
@@ -508,7 +532,7 @@ impl Plan {
             format!("group {index} has a negative time")
         })?;
         require(!closed.background || self.foreground() > 0, || {
-            format!("group {index} is in the background of nothing")
+            format!("group {index} is in the background of nothing, or of nobody in this share")
         })?;
         require(
             closed.loops > 0 || group.duration_ns > 0 || closed.background,
@@ -523,10 +547,11 @@ impl Plan {
         require(open.arrivals.is_finite() || group.duration_ns > 0, || {
             format!("group {index} has neither a number of arrivals nor a duration: it would never end")
         })?;
-        require(open.max_connections >= self.threads, || {
+        let threads = u64::from(self.threads) * u64::from(self.share.of);
+        require(u64::from(open.max_connections) >= threads, || {
             format!(
-                "group {index} may have {} connections, but each of {} threads needs one of its own",
-                open.max_connections, self.threads
+                "group {index} may have {} connections, but each of {threads} threads needs one of its own",
+                open.max_connections
             )
         })
     }
@@ -580,6 +605,7 @@ pub(crate) mod tests {
             warmup_ns: 0,
             timeout_ns: 5_000_000_000,
             connect_timeout_ns: 2_000_000_000,
+            share: Share::WHOLE,
             threads: 1,
             keep_body_bytes: 2048,
             seed: 0,
@@ -623,12 +649,33 @@ pub(crate) mod tests {
     #[test]
     fn a_sound_plan_is_accepted() {
         assert_eq!(simple_plan(80, 3, 1).validate(), Ok(()));
-        assert_eq!(simple_plan(80, 3, 1).users(), 3);
+    }
+
+    #[test]
+    fn a_share_has_its_part_of_users_and_connections() {
+        let mut plan = simple_plan(80, 5, 1);
+        let mut second = plan.groups[0].clone();
+        second.load = GroupLoad::Open(evenly(1.0, 1));
+        plan.groups.push(second);
+        plan.groups.push(plan.groups[0].clone());
+        plan.threads = 2;
+        let shares = (0..3).map(|index| {
+            plan.share = Share { index, of: 3 };
+            assert_eq!(plan.validate(), Ok(()));
+            (
+                plan.closed_connections()[0],
+                plan.open_connections()[0],
+                plan.foreground(),
+            )
+        });
+        // Users 0 to 4 and 5 to 9; both threads report an open loop.
+        assert_eq!(shares.collect::<Vec<_>>(), [(4, 4, 6), (3, 3, 5), (3, 3, 5)]);
     }
 
     #[test]
     fn each_inconsistency_is_refused() {
-        let breaks: [fn(&mut Plan); 15] = [
+        let breaks: [fn(&mut Plan); 16] = [
+            |plan| plan.share = Share { index: 2, of: 2 },
             |plan| closed_of(plan).users = 1_048_577,
             |plan| plan.fault = Some(Fault::LostRecord { every: 0 }),
             |plan| plan.groups[0].weights = vec![1, 1],

@@ -1,6 +1,6 @@
 //! Records: the row of one request. A record file is a [`table`](crate::table) of them.
 //!
-//! `seq` is unique within a run, not dense: a thread numbers its requests `thread + n * threads`.
+//! `seq` is unique within a run, not dense: thread t of T of generator g of G numbers its requests `g + G * (t + n * T)`.
 
 use crate::error::Kind;
 use crate::table::Column;

@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 use crate::clock::{NS_PER_MS, NS_PER_S, monotonic_ns};
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::driver::Tally;
-use crate::error::{RunError, StartError};
+use crate::error::{BeginError, RunError, StartError};
 use crate::example::Example;
 use crate::expect::FirstBody;
 use crate::keep_awake::{Busyness, KeepAwake};
-use crate::plan::{Group, Plan, Step};
+use crate::plan::{Plan, Step};
 use crate::realtime::{self, Realtime};
 use crate::receive_clock::{ReceiveClock, ReceiveClockGot, Stamping};
 use crate::recorder::Writer;
-use crate::start::StartBarrier;
+use crate::start::{Start, StartBarrier};
 use crate::table::{Header, Table};
 use crate::tls::TlsSetup;
 
@@ -160,6 +160,16 @@ impl Run {
     /// Check `plan`, create the record file (and beside it, if the plan has events recorded, one with the extension
     /// `events.bin`), and start the threads: they open connections, wait for each other and send.
     pub fn start(plan: Plan, record_path: &Path) -> Result<Self, StartError> {
+        Self::launch(plan, record_path, Start::WhenReady)
+    }
+
+    /// The same, but the threads send nothing before [`begin_at`](Self::begin_at) has said when: several generators
+    /// begin as one.
+    pub fn arm(plan: Plan, record_path: &Path) -> Result<Self, StartError> {
+        Self::launch(plan, record_path, Start::WhenTold)
+    }
+
+    fn launch(plan: Plan, record_path: &Path, start: Start) -> Result<Self, StartError> {
         plan.validate()?;
         let tls = plan
             .addresses
@@ -191,7 +201,7 @@ impl Run {
             None
         };
         let (writer, handle) = Writer::new((File::create(record_path)?, header), events)?;
-        let shared = Arc::new(Shared::new(plan, tls, most_open, stamping)?);
+        let shared = Arc::new(Shared::new(plan, tls, most_open, stamping, start)?);
         shared.keep_awake();
         if shared.plan.awake_gives_way && shared.is_kept_awake() {
             let watched = Arc::clone(&shared);
@@ -205,6 +215,16 @@ impl Run {
             threads: Mutex::new(Some(threads)),
             outcome: Mutex::new(None),
         })
+    }
+
+    /// Wait until every thread has opened its connections, at most `timeout`. Returns whether they have, or gave up.
+    pub fn wait_ready(&self, timeout: Duration) -> bool {
+        self.shared.barrier.wait_ready(timeout)
+    }
+
+    /// Have a run that is armed and ready begin at an instant of this machine's `CLOCK_MONOTONIC`, in nanoseconds.
+    pub fn begin_at(&self, instant_ns: i64) -> Result<(), BeginError> {
+        self.shared.barrier.begin_at(instant_ns)
     }
 
     /// Wait for the run to end, at most `timeout`. Returns whether it has; its records may still be on their way to the disk.
@@ -267,8 +287,7 @@ impl Run {
         let control = &self.shared.control;
         let now_ns = self.shared.elapsed_ns();
         if now_ns < 0 {
-            control.stop_at(AT_ONCE_NS);
-            control.cancel_at(AT_ONCE_NS);
+            self.shared.end_at_once();
         } else {
             let drain_ns = i64::try_from(drain.as_nanos()).unwrap_or(i64::MAX);
             control.stop_at(now_ns);
@@ -350,8 +369,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.shared.control.stop_at(AT_ONCE_NS);
-        self.shared.control.cancel_at(AT_ONCE_NS);
+        self.shared.end_at_once();
         let _ = self.finish();
     }
 }
@@ -403,6 +421,7 @@ impl Shared {
         tls: Vec<Option<TlsSetup>>,
         most_open: u32,
         (stamping, receive_clock_got): (Option<Stamping>, ReceiveClockGot),
+        start: Start,
     ) -> io::Result<Self> {
         let control = Control::new(plan.threads, plan.foreground(), plan.has_background())?;
         Ok(Self {
@@ -411,7 +430,7 @@ impl Shared {
             receive_clock_got,
             most_open,
             counters: (0..plan.threads).map(|_| Counters::default()).collect(),
-            barrier: StartBarrier::new(plan.threads),
+            barrier: StartBarrier::new(plan.threads, start),
             life: Mutex::new(Life {
                 running: plan.threads,
                 ended_ns: 0,
@@ -425,11 +444,19 @@ impl Shared {
         })
     }
 
+    /// End without another request, whether or not it has begun.
+    fn end_at_once(&self) {
+        self.control.stop_at(AT_ONCE_NS);
+        self.control.cancel_at(AT_ONCE_NS);
+        self.barrier.release();
+    }
+
     fn reduced_connections(&self) -> u32 {
-        let open = self.plan.groups.iter().filter_map(Group::open);
-        match open.map(|open| open.max_connections).max() {
-            Some(wanted) if wanted > self.most_open => self.most_open,
-            _ => 0,
+        let wanted = self.plan.open_connections().into_iter().max().unwrap_or(0);
+        if wanted > self.most_open {
+            self.most_open
+        } else {
+            0
         }
     }
 

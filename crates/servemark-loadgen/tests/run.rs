@@ -17,6 +17,7 @@ use servemark_loadgen::plan::{Address, Closed, Group, GroupLoad, Open, Plan, Req
 use servemark_loadgen::realtime::Realtime;
 use servemark_loadgen::receive_clock::ReceiveClock;
 use servemark_loadgen::record::{COLUMNS, MAGIC, ROW_BYTES};
+use servemark_loadgen::share::Share;
 use servemark_loadgen::{Outcome, Run};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -80,6 +81,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
         warmup_ns: 0,
         timeout_ns: 5_000_000_000,
         connect_timeout_ns: 5_000_000_000,
+        share: Share::WHOLE,
         threads: 1,
         keep_body_bytes: 100,
         seed: 0,

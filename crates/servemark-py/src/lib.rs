@@ -68,7 +68,8 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<HandshakeFailure>()?;
     module.add_function(wrap_pyfunction!(tls_handshake, module)?)?;
     module.add_function(wrap_pyfunction!(wake_up_lag, module)?)?;
-    module.add_function(wrap_pyfunction!(start, module)?)
+    module.add_function(wrap_pyfunction!(start, module)?)?;
+    module.add_function(wrap_pyfunction!(arm, module)?)
 }
 
 /// Refuse what cannot be expected.
@@ -142,8 +143,18 @@ fn wake_up_lag(py: Python<'_>) -> PyResult<(i64, i64)> {
 #[pyfunction]
 fn start(py: Python<'_>, plan: plan::EnginePlan, record_path: PathBuf) -> PyResult<Run> {
     let plan = plan.into_plan(py)?;
-    let started = py.detach(move || run::Run::start(plan, &record_path));
-    match started {
+    launched(py.detach(move || run::Run::start(plan, &record_path)))
+}
+
+/// The same, but nothing is sent before `Run.begin_at` has said when.
+#[pyfunction]
+fn arm(py: Python<'_>, plan: plan::EnginePlan, record_path: PathBuf) -> PyResult<Run> {
+    let plan = plan.into_plan(py)?;
+    launched(py.detach(move || run::Run::arm(plan, &record_path)))
+}
+
+fn launched(launched: Result<run::Run, StartError>) -> PyResult<Run> {
+    match launched {
         Ok(run) => Ok(Run(Arc::new(run))),
         Err(StartError::Plan(error)) => Err(PyValueError::new_err(error.to_string())),
         Err(error @ StartError::Realtime(_)) => Err(RealtimeError::new_err(error.to_string())),
@@ -161,6 +172,17 @@ struct Run(Arc<run::Run>);
 
 #[pymethods]
 impl Run {
+    /// Wait until every thread has opened its connections, at most `timeout_s`; True when they have, or gave up.
+    fn wait_ready(&self, py: Python<'_>, timeout_s: f64) -> bool {
+        py.detach(|| self.0.wait_ready(duration_from_s(timeout_s)))
+    }
+
+    /// Have a run that is armed and ready begin at that instant of `CLOCK_MONOTONIC`.
+    fn begin_at(&self, py: Python<'_>, monotonic_ns: i64) -> PyResult<()> {
+        py.detach(|| self.0.begin_at(monotonic_ns))
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
     /// Wait for the run to end, at most `timeout_s`; True when it has.
     fn wait(&self, py: Python<'_>, timeout_s: f64) -> bool {
         py.detach(|| self.0.wait(duration_from_s(timeout_s)))

@@ -13,6 +13,7 @@ use servemark_loadgen::fault::Fault;
 use servemark_loadgen::plan;
 use servemark_loadgen::realtime::Realtime;
 use servemark_loadgen::receive_clock::ReceiveClock;
+use servemark_loadgen::share::Share;
 
 /// A body up to this goes out with its head, in one system call; of a larger one that call is a trifle.
 const LARGEST_JOINED_BODY: usize = 16 << 10;
@@ -25,6 +26,7 @@ pub(crate) struct EnginePlan {
     warmup_ns: i64,
     timeout_ns: i64,
     connect_timeout_ns: i64,
+    share: EngineShare,
     threads: u32,
     keep_body_bytes: usize,
     seed: u64,
@@ -34,6 +36,12 @@ pub(crate) struct EnginePlan {
     keep_awake: bool,
     awake_gives_way: bool,
     fault: Option<EngineFault>,
+}
+
+#[derive(FromPyObject)]
+struct EngineShare {
+    index: u32,
+    of: u32,
 }
 
 #[derive(FromPyObject)]
@@ -140,6 +148,10 @@ impl EnginePlan {
             warmup_ns: self.warmup_ns,
             timeout_ns: self.timeout_ns,
             connect_timeout_ns: self.connect_timeout_ns,
+            share: Share {
+                index: self.share.index,
+                of: self.share.of,
+            },
             threads: self.threads,
             keep_body_bytes: self.keep_body_bytes,
             seed: self.seed,

@@ -259,6 +259,17 @@ class EngineGroup:
     arrivals: EngineArrivals | None = None
 
 
+@dataclass(frozen=True)
+class EngineShare:
+    """Of the users and arrivals of a plan, those whose number leaves `index` when divided by `of`.
+
+    Several generators that have a share each, and begin together, send what one would have sent.
+    """
+
+    index: int
+    of: int
+
+
 #: Ways in which the native engine can be told to go wrong.
 FaultName = Literal["late_wake_up", "lost_record", "skipped_arrival", "slow_parse", "clock_step"]
 
@@ -285,7 +296,8 @@ class EnginePlan:
         warmup_ns: records scheduled before it carry the warm-up flag.
         timeout_ns: limit on a request, from `ready` to the end of its response.
         connect_timeout_ns: limit on TCP connect and TLS handshake together.
-        threads: generator threads; user u belongs to thread u mod threads.
+        share: what this generator sends of it; the rest is others'.
+        threads: generator threads, which divide that share.
         keep_body_bytes: how much of the first failed response of each kind is kept.
         seed: from which every random draw is derived.
         record_events: the time of every server-sent event goes to a file beside the records.
@@ -304,6 +316,7 @@ class EnginePlan:
     warmup_ns: int
     timeout_ns: int
     connect_timeout_ns: int
+    share: EngineShare = EngineShare(0, 1)
     threads: int = 1
     keep_body_bytes: int = 2048
     seed: int = 0

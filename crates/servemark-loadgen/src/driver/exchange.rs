@@ -42,7 +42,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     fn admit(&mut self, arrival: Arrival) -> RequestId {
         let plan = self.around.plan;
         let seq = self.next_request;
-        self.next_request += u64::from(plan.threads);
+        self.next_request += u64::from(self.share.of);
         if let Some(fault) = plan.fault {
             fault.before_begin(seq);
         }

@@ -50,7 +50,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(super) fn open(&mut self, pool: usize) -> Result<(), Unopened> {
         self.read_clock();
         let number = self.next_connection;
-        self.next_connection = number.wrapping_add(self.around.plan.threads);
+        self.next_connection = number.wrapping_add(self.share.of);
         let transport = self.connect(pool, number)?;
         let protocol = P::new();
         let mut connection = Connection::new(number, pool, transport, protocol, self.now_ns);

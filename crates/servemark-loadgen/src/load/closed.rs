@@ -7,6 +7,7 @@ use super::{Arrival, Load, Next, Retired};
 use crate::clock::{NS_PER_MS, NS_PER_S};
 use crate::plan::{Closed, Group, Plan};
 use crate::request::draw_weighted;
+use crate::share::Share;
 
 /// The users of one generator thread, of all groups that are closed loops.
 ///
@@ -15,8 +16,8 @@ use crate::request::draw_weighted;
 #[derive(Debug)]
 pub struct ClosedLoop<'plan> {
     groups: Vec<ClosedGroup<'plan>>,
-    threads: u32,
-    /// By number / threads.
+    share: Share,
+    /// By their place in the share.
     users: Vec<User>,
     /// Users at rest, by the time at which they become ready.
     resting: BinaryHeap<Reverse<(i64, u32)>>,
@@ -53,12 +54,12 @@ const FIRST_RETRY_NS: i64 = 5 * NS_PER_MS;
 const LONGEST_RETRY_NS: i64 = NS_PER_S;
 
 impl<'plan> ClosedLoop<'plan> {
-    /// The users of `plan` whose number leaves `thread` when divided by the number of threads.
+    /// The users of `plan` that are in `share`.
     #[must_use]
-    pub fn new(plan: &'plan Plan, thread: u32) -> Self {
+    pub fn new(plan: &'plan Plan, share: Share) -> Self {
         let mut closed = Self {
             groups: Vec::new(),
-            threads: plan.threads,
+            share,
             users: Vec::new(),
             resting: BinaryHeap::new(),
             seed: plan.seed,
@@ -78,7 +79,7 @@ impl<'plan> ClosedLoop<'plan> {
                 end_ns: plan.end_ns(group),
             });
             for k in 0..users.users {
-                if number % plan.threads == thread {
+                if share.has(number) {
                     closed.users.push(User {
                         group: (closed.groups.len() - 1) as u16,
                         position: first_position(group, plan.seed, number, 0),
@@ -136,13 +137,21 @@ impl<'plan> ClosedLoop<'plan> {
         }
     }
 
+    fn user(&self, number: u32) -> &User {
+        &self.users[self.share.place(number)]
+    }
+
+    fn user_mut(&mut self, number: u32) -> &mut User {
+        &mut self.users[self.share.place(number)]
+    }
+
     fn group_of(&self, number: u32) -> ClosedGroup<'plan> {
-        let user = &self.users[(number / self.threads) as usize];
+        let user = self.user(number);
         self.groups[usize::from(user.group)]
     }
 
     fn arrival(&self, number: u32, scheduled_ns: i64) -> Arrival {
-        let user = self.users[(number / self.threads) as usize];
+        let user = self.user(number);
         let ClosedGroup { index, group, .. } = self.group_of(number);
         Arrival {
             scheduled_ns,
@@ -157,24 +166,22 @@ impl<'plan> ClosedLoop<'plan> {
     }
 
     fn think_ns(&self, number: u32) -> i64 {
-        let user = self.users[(number / self.threads) as usize];
-        self.group_of(number)
-            .closed
-            .think_ns
-            .max(retry_ns(user.unreached))
+        let think_ns = self.group_of(number).closed.think_ns;
+        think_ns.max(retry_ns(self.user(number).unreached))
     }
 
     /// Move a user to its next step. False when it has done its last loop.
     fn advance(&mut self, arrival: &Arrival) -> bool {
         let ClosedGroup { group, closed, .. } = self.group_of(arrival.user);
-        let user = &mut self.users[(arrival.user / self.threads) as usize];
+        let seed = self.seed;
+        let user = self.user_mut(arrival.user);
         user.repeats_since_ns = i64::MAX;
         user.position += 1;
         if group.weights.is_empty() && usize::from(user.position) < group.steps.len() {
             return true;
         }
         user.loops_done += 1;
-        user.position = first_position(group, self.seed, arrival.user, user.loops_done);
+        user.position = first_position(group, seed, arrival.user, user.loops_done);
         user.loops_done != closed.loops
     }
 }
@@ -215,14 +222,14 @@ impl Load for ClosedLoop<'_> {
     }
 
     fn ended(&mut self, arrival: &Arrival, end_ns: i64, next: Next) -> Option<Arrival> {
-        let user = &mut self.users[(arrival.user / self.threads) as usize];
+        let user = self.user_mut(arrival.user);
         user.unreached = match next {
             Next::Unreached => user.unreached.saturating_add(1),
             Next::GoOn | Next::Repeat { .. } => 0,
         };
         let pause_ns = match next {
             Next::Repeat { interval_ns } => {
-                let user = &mut self.users[(arrival.user / self.threads) as usize];
+                let user = self.user_mut(arrival.user);
                 user.repeats_since_ns = arrival.step_since_ns;
                 interval_ns
             }
@@ -298,7 +305,7 @@ mod tests {
     #[test]
     fn users_perform_their_steps_in_order_as_often_as_told() {
         let plan = plan_of_two_steps();
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         let of_user = |user| [(user, 1, 0), (user, 0, 5), (user, 1, 10), (user, 0, 15)];
         assert_eq!(perform(&mut load, 5), [of_user(0), of_user(1)].concat());
         assert_eq!(load.over_ns(), Some(20));
@@ -310,7 +317,7 @@ mod tests {
         let mut plan = simple_plan(80, 4, 2);
         closed_of(&mut plan).ramp_ns = 1000;
         closed_of(&mut plan).think_ns = 300;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         let performed = perform(&mut load, 7);
         let expected = [
             (0, 0),
@@ -330,7 +337,7 @@ mod tests {
         let mut plan = simple_plan(80, 5, 1);
         plan.threads = 3;
         let users = |thread| -> Vec<u32> {
-            let mut load = ClosedLoop::new(&plan, thread);
+            let mut load = ClosedLoop::new(&plan, plan.share_of(thread));
             perform(&mut load, 1)
                 .iter()
                 .map(|performed| performed.0)
@@ -343,7 +350,7 @@ mod tests {
     fn nothing_is_scheduled_at_the_end_or_later() {
         let mut plan = simple_plan(80, 1, 0);
         plan.groups[0].duration_ns = 20;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         let times: Vec<i64> = perform(&mut load, 5)
             .iter()
             .map(|performed| performed.2)
@@ -356,7 +363,7 @@ mod tests {
     fn a_stop_drops_users_that_rest_beyond_it() {
         let mut plan = simple_plan(80, 2, 9);
         closed_of(&mut plan).ramp_ns = 100;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         load.end_scheduling(50);
         load.end_scheduling(70);
         let times: Vec<i64> = perform(&mut load, 20)
@@ -371,7 +378,7 @@ mod tests {
     fn loops_that_end_first_are_over_with_their_last_end() {
         let mut plan = simple_plan(80, 1, 2);
         plan.groups[0].duration_ns = 1000;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         assert_eq!(perform(&mut load, 5).len(), 2);
         assert_eq!(load.over_ns(), Some(10));
     }
@@ -379,7 +386,7 @@ mod tests {
     #[test]
     fn a_step_that_is_repeated_remembers_since_when() {
         let plan = plan_of_two_steps();
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         let first = load.take_due(0).unwrap();
         assert_eq!(first.step_since_ns, 0);
         let repeat = Next::Repeat { interval_ns: 10 };
@@ -400,7 +407,7 @@ mod tests {
     fn a_user_whom_no_server_was_there_for_waits_longer_each_time() {
         let mut plan = simple_plan(80, 1, 100);
         closed_of(&mut plan).think_ns = 6 * NS_PER_MS;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         let mut waited_ms = Vec::new();
         let mut end_ns = 0;
         let mut ends = |next| {
@@ -425,13 +432,13 @@ mod tests {
         let mut plan = plan_of_two_steps();
         plan.groups[0].weights = vec![3, 1];
         closed_of(&mut plan).loops = 2000;
-        let performed = perform(&mut ClosedLoop::new(&plan, 0), 1);
+        let performed = perform(&mut ClosedLoop::new(&plan, Share::WHOLE), 1);
         assert_eq!(performed.len(), 4000);
         let heavy = performed.iter().filter(|performed| performed.1 == 1).count();
         assert!((2850..3150).contains(&heavy), "{heavy} of 4000");
-        assert_eq!(performed, perform(&mut ClosedLoop::new(&plan, 0), 1));
+        assert_eq!(performed, perform(&mut ClosedLoop::new(&plan, Share::WHOLE), 1));
         plan.seed = 1;
-        assert_ne!(performed, perform(&mut ClosedLoop::new(&plan, 0), 1));
+        assert_ne!(performed, perform(&mut ClosedLoop::new(&plan, Share::WHOLE), 1));
     }
 
     #[test]
@@ -440,7 +447,7 @@ mod tests {
         plan.groups.push(plan.groups[0].clone());
         closed_of(&mut plan).background = true;
         closed_of(&mut plan).loops = 0;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         let arrivals: Vec<Arrival> = std::iter::from_fn(|| load.take_due(0)).collect();
         assert_eq!(arrivals.len(), 4);
         let goes_on = arrivals
@@ -455,7 +462,7 @@ mod tests {
         let mut plan = simple_plan(80, 4, 0);
         plan.groups[0].duration_ns = 100;
         closed_of(&mut plan).ramp_ns = 120;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         // The last begins at 90; nobody at 100 or later.
         let first = load.take_due(0).unwrap();
         assert_eq!(load.take_retired(), Retired::default());
@@ -481,7 +488,7 @@ mod tests {
         let mut plan = simple_plan(80, 2, 0);
         plan.groups[0].duration_ns = 10;
         closed_of(&mut plan).ramp_ns = 40;
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         assert_eq!(load.take_retired(), Retired { count: 1, at_ns: 10 });
     }
 
@@ -493,7 +500,7 @@ mod tests {
         plan.groups[1].duration_ns = 20;
         plan.validate().unwrap();
         assert_eq!(plan.longest_ns(), 20);
-        let mut load = ClosedLoop::new(&plan, 0);
+        let mut load = ClosedLoop::new(&plan, Share::WHOLE);
         assert_eq!(perform(&mut load, 5).len(), 8);
         assert_eq!(load.over_ns(), Some(20));
         plan.groups.push(plan.groups[1].clone());

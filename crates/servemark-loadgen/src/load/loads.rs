@@ -2,12 +2,14 @@
 
 use super::{Arrival, ClosedLoop, Load, Next, OpenLoop, Retired};
 use crate::plan::Plan;
+use crate::share::Share;
 
 /// What one generator thread performs of a plan.
 #[derive(Debug)]
 pub struct Loads<'plan> {
     plan: &'plan Plan,
-    thread: u32,
+    /// What the thread has of that which its generator's threads divide.
+    of_threads: Share,
     closed: ClosedLoop<'plan>,
     open: Vec<OpenLoop<'plan>>,
 }
@@ -25,17 +27,18 @@ pub struct ConnectionCounts {
 }
 
 impl<'plan> Loads<'plan> {
-    /// The share of `thread` in `plan`.
+    /// What `thread` performs of `plan`.
     #[must_use]
     pub fn new(plan: &'plan Plan, thread: u32) -> Self {
+        let share = plan.share_of(thread);
         let open = plan.groups.iter().enumerate().filter_map(|(index, group)| {
             let open = group.open()?;
-            Some(OpenLoop::new(plan, index, open, thread))
+            Some(OpenLoop::new(plan, index, open, share))
         });
         Self {
             plan,
-            thread,
-            closed: ClosedLoop::new(plan, thread),
+            of_threads: Share::WHOLE.part(thread, plan.threads),
+            closed: ClosedLoop::new(plan, share),
             open: open.collect(),
         }
     }
@@ -49,17 +52,12 @@ impl<'plan> Loads<'plan> {
             .plan
             .open_connections()
             .into_iter()
-            .map(|most| share(most.min(most_open), self.thread, self.plan.threads))
+            .map(|most| self.of_threads.amount(most.min(most_open)) as usize)
             .collect();
         before_start.extend(of_open.iter().map(|&limit| limit.min(1)));
         limits.extend(of_open);
         ConnectionCounts { limits, before_start }
     }
-}
-
-/// What one of `threads` has of a number that they share.
-fn share(whole: u32, thread: u32, threads: u32) -> usize {
-    (whole / threads + u32::from(thread < whole % threads)) as usize
 }
 
 impl Load for Loads<'_> {

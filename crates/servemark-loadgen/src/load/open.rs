@@ -7,9 +7,9 @@ use super::{Arrival, Load, Next, Retired};
 use crate::arrival::Schedule;
 use crate::plan::{Group, Open, Plan};
 use crate::request::draw_weighted;
+use crate::share::Share;
 
-/// The arrivals of one group that belong to one generator thread: those whose number leaves it when divided by the
-/// number of threads.
+/// The arrivals of one group that belong to one generator thread.
 ///
 /// Each is a user who performs the group's steps once: all in order, the next when the last has ended, or one that is
 /// drawn by weight.
@@ -18,7 +18,8 @@ pub struct OpenLoop<'plan> {
     group: &'plan Group,
     index: u16,
     stream: u32,
-    threads: u64,
+    /// From one of its arrivals to the next, in numbers.
+    stride: u64,
     seed: u64,
     schedule: Schedule<'plan>,
     /// Number and time of the next arrival.
@@ -42,15 +43,15 @@ struct Resting {
 }
 
 impl<'plan> OpenLoop<'plan> {
-    /// The part of `thread` in group `index` of `plan`, which is the open loop `open`.
+    /// What `share` has of group `index` of `plan`, which is the open loop `open`.
     #[must_use]
-    pub fn new(plan: &'plan Plan, index: usize, open: &'plan Open, thread: u32) -> Self {
+    pub fn new(plan: &'plan Plan, index: usize, open: &'plan Open, share: Share) -> Self {
         let group = &plan.groups[index];
         let mut created = Self {
             group,
             index: index as u16,
             stream: open.arrivals.stream,
-            threads: plan.threads.into(),
+            stride: share.of.into(),
             seed: plan.seed,
             schedule: Schedule::new(&open.arrivals, plan.seed),
             next: None,
@@ -63,7 +64,7 @@ impl<'plan> OpenLoop<'plan> {
             over_ns: None,
             is_retired: false,
         };
-        created.find(thread.into());
+        created.find(share.index.into());
         created
     }
 
@@ -127,7 +128,7 @@ impl<'plan> OpenLoop<'plan> {
     fn take_next(&mut self, now_ns: i64) -> Option<Arrival> {
         let (number, at_ns) = self.next.filter(|&(_, at_ns)| at_ns <= now_ns)?;
         let arrival = self.arrival(number, self.first_position(number), at_ns, at_ns);
-        self.find(number + self.threads);
+        self.find(number + self.stride);
         self.under_way += 1;
         Some(arrival)
     }
@@ -241,7 +242,7 @@ mod tests {
     }
 
     fn open(plan: &Plan, thread: u32) -> OpenLoop<'_> {
-        OpenLoop::new(plan, 0, plan.groups[0].open().unwrap(), thread)
+        OpenLoop::new(plan, 0, plan.groups[0].open().unwrap(), plan.share_of(thread))
     }
 
     const TENTH_NS: i64 = 100_000_000;

@@ -8,7 +8,6 @@ use std::thread;
 use rustix::thread::set_current_timer_slack;
 
 use super::{Shared, Threads};
-use crate::control::AT_ONCE_NS;
 use crate::driver::{Driver, Surroundings, Tally};
 use crate::http1::Http1;
 use crate::load::Loads;
@@ -27,8 +26,7 @@ impl Drop for Presence<'_> {
             self.shared.barrier.leave();
         }
         if !self.is_complete {
-            self.shared.control.stop_at(AT_ONCE_NS);
-            self.shared.control.cancel_at(AT_ONCE_NS);
+            self.shared.end_at_once();
         }
         let mut life = self.shared.lock_life();
         life.running -= 1;
@@ -60,8 +58,7 @@ pub(super) fn spawn(shared: &Arc<Shared>, writer: Writer, handle: WriterHandle) 
             Ok(generator) => generators.push(generator),
             Err(error) => {
                 // Those that run already must not wait for the one that will never come.
-                shared.control.stop_at(AT_ONCE_NS);
-                shared.control.cancel_at(AT_ONCE_NS);
+                shared.end_at_once();
                 (number..shared.plan.threads).for_each(|_| shared.barrier.leave());
                 return Err(error);
             }
@@ -111,17 +108,27 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::control::AT_ONCE_NS;
     use crate::error::RunError;
     use crate::plan::tests::simple_plan;
     use crate::receive_clock::ReceiveClockGot;
     use crate::run::Run;
+    use crate::start::Start;
 
     #[test]
     fn a_panic_ends_the_run_with_an_error_and_leaves_nobody_waiting() {
         let mut plan = simple_plan(80, 2, 1);
         plan.threads = 2;
-        let shared =
-            Arc::new(Shared::new(plan, vec![None], u32::MAX, (None, ReceiveClockGot::User)).unwrap());
+        let shared = Arc::new(
+            Shared::new(
+                plan,
+                vec![None],
+                u32::MAX,
+                (None, ReceiveClockGot::User),
+                Start::WhenReady,
+            )
+            .unwrap(),
+        );
         let generator = |is_broken: bool| {
             let own = Arc::clone(&shared);
             thread::spawn(move || {

@@ -1,0 +1,90 @@
+"""A generator in a process of its own, which begins when it is told to: a plan comes in, counts go out.
+
+What it reads: a pickled (plan, path of its records), then a line with the instant. What it writes: a line when it is
+ready, and one of JSON when it has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from servemark import _loadgen
+from servemark.workload.plan import EnginePlan
+
+_READY = "ready"
+_LONGEST_S = 60.0
+
+
+class GeneratorProcess:
+    """The other end of such a process."""
+
+    def __init__(self, plan: EnginePlan, record_path: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=record_path.parent
+        )
+        assert self._process.stdin
+        pickle.dump((plan, str(record_path)), self._process.stdin)
+        self._process.stdin.flush()
+
+    def await_ready(self) -> None:
+        """Wait until its connections are open."""
+        assert self._process.stdout
+        assert self._process.stdout.readline().strip() == _READY.encode()
+
+    def begin_at(self, monotonic_ns: int) -> None:
+        """Tell it when."""
+        assert self._process.stdin
+        self._process.stdin.write(b"%d\n" % monotonic_ns)
+        self._process.stdin.flush()
+
+    def finish(self) -> dict[str, Any]:
+        """What it says of its run."""
+        out, _ = self._process.communicate(timeout=_LONGEST_S)
+        assert self._process.returncode == 0
+        counts: dict[str, Any] = json.loads(out)
+        return counts
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def send_together(plans: Sequence[EnginePlan], paths: Sequence[Path], lead_ns: int) -> list[dict[str, Any]]:
+    """Have a process for each plan send it, all from the same instant, `lead_ns` after all are ready."""
+    import time
+
+    generators = [GeneratorProcess(plan, path) for plan, path in zip(plans, paths, strict=True)]
+    try:
+        for generator in generators:
+            generator.await_ready()
+        begin_ns = time.monotonic_ns() + lead_ns
+        for generator in generators:
+            generator.begin_at(begin_ns)
+        return [generator.finish() for generator in generators]
+    finally:
+        for generator in generators:
+            generator.kill()
+
+
+def _main() -> None:
+    plan, record_path = pickle.load(sys.stdin.buffer)
+    run = _loadgen.arm(plan, record_path)
+    assert run.wait_ready(_LONGEST_S)
+    print(_READY, flush=True)
+    run.begin_at(int(sys.stdin.buffer.readline()))
+    assert run.wait(_LONGEST_S)
+    outcome = run.finish()
+    assert outcome.write_error is None
+    counts = {"sent": outcome.sent, "records": outcome.records, "started_unix_ns": outcome.started_unix_ns}
+    print(json.dumps(counts))
+
+
+if __name__ == "__main__":
+    _main()
