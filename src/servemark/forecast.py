@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from servemark.benchmarks import Point
 from servemark.errors import DoesNotFitError
+from servemark.machine.fitting import MemoryNeed, memory_need
 from servemark.servers import Launcher, default_workers
-from servemark.servers.machine.fitting import MemoryNeed, memory_need
 from servemark.units import NS_PER_S, format_bytes
 from servemark.workload.load import Load, OpenLoad
 

@@ -10,10 +10,10 @@ import pytest
 
 from servemark.environments.mms import mms_environment
 from servemark.errors import ServerError
+from servemark.machine import gpus
+from servemark.machine.gpus import Gpus, gpus_here
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.connection import send_once
-from servemark.servers.machine import gpus
-from servemark.servers.machine.gpus import Gpus, gpus_here
 from servemark.servers.mms import archives, server_log
 from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.dialect import DIALECT

@@ -10,6 +10,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,6 @@ class GeneratorProcess:
 
 def send_together(plans: Sequence[EnginePlan], paths: Sequence[Path], lead_ns: int) -> list[dict[str, Any]]:
     """Have a process for each plan send it, all from the same instant, `lead_ns` after all are ready."""
-    import time
-
     generators = [GeneratorProcess(plan, path) for plan, path in zip(plans, paths, strict=True)]
     try:
         for generator in generators:
@@ -77,13 +76,18 @@ def _main() -> None:
     plan, record_path = pickle.load(sys.stdin.buffer)
     run = _loadgen.arm(plan, record_path)
     assert run.wait_ready(_LONGEST_S)
-    print(_READY, flush=True)
+    _say(_READY)
     run.begin_at(int(sys.stdin.buffer.readline()))
     assert run.wait(_LONGEST_S)
     outcome = run.finish()
     assert outcome.write_error is None
     counts = {"sent": outcome.sent, "records": outcome.records, "started_unix_ns": outcome.started_unix_ns}
-    print(json.dumps(counts))
+    _say(json.dumps(counts))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import pytest
 from servemark.assessment.changes import changes_of
 from servemark.benchmarks import catalogue
 from servemark.certificate.conditions import MachineUse
+from servemark.machine import counters
 from servemark.options import RunRequest
-from servemark.servers.machine import counters
 
 MACHINE = MachineUse(10.0, 4, 6.0, 0.0, 1.0, 5.0, 0.0, remote=False, usable_cpus=2, realtime_fix="")
 

@@ -20,7 +20,7 @@ from servemark.cli import doctor as command
 from servemark.cli import main
 from servemark.doctor import CHECKS, Check, Diagnosis, Finding, diagnose, machine, main_job_can_run, programs, room
 from servemark.errors import SetupError
-from servemark.servers.machine.gpus import Gpus
+from servemark.machine.gpus import Gpus
 
 from ..web_server import sending, web_server
 

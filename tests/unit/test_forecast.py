@@ -6,9 +6,9 @@ import pytest
 
 from servemark.benchmarks import catalogue
 from servemark.forecast import forecast_of
+from servemark.machine.memory import RESERVE_BYTES, WorkerMemory
 from servemark.options import RunRequest
 from servemark.servers import ServerSettings, default_workers
-from servemark.servers.machine.memory import RESERVE_BYTES, WorkerMemory
 from servemark.units import BYTES_PER_MIB
 
 COSTS = WorkerMemory(alone_bytes=10 * BYTES_PER_MIB, forked_bytes=BYTES_PER_MIB)

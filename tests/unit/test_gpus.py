@@ -11,9 +11,9 @@ import pytest
 
 from servemark.cli import main
 from servemark.errors import DoesNotFitError, ServerError, UsageError
+from servemark.machine import gpus
+from servemark.machine.gpus import Gpus, check_gpus, devices_of, gpus_for, gpus_here
 from servemark.servers import ServerSettings
-from servemark.servers.machine import gpus
-from servemark.servers.machine.gpus import Gpus, check_gpus, devices_of, gpus_for, gpus_here
 from servemark.servers.mms import server_log
 from servemark.servers.mms.config import server_properties
 from servemark.servers.running import RunningLauncher
@@ -204,5 +204,5 @@ def test_reports_are_read_from_the_log_whole_and_since_then(tmp_path: Path) -> N
 
 
 def test_the_handlers_begin_their_reports_as_the_log_is_read() -> None:
-    source = Path(gpus.__file__).parents[2] / "zoo" / "handlers" / "network.py"
+    source = Path(gpus.__file__).parents[1] / "zoo" / "handlers" / "network.py"
     assert f'REPORT = "{server_log.WORKER_REPORT}"' in source.read_text()

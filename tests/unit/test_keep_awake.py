@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from servemark import _loadgen
+from servemark.machine import cgroups
 from servemark.runner.awake import keeps_awake
-from servemark.servers.machine import cgroups
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step

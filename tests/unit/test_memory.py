@@ -12,12 +12,8 @@ import psutil
 import pytest
 
 from servemark.errors import DoesNotFitError
-from servemark.options import RunRequest
-from servemark.runner.entry import Entry
-from servemark.runner.measuring import asked_of_server
-from servemark.servers import default_workers
-from servemark.servers.machine.fitting import may_lack_room, memory_need
-from servemark.servers.machine.memory import (
+from servemark.machine.fitting import may_lack_room, memory_need
+from servemark.machine.memory import (
     RESERVE_BYTES,
     WorkerMemory,
     available_bytes,
@@ -25,6 +21,10 @@ from servemark.servers.machine.memory import (
     fitting_workers,
     processes_memory_bytes,
 )
+from servemark.options import RunRequest
+from servemark.runner.entry import Entry
+from servemark.runner.measuring import asked_of_server
+from servemark.servers import default_workers
 from servemark.units import format_bytes
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -214,13 +214,13 @@ def test_memory_is_looked_at_where_several_workers_might_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, available: int, looked_at: bool
 ) -> None:
     (tmp_path / "model.mar").write_bytes(bytes(1000))
-    monkeypatch.setattr("servemark.servers.machine.fitting.available_bytes", lambda: available)
+    monkeypatch.setattr("servemark.machine.fitting.available_bytes", lambda: available)
     assert may_lack_room([tmp_path / "model.mar"], workers) is looked_at
     assert not may_lack_room([], workers)
 
 
 def test_the_workers_that_a_model_begins_with_have_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servemark.servers.machine.fitting.available_bytes", lambda: RESERVE_BYTES + 350 * MIB)
+    monkeypatch.setattr("servemark.machine.fitting.available_bytes", lambda: RESERVE_BYTES + 350 * MIB)
     memories = {"m": WorkerMemory(alone_bytes=100 * MIB, forked_bytes=MIB)}
     assert memory_need(memories, 3, preload=False).refusal is None
     refusal = memory_need(memories, 64, preload=False).refusal

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from servemark.errors import ManagementError, UsageError
-from servemark.servers.machine.processes import (
+from servemark.machine.processes import (
     ProcessIdentity,
     identify,
     kill_members,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from servemark.doctor.finding import Finding
 from servemark.environments.commands import finish
-from servemark.servers.machine import cgroups
-from servemark.servers.machine.cgroups import usable_cpus
+from servemark.machine import cgroups
+from servemark.machine.cgroups import usable_cpus
 
 _CPUS = "sys/devices/system/cpu"
 _CLOCKS = "sys/devices/system/clocksource/clocksource0"

@@ -19,7 +19,7 @@ from servemark.environments.jmeter import assembled_home, find_java, jmeter_home
 from servemark.environments.mms import choose_backend
 from servemark.environments.network_failures import TRUST_IT, is_untrusted
 from servemark.errors import ServemarkError, SetupError
-from servemark.servers.machine.gpus import gpus_here
+from servemark.machine.gpus import gpus_here
 
 _LEAST_PYTHON = (3, 10)
 _LEAST_RUST = (1, 85)

@@ -15,8 +15,8 @@ from servemark.doctor.programs import is_set_up
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import installed_environment
 from servemark.errors import ServerStartError, SetupError
+from servemark.machine import cgroups
 from servemark.servers import default_workers
-from servemark.servers.machine import cgroups
 from servemark.servers.mms.config import LOOPBACK, free_port_pair
 
 _MB = 1_000_000

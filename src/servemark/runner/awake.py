@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from servemark import _loadgen
+from servemark.machine import cgroups
+from servemark.machine.cgroups import usable_cpus
+from servemark.machine.network import is_remote
 from servemark.servers import Server
-from servemark.servers.http.reachability import is_remote
-from servemark.servers.machine import cgroups
-from servemark.servers.machine.cgroups import usable_cpus
 from servemark.units import NS_PER_US
 from servemark.workload.load import OpenLoad
 from servemark.workload.plan import Plan, Switch

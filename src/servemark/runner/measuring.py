@@ -16,6 +16,8 @@ from servemark.engines import Engine, Job, ProgressReport
 from servemark.engines.native import check_users
 from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
+from servemark.machine.counters import read_counters, use_between
+from servemark.machine.network import is_remote
 from servemark.options import RunRequest
 from servemark.result import BenchmarkResult
 from servemark.runner.awake import keeps_awake
@@ -26,8 +28,6 @@ from servemark.runner.listener import Listener
 from servemark.runner.redaction import Redaction
 from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.servers import Launcher, LoadedModel, ModelSettings, Server, ServerSettings, default_workers
-from servemark.servers.http.reachability import is_remote
-from servemark.servers.machine.counters import read_counters, use_between
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
 from servemark.workload.plan import Plan, compile_plan

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from servemark.errors import ServerError
+from servemark.machine import cgroups
 from servemark.servers.dialect import Dialect
-from servemark.servers.machine import cgroups
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.workload.scenario import ApiName
 
 if TYPE_CHECKING:  # it needs psutil, and benchmarks, which import this, nothing but the standard library
-    from servemark.servers.machine.memory import WorkerMemory
+    from servemark.machine.memory import WorkerMemory
 
 
 @dataclass(frozen=True)

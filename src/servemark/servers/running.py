@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from servemark.environments.cache import Progress
 from servemark.environments.mms import mms_environment
 from servemark.errors import UsageError
+from servemark.machine.memory import WorkerMemory
 from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
 from servemark.servers.dialect import DialectName
 from servemark.servers.http.existing import existing_model
 from servemark.servers.http.finding import Found, find_server
 from servemark.servers.http.plain import PlainServer
 from servemark.servers.http.trust import Trust
-from servemark.servers.machine.memory import WorkerMemory
 from servemark.servers.mms.archives import archive_of_zoo
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import Header

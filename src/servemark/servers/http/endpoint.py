@@ -24,7 +24,7 @@ from servemark.workload.plan import Address
 
 if TYPE_CHECKING:
     from servemark.engines import EngineName
-    from servemark.servers.machine.memory import WorkerMemory
+    from servemark.machine.memory import WorkerMemory
 
 #: Where a Unix socket is.
 _THIS_MACHINE = "127.0.0.1"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
-from collections.abc import Iterable
-
-import psutil
 
 from servemark.errors import UnreachableError
 from servemark.workload.plan import Address
@@ -106,10 +102,3 @@ def _connected(path: str) -> socket.socket:
         plain.close()
         raise
     return plain
-
-
-def is_remote(addresses: Iterable[Address]) -> bool:
-    """Whether none of these is an address of this machine."""
-    own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}
-    ips = [address.ip.partition("%")[0] for address in addresses]  # without the zone
-    return not any(ipaddress.ip_address(ip).is_loopback or ip in own for ip in ips)

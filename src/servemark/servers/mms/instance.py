@@ -24,7 +24,7 @@ from servemark.environments import locks
 from servemark.environments.cache import cache_dir, cache_error
 from servemark.environments.docker_cli import recorded_container, remove_container
 from servemark.errors import ServerError
-from servemark.servers.machine.processes import ProcessIdentity, identify, kill_members
+from servemark.machine.processes import ProcessIdentity, identify, kill_members
 
 _RECORD = "instance.json"
 _OWNER_LOCK = "owner.lock"

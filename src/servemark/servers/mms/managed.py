@@ -17,13 +17,13 @@ import psutil
 
 from servemark.environments.mms import MmsEnvironment
 from servemark.errors import InputRefusedError, ManagementError, ModelError, ServerDiedError, ServerError
+from servemark.machine.cpu import processes_cpu_s
+from servemark.machine.fitting import may_lack_room, memory_need
+from servemark.machine.gpus import Gpus, devices_of, gpus_for
+from servemark.machine.memory import WorkerMemory, processes_memory_bytes
 from servemark.servers import LoadedModel, ModelSettings, ServerSettings, default_workers
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.first_prediction import first_prediction
-from servemark.servers.machine.cpu import processes_cpu_s
-from servemark.servers.machine.fitting import may_lack_room, memory_need
-from servemark.servers.machine.gpus import Gpus, devices_of, gpus_for
-from servemark.servers.machine.memory import WorkerMemory, processes_memory_bytes
 from servemark.servers.mms import load_failure, server_log
 from servemark.servers.mms.archives import ModelArchive, ServeRequest, loaded_model
 from servemark.servers.mms.certificate_store import certificate_in
@@ -264,11 +264,11 @@ class ManagedServer:
         return devices_of(model.name, workers, lambda: server_log.worker_reports(logs, log_before), _REPORTS_TIMEOUT_S)
 
     def memory_bytes(self) -> int | None:
-        """What its processes hold in memory; see ``servemark.servers.machine.memory``."""
+        """What its processes hold in memory; see ``servemark.machine.memory``."""
         return processes_memory_bytes(self.processes())
 
     def cpu_s(self) -> float | None:
-        """The CPU time that its processes have used; see ``servemark.servers.machine.cpu``."""
+        """The CPU time that its processes have used; see ``servemark.machine.cpu``."""
         return processes_cpu_s(self.processes())
 
     def read_back(self) -> Mapping[str, Mapping[str, object]]:

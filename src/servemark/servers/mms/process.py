@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 
 from servemark.errors import ServerDiedError, ServerStartError
+from servemark.machine.processes import members, start_process
 from servemark.servers import ServerSettings
 from servemark.servers.http.connection import send_once
-from servemark.servers.machine.processes import members, start_process
 from servemark.servers.mms import server_log
 from servemark.servers.mms.certificate_store import make_keystore
 from servemark.servers.mms.config import LOOPBACK, is_free, log4j_text, properties_text, server_properties

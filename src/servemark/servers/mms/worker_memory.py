@@ -15,7 +15,7 @@ from pathlib import Path
 from servemark.environments.cache import Progress, build_once
 from servemark.environments.commands import Finished
 from servemark.errors import ModelError
-from servemark.servers.machine.memory import WorkerMemory
+from servemark.machine.memory import WorkerMemory
 from servemark.servers.mms.load_failure import LOADER
 from servemark.workload.inputs import Input
 

@@ -29,9 +29,9 @@ from servemark.environments.mms import MmsEnvironment
 from servemark.environments.mms_image import MmsImage, other_image, our_image
 from servemark.environments.source import SourceBuild, build_source, check_checkout
 from servemark.environments.variables import inherited, locale_for
+from servemark.machine.memory import WorkerMemory
+from servemark.machine.processes import stop_members
 from servemark.servers import ServerSettings
-from servemark.servers.machine.memory import WorkerMemory
-from servemark.servers.machine.processes import stop_members
 from servemark.servers.mms import server_log
 from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.instance import Instance

@@ -19,7 +19,7 @@ from servemark.environments.commands import Finished, finish
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import SourceBuild
 from servemark.environments.variables import inherited, locale_for, passed_on
-from servemark.servers.machine.processes import listening_ports, members, stop_members
+from servemark.machine.processes import listening_ports, members, stop_members
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.load_failure import load_outside
 from servemark.servers.mms.worker_memory import MEASURE_TIMEOUT_S, WorkerPython

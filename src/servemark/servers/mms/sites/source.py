@@ -11,8 +11,8 @@ from pathlib import Path
 
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import build_source, check_checkout
+from servemark.machine.memory import WorkerMemory
 from servemark.servers import ServerSettings
-from servemark.servers.machine.memory import WorkerMemory
 from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.sites.local import LocalSite

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from servemark.errors import DoesNotFitError
-from servemark.servers.machine import cgroups
+from servemark.machine import cgroups
 from servemark.units import format_bytes
 
 #: Kept free. Java takes 0.1 GiB when it starts and has come to 0.3 GiB under load (noop, 500 threads), though its own

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from servemark.certificate.conditions import MachineUse
-from servemark.servers.machine import cgroups
+from servemark.machine import cgroups
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servemark.errors import DoesNotFitError
-from servemark.servers.machine.memory import RESERVE_BYTES, WorkerMemory, available_bytes, check_fits
+from servemark.machine.memory import RESERVE_BYTES, WorkerMemory, available_bytes, check_fits
 from servemark.units import format_bytes
 
 #: What no worker takes whose weights are in its archive, of any size: a runtime, and them several times.

@@ -1,0 +1,1 @@
+"""The machine under us: processes, control groups, memory, CPU time, GPUs and addresses, in numbers."""

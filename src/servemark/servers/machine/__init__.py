@@ -1,1 +1,0 @@
-"""What servers do to this machine and need of it: processes, control groups, memory, CPU time and GPUs, in numbers."""
