@@ -146,8 +146,7 @@ class RecordFile:
         Raises:
             RecordingError: they cannot be read.
         """
-        with reading([self]):
-            return _loadgen.span([self])
+        return span_ns([self])
 
     def memmap(self) -> Rows:
         """All rows as one structured array over the mapped file."""
@@ -205,6 +204,22 @@ def reading(files: Sequence[RecordFile]) -> Iterator[None]:
     except OSError as error:
         paths = ", ".join(str(file.path) for file in files)
         raise RecordingError(f"cannot read the records in {paths}", cause=error.strerror or str(error)) from error
+
+
+def span_ns(files: Sequence[RecordFile]) -> tuple[int, int]:
+    """The first `scheduled` and the last `end` of all records in `files`; (0, 0) without any.
+
+    Raises:
+        RecordingError: they cannot be read.
+    """
+    with reading(files):
+        return _loadgen.span(list(files))
+
+
+def rows_of(files: Sequence[RecordFile]) -> Rows:
+    """All rows of `files`, which are of one run, as one array; of a single file the mapped one."""
+    rows = [file.memmap() for file in files]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
 def begun_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> NDArray[np.int64]:

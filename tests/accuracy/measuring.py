@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,9 +20,8 @@ from oracle import serving
 from servemark import _loadgen
 from servemark.assessment import Measured, assess_run, measured_window
 from servemark.benchmarks import Benchmark, Point, http
-from servemark.certificate.conditions import MachineUse
 from servemark.engines import Job
-from servemark.engines.native import NativeEngine
+from servemark.engines.native.engine import NativeEngine
 from servemark.records import open_records, write_records
 from servemark.result import Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
@@ -160,10 +158,19 @@ def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path, c
         seed=seed,
         threads=threads,
         realtime=conditions.realtime,
-        keep_awake=conditions.keep_awake,
+        keep_awake="on" if conditions.keep_awake else "off",
     )
     compiled = replace(compiled, fault=conditions.fault)
-    return Job(plan, compiled, addresses, record_path, record_path.parent, None, lambda _: None)
+    return Job(
+        plan=plan,
+        compiled=compiled,
+        addresses=addresses,
+        record_path=record_path,
+        folder=record_path.parent,
+        server_pid=None,
+        server_cpu_s=lambda: None,
+        watch=lambda _: None,
+    )
 
 
 def compiled_arrivals(arrivals: Arrivals) -> EngineArrivals:
@@ -218,23 +225,20 @@ def _measure_once(
     number = len(list(folder.iterdir()))
     record_path = folder / f"records-{number}.bin"
     with serving(program, folder / f"oracle-{number}.log", *law) as oracle, hogging(conditions.hogs):
-        started_s = time.monotonic()
         job = _job(oracle.port, load, seed=seed, threads=threads, record_path=record_path, conditions=conditions)
         engine_run = NativeEngine().execute(job)
-        elapsed_s = time.monotonic() - started_s
     records = open_records(record_path)
     measured = Measured(
         benchmark=conditions.benchmark,
         point=Point(ServerSettings(), ModelSettings(workers=None), load, lambda *_: job.plan),
         plan=job.plan,
         compiled=job.compiled,
-        records=records,
+        records=(records,),
         engine_run=engine_run,
         dialect=DIALECT,
         served=(),
         settings_after={},
         memory_bytes=(None, None),
-        machine=MachineUse(elapsed_s, os.cpu_count() or 1, None, None, 0.0, None, None, remote=False),
         removal=None,
         failure=None,
         parameters={},

@@ -15,9 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
-from servemark.engines import EngineRun, ProgressReport, native
+from servemark.engines import EngineRun, ProgressReport
 from servemark.engines.jmeter.run import execute
+from servemark.engines.native.engine import execute as execute_natively
 from servemark.environments.jmeter import JMeterHome, jmeter_home
+from servemark.machine.counters import MachineWatch
 from servemark.records import RecordFile, open_records
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, Group, Plan, compile_plan
@@ -90,6 +92,7 @@ def run_jmeter(
         connect_timeout_s=5,
         seed=seed,
         watch=watch,
+        machine=MachineWatch(lambda: None),
         home=home,
     )
     assert _jmeters() == [], "JMeter was left running"
@@ -101,7 +104,8 @@ def run_jmeter(
 def run_native(plan: Plan, where: Where, folder: Path, *, seed: int = 0) -> Ran:
     compiled = compile_plan(plan, _addresses(where), timeout_s=10, connect_timeout_s=5, seed=seed)
     path = folder / "native.bin"
-    run = native.execute(compiled, path, until=None, watch=lambda _: None)
+    machine = MachineWatch(lambda: None)
+    run = execute_natively(compiled, path, until=None, watch=lambda _: None, machine=machine)
     file = open_records(path)
     return Ran(run, file, np.array(file.memmap()))
 

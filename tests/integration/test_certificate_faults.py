@@ -15,8 +15,8 @@ import pytest
 from loadgen_servers import plan_for, read_request, run_plan, serving
 
 from servemark import _loadgen, cli, runner
-from servemark.engines import loopback
-from servemark.engines.native import NativeEngine
+from servemark.engines.native import loopback
+from servemark.engines.native.engine import NativeEngine
 from servemark.environments.cache import cache_dir
 from servemark.result import schema_text
 from servemark.units import NS_PER_MS, NS_PER_US

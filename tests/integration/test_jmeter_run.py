@@ -18,6 +18,7 @@ from servemark.engines import EngineRun, ProgressReport
 from servemark.engines.jmeter.run import execute
 from servemark.environments.jmeter import JMeterHome
 from servemark.errors import RecordingError, SetupError
+from servemark.machine.counters import MachineWatch
 from servemark.records import open_records
 from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Address, Group, Plan
@@ -80,6 +81,7 @@ def run_fake(tmp_path: Path, pid_file: Path) -> Execute:
                 connect_timeout_s=5,
                 seed=0,
                 watch=watch,
+                machine=MachineWatch(lambda: None),
                 home=_home(tmp_path, pid_file, behaviour),
             )
         finally:
@@ -215,13 +217,15 @@ def test_jmeter_does_not_outlive_a_servemark_that_is_killed(tmp_path: Path, pid_
 import pathlib
 from servemark.engines.jmeter.run import execute
 from servemark.environments.jmeter import JMeterHome
+from servemark.machine.counters import MachineWatch
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step
 folder = pathlib.Path({str(tmp_path)!r})
 plan = Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), ClosedLoad(users=1, duration_s=60)),))
 execute(plan, {{"inference": Address("127.0.0.1", "127.0.0.1", 1)}}, record_path=folder / "r.bin", folder=folder / "j",
-        timeout_s=5, connect_timeout_s=5, seed=0, watch=lambda _: None, home=JMeterHome(folder, folder / "java", {{}}))
+        timeout_s=5, connect_timeout_s=5, seed=0, watch=lambda _: None, machine=MachineWatch(lambda: None),
+        home=JMeterHome(folder, folder / "java", {{}}))
 """
     environ = {**os.environ, "PYTHONPATH": str(Path(servemark.__path__[0]).parent)}
     with subprocess.Popen([sys.executable, "-c", script], env=environ) as parent:

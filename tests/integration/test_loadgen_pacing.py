@@ -31,7 +31,7 @@ _MAY = subprocess.run(
 PERMITTED = _MAY.returncode == 0
 
 
-def _plan(port: int, realtime: Switch = "auto", *, keep_awake: bool = False, count: int = 20) -> EnginePlan:
+def _plan(port: int, realtime: Switch = "auto", *, keep_awake: Switch = "off", count: int = 20) -> EnginePlan:
     plan = plan_for(port, arrivals=arriving(100, count=count), threads=2)
     return replace(plan, realtime=realtime, keep_awake=keep_awake)
 
@@ -122,7 +122,7 @@ def _spinners(of: psutil.Process) -> list[psutil.Process]:
 def test_cpus_are_kept_awake_during_the_run_and_not_longer(tmp_path: Path) -> None:
     cpus = os.sched_getaffinity(0)
     with serving(answering(OK)) as server:
-        run = _loadgen.start(_plan(server.port, keep_awake=True, count=60), str(tmp_path / "r"))
+        run = _loadgen.start(_plan(server.port, keep_awake="on", count=60), str(tmp_path / "r"))
         (spinner,) = _spinners(psutil.Process())
         threads = [thread.id for thread in spinner.threads() if thread.id != spinner.pid]
         assert {os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK for thread in threads} == {os.SCHED_IDLE}
@@ -141,7 +141,7 @@ def test_cpus_are_kept_awake_during_the_run_and_not_longer(tmp_path: Path) -> No
 
 def test_a_run_that_is_stopped_or_dropped_lets_them_sleep(tmp_path: Path) -> None:
     with serving(answering(OK)) as server:
-        plan = _plan(server.port, keep_awake=True, count=5000)
+        plan = _plan(server.port, keep_awake="on", count=5000)
         run = _loadgen.start(plan, str(tmp_path / "stopped"))
         (spinner,) = _spinners(psutil.Process())
         run.stop(0.0)
@@ -164,7 +164,7 @@ def _all_cpus_busy() -> Iterator[None]:
 
 def test_they_are_let_sleep_once_the_machine_is_busy_by_itself_where_that_is_asked(tmp_path: Path) -> None:
     with serving(answering(OK)) as server, _all_cpus_busy():
-        plan = replace(_plan(server.port, keep_awake=True, count=100_000), awake_gives_way=True)
+        plan = _plan(server.port, keep_awake="auto", count=100_000)
         run = _loadgen.start(plan, str(tmp_path / "r"))
         for spinner in _spinners(psutil.Process()):
             await_end(spinner.pid)
@@ -178,7 +178,7 @@ import pathlib, sys
 sys.path += [sys.argv[1], sys.argv[1] + "/../.."]
 from tests.integration.test_loadgen_pacing import OK, _loadgen, _plan, answering, serving
 with serving(answering(OK)) as server:
-    run = _loadgen.start(_plan(server.port, keep_awake=True, count=100_000), sys.argv[2])
+    run = _loadgen.start(_plan(server.port, keep_awake="on", count=100_000), sys.argv[2])
     print("started", flush=True)
     run.wait(60)
 """
@@ -197,7 +197,7 @@ def test_they_sleep_when_the_generator_is_killed(tmp_path: Path) -> None:
 def test_what_cannot_be_kept_awake_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with serving(answering(OK)) as server:
-        ran = run_plan(_plan(server.port, keep_awake=True), tmp_path / "r")
+        ran = run_plan(_plan(server.port, keep_awake="on"), tmp_path / "r")
     assert ran.outcome.keep_awake.startswith("refused: No such file")
     assert ran.outcome.spun_cpu_ns == 0
     assert set(ran.kinds) == {"ok"}

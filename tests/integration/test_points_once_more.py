@@ -13,7 +13,7 @@ import pytest
 from dialect_servers import MMS, answering
 
 from servemark import cli, runner
-from servemark.engines.native import NativeEngine
+from servemark.engines.native.engine import NativeEngine
 from servemark.result import schema_text
 from servemark.workload.plan import EngineFault
 

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from servemark import _loadgen
+from servemark.engines import Job
+from servemark.engines.native.awake import keeps_awake
 from servemark.machine import cgroups
-from servemark.runner.awake import keeps_awake
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
-from servemark.workload.plan import Address, Group, Plan
-from servemark.workload.scenario import Request, Scenario, Step
+from servemark.workload.plan import Address, Group, Plan, Switch, compile_plan
+from servemark.workload.scenario import ApiName, Request, Scenario, Step
 
 OPEN = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=1)
 CLOSED = ClosedLoad(users=1, loops=1)
 
 
-def _plan(load: Load) -> Plan:
-    return Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), load),))
-
-
-def _server(ip: str = "127.0.0.1", pid: int | None = 7) -> Any:
-    return SimpleNamespace(pid=pid, addresses={"inference": Address("x", ip, 80)})
+def _job(wish: Switch, load: Load, ip: str = "127.0.0.1", pid: int | None = 7) -> Job:
+    """A run with a server at `ip`, led by process `pid`."""
+    plan = Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), load),))
+    addresses: dict[ApiName, Address] = {"inference": Address("x", ip, 80)}
+    return Job(
+        plan=plan,
+        compiled=compile_plan(plan, addresses, timeout_s=1, connect_timeout_s=1, seed=0, keep_awake=wish),
+        addresses=addresses,
+        record_path=Path(),
+        folder=Path(),
+        server_pid=pid,
+        server_cpu_s=lambda: None,
+        watch=lambda _: None,
+    )
 
 
 def _write(path: Path, text: str) -> None:
@@ -39,8 +46,8 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_wished_is_done(tmp_path: Path) -> None:
-    assert keeps_awake("on", _plan(CLOSED), _server(), tmp_path)
-    assert not keeps_awake("off", _plan(OPEN), _server(), tmp_path)
+    assert keeps_awake(_job("on", CLOSED), tmp_path)
+    assert not keeps_awake(_job("off", OPEN), tmp_path)
 
 
 @pytest.mark.parametrize(("p99_ns", "expected"), [(90_000, False), (110_000, True)])
@@ -48,17 +55,17 @@ def test_auto_asks_how_late_a_thread_is_woken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p99_ns: int, expected: bool
 ) -> None:
     monkeypatch.setattr(_loadgen, "wake_up_lag", lambda: (5_000, p99_ns))
-    assert keeps_awake("auto", _plan(OPEN), _server(), tmp_path) is expected
-    assert not keeps_awake("auto", _plan(CLOSED), _server(), tmp_path)
+    assert keeps_awake(_job("auto", OPEN), tmp_path) is expected
+    assert not keeps_awake(_job("auto", CLOSED), tmp_path)
 
 
 @pytest.mark.usefixtures("late")
 def test_auto_does_not_use_up_a_quota(tmp_path: Path) -> None:
     _write(tmp_path / "proc/self/cgroup", "0::/own\n")
     _write(tmp_path / "sys/fs/cgroup/own/cpu.max", "50000 100000\n")
-    assert not keeps_awake("auto", _plan(OPEN), _server("192.0.2.1"), tmp_path)
+    assert not keeps_awake(_job("auto", OPEN, "192.0.2.1"), tmp_path)
     _write(tmp_path / "sys/fs/cgroup/own/cpu.max", "max 100000\n")
-    assert keeps_awake("auto", _plan(OPEN), _server("192.0.2.1"), tmp_path)
+    assert keeps_awake(_job("auto", OPEN, "192.0.2.1"), tmp_path)
 
 
 @pytest.mark.usefixtures("late")
@@ -68,14 +75,14 @@ def test_auto_takes_nothing_from_a_server_in_another_control_group(tmp_path: Pat
     _write(tmp_path / "sys/fs/cgroup/user/own/memory.max", "max\n")
     _write(tmp_path / "sys/fs/cgroup/user/own/server/memory.max", "max\n")
     # No group has a share of its own: idle priority counts among all processes.
-    assert keeps_awake("auto", _plan(OPEN), _server(pid=None), tmp_path)
+    assert keeps_awake(_job("auto", OPEN, pid=None), tmp_path)
     _write(tmp_path / "sys/fs/cgroup/user/cpu.weight", "100\n")
     assert cgroups.cpu_group(tmp_path) == tmp_path / "sys/fs/cgroup/user" == cgroups.cpu_group(tmp_path, "7")
-    assert keeps_awake("auto", _plan(OPEN), _server(), tmp_path)
-    assert keeps_awake("auto", _plan(OPEN), _server("192.0.2.1", pid=None), tmp_path)
-    assert not keeps_awake("auto", _plan(OPEN), _server(pid=None), tmp_path)
+    assert keeps_awake(_job("auto", OPEN), tmp_path)
+    assert keeps_awake(_job("auto", OPEN, "192.0.2.1", pid=None), tmp_path)
+    assert not keeps_awake(_job("auto", OPEN, pid=None), tmp_path)
     _write(tmp_path / "sys/fs/cgroup/user/own/server/cpu.weight", "100\n")
-    assert not keeps_awake("auto", _plan(OPEN), _server(), tmp_path)
+    assert not keeps_awake(_job("auto", OPEN), tmp_path)
 
 
 def test_groups_of_version_1_have_shares(tmp_path: Path) -> None:

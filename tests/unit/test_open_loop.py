@@ -14,7 +14,7 @@ from servemark.assessment import Measured, assess, assess_run
 from servemark.benchmarks import OPEN_LOOP, catalogue
 from servemark.cli import main
 from servemark.cli.options import parse_run
-from servemark.engines import EngineRun
+from servemark.engines import EngineRun, GeneratorRun
 from servemark.engines.jmeter.limits import check_plan
 from servemark.errors import UsageError
 from servemark.forecast import forecast_of
@@ -248,19 +248,32 @@ def _measured(make_records, name, seconds, columns, *, ended_s=None, interrupted
         point=point,
         plan=plan,
         compiled=compiled,
-        records=records,
-        engine_run=EngineRun(rows, ended_ns, interrupted, None, 0.1, {}, ended_ns),
+        records=(records,),
+        engine_run=EngineRun(
+            generators=(GeneratorRun(records=records.path, scheduled=rows, cpu_s=0.1, machine=IDLE),),
+            scheduling_ended_ns=ended_ns,
+            ended_ns=ended_ns,
+            interrupted=interrupted,
+            stop_reason=None,
+            examples={},
+        ),
         dialect=DIALECT,
         served=served,
         settings_after={},
         memory_bytes=(None, None),
-        machine=IDLE,
         removal=None,
         failure=None,
         parameters={},
         inputs=(),
         engine="native",
     )
+
+
+def _of_generators(measured, *had):
+    """The same of as many generators, of which each had what it says."""
+    one = measured.engine_run.generators[0]
+    generators = tuple(replace(one, **circumstances) for circumstances in had)
+    return replace(measured, engine_run=replace(measured.engine_run, generators=generators))
 
 
 def _times(scheduled_s, waited_ms=0.0, took_ms=10.0):
@@ -422,8 +435,7 @@ def test_points_of_one_rate_over_connections_show_what_waited(make_records, caps
 
 def test_connections_for_which_descriptors_are_lacking_are_told(make_records, capsys):
     measured = _measured(make_records, "latency", 5.0, _times([2.5, 3.0]), duration_s=3.0)
-    measured = replace(measured, engine_run=replace(measured.engine_run, reduced_connections=900))
-    assessed, benchmark = _assessed(measured)
+    assessed, benchmark = _assessed(_of_generators(measured, {"reduced_connections": 900}))
     load = assessed.run.load
     assert (load.max_connections, load.requested_connections) == (900, 10_000)
     text = " ".join(printed(capsys, _valid(benchmark)).split())
@@ -434,9 +446,11 @@ def test_what_made_the_generator_more_exact_is_part_of_the_load(make_records):
     measured = _measured(make_records, "latency", 5.0, _times([2.5, 3.0]), duration_s=3.0)
     load = _assessed(measured)[0].run.load
     assert (load.realtime, load.keep_awake) == ("off", "off")
-    had = replace(measured.engine_run, realtime="dropped after 3.2 s", keep_awake="2 CPUs")
-    load = _assessed(replace(measured, engine_run=had))[0].run.load
+    had = {"realtime": "dropped after 3.2 s", "keep_awake": "2 CPUs"}
+    load = _assessed(_of_generators(measured, had))[0].run.load
     assert (load.realtime, load.keep_awake) == ("dropped after 3.2 s", "2 CPUs")
+    load = _assessed(_of_generators(measured, had, {"realtime": "rr 1", "keep_awake": "2 CPUs"}))[0].run.load
+    assert (load.realtime, load.keep_awake) == ("dropped after 3.2 s; rr 1", "2 CPUs")
 
 
 def test_progress_behind_the_end_of_the_load_says_what_is_awaited(capsys):

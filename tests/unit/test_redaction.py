@@ -49,12 +49,11 @@ def test_errors_examples_and_lines_lose_them():
     REDACTION.error(error)
     assert "s3cr" not in str(error) + error.detail + error.log + repr(error.args)
     run = EngineRun(
-        scheduled=1,
+        generators=(),
         scheduling_ended_ns=0,
         ended_ns=0,
         interrupted=False,
         stop_reason=SECRET,
-        generator_cpu_s=0.0,
         examples={0: (ErrorExample("http_status:500", 0.0, SECRET, f"body {SECRET}"),)},
     )
     assert "s3cr" not in repr(REDACTION.run(run))

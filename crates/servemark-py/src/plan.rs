@@ -33,8 +33,7 @@ pub(crate) struct EnginePlan {
     record_events: bool,
     realtime: String,
     receive_clock: String,
-    keep_awake: bool,
-    awake_gives_way: bool,
+    keep_awake: String,
     fault: Option<EngineFault>,
 }
 
@@ -174,12 +173,15 @@ impl EnginePlan {
                     return Err(PyValueError::new_err(message));
                 }
             },
-            keep_awake: if self.keep_awake {
-                Some(spinning_command(py)?)
-            } else {
-                None
+            keep_awake: match self.keep_awake.as_str() {
+                "auto" | "on" => Some(spinning_command(py)?),
+                "off" => None,
+                other => {
+                    let message = format!("keep_awake is \"auto\", \"on\" or \"off\", not {other:?}");
+                    return Err(PyValueError::new_err(message));
+                }
             },
-            awake_gives_way: self.awake_gives_way,
+            awake_gives_way: self.keep_awake == "auto",
             fault: self.fault.map(EngineFault::into_fault).transpose()?,
         })
     }

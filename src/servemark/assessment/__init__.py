@@ -117,8 +117,9 @@ def _with_highest_rate_judged(
 def _run_result(
     measured: Measured, evidence: Evidence, steps: tuple[StepSummary, ...], certificate: Certificate
 ) -> RunResult:
-    point, engine_run, records, window = measured.point, measured.engine_run, measured.records, evidence.window
+    point, engine_run, window = measured.point, measured.engine_run, evidence.window
     seen, counts = conditions_of(measured), engine_run.counts
+    files = tuple(f"{file.path.parent.name}/{file.path.name}" for file in measured.records)
     return RunResult(
         trial=measured.trial,
         point=dict(point.values),
@@ -149,7 +150,8 @@ def _run_result(
             server_memory_before_mib=_mib(measured.memory_bytes[0]),
             server_memory_after_mib=_mib(measured.memory_bytes[1]),
         ),
-        records=f"{records.path.parent.name}/{records.path.name}",
+        records=files[0],
+        more_records=files[1:],
     )
 
 

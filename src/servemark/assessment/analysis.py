@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from servemark.assessment.measured import Measured
 from servemark.benchmarks import Question
-from servemark.records import begun_ns
+from servemark.records import begun_ns, rows_of, span_ns
 from servemark.result import (
     Analysis,
     Background,
@@ -67,15 +67,16 @@ def _answers(asked: Question, measured: Sequence[Measured], runs: Sequence[RunRe
 
 def _registrations(measured: Measured) -> Registrations:
     """How long each model took to register, all of them together, and their removal; times in seconds."""
-    rows, kinds = measured.records.memmap(), measured.records.error_kinds
+    rows, header = rows_of(measured.records), measured.records[0]
     names = measured.plan.registers
     each = {
         names[row["step"]]: Registration(
-            response_s=float(row["end"] - begun) / NS_PER_S, error=kinds[row["kind"]] if row["kind"] else None
+            response_s=float(row["end"] - begun) / NS_PER_S,
+            error=header.error_kinds[row["kind"]] if row["kind"] else None,
         )
-        for row, begun in zip(rows, begun_ns(rows, measured.records.flags), strict=True)
+        for row, begun in zip(rows, begun_ns(rows, header.flags), strict=True)
     }
-    first_ns, last_ns = measured.records.span_ns()
+    first_ns, last_ns = span_ns(measured.records)
     removal = measured.removal
     return Registrations(
         total_s=(last_ns - first_ns) / NS_PER_S,
@@ -88,14 +89,14 @@ def _registrations(measured: Measured) -> Registrations:
 def _scaling(measured: Sequence[Measured]) -> Scaling:
     """How long until the workers were really there, up and down; and what that did to the predictions meanwhile."""
     scaled = measured[-1]
-    rows, names = scaled.records.memmap(), scaled.records.step_names
+    rows, names = rows_of(scaled.records), scaled.records[0].step_names
     if scaled.point.values:  # interrupted before anything was scaled
         return Scaling(None, None, None)
     steps = {to: (names.index(f"scale_{to}"), names.index(f"read_{to}")) for to in ("up", "down")}
     ended_by_itself = scaled.point.load.scenarios is not None and not scaled.engine_run.interrupted
     own = rows["scheduled"][np.isin(rows["step"], [*steps["up"], *steps["down"]])]
     cut_off_ns = None if ended_by_itself or not len(own) else int(own.max())
-    start_ns = scaled.records.warmup_ns
+    start_ns = scaled.compiled.warmup_ns
     up, down = (scaling_calls(rows, *steps[to], cut_off_ns).since(start_ns) for to in ("up", "down"))
     made = {
         to: int(((rows["step"] == call) & (rows["scheduled"] >= start_ns)).sum()) for to, (call, _) in steps.items()
@@ -122,9 +123,9 @@ def _background(alone: Measured, rows: NDArray[np.void], directions: tuple[Calls
 
     A slowed one is a success that took longer than the 99th percentile of those before.
     """
-    before = alone.records.memmap()
-    before = before[before["scheduled"] >= alone.records.warmup_ns]
-    flags = alone.records.flags
+    before = rows_of(alone.records)
+    before = before[before["scheduled"] >= alone.compiled.warmup_ns]
+    flags = alone.records[0].flags
     usual = distribution_of(_successes_ns(before, flags))
     starts_ns = np.concatenate([calls.start_ns for calls in directions])
     ends_ns = np.concatenate([calls.ended_ns for calls in directions])

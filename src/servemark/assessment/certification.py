@@ -102,7 +102,7 @@ def _of_records(measured: Measured, evidence: Evidence) -> list[Check]:
         check_accounted(
             expected=measured.plan.exact_requests,
             scheduled=engine_run.scheduled,
-            recorded=measured.records.rows,
+            recorded=sum(map(len, measured.records)),
             sent=(counts.sent, evidence.under_way.sent) if counts else None,
             interrupted=engine_run.interrupted,
         ),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from servemark.assessment.measured import Measured, of_one
+from servemark.records import span_ns
 from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window, gather
 from servemark.units import ns_from_s
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad
@@ -36,15 +37,15 @@ def evidence_of(measured: Measured) -> Evidence:
         ends=tuple(step for group in opened for step in (group.steps if group.weights else group.steps[-1:])),
         processes=dict(_processes(measured)),
         places=places_of(measured) if _asks_of_places(measured) else None,
-        from_ns=measured.records.warmup_ns,
+        from_ns=measured.compiled.warmup_ns,
     )
-    return gather([measured.records], question)
+    return gather(measured.records, question)
 
 
 def measured_window(measured: Measured) -> Window:
     """Of an exact number of requests, from the first to the last response; else from the warm-up to the end."""
     if measured.point.load.scenarios is not None:
-        return Window(*measured.records.span_ns())
+        return Window(*span_ns(measured.records))
     return counted_window(measured)
 
 

@@ -34,11 +34,11 @@ class Measured:
 
     Attributes:
         plan: what was sent; `compiled` is the same as the engine was given it.
+        records: of each generator, in the order of their shares.
         dialect: what the server speaks.
         served: the models, with their settings as read back before, in the order of the benchmark.
         settings_after: the same settings as read back afterwards, by model.
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
-        machine: what this machine did meanwhile.
         removal: of the models that the plan registered, if any.
         failure: why the server could no longer be measured, if that ended the run, or was so at its end.
         parameters: of the benchmark, by key, the defaults included.
@@ -53,13 +53,12 @@ class Measured:
     point: Point
     plan: Plan
     compiled: EnginePlan
-    records: RecordFile
+    records: tuple[RecordFile, ...]
     engine_run: EngineRun
     dialect: Dialect
     served: tuple[LoadedModel, ...]
     settings_after: Mapping[str, Mapping[str, object]]
     memory_bytes: tuple[int | None, int | None]
-    machine: MachineUse
     removal: Removal | None
     failure: ServerError | None
     parameters: Mapping[str, object]
@@ -69,6 +68,11 @@ class Measured:
     went_on: bool = False
     lets_cpus_sleep: bool = False
     trial: int = 1
+
+    @property
+    def machine(self) -> MachineUse:
+        """What the machine under the generator did meanwhile."""
+        return self.engine_run.machine
 
     @property
     def settings_before(self) -> Mapping[str, Mapping[str, object]]:

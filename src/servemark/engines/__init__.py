@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from servemark.result import ErrorExample
 from servemark.workload.plan import Address, EnginePlan, Plan
 from servemark.workload.scenario import ApiName
+
+if TYPE_CHECKING:  # help and usage errors do without it
+    from servemark.certificate.conditions import MachineUse
 
 EngineName = Literal["native", "jmeter"]
 ENGINES: tuple[EngineName, ...] = ("native", "jmeter")
@@ -63,44 +66,123 @@ class GeneratorCounts:
     longest_pause_ns: int = 0
     longest_pause_at_ns: int = 0
 
+    @classmethod
+    def of_all(cls, counts: Sequence[GeneratorCounts]) -> GeneratorCounts:
+        """What several generators counted, together: sums, and the worst of what each has for itself."""
+        loopbacks = [one.loopback_p50_ns for one in counts if one.loopback_p50_ns is not None]
+        longest = max(counts, key=lambda one: one.longest_pause_ns)
+        return cls(
+            sent=sum(one.sent for one in counts),
+            in_flight_ns=sum(one.in_flight_ns for one in counts),
+            receive_lag_ns=sum(one.receive_lag_ns for one in counts),
+            run_queue_delay_ns=sum(one.run_queue_delay_ns for one in counts),
+            run_queue_waits=sum(one.run_queue_waits for one in counts),
+            loopback_p50_ns=max(loopbacks, default=None),
+            clock_steps=max(one.clock_steps for one in counts),
+            paused_ns=max(one.paused_ns for one in counts),
+            longest_pause_ns=longest.longest_pause_ns,
+            longest_pause_at_ns=longest.longest_pause_at_ns,
+        )
 
-@dataclass(frozen=True)
-class EngineRun:
-    """What an engine says of a run that it has finished.
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorRun:
+    """What one generator says of its share of a run, and under which circumstances it sent it.
 
     Attributes:
+        records: where the records of its share are.
         scheduled: requests that were scheduled; as many records should be in the file.
-        scheduling_ended_ns: when scheduling ended: the duration, an earlier stop, or the last end.
-        interrupted: it was cut short, by Ctrl-C or by `stop_reason`.
-        stop_reason: what the watch answered to end it, or why the engine ended by itself; else None.
-        generator_cpu_s: CPU time of the generator's threads.
-        examples: the first failures of each step, by the step's number.
-        ended_ns: when the last request had ended.
+        cpu_s: CPU time of its threads.
+        machine: what its machine did meanwhile.
         counts: what it counted of its own work, if it does.
         realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
         receive_clock: whose time of arrival responses have: "kernel", "user", or why the kernel's could not be had;
             empty of an engine that has its own.
         keep_awake: what became of keeping CPUs awake: "2 CPUs", "refused: ..."; empty if not asked.
-        spun_cpu_s: CPU time that went into that, which is nobody's work.
         reduced_connections: to how many a lack of file descriptors reduced an open loop's connections; 0: it did not.
-        event_gaps: the times between the events of streamed responses, by the step's number: an HDR histogram of
-            nanoseconds, as V2-deflate bytes.
     """
 
+    records: Path
     scheduled: int
-    scheduling_ended_ns: int
-    interrupted: bool
-    stop_reason: str | None
-    generator_cpu_s: float
-    examples: dict[int, tuple[ErrorExample, ...]]
-    ended_ns: int
+    cpu_s: float
+    machine: MachineUse
     counts: GeneratorCounts | None = None
     realtime: str = ""
     receive_clock: str = ""
     keep_awake: str = ""
-    spun_cpu_s: float = 0.0
     reduced_connections: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRun:
+    """What an engine says of a run that it has finished: of its generators, in the order of their shares, and in all.
+
+    Of several generators together the circumstances are those of the one that had the worst.
+
+    Attributes:
+        generators: at least one.
+        scheduling_ended_ns: when scheduling ended: the duration, an earlier stop, or the last end.
+        ended_ns: when the last request had ended.
+        interrupted: it was cut short, by Ctrl-C or by `stop_reason`.
+        stop_reason: what the watch answered to end it, or why the engine ended by itself; else None.
+        examples: the first failures of each step, by the step's number.
+        event_gaps: the times between the events of streamed responses, by the step's number: an HDR histogram of
+            nanoseconds, as V2-deflate bytes.
+    """
+
+    generators: tuple[GeneratorRun, ...]
+    scheduling_ended_ns: int
+    ended_ns: int
+    interrupted: bool
+    stop_reason: str | None
+    examples: dict[int, tuple[ErrorExample, ...]]
     event_gaps: Mapping[int, bytes] = field(default_factory=dict)
+
+    @property
+    def scheduled(self) -> int:
+        """Requests that were scheduled, by all generators."""
+        return sum(one.scheduled for one in self.generators)
+
+    @property
+    def generator_cpu_s(self) -> float:
+        """CPU time of all generators."""
+        return sum(one.cpu_s for one in self.generators)
+
+    @property
+    def counts(self) -> GeneratorCounts | None:
+        """What the generators counted, together; None where one does not count."""
+        counts = [one.counts for one in self.generators if one.counts is not None]
+        return GeneratorCounts.of_all(counts) if len(counts) == len(self.generators) else None
+
+    @property
+    def machine(self) -> MachineUse:
+        """What the busiest of their machines did meanwhile."""
+        return max((one.machine for one in self.generators), key=lambda use: (use.busy_cpu_s or 0.0) / use.capacity_s)
+
+    @property
+    def realtime(self) -> str:
+        """What became of real-time priority."""
+        return _different(one.realtime for one in self.generators)
+
+    @property
+    def receive_clock(self) -> str:
+        """Whose time of arrival responses have."""
+        return _different(one.receive_clock for one in self.generators)
+
+    @property
+    def keep_awake(self) -> str:
+        """What became of keeping CPUs awake."""
+        return _different(one.keep_awake for one in self.generators)
+
+    @property
+    def reduced_connections(self) -> int:
+        """To how many connections a lack of descriptors reduced them all; 0 where no generator lacked any."""
+        return sum(one.reduced_connections for one in self.generators)
+
+
+def _different(words: Iterable[str]) -> str:
+    """What was told, each thing once."""
+    return "; ".join(dict.fromkeys(filter(None, words)))
 
 
 @dataclass(frozen=True)
@@ -114,6 +196,7 @@ class Job:
         record_path: where the records go.
         folder: for files of the engine's own; need not exist.
         server_pid: process that leads the server, where it is on this machine and known.
+        server_cpu_s: tells the CPU time that the server has used so far, where that can be known.
         watch: looks at the progress, and may end the run.
     """
 
@@ -123,6 +206,7 @@ class Job:
     record_path: Path
     folder: Path
     server_pid: int | None
+    server_cpu_s: Callable[[], float | None]
     watch: Watch
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from servemark.machine import cgroups
 
 
 @dataclass(frozen=True)
-class MachineCounters:
-    """The counters at one moment; None where the system has none."""
+class _Counters:
+    """What is counted, at one moment; None where the system does not."""
 
     at_s: float
     busy_cpu_s: float | None
@@ -25,40 +26,48 @@ class MachineCounters:
     own_cpu_s: float
     server_cpu_s: float | None
     memory_stalled_s: float | None
-    throttled_s: float | None = None
+    throttled_s: float | None
 
 
-def read_counters(server_cpu_s: float | None, root: Path = Path("/")) -> MachineCounters:
-    """The counters now, beside the CPU time that the server has used on this machine. `root` holds /proc."""
-    busy_s, steal_s = _cpu_s()
-    return MachineCounters(
-        at_s=time.monotonic(),
-        busy_cpu_s=busy_s,
-        steal_cpu_s=steal_s,
-        own_cpu_s=time.process_time(),
-        server_cpu_s=server_cpu_s,
-        memory_stalled_s=_memory_stalled_s(root),
-        throttled_s=cgroups.throttled_s(root),
-    )
+class MachineWatch:
+    """Looks at the machine under a generator, from when it is made.
 
+    `server_cpu_s` tells the CPU time that the server has used on this machine; one that is `remote` uses none.
+    """
 
-def use_between(
-    before: MachineCounters, after: MachineCounters, *, remote: bool, spun_cpu_s: float = 0.0
-) -> MachineUse:
-    """What was used from one moment to another; of that, `spun_cpu_s` only kept CPUs awake."""
-    return MachineUse(
-        elapsed_s=after.at_s - before.at_s,
-        cpus=os.cpu_count() or 1,
-        busy_cpu_s=_difference(before.busy_cpu_s, after.busy_cpu_s),
-        steal_cpu_s=_difference(before.steal_cpu_s, after.steal_cpu_s),
-        own_cpu_s=after.own_cpu_s - before.own_cpu_s + spun_cpu_s,
-        server_cpu_s=_difference(before.server_cpu_s, after.server_cpu_s),
-        memory_stalled_s=_difference(before.memory_stalled_s, after.memory_stalled_s),
-        remote=remote,
-        throttled_s=_difference(before.throttled_s, after.throttled_s),
-        usable_cpus=cgroups.usable_cpus(),
-        realtime_fix=realtime_fix(),
-    )
+    def __init__(self, server_cpu_s: Callable[[], float | None], *, remote: bool = False) -> None:
+        self._server_cpu_s = server_cpu_s
+        self._remote = remote
+        self._before = self._read()
+
+    def use(self, *, spun_cpu_s: float = 0.0) -> MachineUse:
+        """What was used since; of that, `spun_cpu_s` only kept CPUs awake."""
+        before, after = self._before, self._read()
+        return MachineUse(
+            elapsed_s=after.at_s - before.at_s,
+            cpus=os.cpu_count() or 1,
+            busy_cpu_s=_difference(before.busy_cpu_s, after.busy_cpu_s),
+            steal_cpu_s=_difference(before.steal_cpu_s, after.steal_cpu_s),
+            own_cpu_s=after.own_cpu_s - before.own_cpu_s + spun_cpu_s,
+            server_cpu_s=_difference(before.server_cpu_s, after.server_cpu_s),
+            memory_stalled_s=_difference(before.memory_stalled_s, after.memory_stalled_s),
+            remote=self._remote,
+            throttled_s=_difference(before.throttled_s, after.throttled_s),
+            usable_cpus=cgroups.usable_cpus(),
+            realtime_fix=realtime_fix(),
+        )
+
+    def _read(self) -> _Counters:
+        busy_s, steal_s = _cpu_s()
+        return _Counters(
+            at_s=time.monotonic(),
+            busy_cpu_s=busy_s,
+            steal_cpu_s=steal_s,
+            own_cpu_s=time.process_time(),
+            server_cpu_s=0.0 if self._remote else self._server_cpu_s(),
+            memory_stalled_s=_memory_stalled_s(),
+            throttled_s=cgroups.throttled_s(Path("/")),
+        )
 
 
 def realtime_fix() -> str | None:
@@ -100,9 +109,9 @@ def _cpu_s() -> tuple[float | None, float | None]:
     return sum(getattr(times, kind, 0.0) for kind in kinds), getattr(times, "steal", None)
 
 
-def _memory_stalled_s(root: Path) -> float | None:
+def _memory_stalled_s() -> float | None:
     """For how long something waited for memory; the line "some" of the kernel's Documentation/accounting/psi.rst."""
     with suppress(OSError, ValueError, IndexError):
-        line = (root / "proc/pressure/memory").read_text(encoding="ascii").splitlines()[0]
+        line = Path("/proc/pressure/memory").read_text(encoding="ascii").splitlines()[0]
         return int(line.rpartition("total=")[2]) / 1e6
     return None

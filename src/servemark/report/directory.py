@@ -204,7 +204,7 @@ class ResultDirectory:
     def _records(self, runs: Sequence[RunResult]) -> list[tuple[RecordFile, jtl.LoadKind]]:
         from servemark.records import open_records
 
-        return [(open_records(self.path / run.records), run.load.kind) for run in runs]
+        return [(open_records(self.path / file), run.load.kind) for run in runs for file in run.record_files]
 
 
 def result_text(result: Result) -> str:

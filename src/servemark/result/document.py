@@ -151,7 +151,11 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One execution of one point; `trial` counts those of the same point, from 1."""
+    """One execution of one point; `trial` counts those of the same point, from 1.
+
+    `records` is the file of its records in the folder of the result; where several generators sent it, that of the
+    first, and `more_records` those of the others.
+    """
 
     trial: int
     point: Mapping[str, Any]
@@ -163,6 +167,12 @@ class RunResult:
     steps: tuple[StepSummary, ...]
     telemetry: Telemetry
     records: str
+    more_records: tuple[str, ...] = ()
+
+    @property
+    def record_files(self) -> tuple[str, ...]:
+        """The files of all its records."""
+        return (self.records, *self.more_records)
 
     @property
     def place(self) -> str:

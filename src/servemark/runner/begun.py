@@ -57,7 +57,7 @@ def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) ->
             load_asked(point.load),
             generator_threads=asked.threads,
             realtime=asked.realtime,
-            keep_awake="on" if asked.keep_awake else "off",
+            keep_awake=asked.keep_awake,
             receive_clock=asked.receive_clock,
         ),
         window_s=(0.0, 0.0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servemark.engines import Engine, EngineName
-from servemark.engines.native import NativeEngine
+from servemark.engines.native.engine import NativeEngine
 from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.listener import Listener
 from servemark.servers import Launcher

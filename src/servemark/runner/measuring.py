@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING
 from servemark.benchmarks import Point, Points
 from servemark.benchmarks.refusals import check_needs
 from servemark.engines import Engine, Job, ProgressReport
-from servemark.engines.native import check_users
+from servemark.engines.native.engine import check_users
 from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
-from servemark.machine.counters import read_counters, use_between
-from servemark.machine.network import is_remote
 from servemark.options import RunRequest
 from servemark.result import BenchmarkResult
-from servemark.runner.awake import keeps_awake
 from servemark.runner.begun import begun
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
@@ -191,14 +188,10 @@ def _measure(
     """Execute one point."""
     with server.temporary_models(job.plan.registers) as remove:
         memory_before = server.memory_bytes()
-        remote = is_remote(server.addresses.values())
-        counters_before = read_counters(0.0 if remote else server.cpu_s())
         try:
             engine_run = redaction.run(engine.execute(job))
         finally:
             redaction.folder(job.folder)
-        counters_after = read_counters(0.0 if remote else server.cpu_s())
-        machine = use_between(counters_before, counters_after, remote=remote, spun_cpu_s=engine_run.spun_cpu_s)
         failure = watch.failure or server.failure()
         if failure:
             redaction.error(failure)
@@ -217,13 +210,12 @@ def _measure(
         point=point,
         plan=job.plan,
         compiled=job.compiled,
-        records=open_records(job.record_path),
+        records=tuple(open_records(generator.records) for generator in engine_run.generators),
         engine_run=engine_run,
         dialect=server.dialect,
         served=served,
         settings_after=settings_after,
         memory_bytes=(memory_before, memory_after),
-        machine=machine,
         removal=Removal(removal_s, failures) if job.plan.registers and not failure else None,
         failure=failure,
         parameters=entry.request.parameters,
@@ -275,14 +267,14 @@ def _job(
             threads=generator.generator_threads,
             realtime=generator.realtime,
             receive_clock=generator.receive_clock,
-            keep_awake=keeps_awake(generator.keep_awake, plan, server) if generator.engine == "native" else False,
-            awake_gives_way=generator.keep_awake == "auto",
+            keep_awake=generator.keep_awake if generator.engine == "native" else "off",
             record_events=generator.record_events,
         ),
         addresses=server.addresses,
         record_path=record_path,
         folder=record_path.parent.parent / generator.engine / record_path.stem,
         server_pid=server.pid,
+        server_cpu_s=server.cpu_s,
         watch=watch,
     )
 

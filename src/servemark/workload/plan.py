@@ -305,8 +305,8 @@ class EnginePlan:
             where it is refused, "on" asks always and does not start without, "off" never.
         receive_clock: whose time of arrival a response has: "auto" is the kernel's where it has one, else the time at
             which the thread read it; "kernel" does not start where that is refused, "user" is the time of reading.
-        keep_awake: keep the CPUs from halting during the run.
-        awake_gives_way: only until the machine is busy by itself, where that would keep others from a CPU.
+        keep_awake: keep the CPUs from halting during the run; with "auto" where it helps, and only until the machine is
+            busy by itself, where that would keep others from a CPU.
         fault: for tests of the certificate only.
     """
 
@@ -323,8 +323,7 @@ class EnginePlan:
     realtime: Switch = "auto"
     record_events: bool = False
     receive_clock: ReceiveClock = "auto"
-    keep_awake: bool = False
-    awake_gives_way: bool = False
+    keep_awake: Switch = "off"
     fault: EngineFault | None = None
 
 
@@ -381,8 +380,7 @@ def compile_plan(
     threads: int = 1,
     realtime: Switch = "auto",
     receive_clock: ReceiveClock = "auto",
-    keep_awake: bool = False,
-    awake_gives_way: bool = False,
+    keep_awake: Switch = "off",
     record_events: bool = False,
 ) -> EnginePlan:
     """Compile `plan` for the server at `addresses`. Times are in seconds; `seed` drives every random draw."""
@@ -410,7 +408,6 @@ def compile_plan(
         realtime=realtime,
         receive_clock=receive_clock,
         keep_awake=keep_awake,
-        awake_gives_way=awake_gives_way,
         record_events=record_events,
     )
 

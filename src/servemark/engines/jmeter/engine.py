@@ -10,6 +10,7 @@ from servemark.engines import EngineName, EngineRun, Job
 from servemark.engines.jmeter import run, tools
 from servemark.engines.jmeter.perfmon import ResourceSampler
 from servemark.engines.jmeter.process import RESULTS
+from servemark.engines.watching import watch_machine
 from servemark.environments.jmeter import JMeterHome
 from servemark.environments.variables import passed_on
 from servemark.errors import UsageError
@@ -51,6 +52,7 @@ class JMeterEngine:
                 connect_timeout_s=job.compiled.connect_timeout_ns / NS_PER_S,
                 seed=job.compiled.seed,
                 watch=job.watch,
+                machine=watch_machine(job),
                 home=self._home,
             )
 

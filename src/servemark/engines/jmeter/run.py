@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from servemark.engines import EngineRun, Watch
+from servemark.engines import EngineRun, GeneratorRun, Watch
 from servemark.engines.jmeter import jtl
 from servemark.engines.jmeter.plan import FAILURES, write_plan
 from servemark.engines.jmeter.process import LOG, OUTPUT, RESULTS, Running
 from servemark.environments.jmeter import JMeterHome
 from servemark.errors import RecordingError, SetupError
 from servemark.interrupts import held_back
+from servemark.machine.counters import MachineWatch
 from servemark.units import NS_PER_MS, NS_PER_S, ns_from_s
 from servemark.workload.load import Until
 from servemark.workload.plan import Address, Group, Plan
@@ -46,12 +47,13 @@ def execute(
     connect_timeout_s: float,
     seed: int,
     watch: Watch,
+    machine: MachineWatch,
     home: JMeterHome,
 ) -> EngineRun:
     """Send all of `plan` with JMeter, working in `folder` (made if missing), and record to `record_path`.
 
     Ctrl-C ends scheduling, and what is still under way a second later is aborted; a second Ctrl-C does not wait. Either
-    way this returns normally, with `interrupted` set. `generator_cpu_s` is JMeter's from its first request on.
+    way this returns normally, with `interrupted` set. The CPU time is JMeter's from its first request on.
 
     Raises:
         UsageError: JMeter cannot do what the plan asks.
@@ -70,6 +72,7 @@ def execute(
     warmup_ns = ns_from_s(max(group.closed.warmup_s for group in plan.groups))
     with Running(written, folder, home, warmup_ns) as running:
         ended = _await_end(running, _until(plan), warmup_ns, watch)
+    used = machine.use()
     converted = jtl.convert(
         folder / RESULTS,
         written,
@@ -85,11 +88,10 @@ def execute(
     if not converted.records and not ended.cut_short:
         raise SetupError("JMeter sent nothing", cause=early or "", next_step=f"see {folder / LOG}", detail=_log(folder))
     return EngineRun(
-        scheduled=converted.records,
+        generators=(GeneratorRun(records=record_path, scheduled=converted.records, cpu_s=running.cpu_s, machine=used),),
         scheduling_ended_ns=_scheduling_ended_ns(plan, converted, ended.stopped_unix_ms),
         interrupted=ended.cut_short or early is not None,
         stop_reason=ended.stop_reason or early,
-        generator_cpu_s=running.cpu_s,
         examples=converted.examples,
         ended_ns=converted.last_end_ns,
     )

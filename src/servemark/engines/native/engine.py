@@ -9,11 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from servemark import _loadgen
-from servemark.engines import EngineName, EngineRun, GeneratorCounts, Job, Watch
-from servemark.engines.loopback import measure_loopback
+from servemark.engines import EngineName, EngineRun, GeneratorCounts, GeneratorRun, Job, Watch
+from servemark.engines.native.awake import keeps_awake
+from servemark.engines.native.loopback import measure_loopback
+from servemark.engines.watching import watch_machine
 from servemark.errors import RecordingError, SetupError, UsageError
 from servemark.event_files import write_gaps
 from servemark.interrupts import held_back
+from servemark.machine.counters import MachineWatch
 from servemark.result import ErrorExample
 from servemark.units import NS_PER_S, ns_from_s
 from servemark.workload.load import Until
@@ -43,9 +46,15 @@ class NativeEngine:
         foreground = (group.load for group in job.plan.groups if not group.background)
         until = next((load.until for load in foreground if load.until), None)
         loopback_p50_ns = measure_loopback(job.compiled.fault)
-        engine_run = execute(job.compiled, job.record_path, until=until, watch=job.watch)
-        assert engine_run.counts is not None
-        return replace(engine_run, counts=replace(engine_run.counts, loopback_p50_ns=loopback_p50_ns))
+        plan = job.compiled if keeps_awake(job) else replace(job.compiled, keep_awake="off")
+        return execute(
+            plan,
+            job.record_path,
+            until=until,
+            watch=job.watch,
+            machine=watch_machine(job),
+            loopback_p50_ns=loopback_p50_ns,
+        )
 
     def report(self, job: Job) -> None:
         """It has no reports of its own."""
@@ -54,7 +63,15 @@ class NativeEngine:
         """It has no reports of its own."""
 
 
-def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: Watch) -> EngineRun:
+def execute(
+    plan: EnginePlan,
+    record_path: Path,
+    *,
+    until: Until | None,
+    watch: Watch,
+    machine: MachineWatch,
+    loopback_p50_ns: int | None = None,
+) -> EngineRun:
     """Send all of `plan`, recording to `record_path`, and return when every request has ended.
 
     `until` ends the run early, when enough requests of the headline's steps have succeeded. Ctrl-C ends scheduling, and
@@ -97,31 +114,40 @@ def execute(plan: EnginePlan, record_path: Path, *, until: Until | None, watch: 
         examples[example.step] = (*examples.get(example.step, ()), _readable(example))
     progress = run.progress()
     return EngineRun(
-        scheduled=progress.scheduled,
+        generators=(
+            GeneratorRun(
+                records=record_path,
+                scheduled=progress.scheduled,
+                cpu_s=outcome.generator_cpu_ns / NS_PER_S,
+                machine=machine.use(spun_cpu_s=outcome.spun_cpu_ns / NS_PER_S),
+                counts=_counts(outcome, loopback_p50_ns),
+                realtime=outcome.realtime,
+                receive_clock=outcome.receive_clock,
+                keep_awake=outcome.keep_awake,
+                reduced_connections=outcome.reduced_connections,
+            ),
+        ),
         scheduling_ended_ns=outcome.scheduling_ended_ns,
+        ended_ns=progress.elapsed_ns,
         interrupted=outcome.interrupted,
         stop_reason=stop_reason,
-        generator_cpu_s=outcome.generator_cpu_ns / NS_PER_S,
         examples=examples,
         event_gaps={gaps.step: gaps.histogram for gaps in outcome.event_gaps},
-        ended_ns=progress.elapsed_ns,
-        counts=GeneratorCounts(
-            sent=outcome.sent,
-            in_flight_ns=outcome.in_flight_ns,
-            receive_lag_ns=outcome.receive_lag_ns,
-            run_queue_delay_ns=outcome.run_queue_delay_ns,
-            run_queue_waits=outcome.run_queue_waits,
-            loopback_p50_ns=None,
-            clock_steps=outcome.clock_steps,
-            paused_ns=outcome.paused_ns,
-            longest_pause_ns=outcome.longest_pause_ns,
-            longest_pause_at_ns=outcome.longest_pause_at_ns,
-        ),
-        realtime=outcome.realtime,
-        receive_clock=outcome.receive_clock,
-        keep_awake=outcome.keep_awake,
-        spun_cpu_s=outcome.spun_cpu_ns / NS_PER_S,
-        reduced_connections=outcome.reduced_connections,
+    )
+
+
+def _counts(outcome: _loadgen.Outcome, loopback_p50_ns: int | None) -> GeneratorCounts:
+    return GeneratorCounts(
+        sent=outcome.sent,
+        in_flight_ns=outcome.in_flight_ns,
+        receive_lag_ns=outcome.receive_lag_ns,
+        run_queue_delay_ns=outcome.run_queue_delay_ns,
+        run_queue_waits=outcome.run_queue_waits,
+        loopback_p50_ns=loopback_p50_ns,
+        clock_steps=outcome.clock_steps,
+        paused_ns=outcome.paused_ns,
+        longest_pause_ns=outcome.longest_pause_ns,
+        longest_pause_at_ns=outcome.longest_pause_at_ns,
     )
 
 
