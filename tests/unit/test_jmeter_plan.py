@@ -205,7 +205,7 @@ def test_a_pool_is_a_switch_whose_draws_are_those_of_the_native_engine(tmp_path:
 
 
 def test_draws_are_those_of_the_native_engine() -> None:
-    """As its request.rs has them; it keeps the number of an arrival in two parts."""
+    """As its draw.rs has them; it keeps the number of an arrival in two parts."""
     drawn = [draw(42, 1000, step=1, position=2, user=number % 3, loop=number << 30) for number in range(8)]
     assert drawn == [770, 400, 194, 801, 553, 237, 924, 375]
     assert draw(1, 1, step=2, position=2, user=3, loop=4) == 0

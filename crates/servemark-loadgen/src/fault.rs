@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::clock::{NS_PER_S, monotonic_ns};
-use crate::load::Arrival;
+use crate::due::Arrival;
 
 /// Of how many requests one is begun late.
 const LATE_EVERY: u64 = 10;

@@ -221,7 +221,7 @@ mod tests {
         ];
         let mut state = 1;
         let mut random = |below: usize| {
-            state = crate::request::splitmix64(state);
+            state = crate::draw::splitmix64(state);
             (state % below as u64) as usize
         };
         for _ in 0..20_000 {

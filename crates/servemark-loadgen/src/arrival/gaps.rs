@@ -1,7 +1,7 @@
 //! Operational time: when arrivals would be due at one a unit of time.
 
+use crate::draw::splitmix64;
 use crate::error::PlanError;
-use crate::request::splitmix64;
 
 /// Fraction bits of operational time. Sums of such numbers are exact, whereas those of floats would drift.
 pub(super) const GAP_BITS: u32 = 32;

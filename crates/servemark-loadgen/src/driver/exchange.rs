@@ -3,13 +3,15 @@
 use super::{Driver, seconds};
 use crate::body::Body;
 use crate::connection::Stage;
+use crate::draw::draw;
+use crate::due::Arrival;
 use crate::error::{Failure, Kind};
 use crate::example::Example;
-use crate::load::{Arrival, Load, Next};
+use crate::load::{Load, Next};
 use crate::protocol::{Exchange, Protocol};
 use crate::receive_clock::StampClock;
 use crate::record::{NEVER_NS, Record, flags};
-use crate::request::{InFlight, Numbers, RequestId, draw};
+use crate::request::{InFlight, Numbers, RequestId};
 
 /// A request that was just written.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 
 use super::{Arrival, Load, Next, Retired};
 use crate::clock::{NS_PER_MS, NS_PER_S};
+use crate::draw::draw_weighted;
 use crate::plan::{Closed, Group, Plan};
-use crate::request::draw_weighted;
 use crate::share::Share;
 
 /// The users of one generator thread, of all groups that are closed loops.

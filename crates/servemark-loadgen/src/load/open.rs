@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 
 use super::{Arrival, Load, Next, Retired};
 use crate::arrival::Schedule;
+use crate::draw::draw_weighted;
 use crate::plan::{Group, Open, Plan};
-use crate::request::draw_weighted;
 use crate::share::Share;
 
 /// The arrivals of one group that belong to one generator thread.

@@ -1,4 +1,4 @@
-"""Random draws as the native engine makes them (its ``request.rs``): functions of the seed and of what is drawn."""
+"""Random draws as the native engine makes them (its ``draw.rs``): functions of the seed and of what is drawn."""
 
 from __future__ import annotations
 
