@@ -15,6 +15,7 @@ mod draw;
 mod driver;
 pub mod due;
 pub mod error;
+mod event_row;
 pub mod example;
 pub mod expect;
 pub mod fault;

@@ -3,7 +3,9 @@
 //! `seq` is unique within a run, not dense: thread t of T of generator g of G numbers its requests `g + G * (t + n * T)`.
 
 use crate::error::Kind;
-use crate::table::Column;
+
+/// Name, numpy dtype and offset of a column.
+pub type Column = (&'static str, &'static str, usize);
 
 /// A time that did not come: the request failed before.
 pub const NEVER_NS: i64 = -1;

@@ -13,8 +13,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::clock::NS_PER_MS;
 use crate::control::{AT_ONCE_NS, Control};
+use crate::event_row::event_row;
 use crate::record::Record;
-use crate::table::{Header, Table, event_row};
+use crate::table::{Header, Table};
 
 /// The longest time for which a row stays in a buffer.
 pub const FLUSH_INTERVAL_NS: i64 = 250 * NS_PER_MS;
@@ -266,8 +267,8 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::error::Kind;
+    use crate::event_row;
     use crate::record::ROW_BYTES;
-    use crate::table::EVENT_ROW_BYTES;
 
     fn record(seq: u64) -> Record {
         Record {
@@ -334,7 +335,7 @@ mod tests {
         let events = std::fs::read(&events_path).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::fs::remove_file(&events_path).unwrap();
-        assert_eq!(events.len(), 4096 + 40_000 * EVENT_ROW_BYTES);
+        assert_eq!(events.len(), 4096 + 40_000 * event_row::ROW_BYTES);
         assert!(String::from_utf8_lossy(&events[..4096]).contains(r#""started_unix_ns":77"#));
         assert_eq!(pushed, 20_000);
         assert_eq!(bytes.len(), 4096 + 20_000 * ROW_BYTES);
@@ -396,6 +397,6 @@ mod tests {
         recorder.push_events(0, 1, 4..7);
         assert_eq!(recorder.next_flush_ns(), 2 * FLUSH_INTERVAL_NS);
         recorder.flush_if_due(2 * FLUSH_INTERVAL_NS);
-        assert!(rows_of(Table::Events, 3 * EVENT_ROW_BYTES));
+        assert!(rows_of(Table::Events, 3 * event_row::ROW_BYTES));
     }
 }

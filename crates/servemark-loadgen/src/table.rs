@@ -8,16 +8,14 @@
 use std::fmt::Write;
 
 use crate::error::Kind;
-use crate::record::{self, flags};
+use crate::event_row;
+use crate::record::{self, Column, flags};
 
 /// Version of the format that this module writes. Version 1 had records of 88 bytes, without `first_event` and `last_event`.
 pub const FORMAT_VERSION: u32 = 3;
 
 const HEADER_FIXED_BYTES: usize = 32;
 const HEADER_UNIT_BYTES: usize = 4096;
-
-/// Name, numpy dtype and offset of a column.
-pub type Column = (&'static str, &'static str, usize);
 
 /// What the rows of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,44 +26,27 @@ pub enum Table {
     Events,
 }
 
-/// Bytes of one row of [`Table::Events`].
-pub const EVENT_ROW_BYTES: usize = 20;
-
-/// The columns of [`Table::Events`]: the `seq` of the request's record, the time, and the event's number in its response,
-/// from 0.
-pub const EVENT_COLUMNS: [Column; 3] = [("seq", "<u8", 0), ("time", "<i8", 8), ("index", "<u4", 16)];
-
-/// A row of [`Table::Events`].
-#[must_use]
-pub fn event_row(seq: u64, time_ns: i64, index: u32) -> [u8; EVENT_ROW_BYTES] {
-    let mut row = [0; EVENT_ROW_BYTES];
-    row[..8].copy_from_slice(&seq.to_le_bytes());
-    row[8..16].copy_from_slice(&time_ns.to_le_bytes());
-    row[16..].copy_from_slice(&index.to_le_bytes());
-    row
-}
-
 impl Table {
     /// Bytes of one row.
     #[must_use]
     pub fn row_bytes(self) -> usize {
         match self {
             Self::Records => record::ROW_BYTES,
-            Self::Events => EVENT_ROW_BYTES,
+            Self::Events => event_row::ROW_BYTES,
         }
     }
 
     fn magic(self) -> [u8; 16] {
         match self {
             Self::Records => record::MAGIC,
-            Self::Events => *b"SERVEMARK-EVT\0\0\0",
+            Self::Events => event_row::MAGIC,
         }
     }
 
     fn columns(self) -> &'static [Column] {
         match self {
             Self::Records => &record::COLUMNS,
-            Self::Events => &EVENT_COLUMNS,
+            Self::Events => &event_row::COLUMNS,
         }
     }
 }
@@ -171,11 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_found_at_its_columns() {
-        let row = event_row(1 << 40, -1, 7);
-        assert_eq!(row[..8], (1_u64 << 40).to_le_bytes());
-        assert_eq!(row[8..16], (-1_i64).to_le_bytes());
-        assert_eq!(row[16..], 7_u32.to_le_bytes());
+    fn a_header_says_what_the_rows_of_its_table_are() {
         let header = Header {
             table: Table::Events,
             steps: Vec::new(),
