@@ -43,5 +43,6 @@ mod start;
 pub mod table;
 pub mod tls;
 pub mod transport;
+pub mod writer;
 
 pub use run::{Outcome, Progress, Run};

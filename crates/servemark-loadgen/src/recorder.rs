@@ -1,34 +1,22 @@
-//! From a generator thread to the files: whole buffers change hands, another thread writes them.
+//! What a driver pushes its records to: buffers that change hands with the [`writer`](crate::writer) when they are full.
 //!
 //! A generator thread fills one buffer a file and swaps it for an empty one when it is full or 250 ms old. Buffers come back
 //! from the writer; two a thread circulate as long as the disk keeps up. When it does not, a thread that has no empty
 //! buffer makes another, so that it never waits: memory then grows by what the disk is behind.
 
-use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::clock::NS_PER_MS;
-use crate::control::{AT_ONCE_NS, Control};
 use crate::event_row::event_row;
 use crate::record::Record;
-use crate::table::{Header, Table};
+use crate::table::Table;
+use crate::writer::WriterHandle;
 
 /// The longest time for which a row stays in a buffer.
 pub const FLUSH_INTERVAL_NS: i64 = 250 * NS_PER_MS;
 
 const BUFFER_ROWS: usize = 4096;
-
-/// What is sent to the writer.
-enum Message {
-    /// The origin is known: `started_unix_ns`.
-    Started(i64),
-    /// Rows of a table, and where their buffer goes when they are written.
-    Rows(Table, Vec<u8>, Sender<Vec<u8>>),
-}
 
 /// A generator thread's end: takes records, and the times of events where they are recorded.
 #[derive(Debug)]
@@ -49,26 +37,13 @@ struct Buffer {
     empty: Receiver<Vec<u8>>,
 }
 
-/// How to reach the writer.
-#[derive(Clone, Debug)]
-pub struct WriterHandle {
-    sender: Sender<Message>,
-    takes_events: bool,
-}
-
 impl WriterHandle {
-    /// Tell the writer when the run started, for the files' headers.
-    pub fn started(&self, unix_ns: i64) {
-        // The writer lives until every handle is gone.
-        let _ = self.sender.send(Message::Started(unix_ns));
-    }
-
     /// A recorder for one more generator thread.
     #[must_use]
     pub fn recorder(self) -> Recorder {
         Recorder {
             records: Buffer::new(Table::Records),
-            events: self.takes_events.then(|| Buffer::new(Table::Events)),
+            events: self.takes_events().then(|| Buffer::new(Table::Events)),
             written: 0,
             flushed_ns: 0,
             writer: self,
@@ -103,8 +78,7 @@ impl Buffer {
         let empty = self.empty.try_recv();
         let empty = empty.unwrap_or_else(|_| Vec::with_capacity(BUFFER_ROWS * self.table.row_bytes()));
         let full = std::mem::replace(&mut self.rows, empty);
-        let message = Message::Rows(self.table, full, self.give_back.clone());
-        let _ = writer.sender.send(message);
+        writer.append(self.table, full, self.give_back.clone());
     }
 }
 
@@ -158,117 +132,18 @@ impl Recorder {
     }
 }
 
-/// The writing end of a run's files.
-#[derive(Debug)]
-pub struct Writer {
-    records: TableFile,
-    events: Option<TableFile>,
-    messages: Receiver<Message>,
-}
-
-/// A file that grows row by row.
-#[derive(Debug)]
-struct TableFile {
-    file: File,
-    header: Header,
-    /// Where the next row goes.
-    end: u64,
-}
-
-impl TableFile {
-    fn new(file: File, header: Header) -> io::Result<Self> {
-        let bytes = header.to_bytes();
-        file.write_all_at(&bytes, 0)?;
-        Ok(Self {
-            file,
-            header,
-            end: bytes.len() as u64,
-        })
-    }
-
-    fn started(&mut self, unix_ns: i64) -> io::Result<()> {
-        self.header.started_unix_ns = unix_ns;
-        self.file.write_all_at(&self.header.to_bytes(), 0)
-    }
-
-    fn append(&mut self, rows: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all_at(rows, self.end) {
-            // Readers ignore a part of a row at the end: why writing failed matters more than cutting it off.
-            let _ = self.cut_to_whole_rows();
-            return Err(error);
-        }
-        self.end += rows.len() as u64;
-        Ok(())
-    }
-
-    fn cut_to_whole_rows(&self) -> io::Result<()> {
-        let length = self.file.metadata()?.len();
-        let partial = length.saturating_sub(self.end) % self.header.table.row_bytes() as u64;
-        self.file.set_len(length - partial)
-    }
-}
-
-impl Writer {
-    /// Write the headers and take rows from the handle that is returned. Without `events`, their times are not recorded.
-    pub fn new(records: (File, Header), events: Option<(File, Header)>) -> io::Result<(Self, WriterHandle)> {
-        let (sender, messages) = channel();
-        let takes_events = events.is_some();
-        let events = events.map(|(file, header)| TableFile::new(file, header));
-        let writer = Self {
-            records: TableFile::new(records.0, records.1)?,
-            events: events.transpose()?,
-            messages,
-        };
-        Ok((writer, WriterHandle { sender, takes_events }))
-    }
-
-    /// Write until all handles and recorders are gone.
-    ///
-    /// When a write fails the run is ended; the rows before it stay, whole ones only. Returns why, in words.
-    #[must_use]
-    pub fn run(mut self, control: &Arc<Control>) -> Option<String> {
-        let mut failure: Option<String> = None;
-        while let Ok(message) = self.messages.recv() {
-            if failure.is_some() {
-                continue;
-            }
-            if let Err(error) = self.write(message) {
-                failure = Some(error.to_string());
-                control.stop_at(AT_ONCE_NS);
-                control.cancel_at(AT_ONCE_NS);
-            }
-        }
-        failure
-    }
-
-    fn write(&mut self, message: Message) -> io::Result<()> {
-        match message {
-            Message::Started(unix_ns) => {
-                self.records.started(unix_ns)?;
-                self.events
-                    .as_mut()
-                    .map_or(Ok(()), |events| events.started(unix_ns))
-            }
-            Message::Rows(table, mut rows, give_back) => {
-                match (table, &mut self.events) {
-                    (Table::Events, Some(events)) => events.append(&rows)?,
-                    _ => self.records.append(&rows)?,
-                }
-                rows.clear();
-                // The generator thread may have ended: then the buffer has done its work.
-                let _ = give_back.send(rows);
-                Ok(())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::control::Control;
     use crate::error::Kind;
     use crate::event_row;
     use crate::record::ROW_BYTES;
+    use crate::table::Header;
+    use crate::writer::{Message, Writer};
 
     fn record(seq: u64) -> Record {
         Record {
@@ -349,39 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_fails_ends_the_run() {
-        let full = File::options().write(true).open("/dev/full").unwrap();
-        let (sender, messages) = channel();
-        let writer = Writer {
-            records: TableFile {
-                file: full,
-                header: header(Table::Records),
-                end: 0,
-            },
-            events: None,
-            messages,
-        };
-        let control = Arc::new(Control::new(1, 1, false).unwrap());
-        let handle = WriterHandle {
-            sender,
-            takes_events: false,
-        };
-        let mut recorder = handle.recorder();
-        recorder.push(&record(0));
-        recorder.flush();
-        drop(recorder);
-        let failure = writer.run(&control).unwrap();
-        assert_eq!(failure, "No space left on device (os error 28)");
-        assert_eq!(control.stop_at_ns(), AT_ONCE_NS);
-    }
-
-    #[test]
     fn rows_wait_at_most_a_quarter_of_a_second() {
-        let (sender, messages) = channel();
-        let handle = WriterHandle {
-            sender,
-            takes_events: true,
-        };
+        let (handle, messages) = WriterHandle::new(true);
         let mut recorder = handle.recorder();
         assert_eq!(recorder.next_flush_ns(), i64::MAX);
         recorder.push(&record(0));

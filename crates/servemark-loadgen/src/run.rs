@@ -21,10 +21,11 @@ use crate::keep_awake::{Busyness, KeepAwake};
 use crate::plan::{Plan, Step};
 use crate::realtime::{self, Realtime};
 use crate::receive_clock::{ReceiveClock, ReceiveClockGot, Stamping};
-use crate::recorder::Writer;
 use crate::start::{Start, StartBarrier};
 use crate::table::{Header, Table};
 use crate::tls::TlsSetup;
+use crate::writer::Writer;
+use crate::writer::Writer;
 
 /// A snapshot of a run; counts are over all threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use crate::connection::Carried;
 use crate::http1::Http1;
 use crate::load::{Next, Retired};
 use crate::plan::tests::simple_plan;
-use crate::recorder::Writer;
 use crate::table::{Header, Table};
+use crate::writer::Writer;
 
 /// A load of which nothing becomes due by itself.
 struct Nothing;

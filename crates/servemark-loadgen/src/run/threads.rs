@@ -11,7 +11,8 @@ use super::{Shared, Threads};
 use crate::driver::{Driver, Surroundings, Tally};
 use crate::http1::Http1;
 use crate::load::Loads;
-use crate::recorder::{Recorder, Writer, WriterHandle};
+use crate::recorder::Recorder;
+use crate::writer::{Writer, WriterHandle};
 
 /// Notes the end of a generator thread, whether it returned or panicked.
 struct Presence<'run> {
