@@ -19,6 +19,7 @@ mod event_row;
 pub mod example;
 pub mod expect;
 pub mod fault;
+pub mod handshake;
 pub mod histogram;
 pub mod http1;
 pub mod keep_awake;
@@ -42,7 +43,7 @@ pub mod sse;
 mod start;
 pub mod table;
 pub mod tls;
-pub mod transport;
+mod transport;
 pub mod writer;
 
 pub use run::{Outcome, Progress, Run};

@@ -1,5 +1,9 @@
 //! How bytes travel: a TCP socket, with or without TLS, or a Unix socket; non-blocking. The driver sees no difference.
 
+mod read_outcome;
+mod socket;
+mod tls_stream;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,41 +17,25 @@ use rustix::net::{
 
 use crate::kernel;
 use crate::plan::Address;
-use crate::tls::{TlsConnection, TlsSetup};
+use crate::tls::TlsSetup;
 
-/// What a read brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadOutcome {
-    /// So many bytes; `drained` when the next read would find nothing, unless a hang-up was flagged.
-    Bytes {
-        /// How many.
-        count: usize,
-        /// Nothing more is there.
-        drained: bool,
-        /// When the kernel received the last of them, by the wall clock, where it tells.
-        stamp_unix_ns: Option<i64>,
-    },
-    /// Nothing is there.
-    Blocked,
-    /// The server will send no more.
-    Eof,
-    /// Nothing more will come, and the server has not said that this is its end: anybody may have cut it off.
-    Cut,
-}
+pub(crate) use read_outcome::ReadOutcome;
+use socket::receive;
+pub(crate) use tls_stream::{TlsStream, closed};
 
 /// A connection's way to its server.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// Plain TCP; or a Unix socket, which is read and written alike.
     Tcp(TcpStream),
     /// TLS over TCP.
-    Tls(Box<TlsConnection>),
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
     /// Open a socket and begin to connect it, from `source` if that is given. With `tls`, the handshake comes after; with
     /// `stamps`, what is read on it has the kernel's time of arrival.
-    pub fn connect(
+    pub(crate) fn connect(
         address: &Address,
         source: Option<Ipv4Addr>,
         tls: Option<&TlsSetup>,
@@ -59,7 +47,7 @@ impl Transport {
         };
         match tls {
             None => Ok(Self::Tcp(socket.into())),
-            Some(setup) => TlsConnection::new(socket.into(), setup).map(|tls| Self::Tls(tls.into())),
+            Some(setup) => TlsStream::new(socket.into(), setup).map(|stream| Self::Tls(stream.into())),
         }
     }
 
@@ -67,7 +55,7 @@ impl Transport {
     ///
     /// Where nobody listens, the port chosen to connect from can be the very one that is connected to: such a socket is
     /// connected to itself, and keeps the server from coming back.
-    pub fn finish_connect(&self) -> io::Result<()> {
+    pub(crate) fn finish_connect(&self) -> io::Result<()> {
         sockopt::socket_error(self)?.map_err(io::Error::from)?;
         if getpeername(self)? == Some(getsockname(self)?) {
             return Err(Errno::CONNREFUSED.into());
@@ -76,46 +64,45 @@ impl Transport {
     }
 
     /// Take the handshake as far as it goes. Returns whether it is done; plain TCP has none.
-    pub fn handshake(&mut self) -> io::Result<bool> {
+    pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         match self {
             Self::Tcp(_) => Ok(true),
-            Self::Tls(connection) => connection.handshake(),
+            Self::Tls(stream) => stream.handshake(),
         }
     }
 
     /// Read what is there, once.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
         match self {
             Self::Tcp(socket) => read_once(socket, buffer),
-            Self::Tls(connection) => connection.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
         }
     }
 
     /// Write some of `bytes`. Returns how many were taken, 0 when the socket is full.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => match send(socket, bytes, SendFlags::NOSIGNAL) {
                 Err(Errno::AGAIN) => Ok(0),
                 other => Ok(other?),
             },
-            Self::Tls(connection) => connection.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     /// Whether the server has said that it has sent everything, so that no failure to write makes that doubtful.
-    #[must_use]
-    pub fn has_heard_all(&self) -> bool {
+    pub(crate) fn has_heard_all(&self) -> bool {
         match self {
             Self::Tcp(_) => false,
-            Self::Tls(connection) => connection.has_heard_all(),
+            Self::Tls(stream) => stream.tls().has_heard_all(),
         }
     }
 
     /// Push out what the transport itself still holds; it tries again on later calls.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(_) => Ok(()),
-            Self::Tls(connection) => connection.flush(),
+            Self::Tls(stream) => stream.flush(),
         }
     }
 }
@@ -124,7 +111,7 @@ impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(socket) => socket.as_fd(),
-            Self::Tls(connection) => connection.as_fd(),
+            Self::Tls(stream) => stream.as_fd(),
         }
     }
 }
@@ -172,15 +159,5 @@ fn read_once(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<ReadOutcome> {
         }),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(ReadOutcome::Blocked),
         Err(error) => Err(error),
-    }
-}
-
-/// Read what is there, once: how many bytes, and when the kernel received the last segment of them, by the wall clock.
-pub(crate) fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<i64>)> {
-    loop {
-        match kernel::receive_stamped(socket.as_fd(), buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
     }
 }

@@ -27,11 +27,12 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyTuple};
 use servemark_loadgen::arrival;
 use servemark_loadgen::error::{Kind, PlanError, RunError, StartError};
+use servemark_loadgen::handshake::shake_hands;
 use servemark_loadgen::histogram;
 use servemark_loadgen::record::{COLUMNS, ROW_BYTES, flags};
 use servemark_loadgen::responder;
 use servemark_loadgen::run::{self, duration_from_s};
-use servemark_loadgen::tls::{self, TlsSetup};
+use servemark_loadgen::tls::TlsSetup;
 
 use refusal::{RealtimeError, ReceiveClockError, ShortageError};
 use servemark_loadgen::{keep_awake, pacing};
@@ -126,7 +127,7 @@ fn tls_handshake(
     };
     let setup = TlsSetup::new(tls).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let timeout = duration_from_s(timeout_s);
-    let failed = py.detach(|| tls::shake_hands(address.socket(), &setup, timeout).err());
+    let failed = py.detach(|| shake_hands(address.socket(), &setup, timeout).err());
     Ok(failed.map(|failure| HandshakeFailure {
         cause: failure.cause.name(),
         message: failure.message,

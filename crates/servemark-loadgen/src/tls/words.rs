@@ -6,7 +6,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerMisbehaved};
 
 /// The versions, ciphers, curves and, with TLS 1.2, keys that there are with ring: what a server must have one of.
-pub const ABILITIES: &str = "TLS 1.2 and 1.3, each with AES-GCM or ChaCha20-Poly1305 and a key exchange on X25519, P-256 or \
+pub(crate) const ABILITIES: &str = "TLS 1.2 and 1.3, each with AES-GCM or ChaCha20-Poly1305 and a key exchange on X25519, P-256 or \
     P-384 (ECDHE); no CBC, no RSA or DHE key exchange, and in TLS 1.2 no certificate with a P-521 or Ed448 key";
 
 /// The keys that ring signs with.
@@ -14,7 +14,7 @@ pub(super) const KEY_KINDS: &str = "keys are RSA of 2,048 to 4,096 bits, Ed25519
 
 /// Why a TLS connection ended, in words.
 #[derive(Clone, Debug)]
-pub struct TlsError(pub(super) Error);
+pub(crate) struct TlsError(pub(crate) Error);
 
 impl fmt::Display for TlsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,14 +1,16 @@
-//! A socket as rustls reads and writes it.
+//! Reading from and writing to a socket, with the time at which the kernel received what is read.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
-use crate::transport::receive;
+use crate::kernel;
 
-/// A borrowed socket that raises no SIGPIPE: whether the program around ignores that is not ours to say.
+/// A borrowed socket, as TLS reads and writes it. It raises no SIGPIPE: whether the program around ignores that is not ours
+/// to say.
 pub(super) struct Socket<'a> {
     stream: &'a TcpStream,
     stamp_unix_ns: Option<i64>,
@@ -54,5 +56,15 @@ impl Write for Socket<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Read what is there, once: how many bytes, and when the kernel received the last segment of them, by the wall clock.
+pub(super) fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<i64>)> {
+    loop {
+        match kernel::receive_stamped(socket.as_fd(), buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
     }
 }

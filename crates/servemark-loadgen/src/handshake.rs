@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use rustls::{AlertDescription, Error, PeerMisbehaved, ProtocolVersion};
+use rustls::{AlertDescription, Error, PeerMisbehaved};
 
-use super::words::{ABILITIES, TlsError};
-use super::{TlsConnection, TlsSetup, closed};
-use crate::transport::ReadOutcome;
+use crate::tls::{ABILITIES, TlsError, TlsSetup};
+use crate::transport::{ReadOutcome, TlsStream, closed};
 
 /// How long a server that asked for a certificate may take to refuse it: with TLS 1.3 that comes behind the handshake.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(250);
@@ -62,45 +61,43 @@ impl std::error::Error for HandshakeFailure {}
 /// Connect to `address`, shake hands as `setup` says, say farewell, and close; within `timeout`.
 pub fn shake_hands(address: SocketAddr, setup: &TlsSetup, timeout: Duration) -> Result<(), HandshakeFailure> {
     let deadline = Instant::now() + timeout;
-    let done = open(address, setup, timeout).and_then(|mut connection| {
-        let done = go_through(&mut connection, setup, deadline);
-        connection.tls.send_close_notify();
-        connection.push();
+    let done = open(address, setup, timeout).and_then(|mut stream| {
+        let done = go_through(&mut stream, setup, deadline);
+        stream.close();
         done
     });
     done.map_err(|error| failure(&error, setup))
 }
 
-fn open(address: SocketAddr, setup: &TlsSetup, timeout: Duration) -> io::Result<TlsConnection> {
+fn open(address: SocketAddr, setup: &TlsSetup, timeout: Duration) -> io::Result<TlsStream> {
     let socket = TcpStream::connect_timeout(&address, timeout)?;
     socket.set_nonblocking(true)?;
     socket.set_nodelay(true)?;
-    TlsConnection::new(socket, setup)
+    TlsStream::new(socket, setup)
 }
 
-fn go_through(connection: &mut TlsConnection, setup: &TlsSetup, deadline: Instant) -> io::Result<()> {
-    while !connection.handshake()? {
-        if !wait(connection, deadline)? {
+fn go_through(stream: &mut TlsStream, setup: &TlsSetup, deadline: Instant) -> io::Result<()> {
+    while !stream.handshake()? {
+        if !wait(stream, deadline)? {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the server did not finish it in time",
             ));
         }
     }
-    let is_tls13 = connection.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-    if is_tls13 && setup.shown.was_asked() {
-        hear_refusal(connection, deadline)?;
+    if setup.was_asked_for_certificate() {
+        hear_refusal(stream, deadline)?;
     }
     Ok(())
 }
 
 /// Wait for what a server says of the certificate that it was shown: an alert, or, as most do, a session ticket.
-fn hear_refusal(connection: &mut TlsConnection, deadline: Instant) -> io::Result<()> {
+fn hear_refusal(stream: &mut TlsStream, deadline: Instant) -> io::Result<()> {
     let until = deadline.min(Instant::now() + REFUSAL_TIMEOUT);
     let mut byte = [0];
-    while connection.tls.tls13_tickets_received() == 0 {
-        match connection.read(&mut byte)? {
-            ReadOutcome::Blocked if wait(connection, until)? => {}
+    while stream.tls().may_be_refused() {
+        match stream.read(&mut byte)? {
+            ReadOutcome::Blocked if wait(stream, until)? => {}
             ReadOutcome::Blocked | ReadOutcome::Bytes { .. } => break,
             ReadOutcome::Eof | ReadOutcome::Cut => return Err(closed()),
         }
@@ -109,24 +106,24 @@ fn hear_refusal(connection: &mut TlsConnection, deadline: Instant) -> io::Result
 }
 
 /// Wait until there is something to do, if that is before `deadline`.
-fn wait(connection: &TlsConnection, deadline: Instant) -> io::Result<bool> {
+fn wait(stream: &TlsStream, deadline: Instant) -> io::Result<bool> {
     let left = deadline.saturating_duration_since(Instant::now());
     let left = Timespec {
         tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: left.subsec_nanos().into(),
     };
     let mut interest = PollFlags::IN;
-    if connection.tls.wants_write() {
+    if stream.tls().has_ciphertext() {
         interest |= PollFlags::OUT;
     }
-    let mut watched = [PollFd::new(connection, interest)];
+    let mut watched = [PollFd::new(stream, interest)];
     let ready = rustix::io::retry_on_intr(|| poll(&mut watched, Some(&left)))?;
     Ok(ready > 0)
 }
 
 fn failure(error: &io::Error, setup: &TlsSetup) -> HandshakeFailure {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
-    let was_asked = setup.shown.was_asked();
+    let was_asked = setup.was_asked_for_certificate();
     let cause = match tls.map(|TlsError(error)| error) {
         Some(Error::InvalidCertificate(_)) => Cause::Untrusted,
         Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => Cause::ClientCertificate,
@@ -145,7 +142,7 @@ fn failure(error: &io::Error, setup: &TlsSetup) -> HandshakeFailure {
         _ => Cause::Other,
     };
     let message = match cause {
-        Cause::ClientCertificate if setup.shown.has_certificate() => {
+        Cause::ClientCertificate if setup.has_client_certificate() => {
             format!("the server does not accept the client certificate: {error}")
         }
         Cause::ClientCertificate => format!("the server asked for a client certificate: {error}"),
