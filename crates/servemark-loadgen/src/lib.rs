@@ -6,6 +6,7 @@
 //! file by another thread. Nothing here knows of Python.
 
 pub mod arrival;
+pub mod beside;
 pub mod body;
 pub mod clock;
 mod connection;
@@ -19,13 +20,10 @@ mod event_row;
 pub mod example;
 pub mod expect;
 pub mod fault;
-pub mod handshake;
 pub mod histogram;
 pub mod http1;
-pub mod keep_awake;
 mod kernel;
 pub mod load;
-pub mod pacing;
 pub mod plan;
 pub mod poller;
 pub mod pool;
@@ -35,7 +33,6 @@ pub mod receive_clock;
 pub mod record;
 pub mod recorder;
 pub mod request;
-pub mod responder;
 pub mod run;
 pub mod share;
 mod source;

@@ -45,7 +45,7 @@ pub struct Plan {
     /// Whose time of arrival a response has.
     pub receive_clock: ReceiveClock,
     /// The program, with its arguments, that keeps the CPUs awake: it calls
-    /// [`spin_until_eof`](crate::keep_awake::spin_until_eof).
+    /// [`spin_until_eof`](crate::beside::keep_awake::spin_until_eof).
     pub keep_awake: Option<Vec<OsString>>,
     /// That program ends as soon as the machine is busy by itself.
     pub awake_gives_way: bool,

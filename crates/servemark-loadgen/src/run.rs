@@ -11,20 +11,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::beside::keep_awake::{Busyness, KeepAwake};
 use crate::clock::{NS_PER_MS, NS_PER_S, monotonic_ns};
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::driver::Tally;
 use crate::error::{BeginError, RunError, StartError};
 use crate::example::Example;
 use crate::expect::FirstBody;
-use crate::keep_awake::{Busyness, KeepAwake};
 use crate::plan::{Plan, Step};
 use crate::realtime::{self, Realtime};
 use crate::receive_clock::{ReceiveClock, ReceiveClockGot, Stamping};
 use crate::start::{Start, StartBarrier};
 use crate::table::{Header, Table};
 use crate::tls::TlsSetup;
-use crate::writer::Writer;
 use crate::writer::Writer;
 
 /// A snapshot of a run; counts are over all threads.

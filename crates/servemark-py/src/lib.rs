@@ -26,16 +26,14 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyTuple};
 use servemark_loadgen::arrival;
+use servemark_loadgen::beside::{handshake, keep_awake, responder, wake_up};
 use servemark_loadgen::error::{Kind, PlanError, RunError, StartError};
-use servemark_loadgen::handshake::shake_hands;
 use servemark_loadgen::histogram;
 use servemark_loadgen::record::{COLUMNS, ROW_BYTES, flags};
-use servemark_loadgen::responder;
 use servemark_loadgen::run::{self, duration_from_s};
 use servemark_loadgen::tls::TlsSetup;
 
 use refusal::{RealtimeError, ReceiveClockError, ShortageError};
-use servemark_loadgen::{keep_awake, pacing};
 
 /// The native load generator, and passes over its records. A thin binding: it converts, calls, and nothing else.
 #[pymodule]
@@ -127,7 +125,7 @@ fn tls_handshake(
     };
     let setup = TlsSetup::new(tls).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let timeout = duration_from_s(timeout_s);
-    let failed = py.detach(|| shake_hands(address.socket(), &setup, timeout).err());
+    let failed = py.detach(|| handshake::shake_hands(address.socket(), &setup, timeout).err());
     Ok(failed.map(|failure| HandshakeFailure {
         cause: failure.cause.name(),
         message: failure.message,
@@ -137,7 +135,7 @@ fn tls_handshake(
 /// How late a thread that sleeps is woken: median and 99th percentile, in nanoseconds.
 #[pyfunction]
 fn wake_up_lag(py: Python<'_>) -> PyResult<(i64, i64)> {
-    Ok(py.detach(pacing::wake_up_lag)?)
+    Ok(py.detach(wake_up::wake_up_lag)?)
 }
 
 /// Open connections, wait for the start barrier, and start sending.
