@@ -11,7 +11,7 @@ mod profile;
 mod wide;
 
 pub use gaps::Gaps;
-pub use profile::{HIGHEST_RATE_PER_S, RateSegment};
+pub use profile::RateSegment;
 
 use crate::error::PlanError;
 use gaps::{Drawn, GAP_BITS};
@@ -61,8 +61,7 @@ impl Arrivals {
     }
 
     /// Whether the times come to an end by themselves.
-    #[must_use]
-    pub fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite(&self) -> bool {
         match &self.times {
             Times::Drawn { profile, .. } => {
                 self.count > 0 || profile.last().is_some_and(|last| last.duration_ns > 0)

@@ -28,7 +28,7 @@ pub struct Body {
 impl Body {
     /// Begin another body, of which `watch` is looked at. Memory beyond what that takes is given back: a connection that
     /// once carried a body to be looked into does not hold on to its size.
-    pub fn begin(&mut self, watch: Watch) {
+    pub(crate) fn begin(&mut self, watch: Watch) {
         self.kept.clear();
         self.kept.shrink_to(watch.keep_bytes);
         self.bytes = 0;
@@ -42,7 +42,7 @@ impl Body {
     }
 
     /// More of it came.
-    pub fn add(&mut self, data: &[u8]) {
+    pub(crate) fn add(&mut self, data: &[u8]) {
         let room = self.watch.keep_bytes.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&data[..room.min(data.len())]);
         self.bytes += data.len() as u64;
@@ -64,8 +64,7 @@ impl Body {
     }
 
     /// Whether all of it was kept.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.bytes == self.kept.len() as u64
     }
 

@@ -9,20 +9,18 @@ pub const NS_PER_S: i64 = 1_000_000_000;
 
 /// `CLOCK_MONOTONIC` since a run's origin. Times before the origin are negative.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     origin_ns: i64,
 }
 
 impl Clock {
     /// A clock that reads 0 at `origin_ns` of `CLOCK_MONOTONIC`.
-    #[must_use]
-    pub fn from_origin(origin_ns: i64) -> Self {
+    pub(crate) fn from_origin(origin_ns: i64) -> Self {
         Self { origin_ns }
     }
 
     /// Nanoseconds since the origin.
-    #[must_use]
-    pub fn now_ns(self) -> i64 {
+    pub(crate) fn now_ns(self) -> i64 {
         monotonic_ns() - self.origin_ns
     }
 }
@@ -40,8 +38,7 @@ pub fn unix_ns() -> i64 {
 }
 
 /// User and system time of the calling thread, in nanoseconds.
-#[must_use]
-pub fn thread_cpu_ns() -> i64 {
+pub(crate) fn thread_cpu_ns() -> i64 {
     nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
 }
 

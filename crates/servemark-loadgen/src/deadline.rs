@@ -8,7 +8,7 @@ const NONE: u32 = u32::MAX;
 /// belongs at the end; setting it looks backwards from there. A queue that drops dead entries only when their time has
 /// come would hold 120 s of requests.
 #[derive(Debug)]
-pub struct Deadlines {
+pub(crate) struct Deadlines {
     slots: Vec<Slot>,
     first: u32,
     last: u32,
@@ -24,8 +24,7 @@ struct Slot {
 
 impl Deadlines {
     /// No deadline.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             slots: Vec::new(),
             first: NONE,
@@ -34,15 +33,14 @@ impl Deadlines {
     }
 
     /// The earliest deadline, or `i64::MAX`.
-    #[must_use]
-    pub fn next_ns(&self) -> i64 {
+    pub(crate) fn next_ns(&self) -> i64 {
         self.slots
             .get(self.first as usize)
             .map_or(i64::MAX, |slot| slot.at_ns)
     }
 
     /// Set the deadline of `slot`, which has none.
-    pub fn set(&mut self, slot: usize, at_ns: i64) {
+    pub(crate) fn set(&mut self, slot: usize, at_ns: i64) {
         if slot >= self.slots.len() {
             let unset = Slot {
                 at_ns: 0,
@@ -72,7 +70,7 @@ impl Deadlines {
     }
 
     /// Clear the deadline of `slot`, if it has one.
-    pub fn clear(&mut self, slot: usize) {
+    pub(crate) fn clear(&mut self, slot: usize) {
         let Some(entry) = self.slots.get_mut(slot) else {
             return;
         };
@@ -83,7 +81,7 @@ impl Deadlines {
     }
 
     /// Clear and return a slot whose deadline has passed at `now_ns`.
-    pub fn take_passed(&mut self, now_ns: i64) -> Option<usize> {
+    pub(crate) fn take_passed(&mut self, now_ns: i64) -> Option<usize> {
         if self.next_ns() > now_ns {
             return None;
         }

@@ -52,8 +52,7 @@ impl Kind {
     ];
 
     /// Whether a complete response was read.
-    #[must_use]
-    pub fn is_response(self) -> bool {
+    pub(crate) fn is_response(self) -> bool {
         use Kind::{Application, HttpStatus, Ok, UnexpectedStatus};
         matches!(self, Ok | HttpStatus | UnexpectedStatus | Application)
     }
@@ -85,8 +84,7 @@ impl Failure {
 
     /// A failure of `kind` that `error` explains: "while reading: Connection reset by peer (os error 104)". What this
     /// machine lacks is [`Kind::Local`], whatever was done.
-    #[must_use]
-    pub fn from_io(kind: Kind, doing: &str, error: &io::Error) -> Self {
+    pub(crate) fn from_io(kind: Kind, doing: &str, error: &io::Error) -> Self {
         let kind = Lack::of(error).map_or(kind, |_| Kind::Local);
         Self::new(kind, format!("{doing}: {error}"))
     }
@@ -94,7 +92,7 @@ impl Failure {
 
 /// What the generator's own machine can lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub(crate) enum Lack {
     /// File descriptors, of the process or of the system.
     Descriptors,
     /// Ports to connect from.
@@ -105,8 +103,7 @@ pub enum Lack {
 
 impl Lack {
     /// What is lacking, if that is what `error` says.
-    #[must_use]
-    pub fn of(error: &io::Error) -> Option<Self> {
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
         match error.raw_os_error()? {
             libc::EMFILE | libc::ENFILE => Some(Self::Descriptors),
             libc::EADDRNOTAVAIL | libc::EADDRINUSE => Some(Self::Ports),

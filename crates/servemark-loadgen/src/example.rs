@@ -27,11 +27,11 @@ pub struct Example {
 
 /// Examples by step, kind and status.
 #[derive(Debug, Default)]
-pub struct Examples(HashMap<(u16, Kind, u16), Example>);
+pub(crate) struct Examples(HashMap<(u16, Kind, u16), Example>);
 
 impl Examples {
     /// Keep an example of `record`'s failure if it is the first of its kind.
-    pub fn note(&mut self, record: &Record, example: impl FnOnce() -> Example) {
+    pub(crate) fn note(&mut self, record: &Record, example: impl FnOnce() -> Example) {
         let key = (record.step, record.kind, record.status);
         if let Entry::Vacant(vacant) = self.0.entry(key) {
             vacant.insert(example());
@@ -39,7 +39,7 @@ impl Examples {
     }
 
     /// Take over another thread's examples where they were earlier.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         for (key, example) in other.0 {
             match self.0.entry(key) {
                 Entry::Occupied(mut known) if example.at_ns < known.get().at_ns => {
@@ -54,8 +54,7 @@ impl Examples {
     }
 
     /// The examples, the earliest first.
-    #[must_use]
-    pub fn into_sorted(self) -> Vec<Example> {
+    pub(crate) fn into_sorted(self) -> Vec<Example> {
         let mut examples: Vec<Example> = self.0.into_values().collect();
         examples.sort_by_key(|example| (example.at_ns, example.seq));
         examples

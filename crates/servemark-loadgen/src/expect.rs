@@ -67,8 +67,7 @@ impl Expect {
     }
 
     /// Whether it looks into bodies, beyond their digest.
-    #[must_use]
-    pub fn looks(&self) -> bool {
+    pub(crate) fn looks(&self) -> bool {
         !matches!(self, Self::Same)
     }
 
@@ -76,7 +75,7 @@ impl Expect {
     ///
     /// `first` belongs to the input of the request. It is set by the first body that is looked at, once; later looks
     /// take no lock.
-    pub fn check(&self, body: &Body, first: Option<&FirstBody>) -> Result<(), String> {
+    pub(crate) fn check(&self, body: &Body, first: Option<&FirstBody>) -> Result<(), String> {
         match self {
             Self::Same => match (first, body.digest()) {
                 (Some(first), Some(digest)) => is_same(body, digest, first),

@@ -44,8 +44,7 @@ pub enum Fault {
 
 impl Fault {
     /// Whether it does anything.
-    #[must_use]
-    pub fn makes_sense(self) -> bool {
+    pub(crate) fn makes_sense(self) -> bool {
         let (Self::LateWakeUp { by_ns: amount }
         | Self::LostRecord { every: amount }
         | Self::SkippedArrival { every: amount }

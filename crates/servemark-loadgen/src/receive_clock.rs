@@ -26,7 +26,7 @@ pub enum ReceiveClock {
 
 /// Which of them a run got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ReceiveClockGot {
+pub(crate) enum ReceiveClockGot {
     /// The kernel's.
     Kernel,
     /// The time of reading, as was asked.

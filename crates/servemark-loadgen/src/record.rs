@@ -8,7 +8,7 @@ use crate::error::Kind;
 pub type Column = (&'static str, &'static str, usize);
 
 /// A time that did not come: the request failed before.
-pub const NEVER_NS: i64 = -1;
+pub(crate) const NEVER_NS: i64 = -1;
 
 /// What a record file begins with.
 pub const MAGIC: [u8; 16] = *b"SERVEMARK-REC\0\0\0";

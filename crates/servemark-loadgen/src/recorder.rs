@@ -14,13 +14,13 @@ use crate::table::Table;
 use crate::writer::WriterHandle;
 
 /// The longest time for which a row stays in a buffer.
-pub const FLUSH_INTERVAL_NS: i64 = 250 * NS_PER_MS;
+pub(crate) const FLUSH_INTERVAL_NS: i64 = 250 * NS_PER_MS;
 
 const BUFFER_ROWS: usize = 4096;
 
 /// A generator thread's end: takes records, and the times of events where they are recorded.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     records: Buffer,
     events: Option<Buffer>,
     written: u64,
@@ -39,8 +39,7 @@ struct Buffer {
 
 impl WriterHandle {
     /// A recorder for one more generator thread.
-    #[must_use]
-    pub fn recorder(self) -> Recorder {
+    pub(crate) fn recorder(self) -> Recorder {
         Recorder {
             records: Buffer::new(Table::Records),
             events: self.takes_events().then(|| Buffer::new(Table::Events)),
@@ -84,13 +83,13 @@ impl Buffer {
 
 impl Recorder {
     /// Add a record.
-    pub fn push(&mut self, record: &Record) {
+    pub(crate) fn push(&mut self, record: &Record) {
         self.written += 1;
         self.records.push(&record.to_row(), &self.writer);
     }
 
     /// Add the time of events of the request `seq`, those with the numbers of `indices`, if events are recorded.
-    pub fn push_events(&mut self, seq: u64, time_ns: i64, indices: Range<u32>) {
+    pub(crate) fn push_events(&mut self, seq: u64, time_ns: i64, indices: Range<u32>) {
         if let Some(events) = &mut self.events {
             for index in indices {
                 events.push(&event_row(seq, time_ns, index), &self.writer);
@@ -99,14 +98,12 @@ impl Recorder {
     }
 
     /// How many records were added.
-    #[must_use]
-    pub fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.written
     }
 
     /// When [`flush_if_due`](Self::flush_if_due) next has something to do, or `i64::MAX`.
-    #[must_use]
-    pub fn next_flush_ns(&self) -> i64 {
+    pub(crate) fn next_flush_ns(&self) -> i64 {
         let has_events = self.events.as_ref().is_some_and(|events| !events.rows.is_empty());
         if self.records.rows.is_empty() && !has_events {
             i64::MAX
@@ -116,7 +113,7 @@ impl Recorder {
     }
 
     /// Hand over what is in the buffers if the last time is long enough ago.
-    pub fn flush_if_due(&mut self, now_ns: i64) {
+    pub(crate) fn flush_if_due(&mut self, now_ns: i64) {
         if now_ns >= self.flushed_ns + FLUSH_INTERVAL_NS {
             self.flushed_ns = now_ns;
             self.flush();
@@ -124,7 +121,7 @@ impl Recorder {
     }
 
     /// Hand over what is in the buffers.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.records.flush(&self.writer);
         if let Some(events) = &mut self.events {
             events.flush(&self.writer);

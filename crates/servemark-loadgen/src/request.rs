@@ -19,47 +19,52 @@ pub struct Numbers {
 
 /// A request from its scheduled time to its record.
 #[derive(Debug)]
-pub struct InFlight<'plan> {
+pub(crate) struct InFlight<'plan> {
     /// When it was due, whose it is and which step.
-    pub arrival: Arrival,
+    pub(crate) arrival: Arrival,
     /// Its number in the run.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// Its index in the step's pool.
-    pub input: u32,
+    pub(crate) input: u32,
     /// Its bytes.
-    pub request: &'plan Request,
+    pub(crate) request: &'plan Request,
     /// Key of the connection that carries it, once it has one.
-    pub connection: Option<usize>,
+    pub(crate) connection: Option<usize>,
     /// Number of that connection in the run, or of the one that could not be opened.
-    pub connection_number: u32,
+    pub(crate) connection_number: u32,
     /// TCP connect time of the connection, if this is the first request on it.
-    pub connect_us: u32,
+    pub(crate) connect_us: u32,
     /// TLS handshake time of the connection, likewise.
-    pub tls_us: u32,
+    pub(crate) tls_us: u32,
     /// When the driver came to it.
-    pub noticed_ns: i64,
+    pub(crate) noticed_ns: i64,
     /// How late this thread asked for a connection that could be opened for it: by so much later it was open.
-    pub late_ns: i64,
+    pub(crate) late_ns: i64,
     /// When it could first have been sent.
-    pub ready_ns: i64,
+    pub(crate) ready_ns: i64,
     /// Just before its first byte was written.
-    pub sent_ns: i64,
+    pub(crate) sent_ns: i64,
     /// When the first byte of the response arrived.
-    pub first_byte_ns: i64,
+    pub(crate) first_byte_ns: i64,
     /// When the first event of a streamed response did.
-    pub first_event_ns: i64,
+    pub(crate) first_event_ns: i64,
     /// When the last one was.
-    pub last_event_ns: i64,
+    pub(crate) last_event_ns: i64,
     /// How many came.
-    pub events: u32,
+    pub(crate) events: u32,
     /// Bits of the `flags` column.
-    pub flags: u8,
+    pub(crate) flags: u8,
 }
 
 impl<'plan> InFlight<'plan> {
     /// A request of which nothing has happened yet.
-    #[must_use]
-    pub fn new(arrival: Arrival, seq: u64, input: u32, request: &'plan Request, warmup_ns: i64) -> Self {
+    pub(crate) fn new(
+        arrival: Arrival,
+        seq: u64,
+        input: u32,
+        request: &'plan Request,
+        warmup_ns: i64,
+    ) -> Self {
         let warmup = if arrival.scheduled_ns < warmup_ns {
             flags::WARMUP
         } else {
@@ -89,10 +94,10 @@ impl<'plan> InFlight<'plan> {
 }
 
 /// The `connection` column of a request that never had a connection, not even one that failed to open.
-pub const NO_CONNECTION: u32 = u32::MAX;
+pub(crate) const NO_CONNECTION: u32 = u32::MAX;
 
 /// Write the numbers into `wire`. A number wider than its field keeps its last digits.
-pub fn apply_patches(wire: &mut [u8], patches: &[Patch], numbers: Numbers) {
+pub(crate) fn apply_patches(wire: &mut [u8], patches: &[Patch], numbers: Numbers) {
     for patch in patches {
         let mut rest = match patch.value {
             PatchValue::User => u64::from(numbers.user),

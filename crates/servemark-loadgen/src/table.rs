@@ -12,14 +12,14 @@ use crate::event_row;
 use crate::record::{self, Column, flags};
 
 /// Version of the format that this module writes. Version 1 had records of 88 bytes, without `first_event` and `last_event`.
-pub const FORMAT_VERSION: u32 = 3;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 const HEADER_FIXED_BYTES: usize = 32;
 const HEADER_UNIT_BYTES: usize = 4096;
 
 /// What the rows of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
+pub(crate) enum Table {
     /// One row a request: [`record::Record`].
     Records,
     /// One row an event of a streamed response: [`event_row`].
@@ -28,8 +28,7 @@ pub enum Table {
 
 impl Table {
     /// Bytes of one row.
-    #[must_use]
-    pub fn row_bytes(self) -> usize {
+    pub(crate) fn row_bytes(self) -> usize {
         match self {
             Self::Records => record::ROW_BYTES,
             Self::Events => event_row::ROW_BYTES,
@@ -53,21 +52,20 @@ impl Table {
 
 /// What the header of a table says besides the columns.
 #[derive(Clone, Debug)]
-pub struct Header {
+pub(crate) struct Header {
     /// What the rows are.
-    pub table: Table,
+    pub(crate) table: Table,
     /// Names of the steps, by the value of the `step` column.
-    pub steps: Vec<String>,
+    pub(crate) steps: Vec<String>,
     /// Wall-clock time of the origin; 0 until it is known.
-    pub started_unix_ns: i64,
+    pub(crate) started_unix_ns: i64,
     /// The plan's warm-up.
-    pub warmup_ns: i64,
+    pub(crate) warmup_ns: i64,
 }
 
 impl Header {
     /// The bytes of the header. Their number does not depend on `started_unix_ns`, so that it can be written over.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         const LONGEST_NUMBER: usize = 20;
         let unpadded = HEADER_FIXED_BYTES + self.json(0).len() + LONGEST_NUMBER;
         let header_bytes = unpadded.next_multiple_of(HEADER_UNIT_BYTES);

@@ -19,7 +19,7 @@ pub(crate) enum Message {
 
 /// How to reach the writer.
 #[derive(Clone, Debug)]
-pub struct WriterHandle {
+pub(crate) struct WriterHandle {
     sender: Sender<Message>,
     takes_events: bool,
 }
@@ -32,7 +32,7 @@ impl WriterHandle {
     }
 
     /// Tell the writer when the run started, for the files' headers.
-    pub fn started(&self, unix_ns: i64) {
+    pub(crate) fn started(&self, unix_ns: i64) {
         // The writer lives until every handle is gone.
         let _ = self.sender.send(Message::Started(unix_ns));
     }
@@ -50,7 +50,7 @@ impl WriterHandle {
 
 /// The writing end of a run's files.
 #[derive(Debug)]
-pub struct Writer {
+pub(crate) struct Writer {
     records: TableFile,
     events: Option<TableFile>,
     messages: Receiver<Message>,
@@ -100,7 +100,10 @@ impl TableFile {
 
 impl Writer {
     /// Write the headers and take rows from the handle that is returned. Without `events`, their times are not recorded.
-    pub fn new(records: (File, Header), events: Option<(File, Header)>) -> io::Result<(Self, WriterHandle)> {
+    pub(crate) fn new(
+        records: (File, Header),
+        events: Option<(File, Header)>,
+    ) -> io::Result<(Self, WriterHandle)> {
         let (handle, messages) = WriterHandle::new(events.is_some());
         let events = events.map(|(file, header)| TableFile::new(file, header));
         let writer = Self {
@@ -114,8 +117,7 @@ impl Writer {
     /// Write until all handles and recorders are gone.
     ///
     /// When a write fails the run is ended; the rows before it stay, whole ones only. Returns why, in words.
-    #[must_use]
-    pub fn run(mut self, control: &Arc<Control>) -> Option<String> {
+    pub(crate) fn run(mut self, control: &Arc<Control>) -> Option<String> {
         let mut failure: Option<String> = None;
         while let Ok(message) = self.messages.recv() {
             if failure.is_some() {

@@ -9,7 +9,7 @@ use crate::clock::NS_PER_S;
 use crate::error::PlanError;
 
 /// The highest rate that a profile may have: one arrival a nanosecond.
-pub const HIGHEST_RATE_PER_S: f64 = 1e9;
+const HIGHEST_RATE_PER_S: f64 = 1e9;
 
 /// A billionth of an arrival a second is one in so many nanoseconds.
 const NANO_UNITS: u128 = 1_000_000_000 * NS_PER_S as u128;

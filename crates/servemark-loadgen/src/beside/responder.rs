@@ -15,7 +15,7 @@ use crate::clock::NS_PER_S;
 use crate::poller::{Events, Poller};
 
 /// What every request is answered with.
-pub const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 const MAX_WAIT_NS: i64 = 3600 * NS_PER_S;
