@@ -1,4 +1,4 @@
-//! A request that is due: what a load gives to the driver.
+//! What a load gives to the driver: whose request is due, which one and when. Nothing is made of it yet.
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! [`Run::start`] takes a [`plan::Plan`] and runs it on threads of its own. Each generator thread owns one driver: the
 //! one work loop, for every load ([`load::Load`] says what is due) and every protocol ([`protocol::Protocol`] turns
 //! requests into bytes and bytes into events). What happened to a request becomes a [`record::Record`], written to a
-//! file by another thread. Nothing here knows of Python.
+//! file by another thread. What goes with a run and sends nothing of it stands [`beside`] it. Nothing here knows of Python.
 
 pub mod arrival;
 pub mod beside;
