@@ -36,7 +36,7 @@ impl Drop for Presence<'_> {
         drop(life);
         self.shared.ended.notify_all();
         if is_last {
-            self.shared.let_sleep();
+            self.shared.awake.end();
         }
     }
 }
