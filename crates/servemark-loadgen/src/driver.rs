@@ -5,9 +5,8 @@
 //! are registered once, edge-triggered; the next request is written as soon as the response is parsed; a read that
 //! does not fill the buffer has drained the socket, unless a hang-up was flagged.
 
-mod exchange;
-mod link;
-mod stream;
+mod connections;
+mod requests;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -19,7 +18,6 @@ use slab::Slab;
 
 use crate::body::Watch;
 use crate::clock::{Clock, NS_PER_MS, NS_PER_S, monotonic_ns, thread_cpu_ns};
-use crate::connection::{Connection, Stage};
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::deadline::Deadlines;
 use crate::due::Arrival;
@@ -40,6 +38,7 @@ use crate::share::Share;
 use crate::source::Source;
 use crate::tls::TlsSetup;
 
+use connections::connection::{Connection, Stage};
 pub(crate) use telemetry::RunQueue;
 use telemetry::{Pauses, UnderWay};
 
@@ -125,7 +124,7 @@ pub(crate) struct Driver<'plan, L, P> {
     /// Moves the kernel's times of arrival to the clock, where there are any.
     stamps: Option<StampClock>,
     /// The request that was written since the clock was last read.
-    sending: Option<exchange::Sending>,
+    sending: Option<requests::Sending>,
     /// When the bytes that are being handled arrived, by the kernel; none where it does not tell, and outside of reading.
     arrived_ns: Option<i64>,
     /// When a wait that brought no event had just ended: whatever was idle then was alive.
@@ -454,7 +453,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             self.read(key);
         }
         if self.requests.get(id.0).is_some_and(|request| request.seq == seq) {
-            self.give_up(id, exchange::timed_out(self.around.plan.timeout_ns));
+            self.give_up(id, requests::timed_out(self.around.plan.timeout_ns));
         }
     }
 

@@ -9,7 +9,6 @@ pub mod arrival;
 pub mod beside;
 pub mod body;
 pub mod clock;
-mod connection;
 pub mod control;
 mod deadline;
 mod draw;

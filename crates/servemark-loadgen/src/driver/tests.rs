@@ -8,8 +8,8 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::connections::connection::Carried;
 use super::*;
-use crate::connection::Carried;
 use crate::http1::Http1;
 use crate::load::{Next, Retired};
 use crate::plan::tests::simple_plan;

@@ -1,8 +1,10 @@
 //! Requests: from being due to their record.
 
+mod stream;
+
+use super::connections::connection::Stage;
 use super::{Driver, seconds};
 use crate::body::Body;
-use crate::connection::Stage;
 use crate::draw::draw;
 use crate::due::Arrival;
 use crate::error::{Failure, Kind};

@@ -1,10 +1,12 @@
 //! Connections: from being opened to being closed, and the bytes in between.
 
+pub(super) mod connection;
+
 use std::io;
 use std::os::fd::AsFd;
 
+use super::connections::connection::{Carried, Connection, Stage};
 use super::{Driver, QUIET_NS, TURN_BYTES};
-use crate::connection::{Carried, Connection, Stage};
 use crate::error::{Failure, Kind, Lack};
 use crate::load::Load;
 use crate::poller::Ready;

@@ -1,6 +1,6 @@
 //! Streamed responses: what is noted when server-sent events have come.
 
-use super::Driver;
+use crate::driver::Driver;
 use crate::load::Load;
 use crate::protocol::Protocol;
 use crate::record::{NEVER_NS, flags};
@@ -11,7 +11,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// nothing tells when each one came.
     ///
     /// The times between events are of all requests that are scheduled after the warm-up, those too that fail later.
-    pub(super) fn note_events(&mut self, id: RequestId, count: u32) {
+    pub(in crate::driver) fn note_events(&mut self, id: RequestId, count: u32) {
         let moment_ns = self.moment_ns();
         let request = &mut self.requests[id.0];
         let noted = request.events;
