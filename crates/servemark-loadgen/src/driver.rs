@@ -4,9 +4,16 @@
 //! allocation and no lock per request. In the steady state a request costs two system calls, a read and a write: sockets
 //! are registered once, edge-triggered; the next request is written as soon as the response is parsed; a read that
 //! does not fill the buffer has drained the socket, unless a hang-up was flagged.
+//!
+//! It has two halves, which do not know each other: `connections` says what is ready and which events it means,
+//! `requests` keeps what becomes of each. The driver lets the one do what the other says, asks the load, and is the only
+//! one that reads a clock.
 
 mod connections;
+mod moment;
+mod receiving;
 mod requests;
+mod sending;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -14,36 +21,25 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 
-use slab::Slab;
-
-use crate::body::Watch;
 use crate::clock::{Clock, NS_PER_MS, NS_PER_S, monotonic_ns, thread_cpu_ns};
-use crate::control::{AT_ONCE_NS, Control, Counters};
-use crate::deadline::Deadlines;
+use crate::control::{Control, Counters};
 use crate::due::Arrival;
-use crate::error::{Failure, Kind};
 use crate::example::Examples;
-use crate::expect::{Expect, FirstBody};
+use crate::expect::FirstBody;
 use crate::histogram::EventGaps;
 use crate::load::Load;
 use crate::plan::Plan;
-use crate::poller::{Events, Poller};
-use crate::pool::Pool;
 use crate::protocol::{Event, Protocol};
 use crate::realtime::{Got, Priority};
-use crate::receive_clock::StampClock;
 use crate::recorder::Recorder;
-use crate::request::{InFlight, RequestId};
 use crate::share::Share;
-use crate::source::Source;
 use crate::tls::TlsSetup;
 
-use connections::connection::{Connection, Stage};
+use connections::{Connections, Task};
+use moment::{Clocks, Moment};
+use requests::Requests;
+use telemetry::Pauses;
 pub(crate) use telemetry::RunQueue;
-use telemetry::{Pauses, UnderWay};
-
-/// The most bytes that one connection reads or writes before the others have their turn.
-const TURN_BYTES: usize = 64 * 1024;
 
 /// For how long before an arrival is due the thread no longer sleeps: what waking takes at best.
 const SPIN_NS: i64 = 20_000;
@@ -58,13 +54,12 @@ const MAX_CARRIED_A_TURN: usize = 8;
 /// Connections being opened at once by all threads together, before the start: more would overrun a listen backlog.
 const MAX_OPENING: usize = 256;
 
-/// For how long after a wait without an event idle connections need not be looked at again before they are used.
-const QUIET_NS: i64 = 50_000;
 /// The longest wait: a thread that does not come back from it in time was kept from running.
 const MAX_WAIT_NS: i64 = 100 * NS_PER_MS;
 const WAKE_TOKEN: u64 = u64::MAX;
 
 /// What a driver is given by its run.
+#[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'plan> {
     pub(crate) plan: &'plan Plan,
     /// Number of the generator thread.
@@ -111,57 +106,60 @@ pub(crate) struct Tally {
     pub(crate) event_gaps: EventGaps,
 }
 
+/// What a request is told of the connection that it is started on.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// Key of the connection.
+    connection: usize,
+    connection_number: u32,
+    /// For the connection's first request; else 0.
+    connect_us: u32,
+    tls_us: u32,
+    /// Since when the connection could have carried it.
+    free_since_ns: i64,
+}
+
+/// The numbers of one thread: every n-th, where n threads have all of them together.
+#[derive(Clone, Copy, Debug)]
+struct EveryNth {
+    next: u64,
+    step: u64,
+}
+
+impl EveryNth {
+    fn of(share: Share) -> Self {
+        Self {
+            next: share.index.into(),
+            step: share.of.into(),
+        }
+    }
+
+    fn take(&mut self) -> u64 {
+        let taken = self.next;
+        self.next += self.step;
+        taken
+    }
+}
+
 pub(crate) struct Driver<'plan, L, P> {
-    around: Surroundings<'plan>,
+    plan: &'plan Plan,
+    control: &'plan Control,
     load: L,
-    recorder: Recorder,
-    poller: Poller,
-    clock: Clock,
-    /// The last reading of the clock.
-    now_ns: i64,
-    /// When the last wait ended.
-    woken_ns: i64,
-    /// Moves the kernel's times of arrival to the clock, where there are any.
-    stamps: Option<StampClock>,
-    /// The request that was written since the clock was last read.
-    sending: Option<requests::Sending>,
-    /// When the bytes that are being handled arrived, by the kernel; none where it does not tell, and outside of reading.
-    arrived_ns: Option<i64>,
-    /// When a wait that brought no event had just ended: whatever was idle then was alive.
-    quiet_ns: i64,
-    is_started: bool,
-    /// An open loop is among the loads: its arrivals are waited for more exactly than sleeping can.
-    is_paced: bool,
-    priority: Priority,
-    stop_at_ns: i64,
-    last_opened_ns: i64,
-    requests: Slab<InFlight<'plan>>,
-    request_deadlines: Deadlines,
-    connections: Slab<Connection<P>>,
-    connect_deadlines: Deadlines,
-    /// By address.
-    sources: Vec<Source>,
-    /// By address: first those of closed loops, then those of open ones.
-    pools: Vec<Pool>,
+    connections: Connections<'plan, P>,
+    requests: Requests<'plan>,
+    clocks: Clocks,
     /// Requests that are due, and were not begun within the event that brought them.
     due: VecDeque<Arrival>,
-    /// Connections with more to do than one turn allows: key and number.
-    carried: VecDeque<(usize, u32)>,
-    /// By step: this thread's own copy, so that no cache is shared.
-    expects: Vec<Option<Expect>>,
-    /// By step: what of the bodies is looked at.
-    watches: Vec<Watch>,
-    /// Events of the last wait.
-    ready: Events,
     /// Events of the protocol that is being driven.
     events: Vec<Event>,
-    buffer: Box<[u8]>,
-    /// Whose numbers requests and connections have.
-    share: Share,
-    next_request: u64,
-    next_connection: u32,
-    under_way: UnderWay,
-    tally: Tally,
+    is_started: bool,
+    /// How many connections may be being opened at once, before the start.
+    most_opening: usize,
+    stop_at_ns: i64,
+    /// When the last wait ended.
+    woken_ns: i64,
+    pauses: Pauses,
+    priority: Priority,
 }
 
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
@@ -172,83 +170,54 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         connection_limits: &[usize],
         recorder: Recorder,
     ) -> io::Result<Self> {
-        let poller = Poller::new()?;
-        poller.watch_waker(around.control.waker(around.thread), WAKE_TOKEN)?;
-        let pools = connection_limits.iter().copied().map(Pool::new);
-        let clock = Clock::from_origin(monotonic_ns());
-        let share = around.plan.share_of(around.thread);
+        let plan = around.plan;
+        let numbers = EveryNth::of(plan.share_of(around.thread));
         Ok(Self {
-            is_paced: around.plan.is_open(),
-            priority: Priority::new(false, 0),
+            plan,
+            control: around.control,
             load,
-            recorder,
-            poller,
-            clock,
-            now_ns: 0,
-            woken_ns: 0,
-            stamps: around.has_stamps.then(|| StampClock::new(clock)),
-            arrived_ns: None,
-            sending: None,
-            quiet_ns: i64::MIN,
-            is_started: false,
-            stop_at_ns: i64::MAX,
-            last_opened_ns: 0,
-            requests: Slab::new(),
-            request_deadlines: Deadlines::new(),
-            connections: Slab::new(),
-            connect_deadlines: Deadlines::new(),
-            sources: around.plan.addresses.iter().map(Source::to).collect(),
-            pools: pools.collect(),
+            connections: Connections::new(around, connection_limits, numbers)?,
+            requests: Requests::new(around, recorder, numbers),
+            clocks: Clocks::new(Clock::from_origin(monotonic_ns()), around.has_stamps),
             due: VecDeque::new(),
-            carried: VecDeque::new(),
-            expects: around.plan.steps.iter().map(|step| step.expect.clone()).collect(),
-            watches: around.plan.watches(),
-            ready: Events::new(),
             events: Vec::new(),
-            buffer: vec![0; TURN_BYTES].into(),
-            next_request: share.index.into(),
-            next_connection: share.index,
-            share,
-            under_way: UnderWay::new(around.plan.warmup_ns, around.plan.longest_ns()),
-            tally: Tally {
-                event_gaps: EventGaps::new(around.plan.steps.len(), around.plan.timeout_ns),
-                ..Tally::default()
-            },
-            around,
+            is_started: false,
+            most_opening: (MAX_OPENING / plan.threads as usize).max(1),
+            stop_at_ns: i64::MAX,
+            woken_ns: 0,
+            pauses: Pauses::default(),
+            priority: Priority::new(false, 0),
         })
     }
 
     /// Open connections, wait for `start` to give the origin, and work until nothing is left to do.
     pub(crate) fn run(mut self, wanted: &[usize], start: impl FnOnce() -> i64) -> io::Result<Tally> {
         self.open_before_start(wanted)?;
-        self.clock = Clock::from_origin(start());
-        self.stamps = self.around.has_stamps.then(|| StampClock::new(self.clock));
+        self.clocks = self.clocks.counted_from(start());
         let (cpu_before_ns, queue_before) = (thread_cpu_ns(), RunQueue::of_this_thread());
-        for (_, connection) in &mut self.connections {
-            connection.free_since_ns = AT_ONCE_NS;
-        }
+        self.connections.begin_at_origin();
         self.is_started = true;
-        self.quiet_ns = i64::MIN;
-        self.read_clock();
-        self.woken_ns = self.now_ns;
-        self.priority = Priority::new(self.around.plan.asks_realtime(), self.now_ns);
-        self.observe_control();
-        self.report_retired(self.now_ns);
+        // The start: pauses and the share of the CPU are counted from here.
+        let mut moment = Moment::at(self.clocks.now_ns());
+        self.woken_ns = moment.now_ns;
+        self.priority = Priority::new(self.plan.asks_realtime(), moment.now_ns);
+        self.observe_control(&mut moment);
+        self.report_retired(moment.now_ns);
         while !self.is_done() {
             self.turn()?;
         }
-        self.recorder.flush();
-        self.tally.records = self.recorder.records();
-        self.tally.over_ns = self.load.over_ns();
-        self.tally.cpu_ns = thread_cpu_ns() - cpu_before_ns;
-        self.tally.realtime = self.priority.got();
-        self.tally.run_queue = RunQueue::of_this_thread().since(queue_before);
-        self.tally.in_flight_ns = self.under_way.sum_ns();
-        self.tally.clock_steps = self.stamps.as_ref().map_or(0, StampClock::steps);
-        let of_open = &self.pools[self.around.plan.addresses.len()..];
-        self.tally.most_connections = of_open.iter().map(Pool::most).max().unwrap_or(0);
-        self.tally.lacked_descriptors = of_open.iter().any(Pool::was_full);
-        Ok(self.tally)
+        let (most_connections, lacked_descriptors) = self.connections.most_of_open_loops();
+        Ok(Tally {
+            over_ns: self.load.over_ns(),
+            most_connections,
+            lacked_descriptors,
+            realtime: self.priority.got(),
+            cpu_ns: thread_cpu_ns() - cpu_before_ns,
+            run_queue: RunQueue::of_this_thread().since(queue_before),
+            clock_steps: self.clocks.steps(),
+            pauses: self.pauses,
+            ..self.requests.into_tally()
+        })
     }
 
     fn is_done(&self) -> bool {
@@ -260,105 +229,89 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// A failure is not reported: the request that misses the connection opens one itself, and its record shows what
     /// happens. Ends when no connection could be opened for as long as the connect timeout.
     fn open_before_start(&mut self, wanted: &[usize]) -> io::Result<()> {
-        let at_once = (MAX_OPENING / self.around.plan.threads as usize).max(1);
         let mut pools = wanted
             .iter()
             .enumerate()
             .flat_map(|(pool, &count)| std::iter::repeat_n(pool, count));
-        self.read_clock();
-        self.last_opened_ns = self.now_ns;
+        let begun_ns = self.clocks.now_ns();
         loop {
-            while self.opening() < at_once {
+            while self.connections.opening_count() < self.most_opening {
                 let Some(pool) = pools.next() else {
                     break;
                 };
-                let _ = self.open(pool);
+                // When this one begins to be opened, which takes time.
+                let now_ns = self.clocks.now_ns();
+                let _ = self.connections.open(pool, now_ns);
             }
-            let patience_ns = self.around.plan.connect_timeout_ns;
-            let is_hopeless = self.now_ns.saturating_sub(self.last_opened_ns) > patience_ns;
-            if self.opening() == 0 || is_hopeless || self.around.control.stop_at_ns() <= 0 {
+            // Whether patience is at an end.
+            let now_ns = self.clocks.now_ns();
+            let since_ns = self.connections.last_opened_ns().unwrap_or(begun_ns);
+            let is_hopeless = now_ns.saturating_sub(since_ns) > self.plan.connect_timeout_ns;
+            if self.connections.opening_count() == 0 || is_hopeless || self.control.stop_at_ns() <= 0 {
                 break;
             }
             self.turn()?;
         }
-        let unfinished: Vec<usize> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| !connection.stage.is_open())
-            .map(|(key, _)| key)
-            .collect();
-        for key in unfinished {
-            self.abandon(key);
-        }
+        self.connections.give_up_all_opening();
         Ok(())
     }
 
     /// Report who has done their work; the last of them ends what goes on in the background.
     fn report_retired(&mut self, now_ns: i64) {
-        self.around.control.retire(self.load.take_retired(), now_ns);
-    }
-
-    fn opening(&self) -> usize {
-        self.pools.iter().map(Pool::opening_count).sum()
+        self.control.retire(self.load.take_retired(), now_ns);
     }
 
     /// One turn of the loop.
     fn turn(&mut self) -> io::Result<()> {
-        self.read_clock();
-        if self.ready.is_empty() {
-            self.quiet_ns = self.now_ns;
+        // What is due, and what is late, after all that the last turn did.
+        let mut moment = Moment::at(self.clocks.now_ns());
+        if self.connections.events() == 0 {
+            self.connections.note_quiet(moment.now_ns);
         }
         if self.is_started {
-            self.observe_control();
-            self.begin_due();
-            self.recorder.flush_if_due(self.now_ns);
-            self.priority.observe(self.now_ns);
+            self.observe_control(&mut moment);
+            self.begin_due(&mut moment);
+            self.requests.flush_if_due(moment.now_ns);
+            self.priority.observe(moment.now_ns);
         }
-        self.give_up_late();
+        self.give_up_late(&mut moment);
         let timeout_ns = self.wait_ns();
-        self.poller.wait(&mut self.ready, timeout_ns)?;
-        self.note_waking(timeout_ns);
-        self.now_ns = self.woken_ns;
-        for index in 0..self.ready.len() {
-            self.begin_if_due();
-            let ready = self.ready.at(index);
-            if ready.token != WAKE_TOKEN {
-                self.handle(ready);
+        self.connections.wait(timeout_ns)?;
+        let mut moment = self.wake(timeout_ns);
+        for index in 0..self.connections.events() {
+            self.begin_if_due(&mut moment);
+            match self.connections.task(index) {
+                None => {}
+                Some(Task::Open(id)) => self.go_on_opening(id, &mut moment),
+                Some(Task::Move {
+                    id,
+                    writable,
+                    readable,
+                }) => {
+                    if writable {
+                        self.write_more(id, &mut moment);
+                    }
+                    if readable && self.connections.is_live(id) {
+                        self.read(id, &mut moment);
+                    }
+                }
             }
         }
-        self.carry_on();
+        self.carry_on(&mut moment);
         Ok(())
     }
 
-    /// A wait of at most `asked_ns` has ended.
-    fn note_waking(&mut self, asked_ns: i64) {
+    /// A wait of at most `asked_ns` has ended. Returns when: that is when its events were reported.
+    fn wake(&mut self, asked_ns: i64) -> Moment {
         let before_ns = self.woken_ns;
-        if let (Some(fault), Some(stamps)) = (self.around.plan.fault, &mut self.stamps) {
-            stamps.shift(fault.clock_shift_ns(self.now_ns));
+        self.woken_ns = self.clocks.now_ns();
+        if let Some(fault) = self.plan.fault {
+            self.clocks.shift(fault.clock_shift_ns(self.woken_ns));
         }
-        self.woken_ns = self.clock.now_ns();
         if self.is_started {
-            self.tally.pauses.note(before_ns, self.woken_ns, asked_ns);
+            self.pauses.note(before_ns, self.woken_ns, asked_ns);
         }
-    }
-
-    /// When that happened which is being handled: when the bytes arrived that tell of it, else now.
-    fn moment_ns(&self) -> i64 {
-        self.arrived_ns.unwrap_or(self.now_ns)
-    }
-
-    /// When the wait ended that told of the event at hand, whatever this thread did for others since; now, if it told of
-    /// no other.
-    fn told_ns(&self) -> i64 {
-        if self.ready.len() > 1 {
-            self.woken_ns.min(self.now_ns)
-        } else {
-            self.now_ns
-        }
-    }
-
-    fn read_clock(&mut self) {
-        self.now_ns = self.clock.now_ns();
+        Moment::woken(self.woken_ns, self.connections.events())
     }
 
     /// How long to wait for events: until something else is to be done, or not at all when no event can come.
@@ -366,37 +319,39 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         let is_idle = if self.is_started {
             self.is_done()
         } else {
-            self.opening() == 0
+            self.connections.opening_count() == 0
         };
-        if is_idle || !self.due.is_empty() || !self.carried.is_empty() {
+        if is_idle || !self.due.is_empty() || self.connections.carried_count() > 0 {
             return 0;
         }
         let mut next_ns = self
-            .request_deadlines
-            .next_ns()
-            .min(self.connect_deadlines.next_ns());
+            .requests
+            .next_deadline_ns()
+            .min(self.connections.next_deadline_ns());
         if self.is_started {
-            let spin_ns = if self.is_paced { SPIN_NS } else { 0 };
+            // An open loop's arrivals are waited for more exactly than sleeping can.
+            let spin_ns = if self.plan.is_open() { SPIN_NS } else { 0 };
             next_ns = next_ns
                 .min(self.load.next_due_ns().saturating_sub(spin_ns))
-                .min(self.recorder.next_flush_ns())
-                .min(self.around.control.cancel_at_ns());
+                .min(self.requests.next_flush_ns())
+                .min(self.control.cancel_at_ns());
         }
-        let now_ns = self.clock.now_ns();
-        self.note_sending(now_ns);
+        // What was begun since the turn began took time that is not waited for again.
+        let now_ns = self.clocks.now_ns();
+        self.requests.note_clock(now_ns);
         next_ns.saturating_sub(now_ns).min(MAX_WAIT_NS)
     }
 
     /// Do what was asked from outside.
-    fn observe_control(&mut self) {
+    fn observe_control(&mut self, moment: &mut Moment) {
         self.observe_stop();
-        if self.around.control.cancel_at_ns() <= self.now_ns {
-            self.cancel_all();
+        if self.control.cancel_at_ns() <= moment.now_ns {
+            self.cancel_all(moment);
         }
     }
 
     fn observe_stop(&mut self) {
-        let stop_at_ns = self.around.control.stop_at_ns();
+        let stop_at_ns = self.control.stop_at_ns();
         if stop_at_ns != self.stop_at_ns {
             self.stop_at_ns = stop_at_ns;
             self.load.end_scheduling(stop_at_ns);
@@ -404,67 +359,48 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     }
 
     /// Begin what is due: first what events brought, then what time brings.
-    fn begin_due(&mut self) {
+    fn begin_due(&mut self, moment: &mut Moment) {
         for _ in 0..self.due.len() {
             if let Some(arrival) = self.due.pop_front() {
-                self.begin(arrival);
+                self.begin(arrival, moment);
             }
         }
         for _ in 0..MAX_DUE_A_TURN {
             // The thread may have rested in between, for longer than a stop is told ahead.
             self.observe_stop();
-            let Some(arrival) = self.load.take_due(self.now_ns) else {
+            let Some(arrival) = self.load.take_due(moment.now_ns) else {
                 break;
             };
-            if !self.around.plan.fault.is_some_and(|fault| fault.skips(&arrival)) {
-                self.begin(arrival);
+            if !self.plan.fault.is_some_and(|fault| fault.skips(&arrival)) {
+                self.begin(arrival, moment);
             }
         }
     }
 
     /// Between one connection's turn and the next: what is due waits for neither events nor large bodies.
-    fn begin_if_due(&mut self) {
-        if self.is_started && (!self.due.is_empty() || self.load.next_due_ns() <= self.now_ns) {
-            self.begin_due();
+    fn begin_if_due(&mut self, moment: &mut Moment) {
+        if self.is_started && (!self.due.is_empty() || self.load.next_due_ns() <= moment.now_ns) {
+            self.begin_due(moment);
         }
     }
 
     /// Give up connections that take too long to open, and requests that take too long.
-    fn give_up_late(&mut self) {
-        while let Some(key) = self.connect_deadlines.take_passed(self.now_ns) {
-            let limit_s = seconds(self.around.plan.connect_timeout_ns);
-            let phase = match self.connections[key].stage {
-                Stage::Handshaking => "the connect timed out in the TLS handshake",
-                _ => "the connect timed out",
-            };
-            let failure = Failure::new(Kind::Timeout, format!("{phase}, after {limit_s} s"));
-            self.fail_opening(key, failure);
+    fn give_up_late(&mut self, moment: &mut Moment) {
+        while let Some((id, failure)) = self.connections.take_late(moment.now_ns) {
+            self.fail_opening(id, failure, moment);
         }
-        while let Some(id) = self.request_deadlines.take_passed(self.now_ns) {
-            self.time_out(RequestId(id));
-        }
-    }
-
-    /// Give up a request whose time is over, unless its response lies there unread: a thread that did not run sees the
-    /// deadline before what came in time.
-    fn time_out(&mut self, id: RequestId) {
-        let seq = self.requests[id.0].seq;
-        if let Some(key) = self.requests[id.0].connection {
-            self.read(key);
-        }
-        if self.requests.get(id.0).is_some_and(|request| request.seq == seq) {
-            self.give_up(id, requests::timed_out(self.around.plan.timeout_ns));
+        while let Some((id, seq)) = self.requests.take_late(moment.now_ns) {
+            self.time_out(id, seq, moment);
         }
     }
 
     /// Give connections that had more to do another turn.
-    fn carry_on(&mut self) {
-        for _ in 0..self.carried.len().min(MAX_CARRIED_A_TURN) {
-            self.begin_if_due();
-            let Some((key, number)) = self.carried.pop_front() else {
-                return;
-            };
-            self.take_turn(key, number);
+    fn carry_on(&mut self, moment: &mut Moment) {
+        for _ in 0..self.connections.carried_count().min(MAX_CARRIED_A_TURN) {
+            self.begin_if_due(moment);
+            if let Some((id, carried)) = self.connections.take_carried() {
+                self.take_turn(id, carried, moment);
+            }
         }
     }
 }

@@ -1,457 +1,363 @@
-//! Connections: from being opened to being closed, and the bytes in between.
+//! Connections: which there are, which are free, what is ready, and the bytes in between.
+//!
+//! They know requests by their names only, and neither the load nor a clock: what is to be done with a request is handed
+//! back to the driver.
 
-pub(super) mod connection;
+mod bytes;
+mod connection;
+mod opening;
 
+use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
 
-use super::connections::connection::{Carried, Connection, Stage};
-use super::{Driver, QUIET_NS, TURN_BYTES};
-use crate::error::{Failure, Kind, Lack};
-use crate::load::Load;
-use crate::poller::Ready;
+use slab::Slab;
+
+use super::{EveryNth, Slot, Surroundings, WAKE_TOKEN};
+use crate::body::{Body, Watch};
+use crate::control::AT_ONCE_NS;
+use crate::deadline::Deadlines;
+use crate::error::Failure;
+use crate::plan::{Address, Request};
+use crate::poller::{Events, Poller};
+use crate::pool::Pool;
 use crate::protocol::{Event, Protocol};
-use crate::record::flags;
-use crate::transport::{ReadOutcome, Transport};
+use crate::request::{Numbers, RequestId};
+use crate::source::Source;
+use crate::tls::TlsSetup;
+use crate::transport::ReadOutcome;
 
-/// Why a connection could not even begin to be opened: at what, and the error.
-#[derive(Debug)]
-pub(super) struct Unopened(&'static str, io::Error);
+pub(super) use bytes::TURN_BYTES;
+pub(super) use connection::{Carried, ConnectionId};
+use connection::{Connection, Stage};
+pub(super) use opening::Opening;
 
-impl Unopened {
-    fn lacks_descriptor(&self) -> bool {
-        Lack::of(&self.1) == Some(Lack::Descriptors)
-    }
+/// For how long after a wait without an event idle connections need not be looked at again before they are used.
+const QUIET_NS: i64 = 50_000;
+
+/// What a connection's event asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    /// To go on opening it.
+    Open(ConnectionId),
+    /// To move bytes, in the directions that are ready.
+    Move {
+        id: ConnectionId,
+        writable: bool,
+        readable: bool,
+    },
 }
 
-impl From<Unopened> for Failure {
-    fn from(Unopened(doing, error): Unopened) -> Self {
-        Self::from_io(Kind::Connect, doing, &error)
-    }
+/// The connections of one generator thread.
+pub(super) struct Connections<'plan, P> {
+    addresses: &'plan [Address],
+    /// By address.
+    tls: &'plan [Option<TlsSetup>],
+    connect_timeout_ns: i64,
+    /// Whether the kernel stamps what it receives.
+    has_stamps: bool,
+    by_key: Slab<Connection<P>>,
+    /// Of opening them.
+    deadlines: Deadlines,
+    /// By address.
+    sources: Vec<Source>,
+    /// By address: first those of closed loops, then those of open ones.
+    pools: Vec<Pool>,
+    /// Those with more to do than one turn allows.
+    carried: VecDeque<ConnectionId>,
+    poller: Poller,
+    /// Events of the last wait.
+    ready: Events,
+    /// When a wait that brought no event had just ended: whatever was idle then was alive.
+    quiet_ns: i64,
+    last_opened_ns: Option<i64>,
+    numbers: EveryNth,
+    buffer: Box<[u8]>,
 }
 
-impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
-    /// Open as many connections of a pool as its waiting requests need.
-    ///
-    /// Where an open loop gets no more descriptors, those that are open are all that there can be: the others wait.
-    pub(super) fn open_needed(&mut self, pool: usize) {
-        while self.pools[pool].needs_connection() {
-            let number = self.next_connection;
-            let Err(unopened) = self.open(pool) else {
-                continue;
-            };
-            let is_of_open_loop = pool >= self.around.plan.addresses.len();
-            if is_of_open_loop && unopened.lacks_descriptor() && self.pools[pool].note_full() {
-                return;
-            }
-            self.fail_waiting(pool, number, 0, unopened.into());
+impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
+    /// None yet, in pools of as many as `limits` say. They are given `numbers`.
+    pub(super) fn new(around: Surroundings<'plan>, limits: &[usize], numbers: EveryNth) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.watch_waker(around.control.waker(around.thread), WAKE_TOKEN)?;
+        let addresses = around.plan.addresses.as_slice();
+        Ok(Self {
+            addresses,
+            tls: around.tls,
+            connect_timeout_ns: around.plan.connect_timeout_ns,
+            has_stamps: around.has_stamps,
+            by_key: Slab::new(),
+            deadlines: Deadlines::new(),
+            sources: addresses.iter().map(Source::to).collect(),
+            pools: limits.iter().copied().map(Pool::new).collect(),
+            carried: VecDeque::new(),
+            poller,
+            ready: Events::new(),
+            quiet_ns: i64::MIN,
+            last_opened_ns: None,
+            numbers,
+            buffer: vec![0; TURN_BYTES].into(),
+        })
+    }
+
+    /// The clock's origin is known: what was open before could always have carried a request.
+    pub(super) fn begin_at_origin(&mut self) {
+        for (_, connection) in &mut self.by_key {
+            connection.free_since_ns = AT_ONCE_NS;
+        }
+        self.quiet_ns = i64::MIN;
+    }
+
+    /// The pool of the connections to an address that those of open loops use, or those of closed ones.
+    pub(super) fn pool_of(&self, address: usize, is_open: bool) -> usize {
+        if is_open {
+            self.addresses.len() + address
+        } else {
+            address
         }
     }
 
-    /// Begin to open a connection. What fails at once leaves nothing behind.
-    pub(super) fn open(&mut self, pool: usize) -> Result<(), Unopened> {
-        self.read_clock();
-        let number = self.next_connection;
-        self.next_connection = number.wrapping_add(self.share.of);
-        let transport = self.connect(pool, number)?;
-        let protocol = P::new();
-        let mut connection = Connection::new(number, pool, transport, protocol, self.now_ns);
-        connection.is_replacement = self.pools[pool].opening();
-        let key = self.connections.insert(connection);
-        let deadline_ns = self.now_ns.saturating_add(self.around.plan.connect_timeout_ns);
-        self.connect_deadlines.set(key, deadline_ns);
-        Ok(())
+    fn is_of_open_loops(&self, pool: usize) -> bool {
+        pool >= self.addresses.len()
     }
 
-    /// Begin to connect a socket, watched as that of the next connection, which will have `number`.
-    fn connect(&mut self, pool: usize, number: u32) -> Result<Transport, Unopened> {
-        let addresses = &self.around.plan.addresses;
-        let address = pool % addresses.len();
-        let tls = self.around.tls[address].as_ref();
-        let (target, stamps) = (&addresses[address], self.stamps.is_some());
-        let transport = self.sources[address]
-            .open(|source| Transport::connect(target, source, tls, stamps))
-            .map_err(|error| Unopened("connect", error))?;
-        let token = (u64::from(number) << 32) | self.connections.vacant_key() as u64;
-        self.poller
-            .watch(transport.as_fd(), token)
-            .map_err(|error| Unopened("epoll", error))?;
-        Ok(transport)
+    /// The most connections to one address that open loops could have, and whether that was for lack of descriptors.
+    pub(super) fn most_of_open_loops(&self) -> (usize, bool) {
+        let pools = &self.pools[self.addresses.len()..];
+        let most = pools.iter().map(Pool::most).max().unwrap_or(0);
+        (most, pools.iter().any(Pool::was_full))
     }
 
-    /// A socket is ready for something.
-    pub(super) fn handle(&mut self, ready: Ready) {
-        let (key, number) = ((ready.token & 0xffff_ffff) as usize, (ready.token >> 32) as u32);
-        if !self.is_live(key, number) {
-            return;
+    /// Whether that connection is still there.
+    pub(super) fn is_live(&self, id: ConnectionId) -> bool {
+        let connection = self.by_key.get(id.key);
+        connection.is_some_and(|connection| connection.number == id.number)
+    }
+
+    /// The connection that has the key now.
+    pub(super) fn id_at(&self, key: usize) -> ConnectionId {
+        let number = self.by_key[key].number;
+        ConnectionId { key, number }
+    }
+
+    /// Wait for events, at most so long.
+    pub(super) fn wait(&mut self, timeout_ns: i64) -> io::Result<()> {
+        self.poller.wait(&mut self.ready, timeout_ns)
+    }
+
+    /// How many events the last wait brought.
+    pub(super) fn events(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// What the event at `index` asks for, if it still asks for anything.
+    pub(super) fn task(&mut self, index: usize) -> Option<Task> {
+        let ready = self.ready.at(index);
+        if ready.token == WAKE_TOKEN {
+            return None;
         }
-        let connection = &mut self.connections[key];
+        let id = ConnectionId::of_token(ready.token);
+        let connection = self.by_key.get_mut(id.key)?;
+        if connection.number != id.number {
+            return None;
+        }
         connection.hang_up |= ready.hang_up;
         match connection.stage {
-            Stage::Connecting if ready.writable || ready.hang_up => self.finish_connect(key),
-            Stage::Connecting => {}
-            Stage::Handshaking => {
-                self.read_clock();
-                self.connections[key].waited_ns += self.now_ns - self.told_ns();
-                self.handshake(key);
-            }
+            Stage::Connecting if !ready.writable && !ready.hang_up => None,
+            Stage::Connecting | Stage::Handshaking => Some(Task::Open(id)),
             // It has its turn behind those that came before it.
-            _ if connection.carried != Carried::No => {
+            Stage::Open if connection.carried != Carried::No => {
                 if ready.readable {
                     connection.carried = Carried::ToRead;
                 }
+                None
             }
-            Stage::First | Stage::Idle | Stage::Busy => {
-                if ready.writable {
-                    self.write_more(key);
-                }
-                if ready.readable && self.is_live(key, number) {
-                    self.read(key);
-                }
-            }
+            Stage::Open => Some(Task::Move {
+                id,
+                writable: ready.writable,
+                readable: ready.readable,
+            }),
         }
     }
 
-    fn is_live(&self, key: usize, number: u32) -> bool {
-        let connection = self.connections.get(key);
-        connection.is_some_and(|connection| connection.number == number)
-    }
-
-    fn finish_connect(&mut self, key: usize) {
-        self.read_clock();
-        let told_ns = self.told_ns();
-        let connection = &mut self.connections[key];
-        if let Err(error) = connection.transport.finish_connect() {
-            let failure = Failure::from_io(Kind::Connect, "connect", &error);
-            return self.fail_opening(key, failure);
-        }
-        let open_ns = told_ns.max(connection.opening_ns);
-        connection.connect_us = connection.opening_us(open_ns);
-        connection.stage = Stage::Handshaking;
-        connection.opening_ns = open_ns;
-        connection.waited_ns = self.now_ns - open_ns;
-        self.handshake(key);
-    }
-
-    /// Take the handshake as far as it goes. A connection is open from when it would be if the thread had nothing else to
-    /// do: what its opening waits for the thread, behind other handshakes, is the generator's lag.
-    fn handshake(&mut self, key: usize) {
-        let connection = &mut self.connections[key];
-        match connection.transport.handshake() {
-            Ok(false) => {}
-            Ok(true) => {
-                let is_tls = matches!(connection.transport, Transport::Tls(_));
-                if is_tls {
-                    self.now_ns = self.clock.now_ns();
-                }
-                let open_ns = self.now_ns - connection.waited_ns;
-                if is_tls {
-                    connection.tls_us = connection.opening_us(open_ns);
-                }
-                self.finish_opening(key, open_ns);
-            }
-            Err(error) => {
-                self.read_clock();
-                let failure = Failure::from_io(Kind::Tls, "TLS handshake", &error);
-                self.fail_opening(key, failure);
-            }
-        }
-    }
-
-    fn finish_opening(&mut self, key: usize, open_ns: i64) {
-        let connection = &mut self.connections[key];
-        connection.free_since_ns = open_ns;
-        let number = connection.number;
-        let pool = connection.pool;
-        self.last_opened_ns = self.now_ns;
-        self.connect_deadlines.clear(key);
-        self.pools[pool].opened();
-        self.offer(key);
-        // Edges that came while it was opened will not come again.
-        if self.is_live(key, number) {
-            self.read(key);
-        }
-    }
-
-    /// Give a connection that has a slot to the request that waits longest, or let it rest.
-    fn offer(&mut self, key: usize) {
-        let connection = &mut self.connections[key];
-        let pool = &mut self.pools[connection.pool];
-        let Some(id) = pool.take_waiting() else {
-            connection.stage = Stage::Idle;
-            pool.rest(key);
-            return;
-        };
-        if connection.stage.is_open() {
-            connection.stage = Stage::Busy;
-        } else {
-            connection.stage = Stage::First;
-            let replaced = if connection.is_replacement {
-                flags::RECONNECTED
-            } else {
-                0
-            };
-            self.requests[id.0].flags |= flags::OPENED | replaced;
-        }
-        self.assign(id, key);
-    }
-
-    /// A connection could not be opened: the request that waits longest pays for it.
-    pub(super) fn fail_opening(&mut self, key: usize, failure: Failure) {
-        let connection = &self.connections[key];
-        let (pool, number, connect_us) = (connection.pool, connection.number, connection.connect_us);
-        self.pools[pool].opened();
-        self.fail_waiting(pool, number, connect_us, failure);
-        self.close(key);
-    }
-
-    fn fail_waiting(&mut self, pool: usize, number: u32, connect_us: u32, failure: Failure) {
-        if let Some(id) = self.pools[pool].take_waiting() {
-            let request = &mut self.requests[id.0];
-            request.connection_number = number;
-            request.connect_us = connect_us;
-            self.finish_unsent(id, failure);
-        }
-    }
-
-    /// Close a connection that is still being opened, for nobody.
-    pub(super) fn abandon(&mut self, key: usize) {
-        self.pools[self.connections[key].pool].opened();
-        self.close(key);
-    }
-
-    /// Close a connection that carries no request. (A closed socket leaves its epoll instance by itself.)
-    pub(super) fn close(&mut self, key: usize) {
-        let connection = self.connections.remove(key);
-        self.connect_deadlines.clear(key);
-        let pool = &mut self.pools[connection.pool];
-        match connection.stage {
-            Stage::Idle => pool.lost(key),
-            _ => pool.closed(),
-        }
-        self.open_needed(connection.pool);
-    }
-
-    /// Whether an idle connection can still be used. It can when there is nothing to read: neither an end nor bytes that
-    /// nobody asked for.
-    pub(super) fn is_alive(&mut self, key: usize) -> bool {
-        let connection = &mut self.connections[key];
-        if self.now_ns.saturating_sub(self.quiet_ns) < QUIET_NS {
-            return !connection.hang_up;
-        }
-        let outcome = connection.transport.read(&mut self.buffer);
-        !connection.hang_up && matches!(outcome, Ok(ReadOutcome::Blocked))
-    }
-
-    /// Go on where the last turn left off.
-    pub(super) fn take_turn(&mut self, key: usize, number: u32) {
-        if !self.is_live(key, number) {
-            return;
-        }
-        let carried = std::mem::replace(&mut self.connections[key].carried, Carried::No);
-        self.write_more(key);
-        if self.is_live(key, number) && carried == Carried::ToRead {
-            self.read(key);
-        }
+    /// A wait that brought no event had just ended at `now_ns`.
+    pub(super) fn note_quiet(&mut self, now_ns: i64) {
+        self.quiet_ns = now_ns;
     }
 
     /// Queue a connection for another turn.
-    pub(super) fn carry(&mut self, key: usize, to: Carried) {
-        let connection = &mut self.connections[key];
+    pub(super) fn carry(&mut self, id: ConnectionId, to: Carried) {
+        let connection = &mut self.by_key[id.key];
         let before = connection.carried;
         if before == Carried::No {
-            self.carried.push_back((key, connection.number));
+            self.carried.push_back(id);
         }
         if before != Carried::ToRead {
             connection.carried = to;
         }
     }
 
-    fn write_more(&mut self, key: usize) {
-        let has_more = !self.connections[key].protocol.output().is_empty();
-        if let Err(error) = self.write(key) {
-            self.fail_write(key, &error);
+    /// How many wait for another turn.
+    pub(super) fn carried_count(&self) -> usize {
+        self.carried.len()
+    }
+
+    /// The connection whose turn it is, and what for; `None` where it is gone.
+    pub(super) fn take_carried(&mut self) -> Option<(ConnectionId, Carried)> {
+        let id = self.carried.pop_front()?;
+        if !self.is_live(id) {
+            return None;
         }
-        if has_more {
-            self.read_clock();
+        let connection = &mut self.by_key[id.key];
+        Some((id, std::mem::replace(&mut connection.carried, Carried::No)))
+    }
+
+    /// Take a free connection that is alive at `now_ns`. Those that are not are closed.
+    pub(super) fn take_free(&mut self, pool: usize, now_ns: i64) -> Option<ConnectionId> {
+        while let Some(key) = self.pools[pool].take_idle() {
+            let id = self.id_at(key);
+            if self.is_alive(id, now_ns) {
+                return Some(id);
+            }
+            self.lose(id);
+        }
+        None
+    }
+
+    /// Whether an idle connection can still be used. It can when there is nothing to read: neither an end nor bytes that
+    /// nobody asked for.
+    fn is_alive(&mut self, id: ConnectionId, now_ns: i64) -> bool {
+        let connection = &mut self.by_key[id.key];
+        if now_ns.saturating_sub(self.quiet_ns) < QUIET_NS {
+            return !connection.hang_up;
+        }
+        let outcome = connection.transport.read(&mut self.buffer);
+        !connection.hang_up && matches!(outcome, Ok(ReadOutcome::Blocked))
+    }
+
+    /// Queue a request until a connection of the pool is free. Returns whether there will be one of its own for it, and not
+    /// only what others have done with.
+    pub(super) fn wait_for_slot(&mut self, pool: usize, request: RequestId) -> bool {
+        self.pools[pool].wait(request);
+        self.pools[pool].has_room()
+    }
+
+    /// The request that has waited longest for a connection of the pool.
+    pub(super) fn take_waiting(&mut self, pool: usize) -> Option<RequestId> {
+        self.pools[pool].take_waiting()
+    }
+
+    /// Whether a request waits for a connection of the pool.
+    pub(super) fn has_waiting(&self, pool: usize) -> bool {
+        self.pools[pool].has_waiting()
+    }
+
+    /// Forget all requests that wait.
+    pub(super) fn clear_waiting(&mut self) {
+        for pool in &mut self.pools {
+            pool.clear_waiting();
         }
     }
 
-    /// Write what the protocol has, as far as the socket and the turn allow.
-    pub(super) fn write(&mut self, key: usize) -> io::Result<()> {
-        let connection = &mut self.connections[key];
-        connection.transport.flush()?;
-        let mut allowed = TURN_BYTES;
-        loop {
-            let output = connection.protocol.output();
-            if output.is_empty() {
-                return Ok(());
-            }
-            if allowed == 0 {
-                self.carry(key, Carried::ToWrite);
-                return Ok(());
-            }
-            match connection.transport.write(&output[..output.len().min(allowed)])? {
-                0 => return Ok(()),
-                count => {
-                    connection.accepted_bytes += count as u64;
-                    connection.protocol.written(count);
-                    allowed -= count;
-                }
-            }
+    /// Let a connection that has a slot, for which nobody waits, rest in its pool.
+    pub(super) fn rest(&mut self, id: ConnectionId) {
+        self.pools[self.by_key[id.key].pool].rest(id.key);
+    }
+
+    /// The slot of a connection, for the request that is started on it next.
+    pub(super) fn take_slot(&mut self, id: ConnectionId) -> Slot {
+        let connection = &mut self.by_key[id.key];
+        Slot {
+            connection: id.key,
+            connection_number: id.number,
+            connect_us: std::mem::take(&mut connection.connect_us),
+            tls_us: std::mem::take(&mut connection.tls_us),
+            free_since_ns: connection.free_since_ns,
         }
     }
 
-    /// Writing failed. A server that refuses a body may have answered before it closed: what is there is read first.
-    pub(super) fn fail_write(&mut self, key: usize, error: &io::Error) {
-        let failure = Failure::from_io(transport_kind(error), "while writing", error);
-        self.connections[key].write_failure.get_or_insert(failure);
-        self.read(key);
+    /// Start a request on a connection that has a slot. Its bytes are not written yet.
+    pub(super) fn start(
+        &mut self,
+        id: ConnectionId,
+        request_id: RequestId,
+        request: &'plan Request,
+        numbers: Numbers,
+        watch: Watch,
+    ) {
+        let connection = &mut self.by_key[id.key];
+        connection.in_flight += 1;
+        connection.protocol.start(request_id, request, numbers, watch);
     }
 
-    /// Read what is there, as far as the turn allows.
-    pub(super) fn read(&mut self, key: usize) {
-        let number = self.connections[key].number;
-        let mut allowed = TURN_BYTES;
-        while self.is_live(key, number) {
-            let connection = &mut self.connections[key];
-            if allowed == 0 {
-                return self.carry(key, Carried::ToRead);
-            }
-            let outcome = connection.transport.read(&mut self.buffer);
-            self.now_ns = self.clock.now_ns();
-            self.arrived_ns = match (&outcome, &mut self.stamps) {
-                (Ok(ReadOutcome::Bytes { stamp_unix_ns, .. }), Some(stamps)) => {
-                    stamp_unix_ns.and_then(|stamp| stamps.time_of(stamp, self.now_ns, self.clock))
-                }
-                _ => None,
-            };
-            self.note_sending(self.now_ns);
-            let connection = &mut self.connections[key];
-            let protocol = &mut connection.protocol;
-            let has_more = match outcome {
-                Ok(ReadOutcome::Bytes {
-                    count, mut drained, ..
-                }) => {
-                    if let Some(fault) = self.around.plan.fault {
-                        fault.before_parse();
-                    }
-                    protocol.receive(&self.buffer[..count], &mut self.events);
-                    allowed = allowed.saturating_sub(count);
-                    if !drained && protocol.slots() > 0 {
-                        self.look_behind(key);
-                        drained = true;
-                    }
-                    let connection = &self.connections[key];
-                    !drained || connection.hang_up || connection.write_failure.is_some()
-                }
-                Ok(ReadOutcome::Blocked | ReadOutcome::Eof | ReadOutcome::Cut)
-                    if connection.write_failure.is_some() && !connection.transport.has_heard_all() =>
-                {
-                    if let Some(failure) = connection.write_failure.take() {
-                        protocol.broken(&failure, &mut self.events);
-                    }
-                    false
-                }
-                Ok(ReadOutcome::Blocked) => false,
-                Ok(ReadOutcome::Eof) => {
-                    protocol.eof(&mut self.events);
-                    false
-                }
-                Ok(ReadOutcome::Cut) => {
-                    protocol.cut_off(&mut self.events);
-                    false
-                }
-                Err(error) => {
-                    let failure = Failure::from_io(transport_kind(&error), "while reading", &error);
-                    protocol.broken(&failure, &mut self.events);
-                    false
-                }
-            };
-            self.apply(key);
-            if !has_more {
-                return;
-            }
-        }
+    /// Give up a request that was started on the connection `key`, and say which that is.
+    pub(super) fn cancel(
+        &mut self,
+        key: usize,
+        request: RequestId,
+        failure: Failure,
+        events: &mut Vec<Event>,
+    ) -> ConnectionId {
+        let connection = &mut self.by_key[key];
+        connection.protocol.cancel(request, failure, events);
+        self.id_at(key)
     }
 
-    /// See that nothing lies behind an answer that was read without draining the socket: what nobody asked for must not
-    /// be taken for the answer to the next request.
-    fn look_behind(&mut self, key: usize) {
-        let connection = &mut self.connections[key];
-        let protocol = &mut connection.protocol;
-        match connection.transport.read(&mut self.buffer) {
-            Ok(ReadOutcome::Blocked) => {}
-            Ok(ReadOutcome::Eof | ReadOutcome::Cut) => connection.hang_up = true,
-            Ok(ReadOutcome::Bytes { count, .. }) => protocol.receive(&self.buffer[..count], &mut self.events),
-            Err(error) => {
-                let failure = Failure::from_io(transport_kind(&error), "while reading", &error);
-                protocol.broken(&failure, &mut self.events);
-            }
-        }
+    /// What is known of the body that answers a request.
+    pub(super) fn body(&self, id: ConnectionId, request: RequestId) -> &Body {
+        self.by_key[id.key].protocol.body(request)
     }
 
-    /// Do what the protocol's events ask.
-    pub(super) fn apply(&mut self, key: usize) {
-        if self.events.is_empty() {
-            return;
-        }
-        let mut events = std::mem::take(&mut self.events);
-        let (mut next, mut must_close, mut has_ended) = (None, false, false);
-        for event in events.drain(..) {
-            match event {
-                Event::FirstByte(id) => {
-                    let moment_ns = self.moment_ns();
-                    let request = &mut self.requests[id.0];
-                    request.first_byte_ns = moment_ns.max(request.sent_ns);
-                }
-                Event::ServerEvents(id, count) => self.note_events(id, count),
-                Event::Ended(id, exchange) => {
-                    self.due.extend(next.take());
-                    next = self.finish(id, &exchange, None);
-                    has_ended = true;
-                }
-                Event::Failed(id, exchange, failure) => {
-                    self.due.extend(next.take());
-                    next = self.finish(id, &exchange, Some(failure));
-                }
-                Event::MustClose => must_close = true,
-            }
-        }
-        self.events = events;
-        let connection = &mut self.connections[key];
-        connection.free_since_ns = self.arrived_ns.take().unwrap_or(self.now_ns);
-        let pool = connection.pool;
-        if must_close || (has_ended && connection.hang_up) {
-            // A server that hangs up behind its answer, unannounced, has closed an idle connection.
-            if !must_close {
-                connection.stage = Stage::Idle;
-            }
-            self.due.extend(next);
-            return self.close(key);
-        }
-        if !has_ended {
-            return;
-        }
-        match next {
-            // Whoever waits comes first.
-            Some(arrival) if self.pool_of(&arrival) == pool && !self.pools[pool].has_waiting() => {
-                self.begin_on(arrival, key);
-            }
-            other => {
-                self.due.extend(other);
-                self.offer(key);
-            }
-        }
+    /// So many requests of a connection ended at `now_ns`, or nothing but a part of an answer came.
+    pub(super) fn end_requests(&mut self, id: ConnectionId, ended: usize, now_ns: i64) {
+        let connection = &mut self.by_key[id.key];
+        connection.in_flight -= ended;
+        connection.free_since_ns = now_ns;
     }
-}
 
-/// The kind of failure of a connection that was open.
-fn transport_kind(error: &io::Error) -> Kind {
-    // What rustls cannot accept comes as invalid data.
-    if error.kind() == io::ErrorKind::InvalidData {
-        Kind::Tls
-    } else {
-        Kind::Reset
+    /// How many requests a connection carries.
+    pub(super) fn in_flight(&self, id: ConnectionId) -> usize {
+        self.by_key[id.key].in_flight
+    }
+
+    /// Whether the server will send no more.
+    pub(super) fn has_hung_up(&self, id: ConnectionId) -> bool {
+        self.by_key[id.key].hang_up
+    }
+
+    /// The pool that a connection belongs to.
+    pub(super) fn pool_at(&self, id: ConnectionId) -> usize {
+        self.by_key[id.key].pool
+    }
+
+    /// Have nothing more watched.
+    #[cfg(test)]
+    pub(super) fn refuse_to_watch(&mut self) {
+        self.poller = Poller::refusing();
+    }
+
+    /// Those that there are, with their sockets.
+    #[cfg(test)]
+    pub(super) fn sockets(&self) -> Vec<(ConnectionId, std::os::fd::BorrowedFd<'_>)> {
+        let connections = self.by_key.iter();
+        connections
+            .map(|(key, connection)| (self.id_at(key), std::os::fd::AsFd::as_fd(&connection.transport)))
+            .collect()
+    }
+
+    /// Close a connection that carries no request any more. (A closed socket leaves its epoll instance by itself.)
+    pub(super) fn close(&mut self, id: ConnectionId) {
+        let pool = self.remove(id);
+        self.pools[pool].closed();
+    }
+
+    /// Close a connection that died while it carried no request.
+    pub(super) fn lose(&mut self, id: ConnectionId) {
+        let pool = self.remove(id);
+        self.pools[pool].lost(id.key);
+    }
+
+    fn remove(&mut self, id: ConnectionId) -> usize {
+        self.deadlines.clear(id.key);
+        self.by_key.remove(id.key).pool
     }
 }

@@ -8,8 +8,9 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::connections::connection::Carried;
+use super::connections::Carried;
 use super::*;
+use crate::error::{Failure, Kind};
 use crate::http1::Http1;
 use crate::load::{Next, Retired};
 use crate::plan::tests::simple_plan;
@@ -102,6 +103,12 @@ fn arrival(user: u32) -> Arrival {
     }
 }
 
+impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
+    fn now(&self) -> Moment {
+        Moment::at(self.clocks.now_ns())
+    }
+}
+
 /// Do it with so little stack that a thousand frames do not fit.
 fn on_little_stack(act: impl FnOnce() + Send) {
     thread::scope(|scope| {
@@ -117,20 +124,22 @@ fn connections_that_cannot_be_watched_fail_one_after_another() {
     let around = Around::new(listener.local_addr().unwrap().port());
     on_little_stack(|| {
         let mut driver = around.driver(Nothing, 1);
-        (0..WAITING).for_each(|user| driver.begin(arrival(user)));
-        driver.poller = Poller::refusing();
-        let (key, _) = driver.connections.iter().next().unwrap();
-        driver.fail_opening(key, Failure::new(Kind::Connect, "refused"));
-        assert!(driver.requests.is_empty() && driver.connections.is_empty());
+        let mut moment = driver.now();
+        (0..WAITING).for_each(|user| driver.begin(arrival(user), &mut moment));
+        driver.connections.refuse_to_watch();
+        let (id, _) = driver.connections.sockets()[0];
+        driver.fail_opening(id, Failure::new(Kind::Connect, "refused"), &mut moment);
+        assert!(driver.requests.is_empty() && driver.connections.sockets().is_empty());
         assert_eq!(around.counters.failed.value(), u64::from(WAITING));
-        assert!(!driver.pools[1].has_waiting());
+        assert!(!driver.connections.has_waiting(1));
     });
 }
 
 /// Open `count` connections of open loops, and let them rest.
 fn open_and_rest<'plan, L: Load>(driver: &mut Driver<'plan, L, Http1<'plan>>, count: usize) {
-    (0..count).for_each(|_| driver.open(1).unwrap());
-    while driver.opening() > 0 {
+    let now_ns = driver.now().now_ns;
+    (0..count).for_each(|_| driver.connections.open(1, now_ns).unwrap());
+    while driver.connections.opening_count() > 0 {
         driver.turn().unwrap();
     }
     driver.is_started = true;
@@ -145,20 +154,19 @@ fn a_request_goes_from_one_dead_connection_to_the_next() {
     on_little_stack(|| {
         let mut driver = around.driver(Nothing, RESTING);
         open_and_rest(&mut driver, RESTING);
-        for (_, connection) in &driver.connections {
-            let socket = rustix::io::dup(&connection.transport).unwrap();
+        for (_, socket) in driver.connections.sockets() {
             rustix::net::shutdown(socket, rustix::net::Shutdown::Write).unwrap();
         }
-        driver.read_clock();
-        driver.quiet_ns = driver.now_ns;
-        driver.begin(arrival(0));
+        let mut moment = driver.now();
+        driver.connections.note_quiet(moment.now_ns);
+        driver.begin(arrival(0), &mut moment);
         assert_eq!(
-            driver.connections.len(),
+            driver.connections.sockets().len(),
             1,
             "one that takes the place of those that died"
         );
-        assert_eq!((driver.requests.len(), driver.tally.sent), (1, 0));
-        assert!(driver.pools[1].has_waiting());
+        assert_eq!((driver.requests.len(), driver.requests.sent()), (1, 0));
+        assert!(driver.connections.has_waiting(1));
     });
 }
 
@@ -218,13 +226,9 @@ fn what_is_due_does_not_wait_for_those_that_had_more_to_do() {
     };
     let mut driver = around.driver(load, BUSY);
     open_and_rest(&mut driver, BUSY);
-    driver.read_clock();
-    (0..BUSY).for_each(|user| driver.begin(arrival(user as u32)));
-    let busy: Vec<usize> = driver
-        .requests
-        .iter()
-        .filter_map(|(_, request)| request.connection)
-        .collect();
+    let mut moment = driver.now();
+    (0..BUSY).for_each(|user| driver.begin(arrival(user as u32), &mut moment));
+    assert_eq!(driver.requests.sent(), BUSY as u64);
     let mut sockets = Vec::new();
     for mut socket in listener.incoming().take(BUSY).flatten() {
         let _ = socket.read(&mut [0; 1000]).unwrap();
@@ -233,22 +237,21 @@ fn what_is_due_does_not_wait_for_those_that_had_more_to_do() {
             .unwrap();
         sockets.push(socket);
     }
-    for key in busy {
-        poll(
-            &mut [PollFd::new(&driver.connections[key].transport, PollFlags::IN)],
-            None,
-        )
-        .unwrap();
-        driver.carry(key, Carried::ToRead);
+    let busy = driver.connections.sockets().into_iter().map(|(id, socket)| {
+        poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::IN)], None).unwrap();
+        id
+    });
+    for id in busy.collect::<Vec<_>>() {
+        driver.connections.carry(id, Carried::ToRead);
     }
-    driver.carry_on();
+    driver.carry_on(&mut moment);
     assert_eq!(
         taken_after.get(),
         1,
         "the first had its turn, then came what was due"
     );
     assert_eq!(
-        driver.carried.len(),
+        driver.connections.carried_count(),
         BUSY - MAX_CARRIED_A_TURN,
         "the others wait until events were looked at"
     );

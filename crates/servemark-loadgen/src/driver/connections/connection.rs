@@ -1,33 +1,45 @@
-//! One connection as its driver sees it: a transport, a protocol, and what was noticed of both.
+//! One connection: a transport, a protocol, and what was noticed of both.
 
 use crate::error::Failure;
 use crate::transport::Transport;
 
-/// How far a connection has come, and what it does.
+/// Names a connection: its key may be another's later, its number will not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(in crate::driver) struct ConnectionId {
+    /// Key among the connections that there are.
+    pub(in crate::driver) key: usize,
+    /// Unique in the run.
+    pub(in crate::driver) number: u32,
+}
+
+impl ConnectionId {
+    /// What the poller tells its events by.
+    pub(super) fn token(self) -> u64 {
+        (u64::from(self.number) << 32) | self.key as u64
+    }
+
+    pub(super) fn of_token(token: u64) -> Self {
+        Self {
+            key: (token & 0xffff_ffff) as usize,
+            number: (token >> 32) as u32,
+        }
+    }
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
     /// Its TCP connection is being opened.
     Connecting,
     /// TLS is being agreed on.
     Handshaking,
-    /// It carries the request that waited for it to be opened.
-    First,
-    /// It rests in its pool.
-    Idle,
-    /// It carries a request that found it open.
-    Busy,
-}
-
-impl Stage {
-    /// Whether it can carry requests.
-    pub(crate) fn is_open(self) -> bool {
-        !matches!(self, Self::Connecting | Self::Handshaking)
-    }
+    /// It can carry requests.
+    Open,
 }
 
 /// What another turn is for, of a connection that had more to do than one turn allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carried {
+pub(in crate::driver) enum Carried {
     /// It waits for no turn.
     No,
     /// More is to be written.
@@ -37,58 +49,60 @@ pub(crate) enum Carried {
 }
 
 #[derive(Debug)]
-pub(crate) struct Connection<P> {
+pub(super) struct Connection<P> {
     /// Unique in the run; tells a connection from an earlier one with the same key.
-    pub(crate) number: u32,
+    pub(super) number: u32,
     /// Index of the pool that it belongs to.
-    pub(crate) pool: usize,
-    pub(crate) transport: Transport,
-    pub(crate) protocol: P,
-    pub(crate) stage: Stage,
+    pub(super) pool: usize,
+    pub(super) transport: Transport,
+    pub(super) protocol: P,
+    pub(super) stage: Stage,
+    /// How many requests were started on it that have not ended.
+    pub(super) in_flight: usize,
     /// When the opening, or its TLS handshake, began.
-    pub(crate) opening_ns: i64,
+    pub(super) opening_ns: i64,
     /// For how long opening it has waited for the thread, which did others' work.
-    pub(crate) waited_ns: i64,
+    pub(super) waited_ns: i64,
     /// For the first record that uses the connection.
-    pub(crate) connect_us: u32,
-    pub(crate) tls_us: u32,
+    pub(super) connect_us: u32,
+    pub(super) tls_us: u32,
     /// It takes the place of one that died while idle.
-    pub(crate) is_replacement: bool,
+    pub(super) is_replacement: bool,
     /// Since when it could have carried a request.
-    pub(crate) free_since_ns: i64,
-    /// Bytes of requests that the transport has taken; where writing fails, none of that call left.
-    pub(crate) accepted_bytes: u64,
+    pub(super) free_since_ns: i64,
     /// The server will send no more: read to the end, then close.
-    pub(crate) hang_up: bool,
-    pub(crate) carried: Carried,
+    pub(super) hang_up: bool,
+    pub(super) carried: Carried,
     /// Why writing failed; the response may have come nevertheless.
-    pub(crate) write_failure: Option<Failure>,
+    pub(super) write_failure: Option<Failure>,
 }
 
 impl<P> Connection<P> {
-    pub(crate) fn new(number: u32, pool: usize, transport: Transport, protocol: P, now_ns: i64) -> Self {
+    /// One whose opening begins at `now_ns`.
+    pub(super) fn new(number: u32, pool: usize, transport: Transport, protocol: P, now_ns: i64) -> Self {
         Self {
             number,
             pool,
             transport,
             protocol,
             stage: Stage::Connecting,
+            in_flight: 0,
             opening_ns: now_ns,
             waited_ns: 0,
             connect_us: 0,
             tls_us: 0,
             is_replacement: false,
             free_since_ns: now_ns,
-            accepted_bytes: 0,
             hang_up: false,
             carried: Carried::No,
             write_failure: None,
         }
     }
 
-    /// Microseconds since opening it, or its handshake, began; at least 1, so that a measured time is never taken for none.
-    pub(crate) fn opening_us(&self, now_ns: i64) -> u32 {
-        u32::try_from((now_ns - self.opening_ns) / 1000)
+    /// Microseconds from when opening it, or its handshake, began to `end_ns`; at least 1, so that a measured time is never
+    /// taken for none.
+    pub(super) fn opening_us(&self, end_ns: i64) -> u32 {
+        u32::try_from((end_ns - self.opening_ns) / 1000)
             .unwrap_or(u32::MAX)
             .max(1)
     }
