@@ -6,9 +6,11 @@ use crate::request::RequestId;
 
 /// Counts and queues of one pool; connections are named by their keys in the driver.
 ///
-/// Free connections are used in turn, the one that rested longest first, so that each carries its share.
+/// A connection that has a slot is free, and there once, however many slots it has. Free connections are used in turn, the
+/// one that rested longest first, so that each carries its share: who took a slot of one and left another puts it back at
+/// the end.
 #[derive(Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     limit: usize,
     open: usize,
     opening: usize,
@@ -16,65 +18,66 @@ pub struct Pool {
     lost: usize,
     /// The most that were open when there was no descriptor for one more.
     full_at: Option<usize>,
-    idle: VecDeque<usize>,
+    free: VecDeque<usize>,
     waiting: VecDeque<RequestId>,
 }
 
 impl Pool {
     /// A pool of at most `limit` connections.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             open: 0,
             opening: 0,
             lost: 0,
             full_at: None,
-            idle: VecDeque::new(),
+            free: VecDeque::new(),
             waiting: VecDeque::new(),
         }
     }
 
     /// Take a free connection.
-    pub fn take_idle(&mut self) -> Option<usize> {
-        self.idle.pop_front()
+    pub(crate) fn take_free(&mut self) -> Option<usize> {
+        self.free.pop_front()
     }
 
-    /// Put a connection at rest.
-    pub fn rest(&mut self, connection: usize) {
-        self.idle.push_back(connection);
+    /// Let a connection that has a slot rest here.
+    pub(crate) fn rest(&mut self, connection: usize) {
+        self.free.push_back(connection);
+    }
+
+    /// A connection that rests here is gone, or has no slot any more.
+    pub(crate) fn withdraw(&mut self, connection: usize) {
+        self.free.retain(|&free| free != connection);
     }
 
     /// Queue a request until a connection is free.
-    pub fn wait(&mut self, request: RequestId) {
+    pub(crate) fn wait(&mut self, request: RequestId) {
         self.waiting.push_back(request);
     }
 
     /// The request that has waited longest.
-    pub fn take_waiting(&mut self) -> Option<RequestId> {
+    pub(crate) fn take_waiting(&mut self) -> Option<RequestId> {
         self.waiting.pop_front()
     }
 
     /// Whether a request waits.
-    #[must_use]
-    pub fn has_waiting(&self) -> bool {
+    pub(crate) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Whether a connection should be opened: more requests wait than connections are being opened, and one more is allowed.
-    #[must_use]
-    pub fn needs_connection(&self) -> bool {
+    pub(crate) fn needs_connection(&self) -> bool {
         self.waiting.len() > self.opening && self.open < self.limit
     }
 
     /// Whether those that wait get a connection of their own, and not only what others have done with.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.open - self.opening + self.waiting.len() <= self.limit
     }
 
     /// A connection is being opened. Returns whether it takes the place of one that died while idle.
-    pub fn opening(&mut self) -> bool {
+    pub(crate) fn opening(&mut self) -> bool {
         self.open += 1;
         self.opening += 1;
         let replaces = self.lost > 0;
@@ -83,7 +86,7 @@ impl Pool {
     }
 
     /// Note that there is no descriptor for one more. Returns whether there is a connection that can be waited for.
-    pub fn note_full(&mut self) -> bool {
+    pub(crate) fn note_full(&mut self) -> bool {
         if self.open > 0 {
             self.full_at = self.full_at.max(Some(self.open));
         }
@@ -91,43 +94,39 @@ impl Pool {
     }
 
     /// Whether descriptors did not suffice for as many connections as are allowed.
-    #[must_use]
-    pub fn was_full(&self) -> bool {
+    pub(crate) fn was_full(&self) -> bool {
         self.full_at.is_some()
     }
 
     /// How many connections there could be at most.
-    #[must_use]
-    pub fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.full_at.unwrap_or(self.limit)
     }
 
     /// How many connections are being opened.
-    #[must_use]
-    pub fn opening_count(&self) -> usize {
+    pub(crate) fn opening_count(&self) -> usize {
         self.opening
     }
 
     /// A connection that was being opened is open, or failed to open (then `closed` follows).
-    pub fn opened(&mut self) {
+    pub(crate) fn opened(&mut self) {
         self.opening -= 1;
     }
 
     /// Forget the requests that wait.
-    pub fn clear_waiting(&mut self) {
+    pub(crate) fn clear_waiting(&mut self) {
         self.waiting.clear();
     }
 
     /// A connection is gone.
-    pub fn closed(&mut self) {
+    pub(crate) fn closed(&mut self) {
         self.open -= 1;
     }
 
-    /// A connection is gone that died without a request on it; it need not be at rest any more.
-    pub fn lost(&mut self, connection: usize) {
+    /// A connection is gone that died without a request on it.
+    pub(crate) fn lost(&mut self) {
         self.closed();
         self.lost += 1;
-        self.idle.retain(|&idle| idle != connection);
     }
 }
 
@@ -159,9 +158,20 @@ mod tests {
         let mut pool = Pool::new(2);
         pool.rest(7);
         pool.rest(8);
-        assert_eq!(pool.take_idle(), Some(7));
+        assert_eq!(pool.take_free(), Some(7));
         pool.rest(7);
-        assert_eq!(pool.take_idle(), Some(8));
+        assert_eq!(pool.take_free(), Some(8));
+    }
+
+    #[test]
+    fn a_connection_that_has_no_slot_any_more_is_not_taken() {
+        let mut pool = Pool::new(3);
+        for connection in [7, 8, 9] {
+            pool.rest(connection);
+        }
+        pool.withdraw(8);
+        assert_eq!([pool.take_free(), pool.take_free()], [Some(7), Some(9)]);
+        assert_eq!(pool.take_free(), None);
     }
 
     #[test]
@@ -169,9 +179,7 @@ mod tests {
         let mut pool = Pool::new(1);
         pool.opening();
         pool.opened();
-        pool.rest(3);
-        pool.lost(3);
-        assert_eq!(pool.take_idle(), None);
+        pool.lost();
         assert!(pool.opening());
         pool.opened();
         pool.closed();

@@ -20,7 +20,7 @@ pub enum Event {
     Ended(RequestId, Exchange),
     /// The request failed.
     Failed(RequestId, Exchange, Failure),
-    /// The connection must carry no further request and be closed now.
+    /// The connection must carry no further request and be closed now: every request on it has ended or failed.
     MustClose,
 }
 
@@ -40,17 +40,23 @@ pub struct Exchange {
 /// A protocol's state machine for one connection.
 ///
 /// Bytes come in through [`receive`](Self::receive) however the network cut them; the events must not depend on the cuts.
+///
+/// After each call that changes it, whichever it was, the driver does what the events ask, gives the slots that there are
+/// to requests, and writes what there is to write.
 pub trait Protocol<'plan> {
     /// The state of a fresh connection.
     fn new() -> Self;
 
     /// How many requests could be started now: 0 when busy, and when the connection can no longer be trusted.
+    ///
+    /// A slot may come back later than its request ends, or without one, and may be taken away.
     fn slots(&self) -> usize;
 
     /// Start a request, of whose response's body `watch` is looked at. The caller has checked that there is a slot.
     fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers, watch: Watch);
 
-    /// Bytes to write, in order; empty when there are none.
+    /// Bytes to write, in order; empty when there are none. There may be some without a request: a greeting, or an answer
+    /// to what was received.
     fn output(&self) -> &[u8];
 
     /// The first `count` bytes of `output` were handed to the transport.
@@ -69,9 +75,9 @@ pub trait Protocol<'plan> {
     /// The connection broke: every request on it fails.
     fn broken(&mut self, failure: &Failure, events: &mut Vec<Event>);
 
-    /// Give up one request: its deadline passed, or the run was stopped.
+    /// Give up one request: its deadline passed, or the run was stopped. Others on the connection may fail with it.
     fn cancel(&mut self, id: RequestId, failure: Failure, events: &mut Vec<Event>);
 
-    /// What is known of the response's body, decoded; valid until the next `start`.
+    /// What is known of the body that answers a request, decoded; of one that has ended, until the next `start`.
     fn body(&self, id: RequestId) -> &Body;
 }

@@ -6,13 +6,14 @@
 mod bytes;
 mod connection;
 mod opening;
+mod slots;
 
 use std::collections::VecDeque;
 use std::io;
 
 use slab::Slab;
 
-use super::{EveryNth, Slot, Surroundings, WAKE_TOKEN};
+use super::{EveryNth, Surroundings, WAKE_TOKEN};
 use crate::body::{Body, Watch};
 use crate::control::AT_ONCE_NS;
 use crate::deadline::Deadlines;
@@ -24,15 +25,11 @@ use crate::protocol::{Event, Protocol};
 use crate::request::{Numbers, RequestId};
 use crate::source::Source;
 use crate::tls::TlsSetup;
-use crate::transport::ReadOutcome;
 
 pub(super) use bytes::TURN_BYTES;
 pub(super) use connection::{Carried, ConnectionId};
-use connection::{Connection, Stage};
+use connection::{Connection, Room, Stage};
 pub(super) use opening::Opening;
-
-/// For how long after a wait without an event idle connections need not be looked at again before they are used.
-const QUIET_NS: i64 = 50_000;
 
 /// What a connection's event asks for.
 #[derive(Clone, Copy, Debug)]
@@ -165,13 +162,13 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
             Stage::Connecting if !ready.writable && !ready.hang_up => None,
             Stage::Connecting | Stage::Handshaking => Some(Task::Open(id)),
             // It has its turn behind those that came before it.
-            Stage::Open if connection.carried != Carried::No => {
+            Stage::New | Stage::Open if connection.carried != Carried::No => {
                 if ready.readable {
                     connection.carried = Carried::ToRead;
                 }
                 None
             }
-            Stage::Open => Some(Task::Move {
+            Stage::New | Stage::Open => Some(Task::Move {
                 id,
                 writable: ready.writable,
                 readable: ready.readable,
@@ -211,84 +208,6 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         Some((id, std::mem::replace(&mut connection.carried, Carried::No)))
     }
 
-    /// Take a free connection that is alive at `now_ns`. Those that are not are closed.
-    pub(super) fn take_free(&mut self, pool: usize, now_ns: i64) -> Option<ConnectionId> {
-        while let Some(key) = self.pools[pool].take_idle() {
-            let id = self.id_at(key);
-            if self.is_alive(id, now_ns) {
-                return Some(id);
-            }
-            self.lose(id);
-        }
-        None
-    }
-
-    /// Whether an idle connection can still be used. It can when there is nothing to read: neither an end nor bytes that
-    /// nobody asked for.
-    fn is_alive(&mut self, id: ConnectionId, now_ns: i64) -> bool {
-        let connection = &mut self.by_key[id.key];
-        if now_ns.saturating_sub(self.quiet_ns) < QUIET_NS {
-            return !connection.hang_up;
-        }
-        let outcome = connection.transport.read(&mut self.buffer);
-        !connection.hang_up && matches!(outcome, Ok(ReadOutcome::Blocked))
-    }
-
-    /// Queue a request until a connection of the pool is free. Returns whether there will be one of its own for it, and not
-    /// only what others have done with.
-    pub(super) fn wait_for_slot(&mut self, pool: usize, request: RequestId) -> bool {
-        self.pools[pool].wait(request);
-        self.pools[pool].has_room()
-    }
-
-    /// The request that has waited longest for a connection of the pool.
-    pub(super) fn take_waiting(&mut self, pool: usize) -> Option<RequestId> {
-        self.pools[pool].take_waiting()
-    }
-
-    /// Whether a request waits for a connection of the pool.
-    pub(super) fn has_waiting(&self, pool: usize) -> bool {
-        self.pools[pool].has_waiting()
-    }
-
-    /// Forget all requests that wait.
-    pub(super) fn clear_waiting(&mut self) {
-        for pool in &mut self.pools {
-            pool.clear_waiting();
-        }
-    }
-
-    /// Let a connection that has a slot, for which nobody waits, rest in its pool.
-    pub(super) fn rest(&mut self, id: ConnectionId) {
-        self.pools[self.by_key[id.key].pool].rest(id.key);
-    }
-
-    /// The slot of a connection, for the request that is started on it next.
-    pub(super) fn take_slot(&mut self, id: ConnectionId) -> Slot {
-        let connection = &mut self.by_key[id.key];
-        Slot {
-            connection: id.key,
-            connection_number: id.number,
-            connect_us: std::mem::take(&mut connection.connect_us),
-            tls_us: std::mem::take(&mut connection.tls_us),
-            free_since_ns: connection.free_since_ns,
-        }
-    }
-
-    /// Start a request on a connection that has a slot. Its bytes are not written yet.
-    pub(super) fn start(
-        &mut self,
-        id: ConnectionId,
-        request_id: RequestId,
-        request: &'plan Request,
-        numbers: Numbers,
-        watch: Watch,
-    ) {
-        let connection = &mut self.by_key[id.key];
-        connection.in_flight += 1;
-        connection.protocol.start(request_id, request, numbers, watch);
-    }
-
     /// Give up a request that was started on the connection `key`, and say which that is.
     pub(super) fn cancel(
         &mut self,
@@ -307,13 +226,6 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         self.by_key[id.key].protocol.body(request)
     }
 
-    /// So many requests of a connection ended at `now_ns`, or nothing but a part of an answer came.
-    pub(super) fn end_requests(&mut self, id: ConnectionId, ended: usize, now_ns: i64) {
-        let connection = &mut self.by_key[id.key];
-        connection.in_flight -= ended;
-        connection.free_since_ns = now_ns;
-    }
-
     /// How many requests a connection carries.
     pub(super) fn in_flight(&self, id: ConnectionId) -> usize {
         self.by_key[id.key].in_flight
@@ -327,6 +239,12 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
     /// The pool that a connection belongs to.
     pub(super) fn pool_at(&self, id: ConnectionId) -> usize {
         self.by_key[id.key].pool
+    }
+
+    /// Read no more than so many bytes at once.
+    #[cfg(test)]
+    pub(super) fn read_at_most(&mut self, bytes: usize) {
+        self.buffer = vec![0; bytes].into();
     }
 
     /// Have nothing more watched.
@@ -346,18 +264,22 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
 
     /// Close a connection that carries no request any more. (A closed socket leaves its epoll instance by itself.)
     pub(super) fn close(&mut self, id: ConnectionId) {
-        let pool = self.remove(id);
-        self.pools[pool].closed();
+        self.remove(id).closed();
     }
 
     /// Close a connection that died while it carried no request.
     pub(super) fn lose(&mut self, id: ConnectionId) {
-        let pool = self.remove(id);
-        self.pools[pool].lost(id.key);
+        self.remove(id).lost();
     }
 
-    fn remove(&mut self, id: ConnectionId) -> usize {
+    /// Forget a connection. Returns its pool, which is to be told how it went.
+    fn remove(&mut self, id: ConnectionId) -> &mut Pool {
         self.deadlines.clear(id.key);
-        self.by_key.remove(id.key).pool
+        let connection = self.by_key.remove(id.key);
+        let pool = &mut self.pools[connection.pool];
+        if connection.room == Room::Resting {
+            pool.withdraw(id.key);
+        }
+        pool
     }
 }

@@ -6,6 +6,7 @@ use super::moment::Moment;
 use crate::error::Failure;
 use crate::load::Load;
 use crate::protocol::{Event, Protocol};
+use crate::request::RequestId;
 use crate::transport::ReadOutcome;
 
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
@@ -37,7 +38,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             Opening::Pending => {}
             Opening::Complete => {
                 self.connections.finish_opening(id, moment.now_ns);
-                self.offer(id, true, moment);
+                self.use_slots(id, moment.now_ns, moment);
                 // Edges that came while it was opened will not come again.
                 if self.connections.is_live(id) {
                     self.read(id, moment);
@@ -45,18 +46,6 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             }
             Opening::Failed(failure) => self.fail_opening(id, failure, moment),
         }
-    }
-
-    /// Give a connection that has a slot to the request that waits longest, or let it rest.
-    fn offer(&mut self, id: ConnectionId, is_new: bool, moment: &mut Moment) {
-        let Some(request) = self.connections.take_waiting(self.connections.pool_at(id)) else {
-            return self.connections.rest(id);
-        };
-        if is_new {
-            let is_replacement = self.connections.is_replacement(id);
-            self.requests.note_opened(request, is_replacement);
-        }
-        self.assign(request, id, moment);
     }
 
     /// A connection could not be opened: the request that waits longest pays for it.
@@ -91,13 +80,19 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Write what could not be written before.
     pub(super) fn write_more(&mut self, id: ConnectionId, moment: &mut Moment) {
         let has_more = self.connections.has_output(id);
-        if let Err(failure) = self.connections.write(id) {
-            self.connections.note_write_failure(id, &failure);
-            self.read(id, moment);
-        }
+        self.write(id, moment);
         if has_more {
             // Writing a large body took time, and others are due.
             moment.now_ns = self.clocks.now_ns();
+            self.use_slots(id, moment.now_ns, moment);
+        }
+    }
+
+    /// Write what there is. Where that fails, the server may have said why.
+    fn write(&mut self, id: ConnectionId, moment: &mut Moment) {
+        if let Err(failure) = self.connections.write(id) {
+            self.connections.note_write_failure(id, &failure);
+            self.read(id, moment);
         }
     }
 
@@ -121,20 +116,28 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             }
             let parsed = self.connections.parse(id, read, &mut self.events);
             left = left.saturating_sub(parsed.bytes);
-            self.apply(id, moment);
+            self.settle(id, moment);
             if !parsed.has_more {
                 return;
             }
         }
     }
 
-    /// Do what the protocol's events ask.
-    pub(super) fn apply(&mut self, id: ConnectionId, moment: &mut Moment) {
-        if self.events.is_empty() {
-            return;
+    /// Something was done to the protocol of a connection: do what its events ask, use its slots, and write what it has to
+    /// say.
+    pub(super) fn settle(&mut self, id: ConnectionId, moment: &mut Moment) {
+        let happened_ns = moment.happened_ns();
+        if !self.events.is_empty() {
+            self.apply(id, moment);
         }
+        moment.arrived = None;
+        self.use_slots(id, happened_ns, moment);
+    }
+
+    /// Do what the protocol's events ask.
+    fn apply(&mut self, id: ConnectionId, moment: &mut Moment) {
         let mut events = std::mem::take(&mut self.events);
-        let (mut next, mut must_close, mut has_ended, mut ended) = (None, false, false, 0);
+        let (mut next, mut must_close, mut ended) = (None, false, 0);
         for event in events.drain(..) {
             match event {
                 Event::FirstByte(request) => self.requests.note_first_byte(request, *moment),
@@ -142,7 +145,6 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 Event::Ended(request, exchange) => {
                     self.due.extend(next.take());
                     next = self.finish(request, id, &exchange, None, *moment);
-                    has_ended = true;
                     ended += 1;
                 }
                 Event::Failed(request, exchange, failure) => {
@@ -154,32 +156,66 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             }
         }
         self.events = events;
-        let was_idle = self.connections.in_flight(id) == 0;
-        self.connections.end_requests(id, ended, moment.happened_ns());
+        let happened_ns = moment.happened_ns();
         moment.arrived = None;
         let pool = self.connections.pool_at(id);
-        if must_close || (has_ended && self.connections.has_hung_up(id)) {
+        let (before, left) = self.connections.note_ended(id, ended);
+        // A server that hangs up behind its last answer, unannounced, has closed an idle connection.
+        let was_left = ended > 0 && left == 0 && self.connections.has_hung_up(id);
+        if must_close || was_left {
+            debug_assert_eq!(left, 0, "a protocol gives up its requests before its connection");
             self.due.extend(next);
-            // A server that hangs up behind its answer, unannounced, has closed an idle connection.
-            if must_close && !was_idle {
+            if must_close && before > 0 {
                 self.connections.close(id);
             } else {
                 self.connections.lose(id);
             }
             return self.open_needed(pool, moment);
         }
-        if !has_ended {
-            return;
-        }
         match next {
-            // Whoever waits comes first.
-            Some(arrival) if self.pool_of(&arrival) == pool && !self.connections.has_waiting(pool) => {
+            Some(arrival) if self.pool_of(&arrival) == pool && self.can_begin_on(id, pool, happened_ns) => {
                 self.begin_on(arrival, id, moment);
             }
-            other => {
-                self.due.extend(other);
-                self.offer(id, false, moment);
-            }
+            other => self.due.extend(other),
         }
+    }
+
+    /// Whether who comes next can have a slot of a connection that became free at `since_ns`. Whoever waits comes first, and
+    /// where the connection rested already, those that rest with it have their turn.
+    fn can_begin_on(&mut self, id: ConnectionId, pool: usize, since_ns: i64) -> bool {
+        let is_free = self.connections.note_slot(id, since_ns);
+        is_free && !self.connections.is_resting(id) && !self.connections.has_waiting(pool)
+    }
+
+    /// Give the slots that a connection has since `since_ns` to those that wait longest, or let it rest; and write what
+    /// it has to say.
+    fn use_slots(&mut self, id: ConnectionId, since_ns: i64, moment: &mut Moment) {
+        let mut has_offered = false;
+        // What is sent may find it dead.
+        while self.connections.is_live(id) {
+            if self.connections.note_slot(id, since_ns) {
+                has_offered = true;
+                if let Some(request) = self.connections.take_waiting(self.connections.pool_at(id)) {
+                    self.assign_waiting(request, id, moment);
+                    continue;
+                }
+                self.connections.rest(id);
+            }
+            if !self.connections.wants_to_write(id) {
+                break;
+            }
+            self.write(id, moment);
+        }
+        if has_offered {
+            self.connections.note_offered(id);
+        }
+    }
+
+    fn assign_waiting(&mut self, request: RequestId, id: ConnectionId, moment: &mut Moment) {
+        if self.connections.is_new(id) {
+            let is_replacement = self.connections.is_replacement(id);
+            self.requests.note_opened(request, is_replacement);
+        }
+        self.assign(request, id, moment);
     }
 }

@@ -17,7 +17,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.acquire(id, moment);
     }
 
-    /// Begin a request on the connection that has just become free, which leads to the right address.
+    /// Begin a request on a connection that has a slot and does not rest, and leads to the right address.
     pub(super) fn begin_on(&mut self, arrival: Arrival, connection: ConnectionId, moment: &mut Moment) {
         let id = self.requests.admit(arrival, moment.now_ns);
         self.assign(id, connection, moment);
@@ -26,9 +26,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Take a free connection that is alive, or wait for one to be opened.
     fn acquire(&mut self, id: RequestId, moment: &mut Moment) {
         let pool = self.pool_of(self.requests.arrival(id));
-        while let Some(connection) = self.connections.take_free(pool, moment.now_ns) {
+        loop {
+            let (now_ns, events) = (moment.now_ns, &mut self.events);
+            let Some(connection) = self.connections.take_free(pool, now_ns, events) else {
+                break;
+            };
             if self.send(id, connection, moment) {
-                return;
+                return self.connections.rest(connection);
             }
         }
         if self.connections.wait_for_slot(pool, id) {
@@ -64,7 +68,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.requests.note_sent(id, moment.now_ns);
         match self.connections.write(connection) {
             Ok(()) => self.requests.note_written(id),
-            Err(failure) if !failure.took_some && !self.requests.was_opened_for(id) => {
+            Err(failure) if !failure.took_some && self.was_idle(id, connection) => {
                 self.requests.take_back(id, moment.now_ns);
                 self.lose(connection, moment);
                 return false;
@@ -77,12 +81,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         true
     }
 
+    /// Whether a connection carried nothing, and was not opened for it, when that request was started on it.
+    fn was_idle(&self, id: RequestId, connection: ConnectionId) -> bool {
+        self.connections.in_flight(connection) == 1 && !self.requests.was_opened_for(id)
+    }
+
     /// Give up a request, wherever it stands.
     fn give_up(&mut self, id: RequestId, failure: Failure, moment: &mut Moment) {
         match self.requests.connection_of(id) {
             Some(key) => {
                 let connection = self.connections.cancel(key, id, failure, &mut self.events);
-                self.apply(connection, moment);
+                self.settle(connection, moment);
             }
             None => self.finish_unsent(id, failure, *moment),
         }
@@ -106,9 +115,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             self.requests.admit(arrival, moment.now_ns);
         }
         self.connections.clear_waiting();
-        for (id, _) in self.requests.cut_off() {
-            let failure = Failure::new(Kind::Cancelled, "the run was stopped");
-            self.give_up(id, failure, moment);
+        for (id, seq) in self.requests.cut_off() {
+            // Those that another's cancellation has not ended.
+            if self.requests.is_unfinished(id, seq) {
+                let failure = Failure::new(Kind::Cancelled, "the run was stopped");
+                self.give_up(id, failure, moment);
+            }
         }
     }
 

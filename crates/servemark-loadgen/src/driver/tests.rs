@@ -1,5 +1,10 @@
 //! What a driver does in a turn, without a run around it.
 
+mod slots;
+mod slots_by_turns;
+mod slotted;
+mod slotted_run;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -67,16 +72,18 @@ impl Around {
         }
     }
 
-    /// A driver with `limit` connections of closed loops, and as many of open ones. Nobody writes its records.
+    /// A driver of HTTP/1.1 with `limit` connections of closed loops, and as many of open ones. Nobody writes its records.
     fn driver<L: Load>(&self, load: L, limit: usize) -> Driver<'_, L, Http1<'_>> {
-        let header = Header {
-            table: Table::Records,
-            steps: Vec::new(),
-            started_unix_ns: 0,
-            warmup_ns: 0,
-        };
-        let nowhere = File::options().write(true).open("/dev/null").unwrap();
-        let (_, writer) = Writer::new((nowhere, header), None).unwrap();
+        self.driver_of(load, limit, nowhere())
+    }
+
+    /// A driver of any protocol, and where its records go.
+    fn driver_of<'plan, L: Load, P: Protocol<'plan>>(
+        &'plan self,
+        load: L,
+        limit: usize,
+        recorder: Recorder,
+    ) -> Driver<'plan, L, P> {
         let around = Surroundings {
             plan: &self.plan,
             thread: 0,
@@ -86,8 +93,24 @@ impl Around {
             first_bodies: &self.first_bodies,
             has_stamps: false,
         };
-        Driver::new(around, load, &[limit; 2], writer.recorder()).unwrap()
+        Driver::new(around, load, &[limit; 2], recorder).unwrap()
     }
+}
+
+fn header() -> Header {
+    Header {
+        table: Table::Records,
+        steps: Vec::new(),
+        started_unix_ns: 0,
+        warmup_ns: 0,
+    }
+}
+
+/// A recorder whose records nobody writes.
+fn nowhere() -> Recorder {
+    let nowhere = File::options().write(true).open("/dev/null").unwrap();
+    let (_, writer) = Writer::new((nowhere, header()), None).unwrap();
+    writer.recorder()
 }
 
 fn arrival(user: u32) -> Arrival {
@@ -136,7 +159,7 @@ fn connections_that_cannot_be_watched_fail_one_after_another() {
 }
 
 /// Open `count` connections of open loops, and let them rest.
-fn open_and_rest<'plan, L: Load>(driver: &mut Driver<'plan, L, Http1<'plan>>, count: usize) {
+fn open_and_rest<'plan, L: Load, P: Protocol<'plan>>(driver: &mut Driver<'plan, L, P>, count: usize) {
     let now_ns = driver.now().now_ns;
     (0..count).for_each(|_| driver.connections.open(1, now_ns).unwrap());
     while driver.connections.opening_count() > 0 {

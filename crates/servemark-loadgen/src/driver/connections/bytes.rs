@@ -34,6 +34,14 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         !self.by_key[id.key].protocol.output().is_empty()
     }
 
+    /// Whether there is something to write that nobody else will write: neither its turn, nor an event of a socket that is
+    /// full now.
+    pub(in crate::driver) fn wants_to_write(&self, id: ConnectionId) -> bool {
+        let connection = &self.by_key[id.key];
+        let is_able = !connection.is_full && connection.write_failure.is_none();
+        is_able && connection.carried == Carried::No && !connection.protocol.output().is_empty()
+    }
+
     /// Write what the protocol has, as far as the socket and the turn allow.
     pub(in crate::driver) fn write(&mut self, id: ConnectionId) -> Result<(), WriteFailure> {
         let mut left = TURN_BYTES;
@@ -78,9 +86,8 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
                 count, mut drained, ..
             }) => {
                 protocol.receive(&self.buffer[..count], events);
-                if !drained && protocol.slots() > 0 {
-                    connection.look_behind(&mut self.buffer, events);
-                    drained = true;
+                if !drained && connection.has_ended_all(events) {
+                    drained = connection.look_behind(&mut self.buffer, events);
                 }
                 return Parsed {
                     bytes: count,
@@ -110,13 +117,17 @@ impl<'plan, P: Protocol<'plan>> Connection<P> {
     /// Write what the protocol has, until the socket is full, or so many bytes are not `left` any more.
     fn write(&mut self, left: &mut usize) -> io::Result<()> {
         self.transport.flush()?;
+        self.is_full = false;
         loop {
             let output = self.protocol.output();
             if output.is_empty() || *left == 0 {
                 return Ok(());
             }
             match self.transport.write(&output[..output.len().min(*left)])? {
-                0 => return Ok(()),
+                0 => {
+                    self.is_full = true;
+                    return Ok(());
+                }
                 count => {
                     self.protocol.written(count);
                     *left -= count;
@@ -125,15 +136,27 @@ impl<'plan, P: Protocol<'plan>> Connection<P> {
         }
     }
 
+    /// Whether `events`, which were not applied yet, are the end of all requests that it carries, and it could carry another.
+    fn has_ended_all(&self, events: &[Event]) -> bool {
+        let ends = events
+            .iter()
+            .filter(|event| matches!(event, Event::Ended(..) | Event::Failed(..)));
+        self.protocol.slots() > 0 && ends.count() == self.in_flight
+    }
+
     /// See that nothing lies behind an answer that was read without draining the socket: what nobody asked for must not
-    /// be taken for the answer to the next request.
-    fn look_behind(&mut self, buffer: &mut [u8], events: &mut Vec<Event>) {
+    /// be taken for the answer to the next request. Returns whether nothing is left to be read.
+    fn look_behind(&mut self, buffer: &mut [u8], events: &mut Vec<Event>) -> bool {
         match self.transport.read(buffer) {
-            Ok(ReadOutcome::Blocked) => {}
+            Ok(ReadOutcome::Blocked) => return true,
             Ok(ReadOutcome::Eof | ReadOutcome::Cut) => self.hang_up = true,
-            Ok(ReadOutcome::Bytes { count, .. }) => self.protocol.receive(&buffer[..count], events),
+            Ok(ReadOutcome::Bytes { count, drained, .. }) => {
+                self.protocol.receive(&buffer[..count], events);
+                return drained;
+            }
             Err(error) => self.protocol.broken(&read_failure(&error), events),
         }
+        true
     }
 }
 

@@ -33,8 +33,21 @@ pub(super) enum Stage {
     Connecting,
     /// TLS is being agreed on.
     Handshaking,
-    /// It can carry requests.
+    /// It is open, and who waits has waited for that: its slots were not offered yet.
+    New,
+    /// It is open.
     Open,
+}
+
+/// Whether a connection has a slot, as far as was last seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It has none that can be used.
+    Full,
+    /// It has one, and is about to be used.
+    Free,
+    /// It has one, and rests in its pool.
+    Resting,
 }
 
 /// What another turn is for, of a connection that had more to do than one turn allows.
@@ -68,11 +81,14 @@ pub(super) struct Connection<P> {
     pub(super) tls_us: u32,
     /// It takes the place of one that died while idle.
     pub(super) is_replacement: bool,
-    /// Since when it could have carried a request.
+    pub(super) room: Room,
+    /// Since when it has had a slot, without a pause.
     pub(super) free_since_ns: i64,
     /// The server will send no more: read to the end, then close.
     pub(super) hang_up: bool,
     pub(super) carried: Carried,
+    /// The socket takes no more: an event will say when it does.
+    pub(super) is_full: bool,
     /// Why writing failed; the response may have come nevertheless.
     pub(super) write_failure: Option<Failure>,
 }
@@ -92,9 +108,11 @@ impl<P> Connection<P> {
             connect_us: 0,
             tls_us: 0,
             is_replacement: false,
+            room: Room::Full,
             free_since_ns: now_ns,
             hang_up: false,
             carried: Carried::No,
+            is_full: false,
             write_failure: None,
         }
     }

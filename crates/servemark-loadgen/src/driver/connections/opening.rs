@@ -139,15 +139,15 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         }
     }
 
-    /// Opening a connection was complete at `now_ns`: it has a slot.
+    /// Opening a connection was complete at `now_ns`.
     pub(in crate::driver) fn finish_opening(&mut self, id: ConnectionId, now_ns: i64) {
         let connection = &mut self.by_key[id.key];
         let open_ns = now_ns - connection.waited_ns;
         if matches!(connection.transport, Transport::Tls(_)) {
             connection.tls_us = connection.opening_us(open_ns);
         }
-        connection.stage = Stage::Open;
-        connection.free_since_ns = open_ns;
+        connection.stage = Stage::New;
+        connection.note_slot(open_ns);
         self.last_opened_ns = Some(now_ns);
         self.deadlines.clear(id.key);
         self.pools[connection.pool].opened();
@@ -165,7 +165,7 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         let limit_s = seconds(self.connect_timeout_ns);
         let phase = match connection.stage {
             Stage::Handshaking => "the connect timed out in the TLS handshake",
-            Stage::Connecting | Stage::Open => "the connect timed out",
+            Stage::Connecting | Stage::New | Stage::Open => "the connect timed out",
         };
         let number = connection.number;
         let failure = Failure::new(Kind::Timeout, format!("{phase}, after {limit_s} s"));
@@ -189,7 +189,7 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         let unfinished: Vec<ConnectionId> = self
             .by_key
             .iter()
-            .filter(|(_, connection)| connection.stage != Stage::Open)
+            .filter(|(_, connection)| matches!(connection.stage, Stage::Connecting | Stage::Handshaking))
             .map(|(key, _)| self.id_at(key))
             .collect();
         for id in unfinished {
