@@ -9,11 +9,11 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::load::Retired;
 
 /// A time before every other: at once, also before the start.
-pub const AT_ONCE_NS: i64 = i64::MIN;
+pub(crate) const AT_ONCE_NS: i64 = i64::MIN;
 
 /// When to end, and how to wake the threads that must know.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     stop_at_ns: AtomicI64,
     cancel_at_ns: AtomicI64,
     /// Who is not done yet, of those whose last ends the groups in the background.
@@ -27,7 +27,7 @@ pub struct Control {
 
 impl Control {
     /// A run of `threads` generator threads that ends by itself, and its background with the last of `foreground`.
-    pub fn new(threads: u32, foreground: u64, has_background: bool) -> io::Result<Self> {
+    pub(crate) fn new(threads: u32, foreground: u64, has_background: bool) -> io::Result<Self> {
         let wakers = (0..threads)
             .map(|_| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
             .collect::<Result<_, _>>()?;
@@ -42,7 +42,7 @@ impl Control {
     }
 
     /// Schedule nothing from `at_ns`. Returns the time that holds: an earlier one stays.
-    pub fn stop_at(&self, at_ns: i64) -> i64 {
+    pub(crate) fn stop_at(&self, at_ns: i64) -> i64 {
         let before_ns = self.stop_at_ns.fetch_min(at_ns, Ordering::SeqCst);
         self.wake();
         before_ns.min(at_ns)
@@ -51,7 +51,7 @@ impl Control {
     /// Those of the foreground have done their work, as is known at `now_ns`; with the last of them the background ends.
     ///
     /// Of whom only the time is over, it may be over later than now: the background goes on until then.
-    pub fn retire(&self, retired: Retired, now_ns: i64) {
+    pub(crate) fn retire(&self, retired: Retired, now_ns: i64) {
         if retired.count == 0 || !self.has_background {
             return;
         }
@@ -63,26 +63,23 @@ impl Control {
     }
 
     /// Cut off at `at_ns` what is in flight.
-    pub fn cancel_at(&self, at_ns: i64) {
+    pub(crate) fn cancel_at(&self, at_ns: i64) {
         self.cancel_at_ns.fetch_min(at_ns, Ordering::SeqCst);
         self.wake();
     }
 
     /// From when nothing is scheduled.
-    #[must_use]
-    pub fn stop_at_ns(&self) -> i64 {
+    pub(crate) fn stop_at_ns(&self) -> i64 {
         self.stop_at_ns.load(Ordering::Relaxed)
     }
 
     /// From when what is in flight is cut off.
-    #[must_use]
-    pub fn cancel_at_ns(&self) -> i64 {
+    pub(crate) fn cancel_at_ns(&self) -> i64 {
         self.cancel_at_ns.load(Ordering::Relaxed)
     }
 
     /// Becomes readable whenever something was asked.
-    #[must_use]
-    pub fn waker(&self, thread: u32) -> BorrowedFd<'_> {
+    pub(crate) fn waker(&self, thread: u32) -> BorrowedFd<'_> {
         self.wakers[thread as usize].as_fd()
     }
 
@@ -97,37 +94,36 @@ impl Control {
 /// Counts of one generator thread. Only that thread writes them; a cache line of its own keeps readers out of its way.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Counters {
+pub(crate) struct Counters {
     /// Requests that became due.
-    pub scheduled: Counter,
+    pub(crate) scheduled: Counter,
     /// Records of kind ok.
-    pub succeeded: Counter,
+    pub(crate) succeeded: Counter,
     /// Records of other kinds.
-    pub failed: Counter,
+    pub(crate) failed: Counter,
     /// Requests without a record yet, counted by the driver on its own.
-    pub in_flight: Counter,
+    pub(crate) in_flight: Counter,
     /// Records of kind ok without the warm-up flag, of the headline's steps.
-    pub measured_succeeded: Counter,
+    pub(crate) measured_succeeded: Counter,
 }
 
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Add one. Only for the thread that owns the counter: a load and a store, no locked instruction.
-    pub fn increment(&self) {
+    pub(crate) fn increment(&self) {
         self.0.store(self.value() + 1, Ordering::Relaxed);
     }
 
     /// Set the value; only for the thread that owns the counter.
-    pub fn set(&self, value: u64) {
+    pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
     /// The value at some recent time.
-    #[must_use]
-    pub fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -2,23 +2,23 @@
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// When it is due.
-    pub scheduled_ns: i64,
+    pub(crate) scheduled_ns: i64,
     /// Of a closed loop the virtual user, counted over the whole plan; of an open one the number of the arrival, counted
     /// within its group and modulo 2^32.
-    pub user: u32,
+    pub(crate) user: u32,
     /// Of a closed loop how often its user has performed the scenario before; of an open one the number of the arrival
     /// divided by 2^32: every arrival is a user who performs it once.
-    pub loop_number: u64,
+    pub(crate) loop_number: u64,
     /// Index of the step in the plan.
-    pub step: u16,
+    pub(crate) step: u16,
     /// Index of the group in the plan.
-    pub group: u16,
+    pub(crate) group: u16,
     /// Place of the step among its group's.
-    pub position: u16,
+    pub(crate) position: u16,
     /// It belongs to an open loop, and uses its connections.
-    pub is_open: bool,
+    pub(crate) is_open: bool,
     /// When this user first performed this step without having gone on since.
-    pub step_since_ns: i64,
+    pub(crate) step_since_ns: i64,
 }

@@ -4,15 +4,15 @@ mod closed;
 mod loads;
 mod open;
 
-pub use closed::ClosedLoop;
-pub use loads::Loads;
-pub use open::OpenLoop;
+pub(crate) use closed::ClosedLoop;
+pub(crate) use loads::Loads;
+pub(crate) use open::OpenLoop;
 
 use crate::due::Arrival;
 
 /// What becomes of a user whose request has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// It goes on.
     GoOn,
     /// It goes on, but no server was there for it: a user of a closed loop waits before it asks again.
@@ -26,11 +26,11 @@ pub enum Next {
 
 /// Those of [`Plan::foreground`](crate::plan::Plan::foreground) who have done their work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retired {
+pub(crate) struct Retired {
     /// How many.
-    pub count: u64,
+    pub(crate) count: u64,
     /// When the last of them had: its last end, or the end of its time, which may be yet to come.
-    pub at_ns: i64,
+    pub(crate) at_ns: i64,
 }
 
 impl Default for Retired {
@@ -44,8 +44,7 @@ impl Default for Retired {
 
 impl Retired {
     /// These and `others`.
-    #[must_use]
-    pub fn and(self, others: Self) -> Self {
+    pub(crate) fn and(self, others: Self) -> Self {
         Self {
             count: self.count + others.count,
             at_ns: self.at_ns.max(others.at_ns),
@@ -54,7 +53,7 @@ impl Retired {
 }
 
 /// How requests arrive at one generator thread.
-pub trait Load {
+pub(crate) trait Load {
     /// When the next request is due whatever happens in between, or `i64::MAX`.
     fn next_due_ns(&self) -> i64;
 

@@ -14,7 +14,7 @@ use crate::share::Share;
 /// A user performs its group's steps in order, `loops` times or until the duration. A step that failed does not end it:
 /// the user goes on with the next one.
 #[derive(Debug)]
-pub struct ClosedLoop<'plan> {
+pub(crate) struct ClosedLoop<'plan> {
     groups: Vec<ClosedGroup<'plan>>,
     share: Share,
     /// By their place in the share.
@@ -55,8 +55,7 @@ const LONGEST_RETRY_NS: i64 = NS_PER_S;
 
 impl<'plan> ClosedLoop<'plan> {
     /// The users of `plan` that are in `share`.
-    #[must_use]
-    pub fn new(plan: &'plan Plan, share: Share) -> Self {
+    pub(crate) fn new(plan: &'plan Plan, share: Share) -> Self {
         let mut closed = Self {
             groups: Vec::new(),
             share,
@@ -96,8 +95,7 @@ impl<'plan> ClosedLoop<'plan> {
     }
 
     /// How many users of this thread visit each of the plan's addresses.
-    #[must_use]
-    pub fn users_by_address(&self, plan: &Plan) -> Vec<usize> {
+    pub(crate) fn users_by_address(&self, plan: &Plan) -> Vec<usize> {
         let mut users = vec![0; plan.addresses.len()];
         for user in &self.users {
             for address in plan.addresses_of(self.groups[usize::from(user.group)].group) {

@@ -6,7 +6,7 @@ use crate::share::Share;
 
 /// What one generator thread performs of a plan.
 #[derive(Debug)]
-pub struct Loads<'plan> {
+pub(crate) struct Loads<'plan> {
     plan: &'plan Plan,
     /// What the thread has of that which its generator's threads divide.
     of_threads: Share,
@@ -19,17 +19,16 @@ pub struct Loads<'plan> {
 /// Those of closed loops come first, then those of open ones: a user of a closed loop never waits for a connection that
 /// an arrival holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionCounts {
+pub(crate) struct ConnectionCounts {
     /// At most.
-    pub limits: Vec<usize>,
+    pub(crate) limits: Vec<usize>,
     /// Opened before the start: one for each user of a closed loop, and the first of an open one.
-    pub before_start: Vec<usize>,
+    pub(crate) before_start: Vec<usize>,
 }
 
 impl<'plan> Loads<'plan> {
     /// What `thread` performs of `plan`.
-    #[must_use]
-    pub fn new(plan: &'plan Plan, thread: u32) -> Self {
+    pub(crate) fn new(plan: &'plan Plan, thread: u32) -> Self {
         let share = plan.share_of(thread);
         let open = plan.groups.iter().enumerate().filter_map(|(index, group)| {
             let open = group.open()?;
@@ -44,8 +43,7 @@ impl<'plan> Loads<'plan> {
     }
 
     /// How many connections this thread may have, when an open loop gets at most `most_open` to an address.
-    #[must_use]
-    pub fn connections(&self, most_open: u32) -> ConnectionCounts {
+    pub(crate) fn connections(&self, most_open: u32) -> ConnectionCounts {
         let mut limits = self.closed.users_by_address(self.plan);
         let mut before_start = limits.clone();
         let of_open: Vec<usize> = self

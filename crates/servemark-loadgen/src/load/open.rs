@@ -14,7 +14,7 @@ use crate::share::Share;
 /// Each is a user who performs the group's steps once: all in order, the next when the last has ended, or one that is
 /// drawn by weight.
 #[derive(Debug)]
-pub struct OpenLoop<'plan> {
+pub(crate) struct OpenLoop<'plan> {
     group: &'plan Group,
     index: u16,
     stream: u32,
@@ -44,8 +44,7 @@ struct Resting {
 
 impl<'plan> OpenLoop<'plan> {
     /// What `share` has of group `index` of `plan`, which is the open loop `open`.
-    #[must_use]
-    pub fn new(plan: &'plan Plan, index: usize, open: &'plan Open, share: Share) -> Self {
+    pub(crate) fn new(plan: &'plan Plan, index: usize, open: &'plan Open, share: Share) -> Self {
         let group = &plan.groups[index];
         let mut created = Self {
             group,
