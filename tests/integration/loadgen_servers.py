@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,15 @@ def hang_up(connection: socket.socket) -> None:
     connection.close()
 
 
+def request_of(wire: bytes) -> EngineRequest:
+    """The request that goes over the wire so, if its length is told."""
+    head, _, body = wire.partition(b"\r\n\r\n")
+    start, *fields = head.split(b"\r\n")
+    method, target, _ = start.split(b" ")
+    headers = tuple((name, value) for name, _, value in (field.partition(b": ") for field in fields))
+    return EngineRequest(method, target, headers, body)
+
+
 def plan_for(
     port: int,
     *,
@@ -185,7 +195,6 @@ def plan_for(
     threads: int = 1,
     wires: tuple[bytes, ...] = (GET,),
     patches: tuple[EnginePatch, ...] = (),
-    head_only: bool = False,
     steps: int = 1,
     ip: str = "127.0.0.1",
     tls: Tls | None = None,
@@ -194,7 +203,7 @@ def plan_for(
     arrivals: EngineArrivals | None = None,
 ) -> EnginePlan:
     """One group whose users, or `arrivals`, perform `steps` equal steps at one address."""
-    requests = tuple(EngineRequest(wire, patches, head_only) for wire in wires)
+    requests = tuple(replace(request_of(wire), patches=patches) for wire in wires)
     return EnginePlan(
         addresses=(Address("test", ip, port, tls),),
         steps=tuple(EngineStep(f"step-{index}", 0, requests) for index in range(steps)),

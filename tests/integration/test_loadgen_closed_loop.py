@@ -21,13 +21,14 @@ from loadgen_servers import (
     finish,
     plan_for,
     read_request,
+    request_of,
     run_plan,
     serving,
     silent,
 )
 
 from servemark import _loadgen
-from servemark.workload.plan import Address, EngineGroup, EnginePatch, EnginePlan, EngineRequest, EngineStep
+from servemark.workload.plan import Address, EngineGroup, EnginePatch, EnginePlan, EngineStep
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -128,7 +129,7 @@ def test_groups_run_together_and_number_their_users_in_order(tmp_path: Path) -> 
     with serving(answering(OK)) as one, serving(answering(OK)) as other:
         plan = EnginePlan(
             addresses=(Address("a", "127.0.0.1", one.port), Address("b", "127.0.0.1", other.port)),
-            steps=(EngineStep("first", 0, (EngineRequest(GET),)), EngineStep("second", 1, (EngineRequest(GET),))),
+            steps=(EngineStep("first", 0, (request_of(GET),)), EngineStep("second", 1, (request_of(GET),))),
             groups=(
                 EngineGroup(steps=(0,), users=2, loops=5, duration_ns=0, ramp_ns=0, think_ns=0),
                 EngineGroup(steps=(1, 0), users=3, loops=4, duration_ns=0, ramp_ns=0, think_ns=0),
@@ -155,7 +156,7 @@ def test_requests_carry_their_user_and_number_and_are_drawn_by_seed(tmp_path: Pa
             connection.sendall(OK)
 
     wires = tuple(b"GET /%d/%s/%s HTTP/1.1\r\n\r\n" % (kind, b"0" * 10, b"0" * 20) for kind in range(4))
-    patches = (EnginePatch(7, 10, "user"), EnginePatch(18, 20, "seq"))
+    patches = (EnginePatch("target", 3, 10, "user"), EnginePatch("target", 14, 20, "seq"))
 
     def inputs(seed: int, path: Path) -> list[int]:
         seen.clear()
@@ -297,8 +298,12 @@ def test_plans_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         replace(plan, steps=()),
         replace(plan, groups=(replace(plan.groups[0], loops=0),)),
         replace(plan, addresses=(Address("x", "not an address", 1),)),
-        plan_for(1, loops=1, patches=(EnginePatch(0, 1000, "seq"),)),
-        plan_for(1, loops=1, patches=(EnginePatch(0, 1, "weather"),)),
+        plan_for(1, loops=1, patches=(EnginePatch("body", 0, 1, "seq"),)),
+        plan_for(1, loops=1, patches=(EnginePatch("target", 0, 1000, "seq"),)),
+        plan_for(1, loops=1, patches=(EnginePatch("target", 0, 1, "weather"),)),
+        plan_for(1, loops=1, patches=(EnginePatch("head", 0, 1, "seq"),)),  # type: ignore[arg-type]
+        plan_for(1, loops=1, wires=(b"GET /\n HTTP/1.1\r\n\r\n",)),
+        plan_for(1, loops=1, wires=(b"GET / HTTP/1.1\r\nX: a\nb\r\n\r\n",)),
     ]
     for one in bad:
         with pytest.raises(ValueError, match=r".+"):

@@ -24,6 +24,8 @@ from test_loadgen_open_loop import arriving
 from servemark import _loadgen
 
 GOES_AWAY_AFTER_S, AWAY_S = 0.3, 0.2
+#: A user waits for at most a second, however long the server was away.
+LONGEST_RETRY_S = 1.2
 CLOSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -284,7 +286,7 @@ def test_users_of_a_server_that_is_away_do_not_storm_it(tmp_path: Path, is_dropp
     users = 8
     server = _listen_where_nobody_connects_from(answering(OK))
     try:
-        run = _loadgen.start(plan_for(server.port, users=users, duration_s=1.5), str(tmp_path / "r"))
+        run = _loadgen.start(plan_for(server.port, users=users, duration_s=60.0), str(tmp_path / "r"))
         time.sleep(GOES_AWAY_AFTER_S)
         server.close()
         proxy = _listen(server.port, _drop) if is_dropping else None
@@ -292,6 +294,8 @@ def test_users_of_a_server_that_is_away_do_not_storm_it(tmp_path: Path, is_dropp
         if proxy:
             proxy.close()
         server = _listen(server.port, answering(OK))
+        time.sleep(LONGEST_RETRY_S)
+        run.stop_at(0)
         ran = finish(run, tmp_path / "r")
     finally:
         server.close()

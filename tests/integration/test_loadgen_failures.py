@@ -21,6 +21,7 @@ from loadgen_servers import (
     answering_once,
     plan_for,
     read_request,
+    request_of,
     reset,
     run_plan,
     serving,
@@ -28,7 +29,7 @@ from loadgen_servers import (
 )
 
 from servemark import _loadgen
-from servemark.workload.plan import EngineGroup, EngineRequest, EngineStep
+from servemark.workload.plan import EngineGroup, EngineStep
 
 
 def reset_after_request(connection: socket.socket) -> None:
@@ -260,7 +261,7 @@ def test_a_64_mb_answer_takes_no_memory(tmp_path: Path, chunked: bool) -> None:
 def test_a_64_mb_answer_delays_no_other(tmp_path: Path, chunked: bool) -> None:
     with serving(sending_much(chunked=chunked)) as server:
         plan = plan_for(server.port, loops=1, users=2, wires=(MUCH,))
-        small = EngineStep("small", 0, (EngineRequest(GET),))
+        small = EngineStep("small", 0, (request_of(GET),))
         beside = EngineGroup((1,), users=1, loops=0, duration_ns=0, ramp_ns=0, think_ns=0, background=True)
         plan = replace(plan, steps=(*plan.steps, small), groups=(*plan.groups, beside))
         ran = run_plan(plan, tmp_path / "r")

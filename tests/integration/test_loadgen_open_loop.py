@@ -16,7 +16,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadgen_servers import GET, MS, OK, S, answering, finish, plan_for, read_request, run_plan, serving, silent
+from loadgen_servers import (
+    GET,
+    MS,
+    OK,
+    S,
+    answering,
+    finish,
+    plan_for,
+    read_request,
+    request_of,
+    run_plan,
+    serving,
+    silent,
+)
 
 from servemark import _loadgen
 from servemark.workload.load import ProcessName
@@ -25,7 +38,6 @@ from servemark.workload.plan import (
     EngineGroup,
     EnginePlan,
     EngineRateSegment,
-    EngineRequest,
     EngineStep,
     EngineUntil,
 )
@@ -221,7 +233,7 @@ def _beside(port: int, closed: EngineGroup, arrivals: EngineArrivals) -> EngineP
     plan = plan_for(port, arrivals=arrivals)
     return replace(
         plan,
-        steps=(*plan.steps, EngineStep("closed", 0, (EngineRequest(GET),))),
+        steps=(*plan.steps, EngineStep("closed", 0, (request_of(GET),))),
         groups=(*plan.groups, replace(closed, steps=(1,))),
     )
 

@@ -125,11 +125,8 @@ def check(
     has_more = case.counted < len(case.response) and in_bytes
     has_end = case.then == "FIN" and b"Content-Length" in case.response
     think_s = 0.3 if case.kind == "ok" and (has_more or has_end) else 0.0
-    head_only = case.method == "HEAD"
     with serving(serve) as server:
-        plan = plan_for(
-            server.port, loops=2, timeout_s=timeout_s, think_s=think_s, wires=(wire,), head_only=head_only, tls=tls
-        )
+        plan = plan_for(server.port, loops=2, timeout_s=timeout_s, think_s=think_s, wires=(wire,), tls=tls)
         ran = run_plan(plan, path)
         assert serve.requests == ([2] if case.is_reused else [1, 1])
     assert ran.kinds == [case.kind] * 2

@@ -12,7 +12,7 @@ import pytest
 from servemark.errors import UsageError
 from servemark.workload import inputs
 from servemark.workload.inputs import STANDARD_INPUT, Input, Sending, as_form, checksum, read_inputs
-from servemark.workload.plan import Address, encode_request
+from servemark.workload.plan import Address, compile_request
 from servemark.workload.scenario import Request
 
 
@@ -176,4 +176,4 @@ def test_what_is_sent_as_it_is_is_in_memory_once(tmp_path):
     (what,) = read_inputs([tmp_path / "a"])
     assert Sending().apply(what) is what
     request = Request("POST", "/", (), what.body)
-    assert encode_request(request, Address("h", "127.0.0.1", 80)).body is what.body
+    assert compile_request(request, Address("h", "127.0.0.1", 80)).body is what.body

@@ -141,7 +141,7 @@ impl EveryNth {
     }
 }
 
-pub(crate) struct Driver<'plan, L, P> {
+pub(crate) struct Driver<'plan, L, P: Protocol<'plan>> {
     plan: &'plan Plan,
     control: &'plan Control,
     load: L,
@@ -163,9 +163,11 @@ pub(crate) struct Driver<'plan, L, P> {
 }
 
 impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
-    /// A driver with pools of as many connections as `load` may use at most.
+    /// A driver of requests that are `prepared`, by step and input, with pools of as many connections as `load` may use at
+    /// most.
     pub(crate) fn new(
         around: Surroundings<'plan>,
+        prepared: &'plan [Vec<P::Prepared>],
         load: L,
         connection_limits: &[usize],
         recorder: Recorder,
@@ -176,7 +178,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             plan,
             control: around.control,
             load,
-            connections: Connections::new(around, connection_limits, numbers)?,
+            connections: Connections::new(around, prepared, connection_limits, numbers)?,
             requests: Requests::new(around, recorder, numbers),
             clocks: Clocks::new(Clock::from_origin(monotonic_ns()), around.has_stamps),
             due: VecDeque::new(),

@@ -7,17 +7,20 @@
 mod chunked;
 mod head;
 mod partial;
+mod prepared;
 
 use crate::body::{Body, Watch};
 use crate::error::{Failure, Kind};
 use crate::plan::Request;
 use crate::protocol::{Event, Exchange, Protocol};
-use crate::request::{Numbers, RequestId, apply_patches};
+use crate::request::{Numbers, RequestId};
 use crate::sse::EventStream;
 
 use chunked::Chunked;
 use head::{Framing, Head, LastHead, Parsed};
 use partial::PartialHead;
+
+pub use prepared::Prepared;
 
 /// The longest head that is accepted, with the interim responses before it, in bytes.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -65,6 +68,12 @@ enum Output<'plan> {
 }
 
 impl<'plan> Protocol<'plan> for Http1<'plan> {
+    type Prepared = Prepared;
+
+    fn prepare(request: &Request) -> Prepared {
+        Prepared::of(request)
+    }
+
     fn new() -> Self {
         Self {
             state: State::Idle,
@@ -87,7 +96,7 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         usize::from(self.state == State::Idle)
     }
 
-    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers, watch: Watch) {
+    fn start(&mut self, id: RequestId, request: &'plan Prepared, numbers: Numbers, watch: Watch) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Head;
         self.id = id;
@@ -96,12 +105,14 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
         self.body.begin(watch);
         self.output_done = 0;
         self.output_body = request.body.as_slice();
-        self.output = if request.patches.is_empty() {
+        self.output = if request.digits.is_empty() {
             Output::Shared(&request.wire)
         } else {
             self.patched.clear();
             self.patched.extend_from_slice(&request.wire);
-            apply_patches(&mut self.patched, &request.patches, numbers);
+            for digits in &request.digits {
+                digits.write(&mut self.patched, numbers);
+            }
             Output::Patched
         };
     }
@@ -120,6 +131,7 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
     fn written(&mut self, count: usize) {
         self.output_done += count;
         self.exchange.bytes_sent += count as u64;
+        self.exchange.is_sent_whole = self.output().is_empty();
     }
 
     fn receive(&mut self, bytes: &[u8], events: &mut Vec<Event>) {

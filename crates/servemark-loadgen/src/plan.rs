@@ -1,5 +1,10 @@
 //! A plan: all that a run needs, as `servemark.workload.plan.EnginePlan` describes it. Times are nanoseconds.
 
+mod implied;
+#[cfg(test)]
+pub(crate) mod tests;
+mod validation;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -7,9 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::arrival::Arrivals;
-use crate::body::{Body, Watch};
-use crate::error::PlanError;
-use crate::expect::{Expect, FirstBody};
+use crate::expect::Expect;
 use crate::fault::Fault;
 use crate::realtime::Realtime;
 use crate::receive_clock::ReceiveClock;
@@ -113,21 +116,6 @@ pub struct Step {
     pub is_headline: bool,
 }
 
-impl Step {
-    /// Whether it looks into bodies, beyond their digest.
-    fn looks(&self) -> bool {
-        self.until.is_some() || self.expect.as_ref().is_some_and(Expect::looks)
-    }
-
-    /// Where the first body of each input is remembered, if anything is compared with it.
-    #[must_use]
-    pub fn first_bodies(&self) -> Vec<FirstBody> {
-        let compares = matches!(self.expect, Some(Expect::Same));
-        let inputs = if compares { self.requests.len() } else { 0 };
-        (0..inputs).map(|_| FirstBody::new()).collect()
-    }
-}
-
 /// A condition on a body, and how long it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Until {
@@ -141,48 +129,28 @@ pub struct Until {
     pub limit_ns: i64,
 }
 
-impl Until {
-    /// Whether `body` holds the text as often as it must. Of one that is longer than what was kept of it nobody can say:
-    /// then why not, in words.
-    pub fn is_met_by(&self, body: &Body) -> Result<bool, String> {
-        if !body.is_whole() {
-            return Err(format!(
-                "the body has {} bytes, and {:?} is counted in up to {} KiB",
-                body.bytes(),
-                String::from_utf8_lossy(&self.text),
-                body.kept().len() / 1024
-            ));
-        }
-        let places = body.kept().windows(self.text.len());
-        Ok(places.filter(|&place| place == self.text).count() == self.times)
-    }
-}
-
-/// One request as it goes over the wire, head and body.
+/// One request, however a protocol writes it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The bytes, in front of those of `body`.
-    pub wire: Vec<u8>,
-    /// A large body, which belongs to whoever made the plan; else empty.
+    /// GET, POST and so on.
+    pub method: Vec<u8>,
+    /// The path, and the query.
+    pub target: Vec<u8>,
+    /// Its fields, in order. What frames the body, a protocol adds.
+    pub headers: Arc<[Field]>,
+    /// The body, which may belong to whoever made the plan.
     pub body: SharedBytes,
-    /// Where numbers are written into them.
+    /// Where numbers are written into it.
     pub patches: Vec<Patch>,
-    /// The response has no body whatever its headers say (the method is HEAD).
-    pub head_only: bool,
 }
 
-impl Request {
-    /// How many bytes it is in all.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.wire.len() + self.body.as_slice().len()
-    }
-
-    /// Whether it has no bytes, which no valid plan has.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+/// A header field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name, as it is written.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
 }
 
 /// Bytes that are not copied: a pool of inputs is in memory once, whoever else holds it.
@@ -208,15 +176,26 @@ impl fmt::Debug for SharedBytes {
     }
 }
 
-/// A decimal field of a request: `wire[offset..offset + width]`, zero-padded.
+/// A decimal number in a request, zero-padded.
 #[derive(Clone, Copy, Debug)]
 pub struct Patch {
-    /// First byte of the field.
+    /// What of the request it is in.
+    pub part: Part,
+    /// Its first byte there.
     pub offset: usize,
-    /// Bytes of the field.
+    /// How many bytes it has.
     pub width: usize,
     /// What is written there.
     pub value: PatchValue,
+}
+
+/// What of a request a patch is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The target.
+    Target,
+    /// The body.
+    Body,
 }
 
 /// The number that a patch writes.
@@ -266,12 +245,12 @@ pub struct Closed {
     pub background: bool,
 }
 
-/// An open loop: each arrival is a user who performs the steps once. Arrival i belongs to thread i mod threads.
+/// An open loop: each arrival is a user who performs the steps once.
 #[derive(Clone, Debug)]
 pub struct Open {
     /// When they arrive.
     pub arrivals: Arrivals,
-    /// To one address at once, over all threads.
+    /// To one address at once, over all threads of all generators.
     pub max_connections: u32,
 }
 
@@ -291,449 +270,6 @@ impl Group {
         match &self.load {
             GroupLoad::Closed(_) => None,
             GroupLoad::Open(open) => Some(open),
-        }
-    }
-
-    fn duration_or_never_ns(&self) -> i64 {
-        match self.duration_ns {
-            0 => i64::MAX,
-            duration_ns => duration_ns,
-        }
-    }
-
-    fn is_background(&self) -> bool {
-        self.closed().is_some_and(|closed| closed.background)
-    }
-}
-
-/// Users of closed loops together: each has a descriptor at least, and Linux gives a process no more (`fs.nr_open`).
-pub const MOST_USERS: u64 = 1 << 20;
-
-/// How much of a body is kept when a step looks into it: a description of a model with a hundred workers fits.
-const LOOKED_AT_BYTES: usize = 256 * 1024;
-
-impl Plan {
-    /// By step, what is looked at of its bodies: for examples of failures, and by steps that look into them.
-    #[must_use]
-    pub fn watches(&self) -> Vec<Watch> {
-        let watch = |step: &Step| {
-            let looked_at = if step.looks() { LOOKED_AT_BYTES } else { 0 };
-            Watch {
-                keep_bytes: self.keep_body_bytes.max(looked_at),
-                digest: matches!(step.expect, Some(Expect::Same)),
-            }
-        };
-        self.steps.iter().map(watch).collect()
-    }
-
-    /// Whether a group is an open loop.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.groups.iter().any(|group| group.open().is_some())
-    }
-
-    /// Whether generator threads ask for real-time priority.
-    #[must_use]
-    pub fn asks_realtime(&self) -> bool {
-        match self.realtime {
-            Realtime::Auto => self.is_open(),
-            Realtime::On => true,
-            Realtime::Off => false,
-        }
-    }
-
-    /// What thread `thread` sends, as a share of the whole plan.
-    #[must_use]
-    pub fn share_of(&self, thread: u32) -> Share {
-        self.share.part(thread, self.threads)
-    }
-
-    /// Whether a group goes on until the others are done.
-    #[must_use]
-    pub fn has_background(&self) -> bool {
-        self.groups.iter().any(Group::is_background)
-    }
-
-    /// How many report that their work is done before the background ends: each user of a closed loop that is not in it,
-    /// and each thread for its part of an open loop. Of several generators each goes by its own.
-    #[must_use]
-    pub fn foreground(&self) -> u64 {
-        let users = self.users_by_group();
-        let groups = self
-            .groups
-            .iter()
-            .zip(users)
-            .filter(|(group, _)| !group.is_background());
-        let count = |(group, users): (&Group, u32)| {
-            if group.open().is_some() {
-                self.threads
-            } else {
-                users
-            }
-        };
-        groups.map(count).map(u64::from).sum()
-    }
-
-    /// By group, how many of the users of a closed loop are in this generator's share; they are numbered over all groups.
-    fn users_by_group(&self) -> impl Iterator<Item = u32> {
-        self.groups.iter().scan(0, |before, group| {
-            let first = *before;
-            *before += group.closed().map_or(0, |closed| closed.users);
-            Some(self.share.amount(*before) - self.share.amount(first))
-        })
-    }
-
-    /// The addresses that the steps of a group lead to.
-    #[must_use]
-    pub fn addresses_of(&self, group: &Group) -> Vec<usize> {
-        let mut visited: Vec<usize> = group.steps.iter().map(|&step| self.steps[step].address).collect();
-        visited.sort_unstable();
-        visited.dedup();
-        visited
-    }
-
-    /// By address, the connections that this generator's users of closed loops have there: one each.
-    #[must_use]
-    pub fn closed_connections(&self) -> Vec<u64> {
-        let mut connections = vec![0; self.addresses.len()];
-        for (group, users) in self.groups.iter().zip(self.users_by_group()) {
-            for address in self.addresses_of(group) {
-                connections[address] += u64::from(users);
-            }
-        }
-        connections
-    }
-
-    /// By address, the connections that this generator's open loops may have there at most; 0 where none goes.
-    #[must_use]
-    pub fn open_connections(&self) -> Vec<u32> {
-        let mut most = vec![0; self.addresses.len()];
-        for group in &self.groups {
-            let Some(open) = group.open() else { continue };
-            for address in self.addresses_of(group) {
-                most[address] = self.share.amount(open.max_connections).max(most[address]);
-            }
-        }
-        most
-    }
-
-    /// From when a group schedules nothing, whatever its work is; `i64::MAX` when no time ends it. A background ends with
-    /// the time of the others, if all of them have one.
-    #[must_use]
-    pub fn end_ns(&self, group: &Group) -> i64 {
-        if !group.is_background() {
-            return group.duration_or_never_ns();
-        }
-        let others = self.groups.iter().filter(|other| !other.is_background());
-        let others_end_ns = others.map(Group::duration_or_never_ns).max();
-        group
-            .duration_or_never_ns()
-            .min(others_end_ns.unwrap_or(i64::MAX))
-    }
-
-    /// From when no group schedules anything; `i64::MAX` when no time ends one.
-    #[must_use]
-    pub fn longest_ns(&self) -> i64 {
-        let ends = self.groups.iter().map(|group| self.end_ns(group));
-        ends.max().unwrap_or(i64::MAX)
-    }
-
-    /// Check that every index, size and time makes sense.
-    pub fn validate(&self) -> Result<(), PlanError> {
-        require(self.threads >= 1, || "threads must be at least 1".into())?;
-        require(self.share.index < self.share.of, || {
-            format!("there is no share {} of {}", self.share.index, self.share.of)
-        })?;
-        require(self.timeout_ns > 0, || "timeout_ns must be positive".into())?;
-        require(self.connect_timeout_ns > 0, || {
-            "connect_timeout_ns must be positive".into()
-        })?;
-        require(self.warmup_ns >= 0, || "warmup_ns must not be negative".into())?;
-        require(self.fault.is_none_or(Fault::makes_sense), || {
-            "a fault needs an amount above 0".into()
-        })?;
-        require(!self.groups.is_empty(), || "a plan needs a group".into())?;
-        let columns = usize::from(u16::MAX);
-        require(
-            self.steps.len() <= columns && self.groups.len() <= columns,
-            || format!("at most {columns} steps and groups"),
-        )?;
-        for step in &self.steps {
-            self.validate_step(step)?;
-        }
-        for (index, group) in self.groups.iter().enumerate() {
-            self.validate_group(index, group)?;
-        }
-        let closed = self.groups.iter().filter_map(Group::closed);
-        let users: u64 = closed.map(|closed| u64::from(closed.users)).sum();
-        let most = MOST_USERS * u64::from(self.share.of);
-        require(users <= most.min(u32::MAX.into()), || {
-            format!("{users} users are more than the {MOST_USERS} that one process can have")
-        })
-    }
-
-    fn validate_step(&self, step: &Step) -> Result<(), PlanError> {
-        let name = &step.name;
-        require(step.address < self.addresses.len(), || {
-            format!("step {name:?} names address {}", step.address)
-        })?;
-        require(!step.requests.is_empty(), || {
-            format!("step {name:?} has no request")
-        })?;
-        if let Some(until) = &step.until {
-            require(
-                !until.text.is_empty() && until.interval_ns >= 0 && until.limit_ns > 0,
-                || format!("step {name:?} repeats until something that cannot be"),
-            )?;
-        }
-        require(u32::try_from(step.requests.len()).is_ok(), || {
-            format!("step {name:?} has too many requests")
-        })?;
-        for request in &step.requests {
-            require(!request.wire.is_empty(), || {
-                format!("step {name:?} has an empty request")
-            })?;
-            for patch in &request.patches {
-                let end = patch.offset.checked_add(patch.width);
-                require(end.is_some_and(|end| end <= request.wire.len()), || {
-                    format!("step {name:?} has a patch outside its request")
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn validate_group(&self, index: usize, group: &Group) -> Result<(), PlanError> {
-        require(!group.steps.is_empty(), || format!("group {index} has no step"))?;
-        require(group.steps.iter().all(|&step| step < self.steps.len()), || {
-            format!("group {index} names a step that does not exist")
-        })?;
-        require(u16::try_from(group.steps.len()).is_ok(), || {
-            format!("group {index} has too many steps")
-        })?;
-        require(group.duration_ns >= 0, || {
-            format!("group {index} has a negative duration")
-        })?;
-        let weights = group.weights.iter().map(|&weight| u64::from(weight));
-        require(
-            group.weights.is_empty()
-                || (group.weights.len() == group.steps.len() && weights.sum::<u64>() > 0),
-            || format!("group {index} needs a weight for each step, not all of them 0"),
-        )?;
-        match &group.load {
-            GroupLoad::Closed(closed) => self.validate_closed(index, group, closed),
-            GroupLoad::Open(open) => self.validate_open(index, group, open),
-        }
-    }
-
-    fn validate_closed(&self, index: usize, group: &Group, closed: &Closed) -> Result<(), PlanError> {
-        require(closed.users >= 1, || format!("group {index} has no user"))?;
-        require(closed.ramp_ns >= 0 && closed.think_ns >= 0, || {
-            format!("group {index} has a negative time")
-        })?;
-        require(!closed.background || self.foreground() > 0, || {
-            format!("group {index} is in the background of nothing, or of nobody in this share")
-        })?;
-        require(
-            closed.loops > 0 || group.duration_ns > 0 || closed.background,
-            || format!("group {index} has neither loops nor a duration: it would never end"),
-        )
-    }
-
-    fn validate_open(&self, index: usize, group: &Group, open: &Open) -> Result<(), PlanError> {
-        open.arrivals
-            .validate()
-            .map_err(|error| PlanError(format!("group {index}: {error}")))?;
-        require(open.arrivals.is_finite() || group.duration_ns > 0, || {
-            format!("group {index} has neither a number of arrivals nor a duration: it would never end")
-        })?;
-        let threads = u64::from(self.threads) * u64::from(self.share.of);
-        require(u64::from(open.max_connections) >= threads, || {
-            format!(
-                "group {index} may have {} connections, but each of {threads} threads needs one of its own",
-                open.max_connections
-            )
-        })
-    }
-}
-
-fn require(holds: bool, message: impl FnOnce() -> String) -> Result<(), PlanError> {
-    if holds { Ok(()) } else { Err(PlanError(message())) }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::arrival::{Gaps, RateSegment, Times};
-
-    /// One group of `users` that sends `GET /` to 127.0.0.1:`port`, `loops` times.
-    pub(crate) fn simple_plan(port: u16, users: u32, loops: u64) -> Plan {
-        Plan {
-            addresses: vec![Address {
-                ip: IpAddr::from([127, 0, 0, 1]),
-                zone: 0,
-                port,
-                unix: None,
-                tls: None,
-            }],
-            steps: vec![Step {
-                name: "ping".into(),
-                address: 0,
-                requests: vec![Request {
-                    wire: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-                    body: SharedBytes::default(),
-                    patches: Vec::new(),
-                    head_only: false,
-                }],
-                expect_status: None,
-                until: None,
-                expect: None,
-                is_headline: true,
-            }],
-            groups: vec![Group {
-                steps: vec![0],
-                weights: Vec::new(),
-                duration_ns: 0,
-                load: GroupLoad::Closed(Closed {
-                    users,
-                    loops,
-                    ramp_ns: 0,
-                    think_ns: 0,
-                    background: false,
-                }),
-            }],
-            warmup_ns: 0,
-            timeout_ns: 5_000_000_000,
-            connect_timeout_ns: 2_000_000_000,
-            share: Share::WHOLE,
-            threads: 1,
-            keep_body_bytes: 2048,
-            seed: 0,
-            record_events: false,
-            realtime: Realtime::Off,
-            receive_clock: ReceiveClock::Auto,
-            keep_awake: None,
-            awake_gives_way: false,
-            fault: None,
-        }
-    }
-
-    /// The users of the plan's first group.
-    pub(crate) fn closed_of(plan: &mut Plan) -> &mut Closed {
-        match &mut plan.groups[0].load {
-            GroupLoad::Closed(closed) => closed,
-            GroupLoad::Open(_) => panic!("an open loop"),
-        }
-    }
-
-    /// An open loop of `count` arrivals at `rate_per_s`, evenly.
-    pub(crate) fn evenly(rate_per_s: f64, count: u64) -> Open {
-        let segment = RateSegment {
-            from_per_s: rate_per_s,
-            to_per_s: rate_per_s,
-            duration_ns: 0,
-        };
-        Open {
-            arrivals: Arrivals {
-                times: Times::Drawn {
-                    gaps: Gaps::Constant,
-                    profile: vec![segment],
-                },
-                count,
-                stream: 0,
-            },
-            max_connections: 10,
-        }
-    }
-
-    #[test]
-    fn a_sound_plan_is_accepted() {
-        assert_eq!(simple_plan(80, 3, 1).validate(), Ok(()));
-    }
-
-    #[test]
-    fn a_share_has_its_part_of_users_and_connections() {
-        let mut plan = simple_plan(80, 5, 1);
-        let mut second = plan.groups[0].clone();
-        second.load = GroupLoad::Open(evenly(1.0, 1));
-        plan.groups.push(second);
-        plan.groups.push(plan.groups[0].clone());
-        plan.threads = 2;
-        let shares = (0..3).map(|index| {
-            plan.share = Share { index, of: 3 };
-            assert_eq!(plan.validate(), Ok(()));
-            (
-                plan.closed_connections()[0],
-                plan.open_connections()[0],
-                plan.foreground(),
-            )
-        });
-        // Users 0 to 4 and 5 to 9; both threads report an open loop.
-        assert_eq!(shares.collect::<Vec<_>>(), [(4, 4, 6), (3, 3, 5), (3, 3, 5)]);
-    }
-
-    #[test]
-    fn each_inconsistency_is_refused() {
-        let breaks: [fn(&mut Plan); 16] = [
-            |plan| plan.share = Share { index: 2, of: 2 },
-            |plan| closed_of(plan).users = 1_048_577,
-            |plan| plan.fault = Some(Fault::LostRecord { every: 0 }),
-            |plan| plan.groups[0].weights = vec![1, 1],
-            |plan| plan.groups[0].weights = vec![0],
-            |plan| closed_of(plan).background = true,
-            |plan| plan.threads = 0,
-            |plan| plan.timeout_ns = 0,
-            |plan| plan.connect_timeout_ns = -1,
-            |plan| plan.groups.clear(),
-            |plan| plan.groups[0].steps = vec![7],
-            |plan| closed_of(plan).loops = 0,
-            |plan| closed_of(plan).think_ns = -1,
-            |plan| plan.steps[0].address = 1,
-            |plan| plan.steps[0].requests.clear(),
-            |plan| {
-                plan.steps[0].requests[0].patches.push(Patch {
-                    offset: usize::MAX,
-                    width: 2,
-                    value: PatchValue::Seq,
-                });
-            },
-        ];
-        for break_it in breaks {
-            let mut plan = simple_plan(80, 1, 1);
-            break_it(&mut plan);
-            assert!(plan.validate().is_err());
-        }
-    }
-
-    #[test]
-    fn an_open_loop_that_cannot_be_is_refused() {
-        type Change = fn(&mut Open);
-        let open = |change: Change| {
-            let mut plan = simple_plan(80, 1, 1);
-            plan.threads = 2;
-            let mut open = evenly(10.0, 5);
-            change(&mut open);
-            plan.groups[0].load = GroupLoad::Open(open);
-            plan.validate()
-        };
-        assert_eq!(open(|_| ()), Ok(()));
-        let refused: [(Change, &str); 3] = [
-            (
-                |open| open.arrivals.count = 0,
-                "neither a number of arrivals nor a duration",
-            ),
-            (
-                |open| open.max_connections = 1,
-                "1 connections, but each of 2 threads",
-            ),
-            (
-                |open| open.arrivals.times = Times::Recorded(Vec::new()),
-                "group 0: a trace without a time",
-            ),
-        ];
-        for (change, message) in refused {
-            let error = open(change).unwrap_err().to_string();
-            assert!(error.contains(message), "{error}");
         }
     }
 }

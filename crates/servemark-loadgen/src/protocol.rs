@@ -4,6 +4,8 @@
 //! name the request. One connection has one protocol value. Requests that are in flight at the same time on one
 //! connection (HTTP/2 will have them) are told apart by their [`RequestId`].
 
+use std::fmt;
+
 use crate::body::{Body, Watch};
 use crate::error::Failure;
 use crate::plan::Request;
@@ -33,6 +35,8 @@ pub struct Exchange {
     pub is_stream: bool,
     /// Bytes of the request that were handed to the transport.
     pub bytes_sent: u64,
+    /// They were all of it.
+    pub is_sent_whole: bool,
     /// Bytes of the response: interim and final head, chunk framing and body.
     pub bytes_received: u64,
 }
@@ -44,6 +48,12 @@ pub struct Exchange {
 /// After each call that changes it, whichever it was, the driver does what the events ask, gives the slots that there are
 /// to requests, and writes what there is to write.
 pub trait Protocol<'plan> {
+    /// A request of the plan as this protocol writes it.
+    type Prepared: fmt::Debug + 'plan;
+
+    /// Make a request ready to be written as often as it is sent; once, before the run.
+    fn prepare(request: &Request) -> Self::Prepared;
+
     /// The state of a fresh connection.
     fn new() -> Self;
 
@@ -53,7 +63,7 @@ pub trait Protocol<'plan> {
     fn slots(&self) -> usize;
 
     /// Start a request, of whose response's body `watch` is looked at. The caller has checked that there is a slot.
-    fn start(&mut self, id: RequestId, request: &'plan Request, numbers: Numbers, watch: Watch);
+    fn start(&mut self, id: RequestId, request: &'plan Self::Prepared, numbers: Numbers, watch: Watch);
 
     /// Bytes to write, in order; empty when there are none. There may be some without a request: a greeting, or an answer
     /// to what was received.

@@ -1,7 +1,6 @@
 //! A request on its way: which one of its step's pool it is, its bytes, and what is known of it so far.
 
 use crate::due::Arrival;
-use crate::plan::{Patch, PatchValue, Request};
 use crate::record::{NEVER_NS, flags};
 
 /// Names a request in flight within its generator thread.
@@ -19,15 +18,13 @@ pub struct Numbers {
 
 /// A request from its scheduled time to its record.
 #[derive(Debug)]
-pub(crate) struct InFlight<'plan> {
+pub(crate) struct InFlight {
     /// When it was due, whose it is and which step.
     pub(crate) arrival: Arrival,
     /// Its number in the run.
     pub(crate) seq: u64,
     /// Its index in the step's pool.
     pub(crate) input: u32,
-    /// Its bytes.
-    pub(crate) request: &'plan Request,
     /// Key of the connection that carries it, once it has one.
     pub(crate) connection: Option<usize>,
     /// Number of that connection in the run, or of the one that could not be opened.
@@ -56,15 +53,9 @@ pub(crate) struct InFlight<'plan> {
     pub(crate) flags: u8,
 }
 
-impl<'plan> InFlight<'plan> {
+impl InFlight {
     /// A request of which nothing has happened yet.
-    pub(crate) fn new(
-        arrival: Arrival,
-        seq: u64,
-        input: u32,
-        request: &'plan Request,
-        warmup_ns: i64,
-    ) -> Self {
+    pub(crate) fn new(arrival: Arrival, seq: u64, input: u32, warmup_ns: i64) -> Self {
         let warmup = if arrival.scheduled_ns < warmup_ns {
             flags::WARMUP
         } else {
@@ -75,7 +66,6 @@ impl<'plan> InFlight<'plan> {
             arrival,
             seq,
             input,
-            request,
             connection: None,
             connection_number: NO_CONNECTION,
             connect_us: 0,
@@ -95,43 +85,3 @@ impl<'plan> InFlight<'plan> {
 
 /// The `connection` column of a request that never had a connection, not even one that failed to open.
 pub(crate) const NO_CONNECTION: u32 = u32::MAX;
-
-/// Write the numbers into `wire`. A number wider than its field keeps its last digits.
-pub(crate) fn apply_patches(wire: &mut [u8], patches: &[Patch], numbers: Numbers) {
-    for patch in patches {
-        let mut rest = match patch.value {
-            PatchValue::User => u64::from(numbers.user),
-            PatchValue::Seq => numbers.seq,
-        };
-        for digit in wire[patch.offset..patch.offset + patch.width].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patches_are_zero_padded_decimals() {
-        let mut wire = b"/u/__/s/____?".to_vec();
-        let patches = [
-            Patch {
-                offset: 3,
-                width: 2,
-                value: PatchValue::User,
-            },
-            Patch {
-                offset: 8,
-                width: 4,
-                value: PatchValue::Seq,
-            },
-        ];
-        apply_patches(&mut wire, &patches, Numbers { user: 7, seq: 1234 });
-        assert_eq!(wire, b"/u/07/s/1234?");
-        apply_patches(&mut wire, &patches, Numbers { user: 107, seq: 9 });
-        assert_eq!(wire, b"/u/07/s/0009?");
-    }
-}

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -14,9 +15,6 @@ use servemark_loadgen::plan;
 use servemark_loadgen::realtime::Realtime;
 use servemark_loadgen::receive_clock::ReceiveClock;
 use servemark_loadgen::share::Share;
-
-/// A body up to this goes out with its head, in one system call; of a larger one that call is a trifle.
-const LARGEST_JOINED_BODY: usize = 16 << 10;
 
 #[derive(FromPyObject)]
 pub(crate) struct EnginePlan {
@@ -93,14 +91,16 @@ struct EngineUntil {
 
 #[derive(FromPyObject)]
 struct EngineRequest {
-    wire: PyBackedBytes,
-    patches: Vec<EnginePatch>,
-    head_only: bool,
+    method: PyBackedBytes,
+    target: PyBackedBytes,
+    headers: Vec<(PyBackedBytes, PyBackedBytes)>,
     body: PyBackedBytes,
+    patches: Vec<EnginePatch>,
 }
 
 #[derive(FromPyObject)]
 struct EnginePatch {
+    part: String,
     offset: usize,
     width: usize,
     value: String,
@@ -227,10 +227,14 @@ impl Address {
 
 impl EngineStep {
     fn into_step(self) -> PyResult<plan::Step> {
+        let mut requests: Vec<plan::Request> = Vec::with_capacity(self.requests.len());
+        for request in self.requests {
+            requests.push(request.into_request(requests.last())?);
+        }
         Ok(plan::Step {
             name: self.name,
             address: self.address,
-            requests: convert(self.requests, EngineRequest::into_request)?,
+            requests,
             expect_status: self.expect_status,
             until: self.until.map(|until| plan::Until {
                 text: until.text.to_vec(),
@@ -253,22 +257,33 @@ impl EngineExpect {
 }
 
 impl EngineRequest {
-    fn into_request(self) -> PyResult<plan::Request> {
-        let is_joined = self.body.len() <= LARGEST_JOINED_BODY || !self.patches.is_empty();
-        let (wire, body) = if is_joined {
-            (
-                [&self.wire[..], &self.body].concat(),
-                plan::SharedBytes::default(),
-            )
-        } else {
-            (self.wire.to_vec(), plan::SharedBytes::new(self.body))
+    /// The request as the generator takes it. Where it has the fields of the one before, they are there once.
+    fn into_request(self, before: Option<&plan::Request>) -> PyResult<plan::Request> {
+        let is_same = |before: &&plan::Request| {
+            let pairs = before.headers.iter().zip(&self.headers);
+            before.headers.len() == self.headers.len()
+                && pairs
+                    .into_iter()
+                    .all(|(field, (name, value))| field.name[..] == name[..] && field.value[..] == value[..])
+        };
+        let headers = match before.filter(is_same) {
+            Some(before) => Arc::clone(&before.headers),
+            None => self.headers.iter().map(field).collect(),
         };
         Ok(plan::Request {
-            wire,
+            method: self.method.to_vec(),
+            target: self.target.to_vec(),
+            headers,
+            body: plan::SharedBytes::new(self.body),
             patches: convert(self.patches, EnginePatch::into_patch)?,
-            head_only: self.head_only,
-            body,
         })
+    }
+}
+
+fn field((name, value): &(PyBackedBytes, PyBackedBytes)) -> plan::Field {
+    plan::Field {
+        name: name.to_vec(),
+        value: value.to_vec(),
     }
 }
 
@@ -282,7 +297,16 @@ impl EnginePatch {
                 return Err(PyValueError::new_err(message));
             }
         };
+        let part = match self.part.as_str() {
+            "target" => plan::Part::Target,
+            "body" => plan::Part::Body,
+            other => {
+                let message = format!("a patch is in the \"target\" or in the \"body\", not in {other:?}");
+                return Err(PyValueError::new_err(message));
+            }
+        };
         Ok(plan::Patch {
+            part,
             offset: self.offset,
             width: self.width,
             value,

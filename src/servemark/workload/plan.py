@@ -1,7 +1,7 @@
-"""Plans: groups of (scenario, load) compiled to bytes, which is all that an engine needs.
+"""Plans: groups of (scenario, load) compiled to all that an engine needs.
 
 ``Plan`` is what a benchmark declares; ``compile_plan`` turns it, with the addresses of a server, into an
-``EnginePlan``: resolved addresses, requests as bytes, times in nanoseconds. Engines read nothing else.
+``EnginePlan``: resolved addresses, the parts of requests as bytes, times in nanoseconds. Engines read nothing else.
 """
 
 from __future__ import annotations
@@ -156,11 +156,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class EnginePatch:
-    """A decimal field of a request's bytes that the engine overwrites: ``wire[offset:offset+width]``.
+    """A decimal number that the engine writes into a request: ``part[offset:offset+width]``, zero-padded.
 
-    `value` is ``"user"`` or ``"seq"``; the number is zero-padded to `width` digits.
+    `value` is ``"user"`` or ``"seq"``.
     """
 
+    part: Literal["target", "body"]
     offset: int
     width: int
     value: str
@@ -168,16 +169,16 @@ class EnginePatch:
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """One request as it goes over the wire: `wire`, then `body`, to which the offsets of `patches` go on.
+    """One request, however a protocol writes it: it adds what frames the body, unless `headers` have that.
 
-    `head_only` says that the response has no body whatever its headers say (the method is HEAD). The engine reads a
-    large body where it is, so that a pool of them is in memory once.
+    The engine reads `body` where it is, so that a pool of them is in memory once.
     """
 
-    wire: bytes
-    patches: tuple[EnginePatch, ...] = ()
-    head_only: bool = False
+    method: bytes
+    target: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
+    patches: tuple[EnginePatch, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -331,43 +332,41 @@ _MARKS = {USER_MARK.encode(): (10, "user"), SEQ_MARK.encode(): (20, "seq")}
 _MARK_PATTERN = re.compile(b"|".join(re.escape(mark) for mark in _MARKS))
 
 
-def encode_request(request: Request, address: Address) -> EngineRequest:
-    """The bytes of one HTTP/1.1 request to `address`; Host, Content-Length and User-Agent are added unless given."""
-    target, path_patches = _place_patches(request.path.encode("latin-1"), request.numbered)
-    body, body_patches = _place_patches(request.body, request.numbered)
+def compile_request(request: Request, address: Address) -> EngineRequest:
+    """One request to `address`, with Host and User-Agent unless they are given."""
+    target, target_patches = _place_patches(request.path.encode("latin-1"), "target", request.numbered)
+    body, body_patches = _place_patches(request.body, "body", request.numbered)
     headers = sorted(replaced(request.headers, address.headers), key=lambda header: header[0].lower() != "host")
     given = {name.lower() for name, _ in headers}
     if "host" not in given:
         headers.insert(0, ("Host", address.authority))
     if "user-agent" not in given:
         headers.append(("User-Agent", "servemark"))
-    if "content-length" not in given and (body or request.method in {"POST", "PUT", "PATCH"}):
-        headers.append(("Content-Length", str(len(body))))
     for name, value in headers:
         if re.search(r"[\r\n\0]", name + value):
             raise UsageError(f"header {name!r} holds a line break")
-    start = f"{request.method} ".encode()
-    fields = b"".join(b"%s: %s\r\n" % field for field in wire(headers))
-    head = start + target + b" HTTP/1.1\r\n" + fields + b"\r\n"
-    patches = (*_shifted(path_patches, len(start)), *_shifted(body_patches, len(head)))
-    return EngineRequest(wire=head, patches=patches, head_only=request.method == "HEAD", body=body)
+    return EngineRequest(
+        method=request.method.encode(),
+        target=target,
+        headers=tuple(wire(headers)),
+        body=body,
+        patches=(*target_patches, *body_patches),
+    )
 
 
-def _place_patches(marked: bytes, numbered: bool) -> tuple[bytes, list[EnginePatch]]:
+def _place_patches(
+    marked: bytes, part: Literal["target", "body"], numbered: bool
+) -> tuple[bytes, tuple[EnginePatch, ...]]:
     if not numbered:
-        return marked, []
+        return marked, ()
     plain, patches, position = bytearray(), [], 0
     for match in _MARK_PATTERN.finditer(marked):
         plain += marked[position : match.start()]
         width, value = _MARKS[match[0]]
-        patches.append(EnginePatch(offset=len(plain), width=width, value=value))
+        patches.append(EnginePatch(part, offset=len(plain), width=width, value=value))
         plain += b"0" * width
         position = match.end()
-    return bytes(plain + marked[position:]), patches
-
-
-def _shifted(patches: list[EnginePatch], by: int) -> tuple[EnginePatch, ...]:
-    return tuple(replace(patch, offset=patch.offset + by) for patch in patches)
+    return bytes(plain + marked[position:]), tuple(patches)
 
 
 def compile_plan(
@@ -458,7 +457,7 @@ def _compile_group(group: Group, steps: tuple[int, ...], plan: Plan, stream: int
 
 
 def _compile_step(step: Step, address_index: int, address: Address) -> EngineStep:
-    requests = tuple(encode_request(request, address) for request in step.requests)
+    requests = tuple(compile_request(request, address) for request in step.requests)
     until = None
     if step.until:
         interval_ns, limit_ns = ns_from_s(step.until.interval_s), ns_from_s(step.until.limit_s)

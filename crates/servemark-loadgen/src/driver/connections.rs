@@ -13,16 +13,17 @@ use std::io;
 
 use slab::Slab;
 
+use super::requests::Outgoing;
 use super::{EveryNth, Surroundings, WAKE_TOKEN};
-use crate::body::{Body, Watch};
+use crate::body::Body;
 use crate::control::AT_ONCE_NS;
 use crate::deadline::Deadlines;
 use crate::error::Failure;
-use crate::plan::{Address, Request};
+use crate::plan::Address;
 use crate::poller::{Events, Poller};
 use crate::pool::Pool;
 use crate::protocol::{Event, Protocol};
-use crate::request::{Numbers, RequestId};
+use crate::request::RequestId;
 use crate::source::Source;
 use crate::tls::TlsSetup;
 
@@ -45,7 +46,9 @@ pub(super) enum Task {
 }
 
 /// The connections of one generator thread.
-pub(super) struct Connections<'plan, P> {
+pub(super) struct Connections<'plan, P: Protocol<'plan>> {
+    /// By step, then by input.
+    prepared: &'plan [Vec<P::Prepared>],
     addresses: &'plan [Address],
     /// By address.
     tls: &'plan [Option<TlsSetup>],
@@ -73,11 +76,17 @@ pub(super) struct Connections<'plan, P> {
 
 impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
     /// None yet, in pools of as many as `limits` say. They are given `numbers`.
-    pub(super) fn new(around: Surroundings<'plan>, limits: &[usize], numbers: EveryNth) -> io::Result<Self> {
+    pub(super) fn new(
+        around: Surroundings<'plan>,
+        prepared: &'plan [Vec<P::Prepared>],
+        limits: &[usize],
+        numbers: EveryNth,
+    ) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.watch_waker(around.control.waker(around.thread), WAKE_TOKEN)?;
         let addresses = around.plan.addresses.as_slice();
         Ok(Self {
+            prepared,
             addresses,
             tls: around.tls,
             connect_timeout_ns: around.plan.connect_timeout_ns,

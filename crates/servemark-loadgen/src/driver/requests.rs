@@ -19,7 +19,7 @@ use crate::draw::draw;
 use crate::due::Arrival;
 use crate::expect::{Expect, FirstBody};
 use crate::histogram::EventGaps;
-use crate::plan::{Plan, Request};
+use crate::plan::Plan;
 use crate::record::{NEVER_NS, flags};
 use crate::recorder::Recorder;
 use crate::request::{InFlight, Numbers, RequestId};
@@ -42,8 +42,10 @@ struct Sending {
 
 /// What a protocol starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outgoing<'plan> {
-    pub(super) request: &'plan Request,
+pub(super) struct Outgoing {
+    pub(super) step: usize,
+    /// Which of the step's pool.
+    pub(super) input: usize,
     pub(super) numbers: Numbers,
     pub(super) watch: Watch,
 }
@@ -60,7 +62,7 @@ pub(super) struct Requests<'plan> {
     expects: Vec<Option<Expect>>,
     /// By step: what of the bodies is looked at.
     watches: Vec<Watch>,
-    by_id: Slab<InFlight<'plan>>,
+    by_id: Slab<InFlight>,
     deadlines: Deadlines,
     recorder: Recorder,
     numbers: EveryNth,
@@ -177,7 +179,7 @@ impl<'plan> Requests<'plan> {
         }
         let pool = &plan.steps[usize::from(arrival.step)].requests;
         let input = draw(plan.seed, &arrival, pool.len());
-        let mut request = InFlight::new(arrival, seq, input, &pool[input as usize], plan.warmup_ns);
+        let mut request = InFlight::new(arrival, seq, input, plan.warmup_ns);
         request.noticed_ns = now_ns;
         let id = RequestId(self.by_id.insert(request));
         self.counters.scheduled.increment();
@@ -204,7 +206,7 @@ impl<'plan> Requests<'plan> {
     }
 
     /// Give a request to a connection that has a slot. Returns what is started there.
-    pub(super) fn assign(&mut self, id: RequestId, slot: Slot) -> Outgoing<'plan> {
+    pub(super) fn assign(&mut self, id: RequestId, slot: Slot) -> Outgoing {
         let request = &mut self.by_id[id.0];
         request.connection = Some(slot.connection);
         request.connection_number = slot.connection_number;
@@ -213,13 +215,15 @@ impl<'plan> Requests<'plan> {
         request.ready_ns = ready_ns(request, slot.free_since_ns);
         let deadline_ns = request.ready_ns.saturating_add(self.plan.timeout_ns);
         self.deadlines.set(id.0, deadline_ns);
+        let step = usize::from(request.arrival.step);
         Outgoing {
-            request: request.request,
+            step,
+            input: request.input as usize,
             numbers: Numbers {
                 user: request.arrival.user,
                 seq: request.seq,
             },
-            watch: self.watches[usize::from(request.arrival.step)],
+            watch: self.watches[step],
         }
     }
 
@@ -231,16 +235,14 @@ impl<'plan> Requests<'plan> {
         self.note_clock(now_ns);
     }
 
-    /// A request was written, as far as that goes at once.
-    pub(super) fn note_written(&mut self, id: RequestId) {
+    /// A request was written, as far as that goes at once; its protocol had `first_bytes` to write first.
+    pub(super) fn note_written(&mut self, id: RequestId, first_bytes: usize) {
         let request = &self.by_id[id.0];
-        // What the protocol has to write first: the whole request, but for a large body.
-        let wire_bytes = request.request.wire.len();
         self.sending = Some(Sending {
             id,
             seq: request.seq,
             begun_ns: request.sent_ns,
-            longest_ns: SURE_WRITE_NS + wire_bytes as i64 * SURE_WRITE_NS_A_BYTE,
+            longest_ns: SURE_WRITE_NS + first_bytes as i64 * SURE_WRITE_NS_A_BYTE,
         });
     }
 
@@ -289,7 +291,7 @@ impl<'plan> Requests<'plan> {
 /// When a request could first have been sent on a connection that is free since `free_since_ns`.
 ///
 /// In an open loop by a generator that is never late; in a closed one by this one, when it had learnt of it.
-fn ready_ns(request: &InFlight<'_>, free_since_ns: i64) -> i64 {
+fn ready_ns(request: &InFlight, free_since_ns: i64) -> i64 {
     let scheduled_ns = request.arrival.scheduled_ns;
     if request.arrival.is_open {
         scheduled_ns.max(free_since_ns.saturating_sub(request.late_ns))

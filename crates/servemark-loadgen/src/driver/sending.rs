@@ -61,13 +61,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     fn send(&mut self, id: RequestId, connection: ConnectionId, moment: &mut Moment) -> bool {
         let slot = self.connections.take_slot(connection);
         let outgoing = self.requests.assign(id, slot);
-        self.connections
-            .start(connection, id, outgoing.request, outgoing.numbers, outgoing.watch);
+        let first_bytes = self.connections.start(connection, id, outgoing);
         // `sent`: just before the first byte is written.
         moment.now_ns = self.clocks.now_ns();
         self.requests.note_sent(id, moment.now_ns);
         match self.connections.write(connection) {
-            Ok(()) => self.requests.note_written(id),
+            Ok(()) => self.requests.note_written(id, first_bytes),
             Err(failure) if !failure.took_some && self.was_idle(id, connection) => {
                 self.requests.take_back(id, moment.now_ns);
                 self.lose(connection, moment);

@@ -18,6 +18,7 @@ use super::*;
 use crate::error::{Failure, Kind};
 use crate::http1::Http1;
 use crate::load::{Next, Retired};
+use crate::plan::Step;
 use crate::plan::tests::simple_plan;
 use crate::table::{Header, Table};
 use crate::writer::Writer;
@@ -93,7 +94,10 @@ impl Around {
             first_bodies: &self.first_bodies,
             has_stamps: false,
         };
-        Driver::new(around, load, &[limit; 2], recorder).unwrap()
+        let prepare = |step: &Step| step.requests.iter().map(P::prepare).collect();
+        // It lives as long as the test.
+        let prepared = Box::leak(self.plan.steps.iter().map(prepare).collect());
+        Driver::new(around, prepared, load, &[limit; 2], recorder).unwrap()
     }
 }
 

@@ -1,36 +1,35 @@
 //! What a connection does between responses. How it reads them: `tests/http1`.
 
 use super::*;
-use crate::plan::SharedBytes;
+use crate::plan::tests::get;
+use crate::plan::{Part, Patch, PatchValue, SharedBytes};
 
 const WATCH: Watch = Watch {
     keep_bytes: 16,
     digest: true,
 };
 
-fn request(head_only: bool) -> Request {
-    Request {
-        wire: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-        body: SharedBytes::default(),
-        patches: Vec::new(),
-        head_only,
-    }
+fn request(head_only: bool) -> Prepared {
+    let method = if head_only { "HEAD" } else { "GET" };
+    Prepared::of(&Request {
+        method: method.into(),
+        ..get()
+    })
 }
 
 #[test]
 fn one_request_after_the_other_with_its_own_numbers() {
-    use crate::plan::{Patch, PatchValue};
-    let patch = Patch {
-        offset: 5,
-        width: 3,
-        value: PatchValue::Seq,
-    };
-    let request = Request {
-        wire: b"GET /___ HTTP/1.1\r\n\r\n".to_vec(),
-        body: SharedBytes::default(),
-        patches: vec![patch],
-        head_only: false,
-    };
+    let request = Prepared::of(&Request {
+        target: b"/___".to_vec(),
+        headers: [].into(),
+        patches: vec![Patch {
+            part: Part::Target,
+            offset: 1,
+            width: 3,
+            value: PatchValue::Seq,
+        }],
+        ..get()
+    });
     let mut http = Http1::new();
     let mut events = Vec::new();
     for seq in [12, 345] {
@@ -49,6 +48,7 @@ fn one_request_after_the_other_with_its_own_numbers() {
             status: 204,
             is_stream: false,
             bytes_sent: request.wire.len() as u64,
+            is_sent_whole: true,
             bytes_received: 18,
         };
         let ended = Event::Ended(RequestId(0), exchange);
@@ -77,6 +77,7 @@ fn an_answer_before_the_request_was_sent_ends_the_connection() {
             Exchange {
                 status: 413,
                 bytes_sent: 3,
+                is_sent_whole: false,
                 ..
             }
         )
@@ -118,14 +119,14 @@ fn a_head_that_comes_again_means_what_it_says_to_its_own_request() {
         ),
     ];
     let requests = [request(false), request(true)];
-    let answer = |http: &mut Http1<'static>, request: &'static Request, response: &str| {
+    let answer = |http: &mut Http1<'static>, request: &'static Prepared, response: &str| {
         let mut events = Vec::new();
         http.start(RequestId(0), request, Numbers { user: 0, seq: 0 }, WATCH);
         http.written(request.wire.len());
         http.receive(response.as_bytes(), &mut events);
         (events, http.slots(), http.body(RequestId(0)).kept().to_vec())
     };
-    let requests: &'static [Request; 2] = Box::leak(Box::new(requests));
+    let requests: &'static [Prepared; 2] = Box::leak(Box::new(requests));
     let mut used = Http1::new();
     for (head_only, response) in responses {
         let request = &requests[usize::from(head_only)];
@@ -177,21 +178,22 @@ fn a_request_that_is_given_up_fails_as_it_is_told() {
 
 #[test]
 fn a_large_body_follows_the_head_from_where_it_is() {
-    let request = Request {
-        wire: b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n".to_vec(),
-        body: SharedBytes::new(b"body".to_vec()),
-        patches: Vec::new(),
-        head_only: false,
-    };
+    let body = vec![b'x'; 1 << 20];
+    let request = Prepared::of(&Request {
+        method: b"POST".to_vec(),
+        body: SharedBytes::new(body.clone()),
+        ..get()
+    });
     let mut http = Http1::new();
     http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 }, WATCH);
-    let mut sent = Vec::new();
-    while let Some(&byte) = http.output().first() {
-        sent.push(byte);
-        http.written(1);
+    let mut sent: Vec<u8> = Vec::new();
+    while !http.output().is_empty() {
+        let some = &http.output()[..http.output().len().min(1000)];
+        sent.extend(some);
+        let count = some.len();
+        http.written(count);
     }
-    assert_eq!(sent, [request.wire.as_slice(), b"body"].concat());
-    assert_eq!(request.len(), sent.len());
+    assert_eq!(sent, [request.wire.as_slice(), &body].concat());
     assert_eq!(http.exchange.bytes_sent, sent.len() as u64);
 }
 

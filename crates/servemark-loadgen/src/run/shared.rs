@@ -8,7 +8,9 @@ use crate::clock::monotonic_ns;
 use crate::control::{AT_ONCE_NS, Control, Counters};
 use crate::error::StartError;
 use crate::expect::FirstBody;
+use crate::http1::{Http1, Prepared};
 use crate::plan::{Plan, Step};
+use crate::protocol::Protocol;
 use crate::receive_clock::{ReceiveClock, ReceiveClockGot, Stamping};
 use crate::start::{Start, StartBarrier};
 use crate::tls::TlsSetup;
@@ -17,6 +19,8 @@ use crate::tls::TlsSetup;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) plan: Plan,
+    /// The requests as they are written, by step and input.
+    pub(super) prepared: Vec<Vec<Prepared>>,
     pub(super) tls: Vec<Option<TlsSetup>>,
     /// By step, then by input.
     pub(super) first_bodies: Vec<Vec<FirstBody>>,
@@ -82,6 +86,7 @@ impl Shared {
             ended: Condvar::new(),
             first_bodies: plan.steps.iter().map(Step::first_bodies).collect(),
             awake: Awake::default(),
+            prepared: plan.steps.iter().map(prepared).collect(),
             tls,
             plan,
         })
@@ -113,4 +118,8 @@ impl Shared {
             .origin()
             .map_or(-1, |origin| monotonic_ns() - origin.monotonic_ns)
     }
+}
+
+fn prepared(step: &Step) -> Vec<Prepared> {
+    step.requests.iter().map(Http1::prepare).collect()
 }

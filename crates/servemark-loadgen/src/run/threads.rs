@@ -90,7 +90,8 @@ fn generate(shared: &Shared, thread: u32, recorder: Recorder, writer: &WriterHan
         first_bodies: &shared.first_bodies,
         has_stamps: shared.stamping.is_some(),
     };
-    let driver: Driver<'_, _, Http1<'_>> = Driver::new(around, load, &connections.limits, recorder)?;
+    let driver: Driver<'_, _, Http1<'_>> =
+        Driver::new(around, &shared.prepared, load, &connections.limits, recorder)?;
     let tally = driver.run(&connections.before_start, || {
         presence.is_before_start = false;
         let origin = shared.barrier.wait();

@@ -55,19 +55,21 @@ impl Seen {
 
 /// Send a request and feed it `pieces`; check what must hold whatever they are.
 pub(crate) fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then, head_only: bool) -> Seen {
-    let request = Request {
-        wire: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+    let method = if head_only { "HEAD" } else { "GET" };
+    let request = Http1::prepare(&Request {
+        method: method.into(),
+        target: b"/".to_vec(),
+        headers: [].into(),
         body: SharedBytes::default(),
         patches: Vec::new(),
-        head_only,
-    };
+    });
     let mut http = Http1::new();
     let watch = Watch {
         keep_bytes: KEEP_BYTES,
         digest: true,
     };
     http.start(ID, &request, Numbers { user: 0, seq: 0 }, watch);
-    http.written(request.wire.len());
+    http.written(http.output().len());
     let (mut events, mut fed) = (Vec::new(), 0);
     for piece in pieces {
         let before = events.len();

@@ -2,12 +2,14 @@
 
 use servemark_loadgen::body::Watch;
 use servemark_loadgen::error::{Failure, Kind};
-use servemark_loadgen::http1::Http1;
-use servemark_loadgen::plan::{Patch, PatchValue, Request, SharedBytes};
+use servemark_loadgen::http1::{Http1, Prepared};
+use servemark_loadgen::plan::{Part, Patch, PatchValue, Request, SharedBytes};
 use servemark_loadgen::protocol::{Event, Protocol};
 use servemark_loadgen::request::{Numbers, RequestId};
 
 const KEEP_BYTES: usize = 16;
+/// A body that does not go out with its head.
+static LARGE: [u8; 1 << 15] = [b'x'; 1 << 15];
 
 /// What a server may send, besides bytes of the input.
 const ANSWERS: [&[u8]; 9] = [
@@ -80,7 +82,7 @@ pub(crate) fn fuzz(data: &[u8]) {
                     ..Model::default()
                 };
                 http.start(id, request, Numbers { user: 3, seq: 12 }, watch);
-                assert_eq!(http.output().len(), request.wire.len());
+                assert!(!http.output().is_empty());
             }
             0 | 1 => {
                 let all = http.output().len();
@@ -118,25 +120,26 @@ pub(crate) fn fuzz(data: &[u8]) {
     }
 }
 
-fn requests() -> [Request; 4] {
-    let request = |wire: &[u8], head_only| Request {
-        wire: wire.to_vec(),
-        body: SharedBytes::default(),
+fn requests() -> [Prepared; 4] {
+    let request = |method: &str, target: &[u8], body: &'static [u8]| Request {
+        method: method.into(),
+        target: target.to_vec(),
+        headers: [].into(),
+        body: SharedBytes::new(body),
         patches: Vec::new(),
-        head_only,
     };
-    let mut numbered = request(b"GET /____ HTTP/1.1\r\n\r\n", false);
+    let mut numbered = request("GET", b"/____", b"");
     numbered.patches.push(Patch {
-        offset: 5,
+        part: Part::Target,
+        offset: 1,
         width: 4,
         value: PatchValue::Seq,
     });
-    let mut with_body = request(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", false);
-    with_body.body = SharedBytes::new(b"12345");
     [
-        request(b"GET / HTTP/1.1\r\n\r\n", false),
-        request(b"HEAD / HTTP/1.1\r\n\r\n", true),
+        request("GET", b"/", b""),
+        request("HEAD", b"/", b""),
         numbered,
-        with_body,
+        request("POST", b"/", &LARGE),
     ]
+    .map(|request| Http1::prepare(&request))
 }

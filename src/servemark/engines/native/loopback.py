@@ -19,7 +19,7 @@ from servemark import _loadgen
 from servemark.environments.cache import cache_dir
 from servemark.errors import SetupError
 from servemark.units import NS_PER_S, NS_PER_US
-from servemark.workload.plan import Address, EngineFault, EngineGroup, EnginePlan, EngineStep, encode_request
+from servemark.workload.plan import Address, EngineFault, EngineGroup, EnginePlan, EngineStep, compile_request
 from servemark.workload.scenario import Request
 
 #: What the check allows whatever the server: at most this is believed at once.
@@ -69,7 +69,7 @@ def _measured_ns(fault: EngineFault | None) -> list[int]:
 
 def _plan(port: int, fault: EngineFault | None) -> EnginePlan:
     address = Address("127.0.0.1", "127.0.0.1", port)
-    request = encode_request(Request("GET", "/"), address)
+    request = compile_request(Request("GET", "/"), address)
     return EnginePlan(
         addresses=(address,),
         steps=(EngineStep("loopback", 0, (request,)),),

@@ -3,7 +3,7 @@
 //! A connection that has a slot rests in its pool, once, unless somebody waits: then nothing rests there.
 
 use super::connection::{Connection, ConnectionId, Room, Stage};
-use super::{Connections, Event, Numbers, Protocol, Request, RequestId, TURN_BYTES, Watch};
+use super::{Connections, Event, Outgoing, Protocol, RequestId, TURN_BYTES};
 use crate::driver::Slot;
 use crate::transport::ReadOutcome;
 
@@ -132,22 +132,25 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         }
     }
 
-    /// Start a request on a connection that has a slot and does not rest. Its bytes are not written yet.
+    /// Start a request on a connection that has a slot and does not rest. Its bytes are not written yet: returns how many
+    /// are to be written first, of a large body apart.
     pub(in crate::driver) fn start(
         &mut self,
         id: ConnectionId,
-        request_id: RequestId,
-        request: &'plan Request,
-        numbers: Numbers,
-        watch: Watch,
-    ) {
+        request: RequestId,
+        outgoing: Outgoing,
+    ) -> usize {
         let connection = &mut self.by_key[id.key];
         debug_assert_eq!((connection.room, connection.can_start()), (Room::Free, true));
-        connection.protocol.start(request_id, request, numbers, watch);
+        let prepared = &self.prepared[outgoing.step][outgoing.input];
+        connection
+            .protocol
+            .start(request, prepared, outgoing.numbers, outgoing.watch);
         connection.in_flight += 1;
         if !connection.can_start() {
             connection.room = Room::Full;
         }
+        connection.protocol.output().len()
     }
 
     /// So many requests of a connection have ended. Returns how many it carried, and how many it still does.

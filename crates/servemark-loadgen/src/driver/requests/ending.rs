@@ -87,14 +87,14 @@ impl Requests<'_> {
     }
 
     /// That a response came, but after its time: a busy thread may read it before it sees the deadline.
-    fn too_late(&self, request: &InFlight<'_>, end_ns: i64) -> Option<Failure> {
+    fn too_late(&self, request: &InFlight, end_ns: i64) -> Option<Failure> {
         let limit_ns = self.plan.timeout_ns;
         (end_ns - request.ready_ns > limit_ns).then(|| timed_out(limit_ns))
     }
 }
 
 /// When a request ended, and the flag of one whose end is a reading of the clock.
-fn end_of(request: &InFlight<'_>, moment: Moment) -> (i64, u8) {
+fn end_of(request: &InFlight, moment: Moment) -> (i64, u8) {
     let latest_ns = request
         .first_byte_ns
         .max(request.last_event_ns)
@@ -106,9 +106,9 @@ fn end_of(request: &InFlight<'_>, moment: Moment) -> (i64, u8) {
 }
 
 /// The record of a request whose end was read at `read_ns`.
-fn record_of(request: &InFlight<'_>, exchange: &Exchange, kind: Kind, end_ns: i64, read_ns: i64) -> Record {
+fn record_of(request: &InFlight, exchange: &Exchange, kind: Kind, end_ns: i64, read_ns: i64) -> Record {
     let streamed = if exchange.is_stream { flags::STREAMED } else { 0 };
-    let was_cut = kind.is_response() && exchange.bytes_sent < request.request.len() as u64;
+    let was_cut = kind.is_response() && !exchange.is_sent_whole;
     Record {
         seq: request.seq,
         scheduled_ns: request.arrival.scheduled_ns,

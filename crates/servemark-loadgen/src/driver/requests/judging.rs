@@ -5,6 +5,7 @@ use crate::body::Body;
 use crate::error::{Failure, Kind};
 use crate::example::Example;
 use crate::load::Next;
+use crate::plan::Until;
 use crate::protocol::Exchange;
 use crate::record::{Record, flags};
 use crate::request::InFlight;
@@ -13,7 +14,7 @@ impl Requests<'_> {
     /// Whether a complete response is a success, and what its user does next at `now_ns`.
     pub(super) fn judge(
         &self,
-        request: &InFlight<'_>,
+        request: &InFlight,
         status: u16,
         body: Option<&Body>,
         now_ns: i64,
@@ -32,7 +33,7 @@ impl Requests<'_> {
         let Some(until) = &step.until else {
             return (None, Next::GoOn);
         };
-        match until.is_met_by(body) {
+        match is_met(until, body) {
             Ok(true) => return (None, Next::GoOn),
             Ok(false) => {}
             Err(message) => return (Some(Failure::new(Kind::Application, message)), Next::GoOn),
@@ -50,7 +51,7 @@ impl Requests<'_> {
     }
 
     /// That the body of a success is not what its step expects.
-    fn unexpected(&self, request: &InFlight<'_>, body: &Body) -> Option<Failure> {
+    fn unexpected(&self, request: &InFlight, body: &Body) -> Option<Failure> {
         let step = usize::from(request.arrival.step);
         let expect = self.expects[step].as_ref()?;
         let first = self.first_bodies[step].get(request.input as usize);
@@ -78,7 +79,7 @@ impl Requests<'_> {
 
 /// What the user of a request does that failed: it goes on, at once unless no server was there. That is so where no
 /// connection was opened for it, or one that gave no answer, as by a proxy with nothing behind it.
-pub(super) fn after(failure: &Failure, request: &InFlight<'_>, exchange: &Exchange) -> Next {
+pub(super) fn after(failure: &Failure, request: &InFlight, exchange: &Exchange) -> Next {
     let was_dropped = matches!(
         failure.kind,
         Kind::Reset | Kind::ClosedEarly | Kind::Tls | Kind::Local
@@ -100,4 +101,19 @@ fn unsuccessful(status: u16, expected: Option<u16>) -> Option<Failure> {
         }
         _ => (!is_success).then(|| Failure::new(Kind::HttpStatus, format!("status {status}"))),
     }
+}
+
+/// Whether `body` holds the text as often as it must. Of one that is longer than what was kept of it nobody can say: then
+/// why not, in words.
+fn is_met(until: &Until, body: &Body) -> Result<bool, String> {
+    if !body.is_whole() {
+        return Err(format!(
+            "the body has {} bytes, and {:?} is counted in up to {} KiB",
+            body.bytes(),
+            String::from_utf8_lossy(&until.text),
+            body.kept().len() / 1024
+        ));
+    }
+    let places = body.kept().windows(until.text.len());
+    Ok(places.filter(|&place| place == until.text).count() == until.times)
 }

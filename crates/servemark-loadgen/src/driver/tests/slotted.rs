@@ -120,6 +120,10 @@ impl Stream {
 }
 
 impl<'plan, const SLOTS: usize> Protocol<'plan> for Slotted<SLOTS> {
+    type Prepared = ();
+
+    fn prepare(_request: &Request) {}
+
     fn new() -> Self {
         Self {
             allowed: SLOTS,
@@ -137,7 +141,7 @@ impl<'plan, const SLOTS: usize> Protocol<'plan> for Slotted<SLOTS> {
         allowed.saturating_sub(taken.count())
     }
 
-    fn start(&mut self, id: RequestId, _request: &'plan Request, numbers: Numbers, watch: Watch) {
+    fn start(&mut self, id: RequestId, _prepared: &'plan (), numbers: Numbers, watch: Watch) {
         assert!(self.slots() > 0, "started without a slot");
         self.streams.retain(|stream| stream.stage != Stage::Free);
         let mut body = Body::default();
