@@ -94,6 +94,17 @@ def test_every_word_of_the_vocabulary_has_a_home():
             )
 
 
+def test_every_room_is_in_the_table_of_rooms_and_every_one_there_is():
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    table = design.split("\n| room | what it knows |")[1].split("\n\n")[0]
+    named = {name.rstrip("/") for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
+    source = ROOT / "src" / "servemark"
+    files = {path.name for path in source.glob("*.py") if not path.name.startswith("__")}
+    folders = {path.parent.name for path in source.glob("*/__init__.py")}
+    crates = {f"crates/{path.parent.name}" for path in ROOT.glob("crates/*/Cargo.toml")}
+    assert named == files | folders | crates
+
+
 def test_the_files_that_the_design_names_are_there():
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     for name in re.findall(r"`([\w/.-]+\.(?:py|rs))`", design):
