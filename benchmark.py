@@ -29,6 +29,15 @@ SOURCES = ("pyproject.toml", "constraints.txt", "Cargo.toml", "Cargo.lock", "cra
 LEAST_PYTHON = (3, 10)
 LEAST_RUST = (1, 85)
 INSTALL_TIMEOUT_S = 1800
+#: How long what is built ahead may take to stop its installers.
+END_AHEAD_S = 10
+#: What builds ahead what a server of ours needs: from the sources, with nothing of the current folder's.
+AHEAD = """\
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from servemark.cli.ahead import main
+sys.exit(main(sys.argv[1:]))
+"""
 EXIT_USAGE, EXIT_SETUP_FAILED, EXIT_INTERRUPTED = 2, 4, 130
 #: The one option of this script itself: make the environment and stop there.
 SET_UP_ONLY = "--set-up-only"
@@ -67,7 +76,7 @@ def set_up_and_become(words):
             if status is not None:
                 return status
             listen()
-            set_up()
+            set_up(words)
         return 0 if words == [SET_UP_ONLY] else become(words)
     except SetUpError as error:
         status = fail(str(error))
@@ -208,13 +217,13 @@ def locked():
         yield
 
 
-def set_up():
-    """Make ``.venv``, unless another process did so while this one waited for the lock."""
+def set_up(words):
+    """Make ``.venv`` for the command line in `words`, unless another process did so while this one waited."""
     with locked():
         if is_current():
             return
         try:
-            make_environment()
+            make_environment(words)
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             raise SetUpError(f"cannot set up in .venv: {error.strerror}{where}; {remedy(error)}") from error
@@ -229,8 +238,11 @@ def remedy(error):
     return "remove the folder .venv, and run again"
 
 
-def make_environment():
-    """Make ``.venv`` and install the package; the stamp is written last, so a broken one is never trusted."""
+def make_environment(words):
+    """Make ``.venv`` and install the package; the stamp is written last, so a broken one is never trusted.
+
+    What the command line in `words` will need of a server of ours is built beside it.
+    """
     from servemark.environments.variables import inherited
 
     check_tools()
@@ -250,8 +262,11 @@ def make_environment():
         package = f"{ROOT}[{EXTRAS}]" if EXTRAS else str(ROOT)
         install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
         install += ["--constraint", str(ROOT / "constraints.txt"), package]
-        run(install, inherited(environment), log, "building servemark and installing what it needs")
-    STAMP.write_text(digest)
+        with ahead(words) as beside:
+            what = "building servemark and installing what it needs"
+            run(install, inherited(environment), log, what, beside.tell)
+            STAMP.write_text(digest)
+            beside.wait()
     say(f"set up in {time.monotonic() - started:.0f} s")
 
 
@@ -335,10 +350,9 @@ def without_rust(folder, shadow):
     return str(shadow)
 
 
-def run(command, environment, log, what):
+def run(command, environment, log, what, each_second=lambda: None):
     """Run one step of the set-up; its output goes to `log`, and its last lines to the error when it fails."""
     from servemark.interrupts import held_back
-    from servemark.terminals import takes_escapes
 
     begun = log.tell()
     started = time.monotonic()
@@ -359,12 +373,13 @@ def run(command, environment, log, what):
                 status = process.wait(timeout=1)
                 break
             except subprocess.TimeoutExpired:
+                each_second()
                 told = heartbeat(what, int(time.monotonic() - started), told)
                 if time.monotonic() - started > INSTALL_TIMEOUT_S:
                     raise SetUpError(f"{what} took over {INSTALL_TIMEOUT_S} s; see {LOG}") from None
     finally:
-        if told >= 0 and takes_escapes(sys.stderr):
-            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        if told >= 0:
+            clear_line()
         if process and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -372,6 +387,103 @@ def run(command, environment, log, what):
         with LOG.open(errors="replace") as written:
             written.seek(begun)
             raise SetUpError(explain(what, written.read()))
+    say(f"{what}: done in {time.monotonic() - started:.0f} s")
+
+
+@contextmanager
+def ahead(words):
+    """Build in the cache what `words` need of a server of ours, beside what the block does; ended where that fails.
+
+    It has a session of its own, which Ctrl-C does not reach: it is ended by what ends this.
+    """
+    from servemark.interrupts import held_back
+
+    command = ahead_command(words)
+    if command is None:
+        yield Beside(None, None)
+        return
+    with tempfile.TemporaryFile() as said:
+        process = None
+        try:
+            with held_back():  # an interruption within Popen would leave a process that nobody knows
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            yield Beside(process, said)
+        finally:
+            if process and process.poll() is None:
+                end_ahead(process)
+
+
+def ahead_command(words):
+    """What builds that; None where `words` need no server that we install, or cannot be read yet."""
+    from servemark.cli.ahead import preparations
+
+    if words == [SET_UP_ONLY]:
+        return None
+    try:
+        needed = preparations(subcommand(words))
+    except ModuleNotFoundError:  # a suite, and a Python that reads no TOML
+        return None
+    # The Python that the run will have: where the environment is in the cache goes by it.
+    python = str(VENV / "bin" / "python")
+    return [python, "-I", "-c", AHEAD, str(ROOT / "src"), *subcommand(words)] if needed else None
+
+
+def end_ahead(process):
+    """End it politely, so that it stops its own installers and removes what is half built."""
+    process.terminate()
+    try:
+        process.wait(timeout=END_AHEAD_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Beside:
+    """What is built ahead, and the file that it writes its progress into; None where nothing is."""
+
+    def __init__(self, process, said):
+        self._process, self._said, self._told = process, said, 0
+
+    def tell(self):
+        """Say what it has said since, line by line."""
+        from servemark.printable import printable
+
+        if self._process is None:
+            return
+        # By its own position: that of the file is shared with the process that writes.
+        new = os.pread(self._said.fileno(), 1 << 20, self._told)
+        whole = new[: new.rfind(b"\n") + 1]
+        self._told += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            clear_line()
+            say(printable(line))
+
+    def wait(self):
+        """Wait for it; that it failed is said, and no more, for the run tries again and knows more to say."""
+        if self._process is None:
+            return
+        started, told = time.monotonic(), -1
+        while True:
+            try:
+                self._process.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                self.tell()
+                told = heartbeat("waiting for the server's environment", int(time.monotonic() - started), told)
+        clear_line()
+        self.tell()
+        if self._process.returncode != 0:
+            say("the server's environment could not be built ahead; the run tries again")
+
+
+def clear_line():
+    """Take away the line that counts, where there is one."""
+    from servemark.terminals import takes_escapes
+
+    if takes_escapes(sys.stderr):
+        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
 
 def heartbeat(what, elapsed_s, told):

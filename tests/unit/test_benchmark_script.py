@@ -49,9 +49,16 @@ with open(os.environ["CALLS"], "a") as calls:
     calls.write("venv\\n")
 """
 
-#: ``.venv/bin/python -m pip install ...``
+#: ``.venv/bin/python -m pip install ...``, and ``.venv/bin/python -I -c ... SOURCES WORDS``, which builds ahead.
 PIP = """
 import json, os, pathlib, shutil, sys, time
+if sys.argv[1] == "-I":
+    with open(os.environ["CALLS"] + "-ahead", "a") as calls:
+        calls.write(json.dumps({"pid": os.getpid(), "sources": sys.argv[4], "words": sys.argv[5:]}) + "\\n")
+    print(os.environ.get("AHEAD_SAYS", "building the server"), flush=True)
+    while os.environ.get("HOLD_AHEAD") and os.path.exists(os.environ["HOLD_AHEAD"]):
+        time.sleep(0.02)
+    sys.exit(int(os.environ.get("AHEAD_STATUS", "0")))
 with open(os.environ["CALLS"], "a") as calls:
     seen = {name: shutil.which(name) is not None for name in ("cargo", "rustc", "cc")}
     calls.write("pip " + json.dumps({"argv": sys.argv[1:], "environ": dict(os.environ), **seen}) + "\\n")
@@ -100,12 +107,25 @@ class Checkout:
         """How pip was called, the last time."""
         return json.loads([line for line in self.calls() if line.startswith("pip ")][-1].removeprefix("pip "))
 
-    def hold(self) -> Path:
-        """A file that keeps pip from ending as long as it is there."""
-        path = self.fakes / "hold"
+    def ahead(self) -> list[dict]:
+        """How what builds ahead was called, each time."""
+        path = self.fakes / "calls-ahead"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def hold(self, what: str = "HOLD") -> Path:
+        """A file that keeps pip (HOLD) or what builds ahead (HOLD_AHEAD) from ending as long as it is there."""
+        path = self.fakes / what
         path.touch()
-        self.environ["HOLD"] = str(path)
+        self.environ[what] = str(path)
         return path
+
+    def wait_for_ahead(self) -> int:
+        """The process that builds ahead, once it is there."""
+        deadline = time.monotonic() + 20
+        while not self.ahead():
+            assert time.monotonic() < deadline, "nothing was built ahead"
+            time.sleep(0.02)
+        return self.ahead()[-1]["pid"]
 
     def wait_for_pip(self, count: int = 1) -> None:
         deadline = time.monotonic() + 20
@@ -144,6 +164,11 @@ def sources(tmp_path_factory) -> Path:
         shutil.copy(REPOSITORY / name, root / name)
     left_out = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(REPOSITORY / "src", root / "src", ignore=left_out)
+    # Compiled once, as in a clone that was used before: else each test compiles what it imports of them.
+    needed = "ahead, doctor, models, options, report, run, serve, serve_options"
+    compiling = f"import sys; sys.path.insert(0, {str(root / 'src')!r}); from servemark.cli import {needed}"
+    compiling += "; import servemark.telling, servemark.doctor, servemark.unexpected"
+    subprocess.run([PYTHON, "-I", "-S", "-c", compiling], check=True)
     (root / "crates" / "one").mkdir(parents=True)
     (root / "crates" / "one" / "lib.rs").write_text("// Rust")
     return root
@@ -164,7 +189,17 @@ def checkout(sources, tmp_path) -> Iterator[Checkout]:
     made.program("cc")
     made.program("cargo", "cargo 1.99.0 (abc 2026-01-01)")
     yield made
-    (fakes / "hold").unlink(missing_ok=True)  # whatever a failed test left waiting ends
+    for held in ("HOLD", "HOLD_AHEAD"):
+        (fakes / held).unlink(missing_ok=True)  # whatever a failed test left waiting ends
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is still a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def error_line(answer) -> str:
@@ -234,7 +269,7 @@ def test_what_is_no_source_changes_nothing(checkout):
     checkout.run("latency")
     (checkout.root / "README.md").write_text("new words")
     (checkout.root / "src" / "servemark" / "_loadgen.abi3.so").write_text("built")
-    (checkout.root / "src" / "servemark" / "__pycache__").mkdir()
+    (checkout.root / "src" / "servemark" / "__pycache__").mkdir(exist_ok=True)
     (checkout.root / "src" / "servemark" / "__pycache__" / "units.pyc").write_text("compiled")
     assert checkout.run("latency").stderr == ""
     assert len(checkout.calls()) == 2
@@ -418,20 +453,100 @@ def test_a_second_start_waits_for_the_first_and_builds_nothing_itself(checkout):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_interrupting_the_set_up_stops_the_installer(checkout, number):
-    held = checkout.hold()
+def test_interrupting_the_set_up_stops_the_installer_and_what_is_built_ahead(checkout, number):
+    held, held_ahead = checkout.hold(), checkout.hold("HOLD_AHEAD")
     started = checkout.start("latency")
     checkout.wait_for_pip()
+    built_ahead = checkout.wait_for_ahead()
     started.send_signal(number)
     _, stderr = started.communicate(timeout=20)
     assert started.returncode == 130
     assert stderr.splitlines()[-1] == "servemark: interrupted while setting up; the next start begins again"
+    assert not is_alive(built_ahead)
+    held_ahead.unlink()
     # Were the installer alive, it would hold the lock on, and this would wait for ever.
     del checkout.environ["HOLD"]
     again = checkout.run("latency")
     assert again.returncode == 0
-    assert "waiting" not in again.stderr
+    assert "waiting for another" not in again.stderr
     held.unlink()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["latency"], ["run", "ping"], ["serve"]],
+    ids=" ".join,
+)
+def test_what_a_server_of_ours_needs_is_built_ahead_by_the_python_that_the_run_will_have(checkout, words):
+    assert checkout.run(*words).returncode == 0
+    (called,) = checkout.ahead()
+    assert called["sources"] == str(checkout.root / "src")
+    assert called["words"] == (words if words[0] in ("run", "serve") else ["run", *words])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set-up-only"],
+        ["http", "--url", "http://127.0.0.1:8000/"],
+        ["models"],
+    ],
+    ids=" ".join,
+)
+def test_what_needs_no_server_that_we_install_has_none_built(checkout, words):
+    assert checkout.run(*words).returncode == 0
+    assert checkout.calls() != []
+    assert checkout.ahead() == []
+
+
+def test_the_server_is_built_while_pip_runs_and_waited_for_and_each_part_says_how_long_it_took(checkout):
+    held, held_ahead = checkout.hold(), checkout.hold("HOLD_AHEAD")
+    started = checkout.start("latency")
+    checkout.wait_for_pip()
+    checkout.wait_for_ahead()
+    held.unlink()
+    said = []
+    while not said or not said[-1].startswith("servemark: waiting for the server's environment"):
+        said.append(started.stderr.readline())
+        assert said[-1], "it ended"
+    assert started.poll() is None
+    held_ahead.unlink()
+    stdout, last = started.communicate(timeout=20)
+    assert stdout == 'servemark ["run", "latency"]\n'
+    lines = "".join(said).splitlines()
+    assert "servemark: building the server" in lines
+    for part in ("making the environment", "building servemark and installing what it needs"):
+        assert any(re.fullmatch(rf"servemark: {part}: done in \d+ s", line) for line in lines), lines
+    assert re.fullmatch(r"servemark: set up in \d+ s\n", last)
+
+
+def test_a_server_that_could_not_be_built_ahead_is_left_to_the_run(checkout):
+    checkout.environ |= {"AHEAD_STATUS": "4", "AHEAD_SAYS": "no network"}
+    answer = checkout.run("latency")
+    assert (answer.returncode, answer.stdout) == (0, 'servemark ["run", "latency"]\n')
+    told = [
+        "servemark: no network",
+        "servemark: the server's environment could not be built ahead; the run tries again",
+    ]
+    lines = answer.stderr.splitlines()
+    assert lines[lines.index(told[0]) :][:2] == told
+    assert checkout.run("latency").stderr == ""
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ended", "runs"])
+def test_where_servemark_cannot_be_built_that_is_the_error_and_nothing_goes_on(checkout, ends):
+    checkout.environ |= {"FAKE_PIP": "error: something else entirely", "AHEAD_STATUS": "4"}
+    if not ends:
+        checkout.hold("HOLD_AHEAD")
+    held = checkout.hold()
+    started = checkout.start("latency")
+    built_ahead = checkout.wait_for_ahead()
+    held.unlink()
+    _, stderr = started.communicate(timeout=20)
+    assert started.returncode == 4
+    assert stderr.splitlines()[-2] == "error: something else entirely"
+    assert "ahead" not in stderr
+    assert not is_alive(built_ahead)
 
 
 def test_signals_that_are_ignored_from_the_start_do_not_stop_the_set_up(checkout):
