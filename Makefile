@@ -8,8 +8,19 @@ ALLOWED_SKIPS ?=
 BENCH ?=
 # And `make prove`: PROVE="--only closed,alarms,faults", which leaves the rest of bench/PROOF.md as it is, or "--short".
 PROVE ?=
-
+# How often `make test-steady` runs the suite, and of what: words of pytest's for a part of it, STEADY_ONLY="tests/unit -n 2".
+STEADY ?= 10
+STEADY_ONLY ?=
 # Runs $(2) if $(3) succeeds; otherwise says that it was skipped, and in CI fails unless $(1) is allowed to be.
+
+# The tests in three parts. Most wait, for servers to start and for time to pass, longer than they compute: so more of them
+# run at a time than there are processors, the slow ones 3 on 2, which takes half the time of one after the other. More
+# would have those that measure wait for a processor too often. A slow file is one worker's, with its servers; each worker
+# has a cache of its own for what is written, and shares what is installed. Those of accuracy measure, alone.
+FAST := $(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
+SLOW := $(BIN)/pytest -n 3 --dist loadfile -m slow --ignore tests/accuracy tests
+ALONE := $(BIN)/pytest tests/accuracy
+
 define with_rust
 	@if ( $(3) ) > /dev/null 2>&1; then echo "$(2)"; $(2); else \
 	    echo "SKIPPED: $(2) (no $(1) for Rust 1.85 or newer here; to run it: $(4))"; \
@@ -19,11 +30,13 @@ endef
 HAS_CARGO := cargo metadata --no-deps --format-version 1
 INSTALL := ./install_dependencies.sh
 
+STEADY_ALL = $(shell $(HAS_CARGO) > /dev/null 2>&1 && echo "'cargo test --workspace --locked'") '$(FAST)' '$(ALONE)' '$(SLOW)'
+
 define rust_tests
 	$(call with_rust,cargo,cargo test --workspace --locked --quiet,$(HAS_CARGO),$(INSTALL))
 endef
 
-.PHONY: help setup lint test test-fast bench prove fuzz clean
+.PHONY: help setup lint test test-fast test-steady bench prove fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,16 +54,22 @@ lint: setup ## format, style, types and import order, of Python, Rust and shell
 	$(call with_rust,fmt,cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check,cargo fmt --version,$(INSTALL) or rustup component add rustfmt)
 	$(call with_rust,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings,cargo clippy --version && $(HAS_CARGO),$(INSTALL) or rustup component add clippy)
 
-test-fast: setup ## unit and integration tests: about a minute, most of which is waiting
+test-fast: setup ## unit and integration tests: a minute, most of which is waiting
 	$(rust_tests)
-	$(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
+	$(FAST)
 
 test: setup lint ## everything: lint, and all tests, the last against a real Multi Model Server
 	$(rust_tests)
-	$(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
-	$(BIN)/pytest -m slow --durations 30 --ignore tests/accuracy tests
+	$(FAST)
 	@echo "alone, for they measure:"
-	$(BIN)/pytest tests/accuracy
+	$(ALONE)
+	@echo "what the slow tests need, which is downloaded and built once:"
+	$(BIN)/python -m tests.prepare
+	$(SLOW) --durations=30
+
+test-steady: setup ## everything but lint, 10 times beside two processes that compute all the time: what failed how often
+	$(BIN)/python -m tests.prepare
+	$(BIN)/python -m tests.steady --times $(STEADY) $(if $(STEADY_ONLY),'$(BIN)/pytest $(STEADY_ONLY)',$(STEADY_ALL))
 
 bench: setup ## how fast, exact and small servemark is beside its peers, into bench/RESULTS.md: a quarter of an hour, idle
 	$(BIN)/python -m bench $(BENCH)
