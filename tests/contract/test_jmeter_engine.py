@@ -127,7 +127,7 @@ def test_groups_steps_numbers_and_think_time(home: JMeterHome, tmp_path: Path) -
         assert (pauses >= 99_000_000).all()
 
 
-def test_time_ends_a_run_and_the_warm_up_is_marked(home: JMeterHome, tmp_path: Path) -> None:
+def test_time_ends_a_run_and_the_warm_up_is_marked_and_left_out_by_the_filter(home: JMeterHome, tmp_path: Path) -> None:
     plan = plan_of(ClosedLoad(users=2, duration_s=3, warmup_s=1))
     for number in range(3):  # JMeter's clock starts before its first request; where it starts slowly its time is over.
         folder = tmp_path / str(number)
@@ -142,6 +142,12 @@ def test_time_ends_a_run_and_the_warm_up_is_marked(home: JMeterHome, tmp_path: P
     warm = ran.rows["flags"] & ran.file.flags["warmup"] != 0
     assert (ran.rows["scheduled"][warm] < 1e9).all()
     assert (ran.rows["scheduled"][~warm] >= 1e9).all()
+    filtered = tmp_path / "filtered.jtl"
+    tools.filter_results(home, folder / "jmeter" / "results.jtl", filtered, labels=["predict"], warmup_s=1)
+    measured = int((~warm).sum())
+    assert 0 < measured < len(ran.rows)
+    with filtered.open() as lines:
+        assert len(lines.readlines()) - 1 == measured
 
 
 def test_an_adaptive_run_ends_when_enough_has_succeeded(home: JMeterHome, tmp_path: Path) -> None:
@@ -239,17 +245,6 @@ def test_the_original_reports_hold_the_right_counts(home: JMeterHome, tmp_path: 
     together = json.loads((above / "dashboard" / "statistics.json").read_text())
     assert {label: row["sampleCount"] for label, row in together.items()} == {**dict.fromkeys(labels, 40), "Total": 560}
     assert not list(tmp_path.glob("**/jmeter.log.*"))
-
-
-def test_the_filter_leaves_the_warm_up_out(home: JMeterHome, tmp_path: Path) -> None:
-    with timed_server() as server:
-        ran = run_jmeter(home, plan_of(ClosedLoad(users=2, duration_s=2, warmup_s=2)), server.address, tmp_path)
-    filtered = tmp_path / "filtered.jtl"
-    tools.filter_results(home, tmp_path / "jmeter" / "results.jtl", filtered, labels=["predict"], warmup_s=2)
-    measured = int((ran.rows["scheduled"] >= 2e9).sum())
-    assert 0 < measured < len(ran.rows)
-    with filtered.open() as lines:
-        assert len(lines.readlines()) - 1 == measured
 
 
 def test_any_endpoint_is_sent_a_token_that_is_written_nowhere(

@@ -116,10 +116,13 @@ def environment(request: pytest.FixtureRequest) -> MmsEnvironment:
     return mms_environment(backend, lambda message: None)
 
 
-@pytest.fixture(params=ZOO, ids=lambda model: model.name)
-def worker(request: pytest.FixtureRequest, environment: MmsEnvironment, tmp_path: Path) -> Worker:
+@pytest.fixture(scope="module", params=ZOO, ids=lambda model: model.name)
+def worker(
+    request: pytest.FixtureRequest, environment: MmsEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Worker:
     model: ZooModel = request.param
-    return Worker(build_model(model, environment, lambda message: None), environment, tmp_path)
+    built = build_model(model, environment, lambda message: None)
+    return Worker(built, environment, tmp_path_factory.mktemp("worker"))
 
 
 def _model(name: str) -> ZooModel:
@@ -153,14 +156,36 @@ _BAD_TOKENS = [
 _BAD_INPUTS = {"resnet": _BAD_IMAGES, "squeezenet": _BAD_IMAGES, "lstm": _BAD_TOKENS, "noop": []}
 
 
-def test_prediction_has_the_right_shape_and_the_same_input_gives_the_same_output(worker: Worker) -> None:
-    sent = worker.built.default_input
-    first, _ = worker.predict([sent], [sent])
-    second, _ = worker.predict([sent])
+@dataclass(frozen=True)
+class Answered:
+    """What one process of a worker answered, one batch after the other, and its log."""
 
-    assert check_prediction(worker.built.model, DIALECT.decode(first[0][0].body)) is None
-    assert first[0] == first[1] == second[0]
-    assert first[0][0].status == 200
+    twice: list[list[Answer]]
+    together: list[Answer]
+    alone: list[list[Answer]]
+    beside_bad: list[list[Answer]]
+    log: str
+
+
+@pytest.fixture(scope="module")
+def answered(worker: Worker) -> Answered:
+    """All that the tests ask of each model: loading it takes longer than answering."""
+    model, good = worker.built.model, worker.built.default_input
+    batch = [good, _other_input(model, good), good]
+    bad = [[good, one, good] for one in _BAD_INPUTS[model.name]]
+    replies, log = worker.predict([good], [good], batch, *[[one] for one in batch], *bad)
+    return Answered(replies[:2], replies[2], replies[3:6], replies[6:], log)
+
+
+def test_prediction_has_the_right_shape_and_the_same_input_gives_the_same_output(
+    worker: Worker, answered: Answered
+) -> None:
+    (first,), (second,) = answered.twice
+    ((again,),), _ = worker.predict([worker.built.default_input])
+
+    assert check_prediction(worker.built.model, DIALECT.decode(first.body)) is None
+    assert first == second == again
+    assert first.status == 200
 
 
 #: As published; of ResNet with the means and variances of its batch normalisation, which MXNet counts too.
@@ -188,30 +213,23 @@ def test_a_model_has_as_many_parameters_as_the_original(name: str, environment: 
     assert int(counted.stdout) == _PARAMETERS[name]
 
 
-def test_a_batch_of_three_equals_three_singles(worker: Worker) -> None:
-    default = worker.built.default_input
-    batch = [default, _other_input(worker.built.model, default), default]
-    together, *alone = worker.predict(batch, *[[one] for one in batch])[0]
-
-    for in_batch, (single,) in zip(together, alone, strict=True):
+def test_a_batch_of_three_equals_three_singles(answered: Answered) -> None:
+    for in_batch, (single,) in zip(answered.together, answered.alone, strict=True):
         assert _rounded(in_batch.body) == _rounded(single.body)
 
 
-def test_bad_input_is_a_client_error_and_does_not_harm_its_batch(worker: Worker) -> None:
-    model, good = worker.built.model, worker.built.default_input
-    bad_inputs = _BAD_INPUTS[model.name]
-    (reference,), *batches = worker.predict([good], *[[good, bad, good] for bad in bad_inputs])[0]
-
-    for bad, (before, refused, after) in zip(bad_inputs, batches, strict=True):
+def test_bad_input_is_a_client_error_and_does_not_harm_its_batch(worker: Worker, answered: Answered) -> None:
+    (reference,) = answered.twice[0]
+    for bad, (before, refused, after) in zip(_BAD_INPUTS[worker.built.model.name], answered.beside_bad, strict=True):
         assert refused.status == 400, bad.origin
         assert json.loads(refused.body)["type"] == "BadInput"
         assert before.status == after.status == 200
         assert _rounded(before.body) == _rounded(after.body) == _rounded(reference.body)
 
 
-def test_the_worker_says_what_it_computes_with(worker: Worker, environment: MmsEnvironment) -> None:
-    _, log = worker.predict([worker.built.default_input])
-    reports = [line.removeprefix("servemark-worker ") for line in log.splitlines() if "servemark-worker " in line]
+def test_the_worker_says_what_it_computes_with(worker: Worker, answered: Answered, environment: MmsEnvironment) -> None:
+    lines = answered.log.splitlines()
+    reports = [line.removeprefix("servemark-worker ") for line in lines if "servemark-worker " in line]
     if worker.built.model.name == "noop":
         assert not reports
         return

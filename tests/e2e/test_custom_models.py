@@ -8,14 +8,13 @@ import subprocess
 import sys
 import threading
 import zipfile
-from contextlib import contextmanager
 
 import pytest
 
 from servemark.environments.cache import cache_dir
 from servemark.environments.mms import mms_environment
 from servemark.servers import ModelSettings, ServerSettings
-from servemark.servers.mms.archives import ServeRequest
+from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
 from servemark.servers.mms.managed import ManagedLauncher
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
@@ -133,6 +132,16 @@ def mms_source(mxnet, name):
     return path.read_text()
 
 
+@pytest.fixture(scope="module")
+def somebodys_server(mxnet):
+    """A server of somebody's, with the model noop-v1.0, that decodes inputs as ours do for archives of the user's."""
+    noop = build_model(find("noop"), mxnet, print)
+    archive = ModelArchive("noop-v1.0", noop.archive, (noop.default_input,), accept_any)
+    launcher = ManagedLauncher(ServeRequest((archive,)))
+    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
+        yield server
+
+
 @pytest.fixture
 def cat(tmp_path):
     """An image file; the model that echoes does not look at it."""
@@ -165,16 +174,16 @@ def test_an_archive_of_the_model_archiver_is_measured_from_a_url(command, echo, 
 
 
 @pytest.mark.parametrize(
-    ("options", "sent"),
+    ("options", "sent", "is_own"),
     [
-        ("", ["body", 1002, "bytearray"]),
-        ("--multipart data", ["data", 1002, "bytearray"]),
-        ("--multipart img --content-type text/plain", ["img", 1002, "str"]),
-        ("--content-type text/plain", ["body", 1002, "str"]),
+        ("", ["body", 1002, "bytearray"], False),
+        ("--multipart data", ["data", 1002, "bytearray"], False),
+        ("--multipart img --content-type text/plain", ["img", 1002, "str"], True),
+        ("--content-type text/plain", ["body", 1002, "str"], False),
     ],
 )
-def test_the_input_arrives_as_it_was_asked_to_be_sent(command, archiver, cat, options, sent):
-    """The handler refuses anything else."""
+def test_the_input_arrives_as_it_was_asked_to_be_sent(command, archiver, somebodys_server, cat, options, sent, is_own):
+    """The handler refuses anything else; on a server of our own, or one that decodes as those do."""
     cat.write_bytes(b"x" * 1002)
     source = (
         ECHO
@@ -188,7 +197,8 @@ def handle(data, context):
 """
     )
     archive = archiver("echo", source)
-    run = command.run(f"latency -c {archive} -i {cat} {options} -l 2 -w 1")
+    where = "" if is_own else f"--mms {somebodys_server.addresses['inference'].url}"
+    run = command.run(f"latency -c {archive} -i {cat} {options} -l 2 -w 1 {where}")
     assert run.status == 0, run.stderr
 
 
@@ -240,9 +250,10 @@ def test_without_signature_and_input_it_asks_for_one_and_starts_no_server(comman
     assert "starting" not in run.stderr
 
 
-def test_the_signature_of_a_mar_is_used_too(command, archiver):
+def test_the_signature_of_a_mar_is_used_too(command, archiver, somebodys_server):
     signature = {"input_type": "application/json", "inputs": [{"data_name": "data", "data_shape": [0, 4]}]}
-    run = command.run(f"latency -c {archiver('echo', ECHO, **{'signature.json': json.dumps(signature)})} -l 2 -w 1")
+    archive = archiver("echo", ECHO, **{"signature.json": json.dumps(signature)})
+    run = command.run(f"latency -c {archive} -l 2 -w 1 --mms {somebodys_server.addresses['inference'].url}")
     assert run.status == 0, run.stderr
 
 
@@ -329,29 +340,23 @@ def test_a_python_without_the_server_is_told_what_to_install(command, echo, cat)
     assert f"{sys.executable} has no multi-model-server" in run.error_line
 
 
-@contextmanager
-def somebodys_server():
-    serving = ServeRequest((find("noop"),))
-    with ManagedLauncher(serving).serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
-        yield server
-
-
-def test_an_archive_is_offered_to_a_running_server_and_removed(command, echo, archiver, legacy, mxnet, cat):
+def test_an_archive_is_offered_to_a_running_server_and_removed(
+    command, somebodys_server, echo, archiver, legacy, mxnet, cat
+):
     old = legacy("own_service.py", OLD_SERVICE, "image/jpeg")
-    with somebodys_server() as server:
-        target = server.addresses["inference"].url
-        for archive, options in ((echo, f"-i {cat} --multipart data"), (old, "")):
-            run = command.run(f"latency -c {archive} {options} --mms {target} -l 2 -w 1")
-            assert run.status == 0, run.stderr
-            assert run.benchmark["archive"]["origin"] == str(archive)
-            assert [model.name for model in server.management.list_models()] == ["noop-v1.0"]
-        run = command.run(f"latency -c {archiver('needy', NEEDY)} -i {cat} --mms {target} -l 2 -w 1")
-        assert run.status == 4
-        assert "the Python that they run in probably lacks what the handler imports" in run.error_line
-        run = command.run(f"latency -c {archiver('noop-v1.0', ECHO)} -i {cat} --mms {target} -l 2 -w 1")
-        assert run.status == 2
-        assert "the server has a model noop-v1.0 already, and that one is not changed" in run.error_line
-        assert [model.name for model in server.management.list_models()] == ["noop-v1.0"]
+    target, management = somebodys_server.addresses["inference"].url, somebodys_server.management
+    for archive, options in ((echo, f"-i {cat} --multipart data"), (old, "")):
+        run = command.run(f"latency -c {archive} {options} --mms {target} -l 2 -w 1")
+        assert run.status == 0, run.stderr
+        assert run.benchmark["archive"]["origin"] == str(archive)
+        assert [model.name for model in management.list_models()] == ["noop-v1.0"]
+    run = command.run(f"latency -c {archiver('needy', NEEDY)} -i {cat} --mms {target} -l 2 -w 1")
+    assert run.status == 4
+    assert "the Python that they run in probably lacks what the handler imports" in run.error_line
+    run = command.run(f"latency -c {archiver('noop-v1.0', ECHO)} -i {cat} --mms {target} -l 2 -w 1")
+    assert run.status == 2
+    assert "the server has a model noop-v1.0 already, and that one is not changed" in run.error_line
+    assert [model.name for model in management.list_models()] == ["noop-v1.0"]
 
 
 def test_zoo_models_are_sent_as_asked_too(command):

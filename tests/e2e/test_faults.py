@@ -21,13 +21,14 @@ pytestmark = pytest.mark.slow
 LONG = "latency -m noop -w 2 --duration 60 --warmup 0"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupting_the_set_up_leaves_a_cache_that_the_next_start_builds_again(command, tmp_path, number):
+#: Every signal does what Ctrl-C does (tests/unit/test_interrupts.py), so each moment has another one here; a terminal
+#: that is closed and a quit while it measures are in tests/integration/test_signals.py.
+def test_interrupting_the_set_up_leaves_a_cache_that_the_next_start_builds_again(command, tmp_path):
     command.cache = tmp_path / "empty-cache"
     with command.started("latency -m noop -l 1") as started:
         started.wait_for_line("installing Multi Model Server")
         started.wait_for("the installer", lambda: len(command.processes()) > 1)
-        started.interrupt(number)
+        started.interrupt(signal.SIGHUP)
         run = started.end(timeout_s=60)
     assert run.status == 130
     assert "interrupted" in run.stderr.splitlines()[-1]
@@ -36,8 +37,9 @@ def test_interrupting_the_set_up_leaves_a_cache_that_the_next_start_builds_again
     assert run.result is None, "nothing was measured"
 
 
-@pytest.mark.parametrize("moment", ["starting Multi Model Server", "loading noop"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("moment", "number"), [("starting Multi Model Server", signal.SIGQUIT), ("loading noop", signal.SIGINT)]
+)
 def test_interrupting_the_start_stops_the_server(command, moment, number):
     with command.started("latency -m noop -l 1") as started:
         started.wait_for_line(moment)
@@ -48,65 +50,49 @@ def test_interrupting_the_start_stops_the_server(command, moment, number):
     assert run.result is None, "nothing was measured"
 
 
-@pytest.mark.parametrize(
-    "signals",
-    [
-        [signal.SIGINT],
-        [signal.SIGTERM],
-        [signal.SIGHUP],
-        [signal.SIGQUIT],
-        [signal.SIGINT, signal.SIGINT, signal.SIGINT],
-    ],
-    ids=["once", "terminated", "hung up", "quit", "three times"],
-)
-def test_interrupting_the_measurement_saves_what_there_is(command, signals):
-    with command.started(LONG) as started:
-        started.wait_until_measuring()
-        for number in signals:
-            started.interrupt(number)
-            time.sleep(0.1)
-        run = started.end(timeout_s=60)
+def assert_what_there_is_was_saved(run):
     assert run.status == 130
     assert run.result["partial"] is True
     assert run.benchmark["partial"] is True
     assert run.step["succeeded"] > 0
     assert run.step["requests"] == open_records(run.records).rows
-    assert run.stdout.removeprefix("PARTIAL ").removeprefix("INVALID ").startswith("latency noop-v1.0: p50 ")
-    assert run.stdout.startswith("PARTIAL ")
     assert (run.folder / "server" / "mms_log.log").exists()
 
 
-def test_json_of_an_interrupted_run_is_its_partial_result(command):
+def test_interrupting_the_measurement_three_times_saves_what_there_is(command):
+    with command.started(LONG) as started:
+        started.wait_until_measuring()
+        for _ in range(3):
+            started.interrupt()
+            time.sleep(0.1)
+        run = started.end(timeout_s=60)
+    assert_what_there_is_was_saved(run)
+    assert run.stdout.removeprefix("PARTIAL ").removeprefix("INVALID ").startswith("latency noop-v1.0: p50 ")
+    assert run.stdout.startswith("PARTIAL ")
+
+
+def test_terminating_the_measurement_does_too_and_its_json_is_that_partial_result(command):
     with command.started(f"{LONG} --json -") as started:
         started.wait_until_measuring()
-        started.interrupt()
+        started.interrupt(signal.SIGTERM)
         run = started.end(timeout_s=60)
-    assert run.status == 130
+    assert_what_there_is_was_saved(run)
     assert json.loads(run.stdout) == run.result
-    assert run.result["partial"] is True
 
 
-def test_what_a_killed_servemark_leaves_is_cleaned_by_the_next_run(command):
-    with command.started(LONG) as started:
+def test_what_a_killed_servemark_leaves_is_a_partial_result_and_cleaned_by_the_next_run(command):
+    with command.started(f"{LONG} -o here") as started:
         started.wait_until_measuring()
         (left,) = command.instances()
         started.process.kill()
         started.process.wait()
         assert command.processes(), "the server should have survived its servemark"
+        result = json.loads((command.cwd / "here" / "result.json").read_text())
+        assert result["partial"] is True
         run = command.run("latency -m noop -w 1 -l 2 -o next")
     assert f"cleaned up the server {left}" in run.stderr
     assert run.status == 0
     assert run.step["succeeded"] == 2
-
-
-def test_a_killed_servemark_leaves_a_result_that_says_it_is_partial(command):
-    with command.started(f"{LONG} -o here") as started:
-        started.wait_until_measuring()
-        started.process.kill()
-        started.process.wait()
-        result = json.loads((command.cwd / "here" / "result.json").read_text())
-        assert result["partial"] is True
-        assert command.run("ping -l 1 -t 1 -o next").status == 0
 
 
 def test_a_server_that_is_killed_meanwhile_ends_the_run(command):

@@ -196,15 +196,6 @@ def test_every_model_of_the_zoo_is_measured(command, words, model):
         assert run.benchmark["backend"] == "onnx"
 
 
-def test_an_input_of_the_users_is_what_is_sent(command):
-    text = command.cwd / "mine.txt"
-    text.write_text("my own words " * 100)
-    run = command.run("latency -m noop -i mine.txt -l 2 -w 1")
-    assert run.status == 0, run.stderr
-    assert run.benchmark["options"]["inputs"] == ["mine.txt"]
-    assert open_records(run.records).memmap()["bytes_sent"].min() > 1300
-
-
 def test_an_input_that_the_model_refuses_is_said_with_what_the_server_says(command):
     (command.cwd / "bad.txt").write_text("no picture at all")
     run = command.run("latency -m squeezenet -i bad.txt -l 2 -w 1")
@@ -225,9 +216,12 @@ def test_verbose_shows_commands_calls_and_the_servers_log_on_stderr_only(command
     assert run.step["requests"] == 1
 
 
-def test_json_on_stdout_is_the_result_alone_and_json_to_a_file_is_too(command):
-    run = command.run("latency -m noop -l 3 -w 1 --json - -o here")
-    assert run.status == 0
+def test_an_input_of_the_users_is_what_is_sent_and_json_is_the_result_alone_on_stdout_or_in_a_file(command):
+    (command.cwd / "mine.txt").write_text("my own words " * 100)
+    run = command.run("latency -m noop -i mine.txt -l 3 -w 1 --json - -o here")
+    assert run.status == 0, run.stderr
+    assert run.benchmark["options"]["inputs"] == ["mine.txt"]
+    assert open_records(run.records).memmap()["bytes_sent"].min() > 1300
     assert json.loads(run.stdout) == run.result
     assert run.stdout == (command.cwd / "here" / "result.json").read_text()
     again = command.run("ping -t 2 -l 3 --json copy.json -o here --force")

@@ -172,6 +172,9 @@ def test_several_models_get_each_its_own_input_in_the_shares_that_were_asked_for
     assert sum(step["requests"] for step in steps.values()) == 60
     assert steps["predict lstm_ptb"]["requests"] > 20
     assert set(run.benchmark["runs"][0]["server"]["read_back"]) == {"resnet-18", "squeezenet_v1.1", "lstm_ptb"}
-    again = command.run("multiple_models -w 1 -t 2 -l 30 --options weights 1,1,4")
-    assert [step["requests"] for step in again.benchmark["steps"]] == [s["requests"] for s in steps.values()]
     assert "/s in all" in run.stdout
+    originals = command.run("multiple_models -w 1 -t 2 -l 30 --options models noop,lstm,resnet weights 1,1,4")
+    names = [step["name"] for step in originals.benchmark["steps"]]
+    assert names == ["predict noop-v1.0", "predict lstm_ptb", "predict resnet-18"]
+    drawn = [step["requests"] for step in originals.benchmark["steps"]]
+    assert drawn == [step["requests"] for step in steps.values()], "the seed says whose turn it is, not the model"

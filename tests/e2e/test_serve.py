@@ -42,8 +42,7 @@ def stop(started: Started, number: signal.Signals = signal.SIGINT) -> Run:
     return started.end(timeout_s=60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("words", ["", "--tls"])
+@pytest.mark.parametrize(("words", "number"), [("", signal.SIGINT), ("--tls", signal.SIGTERM)])
 def test_it_serves_until_ctrl_c_and_the_command_that_it_prints_measures_it(
     owner: Command, command: Command, words: str, number: signal.Signals
 ) -> None:

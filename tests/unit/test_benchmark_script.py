@@ -61,7 +61,8 @@ if sys.argv[1] == "-I":
     sys.exit(int(os.environ.get("AHEAD_STATUS", "0")))
 with open(os.environ["CALLS"], "a") as calls:
     seen = {name: shutil.which(name) is not None for name in ("cargo", "rustc", "cc")}
-    calls.write("pip " + json.dumps({"argv": sys.argv[1:], "environ": dict(os.environ), **seen}) + "\\n")
+    facts = {"pid": os.getpid(), "argv": sys.argv[1:], "environ": dict(os.environ), **seen}
+    calls.write("pip " + json.dumps(facts) + "\\n")
 while os.environ.get("HOLD") and os.path.exists(os.environ["HOLD"]):
     time.sleep(0.02)
 if os.environ.get("FAKE_PIP"):
@@ -255,14 +256,15 @@ def test_extras_are_installed_when_asked_for(checkout):
     assert checkout.pip()["argv"][-1] == f"{checkout.root}[dev]"
 
 
-@pytest.mark.parametrize("changed", ["src/servemark/units.py", "crates/one/lib.rs", "Cargo.lock", "pyproject.toml"])
-def test_a_source_that_changed_is_installed_again_in_the_same_environment(checkout, changed):
-    checkout.run("latency")
-    with (checkout.root / changed).open("a") as file:
-        file.write("\n# changed\n")
-    answer = checkout.run("latency")
-    assert "again: the sources have changed" in answer.stderr
-    assert [line.split()[0] for line in checkout.calls()] == ["venv", "pip", "pip"]
+def test_a_source_that_changed_is_installed_again_in_the_same_environment(checkout):
+    checkout.run("--set-up-only")
+    sources = ("src/servemark/units.py", "crates/one/lib.rs", "Cargo.lock", "pyproject.toml")
+    for count, changed in enumerate(sources, 2):
+        with (checkout.root / changed).open("a") as file:
+            file.write("\n# changed\n")
+        answer = checkout.run("--set-up-only")
+        assert "again: the sources have changed" in answer.stderr, changed
+        assert [line.split()[0] for line in checkout.calls()] == ["venv", *["pip"] * count], changed
 
 
 def test_what_is_no_source_changes_nothing(checkout):
@@ -395,14 +397,19 @@ def test_without_any_cargo_pip_may_fetch_one(checkout):
         ("error: something else entirely", "see "),
     ],
 )
-def test_an_installation_that_fails_says_why_and_is_tried_again(checkout, output, why):
+def test_an_installation_that_fails_says_why(checkout, output, why):
     checkout.environ["FAKE_PIP"] = output
-    answer = checkout.run("latency")
+    answer = checkout.run("--set-up-only")
     assert answer.returncode == 4
     assert "building servemark and installing what it needs failed: " in error_line(answer)
     assert why in error_line(answer)
     assert answer.stderr.splitlines()[-2] == output
     assert output in (checkout.root / ".venv.log").read_text()
+
+
+def test_an_installation_that_failed_is_tried_again(checkout):
+    checkout.environ["FAKE_PIP"] = "error: something else entirely"
+    assert checkout.run("latency").returncode == 4
     del checkout.environ["FAKE_PIP"]
     again = checkout.run("latency")
     assert again.returncode == 0
@@ -463,6 +470,9 @@ def test_interrupting_the_set_up_stops_the_installer_and_what_is_built_ahead(che
     assert started.returncode == 130
     assert stderr.splitlines()[-1] == "servemark: interrupted while setting up; the next start begins again"
     assert not is_alive(built_ahead)
+    assert not is_alive(checkout.pip()["pid"])
+    if number != signal.SIGINT:
+        return
     held_ahead.unlink()
     # Were the installer alive, it would hold the lock on, and this would wait for ever.
     del checkout.environ["HOLD"]

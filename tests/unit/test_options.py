@@ -9,6 +9,7 @@ import pytest
 from servemark.benchmarks import catalogue
 from servemark.cli import main
 from servemark.cli.options import parse_run, run_parser
+from servemark.runner.entry import Entry
 from servemark.suites import names
 from servemark.zoo.catalogue import ZOO
 
@@ -250,6 +251,15 @@ def test_a_suite_is_its_benchmarks_in_order():
     original = ["latency", "throughput", "load", "repeated_scale_calls", "concurrent_inference"]
     assert [entry.benchmark for entry in arguments.entries] == [*original, "ping", "multiple_models"]
     assert [entry.model for entry in arguments.entries] == ["resnet"] * 7
+
+
+def test_the_suite_smoke_is_the_suite_all_for_a_moment_on_the_model_that_costs_least():
+    """Each of these runs against a real server in tests/e2e, and the suite all does as a whole."""
+    entries, whole = _parse("--suite smoke").entries, _parse("--all").entries
+    assert [entry.benchmark for entry in entries] == [entry.benchmark for entry in whole]
+    assert {entry.model for entry in entries if entry.benchmark not in ("ping", "multiple_models")} == {"noop"}
+    assert all(Entry.of(entry).points for entry in entries), "each can be run"
+    assert max(entry.load.loops or 0 for entry in entries) == 20
 
 
 def test_the_command_line_goes_before_a_suite_where_it_makes_sense(tmp_path):
