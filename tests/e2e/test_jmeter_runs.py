@@ -16,34 +16,87 @@ needs_jmeter = pytest.mark.skipif(
 )
 
 
-@needs_jmeter
-def test_jmeter_sends_exactly_what_was_asked_for_and_makes_its_own_reports(command):
-    run = command.run("throughput -m noop -t 3 -l 20 --engine jmeter")
+#: One suite has all that JMeter is asked to make reports of: each run's dashboard takes seconds.
+SUITE = """
+[[benchmark]]
+name = "concurrent_inference"
+model = "noop"
+loops = 20
+options = { threads = [1, 3] }
+[[benchmark]]
+name = "load"
+model = "noop"
+options = { count = 3 }
+[[benchmark]]
+name = "repeated_scale_calls"
+model = "noop"
+loops = 2
+options = { scale_up_workers = 3, background_threads = 1 }
+[[benchmark]]
+name = "multiple_models"
+workers = 1
+threads = 2
+loops = 10
+options = { models = ["noop", "lstm"], weights = [3, 1] }
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The assembled JMeter under another path."""
+    return _home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def suite(module_command, home):
+    """That suite, run by the JMeter of JMETER_HOME."""
+    command = module_command()
+    command.environ["JMETER_HOME"] = str(home)
+    (command.cwd / "mine.toml").write_text(SUITE)
+    with command.started("--suite mine.toml --engine jmeter --max-errors 100%") as started:
+        run = started.end(timeout_s=1800)  # five runs, each with its reports
     assert run.status == 0, run.stderr
-    assert run.result["tool"]["engine"] == "jmeter"
-    assert run.result["tool"]["engine_versions"]["jmeter"] == "5.6.3"
-    assert run.step["requests"] == run.step["succeeded"] == 60 == open_records(run.records).rows
-    lag = [check for check in run.benchmark["certificate"]["checks"] if "lag" in check["name"]]
-    assert {check["name"]: check["passed"] for check in lag} == {"generator lag": None, "receive lag": None}
-    own = run.folder / "jmeter" / "throughput"
-    with (own / "aggregate.csv").open() as file:
-        counts = {row["Label"]: int(row["# Samples"]) for row in csv.DictReader(file)}
-    assert counts["predict"] == 60
-    assert (own / "dashboard" / "index.html").exists()
-    assert (own / "plan.jmx").exists()
+    return run
+
+
+def _counts(path):
+    with path.open() as file:
+        return {row["Label"]: int(row["# Samples"]) for row in csv.DictReader(file)}
 
 
 @needs_jmeter
-def test_the_runs_of_several_points_are_merged_too(command):
-    run = command.run("concurrent_inference -m noop --options threads 1,2,3 -l 20 --engine jmeter")
-    assert run.status == 0, run.stderr
-    with (run.folder / "jmeter" / "merged.csv").open() as file:
-        counts = {row["Label"]: int(row["# Samples"]) for row in csv.DictReader(file)}
-    points = {f"concurrent_inference-{n}: predict": 20 * n for n in (1, 2, 3)}
-    assert counts == {**points, "TOTAL": 120}
-    assert (run.folder / "jmeter" / "dashboard" / "index.html").exists()
-    for n in (1, 2, 3):
-        assert (run.folder / "jmeter" / f"concurrent_inference-{n}" / "aggregate.csv").exists()
+def test_jmeter_sends_exactly_what_was_asked_for_and_makes_its_own_reports(suite):
+    assert suite.result["tool"]["engine"] == "jmeter"
+    assert suite.result["tool"]["engine_versions"]["jmeter"] == "5.6.3"
+    several = suite.result["benchmarks"][0]
+    assert len(several["runs"]) == 2
+    for users, one in zip((1, 3), several["runs"], strict=True):
+        (step,) = one["steps"]
+        records = suite.folder / one["records"]
+        assert step["requests"] == step["succeeded"] == 20 * users == open_records(records).rows
+        lag = {c["name"]: c["passed"] for c in one["certificate"]["checks"] if "lag" in c["name"]}
+        assert lag == {"generator lag": None, "receive lag": None}
+        own = suite.folder / "jmeter" / records.stem
+        assert _counts(own / "aggregate.csv")["predict"] == 20 * users
+        assert (own / "dashboard" / "index.html").exists()
+        assert (own / "plan.jmx").exists()
+
+
+@needs_jmeter
+def test_the_jmeter_of_jmeter_home_is_used(suite, home):
+    logs = list((suite.folder / "jmeter").glob("*/jmeter.log"))
+    assert len(logs) == sum(len(one["runs"]) for one in suite.result["benchmarks"])
+    assert all(f"JMeterHome={home}\n" in log.read_text() for log in logs)
+
+
+@needs_jmeter
+def test_the_runs_of_several_points_are_merged_too(suite):
+    counts = _counts(suite.folder / "jmeter" / "merged.csv")
+    points = {label: count for label, count in counts.items() if "concurrent_inference" in label}
+    assert points == {f"1-concurrent_inference-noop-{n}: predict": count for n, count in ((1, 20), (2, 60))}
+    assert counts["2-load-noop: register"] == 3
+    assert counts["TOTAL"] == sum(count for label, count in counts.items() if label != "TOTAL")
+    assert (suite.folder / "jmeter" / "dashboard" / "index.html").exists()
 
 
 @needs_jmeter
@@ -65,30 +118,8 @@ def _samples(folder):
 
 
 @needs_jmeter
-def test_benchmarks_of_the_management_api_and_of_several_models_run_on_it_too(command):
-    (command.cwd / "mine.toml").write_text(
-        """
-        [[benchmark]]
-        name = "load"
-        model = "noop"
-        options = { count = 3 }
-        [[benchmark]]
-        name = "repeated_scale_calls"
-        model = "noop"
-        loops = 2
-        options = { scale_up_workers = 3, background_threads = 1 }
-        [[benchmark]]
-        name = "multiple_models"
-        workers = 1
-        threads = 2
-        loops = 10
-        options = { models = ["noop", "lstm"], weights = [3, 1] }
-        """
-    )
-    with command.started("--suite mine.toml --engine jmeter --max-errors 100%") as started:
-        run = started.end(timeout_s=400)
-    assert run.status == 0, run.stderr
-    load, scaling, models = run.result["benchmarks"]
+def test_benchmarks_of_the_management_api_and_of_several_models_run_on_it_too(suite):
+    _, load, scaling, models = suite.result["benchmarks"]
     assert [(step["name"], step["succeeded"]) for step in load["steps"]] == [("register", 3)]
     assert set(load["analysis"]["registrations"]["models"]) == {f"noop-v1.0-{n}" for n in (1, 2, 3)}
     calls = {step["name"]: step["succeeded"] for step in scaling["steps"]}
@@ -97,7 +128,6 @@ def test_benchmarks_of_the_management_api_and_of_several_models_run_on_it_too(co
     assert scaling["analysis"]["scaling"]["up"]["failed"] == 0
     assert sum(step["succeeded"] for step in models["steps"]) == 20
     assert [step["name"] for step in models["steps"]] == ["predict noop-v1.0", "predict lstm_ptb"]
-    assert (run.folder / "jmeter" / "merged.csv").exists()
 
 
 def test_without_java_the_command_says_what_to_install(command, tmp_path):
@@ -146,16 +176,6 @@ def test_what_a_jmeter_home_lacks_is_named(command, tmp_path, part, says):
     assert run.status == 4
     assert says in run.error_line
     assert "unset JMETER_HOME" in run.error_line
-
-
-@needs_jmeter
-def test_the_jmeter_of_jmeter_home_is_used(command, tmp_path):
-    home = _home(tmp_path)
-    command.environ["JMETER_HOME"] = str(home)
-    run = command.run("ping -t 2 -l 5 --engine jmeter")
-    assert run.status == 0, run.stderr
-    assert run.step["succeeded"] == 10
-    assert f"JMeterHome={home}\n" in (run.folder / "jmeter" / "ping" / "jmeter.log").read_text()
 
 
 def _home(tmp_path, without="nothing"):
