@@ -160,6 +160,7 @@ for pages in sizes:
 """
 
 
+@pytest.mark.slow  # a run for each of 25 sizes
 def test_a_disk_that_gets_full_at_any_stage_is_one_line(tmp_path, url):
     disk = tmp_path / "disk"
     disk.mkdir()
