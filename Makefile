@@ -14,7 +14,6 @@ PROVE ?=
 # How often `make test-steady` runs the suite, and of what: words of pytest's for a part of it, STEADY_ONLY="tests/unit -n 2".
 STEADY ?= 10
 STEADY_ONLY ?=
-# Runs $(2) if $(3) succeeds; otherwise says that it was skipped, and in CI fails unless $(1) is allowed to be.
 
 # The tests in three parts. Most wait, for servers to start and for time to pass, longer than they compute: so more of them
 # run at a time than there are processors, the slow ones 3 on 2, which takes half the time of one after the other. More
@@ -24,6 +23,7 @@ FAST := $(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
 SLOW := $(BIN)/pytest -n 3 --dist loadfile -m slow --ignore tests/accuracy tests
 ALONE := $(BIN)/pytest tests/accuracy
 
+# Runs $(2) if $(3) succeeds; otherwise says that it was skipped, and in CI fails unless $(1) is allowed to be.
 define with_rust
 	@if ( $(3) ) > /dev/null 2>&1; then echo "$(2)"; $(2); else \
 	    echo "SKIPPED: $(2) (no $(1) for Rust 1.85 or newer here; to run it: $(4))"; \
