@@ -1,0 +1,154 @@
+//! What the records of one step name add up to.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use super::question::{LATENCIES, Question, begun_ns, latencies};
+use crate::table::Row;
+
+/// What one step name adds up to.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Of everything that was sent, the warm-up too.
+    pub requests: u64,
+    /// Those of a closed loop.
+    pub closed: u64,
+    /// Those that succeeded.
+    pub succeeded: u64,
+    /// Bytes of requests.
+    pub bytes_sent: u64,
+    /// Bytes of responses.
+    pub bytes_received: u64,
+    /// Failures by kind and status.
+    pub errors: BTreeMap<(u8, u16), u64>,
+    /// Bytes of responses of the successes that ended in the window.
+    pub bytes_of_completed: u64,
+    /// How many measured records have an end that is a reading of the clock.
+    pub clock_read: u64,
+    /// How many may have left later than they say.
+    pub unsure_sent: u64,
+    /// How many may have been answered while the generator paused for longest.
+    pub paused: u64,
+    /// For how long the answers of measured records lay there unread, together.
+    pub receive_lag_ns: i128,
+    /// Whether any response streamed, and how many events there were in all of them.
+    pub streamed: u64,
+    /// Events of everything that was sent.
+    pub events: u64,
+    /// Streams among the successes that ended in the window.
+    pub completed_streams: u64,
+    /// By batch: measured records, by when they were scheduled.
+    pub batch_measured: Vec<u64>,
+    /// By batch: the sums of their latencies, in the order of [`Of`].
+    pub batch_sums: [Vec<i128>; LATENCIES],
+    /// By batch: successes that ended in the window.
+    pub batch_completed: Vec<u64>,
+    /// By batch: the events of streams among these.
+    pub batch_events: Vec<u64>,
+    /// By batch: streams that had an event, of the measured ones.
+    pub batch_first: Vec<u64>,
+    /// By batch: the sums of the times to it.
+    pub batch_first_sums: Vec<i128>,
+}
+
+impl Step {
+    pub(super) fn new(batches: usize) -> Self {
+        Self {
+            requests: 0,
+            closed: 0,
+            succeeded: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            errors: BTreeMap::new(),
+            bytes_of_completed: 0,
+            clock_read: 0,
+            unsure_sent: 0,
+            paused: 0,
+            receive_lag_ns: 0,
+            streamed: 0,
+            events: 0,
+            completed_streams: 0,
+            batch_measured: vec![0; batches],
+            batch_sums: std::array::from_fn(|_| vec![0; batches]),
+            batch_completed: vec![0; batches],
+            batch_events: vec![0; batches],
+            batch_first: vec![0; batches],
+            batch_first_sums: vec![0; batches],
+        }
+    }
+
+    pub(super) fn look(&mut self, question: &Question, row: &Row) {
+        let (window, batches) = (question.window, self.batch_measured.len());
+        let is_measured = window.contains(row.scheduled_ns);
+        self.requests += 1;
+        self.closed += u64::from(row.is_closed);
+        self.bytes_sent += u64::from(row.bytes_sent);
+        self.bytes_received += u64::from(row.bytes_received);
+        if row.is_streamed {
+            self.streamed += 1;
+            self.events += u64::from(row.events);
+        }
+        if row.kind != 0 {
+            *self.errors.entry((row.kind, row.status)).or_default() += 1;
+            return;
+        }
+        self.succeeded += 1;
+        if window.start_ns <= row.end_ns && row.end_ns <= window.end_ns {
+            let batch = window.part(row.end_ns, batches);
+            self.batch_completed[batch] += 1;
+            self.bytes_of_completed += u64::from(row.bytes_received);
+            if row.is_streamed {
+                self.completed_streams += 1;
+                self.batch_events[batch] += u64::from(row.events);
+            }
+        }
+        if is_measured {
+            let batch = window.part(row.scheduled_ns, batches);
+            self.batch_measured[batch] += 1;
+            for (sums, latency) in self.batch_sums.iter_mut().zip(latencies(row)) {
+                sums[batch] += i128::from(latency);
+            }
+            if row.is_streamed && row.events > 0 {
+                self.batch_first[batch] += 1;
+                self.batch_first_sums[batch] += i128::from(row.first_event_ns - begun_ns(row));
+            }
+            self.clock_read += u64::from(row.is_clock_read);
+            self.unsure_sent += u64::from(row.is_unsure_sent);
+            self.paused += u64::from(question.is_in_pause(row));
+            self.receive_lag_ns += i128::from(row.read_ns - row.end_ns);
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.closed += other.closed;
+        self.succeeded += other.succeeded;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        for (error, count) in other.errors {
+            *self.errors.entry(error).or_default() += count;
+        }
+        self.bytes_of_completed += other.bytes_of_completed;
+        self.clock_read += other.clock_read;
+        self.unsure_sent += other.unsure_sent;
+        self.paused += other.paused;
+        self.receive_lag_ns += other.receive_lag_ns;
+        self.streamed += other.streamed;
+        self.events += other.events;
+        self.completed_streams += other.completed_streams;
+        add_all(&mut self.batch_measured, &other.batch_measured);
+        for (own, others) in self.batch_sums.iter_mut().zip(&other.batch_sums) {
+            add_all(own, others);
+        }
+        add_all(&mut self.batch_completed, &other.batch_completed);
+        add_all(&mut self.batch_events, &other.batch_events);
+        add_all(&mut self.batch_first, &other.batch_first);
+        add_all(&mut self.batch_first_sums, &other.batch_first_sums);
+    }
+}
+
+fn add_all<Number: AddAssign + Copy>(own: &mut [Number], others: &[Number]) {
+    own.iter_mut()
+        .zip(others)
+        .for_each(|(own, others)| *own += *others);
+}
