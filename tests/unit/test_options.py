@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from servemark import suites
 from servemark.benchmarks import catalogue
 from servemark.cli import main
 from servemark.cli.options import parse_run, run_parser
+from servemark.cli.suite_options import FIELDS
 from servemark.runner.entry import Entry
 from servemark.suites import names
 from servemark.zoo.catalogue import ZOO
@@ -352,6 +355,13 @@ def test_what_an_entry_says_of_its_requests_is_taken_and_what_makes_no_sense_to_
 def test_every_suite_that_comes_with_it_can_be_read():
     for name in names():
         assert _parse(f"--suite {name}").entries
+
+
+def test_the_suite_to_be_copied_names_what_a_benchmark_may_have():
+    text = (Path(suites.__file__).parent / "all.toml").read_text(encoding="utf-8")
+    listed = re.search(r"A benchmark may have: (.*), and a table", text.replace("\n# ", " "))
+    assert listed
+    assert sorted(listed[1].split(", ")) == sorted(FIELDS)
 
 
 def test_an_unreadable_input_is_refused(tmp_path, monkeypatch):

@@ -132,6 +132,24 @@ def test_nought_is_no_other_word_for_leaving_it_out(tmp_path, fields, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": 5}, "model is 5: it is text"),
+        ({"url": 5}, "url is 5: it is text"),
+        ({"server": object()}, "it is text"),
+        ({"duration_s": []}, "duration_s is"),
+        ({"max_errors_share": "many"}, "max_errors_share is 'many'"),
+        ({"max_errors_share": ()}, "max_errors_share is"),
+        ({"inputs": 5}, "inputs is 5"),
+        ({"threads": "4"}, "threads is '4': it is a whole number"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_from_python_too(fields, message):
+    with pytest.raises(UsageError, match=message):
+        RunRequest.of("latency", **fields)
+
+
 def test_a_trace_in_milliseconds_is_said_before_anything_starts(tmp_path, monkeypatch):
     (tmp_path / "t.txt").write_text("1700000000000\n1700000000001\n")
     (tmp_path / "full").mkdir()

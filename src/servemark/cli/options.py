@@ -79,7 +79,7 @@ def run_parser(prog: str) -> Parser:
     parser.add_argument(
         "benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run; http takes its URL too"
     )
-    parser.add_argument("-a", "--all", action="store_true", help="run the suite all: every benchmark but batching")
+    parser.add_argument("-a", "--all", action="store_true", help="run the suite all, the original's five first")
     parser.add_argument("-s", "--suite", metavar="NAME", help="run a suite, by name or as the path of a TOML file")
     options = list(all_options())
     add_options(parser, options)

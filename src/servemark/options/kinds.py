@@ -43,6 +43,7 @@ class Kind:
 
         Raises:
             ValueError: it is not of this kind.
+            TypeError: nor could it be.
         """
         return self.read(value) if isinstance(value, str) else value
 
@@ -64,6 +65,11 @@ class Text(Kind):
             return self.meaning(text)
         except UsageError as error:
             raise ValueError(str(error)) from None
+
+    def take(self, value: Any) -> Any:
+        if self.meaning is None and not isinstance(value, str):
+            raise ValueError("it is text")
+        return super().take(value)
 
 
 class Rate(Text):

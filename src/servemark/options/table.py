@@ -68,7 +68,7 @@ class OptionGroup:
                 continue
             try:
                 taken = None if value is None else known.kind.take(value)
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 step = "leave it out for its default" if "at least" in str(error) else ""
                 raise UsageError(f"{known.field} is {value!r}", cause=str(error), next_step=step) from None
             object.__setattr__(self, known.field, known.default if value is None else taken)
