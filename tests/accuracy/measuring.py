@@ -23,7 +23,7 @@ from servemark.benchmarks import Benchmark, Point, http
 from servemark.engines import Job
 from servemark.engines.native.engine import NativeEngine
 from servemark.records import open_records, write_records
-from servemark.result import Certificate, StepSummary
+from servemark.result import AskedOptions, Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.dialect import DIALECT
 from servemark.stats.evidence import Question, Window, gather
@@ -241,8 +241,7 @@ def _measure_once(
         memory_bytes=(None, None),
         removal=None,
         failure=None,
-        parameters={},
-        inputs=(),
+        asked=AskedOptions(),
         engine="native",
     )
     return Sample(

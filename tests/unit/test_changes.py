@@ -27,7 +27,7 @@ def _measured(name: str, point: int = 0, *, ask: dict[str, Any] | None = None, *
     facts = {
         "benchmark": benchmark,
         "point": points[point],
-        "parameters": parameters,
+        "asked": SimpleNamespace(parameters=parameters),
         "engine": "native",
         "compiled": SimpleNamespace(threads=1),
         "engine_run": SimpleNamespace(realtime=""),

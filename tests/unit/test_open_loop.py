@@ -12,6 +12,7 @@ import pytest
 import servemark
 from servemark.assessment import Measured, assess, assess_run
 from servemark.benchmarks import OPEN_LOOP, catalogue
+from servemark.benchmarks.asked import asked_options
 from servemark.cli import main
 from servemark.cli.options import parse_run
 from servemark.engines import EngineRun, GeneratorRun
@@ -263,8 +264,7 @@ def _measured(make_records, name, seconds, columns, *, ended_s=None, interrupted
         memory_bytes=(None, None),
         removal=None,
         failure=None,
-        parameters={},
-        inputs=(),
+        asked=asked_options(point.load, url=None, method=None, inputs=(), pool=plan.pool, parameters={}),
         engine="native",
     )
 

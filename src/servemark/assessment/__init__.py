@@ -14,10 +14,8 @@ from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
-from servemark.assessment.measured import of_one
 from servemark.assessment.open_loop import load_facts, stages
 from servemark.benchmarks import Benchmark
-from servemark.benchmarks.asked import asked_options
 from servemark.certificate import certify, combine
 from servemark.result import (
     OWN_CLOCK,
@@ -31,6 +29,7 @@ from servemark.result import (
     Verdict,
     answering,
 )
+from servemark.servers import of_one
 from servemark.stats.evidence import Evidence
 from servemark.stats.summary import summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
@@ -76,14 +75,7 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         model=", ".join(model.name for model in first.served) or None,
         backend=first.served[0].backend if first.served else None,
         archive=first.served[0].origin if first.served else None,
-        options=asked_options(
-            shown.point.load,
-            url=first.url,
-            method=first.plan.groups[0].scenario.steps[0].requests[0].method if first.url else None,
-            inputs=first.inputs,
-            pool=first.plan.pool,
-            parameters=first.parameters,
-        ),
+        options=shown.asked,
         cold_start_ms=first.served[0].cold_start_ms if len(first.served) == 1 else None,
         partial=any(item.engine_run.interrupted for item in measured),
         steps=headline[0].steps if headline else (),

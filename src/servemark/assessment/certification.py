@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from servemark.assessment.changes import changes_of
-from servemark.assessment.measured import Measured, of_one
+from servemark.assessment.measured import Measured
 from servemark.certificate import certify
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions, disturbances
 from servemark.certificate.effects import limit_of_rate
@@ -21,6 +21,7 @@ from servemark.certificate.generator import (
 )
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.result import Certificate, Check, StepSummary
+from servemark.servers import of_one
 from servemark.stats.evidence import Evidence, StepEvidence
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad

@@ -22,7 +22,7 @@ def changes_of(measured: Measured) -> Changes:
 
 
 def _lower_load(measured: Measured) -> str:
-    load, parameters = measured.point.load, measured.parameters
+    load, parameters = measured.point.load, measured.asked.parameters
     if isinstance(load, OpenLoad):
         arrivals = load.arrivals
         if arrivals.process != "trace":

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 
-from servemark.assessment.measured import Measured, of_one
+from servemark.assessment.measured import Measured
 from servemark.records import span_ns
+from servemark.servers import of_one
 from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window, gather
 from servemark.units import ns_from_s
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad

@@ -10,6 +10,7 @@ from servemark.certificate.conditions import MachineUse
 from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
 from servemark.records import RecordFile
+from servemark.result import AskedOptions
 from servemark.servers import LoadedModel
 from servemark.servers.dialect import Dialect
 from servemark.workload.plan import EnginePlan, Plan
@@ -21,11 +22,6 @@ class Removal:
 
     seconds: float
     failures: Mapping[str, str]
-
-
-def of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
-    """Settings by model; those of the only one are plain."""
-    return next(iter(settings.values())) if len(settings) == 1 else settings
 
 
 @dataclass(frozen=True)
@@ -41,9 +37,7 @@ class Measured:
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
         removal: of the models that the plan registered, if any.
         failure: why the server could no longer be measured, if that ended the run, or was so at its end.
-        parameters: of the benchmark, by key, the defaults included.
-        inputs: where the inputs came from; empty for the model's own.
-        url: of the endpoint, for a benchmark that takes one.
+        asked: of the benchmark, as its result has it.
         went_on: whether the server was allowed to fail or be away meanwhile.
         lets_cpus_sleep: whether it was asked that idle CPUs may halt.
         trial: which of the executions of the point, from 1.
@@ -61,10 +55,8 @@ class Measured:
     memory_bytes: tuple[int | None, int | None]
     removal: Removal | None
     failure: ServerError | None
-    parameters: Mapping[str, object]
-    inputs: tuple[str, ...]
+    asked: AskedOptions
     engine: EngineName
-    url: str | None = None
     went_on: bool = False
     lets_cpus_sleep: bool = False
     trial: int = 1

@@ -54,11 +54,11 @@ def main(words: list[str], prog: str) -> int:
 
 
 def _read(folder: Path) -> Result:
-    from servemark.result import from_json
+    from servemark.result import read_result
 
     path = folder / _RESULT
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
+        return read_result(path)
     except OSError as error:
         missing = f"{error.strerror or error}: {_RESULT}" if folder.is_dir() else "no such folder"
         raise UsageError(

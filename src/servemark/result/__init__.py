@@ -42,6 +42,7 @@ from servemark.result.document import Telemetry as Telemetry
 from servemark.result.document import Tool as Tool
 from servemark.result.document import Verdict as Verdict
 from servemark.result.document import answering as answering
+from servemark.result.document import error_name as error_name
 from servemark.result.figures import Distribution as Distribution
 from servemark.result.figures import EventSummary as EventSummary
 from servemark.result.figures import GapSummary as GapSummary
@@ -60,5 +61,6 @@ from servemark.result.loads import RateSegmentResult as RateSegmentResult
 from servemark.result.loads import TraceResult as TraceResult
 from servemark.result.reading import benchmark_from_json as benchmark_from_json
 from servemark.result.reading import from_json as from_json
+from servemark.result.reading import read_result as read_result
 from servemark.result.reading import schema_text as schema_text
 from servemark.result.reading import to_json as to_json

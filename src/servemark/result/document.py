@@ -21,6 +21,15 @@ HeadlineLatency = Literal["service", "response"]
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9")
 
 
+#: Kinds of errors of which the status says more.
+_WITH_STATUS = {"http_status", "unexpected_status"}
+
+
+def error_name(kind: str, status: int) -> str:
+    """What errors of a kind are called: ``timeout``, or with their status ``http_status:503``."""
+    return f"{kind}:{status}" if kind in _WITH_STATUS else kind
+
+
 @dataclass(frozen=True)
 class ErrorExample:
     """The first failure of its kind: when it ended, what the generator saw, and the start of the response's body."""

@@ -65,6 +65,16 @@ def benchmark_from_json(data: Any) -> BenchmarkResult:
     return benchmark
 
 
+def read_result(file: Path) -> Result:
+    """The result in a ``result.json``.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds no result, or one of a newer schema.
+    """
+    return from_json(json.loads(file.read_text(encoding="utf-8")))
+
+
 def load_result(path: Path) -> Result:
     """The result at `path`: a result's folder, or its ``result.json``.
 
@@ -73,7 +83,7 @@ def load_result(path: Path) -> Result:
     """
     file = path / "result.json" if path.is_dir() else path
     try:
-        return from_json(json.loads(file.read_text(encoding="utf-8")))
+        return read_result(file)
     except (OSError, ValueError) as error:
         cause = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         raise RecordingError(f"{file} is no result", cause=cause, next_step="name a result's folder") from error

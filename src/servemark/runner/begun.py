@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from servemark.benchmarks import Point
 from servemark.benchmarks.asked import asked_options, load_asked
 from servemark.engines import Job
-from servemark.result import BenchmarkResult, Certificate, RunResult, Telemetry
+from servemark.result import AskedOptions, BenchmarkResult, Certificate, RunResult, Telemetry
 from servemark.runner.entry import Entry
-from servemark.servers import LoadedModel
+from servemark.servers import LoadedModel, of_one
+from servemark.workload.plan import Plan
+
+
+def asked_of(entry: Entry, point: Point, plan: Plan) -> AskedOptions:
+    """What was asked of a benchmark, as its result has it where `point`, which has that `plan`, gives the headline."""
+    content, endpoint = entry.request.content, entry.request.content.endpoint
+    return asked_options(
+        point.load,
+        url=endpoint.url if endpoint else None,
+        method=plan.groups[0].scenario.steps[0].requests[0].method if endpoint else None,
+        inputs=tuple(map(str, content.inputs)),
+        pool=plan.pool,
+        parameters=entry.request.parameters,
+    )
 
 
 def begun(
-    entry: Entry, point: Point, trial: int, served: tuple[LoadedModel, ...], job: Job, known: BenchmarkResult | None
+    entry: Entry,
+    point: Point,
+    trial: int,
+    served: tuple[LoadedModel, ...],
+    job: Job,
+    asked: AskedOptions,
+    known: BenchmarkResult | None,
 ) -> BenchmarkResult:
     """The benchmark with a trial of `point` as its last run, which has no steps yet; `known` has those before."""
-    benchmark = known or _of(entry, point, served, job)
+    benchmark = known or _of(entry, served, asked)
     return replace(benchmark, partial=True, runs=(*benchmark.runs, _run(point, served, job, trial)))
 
 
-def _of(entry: Entry, point: Point, served: tuple[LoadedModel, ...], job: Job) -> BenchmarkResult:
-    content, endpoint = entry.request.content, entry.request.content.endpoint
+def _of(entry: Entry, served: tuple[LoadedModel, ...], asked: AskedOptions) -> BenchmarkResult:
     return BenchmarkResult(
         name=entry.benchmark.name,
         model=", ".join(model.name for model in served) or None,
         backend=served[0].backend if served else None,
         archive=served[0].origin if served else None,
-        options=asked_options(
-            point.load,
-            url=endpoint.url if endpoint else None,
-            method=job.plan.groups[0].scenario.steps[0].requests[0].method if endpoint else None,
-            inputs=tuple(map(str, content.inputs)),
-            pool=job.plan.pool,
-            parameters=entry.request.parameters,
-        ),
+        options=asked,
         cold_start_ms=served[0].cold_start_ms if len(served) == 1 else None,
         partial=True,
         steps=(),
@@ -52,7 +63,7 @@ def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) ->
     return RunResult(
         trial=trial,
         point=dict(point.values),
-        server={"requested": _of_one(requested), "read_back": _of_one(read_back)},
+        server={"requested": of_one(requested), "read_back": of_one(read_back)},
         load=replace(
             load_asked(point.load),
             generator_threads=asked.threads,
@@ -67,8 +78,3 @@ def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) ->
         telemetry=Telemetry(),
         records=f"{job.record_path.parent.name}/{job.record_path.name}",
     )
-
-
-def _of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
-    """As ``assessment`` has them, which takes a while to load: the first request does not wait for it."""
-    return next(iter(settings.values())) if len(settings) == 1 else settings

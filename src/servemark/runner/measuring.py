@@ -17,8 +17,8 @@ from servemark.engines.native.engine import check_users
 from servemark.errors import RecordingError, ServerError
 from servemark.interrupts import held_back
 from servemark.options import RunRequest
-from servemark.result import BenchmarkResult
-from servemark.runner.begun import begun
+from servemark.result import AskedOptions, BenchmarkResult
+from servemark.runner.begun import asked_of, begun
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
 from servemark.runner.listener import Listener
@@ -65,9 +65,10 @@ def measure_benchmark(
             watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
             _tell_plan(job.plan, listener)
-            written.begin(entry, begun(entry, point, trial, served, job, known), server)
+            asked = asked_of(entry, point, job.plan)
+            written.begin(entry, begun(entry, point, trial, served, job, asked, known), server)
             with held_back():  # by the engine an interruption is heard at once, and what it measured is written
-                one = _measure(entry, point, server, served, engine, job, watch, written.redaction)
+                one = _measure(entry, point, server, served, engine, job, asked, watch, written.redaction)
                 # What computes is loaded when there is something to compute: the first request does not wait for it.
                 from servemark.assessment import assess, assess_run
 
@@ -182,6 +183,7 @@ def _measure(
     served: tuple[LoadedModel, ...],
     engine: Engine,
     job: Job,
+    asked: AskedOptions,
     watch: _Watch,
     redaction: Redaction,
 ) -> Measured:
@@ -203,8 +205,6 @@ def _measure(
     from servemark.assessment import Measured, Removal
     from servemark.records import open_records
 
-    content = entry.request.content
-
     return Measured(
         benchmark=entry.benchmark,
         point=point,
@@ -218,9 +218,7 @@ def _measure(
         memory_bytes=(memory_before, memory_after),
         removal=Removal(removal_s, failures) if job.plan.registers and not failure else None,
         failure=failure,
-        parameters=entry.request.parameters,
-        inputs=tuple(map(str, content.inputs)),
-        url=content.endpoint.url if content.endpoint else None,
+        asked=asked,
         engine=engine.name,
         went_on=entry.request.output.go_on_errors,
         lets_cpus_sleep=entry.request.generator.keep_awake == "off",

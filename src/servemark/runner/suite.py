@@ -12,7 +12,7 @@ from pathlib import Path
 
 from servemark.errors import UsageError
 from servemark.options import GROUPS, RunRequest
-from servemark.result import Result, Suite, SuiteEntry, SuiteStatus, from_json
+from servemark.result import Result, Suite, SuiteEntry, SuiteStatus, read_result
 from servemark.runner.entry import Entry
 from servemark.version import version
 from servemark.workload.endpoint import without_user
@@ -48,7 +48,7 @@ def read_earlier(folder: Path, suite: Suite) -> Result:
     """
     path = folder / "result.json"
     try:
-        earlier = from_json(json.loads(path.read_text(encoding="utf-8")))
+        earlier = read_result(path)
     except OSError as error:
         raise UsageError(
             f"cannot go on with {folder}",

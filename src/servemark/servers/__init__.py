@@ -1,7 +1,7 @@
 """Servers: launchers that start a server (or find a running one), read its settings back, and stop it.
 
 What the runner needs of any server is in this file, what a server speaks in ``dialect``. ``http`` has what any HTTP
-server needs, ``mms`` all that knows Multi Model Server, ``machine`` what is seen of the machine beneath them.
+server needs, ``mms`` all that knows Multi Model Server.
 """
 
 from __future__ import annotations
@@ -103,6 +103,11 @@ class LoadedModel:
     read_back: Mapping[str, object] = field(default_factory=dict)
     requested: Mapping[str, object] = field(default_factory=dict)
     origin: Mapping[str, object] | None = None
+
+
+def of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """Settings by model; those of the only one are plain."""
+    return next(iter(settings.values())) if len(settings) == 1 else settings
 
 
 class Server(Protocol):

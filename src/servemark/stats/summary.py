@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary
+from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary, error_name
 from servemark.stats import intervals
 from servemark.stats.events import between_events, spread
 from servemark.stats.evidence import Batches, EventEvidence, Evidence, StepEvidence, Window
@@ -138,6 +138,5 @@ def _rate(by_batch: NDArray[np.float64], requests: float, window: Window, resamp
 def _named_errors(errors: Mapping[tuple[int, int], int], kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     by_name: Counter[str] = Counter()
     for (kind, status), count in errors.items():
-        name = kinds[kind]
-        by_name[f"{name}:{status}" if name in {"http_status", "unexpected_status"} else name] += count
+        by_name[error_name(kinds[kind], status)] += count
     yield from sorted(by_name.items(), key=lambda item: (-item[1], item[0]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servemark.engines.jmeter.steps import STEP_VARIABLE
-from servemark.result import ErrorExample
+from servemark.result import ErrorExample, error_name
 
 _KEPT_BODY = 2048
 _NOT_HTTP = "Non HTTP response code: "
@@ -106,7 +106,7 @@ def examples(
     found: dict[int, tuple[ErrorExample, ...]] = {}
     for (step, kind, status), first in first_failures.items():
         example = ErrorExample(
-            kind=f"{kind}:{status}" if kind in {"http_status", "unexpected_status"} else kind,
+            kind=error_name(kind, status),
             at_s=(first.end_unix_ms - started_unix_ms) / 1000,
             message=first.message,
             body=bodies.get((step, status), ""),

@@ -17,7 +17,7 @@ from servemark.errors import RecordingError, SetupError, UsageError
 from servemark.event_files import write_gaps
 from servemark.interrupts import held_back
 from servemark.machine.counters import MachineWatch
-from servemark.result import ErrorExample
+from servemark.result import ErrorExample, error_name
 from servemark.units import NS_PER_S, ns_from_s
 from servemark.workload.load import Until
 from servemark.workload.plan import EnginePlan
@@ -199,9 +199,8 @@ def _await_end(run: _loadgen.Run, plan: EnginePlan, until: Until | None, watch: 
 
 
 def _readable(example: _loadgen.ErrorExample) -> ErrorExample:
-    status = f":{example.status}" if example.kind in {"http_status", "unexpected_status"} else ""
     return ErrorExample(
-        kind=example.kind + status,
+        kind=error_name(example.kind, example.status),
         at_s=example.at_ns / NS_PER_S,
         message=example.message,
         body=example.body.decode("utf-8", "replace"),
