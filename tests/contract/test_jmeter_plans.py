@@ -29,6 +29,8 @@ from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, RepeatUntil, Request, Scenario, Step
 
+from ..validity import TOO_BUSY
+
 pytestmark = pytest.mark.slow
 
 
@@ -39,6 +41,8 @@ def home() -> JMeterHome:
 
 JSON = (("Content-Type", "application/json"),)
 ONCE = ClosedLoad(users=1, loops=1)
+#: Of a run of 3 s by the clock: so many requests tell what is asked, and a JMeter that did not start slowly sends more.
+TRIES, ENOUGH = 3, 100
 
 
 class Models:
@@ -203,11 +207,19 @@ def test_time_ends_a_mix_and_its_background(home: JMeterHome, tmp_path: Path) ->
         asked[came.connection] += came.path == "/ask"
         return 200, b"third" if asked[came.connection] % 3 == 0 else b"not yet"
 
-    with timed_server(say=say) as server:
-        ran = run_jmeter(home, Plan((mix, background)), server.address, tmp_path)
-        assert len(server.came) == len(ran.rows)
-        paths = Counter(came.path for came in server.came)
-        numbers = [came.body for came in server.came if came.path == "/ask"]
+    for number in range(TRIES):  # Where JMeter starts slowly its time is over before it has sent much.
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        asked.clear()
+        with timed_server(say=say) as server:
+            ran = run_jmeter(home, Plan((mix, background)), server.address, folder)
+            assert len(server.came) == len(ran.rows)
+            paths = Counter(came.path for came in server.came)
+            numbers = [came.body for came in server.came if came.path == "/ask"]
+        if paths.total() > ENOUGH:
+            break
+    else:
+        pytest.skip(TOO_BUSY)
     assert ran.kinds == {"ok": len(ran.rows)}
     assert not ran.run.interrupted
     steps = Counter(ran.rows["step"].tolist())
