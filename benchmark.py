@@ -341,6 +341,8 @@ def has_rust():
 def without_rust(folder, shadow):
     """`folder`, or, if Rust's programs are in it, a folder of links to everything else."""
     rust = {"cargo", "rustc", "rustup", "rustdoc"}
+    if not os.access(folder, os.R_OK | os.X_OK):  # somebody else's: nothing is found there
+        return str(folder)
     if not any((folder / name).exists() for name in rust):
         return str(folder)
     shadow.mkdir()
