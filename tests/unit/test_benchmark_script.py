@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
@@ -690,3 +691,15 @@ def test_it_needs_nothing_but_the_standard_library():
         for alias in node.names
     }
     assert top <= sys.stdlib_module_names
+
+
+def test_a_folder_of_the_path_that_may_not_be_looked_into_stays_as_it_is(tmp_path, monkeypatch):
+    without_rust = runpy.run_path(str(REPOSITORY / "benchmark.py"))["without_rust"]
+    folder, shadow = tmp_path / "bin", tmp_path / "shadow"
+    folder.mkdir()
+    for name in ("cargo", "cc"):
+        (folder / name).touch()
+    assert without_rust(folder, shadow) == str(shadow)
+    assert [path.name for path in shadow.iterdir()] == ["cc"]
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may look everywhere
+    assert without_rust(folder, tmp_path / "another") == str(folder)
