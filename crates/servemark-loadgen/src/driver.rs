@@ -41,7 +41,7 @@ use requests::Requests;
 use telemetry::Pauses;
 pub(crate) use telemetry::RunQueue;
 
-/// For how long before an arrival is due the thread no longer sleeps: what waking takes at best.
+/// What waking takes at best.
 const SPIN_NS: i64 = 20_000;
 
 /// The most requests that become due before events are looked at again.
@@ -153,6 +153,8 @@ pub(crate) struct Driver<'plan, L, P: Protocol<'plan>> {
     /// Events of the protocol that is being driven.
     events: Vec<Event>,
     is_started: bool,
+    /// For how long before an arrival is due the thread no longer sleeps.
+    spin_ns: i64,
     /// How many connections may be being opened at once, before the start.
     most_opening: usize,
     stop_at_ns: i64,
@@ -184,6 +186,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             due: VecDeque::new(),
             events: Vec::new(),
             is_started: false,
+            // An open loop's arrivals are waited for more exactly than sleeping can.
+            spin_ns: if plan.is_open() { SPIN_NS } else { 0 },
             most_opening: (MAX_OPENING / plan.threads as usize).max(1),
             stop_at_ns: i64::MAX,
             woken_ns: 0,
@@ -331,10 +335,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             .next_deadline_ns()
             .min(self.connections.next_deadline_ns());
         if self.is_started {
-            // An open loop's arrivals are waited for more exactly than sleeping can.
-            let spin_ns = if self.plan.is_open() { SPIN_NS } else { 0 };
             next_ns = next_ns
-                .min(self.load.next_due_ns().saturating_sub(spin_ns))
+                .min(self.load.next_due_ns().saturating_sub(self.spin_ns))
                 .min(self.requests.next_flush_ns())
                 .min(self.control.cancel_at_ns());
         }

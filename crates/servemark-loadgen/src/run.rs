@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clock::{NS_PER_MS, NS_PER_S};
 use crate::driver::Tally;
@@ -25,7 +25,7 @@ use crate::tls::TlsSetup;
 use crate::writer::Writer;
 
 pub use outcome::{Outcome, Progress};
-use shared::Shared;
+use shared::{Life, Shared};
 
 /// A run in progress. Dropping it ends it at once.
 #[derive(Debug)]
@@ -114,23 +114,13 @@ impl Run {
 
     /// Wait for the run to end, at most `timeout`. Returns whether it has; its records may still be on their way to the disk.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut life = self.shared.lock_life();
-        while life.running > 0 {
-            let left = deadline.map_or(Duration::MAX, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
-            if left.is_zero() {
-                return false;
-            }
-            life = self
-                .shared
-                .ended
-                .wait_timeout(life, left.min(Duration::from_secs(3600)))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        true
+        let is_running = |life: &mut Life| life.running > 0;
+        let waited = self
+            .shared
+            .ended
+            .wait_timeout_while(self.shared.lock_life(), timeout, is_running)
+            .unwrap_or_else(PoisonError::into_inner);
+        !waited.1.timed_out()
     }
 
     /// Counts at some recent time.

@@ -2,7 +2,7 @@
 //! that are told the same one.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clock::{NS_PER_MS, monotonic_ns, unix_ns};
 use crate::error::BeginError;
@@ -92,18 +92,12 @@ impl StartBarrier {
 
     /// Wait until all threads are ready, at most `timeout`. Returns whether they are.
     pub(crate) fn wait_ready(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.lock();
-        while state.missing > 0 {
-            let left = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return false;
-            }
-            let left = left.min(Duration::from_secs(3600));
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        let is_missing = |state: &mut State| state.missing > 0;
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), timeout, is_missing)
+            .unwrap_or_else(PoisonError::into_inner);
+        !waited.1.timed_out()
     }
 
     /// Begin at an instant of `CLOCK_MONOTONIC` that is to come.

@@ -84,26 +84,7 @@ def execute(
             engine does not know.
         RecordingError: records could not be written.
     """
-    try:
-        run = _loadgen.start(plan, str(record_path))
-    except ValueError as error:
-        if not any(address.tls for address in plan.addresses):
-            raise
-        raise UsageError(
-            "TLS cannot be set up",
-            cause=str(error),
-            next_step="check --ca-file and --client-cert",
-        ) from error
-    except _loadgen.ShortageError as error:
-        raise _too_many(sum(group.users for group in plan.groups), *error.args) from error
-    except _loadgen.RealtimeError as error:
-        raise SetupError(
-            str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
-        ) from error
-    except _loadgen.ReceiveClockError as error:
-        raise SetupError(str(error), next_step="leave --receive-clock out") from error
-    except OSError as error:
-        raise RecordingError(f"cannot write records to {record_path}", cause=error.strerror or str(error)) from error
+    run = _started(plan, record_path)
     stop_reason = _await_end(run, plan, until, watch)
     outcome = run.finish()
     if outcome.write_error:
@@ -134,6 +115,30 @@ def execute(
         examples=examples,
         event_gaps={gaps.step: gaps.histogram for gaps in outcome.event_gaps},
     )
+
+
+def _started(plan: EnginePlan, record_path: Path) -> _loadgen.Run:
+    """The run, or why there is none: see ``execute``."""
+    try:
+        return _loadgen.start(plan, str(record_path))
+    except ValueError as error:
+        if not any(address.tls for address in plan.addresses):
+            raise
+        raise UsageError(
+            "TLS cannot be set up",
+            cause=str(error),
+            next_step="check --ca-file and --client-cert",
+        ) from error
+    except _loadgen.ShortageError as error:
+        raise _too_many(sum(group.users for group in plan.groups), *error.args) from error
+    except _loadgen.RealtimeError as error:
+        raise SetupError(
+            str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
+        ) from error
+    except _loadgen.ReceiveClockError as error:
+        raise SetupError(str(error), next_step="leave --receive-clock out") from error
+    except OSError as error:
+        raise RecordingError(f"cannot write records to {record_path}", cause=error.strerror or str(error)) from error
 
 
 def _counts(outcome: _loadgen.Outcome, loopback_p50_ns: int | None) -> GeneratorCounts:
