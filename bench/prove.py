@@ -41,6 +41,7 @@ from stalls import Stall, run_stall
 
 from bench.alarms import prove_alarms
 from bench.closed import prove_closed
+from bench.coverage import prove_coverage
 from bench.injected import prove_faults
 from bench.machine import Machine
 from bench.proof import Section, page, part_text, parts_of, section_of
@@ -52,7 +53,7 @@ PROOF = Path(__file__).with_name("PROOF.md")
 @dataclass(frozen=True)
 class Scale:
     """How much is proven: runs of a queue and their length, requests of the parts that have one run, and runs of each
-    loop, command and fault.
+    loop, command and fault; and simulated experiments of each law.
     """
 
     runs: int = 30
@@ -64,10 +65,20 @@ class Scale:
     loop_s: float = 4.0
     commands: int = 40
     faults: int = 20
+    experiments: int = 2_000
 
 
 SHORT = Scale(
-    runs=3, run_s=0.5, counted=20_000, stalled=1_500, scheduled=50_000, loops=2, loop_s=1.0, commands=2, faults=2
+    runs=3,
+    run_s=0.5,
+    counted=20_000,
+    stalled=1_500,
+    scheduled=50_000,
+    loops=2,
+    loop_s=1.0,
+    commands=2,
+    faults=2,
+    experiments=100,
 )
 #: Poisson arrivals of the requests that are counted, and how long the server takes for each.
 COUNTED_PER_S, COUNTED_MS = 10_000.0, 3.0
@@ -219,6 +230,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "schedules": lambda _program, _folder, scale: iter([prove_schedules(scale)]),
     "closed": lambda program, folder, scale: prove_closed(program, folder, scale.loops, scale.loop_s),
     "alarms": lambda _program, folder, scale: prove_alarms(folder, scale.commands),
+    "coverage": lambda _program, _folder, scale: prove_coverage(scale.experiments),
     "faults": lambda program, folder, scale: prove_faults(program, folder, scale.faults),
 }
 

@@ -289,6 +289,16 @@ class Tally:
             ValueError: there is no such sample.
             OSError: the records cannot be read any more.
         """
+    def above(self, wanted: list[tuple[int, list[int]]]) -> list[list[list[int]]]:
+        """Of samples, by number, how many values each batch has, and then how many of them lie above each threshold.
+
+        Each sample is named once; its thresholds rise, or stay. Shape of each: (1 + thresholds, batches). A value is of
+        the batch in which its request was scheduled.
+
+        Raises:
+            ValueError: there is no such sample, or its thresholds fall.
+            OSError: the records cannot be read any more.
+        """
     def in_flight(self, start_ns: int, stop_ns: int, places: int) -> tuple[int | None, int]:
         """The fewest requests under way just after any response of that time, and for how long places were taken.
 

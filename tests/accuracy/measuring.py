@@ -169,7 +169,7 @@ def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path, c
         folder=record_path.parent,
         server_pid=None,
         server_cpu_s=lambda: None,
-        watch=lambda _: None,
+        watch=lambda _progress, _words: None,
     )
 
 
@@ -273,4 +273,4 @@ def reported(samples: Sequence[Sample]) -> StepSummary:
         tables = (sample.rows for sample in samples)
         write_records(Path(file.name), tables, steps=["request"], started_unix_ns=0, warmup_ns=0)
         evidence = gather([open_records(file.name)], Question(window=samples[0].window))
-    return summarise(evidence, seed=0)[0]
+    return summarise(evidence)[0]

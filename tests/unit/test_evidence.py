@@ -12,12 +12,13 @@ from servemark import _loadgen
 from servemark.errors import RecordingError
 from servemark.records import open_records
 from servemark.stats.evidence import LATENCIES, Question, Window, gather
-from servemark.stats.percentiles import REPORTED, ranks
+from servemark.stats.percentiles import REPORTED, interval_ranks, point_ranks, rank
 
 MS = 1_000_000
 FLAGS = _loadgen.RECORD_FLAGS
 KIND = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
 WINDOW = Window(2_000 * MS, 19_000 * MS)
+LIMIT_NS = 30 * MS
 
 
 def _columns(n: int, seed: int, closed: bool) -> dict[str, np.ndarray]:
@@ -81,7 +82,9 @@ def _same(sample, values: np.ndarray, quantiles) -> None:
         assert (sample.mean, sample.min, sample.max, dict(sample.ordered)) == (None, None, None, {})
         return
     assert (sample.total, sample.min, sample.max) == (int(values.sum()), int(ordered[0]), int(ordered[-1]))
-    assert sample.ordered.keys() == ranks(len(values), quantiles)
+    pairs = [interval_ranks(len(values), q, worth) for q, worth in sample.worth.items()]
+    ends = {end for pair in pairs if pair for end in pair}
+    assert sample.ordered.keys() == point_ranks(len(values), quantiles) | ends
     assert all(ordered[rank - 1] == value for rank, value in sample.ordered.items())
     if len(values) > 1:
         assert sample.stddev == pytest.approx(values.std(ddof=1))
@@ -93,7 +96,7 @@ def test_the_evidence_of_a_step_is_what_numpy_finds(make_records, n, closed):
     names = ("one", "two", "three", "two")
     file = make_records(n, steps=names, **_columns(n, n, closed))
     pause = Window(5_000 * MS, 5_200 * MS)
-    evidence = gather([file], Question(window=WINDOW, pause=pause))
+    evidence = gather([file], Question(window=WINDOW, pause=pause, limits=(("response", LIMIT_NS),)))
     everything = np.array(file.memmap())
     assert [step.name for step in evidence.steps] == ["one", "two", "three"]
     for step in evidence.steps:
@@ -125,7 +128,27 @@ def test_the_evidence_of_a_step_is_what_numpy_finds(make_records, n, closed):
         lag_ms = (measured["read"] - measured["end"]).sum() / max(len(measured), 1) / MS
         assert step.receive_lag_ms == pytest.approx(lag_ms)
         _same_batches(step, rows, measured, ended, latencies)
+        failed = rows[~good & inside]
+        batches = len(step.completed)
+        counted = _counts(measured, batches) + _counts(failed, batches)
+        assert step.failures.meant.tolist() == _counts(failed, batches).tolist()
+        assert step.failures.counts.tolist() == counted.tolist()
+        late = measured[latencies["response"] >= LIMIT_NS]
+        missed = step.missed["response", LIMIT_NS]
+        assert missed.meant.tolist() == (_counts(failed, batches) + _counts(late, batches)).tolist()
+        assert missed.counts.tolist() == counted.tolist()
+        headline = latencies[step.headline]
+        for q, shares in step.above.items():
+            above = headline > np.sort(headline)[rank(len(headline), q) - 1]
+            assert shares.meant.tolist() == _counts(measured[above], batches).tolist()
+            assert shares.counts.tolist() == _counts(measured, batches).tolist()
+        assert (len(step.above) > 0) == (len(measured) > 0)
         _same_events(step.events, rows, measured, ended, closed)
+
+
+def _counts(rows: np.ndarray, batches: int) -> np.ndarray:
+    """How many of the rows were scheduled in each batch."""
+    return np.bincount(_batch(rows["scheduled"], batches), minlength=batches)
 
 
 def _batch(times_ns: np.ndarray, batches: int) -> np.ndarray:

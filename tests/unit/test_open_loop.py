@@ -365,7 +365,7 @@ def test_steps_of_a_profile_are_told_apart_by_when_they_were_scheduled(make_reco
     text = printed(capsys, _valid(benchmark))
     assert "open loop, 10/s, 50/s for 2 s each, constant, at most 10,000 connections" in " ".join(text.split())
     assert "from s  offered/s  achieved/s  p50 ms  p99 ms  failed  waited p99" in text
-    assert "2           50.00       25.00   1,010  ~1,010       1      ~1,000" in text, "99 are too few for a p99"
+    assert "2           50.00       25.00  ~1,010  ~1,010       1      ~1,000" in text, "99 are too few"
     assert max(map(len, text.splitlines())) <= 80
     assert assessed.run.load.offered_per_s == pytest.approx(30.0)
 
@@ -393,7 +393,7 @@ def test_a_server_that_does_not_keep_up_is_told_with_both_rates(make_records, ca
     lines = printed(capsys, _valid(benchmark)).splitlines()
     assert "offered        100.0/s; achieved 50.0/s, 50% of it" in lines
     headline = " ".join(lines[:2])
-    assert headline.startswith("throughput m: 50.00/s, p50 3.50 s, p99 ~4.97 s; waiting for a connection: p99 ")
+    assert headline.startswith("throughput m: 50.00/s, p50 ~3.50 s, p99 ~4.97 s; waiting for a connection: p99 ")
     assert any(line.startswith("in the client  p99 ~4.9") for line in lines)
 
 

@@ -39,7 +39,7 @@ def _benchmark(make_records: Any) -> BenchmarkResult:
     begin_ns, end_ns = ([at * MS for at in times] for times in (begin, end))
     columns = {"scheduled": begin_ns, "ready": begin_ns, "sent": begin_ns, "first_byte": end_ns, "end": end_ns}
     file = make_records(len(RECORDS), steps=NAMES, warmup_ns=100 * MS, step=step, **columns)
-    steps = summarise(gather([file], Question(window=Window(100 * MS, 270 * MS))), seed=0)
+    steps = summarise(gather([file], Question(window=Window(100 * MS, 270 * MS))))
     point = SimpleNamespace(values={}, load=ClosedLoad(users=1, duration_s=0.17))
     facts = {"engine_run": SimpleNamespace(interrupted=False), "compiled": SimpleNamespace(warmup_ns=100 * MS)}
     measured = SimpleNamespace(records=(file,), point=point, **facts)

@@ -18,7 +18,7 @@ KIND = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
 
 def _summarise(file, window, examples=None, pause_ns=(0, 0)):
     evidence = gather([file], Question(window=window, pause=Window(*pause_ns)))
-    return SimpleNamespace(steps=summarise(evidence, seed=0, examples=examples), evidence=evidence.steps)
+    return SimpleNamespace(steps=summarise(evidence, examples=examples), evidence=evidence.steps)
 
 
 def _even(n, gap_ms=10, service_ms=4):
@@ -104,11 +104,11 @@ def test_the_bytes_a_second_are_those_of_the_successes_of_the_rate(make_records)
 
 
 def test_the_rate_is_of_successes_that_end_in_the_window(make_records):
-    columns = _even(100)
-    file = make_records(100, **columns)
-    (step,) = _summarise(file, Window(200 * MS, 800 * MS)).steps
-    ended = ((columns["end"] >= 200 * MS) & (columns["end"] <= 800 * MS)).sum()
-    assert step.throughput_per_s.value == pytest.approx(ended / 0.6)
+    columns = _even(1000)
+    file = make_records(1000, **columns)
+    (step,) = _summarise(file, Window(200 * MS, 8000 * MS)).steps
+    ended = ((columns["end"] >= 200 * MS) & (columns["end"] <= 8000 * MS)).sum()
+    assert step.throughput_per_s.value == pytest.approx(ended / 7.8)
     low, high = step.throughput_per_s.ci95
     assert low <= step.throughput_per_s.value <= high
 
@@ -148,11 +148,12 @@ def test_a_run_without_records_has_a_summary_without_values(make_records):
 
 
 def test_few_requests_have_values_but_no_interval_of_the_mean(make_records):
-    (step,) = _summarise(make_records(29, **_even(29)), Window(0, 1000 * MS)).steps
+    (step,) = _summarise(make_records(99, **_even(99)), Window(0, 1000 * MS)).steps
     assert step.response_ms.mean.value == 6.0
     assert step.response_ms.mean.ci95 is None
-    assert step.response_ms.mean.needs_n == 30
-    assert step.throughput_per_s.needs_n == 30
+    assert step.response_ms.mean.needs_n == 100
+    assert step.throughput_per_s.ci95 is None
+    assert step.throughput_per_s.needs_s == pytest.approx(100 / 99, rel=0.02)
 
 
 def test_the_mean_and_its_spread_are_those_of_numpy(make_records):

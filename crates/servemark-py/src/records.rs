@@ -210,6 +210,20 @@ impl Tally {
         py.detach(|| self.0.order_statistics(&wanted)).map_err(said)
     }
 
+    /// Of samples, by number, how many values each batch has, and how many lie above each threshold.
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 makes owned values of a list")]
+    fn above(&self, py: Python<'_>, wanted: Vec<(usize, Vec<i64>)>) -> PyResult<Vec<tally::Above>> {
+        let is_wrong = |(sample, thresholds): &(usize, Vec<i64>)| {
+            *sample >= self.0.samples.len() || !thresholds.is_sorted()
+        };
+        if wanted.iter().any(is_wrong) {
+            return Err(PyValueError::new_err(
+                "there is no such sample, or its thresholds do not rise",
+            ));
+        }
+        py.detach(|| self.0.above(&wanted)).map_err(said)
+    }
+
     /// The fewest requests under way after a response of that time, and for how long places were taken.
     fn in_flight(
         &self,

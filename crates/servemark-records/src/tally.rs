@@ -52,6 +52,9 @@ pub struct UnderWay {
     pub completions: u64,
 }
 
+/// Values of a sample by batch: all of them, then those above each threshold.
+pub type Above = Vec<Vec<u64>>;
+
 /// What the records of a run add up to.
 #[derive(Debug)]
 pub struct Tally {
@@ -188,6 +191,54 @@ impl Tally {
                 .collect()
         });
         Ok(found.collect())
+    }
+}
+
+impl Tally {
+    /// Of samples, by number, how many values each batch has, and how many of them lie above each of some thresholds.
+    ///
+    /// The thresholds of a sample rise, or stay. A value is of the batch in which its request was scheduled.
+    pub fn above(&self, wanted: &[(usize, Vec<i64>)]) -> io::Result<Vec<Above>> {
+        let mut places: Vec<Option<usize>> = vec![None; self.samples.len()];
+        for (place, (sample, _)) in wanted.iter().enumerate() {
+            places[*sample] = Some(place);
+        }
+        let (window, batches) = (self.question.window, self.question.batches);
+        let start = || -> Vec<Above> {
+            wanted
+                .iter()
+                .map(|(_, thresholds)| vec![vec![0; batches]; thresholds.len() + 1])
+                .collect()
+        };
+        let parts = each_row(&self.tables, start, |parts, _, row| {
+            let batch = window.part(row.scheduled_ns, batches);
+            self.question.each_value(row, &mut |sample, value| {
+                if let Some(place) = places[sample] {
+                    let below = wanted[place].1.partition_point(|threshold| *threshold < value);
+                    parts[place][below][batch] += 1;
+                }
+            });
+        })?;
+        let mut whole = start();
+        for part in parts {
+            for (own, others) in whole.iter_mut().flatten().zip(part.into_iter().flatten()) {
+                add(own, &others);
+            }
+        }
+        for counts in &mut whole {
+            // What is above a threshold is above those before it.
+            for threshold in (1..counts.len()).rev() {
+                let (before, after) = counts.split_at_mut(threshold);
+                add(&mut before[threshold - 1], &after[0]);
+            }
+        }
+        Ok(whole)
+    }
+}
+
+fn add(own: &mut [u64], others: &[u64]) {
+    for (own, others) in own.iter_mut().zip(others) {
+        *own += others;
     }
 }
 
@@ -399,6 +450,36 @@ mod tests {
             [
                 vec![Some(0), Some(49_999_000), Some(99_999_000), None],
                 vec![None]
+            ]
+        );
+    }
+
+    #[test]
+    fn values_above_thresholds_are_counted_by_batch() {
+        let times: Vec<Times> = (0..90_000_i64)
+            .map(|number| Times {
+                scheduled: 100 + number / 100,
+                sent: 100,
+                end: 100 + number / 100 + number % 4,
+                ..Times::default()
+            })
+            .collect();
+        let (_file, table) = table(&times);
+        let found = Tally::new(vec![table], question()).unwrap();
+        let response = Of::Response as usize;
+        let wanted = [(Of::Failed as usize, vec![]), (response, vec![-1, 0, 2, 2, 3])];
+        let above = found.above(&wanted).unwrap();
+        let each = |count| vec![count; 9];
+        assert_eq!(above[0], [each(0)], "none failed");
+        assert_eq!(
+            above[1],
+            [
+                each(10_000),
+                each(10_000),
+                each(7_500),
+                each(2_500),
+                each(2_500),
+                each(0)
             ]
         );
     }

@@ -21,7 +21,7 @@ _UNKNOWN = Check(
 )
 
 
-def rebuilt_run(begun: RunResult, records: RecordFile, seed: int) -> RunResult:
+def rebuilt_run(begun: RunResult, records: RecordFile) -> RunResult:
     """The run that `begun` was to become, as far as its records go; there is at least one."""
     first_ns, last_ns = records.span_ns()
     exact = begun.load.exact is not None
@@ -34,7 +34,7 @@ def rebuilt_run(begun: RunResult, records: RecordFile, seed: int) -> RunResult:
         load=_told(begun, clock, evidence),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         certificate=certify([_UNKNOWN]),
-        steps=summarise(evidence, seed=seed),
+        steps=summarise(evidence),
     )
 
 
@@ -54,7 +54,7 @@ def with_run(known: BenchmarkResult | None, begun: BenchmarkResult, run: RunResu
 def _longest_ns(run: RunResult) -> int:
     """The time, warm-up included, after which it would have sent nothing new."""
     load = run.load
-    measured_s = (load.duration_s if load.until is None else load.until.max_s) or 0.0
+    measured_s = (load.duration_s if load.until is None else load.until.longest_s or load.until.max_s) or 0.0
     return ns_from_s(run.warmup_s + measured_s)
 
 

@@ -22,7 +22,6 @@ from servemark.result import (
     Scalability,
     StepSummary,
 )
-from servemark.stats.percentiles import smallest_n
 
 Words = list[str]
 
@@ -94,8 +93,8 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
     achieved = step.throughput_per_s.value
     if is_open and offered and achieved and achieved < _KEPT_UP_SHARE * offered:
         yield [*_without(same, "rate"), "--rate", _rounded(0.8 * achieved)]
-    needed = smallest_n(0.99)
-    if 0 < step.measured < needed:
+    needed = step.headline_ms.p99.needs_n
+    if step.measured and needed:
         if run.load.exact:
             each = math.ceil(needed / (run.load.users if isinstance(run.load, ClosedLoadResult) else 1))
             yield [*_without(same, "loops"), "-l", str(each)]

@@ -89,7 +89,7 @@ def _with_begun(result: Result, folder: Path, path: Path) -> Result:
         return result
     if not records.rows:
         return result
-    run = rebuilt_run(begun.runs[-1], records, result.seed)
+    run = rebuilt_run(begun.runs[-1], records)
     place = _place(result, begun)
     known = None if place is None else result.benchmarks[place]
     benchmark = with_run(known, begun, run)

@@ -10,7 +10,7 @@ from rich.text import Text
 from servemark.printable import printable
 from servemark.report.layout import Fact
 from servemark.result import BenchmarkResult, Distribution, RunResult, Statistic, StepSummary
-from servemark.stats.percentiles import REPORTED, smallest_n
+from servemark.stats.percentiles import REPORTED, least_n
 from servemark.terminals import shortened
 from servemark.units import format_ms
 
@@ -64,7 +64,7 @@ def per_s(statistic: Statistic) -> str:
 def per_s_interval(statistic: Statistic) -> str:
     """The interval of a rate, in brackets."""
     if statistic.ci95 is None:
-        return f"(no interval below {statistic.needs_n} requests)"
+        return f"(no interval below {_needed(statistic, ' requests')})"
     digits = digits_of(statistic.ci95[1])
     return f"({statistic.ci95[0]:.{digits}f} to {statistic.ci95[1]:.{digits}f})"
 
@@ -72,8 +72,15 @@ def per_s_interval(statistic: Statistic) -> str:
 def interval(statistic: Statistic, digits: int) -> str:
     """An interval, or how many values it would take."""
     if statistic.ci95 is None:
-        return f"- needs {statistic.needs_n:,}"
+        return f"- needs {_needed(statistic)}"
     return f"{decimal(statistic.ci95[0], digits)} to {decimal(statistic.ci95[1], digits)}"
+
+
+def _needed(statistic: Statistic, of_what: str = "") -> str:
+    """How much would have to be measured for an interval."""
+    if statistic.needs_n is None and statistic.needs_s:
+        return f"{statistic.needs_s:.0f} s"
+    return f"{statistic.needs_n:,}{of_what}"
 
 
 def figure(statistic: Statistic, digits: int) -> str:
@@ -93,7 +100,7 @@ def marked(text: str, *, certain: bool) -> str:
 
 def has_interval(name: str, values: int) -> bool:
     """Whether the percentile `name` of so many values has an interval."""
-    return values >= smallest_n(REPORTED[name])
+    return values >= least_n(REPORTED[name])
 
 
 def decimal(value: float | None, digits: int) -> str:

@@ -49,6 +49,7 @@ from servemark.result.figures import GapSummary as GapSummary
 from servemark.result.figures import LatencySummary as LatencySummary
 from servemark.result.figures import Spread as Spread
 from servemark.result.figures import Statistic as Statistic
+from servemark.result.figures import Trend as Trend
 from servemark.result.fingerprint import Fingerprint as Fingerprint
 from servemark.result.fingerprint import fingerprint as fingerprint
 from servemark.result.loads import KERNEL_CLOCK as KERNEL_CLOCK

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from servemark.result.analysis import Analysis
-from servemark.result.figures import EventSummary, LatencySummary, Statistic
+from servemark.result.figures import EventSummary, LatencySummary, Statistic, Trend
 from servemark.result.loads import LoadResult
 
 SCHEMA = "servemark/result/2"
@@ -47,7 +47,9 @@ class StepSummary:
     `requests`, `succeeded` and `errors` (by kind, with the code of an HTTP status: ``http_status:503``) count
     everything that was sent, the warm-up too. `measured` is how many successes the statistics are of, and
     `measured_failed` how many failures were scheduled in the same time. `bytes_received_per_s` is of the successes that
-    the rate is of. `events` is None where no response streamed. `headline` names the latency that answers for the step.
+    the rate is of. `events` is None where no response streamed. `headline` names the latency that answers for the
+    step. `goodput_per_s` is the rate of the successes within the objective that was asked for; None without one.
+    `trends` says of p50, p99 and rate whether they stood; one of which that cannot be told is left out.
     """
 
     name: str
@@ -68,6 +70,8 @@ class StepSummary:
     headline: HeadlineLatency = "response"
     measured_failed: int = 0
     bytes_received_per_s: float | None = None
+    goodput_per_s: Statistic | None = None
+    trends: Mapping[str, Trend] = field(default_factory=dict)
 
     @property
     def headline_ms(self) -> LatencySummary:
@@ -129,11 +133,15 @@ Outcome = Literal["met", "missed", "undecided", "finding"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a question that was asked. Only one that is missed changes the exit status."""
+    """The answer to a question that was asked. Only one that is missed changes the exit status.
+
+    `objective` is the condition of ``--slo`` that it is on, as it was written; None of any other.
+    """
 
     question: str
     answer: str
     outcome: Outcome
+    objective: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,20 @@ class Statistic:
     ci95: tuple[float, float] | None
     needs_n: int | None = None
     needs_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Whether a figure stood in the measured time, or drifted.
+
+    A straight line through ten parts of it is at `start` and at `end`: of a rate a second, of a percentile the share of
+    responses above that of all. `p` is how often chance alone makes a line at least as steep.
+    """
+
+    verdict: Literal["steady", "drifting"]
+    start: float
+    end: float
+    p: float
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ class AdaptiveLength:
     successes: int
     min_s: float
     max_s: float
+    longest_s: float | None = None
+    precision: float | None = None
+    p99_precision: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from servemark.errors import RecordingError
 from servemark.result.analysis import Analysis
-from servemark.result.document import SCHEMA, AskedOptions, BenchmarkResult, Result
+from servemark.result.document import SCHEMA, AskedOptions, BenchmarkResult, Result, StepSummary, Verdict
 from servemark.result.figures import Statistic
 
 _FIRST = "servemark/result/1"
@@ -21,6 +21,8 @@ _FIRST = "servemark/result/1"
 _LEFT_OUT = {
     *((Analysis, field.name) for field in dataclasses.fields(Analysis)),
     *((AskedOptions, name) for name in ("threads", "rate", "arrival", "max_connections", "url", "method")),
+    (StepSummary, "goodput_per_s"),
+    (Verdict, "objective"),
 }
 
 

@@ -6,7 +6,7 @@ are exact. What comes of them is small and does not change, whatever is asked of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,19 +16,11 @@ from servemark import _loadgen
 from servemark.records import RecordFile, reading
 from servemark.result import HeadlineLatency
 from servemark.stats import intervals
-from servemark.stats.percentiles import REPORTED, SPREAD, percentiles_ms, ranks
+from servemark.stats.counting import LATENCIES, SAMPLES, Counted, CountedSample, samples_of
+from servemark.stats.percentiles import REPORTED, percentiles_ms, rank
 from servemark.stats.samples import Sample
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.plan import EngineArrivals
-
-LATENCIES = ("response", "service", "client_queue", "generator_lag")
-#: The samples of a step name, in the order of the tally, with the quantiles that are wanted of each.
-_REPORTED, _MEDIAN = tuple(REPORTED.values()), (0.5,)
-_SAMPLES: Mapping[str, tuple[float, ...]] = {
-    **dict.fromkeys(LATENCIES, _REPORTED),
-    **dict.fromkeys(("punctual", "stamped", "unpaused", "failed", "first_event"), _REPORTED),
-    "events": _MEDIAN,
-}
 
 FloatArray = NDArray[np.float64]
 
@@ -83,6 +75,7 @@ class Question:
         processes: of each group of an open loop, by any name.
         places: how many requests under way keep the server busy, where users of a closed loop are to do that.
         from_ns: before this time it is not looked at whether they do.
+        limits: latencies by name, each with a time in nanoseconds: how many requests of a step miss it.
     """
 
     window: Window
@@ -94,6 +87,7 @@ class Question:
     processes: Mapping[str, Process] = field(default_factory=dict)
     places: int | None = None
     from_ns: int = 0
+    limits: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +95,14 @@ class Batches:
     """Sums and counts by part of equal time of the window: a mean is the one over the other."""
 
     sums: FloatArray
+    counts: FloatArray
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How many requests of each part of equal time of the window there were, and how many of them are meant."""
+
+    meant: FloatArray
     counts: FloatArray
 
 
@@ -132,6 +134,9 @@ class StepEvidence:
         requests: of everything that was sent, the warm-up too; so `succeeded`, `bytes_sent` and `bytes_received`.
         errors: failures by kind and status.
         latencies_ns: of what is measured, by the names of ``LATENCIES``; `by_batch` the same by when it was scheduled.
+        above: of the headline's latency, by quantile: the requests that took longer, by when they were scheduled.
+        missed: of each limit that was asked for: the requests that failed, or took as long or longer.
+        failures: of all that were scheduled in the window, those that failed.
         completed: successes that ended in the window, by batch; `bytes_of_completed` the bytes of their responses.
         failed_ns: the responses of failures that were scheduled in the window.
         punctual_ns: of an open loop, response without the generator's lag.
@@ -152,6 +157,9 @@ class StepEvidence:
     errors: Mapping[tuple[int, int], int]
     latencies_ns: Mapping[str, Sample]
     by_batch: Mapping[str, Batches]
+    above: Mapping[float, Shares]
+    missed: Mapping[tuple[str, int], Shares]
+    failures: Shares
     completed: FloatArray
     bytes_of_completed: int
     failed_ns: Sample
@@ -283,15 +291,16 @@ def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
     )
     with reading(files):
         tally = _loadgen.Tally(list(files), asked)
-        samples = _samples(tally, len(names))
+        counted = Counted.of(tally, len(names), question.limits)
+        samples = iter(list(samples_of(tally, counted)))
     count, first_ns, last_ns = tally.begun
     return Evidence(
         window=question.window,
         step_names=first.step_names,
         error_kinds=first.error_kinds,
         steps=tuple(
-            _step(name, step, {of: next(samples) for of in _SAMPLES})
-            for name, step in zip(names, tally.steps, strict=True)
+            _step(name, step, {of: next(samples) for of in SAMPLES}, counted.of_step(number), question.limits)
+            for number, (name, step) in enumerate(zip(names, tally.steps, strict=True))
         ),
         stages=tuple(
             StageEvidence(window, of.requests, of.failed, of.begun, of.ended, next(samples), next(samples))
@@ -319,29 +328,13 @@ class TallyQuestion:
     users: bool
 
 
-def _samples(tally: _loadgen.Tally, names: int) -> Iterator[Sample]:
-    """The samples of each name and of each stage, in order, with all the values that are ever wanted of them."""
-    moments = tally.samples
-    quantiles = [*(of for _ in range(names) for of in _SAMPLES.values())]
-    quantiles += [SPREAD] * (len(moments) - len(quantiles))
-    wanted = [sorted(ranks(one.count, of)) for one, of in zip(moments, quantiles, strict=True)]
-    found = tally.order_statistics([(number, [rank - 1 for rank in of]) for number, of in enumerate(wanted)])
-    return iter(
-        [
-            Sample(
-                count=one.count,
-                total=one.sum,
-                squares=one.squares,
-                min=one.min if one.count else None,
-                max=one.max if one.count else None,
-                ordered={rank: value for rank, value in zip(of, values, strict=True) if value is not None},
-            )
-            for one, of, values in zip(moments, wanted, found, strict=True)
-        ]
-    )
-
-
-def _step(name: str, tally: _loadgen.TallyStep, samples: Mapping[str, Sample]) -> StepEvidence:
+def _step(
+    name: str,
+    tally: _loadgen.TallyStep,
+    samples: Mapping[str, Sample],
+    counted: Mapping[str, CountedSample],
+    limits: Sequence[tuple[str, int]],
+) -> StepEvidence:
     measured = samples["response"].count
     is_stamped = 2 * tally.clock_read <= measured
     doubtful = tally.clock_read if is_stamped else tally.paused
@@ -357,10 +350,11 @@ def _step(name: str, tally: _loadgen.TallyStep, samples: Mapping[str, Sample]) -
             first_event_ns=samples["first_event"],
             first_event=first,
         )
+    # Of a closed loop the service answers, which has no delay of the generator's.
+    headline: HeadlineLatency = "service" if tally.closed and tally.closed == tally.requests else "response"
     return StepEvidence(
         name=name,
-        # Of a closed loop the service answers, which has no delay of the generator's.
-        headline="service" if tally.closed and tally.closed == tally.requests else "response",
+        headline=headline,
         requests=tally.requests,
         succeeded=tally.succeeded,
         bytes_sent=tally.bytes_sent,
@@ -371,6 +365,9 @@ def _step(name: str, tally: _loadgen.TallyStep, samples: Mapping[str, Sample]) -
             latency: Batches(np.array(sums), counts)
             for latency, sums in zip(LATENCIES, tally.batch_sums_ns, strict=True)
         },
+        above=_above(counted[headline], measured),
+        missed=_missed(counted, limits),
+        failures=Shares(counted["failed"].counts, counted["response"].counts + counted["failed"].counts),
         completed=np.array(tally.batch_completed, dtype=np.float64),
         bytes_of_completed=tally.bytes_of_completed,
         failed_ns=samples["failed"],
@@ -382,6 +379,23 @@ def _step(name: str, tally: _loadgen.TallyStep, samples: Mapping[str, Sample]) -
         receive_lag_ms=tally.receive_lag_ns / max(measured, 1) / NS_PER_MS,
         events=events,
     )
+
+
+def _above(counted: CountedSample, count: int) -> dict[float, Shares]:
+    """Of each quantile that is reported the values above it; empty of none."""
+    if not count:
+        return {}
+    return {q: Shares(counted.above[counted.ordered[rank(count, q)]], counted.counts) for q in REPORTED.values()}
+
+
+def _missed(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Shares]:
+    """Of each limit the requests that failed, had no such latency, or one as long or longer."""
+    requests = counted["response"].counts + counted["failed"].counts
+    found = {}
+    for latency, limit_ns in limits:
+        sample = counted[latency]
+        found[latency, limit_ns] = Shares(requests - sample.counts + sample.above[limit_ns - 1], requests)
+    return found
 
 
 def _in_flight(tally: _loadgen.Tally, files: Sequence[RecordFile], question: Question, places: int) -> InFlight:

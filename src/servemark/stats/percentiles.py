@@ -3,8 +3,8 @@
 A percentile is an order statistic (nearest rank: the smallest value with at least a share q of the sample at or below
 it), so it is a latency that some request really had. The interval's ends are order statistics too: the number of
 values below the true quantile is binomial, whatever the distribution. Source: David and Nagaraja, Order Statistics
-(3rd ed., 2003), section 7.1. Its one assumption is that requests are independent; requests of one run are so only
-approximately, and the intervals of a strongly autocorrelated run are too narrow.
+(3rd ed., 2003), section 7.1. Requests of one run depend on each other, so the binomial is that of as many as they are
+worth (``dependence``): for the q-quantile x, by how far the requests above x come together.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.result import Distribution, Statistic
+from servemark.stats.dependence import LEAST_GROUPS, LEAST_TIMES, Effective
 from servemark.stats.samples import Sample, sample_of
 from servemark.units import NS_PER_MS
 
@@ -26,26 +27,34 @@ _TAIL = 0.025
 
 
 def smallest_n(q: float) -> int:
-    """The sample size from which a two-sided 95% interval for the q-quantile exists: 368 for p99, 3,688 for p99.9.
+    """How many independent values a two-sided 95% interval of the q-quantile takes: 368 for p99, 3,688 for p99.9.
 
     Below it not even the sample's extremes enclose the quantile with that confidence: ``max(q, 1-q)**n > 0.025``.
     """
     return math.ceil(math.log(_TAIL) / math.log(max(q, 1 - q)))
 
 
-def interval_ranks(n: int, q: float) -> tuple[int, int] | None:
-    """Ranks (1-based) of the values that enclose the q-quantile with 95% confidence, or None when n is too small.
+def least_n(q: float) -> int:
+    """The same, and from fewer than 100 it cannot be told how independent they are."""
+    return max(smallest_n(q), LEAST_TIMES)
 
-    The lower is the largest l with P(B < l) <= 2.5%, the upper the smallest u with P(B >= u) <= 2.5%, where B is
-    binomial(n, q).
+
+def interval_ranks(n: int, q: float, worth: Effective) -> tuple[int, int] | None:
+    """Ranks (1-based) of the values that enclose the q-quantile with 95% confidence, or None when there are too few.
+
+    Among as many independent values as the `n` are worth, the lower is the largest l with P(B < l) <= 2.5%, the upper
+    the smallest u with P(B >= u) <= 2.5%, where B is binomial; each of those stands for as many of the `n`. The upper
+    one is the more cautious: what was not seen of rare groups is long.
     """
-    if n < smallest_n(q):
+    below, above = math.floor(worth.n), math.floor(worth.cautious_n)
+    if worth.times < LEAST_TIMES or worth.groups < LEAST_GROUPS or above < smallest_n(q):
         return None
-    first, cdf = _binomial_cdf(n, q)
     # P(B < l) = cdf at l-1; P(B >= u) = 1 - cdf at u-1.
-    lower = first + int(np.searchsorted(cdf, _TAIL, side="right"))
-    upper = first + int(np.searchsorted(cdf, 1 - _TAIL, side="left")) + 1
-    return max(lower, 1), min(upper, n)
+    first, cdf = _binomial_cdf(below, q)
+    lower = max(first + int(np.searchsorted(cdf, _TAIL, side="right")), 1)
+    first, cdf = _binomial_cdf(above, q)
+    upper = min(first + int(np.searchsorted(cdf, 1 - _TAIL, side="left")) + 1, above)
+    return (lower - 1) * n // below + 1, -(-upper * n // above)
 
 
 def _binomial_cdf(n: int, q: float) -> tuple[int, NDArray[np.float64]]:
@@ -62,29 +71,31 @@ def _binomial_cdf(n: int, q: float) -> tuple[int, NDArray[np.float64]]:
     return first, np.cumsum(p / p.sum())
 
 
-def ranks(count: int, quantiles: Sequence[float]) -> set[int]:
-    """The ranks (1-based) of the values that the quantiles of `count` values and their intervals are."""
-    if not count:
-        return set()
-    pairs = (interval_ranks(count, q) for q in quantiles)
-    return {*(_rank(count, q) for q in quantiles), *(rank for pair in pairs if pair for rank in pair)}
+def point_ranks(count: int, quantiles: Sequence[float]) -> set[int]:
+    """The ranks (1-based) of the values that the quantiles of `count` values are."""
+    return {rank(count, q) for q in quantiles} if count else set()
 
 
 def percentiles(sample: Sample, scale: float, quantiles: Sequence[float]) -> list[Statistic]:
-    """The quantiles of `sample`, which has the values of their ``ranks``, in units of 1/`scale`, with intervals.
+    """The quantiles of `sample`, in units of 1/`scale`, with intervals where it is known what its values are worth.
 
-    Where no interval can be had, `ci95` is None and `needs_n` says from how many values on it can.
-    An empty sample has no quantiles: their values are None.
+    The sample has the values of their ``point_ranks`` and ``interval_ranks``. Where no interval can be had, `ci95` is
+    None and `needs_n` says of how many values like these it can. An empty sample has no quantiles: their values are
+    None.
     """
-    count, ordered = sample.count, sample.ordered
-    if not count:
-        return [Statistic(value=None, ci95=None, needs_n=smallest_n(q)) for q in quantiles]
-    found = []
-    for q in quantiles:
-        pair = interval_ranks(count, q)
-        ci95 = (ordered[pair[0]] / scale, ordered[pair[1]] / scale) if pair else None
-        found.append(Statistic(ordered[_rank(count, q)] / scale, ci95, None if pair else smallest_n(q)))
-    return found
+    return [_percentile(sample, scale, q) for q in quantiles]
+
+
+def _percentile(sample: Sample, scale: float, q: float) -> Statistic:
+    count, ordered, worth = sample.count, sample.ordered, sample.worth.get(q)
+    value = ordered[rank(count, q)] / scale if count else None
+    pair = interval_ranks(count, q, worth) if worth else None
+    if pair:
+        return Statistic(value, (ordered[pair[0]] / scale, ordered[pair[1]] / scale))
+    if worth is None:
+        return Statistic(value, None, least_n(q))
+    lacking = max(LEAST_TIMES / worth.times, LEAST_GROUPS / worth.groups, smallest_n(q) / worth.cautious_n)
+    return Statistic(value, None, math.ceil(count * lacking))
 
 
 def percentiles_ms(sample: Sample) -> dict[str, Statistic]:
@@ -92,7 +103,8 @@ def percentiles_ms(sample: Sample) -> dict[str, Statistic]:
     return dict(zip(REPORTED, percentiles(sample, NS_PER_MS, list(REPORTED.values())), strict=True))
 
 
-def _rank(n: int, q: float) -> int:
+def rank(n: int, q: float) -> int:
+    """The rank (1-based) of the q-quantile of `n` values: the nearest."""
     # The product is rounded before it is rounded up: 0.95 * 100 is 95.00000000000001 in floating point or 94.99..9.
     return max(1, math.ceil(round(n * q, 6)))
 
@@ -114,4 +126,4 @@ def distribution_ms(sample: Sample) -> Distribution:
 
 def distribution_of(times_ns: NDArray[np.int64]) -> Distribution:
     """The same of times in nanoseconds."""
-    return distribution_ms(sample_of(times_ns.copy(), ranks(len(times_ns), SPREAD)))
+    return distribution_ms(sample_of(times_ns.copy(), point_ranks(len(times_ns), SPREAD)))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from servemark.stats.dependence import Effective
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -19,6 +21,7 @@ class Sample:
         total: their sum, and `squares` that of their squares.
         min: the least of them, and `max` the greatest; None of none.
         ordered: values by their rank, from 1: those that were asked for.
+        worth: for quantiles that are to have an interval, how many independent values these are worth.
     """
 
     count: int
@@ -27,6 +30,7 @@ class Sample:
     min: int | None
     max: int | None
     ordered: Mapping[int, int] = field(default_factory=dict)
+    worth: Mapping[float, Effective] = field(default_factory=dict)
 
     @property
     def mean(self) -> float | None:

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary, error_name
+from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary, Trend, error_name
 from servemark.stats import intervals
+from servemark.stats.dependence import LEAST_TIMES
+from servemark.stats.drift import drift_of
 from servemark.stats.events import between_events, spread
 from servemark.stats.evidence import Batches, EventEvidence, Evidence, StepEvidence, Window
 from servemark.stats.percentiles import percentiles_ms
 from servemark.stats.samples import Sample
 from servemark.units import NS_PER_MS
 
-Resampled = NDArray[np.float64]
-
 
 def summarise(
     evidence: Evidence,
     *,
-    seed: int,
     examples: Mapping[int, tuple[ErrorExample, ...]] | None = None,
     event_gaps: Mapping[int, bytes] | None = None,
 ) -> tuple[StepSummary, ...]:
     """Summarise a run, a step name at a time, in the order of the plan.
 
-    `seed` makes the bootstrap repeatable. `examples` holds the first failures of each step, by its number, and
+    `examples` holds the first failures of each step, by its number, and
     `event_gaps` the histograms of the times between the events of streamed responses, likewise.
     """
     if not evidence.steps:
         return ()
-    resampled = intervals.stationary_bootstrap(len(evidence.steps[0].completed), seed)
     numbers = {
         step.name: {number for number, name in enumerate(evidence.step_names) if name == step.name}
         for step in evidence.steps
@@ -44,7 +43,6 @@ def summarise(
             evidence,
             _first_examples(examples or {}, numbers[step.name]),
             [gaps for number, gaps in (event_gaps or {}).items() if number in numbers[step.name]],
-            resampled,
         )
         for step in evidence.steps
     )
@@ -64,12 +62,11 @@ def _step_summary(
     evidence: Evidence,
     examples: tuple[ErrorExample, ...],
     gaps: Sequence[bytes],
-    resampled: Resampled,
 ) -> StepSummary:
     window = evidence.window
 
     def latency(which: str) -> LatencySummary:
-        return _latency_summary(step.latencies_ns[which], step.by_batch[which], resampled)
+        return _latency_summary(step.latencies_ns[which], step.by_batch[which])
 
     return StepSummary(
         name=step.name,
@@ -78,43 +75,58 @@ def _step_summary(
         measured=step.measured,
         errors=dict(_named_errors(step.errors, evidence.error_kinds)),
         error_examples=examples,
-        throughput_per_s=_rate(step.completed, step.completed.sum(), window, resampled),
+        throughput_per_s=rate(step.completed, window),
         response_ms=latency("response"),
         service_ms=latency("service"),
         client_queue_ms=latency("client_queue"),
         generator_lag_ms=latency("generator_lag"),
-        failed_response_ms=_latency_summary(step.failed_ns, None, resampled),
+        failed_response_ms=_latency_summary(step.failed_ns, None),
         bytes_sent=step.bytes_sent,
         bytes_received=step.bytes_received,
-        events=_event_summary(step.events, window, resampled, gaps) if step.events else None,
+        events=_event_summary(step.events, window, gaps) if step.events else None,
         headline=step.headline,
         measured_failed=step.failed_ns.count,
+        trends=_trends(step, window),
         bytes_received_per_s=step.bytes_of_completed / window.seconds if window.seconds > 0 else None,
     )
 
 
-def _event_summary(events: EventEvidence, window: Window, resampled: Resampled, gaps: Sequence[bytes]) -> EventSummary:
+def _trends(step: StepEvidence, window: Window) -> dict[str, Trend]:
+    """Of p50, p99 and rate, where they have an interval: whether they stood."""
+    series = {}
+    latency = step.latencies_ns[step.headline]
+    for name, q in (("p50", 0.5), ("p99", 0.99)):
+        worth = latency.worth.get(q)
+        if worth and worth.times >= LEAST_TIMES:
+            series[name] = (step.above[q].meant, step.above[q].counts)
+    if window.seconds > 0 and intervals.rate_interval(step.completed, window.seconds).ci95:
+        series["rate"] = (step.completed, np.full(len(step.completed), window.seconds / len(step.completed)))
+    found = {name: drift_of(*amounts) for name, amounts in series.items()}
+    return {
+        name: Trend("drifting" if drift.is_drifting else "steady", drift.start, drift.end, drift.p)
+        for name, drift in found.items()
+        if drift is not None
+    }
+
+
+def _event_summary(events: EventEvidence, window: Window, gaps: Sequence[bytes]) -> EventSummary:
     return EventSummary(
         count=events.count,
         streams=events.per_request.count,
         per_request=spread(events.per_request),
-        events_per_s=_rate(events.by_batch, events.completed, window, resampled),
-        time_to_first_event_ms=_latency_summary(events.first_event_ns, events.first_event, resampled),
+        events_per_s=rate(events.by_batch, window),
+        time_to_first_event_ms=_latency_summary(events.first_event_ns, events.first_event),
         between_events_ms=between_events(gaps),
     )
 
 
-def _latency_summary(sample: Sample, batches: Batches | None, resampled: Resampled) -> LatencySummary:
+def _latency_summary(sample: Sample, batches: Batches | None) -> LatencySummary:
     """The distribution of latencies in nanoseconds, in milliseconds.
 
     `batches` has the same, for the interval of the mean; None where it is to have none.
     """
-    ci95 = None
-    if batches is not None and sample.count >= intervals.SMALLEST_N:
-        low, high = intervals.ratio_interval(batches.sums, batches.counts, resampled)
-        ci95 = (low / NS_PER_MS, high / NS_PER_MS)
     return LatencySummary(
-        mean=Statistic(_in_ms(sample.mean), ci95, None if ci95 else intervals.SMALLEST_N),
+        mean=_mean(sample, batches),
         min=_in_ms(sample.min),
         max=_in_ms(sample.max),
         stddev=_in_ms(sample.stddev),
@@ -122,17 +134,29 @@ def _latency_summary(sample: Sample, batches: Batches | None, resampled: Resampl
     )
 
 
+def _mean(sample: Sample, batches: Batches | None) -> Statistic:
+    value_ms, stddev = _in_ms(sample.mean), sample.stddev
+    if batches is None or stddev is None or sample.count < LEAST_TIMES:
+        return Statistic(value_ms, None, LEAST_TIMES)
+    found = intervals.mean_interval(batches.sums, batches.counts, stddev)
+    if found.ci95 is None:
+        return Statistic(value_ms, None, math.ceil(LEAST_TIMES / found.times * sample.count))
+    low_ns, high_ns = found.ci95
+    return Statistic(value_ms, (low_ns / NS_PER_MS, high_ns / NS_PER_MS))
+
+
 def _in_ms(value_ns: float | None) -> float | None:
     return None if value_ns is None else value_ns / NS_PER_MS
 
 
-def _rate(by_batch: NDArray[np.float64], requests: float, window: Window, resampled: Resampled) -> Statistic:
-    """What `requests` of them brought, by batch, over the length of the window."""
-    value = float(by_batch.sum()) / window.seconds if window.seconds > 0 else None
-    if value is None or requests < intervals.SMALLEST_N:
-        return Statistic(value, None, intervals.SMALLEST_N)
-    batch_s = np.full(len(by_batch), window.seconds / len(by_batch))
-    return Statistic(value, intervals.ratio_interval(by_batch, batch_s, resampled))
+def rate(by_batch: NDArray[np.float64], window: Window) -> Statistic:
+    """How many there were of something, by batch, over the length of the window."""
+    if window.seconds <= 0:
+        return Statistic(None, None, LEAST_TIMES)
+    count = float(by_batch.sum())
+    found = intervals.rate_interval(by_batch, window.seconds)
+    needs_s = None if found.ci95 or not count else window.seconds * LEAST_TIMES / found.times
+    return Statistic(count / window.seconds, found.ci95, None if found.ci95 or count else LEAST_TIMES, needs_s)
 
 
 def _named_errors(errors: Mapping[tuple[int, int], int], kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:

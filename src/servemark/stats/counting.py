@@ -1,0 +1,120 @@
+"""Samples of records: their order statistics, what their values are worth, and how many lie above what, by batch.
+
+Each of these takes the passes over the records that ``_loadgen.Tally`` makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark import _loadgen
+from servemark.stats.dependence import LEAST_TIMES, Effective, effective_share
+from servemark.stats.percentiles import REPORTED, SPREAD, interval_ranks, point_ranks, rank
+from servemark.stats.samples import Sample
+
+FloatArray = NDArray[np.float64]
+
+LATENCIES = ("response", "service", "client_queue", "generator_lag")
+#: The samples of a step name, in the order of the tally, with the quantiles that are wanted of each.
+_REPORTED, _MEDIAN = tuple(REPORTED.values()), (0.5,)
+SAMPLES: Mapping[str, tuple[float, ...]] = {
+    **dict.fromkeys(LATENCIES, _REPORTED),
+    **dict.fromkeys(("punctual", "stamped", "unpaused", "failed", "first_event"), _REPORTED),
+    "events": _MEDIAN,
+}
+#: Those whose quantiles have intervals.
+_WITH_INTERVALS = (*LATENCIES, "failed", "first_event")
+
+
+@dataclass(frozen=True)
+class CountedSample:
+    """Of a sample the values by rank that its quantiles are, and by batch how many values there are, and above what."""
+
+    ordered: Mapping[int, int]
+    counts: FloatArray
+    above: Mapping[int, FloatArray]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is counted of the samples, by number, and which quantiles each is to have; stages come after the steps."""
+
+    samples: tuple[CountedSample, ...]
+    quantiles: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, tally: _loadgen.Tally, names: int, limits: Sequence[tuple[str, int]]) -> Counted:
+        """Count the samples of `names` step names; `limits` are times in nanoseconds of latencies, by name."""
+        moments = tally.samples
+        quantiles = [*(of for _ in range(names) for of in SAMPLES.values())]
+        quantiles += [SPREAD] * (len(moments) - len(quantiles))
+        ordered = _ordered(tally, [point_ranks(one.count, of) for one, of in zip(moments, quantiles, strict=True)])
+        names_of = [_name_of(number, names) for number in range(len(moments))]
+        thresholds = [
+            sorted({*values.values(), *(limit_ns - 1 for latency, limit_ns in limits if latency == name)})
+            if name in _WITH_INTERVALS
+            else []
+            for name, values in zip(names_of, ordered, strict=True)
+        ]
+        wanted = [number for number, name in enumerate(names_of) if name in _WITH_INTERVALS]
+        found = dict(zip(wanted, tally.above([(number, thresholds[number]) for number in wanted]), strict=True))
+        samples = []
+        for number, values in enumerate(ordered):
+            counts, *above = (np.array(by_batch, dtype=np.float64) for by_batch in found.get(number, [[]]))
+            samples.append(CountedSample(values, counts, dict(zip(thresholds[number], above, strict=True))))
+        return cls(tuple(samples), tuple(quantiles))
+
+    def of_step(self, number: int) -> Mapping[str, CountedSample]:
+        """The samples of the step name of that number, by name."""
+        first = number * len(SAMPLES)
+        return dict(zip(SAMPLES, self.samples[first : first + len(SAMPLES)], strict=True))
+
+    def worth(self, number: int) -> dict[float, Effective]:
+        """What the values of a sample are worth for each of its quantiles, as far as that can be told."""
+        sample = self.samples[number]
+        count = int(sample.counts.sum())
+        if count < LEAST_TIMES:
+            return {}
+        return {
+            q: effective_share(sample.above[sample.ordered[rank(count, q)]], sample.counts)
+            for q in self.quantiles[number]
+        }
+
+
+def _name_of(number: int, names: int) -> str:
+    """What the sample of that number is of; empty of a stage's."""
+    return list(SAMPLES)[number % len(SAMPLES)] if number < names * len(SAMPLES) else ""
+
+
+def _ordered(tally: _loadgen.Tally, wanted: Sequence[set[int]]) -> list[dict[int, int]]:
+    """Of each sample the values that have the `wanted` ranks, by these."""
+    found = tally.order_statistics([(number, [one - 1 for one in sorted(of)]) for number, of in enumerate(wanted)])
+    return [
+        {one: value for one, value in zip(sorted(of), values, strict=True) if value is not None}
+        for of, values in zip(wanted, found, strict=True)
+    ]
+
+
+def samples_of(tally: _loadgen.Tally, counted: Counted) -> Iterator[Sample]:
+    """The samples of each name and of each stage, in order, with all the values that are ever wanted of them."""
+    moments = tally.samples
+    worths = [counted.worth(number) for number in range(len(moments))]
+    pairs = [
+        [pair for q, worth in of.items() if (pair := interval_ranks(one.count, q, worth))]
+        for one, of in zip(moments, worths, strict=True)
+    ]
+    ends = _ordered(tally, [{end for pair in of for end in pair} for of in pairs])
+    for number, one in enumerate(moments):
+        yield Sample(
+            count=one.count,
+            total=one.sum,
+            squares=one.squares,
+            min=one.min if one.count else None,
+            max=one.max if one.count else None,
+            ordered={**counted.samples[number].ordered, **ends[number]},
+            worth=worths[number],
+        )

@@ -1,0 +1,102 @@
+"""Whether as many requests are within a limit as an objective asks: met, missed, or not yet known.
+
+A percentile's objective is one of a share: p99 < 50 ms is met when at least 99% of all requests succeed within 50 ms.
+Of a share the bounds are those of Clopper and Pearson, on as many independent requests as the measured ones are worth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark.result import Outcome
+from servemark.stats.dependence import effective_share
+from servemark.stats.distributions import beta_cdf, share_interval
+
+FloatArray = NDArray[np.float64]
+
+#: A bound is wrong in one of twenty.
+_TAIL = 0.05
+#: Beyond so many requests nothing is decided that they do not decide.
+_MOST_REQUESTS = 1e9
+
+
+@dataclass(frozen=True)
+class SharesSeen:
+    """Requests that missed a limit, of how many, by batch of time of one trial."""
+
+    missed: FloatArray
+    counts: FloatArray
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found of a share.
+
+    Attributes:
+        outcome: whether at least the share that was asked for is within the limit.
+        requests: how many were looked at, and `missed` of them were not.
+        independent: how many independent ones they are worth.
+        low: the lower 95% bound of the share within the limit, and `high` the upper one.
+        needs_n: where undecided, how many requests like these would decide; None where no number would.
+    """
+
+    outcome: Outcome
+    requests: int
+    missed: int
+    independent: float
+    low: float
+    high: float
+    needs_n: int | None = None
+
+    @property
+    def share(self) -> float:
+        """The share within the limit."""
+        return 1 - self.missed / self.requests if self.requests else 0.0
+
+
+def judge_share(trials: Sequence[SharesSeen], least: float) -> Judged:
+    """Whether at least the share `least` of the requests is within the limit, by all `trials` together."""
+    requests = sum(float(trial.counts.sum()) for trial in trials)
+    missed = sum(float(trial.missed.sum()) for trial in trials)
+    independent = sum(effective_share(trial.missed, trial.counts).cautious_n for trial in trials)
+    if requests <= 0:
+        return Judged("undecided", 0, 0, 0.0, 0.0, 1.0, _needed(1.0, least))
+    share = 1 - missed / requests
+    low, high = share_interval(share * independent, independent, _TAIL)
+    outcome = _outcome(share, independent, least)
+    needs_n = None
+    if outcome == "undecided":
+        needed = _needed(share, least)
+        needs_n = None if needed is None else max(math.ceil(needed * requests / independent), int(requests) + 1)
+    return Judged(outcome, int(requests), int(missed), independent, low, high, needs_n)
+
+
+def _outcome(share: float, n: float, least: float) -> Outcome:
+    """Where `least` lies beside the bounds of a share that `n` requests have, without having to find these."""
+    within, beyond = share * n, n - share * n
+    if within > 0 and beta_cdf(least, within, beyond + 1) <= _TAIL:
+        return "met"
+    if beyond > 0 and beta_cdf(least, within + 1, beyond) >= 1 - _TAIL:
+        return "missed"
+    return "undecided"
+
+
+def _needed(share: float, least: float) -> int | None:
+    """How many independent requests of which `share` are within the limit would decide; None beyond a billion."""
+    undecided, n = 0.0, 1.0
+    while _outcome(share, n, least) == "undecided":
+        undecided, n = n, n * 2
+        if n > _MOST_REQUESTS:
+            return None
+    while n - undecided > max(1.0, n / 1000):
+        middle = (n + undecided) / 2
+        if _outcome(share, middle, least) == "undecided":
+            undecided = middle
+        else:
+            n = middle
+    return math.ceil(n)
