@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.errors import RecordingError
-from servemark.units import NS_PER_MS
+from servemark.units import NS_PER_MS, ns_from_s
 
 _CHUNK_ROWS = 1 << 17
 #: The header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
@@ -174,6 +174,30 @@ def open_records(path: Path | str) -> RecordFile:
         started_unix_ns=header["started_unix_ns"],
         warmup_ns=header["warmup_ns"],
     )
+
+
+def mark_warm_up(file: RecordFile, warmup_s: float) -> None:
+    """Have the header of `file` say that what was scheduled before `warmup_s` is the warm-up, where it says otherwise.
+
+    The flag of the rows stays: it marks the warm-up that was asked for.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
+    warmup_ns = ns_from_s(warmup_s)
+    if warmup_ns == file.warmup_ns:
+        return
+    try:
+        with file.path.open("r+b") as opened:
+            header = _read_header(opened, file.path, _MAGIC, "a record file")
+            text = json.dumps({**header, "warmup_ns": warmup_ns}, separators=(",", ":")).encode()
+            if _FIXED.size + len(text) > file.header_bytes:
+                raise RecordingError(f"the header of {file.path} has no room left")
+            opened.seek(0)
+            fixed = _FIXED.pack(_MAGIC, header["version"], file.row_bytes, file.header_bytes, len(text))
+            opened.write((fixed + text).ljust(file.header_bytes, b"\0"))
+    except OSError as error:
+        raise RecordingError.unwritable(file.path, error.strerror or str(error)) from error
 
 
 def open_events(path: Path | str) -> Rows:

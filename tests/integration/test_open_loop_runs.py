@@ -130,7 +130,7 @@ def test_a_length_that_adapts_ends_at_400_successes(run, monkeypatch):
     import servemark.benchmarks
     from servemark.workload.load import Until
 
-    monkeypatch.setattr(servemark.benchmarks, "Until", lambda: Until(successes=100, min_s=0.2, max_s=30.0))
+    monkeypatch.setattr(servemark.benchmarks, "ADAPTIVE", Until(successes=100, min_s=0.2, max_s=30.0))
     one = run(rate=400, warmup_s=0.0)
     assert 100 <= one.step.measured < 1000
 

@@ -24,7 +24,7 @@ def _compiled(*groups: Group) -> EnginePlan:
 
 
 LOOPS, FOR_3_S = ClosedLoad(users=1, loops=9), ClosedLoad(users=1, duration_s=2, warmup_s=1)
-UP_TO_5_S = ClosedLoad(users=1, until=Until(max_s=5))
+UP_TO_5_S = ClosedLoad(users=1, until=Until(max_s=5, longest_s=5))
 
 
 @pytest.mark.parametrize(

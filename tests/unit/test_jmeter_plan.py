@@ -69,7 +69,7 @@ def test_a_group_is_a_thread_group_with_its_users_loops_and_ramp(tmp_path: Path)
     ("load", "duration_s"),
     [
         (ClosedLoad(users=1, duration_s=8, warmup_s=2), "10"),
-        (ClosedLoad(users=1, until=Until(), warmup_s=2), "62"),
+        (ClosedLoad(users=1, until=Until(), warmup_s=2), "602"),
     ],
 )
 def test_time_ends_a_group_by_the_scheduler_warm_up_included(load: ClosedLoad, duration_s: str, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def _job(wish: Switch, load: Load, ip: str = "127.0.0.1", pid: int | None = 7) -
         folder=Path(),
         server_pid=pid,
         server_cpu_s=lambda: None,
-        watch=lambda _: None,
+        watch=lambda _progress, _words: None,
     )
 
 

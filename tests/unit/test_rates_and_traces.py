@@ -11,7 +11,7 @@ import pytest
 
 from servemark.errors import UsageError
 from servemark.units import NS_PER_MS, NS_PER_S
-from servemark.workload.load import Arrivals, RateSegment, Until
+from servemark.workload.load import ADAPTIVE, Arrivals, RateSegment
 from servemark.workload.open_loop import arrivals_of, open_load, parse_arrival
 from servemark.workload.rates import format_rate, parse_rate
 from servemark.workload.trace import read_trace, unit_remark
@@ -343,7 +343,7 @@ def _load(arrivals, requests=None, duration_s=None, warmup_s=None):
         arrivals,
         requests=requests,
         duration_s=duration_s,
-        until=Until(),
+        until=ADAPTIVE,
         warmup_s=warmup_s,
         usual_warmup_s=2.0,
         max_connections=None,
@@ -355,7 +355,7 @@ def test_the_length_of_an_open_loop_is_its_requests_a_duration_its_profile_or_ad
     exact, timed, adapting = _load(plain, requests=50), _load(plain, duration_s=3.0), _load(plain)
     assert (exact.scenarios, exact.warmup_s, exact.longest_s) == (50, 0.0, None)
     assert (timed.scenarios, timed.warmup_s, timed.longest_s) == (None, 2.0, 5.0)
-    assert (adapting.until, adapting.warmup_s, adapting.longest_s) == (Until(), 2.0, 62.0)
+    assert (adapting.until, adapting.warmup_s, adapting.longest_s) == (ADAPTIVE, 2.0, 602.0)
     assert (adapting.max_connections, adapting.most_in_flight) == (10_000, 10_000)
     profile = _load(arrivals_of("1,2,3/20s", "poisson"))
     assert (profile.duration_s, profile.warmup_s, profile.until) == (60.0, 2.0, None)

@@ -14,14 +14,17 @@ from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
+from servemark.assessment.objectives import goodput, lacking, verdicts_on
 from servemark.assessment.open_loop import load_facts, stages
 from servemark.benchmarks import Benchmark
 from servemark.certificate import certify, combine
+from servemark.errors import EXIT_USAGE
 from servemark.result import (
     OWN_CLOCK,
     BenchmarkResult,
     Certificate,
     ErrorExample,
+    Failure,
     RunResult,
     Stage,
     StepSummary,
@@ -39,12 +42,16 @@ from servemark.workload.load import ClosedLoad
 
 @dataclass(frozen=True)
 class Assessed:
-    """A run's result, the verdicts on it alone, the evidence that they were made of, and the stages of its profile."""
+    """A run's result, the verdicts on it alone, the evidence that they were made of, and the stages of its profile.
+
+    `failure` says that something was asked which the run cannot tell.
+    """
 
     run: RunResult
     verdicts: tuple[Verdict, ...]
     evidence: Evidence
     stages: tuple[Stage, ...] = ()
+    failure: Failure | None = None
 
 
 def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> Assessed:
@@ -52,16 +59,23 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
     evidence = evidence_of(measured)
     steps = summarise(
         evidence,
-        seed=measured.compiled.seed,
         examples=_explained_examples(measured),
         event_gaps=measured.engine_run.event_gaps,
     )
+    if measured.objective:
+        steps = tuple(
+            replace(step, goodput_per_s=goodput(measured.objective, found, evidence, measured.records))
+            for step, found in zip(steps, evidence.steps, strict=True)
+        )
     verdicts = [errors_within(step, max_errors_share) for step in steps]
     if measured.benchmark.asks_saturation and isinstance(measured.point.load, ClosedLoad):
         least = evidence.in_flight.least if evidence.in_flight else None
         verdicts.append(saturated(least, places_of(measured)))
+    verdicts += verdicts_on(measured.objective, evidence, steps, measured.engine_run.event_gaps)
     run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps))
-    return Assessed(run, tuple(verdicts), evidence, tuple(stages(evidence, number)))
+    lack = lacking(measured.objective, evidence, measured.engine_run.event_gaps)
+    failure = Failure(f"--slo {lack}", EXIT_USAGE) if lack else None
+    return Assessed(run, tuple(verdicts), evidence, tuple(stages(evidence, number)), failure)
 
 
 def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
@@ -88,6 +102,7 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
             for verdict in item.verdicts
         ),
         analysis=analyse(benchmark.analysis, measured, runs, [stage for item in assessed for stage in item.stages]),
+        failure=next(filter(None, (item.failure for item in assessed)), None),
     )
 
 
@@ -127,7 +142,7 @@ def _run_result(
             receive_clock=engine_run.receive_clock or OWN_CLOCK,
         ),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
-        warmup_s=point.load.warmup_s,
+        warmup_s=window.start_ns / NS_PER_S if point.load.warmup_s else 0.0,
         certificate=certificate,
         steps=steps,
         telemetry=Telemetry(

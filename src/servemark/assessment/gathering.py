@@ -7,9 +7,11 @@ from dataclasses import replace
 from itertools import accumulate
 
 from servemark.assessment.measured import Measured
+from servemark.assessment.objectives import limits_of
 from servemark.records import span_ns
 from servemark.servers import of_one
 from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window, gather
+from servemark.stats.warm_up import warm_up_share
 from servemark.units import ns_from_s
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad
 
@@ -39,8 +41,20 @@ def evidence_of(measured: Measured) -> Evidence:
         processes=dict(_processes(measured)),
         places=places_of(measured) if _asks_of_places(measured) else None,
         from_ns=measured.compiled.warmup_ns,
+        limits=limits_of(measured.objective),
     )
-    return gather(measured.records, question)
+    evidence = gather(measured.records, question)
+    window = _without_warm_up(evidence) if measured.finds_warm_up else evidence.window
+    return evidence if window == evidence.window else gather(measured.records, replace(question, window=window))
+
+
+def _without_warm_up(evidence: Evidence) -> Window:
+    """The window from where the headline's responses are as they stay."""
+    window, shares = evidence.window, evidence.steps[0].above.get(0.5)
+    if shares is None:
+        return window
+    cut = warm_up_share(shares.meant, shares.counts)
+    return replace(window, start_ns=window.start_ns + round(cut * (window.end_ns - window.start_ns)))
 
 
 def measured_window(measured: Measured) -> Window:

@@ -9,6 +9,7 @@ from servemark.benchmarks import Benchmark, Point
 from servemark.certificate.conditions import MachineUse
 from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
+from servemark.options.objectives import Condition
 from servemark.records import RecordFile
 from servemark.result import AskedOptions
 from servemark.servers import LoadedModel
@@ -40,6 +41,8 @@ class Measured:
         asked: of the benchmark, as its result has it.
         went_on: whether the server was allowed to fail or be away meanwhile.
         lets_cpus_sleep: whether it was asked that idle CPUs may halt.
+        finds_warm_up: whether what is left of the warm-up after the time that it was given is looked for.
+        objective: what it is to meet.
         trial: which of the executions of the point, from 1.
     """
 
@@ -59,6 +62,8 @@ class Measured:
     engine: EngineName
     went_on: bool = False
     lets_cpus_sleep: bool = False
+    finds_warm_up: bool = False
+    objective: tuple[Condition, ...] = ()
     trial: int = 1
 
     @property

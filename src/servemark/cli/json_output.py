@@ -1,4 +1,4 @@
-"""Where ``--json`` goes. It is data, which a program reads: what cannot be written is an error.
+"""Where ``--json`` and ``--junit`` go. It is data, which a program reads: what cannot be written is an error.
 
 That a file can be written is seen before minutes are spent on what goes into it. A named pipe is opened then, and stays
 open: its reader takes the first end for the end of all.
@@ -122,4 +122,4 @@ def _write_pipe(path: Path, descriptor: int, text: str) -> None:
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
     cause = error.strerror or str(error)
-    return OutputError(f"cannot write {path}", cause=cause, next_step="give --json a file that you may write")
+    return OutputError(f"cannot write {path}", cause=cause, next_step="give a file that you may write")

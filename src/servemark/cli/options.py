@@ -91,11 +91,13 @@ def run_parser(prog: str) -> Parser:
         add_options(parser, options, heading)
     load = add_options(parser, options, "load")
     load.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
+    add_options(parser, options, "question")
     output = add_options(parser, options, "output")
     output.add_argument(
         "--resume", metavar="DIR", type=Path, help="go on with the suite whose result is in DIR: what it lacks is run"
     )
     output.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
+    output.add_argument("--junit", metavar="FILE", help="write the verdicts to FILE, as JUnit's XML")
     return parser
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servemark.cli.checkout import or_here
 from servemark.cli.json_output import json_output
 from servemark.cli.options import parse_run
+from servemark.errors import UsageError
 from servemark.printable import printable
 
 if TYPE_CHECKING:
@@ -19,17 +21,23 @@ if TYPE_CHECKING:
     from servemark.result import BenchmarkResult
     from servemark.runner import Listener
 
+#: What writes a text where it is to go.
+Write = Callable[[str], None]
+
 
 def main(words: list[str], prog: str) -> int:
     """Run the benchmark that `words` ask for; returns the exit status."""
     arguments = parse_run(prog, words)
-    if not arguments.json:
-        return _run(arguments, words, prog, None)
-    with json_output(arguments.json) as write_json:
-        return _run(arguments, words, prog, write_json)
+    if arguments.junit == "-":
+        raise UsageError("--junit takes a file", cause="stdout is for people, and for --json")
+    with ExitStack() as outputs:
+        write_json, write_junit = (
+            outputs.enter_context(json_output(name)) if name else None for name in (arguments.json, arguments.junit)
+        )
+        return _run(arguments, words, prog, write_json, write_junit)
 
 
-def _run(arguments: Namespace, words: list[str], prog: str, write_json: Callable[[str], None] | None) -> int:
+def _run(arguments: Namespace, words: list[str], prog: str, write_json: Write | None, write_junit: Write | None) -> int:
     from servemark.report.progress import ProgressLine
     from servemark.runner import perform
 
@@ -44,10 +52,13 @@ def _run(arguments: Namespace, words: list[str], prog: str, write_json: Callable
     # What only prints is loaded when the measurement is over: until then it would keep the first request waiting.
     from servemark.cli.next_step import next_step
     from servemark.report.directory import result_text
+    from servemark.report.junit import junit_text
     from servemark.report.terminal import print_summary
     from servemark.verdict import exit_status
 
     try:
+        if write_junit:
+            write_junit(junit_text(performed.result, allow_invalid=arguments.allow_invalid))
         if write_json:
             write_json(result_text(performed.result))
     finally:  # people are told all the same

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from servemark.suites import Suite
 #: What an entry may say besides ``name`` and ``options``: options by their long name.
 FIELDS = tuple(option.name for option in all_options() if option.of_suites)
 #: What the command line says of one of these replaces what an entry says of any: how long, and of which model.
-_ALTERNATIVES = ({"loops", "duration"}, {"model", "custom_model"})
+_ALTERNATIVES = ({"loops", "duration", "precision", "max_duration"}, {"model", "custom_model"})
 #: What makes sense in one loop only: what the command line says of one replaces what an entry says of the other.
 _OPEN_LOOP, _CLOSED_LOOP = set(OPEN_LOOP), {"threads", "ramp", "think"}
 #: Fields of which an entry may say several, and of those the ones that are paths.
 _REPEATED, _PATHS = {"input", "body_file", "header"}, {"input", "body_file"}
+#: How long a point of a suite may be measured, unless it says how long.
+LONGEST_POINT_S = 20.0
 #: What is no field, and only makes sense with a model of the user's: benchmarks of other models do without.
 _OF_CUSTOM_MODEL = ("server_requirements", "server_python")
 
@@ -51,7 +54,15 @@ def entry_requests(
             where = f"suite {suite.name}, benchmark {number} ({entry.get('name', '?')})"
             cause = f"{error.what}: {error.cause}" if error.cause else error.what
             raise UsageError(where, cause=cause, next_step=error.next_step) from None
-        yield asked
+        yield _short(asked)
+
+
+def _short(request: RunRequest) -> RunRequest:
+    """`request` with no point longer than a suite's, where nothing is said of its length."""
+    load = request.load
+    if load.fixed_length or load.precision_share is not None or load.max_duration_s is not None:
+        return request
+    return replace(request, load=replace(load, max_duration_s=LONGEST_POINT_S))
 
 
 def _benchmark(entry: Mapping[str, Any]) -> Benchmark:

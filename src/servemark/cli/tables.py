@@ -15,6 +15,7 @@ _HEADINGS: dict[Heading, str] = {
     "your own model": "your own model",
     "request": "request",
     "load": "load",
+    "question": "question",
     "output": "output",
 }
 

@@ -1,5 +1,5 @@
-"""What a run is asked, in five groups of options: which server, what is sent, how it arrives, what sends it, and where
-the result goes.
+"""What a run is asked, in six groups of options: which server, what is sent, how it arrives, what sends it, what is
+asked of the figures, and where the result goes.
 
 Each group is a file here, and stands there once for all: what its options are called, which values they have, and what
 contradicts itself. The command line, suites and :func:`servemark.run` all end in a ``RunRequest``. A new option is a
@@ -21,6 +21,7 @@ from servemark.options.generator import GeneratorOptions
 from servemark.options.kinds import Inputs, nearest
 from servemark.options.load import LoadOptions
 from servemark.options.output import OutputOptions
+from servemark.options.question import QuestionOptions
 from servemark.options.server import ServerOptions
 from servemark.options.table import Option, OptionGroup, from_words, options_of, refuse
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
@@ -31,6 +32,7 @@ GROUPS: dict[str, type[OptionGroup]] = {
     "server": ServerOptions,
     "load": LoadOptions,
     "generator": GeneratorOptions,
+    "question": QuestionOptions,
     "output": OutputOptions,
 }
 #: What fills the field `inputs`, too, of a benchmark that takes a URL.
@@ -70,6 +72,7 @@ class RunRequest:
     server: ServerOptions = field(default_factory=ServerOptions)
     load: LoadOptions = field(default_factory=LoadOptions)
     generator: GeneratorOptions = field(default_factory=GeneratorOptions)
+    question: QuestionOptions = field(default_factory=QuestionOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
@@ -119,6 +122,12 @@ class RunRequest:
         if by_jmeter and self.load.is_open:
             asked = "--rate" if self.load.rate is not None else "--arrival trace"
             raise refuse(asked, "--engine jmeter", "its threads wait for their answers", "leave --engine out")
+        if by_jmeter and self.load.precision_share is not None:
+            raise refuse("--precision", "--engine jmeter", "it writes its times at the end", "leave --engine out")
+        of_events = [one.text for one in self.question.objective if one.figure in ("first_event", "between_events")]
+        if by_jmeter and of_events:
+            asked = f"--slo {of_events[0]}"
+            raise refuse(asked, "--engine jmeter", "it knows of no events", "leave --engine out")
         if content.expected_body is not None and by_jmeter:
             check_expect(content.expected_body, self.generator.engine)
         if server.server is None and content.model is not None and find(content.model) is None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from servemark.options.kinds import Rate, Seconds, Text, Whole
+from servemark.errors import UsageError
+from servemark.options.kinds import Rate, Seconds, Share, Text, Whole
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.load import DEFAULT_MAX_CONNECTIONS, MOST_USERS, Arrivals, ClosedLoad, Load, Until
 from servemark.workload.open_loop import MOST_CONNECTIONS, arrivals_of, check_open_loop, open_load
 
 DEFAULT_WARMUP_S = 2.0
+#: How much less exact p99 may be than p50 and the rate.
+_OF_P99 = 2.5
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,9 @@ class LoadOptions(OptionGroup):
 
     Attributes:
         threads: users.
-        loops: requests a user, exactly; or `duration_s`; or neither: until 400 successes, 10 to 60 s.
+        loops: requests a user, exactly; or `duration_s`; or neither: 10 to 60 s, until the figures are exact.
+        precision_share: how exact p50, rate and, to 2.5 times as much, p99 are to be; None asks of the headline alone.
+        max_duration_s: how long a run whose length adapts may last, None for 600 s.
         warmup_s: None is 2 s, or nothing with `loops` or a trace.
         rate: of an open loop: requests a second, a ramp or steps (``"100..2000/60s"``).
         arrival: how they arrive: None is constant; ``"poisson"``, ``"gamma:CV"``, ``"trace:FILE"``, of a table
@@ -51,7 +56,23 @@ class LoadOptions(OptionGroup):
         kind=Seconds(above_zero=True),
         metavar="S",
         heading="load",
-        help="measure for S seconds (default: until 400 successes and at least 10 s, at most 60 s)",
+        help="measure for S seconds (default: 10 to 60, until p50 or the rate is exact to 2%% and p99 has an interval)",
+        of_suites=True,
+    )
+    precision_share: float | None = option(
+        "--precision",
+        kind=Share(),
+        metavar="P",
+        heading="load",
+        help="measure until p50 and the rate are exact to P, and p99 to 2.5 P (default: 2%%, of the headline alone)",
+        of_suites=True,
+    )
+    max_duration_s: float | None = option(
+        "--max-duration",
+        kind=Seconds(above_zero=True),
+        metavar="S",
+        heading="load",
+        help="how long 400 requests to a slow model may take (default: 600)",
         of_suites=True,
     )
     warmup_s: float | None = option(
@@ -116,6 +137,12 @@ class LoadOptions(OptionGroup):
         """Whether requests arrive whatever becomes of them."""
         return self.rate is not None or (self.arrival or "").startswith("trace")
 
+    @property
+    def finds_warm_up(self) -> bool:
+        """Whether nobody says how long the warm-up is, of a load that stays the same."""
+        changes = self.arrivals is not None and (len(self.arrivals.profile) != 1 or self.arrivals.length_s is not None)
+        return self.loops is None and self.warmup_s is None and not changes
+
     @cached_property
     def arrivals(self) -> Arrivals | None:
         """When requests arrive in an open loop; None is a closed one. The file of a trace is read when first asked for.
@@ -129,6 +156,11 @@ class LoadOptions(OptionGroup):
         """Refuse what contradicts itself, or names no load; the file of a trace is not read yet."""
         if self.loops is not None and self.duration_s is not None:
             raise refuse("--loops", "--duration", "one says how many requests, the other how long")
+        for name, value in (("--precision", self.precision_share), ("--max-duration", self.max_duration_s)):
+            if value is not None and self.fixed_length:
+                raise refuse(name, self.fixed_length, "that says how long it is")
+        if self.precision_share == 0:
+            raise UsageError("--precision 0% is never reached", next_step="give a share above 0%")
         if self.loops is not None and self.warmup_s:
             raise refuse("--loops", "--warmup", "with --loops every request is measured")
         check_open_loop(
@@ -142,6 +174,28 @@ class LoadOptions(OptionGroup):
             think_s=self.think_s,
         )
 
+    @property
+    def fixed_length(self) -> str:
+        """What says how long it is; empty where its length adapts."""
+        if self.loops is not None or self.duration_s is not None:
+            return "--loops" if self.loops is not None else "--duration"
+        if (self.arrival or "").startswith("trace"):
+            return "--arrival trace"
+        return f"--rate {self.rate}" if "/" in (self.rate or "").removesuffix("/s") else ""
+
+    def _adapted(self, until: Until) -> Until:
+        """`until` with what is asked of precision and length."""
+        longest_s = until.longest_s if self.max_duration_s is None else self.max_duration_s
+        share = self.precision_share
+        return replace(
+            until,
+            longest_s=longest_s,
+            max_s=min(until.max_s, longest_s),
+            min_s=min(until.min_s, longest_s),
+            precision=until.precision if share is None else share,
+            p99_precision=None if share is None else _OF_P99 * share,
+        )
+
     def of(self, users: int, until: Until, max_connections: int | None = None) -> Load:
         """The open loop that is asked for, else a closed one of `users`; its length is that asked for, or adapts.
 
@@ -153,7 +207,7 @@ class LoadOptions(OptionGroup):
             self.arrivals,
             requests=self.loops,
             duration_s=self.duration_s,
-            until=until,
+            until=self._adapted(until),
             warmup_s=self.warmup_s,
             usual_warmup_s=DEFAULT_WARMUP_S,
             max_connections=max_connections or self.max_connections,
@@ -167,7 +221,7 @@ class LoadOptions(OptionGroup):
             users=users,
             loops=self.loops,
             duration_s=self.duration_s,
-            until=until if timed and self.duration_s is None else None,
+            until=self._adapted(until) if timed and self.duration_s is None else None,
             warmup_s=warmup_s,
             ramp_s=self.ramp_s,
             think_s=self.think_s,

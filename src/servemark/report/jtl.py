@@ -111,7 +111,7 @@ def _row(
     return (
         (file.started_unix_ns + begun) // NS_PER_MS,
         (end - begun) // NS_PER_MS,
-        file.step_names[step] + (" warm-up" if flags & file.flags["warmup"] else ""),
+        file.step_names[step] + (" warm-up" if scheduled < file.warmup_ns else ""),
         status or f"Non HTTP response code: {name}",
         failure or "OK",
         f"users {group + 1}-{user + 1}" if kind_of_load == "closed" else f"connections {group + 1}-{user}",

@@ -14,9 +14,11 @@ _OF_TIMES = {"generator lag", "clock", "receive lag", "loopback self-test"}
 
 
 def judgements(benchmark: BenchmarkResult) -> Iterator[Fact]:
-    """A line for each verdict that is no plain yes, the certificate, and a line for each disturbance."""
+    """A line for each verdict on an objective, or that is no plain yes; the certificate; each disturbance."""
     for verdict in benchmark.verdicts:
-        if verdict.outcome != "met":
+        if verdict.objective:
+            yield Fact("SLO", verdict.answer, {"met": "green", "missed": "red"}.get(verdict.outcome, "yellow"))
+        elif verdict.outcome != "met":
             style = "red" if verdict.outcome == "missed" else "yellow" if verdict.answer.startswith("not") else ""
             yield Fact("verdict", verdict.answer, style)
     certificate = benchmark.certificate

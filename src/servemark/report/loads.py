@@ -32,7 +32,8 @@ _WAITING_MS, _WAITING_SHARE = 0.5, 0.05
 def load_line(run: RunResult) -> str:
     """The load of the run that gives the headline: who sends, and for how long."""
     measured_s = run.window_s[1] - run.window_s[0]
-    warmup = f" after {run.warmup_s:g} s of warm-up" if run.warmup_s else ""
+    found = f", {run.warmup_s - run.load.warmup_s:.1f} s of it found" if run.warmup_s > run.load.warmup_s else ""
+    warmup = f" after {run.warmup_s:.3g} s of warm-up{found}" if run.warmup_s else ""
     if isinstance(run.load, ClosedLoadResult):
         who = counted(run.load.users, "thread")
     else:

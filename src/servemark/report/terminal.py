@@ -18,6 +18,7 @@ from servemark.report import analyses
 from servemark.report.judgements import judgements
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
 from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
+from servemark.report.objectives import answer, goodput_fact, trend_facts
 from servemark.report.streams import streamed, streams_of_all
 from servemark.report.suite import table_of_suite
 from servemark.report.words import (
@@ -84,6 +85,7 @@ def _print(console: Console, lines: Iterable[Line]) -> None:
 
 
 def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
+    yield from answer(benchmark)
     yield headline(benchmark)
     if not benchmark.runs:
         return
@@ -204,8 +206,10 @@ def _latency_table(step: StepSummary) -> Columns:
 
 def _facts(run: RunResult, step: StepSummary) -> Iterator[Fact]:
     yield Fact("throughput", f"{per_s(step.throughput_per_s)} {per_s_interval(step.throughput_per_s)}")
+    yield from goodput_fact(step)
     yield from rate_facts(run)
     yield from counts(run, (step,))
+    yield from trend_facts(step)
     if step.failed_response_ms.max is not None:
         failed = step.failed_response_ms
         yield Fact("failures", f"took {ms(failed.p50)} at the median, {ms(failed.max)} at most")

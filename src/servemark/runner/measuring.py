@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point, Points
 from servemark.benchmarks.refusals import check_needs
-from servemark.engines import Engine, Job, ProgressReport
+from servemark.engines import Engine, Figure, Job, ProgressReport
 from servemark.engines.native.engine import check_users
-from servemark.errors import RecordingError, ServerError
+from servemark.errors import RecordingError, ServerError, UsageError
 from servemark.interrupts import held_back
 from servemark.options import RunRequest
+from servemark.options.kinds import nearest
 from servemark.result import AskedOptions, BenchmarkResult
 from servemark.runner.begun import asked_of, begun
 from servemark.runner.entry import Entry
@@ -63,7 +64,8 @@ def measure_benchmark(
                 listener.note(_announced(point, len(measured) + 1, len(entry.points), trial))
             server, served = servers.of(point)
             watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
-            job = _job(point, server, served, request, written.folder.new_record_path(name), watch)
+            figure: Figure = "rate" if benchmark.headline == "throughput" else "p50"
+            job = _job(point, server, served, request, written.folder.new_record_path(name), watch, figure)
             _tell_plan(job.plan, listener)
             asked = asked_of(entry, point, job.plan)
             written.begin(entry, begun(entry, point, trial, served, job, asked, known), server)
@@ -71,9 +73,12 @@ def measure_benchmark(
                 one = _measure(entry, point, server, served, engine, job, asked, watch, written.redaction)
                 # What computes is loaded when there is something to compute: the first request does not wait for it.
                 from servemark.assessment import assess, assess_run
+                from servemark.records import mark_warm_up
 
                 measured.append(replace(one, trial=trial))
                 assessed.append(assess_run(measured[-1], request.output.max_errors_share, len(assessed)))
+                for file in one.records if one.finds_warm_up else ():
+                    mark_warm_up(file, assessed[-1].run.warmup_s)
                 known = assess(benchmark, measured, assessed)
                 point = None if known.partial else _after(points, known)
                 written.put(entry, known, server, whole=point is None)
@@ -221,6 +226,8 @@ def _measure(
         asked=asked,
         engine=engine.name,
         went_on=entry.request.output.go_on_errors,
+        finds_warm_up=engine.name == "native" and point.load.warmup_s > 0 and entry.request.load.finds_warm_up,
+        objective=entry.request.question.objective,
         lets_cpus_sleep=entry.request.generator.keep_awake == "off",
     )
 
@@ -251,9 +258,11 @@ def _job(
     request: RunRequest,
     record_path: Path,
     watch: _Watch,
+    figure: Figure,
 ) -> Job:
     content, load, generator = request.content, request.load, request.generator
     plan = point.plan(server.dialect, served).expecting(content.expect_status, content.expected_body)
+    _check_steps(request, plan)
     return Job(
         plan=plan,
         compiled=compile_plan(
@@ -274,7 +283,19 @@ def _job(
         server_pid=server.pid,
         server_cpu_s=server.cpu_s,
         watch=watch,
+        figure=figure,
     )
+
+
+def _check_steps(request: RunRequest, plan: Plan) -> None:
+    """Refuse an objective of a step that is not there, before anything is sent."""
+    names = list(dict.fromkeys(step.name for group in plan.groups for step in group.scenario.steps))
+    for condition in request.question.objective:
+        if condition.step is not None and condition.step not in names:
+            raise UsageError(
+                f"--slo {condition.text}: {request.benchmark} has no step {condition.step!r}",
+                next_step=nearest(condition.step, names),
+            )
 
 
 class _Watch:
@@ -287,8 +308,8 @@ class _Watch:
         self._listener = listener
         self._next_look_s = math.inf if go_on_errors else 0.0
 
-    def __call__(self, progress: ProgressReport) -> str | None:
-        self._listener.progress(progress, self._load)
+    def __call__(self, progress: ProgressReport, words: str) -> str | None:
+        self._listener.progress(progress, self._load, words)
         elapsed_s = progress.elapsed_ns / NS_PER_S
         if elapsed_s >= self._next_look_s and not self.failure:
             self._next_look_s = elapsed_s + _LOOK_AT_SERVER_EVERY_S

@@ -1,0 +1,183 @@
+"""What a run says of an objective (``--slo``): a verdict for each condition, and the goodput."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from servemark import _loadgen
+from servemark.options.objectives import LATENCIES, Condition
+from servemark.records import RecordFile, begun_ns
+from servemark.result import Outcome, Statistic, StepSummary, Verdict
+from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
+from servemark.stats.slo import Judged, SharesSeen, judge_share
+from servemark.stats.summary import rate
+from servemark.units import NS_PER_MS, format_ms
+
+#: Latencies that a record has; the times between events are in histograms.
+_OF_RECORDS = ("response", "service", "first_event")
+#: How often the share of a histogram below a time is halved.
+_HALVINGS = 24
+
+
+def limits_of(objective: Sequence[Condition]) -> tuple[tuple[str, int], ...]:
+    """What is to be asked of the records for the verdicts on `objective`."""
+    return tuple((one.figure, int(one.limit)) for one in objective if one.figure in _OF_RECORDS)
+
+
+def lacking(objective: Sequence[Condition], evidence: Evidence, event_gaps: Mapping[int, bytes]) -> str:
+    """Why a condition cannot be judged of a run that measured something; empty where all can."""
+    for condition in objective:
+        step = _step(condition, evidence)
+        if step is None:
+            continue  # which was looked at before anything was sent
+        if condition.figure == "first_event" and step.measured and step.events is None:
+            return f"{condition.text}: no response of {step.name} streamed"
+        if condition.figure == "between_events" and step.measured and not _gaps(step, evidence, event_gaps):
+            return f"{condition.text}: no response of {step.name} had two events"
+    return ""
+
+
+def verdicts_on(
+    objective: Sequence[Condition],
+    evidence: Evidence,
+    steps: Sequence[StepSummary],
+    event_gaps: Mapping[int, bytes],
+) -> Iterator[Verdict]:
+    """The verdict on each condition, as far as the run has what it is of; `steps` are the summaries of its steps."""
+    summaries = {step.name: step for step in steps}
+    for condition in objective:
+        step = _step(condition, evidence)
+        if step is None:
+            continue
+        if condition.figure == "rate":
+            yield _of_rate(condition, step.name, summaries[step.name].throughput_per_s)
+        elif condition.figure == "between_events":
+            judged = _of_gaps(condition, step, _gaps(step, evidence, event_gaps))
+            yield _of_share(condition, step.name, judged, "gaps")
+        else:
+            shares = (
+                step.failures if condition.figure == "errors" else step.missed[condition.figure, int(condition.limit)]
+            )
+            least = 1 - condition.limit if condition.figure == "errors" else condition.share
+            judged = judge_share([SharesSeen(shares.meant, shares.counts)], least)
+            yield _of_share(condition, step.name, judged, "requests")
+
+
+def _step(condition: Condition, evidence: Evidence) -> StepEvidence | None:
+    """The step that a condition is of."""
+    return next((step for step in evidence.steps if condition.step in (None, step.name)), None)
+
+
+def _of_share(condition: Condition, step: str, judged: Judged, of_what: str) -> Verdict:
+    if condition.figure == "errors":
+        found = f"{1 - judged.share:.3%} of {judged.requests:,} {step} requests failed"
+        bound = {"met": f"at most {1 - judged.low:.3%}", "missed": f"at least {1 - judged.high:.3%}"}
+    else:
+        within = format_ms(condition.limit / NS_PER_MS)
+        found = f"{judged.share:.3%} of {judged.requests:,} {step} {of_what} within {within}"
+        bound = {"met": f"at least {judged.low:.3%}", "missed": f"at most {judged.high:.3%}"}
+    said = bound.get(judged.outcome)
+    if said is None:
+        more = f"{judged.needs_n:,} {of_what} would decide" if judged.needs_n else "no number of them would decide"
+        said = f"{judged.low:.3%} to {judged.high:.3%}; {more}"
+    return _verdict(condition, judged.outcome, f"{found} ({said})")
+
+
+def _of_rate(condition: Condition, step: str, found: Statistic) -> Verdict:
+    outcome: Outcome = "undecided"
+    value = f"{step} {found.value or 0.0:,.4g}/s"
+    if found.ci95 is None:
+        needs = f", {found.needs_s:.0f} s would tell" if found.needs_s else ""
+        return _verdict(condition, outcome, f"{value} (no interval{needs})")
+    low, high = found.ci95
+    if low >= condition.limit:
+        outcome = "met"
+    elif high < condition.limit:
+        outcome = "missed"
+    return _verdict(condition, outcome, f"{value} ({low:,.4g} to {high:,.4g})")
+
+
+def _verdict(condition: Condition, outcome: Outcome, found: str) -> Verdict:
+    return Verdict(f"objective {condition.text}", f"{condition.text} {outcome}: {found}", outcome, condition.text)
+
+
+def _gaps(step: StepEvidence, evidence: Evidence, event_gaps: Mapping[int, bytes]) -> list[bytes]:
+    """The histograms of the times between the events of a step."""
+    return [gaps for number, gaps in event_gaps.items() if evidence.step_names[number] == step.name]
+
+
+def _of_gaps(condition: Condition, step: StepEvidence, gaps: list[bytes]) -> Judged:
+    """Those of one response depend on each other: they are worth no more than as many responses."""
+    found = _loadgen.histogram_statistics(gaps, [])
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _loadgen.histogram_statistics(gaps, [middle]).quantiles[0] < condition.limit:
+            low = middle
+        else:
+            high = middle
+    streams = step.events.per_request.count if step.events else 0
+    worth = min(found.count, streams)
+    one = np.ones(1)
+    judged = judge_share([SharesSeen(one * worth * (1 - high), one * worth)], condition.share)
+    return Judged(
+        judged.outcome,
+        found.count,
+        round(found.count * (1 - high)),
+        judged.independent,
+        judged.low,
+        judged.high,
+        judged.needs_n and judged.needs_n * found.count // max(worth, 1),
+    )
+
+
+def goodput(
+    objective: Sequence[Condition], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
+) -> Statistic | None:
+    """The rate of successes of a step that were within each limit of its objective; None where it has none.
+
+    A request is within it if it is so within the times of the highest percentiles that are asked for.
+    """
+    limits: dict[str, Condition] = {}
+    for condition in objective:
+        if condition.figure in LATENCIES and _step(condition, evidence) is step:
+            before = limits.get(condition.figure)
+            limits[condition.figure] = condition if before is None or before.share < condition.share else before
+    of_records = {figure: int(one.limit) for figure, one in limits.items() if figure in _OF_RECORDS}
+    if not of_records:
+        return None
+    if len(of_records) == 1:
+        shares = step.missed[next(iter(of_records.items()))]
+    else:
+        shares = _within_all(of_records, step, evidence, files)
+    return rate(shares.counts - shares.meant, evidence.window)
+
+
+def _within_all(
+    limits: Mapping[str, int], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
+) -> Shares:
+    """The requests of a step by batch, and those that were beyond any of the limits."""
+    counts, missed = np.zeros_like(step.completed), np.zeros_like(step.completed)
+    numbers = [number for number, name in enumerate(evidence.step_names) if name == step.name]
+    window: Window = evidence.window
+    for file in files:
+        for rows in file.chunks():
+            rows = rows[np.isin(rows["step"], numbers)]
+            rows = rows[(rows["scheduled"] >= window.start_ns) & (rows["scheduled"] < window.end_ns)]
+            took_ns = {
+                "response": rows["end"] - rows["scheduled"],
+                "service": rows["end"] - rows["sent"],
+                "first_event": np.where(
+                    rows["first_event"] >= 0, rows["first_event"] - begun_ns(rows, file.flags), np.iinfo(np.int64).max
+                ),
+            }
+            beyond = rows["kind"] != 0
+            for figure, limit_ns in limits.items():
+                beyond = beyond | (took_ns[figure] >= limit_ns)
+            share = (rows["scheduled"] - window.start_ns) / max(window.end_ns - window.start_ns, 1)
+            batch = np.clip((share * len(counts)).astype(np.intp), 0, len(counts) - 1)
+            counts += np.bincount(batch, minlength=len(counts))
+            missed += np.bincount(batch, beyond, minlength=len(counts))
+    return Shares(missed, counts)

@@ -1,0 +1,56 @@
+"""What a summary says of an objective, and of figures that drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from servemark.report.layout import Fact
+from servemark.report.words import per_s, per_s_interval
+from servemark.result import BenchmarkResult, StepSummary, Trend
+
+_STYLES = {"met": "bold green", "missed": "bold red", "undecided": "bold yellow"}
+
+
+def answer(benchmark: BenchmarkResult) -> Iterator[Text]:
+    """Whether the objective is met, in a sentence; nothing where there is none."""
+    verdicts = [verdict for verdict in benchmark.verdicts if verdict.objective]
+    if not verdicts:
+        return
+    for outcome in ("missed", "undecided"):
+        found = [verdict for verdict in verdicts if verdict.outcome == outcome]
+        if found:
+            also = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            yield Text(
+                f"SLO {outcome}: {found[0].answer.partition(': ')[2]}, {found[0].objective} asked{also}",
+                _STYLES[outcome],
+            )
+            return
+    yield Text(
+        f"SLO met: {', '.join(dict.fromkeys(filter(None, (one.objective for one in verdicts))))}", _STYLES["met"]
+    )
+
+
+def goodput_fact(step: StepSummary) -> Iterator[Fact]:
+    """The rate of the successes within the objective."""
+    if step.goodput_per_s is not None:
+        found = step.goodput_per_s
+        yield Fact("goodput", f"{per_s(found)} {per_s_interval(found)} within the SLO's times")
+
+
+def trend_facts(step: StepSummary) -> Iterator[Fact]:
+    """Which figures stood, and how those which did not have changed."""
+    steady = [name for name, trend in step.trends.items() if trend.verdict == "steady"]
+    if steady:
+        yield Fact("steady", ", ".join(steady))
+    for name, trend in step.trends.items():
+        if trend.verdict == "drifting":
+            yield Fact("drifting", f"{name}: {_change(name, trend)}", "yellow")
+
+
+def _change(name: str, trend: Trend) -> str:
+    if name == "rate":
+        return f"{trend.start:.4g}/s at the beginning, {trend.end:.4g}/s at the end"
+    start, end = (min(max(share, 0.0), 1.0) for share in (trend.start, trend.end))
+    return f"{start:.2%} of the responses above it at the beginning, {end:.2%} at the end"

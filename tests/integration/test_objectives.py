@@ -1,0 +1,203 @@
+"""``--slo`` from the command line to the verdicts, the exit status and JUnit's XML, against servers on sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from loadgen_servers import OK, answering, serving, streaming
+
+from servemark import open_records
+from servemark.cli import main
+from servemark.result import schema_text
+
+from ..validity import status_but_for_the_machine
+
+Run = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs ``servemark run http``: the exit status, the result, and what was printed."""
+
+    def call(port: int, slo: str, *words: str) -> tuple[int, dict[str, Any], str]:
+        folder, junit = tmp_path / "result", tmp_path / "verdicts.xml"
+        asked = ["run", "http", f"http://127.0.0.1:{port}/", "-o", str(folder), "--force", "--slo", slo, *words]
+        status = main([*asked, "--junit", str(junit)])
+        result = json.loads((folder / "result.json").read_text())
+        jsonschema.validate(result, json.loads(schema_text()))
+        printed = capsys.readouterr()
+        return status_but_for_the_machine(status, result), result, printed.out + printed.err
+
+    return call
+
+
+def verdicts_of(result: dict[str, Any]) -> dict[str, str]:
+    found = result["benchmarks"][0]["verdicts"]
+    return {one["objective"]: one["outcome"] for one in found if one.get("objective")}
+
+
+def failing(every: int) -> Callable[[socket.socket], None]:
+    """Answer each request at once, each such one of a connection with 503."""
+
+    def serve(connection: socket.socket) -> None:
+        number = 0
+        while connection.recv(65536):
+            number += 1
+            status = b"503 Busy" if number % every == 0 else b"200 OK"
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
+
+    return serve
+
+
+def test_an_objective_that_is_met_is_the_first_line_and_exit_0(run: Run, tmp_path: Path) -> None:
+    with serving(answering(OK)) as server:
+        status, result, printed = run(server.port, "p99<5s, errors<1%,rate>1/s", "-t", "2", "-l", "300")
+    assert status == 0
+    assert verdicts_of(result) == {"p99<5s": "met", "errors<1%": "met", "rate>1/s": "met"}
+    assert "SLO met: p99<5s, errors<1%, rate>1/s\n" in printed
+    step = result["benchmarks"][0]["steps"][0]
+    assert step["goodput_per_s"]["value"] == pytest.approx(step["throughput_per_s"]["value"], rel=0.01)
+    suite = ElementTree.parse(tmp_path / "verdicts.xml").getroot().find("testsuite")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "0")
+    assert [case.get("name") for case in suite.iter("testcase")][-1] == "objective rate>1/s"
+
+
+def test_one_that_is_missed_is_exit_1_and_a_failure_of_its_case(run: Run, tmp_path: Path) -> None:
+    with serving(after(0.03)) as server:
+        status, result, printed = run(server.port, "p99<10ms,p50<5s", "-t", "2", "-l", "10")
+    assert status == 1
+    assert verdicts_of(result) == {"p99<10ms": "missed", "p50<5s": "met"}
+    assert "SLO missed: 0.000% of 20 http requests within 10.0 ms" in printed
+    cases = {case.get("name"): case for case in ElementTree.parse(tmp_path / "verdicts.xml").iter("testcase")}
+    assert cases["objective p99<10ms"].find("failure") is not None
+    assert cases["objective p50<5s"].find("failure") is None
+
+
+def test_too_few_requests_leave_it_undecided_and_say_how_many_would_decide(run: Run) -> None:
+    with serving(answering(OK)) as server:
+        status, result, printed = run(server.port, "p99<5s", "-t", "1", "-l", "50")
+    assert status == 0
+    assert verdicts_of(result) == {"p99<5s": "undecided"}
+    assert "299 requests would decide" in " ".join(printed.split())
+
+
+def test_a_request_that_fails_is_not_within_any_time(run: Run) -> None:
+    with serving(failing(10)) as server:
+        status, result, _ = run(server.port, "p95<5s,errors<20%", "-t", "1", "-l", "500", "--max-errors", "50%")
+    assert status == 1
+    assert verdicts_of(result) == {"p95<5s": "missed", "errors<20%": "met"}
+    step = result["benchmarks"][0]["steps"][0]
+    assert step["goodput_per_s"]["value"] == pytest.approx(step["throughput_per_s"]["value"], rel=0.01)
+
+
+def test_events_have_objectives_and_goodput_is_within_all_of_them(run: Run, tmp_path: Path) -> None:
+    slo = "first_event.p50<5s,between_events.p50<5s,p50<1us"
+    with serving(streaming(4, 0.005, first_s=0.01)) as server:
+        status, result, _ = run(server.port, slo, "-t", "4", "-l", "40")
+    assert status == 1
+    assert verdicts_of(result) == {"first_event.p50<5s": "met", "between_events.p50<5s": "met", "p50<1us": "missed"}
+    assert result["benchmarks"][0]["steps"][0]["goodput_per_s"]["value"] == 0
+    assert len(open_records(tmp_path / "result" / "records" / "http.bin")) == 160
+
+
+def test_a_statistic_that_the_run_lacks_is_exit_2_and_nothing_is_lost(run: Run) -> None:
+    with serving(answering(OK)) as server:
+        status, result, printed = run(server.port, "first_event.p99<1s,p50<5s", "-t", "1", "-l", "20")
+    assert status == 2
+    assert "no response of http streamed" in printed
+    assert result["benchmarks"][0]["steps"][0]["measured"] == 20
+    assert verdicts_of(result) == {"p50<5s": "met"}
+
+
+def test_a_step_that_is_not_there_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(answering(OK)) as server:
+        words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-o", str(tmp_path / "out"), "-l", "5"]
+        assert main([*words, "--slo", "predict.p99<1s"]) == 2
+    assert "http has no step 'predict'; choose from http" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_malformed_objective_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "http", "http://127.0.0.1:9/", "--slo", "p99<50ms,p95<x"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == ["  p99<50ms,p95<x", "               ^"]
+
+
+def test_junit_goes_to_a_file_that_is_tried_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "http", "http://127.0.0.1:9/", "-o", str(tmp_path / "out")]
+    assert main([*words, "--junit", str(tmp_path / "none" / "verdicts.xml")]) == 2
+    assert "verdicts.xml" in capsys.readouterr().err
+    assert main([*words, "--junit", "-"]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def after(delay_s: float) -> Callable[[socket.socket], None]:
+    """Answer each request so much later."""
+
+    def serve(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            time.sleep(delay_s)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    return serve
+
+
+def slow_at_first(slow_s: float) -> Callable[[socket.socket], None]:
+    """Answer after 20 ms for so long, then after 4 ms."""
+    started_s = time.monotonic()
+
+    def serve(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            time.sleep(0.02 if time.monotonic() - started_s < slow_s else 0.004)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    return serve
+
+
+def test_what_is_left_of_a_warm_up_is_found_and_cut_everywhere(tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    with serving(slow_at_first(4.0)) as server:
+        words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-o", str(folder), "-t", "4", "--duration", "6"]
+        main([*words, "--allow-invalid"])
+    result = json.loads((folder / "result.json").read_text())
+    (found,) = result["benchmarks"][0]["runs"]
+    assert 3.7 < found["warmup_s"] == found["window_s"][0] < 4.6
+    assert found["load"]["warmup_s"] == 2.0
+    step = found["steps"][0]
+    assert step["service_ms"]["p50"]["value"] < 12
+    file = open_records(folder / "records" / "http.bin")
+    assert len(file.measured()) == step["measured"]
+    labels = [line.split(",")[2] for line in (folder / "requests.jtl").read_text().splitlines()[1:]]
+    assert labels.count("http") == step["measured"] + step["measured_failed"]
+
+
+def test_a_warm_up_that_is_given_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    with serving(slow_at_first(1.5)) as server:
+        words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-o", str(folder), "-t", "4", "--duration", "3"]
+        main([*words, "--warmup", "0.5", "--allow-invalid"])
+    (found,) = json.loads((folder / "result.json").read_text())["benchmarks"][0]["runs"]
+    assert found["warmup_s"] == 0.5
+
+
+def test_the_load_goes_on_through_the_end_of_the_warm_up(tmp_path: Path) -> None:
+    """No user waits at the end of the warm-up: requests are under way across it."""
+    folder = tmp_path / "result"
+    with serving(after(0.02)) as server:
+        words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-o", str(folder), "-t", "8", "--duration", "1"]
+        main([*words, "--warmup", "1", "--allow-invalid"])
+    rows = open_records(folder / "records" / "http.bin").memmap()
+    warmup_ns = 1_000_000_000
+    across = (rows["sent"] < warmup_ns) & (rows["end"] >= warmup_ns)
+    assert across.sum() >= 7

@@ -1,0 +1,128 @@
+"""Objectives: as they are written, and when they are met, missed, or not yet known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from servemark.errors import UsageError
+from servemark.options.objectives import Condition, parse_objective
+from servemark.stats.slo import SharesSeen, judge_share
+
+MS = 1_000_000
+
+
+def test_conditions_are_read_with_step_latency_and_unit():
+    assert parse_objective("p99<50ms, errors<0.1%,rate>100/s") == (
+        Condition("p99<50ms", None, "response", 50 * MS, 0.99),
+        Condition("errors<0.1%", None, "errors", 0.001),
+        Condition("rate>100/s", None, "rate", 100.0),
+    )
+    assert parse_objective("predict.p99.9<1.5s") == (
+        Condition("predict.p99.9<1.5s", "predict", "response", 1500 * MS, 0.999),
+    )
+    assert parse_objective("first_event.p50 < 200ms")[0].figure == "first_event"
+    assert parse_objective("a.b.service.p50<800us") == (
+        Condition("a.b.service.p50<800us", "a.b", "service", 800_000, 0.5),
+    )
+    assert parse_objective("predict.errors<0.01,predict.rate>5") == (
+        Condition("predict.errors<0.01", "predict", "errors", 0.01),
+        Condition("predict.rate>5", "predict", "rate", 5.0),
+    )
+    assert parse_objective("between_events.p99_9<1m")[0].share == pytest.approx(0.999)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("", 0),
+        ("p99<50ms,", 9),
+        ("p99", 3),
+        ("p99>50ms", 3),
+        ("p99<=50ms", 3),
+        ("p99<50", 4),
+        ("p99<", 4),
+        ("p99<50mss", 4),
+        ("p99<0ms", 4),
+        ("p99<nan", 4),
+        ("p99<infs", 4),
+        ("p0<1s", 0),
+        ("p100<1s", 0),
+        ("p99<50ms,speed<3", 9),
+        ("predict.p99x<3ms", 8),
+        ("errors<120%", 7),
+        ("errors<0", 7),
+        ("errors>1%", 6),
+        ("rate<100/s", 4),
+        ("rate>fast", 5),
+        ("rate>0/s", 5),
+        ("predict.<50ms", 8),
+    ],
+)
+def test_what_is_no_objective_is_marked_where_it_is_wrong(text, at):
+    with pytest.raises(UsageError) as caught:
+        parse_objective(text)
+    line, mark = caught.value.detail.split("\n")
+    assert line == f"  {text}"
+    assert mark.index("^") - 2 == at
+    assert caught.value.next_step
+
+
+def _seen(missed, n):
+    """So many of `n` requests that miss a limit, evenly."""
+    misses = np.zeros(n)
+    misses[np.linspace(0, n - 1, missed).astype(int)] = 1.0
+    return [SharesSeen(misses, np.ones(n))]
+
+
+def test_a_gross_miss_needs_few_requests():
+    found = judge_share(_seen(10, 20), 0.99)
+    assert (found.outcome, found.requests, found.missed) == ("missed", 20, 10)
+    assert found.high < 0.99
+
+
+def test_none_that_misses_meets_p99_from_299_requests():
+    assert judge_share(_seen(0, 298), 0.99).outcome == "undecided"
+    met = judge_share(_seen(0, 299), 0.99)
+    assert (met.outcome, met.low) == ("met", pytest.approx(0.05 ** (1 / 299)))
+
+
+def test_what_is_undecided_says_how_many_would_decide():
+    found = judge_share(_seen(2, 1000), 0.99)
+    assert judge_share(_seen(5, 1000), 0.99).outcome == "undecided"
+    assert found.outcome == "met"
+    undecided = judge_share(_seen(5, 1000), 0.99)
+    assert 1000 < undecided.needs_n < 3000
+    times = -(-undecided.needs_n // 1000)
+    assert judge_share(_seen(5, 1000) * times, 0.99).outcome == "met"
+    assert judge_share(_seen(10, 1000), 0.99).needs_n is None, "a share of exactly 99% is never told from 99%"
+
+
+def test_trials_are_taken_together():
+    one = _seen(0, 200)
+    assert judge_share(one, 0.99).outcome == "undecided"
+    assert judge_share(one * 2, 0.99).outcome == "met"
+
+
+def test_misses_that_come_together_count_for_fewer():
+    together = np.zeros(4000)
+    for start in range(100, 4000, 800):
+        together[start : start + 5] = 1.0
+    spread, bursts = judge_share(_seen(25, 4000), 0.99), judge_share([SharesSeen(together, np.ones(4000))], 0.99)
+    assert spread.outcome == "met"
+    assert bursts.independent < spread.independent / 2
+    assert bursts.low < spread.low
+
+
+@pytest.mark.parametrize("share", [0.985, 0.9945])
+def test_an_answer_is_wrong_in_no_more_than_one_of_twenty(share):
+    rng = np.random.default_rng(8)
+    wrong = {"met": share < 0.99, "missed": share >= 0.99, "undecided": False}
+    missed = [(rng.random(2000) >= share).astype(float) for _ in range(300)]
+    found = [judge_share([SharesSeen(of_run, np.ones(2000))], 0.99) for of_run in missed]
+    assert np.mean([wrong[one.outcome] for one in found]) <= 0.05
+    assert np.mean([one.outcome != "undecided" for one in found]) > 0.3
+
+
+def test_nothing_seen_is_undecided():
+    assert judge_share([SharesSeen(np.zeros(3), np.zeros(3))], 0.99).outcome == "undecided"

@@ -1,0 +1,54 @@
+"""MSER-5: what is warm-up is cut, and no stall is taken for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from servemark.stats.warm_up import LEAST_VALUES, truncation_errors, warm_up_share
+
+
+def _above(times_ms, batches=1000):
+    """By batch how many of the values, which are at equal distances, are above the median; and of how many."""
+    batch = np.arange(len(times_ms)) * batches // len(times_ms)
+    counts = np.bincount(batch, minlength=batches).astype(float)
+    return np.bincount(batch, times_ms > np.median(times_ms), minlength=batches), counts
+
+
+def test_the_errors_are_those_of_mser():
+    values = np.array([9.0, 1.0, 2.0, 3.0, 2.0])
+    expected = [((values[d:] - values[d:].mean()) ** 2).sum() / (5 - d) ** 2 for d in range(5)]
+    assert truncation_errors(values) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+def test_a_slow_beginning_is_cut_where_it_ends(share):
+    rng = np.random.default_rng(1)
+    times_ms = rng.exponential(size=20_000) + 5
+    slow = int(share * 20_000)
+    times_ms[:slow] *= np.linspace(1.5, 1.0, slow)  # as caches fill
+    assert share * 0.5 < warm_up_share(*_above(times_ms)) <= share + 0.02
+
+
+def test_of_a_steady_run_little_is_cut():
+    rng = np.random.default_rng(2)
+    cuts = [warm_up_share(*_above(rng.exponential(size=5000))) for _ in range(200)]
+    assert np.mean(np.array(cuts) > 0) < 0.25
+    assert np.mean(cuts) < 0.02
+
+
+def test_a_stall_is_no_warm_up():
+    times_ms = np.random.default_rng(3).exponential(size=10_000) + 5
+    times_ms[3000:3010] += 1000
+    assert warm_up_share(*_above(times_ms)) < 0.02
+
+
+def test_no_more_than_a_half_is_cut():
+    times_ms = np.linspace(100, 1, 10_000)
+    assert warm_up_share(*_above(times_ms)) <= 0.5
+
+
+def test_few_values_say_nothing():
+    times_ms = np.r_[np.full(50, 9.0), np.ones(LEAST_VALUES - 51)]
+    assert warm_up_share(*_above(times_ms, 100)) == 0.0
+    assert warm_up_share(*_above(np.r_[times_ms, 1.0], 100)) > 0.1
