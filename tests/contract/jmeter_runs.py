@@ -80,7 +80,7 @@ def run_jmeter(
     folder: Path,
     *,
     seed: int = 0,
-    watch: Callable[[ProgressReport], str | None] = lambda _: None,
+    watch: Callable[[ProgressReport, str], str | None] = lambda _progress, _words: None,
 ) -> Ran:
     """Run `plan` on JMeter in ``folder/jmeter``; no process of it may be left."""
     run = execute(
@@ -105,7 +105,7 @@ def run_native(plan: Plan, where: Where, folder: Path, *, seed: int = 0) -> Ran:
     compiled = compile_plan(plan, _addresses(where), timeout_s=10, connect_timeout_s=5, seed=seed)
     path = folder / "native.bin"
     machine = MachineWatch(lambda: None)
-    run = execute_natively(compiled, path, until=None, watch=lambda _: None, machine=machine)
+    run = execute_natively(compiled, path, length=None, watch=lambda _progress, _words: None, machine=machine)
     file = open_records(path)
     return Ran(run, file, np.array(file.memmap()))
 

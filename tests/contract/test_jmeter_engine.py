@@ -181,7 +181,7 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_java(home: JMeterHome, tmp
     """One user waits for an answer that does not come in time: it is cancelled a second after Ctrl-C."""
     hit = []
 
-    def watch(progress: ProgressReport) -> None:
+    def watch(progress: ProgressReport, _words: str) -> None:
         if progress.succeeded >= 20 and not hit:
             hit.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)

@@ -240,7 +240,7 @@ def test_ctrl_c_ends_what_would_be_repeated_and_the_background(home: JMeterHome,
     background = Group(Scenario((_predict("background"),)), ClosedLoad(users=1, loops=1), background=True)
     hit: list[float] = []
 
-    def watch(progress: ProgressReport) -> None:
+    def watch(progress: ProgressReport, _words: str) -> None:
         if progress.succeeded >= 20 and not hit:
             hit.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)

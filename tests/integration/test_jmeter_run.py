@@ -69,7 +69,9 @@ def run_fake(tmp_path: Path, pid_file: Path) -> Execute:
     """``run_fake(behaviour, load, watch=...)``: runs the stand-in, and asserts that it is gone afterwards."""
 
     def run(
-        behaviour: str, load: ClosedLoad, watch: Callable[[ProgressReport], str | None] = lambda _: None
+        behaviour: str,
+        load: ClosedLoad,
+        watch: Callable[[ProgressReport, str], str | None] = lambda _progress, _words: None,
     ) -> EngineRun:
         try:
             return execute(
@@ -101,7 +103,7 @@ def _interrupting(times: int) -> Callable[[ProgressReport], str | None]:
     """A watch during whose first looks at a sample Ctrl-C is hit."""
     left = [times]
 
-    def watch(progress: ProgressReport) -> str | None:
+    def watch(progress: ProgressReport, _words: str) -> str | None:
         if progress.scheduled and left[0]:
             left[0] -= 1
             os.kill(os.getpid(), signal.SIGINT)
@@ -137,7 +139,7 @@ sample()
 """
     looks = []
 
-    def watch(_: ProgressReport) -> None:
+    def watch(_: ProgressReport, _words: str) -> None:
         looks.extend([1] if burnt.exists() else [])
         if len(looks) > 1:  # once it has been looked at with all of that behind it
             go.touch()
@@ -224,8 +226,8 @@ from servemark.workload.scenario import Request, Scenario, Step
 folder = pathlib.Path({str(tmp_path)!r})
 plan = Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), ClosedLoad(users=1, duration_s=60)),))
 execute(plan, {{"inference": Address("127.0.0.1", "127.0.0.1", 1)}}, record_path=folder / "r.bin", folder=folder / "j",
-        timeout_s=5, connect_timeout_s=5, seed=0, watch=lambda _: None, machine=MachineWatch(lambda: None),
-        home=JMeterHome(folder, folder / "java", {{}}))
+        timeout_s=5, connect_timeout_s=5, seed=0, watch=lambda _progress, _words: None,
+        machine=MachineWatch(lambda: None), home=JMeterHome(folder, folder / "java", {{}}))
 """
     environ = {**os.environ, "PYTHONPATH": str(Path(servemark.__path__[0]).parent)}
     with subprocess.Popen([sys.executable, "-c", script], env=environ) as parent:

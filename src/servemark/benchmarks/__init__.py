@@ -14,7 +14,7 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.servers import LoadedModel, ModelSettings, ServerSettings
 from servemark.servers.dialect import Ability, Dialect
-from servemark.workload.load import Load, Until
+from servemark.workload.load import ADAPTIVE, Load
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
 
@@ -151,14 +151,14 @@ def prediction(name: str, dialect: Dialect, model: LoadedModel) -> Step:
 
 def one_point(request: RunRequest, users: int) -> tuple[Point, ...]:
     """Predictions by `users`, or as many as the command says, on a server that refuses none of them."""
-    load = request.load.of(request.load.threads or users, Until())
+    load = request.load.of(request.load.threads or users, ADAPTIVE)
     model = ModelSettings(workers=request.server.workers_of_model)
     return (Point(server_for(load.most_in_flight, request), model, load, predictions(load)),)
 
 
 def without_model(request: RunRequest, users: int, step: Callable[[Dialect], Step]) -> tuple[Point, ...]:
     """`step` by `users`, or as many as the command says, on a server that needs no model for it."""
-    load = request.load.of(request.load.threads or users, Until())
+    load = request.load.of(request.load.threads or users, ADAPTIVE)
 
     def plan(dialect: Dialect, _served: tuple[LoadedModel, ...]) -> Plan:
         return Plan((Group(Scenario((step(dialect),)), load),))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from servemark.result import (
@@ -22,7 +22,7 @@ from servemark.workload.rates import format_rate
 
 def load_asked(load: Load) -> LoadResult:
     """The load of a run; of an open loop what came of it (`max_connections`, `offered_per_s`) is not known yet."""
-    until = AdaptiveLength(load.until.successes, load.until.min_s, load.until.max_s) if load.until else None
+    until = AdaptiveLength(**asdict(load.until)) if load.until else None
     if not isinstance(load, OpenLoad):
         return ClosedLoadResult(
             users=load.users,

@@ -19,7 +19,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
     shapes += [shape for shape in itertools.product(sizes, delays) if shape[0] > 1]
     known_workers = [number for number in workers if number]
     users = request.load.threads or 2 * max(sizes) * (max(known_workers) if known_workers else 2)
-    load = request.load.of(users, Until(successes=400, min_s=5.0, max_s=20.0))
+    load = request.load.of(users, Until(successes=400, min_s=5.0, max_s=20.0, longest_s=20.0))
     server = server_for(load.most_in_flight, request)
     return tuple(
         Point(

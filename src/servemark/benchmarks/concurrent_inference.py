@@ -15,7 +15,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
     threads: tuple[int, ...] = request.parameters["threads"]
     server, model = server_for(max(threads), request), ModelSettings(workers=request.server.workers_of_model)
     name = "threads" if request.load.arrivals is None else "connections"
-    until = Until(successes=400, min_s=5.0, max_s=20.0)
+    until = Until(successes=400, min_s=5.0, max_s=20.0, longest_s=20.0)
     loads = [request.load.of(number, until, max_connections=number) for number in threads]
     return tuple(Point(server, model, load, predictions(load), values={name: load.most_in_flight}) for load in loads)
 

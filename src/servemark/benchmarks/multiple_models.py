@@ -7,7 +7,7 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.servers import LoadedModel, ModelSettings
 from servemark.servers.dialect import Dialect
-from servemark.workload.load import Until
+from servemark.workload.load import ADAPTIVE
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario
 from servemark.zoo.catalogue import find
@@ -23,7 +23,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
             f"{len(weights)} weights for {len(models)} models ({','.join(models)})",
             next_step="give --options weights as many numbers as there are models",
         )
-    load = request.load.of(request.load.threads or _THREADS, Until())
+    load = request.load.of(request.load.threads or _THREADS, ADAPTIVE)
 
     def plan(dialect: Dialect, served: tuple[LoadedModel, ...]) -> Plan:
         steps = tuple(prediction(f"predict {model.name}", dialect, model) for model in served)

@@ -48,7 +48,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
         most_workers_answer=background > 0,
     )
     settings = ModelSettings(workers=down, scaled=True)
-    load = request.load.closed(1, Until(successes=400, min_s=10.0, max_s=30.0), usual_warmup_s=0.0)
+    load = request.load.closed(1, Until(successes=400, min_s=10.0, max_s=30.0, longest_s=30.0), usual_warmup_s=0.0)
 
     def plan(dialect: Dialect, served: tuple[LoadedModel, ...]) -> Plan:
         (model,), admin = served, dialect.admin

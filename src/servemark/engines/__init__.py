@@ -32,8 +32,11 @@ class ProgressReport(Protocol):
     measured_succeeded: int
 
 
-#: Looks at a run's progress, at most 10 times a second; an answer other than None ends the run, and is its reason.
-Watch = Callable[[ProgressReport], str | None]
+#: Looks at a run's progress, at most 10 times a second, and at how far its figures are, in words; an answer other than
+#: None ends the run, and is its reason.
+Watch = Callable[[ProgressReport, str], str | None]
+#: The figure of a benchmark that is to be exact, where the length of a run adapts.
+Figure = Literal["p50", "rate"]
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,7 @@ class Job:
         server_pid: process that leads the server, where it is on this machine and known.
         server_cpu_s: tells the CPU time that the server has used so far, where that can be known.
         watch: looks at the progress, and may end the run.
+        figure: what is to be exact where the length of the run adapts.
     """
 
     plan: Plan
@@ -208,6 +212,7 @@ class Job:
     server_pid: int | None
     server_cpu_s: Callable[[], float | None]
     watch: Watch
+    figure: Figure = "p50"
 
 
 class Engine(Protocol):

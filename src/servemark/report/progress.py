@@ -26,8 +26,8 @@ class ProgressLine:
         self._elapsed_s = 0.0
         self._next_s = self._every_s
 
-    def show(self, progress: ProgressReport, load: Load) -> None:
-        """Show `progress` of a run under `load`, if it is time to."""
+    def show(self, progress: ProgressReport, load: Load, words: str = "") -> None:
+        """Show `progress` of a run under `load`, and in `words` how far its figures are, if it is time to."""
         elapsed_s = progress.elapsed_ns / NS_PER_S
         if elapsed_s < self._elapsed_s:  # another run
             self._next_s = self._every_s
@@ -36,7 +36,7 @@ class ProgressLine:
         if elapsed_s < self._next_s or not takes_at_once(sys.stderr):
             return
         self._next_s = elapsed_s + self._every_s
-        line = _described(progress, load, elapsed_s)
+        line = _described(progress, load, elapsed_s, words)
         if self._terminal:
             print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
             self._shown = True
@@ -50,13 +50,16 @@ class ProgressLine:
             self._shown = False
 
 
-def _described(progress: ProgressReport, load: Load, elapsed_s: float) -> str:
+def _described(progress: ProgressReport, load: Load, elapsed_s: float, words: str) -> str:
     counts = f"{progress.succeeded} succeeded" + (f", {progress.failed} failed" if progress.failed else "")
     is_open, longest_s = isinstance(load, OpenLoad), load.longest_s
     if longest_s is not None and elapsed_s >= longest_s + _AT_ONCE_S:
         what = "the backlog" if is_open else "the last answers"
         beyond = f"{elapsed_s - longest_s:.0f} s beyond the {longest_s:g} s of load"
         return f"awaiting {what}: {progress.in_flight} left, {beyond}; {counts}"
+    if load.until is not None and elapsed_s < load.warmup_s + load.until.max_s:
+        longest_s = load.warmup_s + load.until.max_s  # beyond which only a slow model goes
     limit = f" of at most {longest_s:g}" if longest_s is not None else ""
     under_way = f", {progress.in_flight} under way" if is_open else ""
-    return f"measuring: {elapsed_s:.0f}{limit} s, {counts}{under_way}"
+    so_far = f"; {words}" if words else ""
+    return f"measuring: {elapsed_s:.0f}{limit} s, {counts}{under_way}{so_far}"

@@ -16,20 +16,39 @@ from typing import Literal, TypeAlias
 from servemark.errors import UsageError
 from servemark.units import NS_PER_S
 
+#: When a run is looked at whose length adapts, as multiples of its least time.
+_LOOKS = (1.0, 1.5, 2.2, 3.3, 5.0)
+
 
 @dataclass(frozen=True)
 class Until:
-    """When to stop a run whose length adapts: at `successes`, but not before `min_s` nor after `max_s`.
+    """When to stop a run whose length adapts.
 
-    Both times count from the end of the warm-up; successes are those of the headline's requests scheduled after it, of
-    which the statistics are: see ``plan.headline_step``.
+    Not before `min_s`, and with `precision` not before the headline's figure is that exact (as a share of it, to either
+    side) and its p99 has an interval, which is looked at at a few times only; after `max_s` with `successes`, exact or
+    not; and after `longest_s` in any case. Without a precision, at `successes`.
+
+    All times count from the end of the warm-up; successes are those of the headline's requests scheduled after it, of
+    which the statistics are: see ``plan.headline_step``. `p99_precision` is asked of p99 too, where it is not None.
     """
 
     successes: int = 400
     min_s: float = 10.0
     max_s: float = 60.0
+    longest_s: float = 600.0
+    precision: float | None = None
+    p99_precision: float | None = None
+
+    @property
+    def looks_s(self) -> tuple[float, ...]:
+        """When it is looked at, from the end of the warm-up."""
+        return tuple(
+            dict.fromkeys(min(self.min_s * factor, self.max_s) for factor in (*_LOOKS, self.max_s / self.min_s))
+        )
 
 
+#: How long a run lasts of which nothing else is said.
+ADAPTIVE = Until(precision=0.02)
 #: Users of closed loops together: each has a file descriptor, and Linux gives a process no more (``fs.nr_open``).
 MOST_USERS = 2**20
 
@@ -197,6 +216,6 @@ Load: TypeAlias = ClosedLoad | OpenLoad
 
 def _end_s(load: Load) -> float:
     """The time, warm-up included, after which nothing new is sent, of a load that a time ends."""
-    measured_s = load.duration_s if load.until is None else load.until.max_s
+    measured_s = load.duration_s if load.until is None else load.until.longest_s
     assert measured_s is not None
     return load.warmup_s + measured_s

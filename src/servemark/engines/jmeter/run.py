@@ -130,7 +130,7 @@ def _await_end(running: Running, until: Until | None, warmup_ns: int, watch: Wat
             if running.ended():
                 break
             counts = running.counts()
-            reason = watch(counts)
+            reason = watch(counts, "")
             if reason and not end.stop_reason:
                 end.stop_reason = reason
                 stop(0.0)

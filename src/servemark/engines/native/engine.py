@@ -11,6 +11,7 @@ from pathlib import Path
 from servemark import _loadgen
 from servemark.engines import EngineName, EngineRun, GeneratorCounts, GeneratorRun, Job, Watch
 from servemark.engines.native.awake import keeps_awake
+from servemark.engines.native.length import Length
 from servemark.engines.native.loopback import measure_loopback
 from servemark.engines.watching import watch_machine
 from servemark.errors import RecordingError, SetupError, UsageError
@@ -18,9 +19,8 @@ from servemark.event_files import write_gaps
 from servemark.interrupts import held_back
 from servemark.machine.counters import MachineWatch
 from servemark.result import ErrorExample, error_name
-from servemark.units import NS_PER_S, ns_from_s
-from servemark.workload.load import Until
-from servemark.workload.plan import EnginePlan
+from servemark.units import NS_PER_S
+from servemark.workload.plan import EnginePlan, headline_step
 
 _LOOK_EVERY_S = 0.1
 #: After a first Ctrl-C, how long requests in flight are awaited.
@@ -45,12 +45,14 @@ class NativeEngine:
         """
         foreground = (group.load for group in job.plan.groups if not group.background)
         until = next((load.until for load in foreground if load.until), None)
+        step = headline_step(job.plan.groups)
+        length = Length(until, job.figure, step, job.record_path, job.compiled.warmup_ns) if until else None
         loopback_p50_ns = measure_loopback(job.compiled.fault)
         plan = job.compiled if keeps_awake(job) else replace(job.compiled, keep_awake="off")
         return execute(
             plan,
             job.record_path,
-            until=until,
+            length=length,
             watch=job.watch,
             machine=watch_machine(job),
             loopback_p50_ns=loopback_p50_ns,
@@ -67,14 +69,14 @@ def execute(
     plan: EnginePlan,
     record_path: Path,
     *,
-    until: Until | None,
+    length: Length | None,
     watch: Watch,
     machine: MachineWatch,
     loopback_p50_ns: int | None = None,
 ) -> EngineRun:
     """Send all of `plan`, recording to `record_path`, and return when every request has ended.
 
-    `until` ends the run early, when enough requests of the headline's steps have succeeded. Ctrl-C ends scheduling, and
+    `length` may end the run early, when it has lasted long enough. Ctrl-C ends scheduling, and
     what is still under way a second later is recorded as cancelled; a second Ctrl-C does not wait. Either way this
     returns normally, with `interrupted` set.
 
@@ -85,7 +87,7 @@ def execute(
         RecordingError: records could not be written.
     """
     run = _started(plan, record_path)
-    stop_reason = _await_end(run, plan, until, watch)
+    stop_reason = _await_end(run, length, watch)
     outcome = run.finish()
     if outcome.write_error:
         raise RecordingError.unwritable(record_path, outcome.write_error)
@@ -185,21 +187,22 @@ def _keep_gaps(outcome: _loadgen.Outcome, plan: EnginePlan, record_path: Path) -
         write_gaps(record_path, by_name, started_unix_ns=started_unix_ns, length_ns=ended_ns)
 
 
-def _await_end(run: _loadgen.Run, plan: EnginePlan, until: Until | None, watch: Watch) -> str | None:
+def _await_end(run: _loadgen.Run, length: Length | None, watch: Watch) -> str | None:
     def hear(interrupts: int) -> None:
         run.stop(_DRAIN_S if interrupts == 1 else 0.0)
 
-    stop_reason, enough = None, False
+    stop_reason, end_ns = None, None
     with held_back(hear):
         while not run.wait(_LOOK_EVERY_S):
             progress = run.progress()
-            reason = watch(progress)
+            reason = watch(progress, length.words if length else "")
             if reason and not stop_reason:
                 stop_reason = reason
                 run.stop(0.0)
-            if until and not enough and progress.measured_succeeded >= until.successes:
-                enough = True
-                run.stop_at(max(plan.warmup_ns + ns_from_s(until.min_s), progress.elapsed_ns))
+            if length and end_ns is None:
+                end_ns = length.end_ns(progress)
+                if end_ns is not None:
+                    run.stop_at(end_ns)
     return stop_reason
 
 
