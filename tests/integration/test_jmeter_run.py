@@ -182,7 +182,7 @@ def test_a_jmeter_that_does_not_end_is_killed(times: int, run_fake: Execute, tmp
 
 def test_the_watch_ends_a_run_with_its_reason(run_fake: Execute) -> None:
     run = run_fake(
-        _UNTIL_SHUTDOWN, ClosedLoad(users=1, duration_s=60), lambda progress: "died" if progress.scheduled else None
+        _UNTIL_SHUTDOWN, ClosedLoad(users=1, duration_s=60), lambda progress, _: "died" if progress.scheduled else None
     )
     assert run.interrupted
     assert run.stop_reason == "died"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from servemark import _loadgen
-from servemark.result import EventSummary, Spread, Statistic
+from servemark.result import EventSummary, Spread
 from servemark.stats.events import between_events
 from servemark.stats.evidence import Question, Window, gather
 from servemark.stats.summary import summarise

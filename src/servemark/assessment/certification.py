@@ -23,6 +23,7 @@ from servemark.certificate.records import check_accounted, check_in_flight, chec
 from servemark.result import Certificate, Check, StepSummary
 from servemark.servers import of_one
 from servemark.stats.evidence import Evidence, StepEvidence
+from servemark.stats.summary import bounded
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad
 
@@ -39,6 +40,7 @@ _NOT_OF_JMETER = (
 
 def certificate_of(measured: Measured, evidence: Evidence, steps: Sequence[StepSummary]) -> Certificate:
     """The certificate of a run."""
+    steps = _bounded(steps, evidence)
     seen = conditions_of(measured, evidence.steps)
     return certify(
         [
@@ -93,8 +95,13 @@ def check_highest_rate(measured: Measured, evidence: Evidence, steps: Sequence[S
     starved = None
     if evidence.in_flight is not None and asked and seen.idle_share > IDLE_LIMIT_SHARE:
         starved = evidence.in_flight.starved_share
-    limit = limit_of_rate(steps[0].throughput_per_s)
+    limit = limit_of_rate(_bounded(steps, evidence)[0].throughput_per_s)
     return check_load(Cycle(seen.idle_share, starved, limit, asked, steps[0].name), seen)
+
+
+def _bounded(steps: Sequence[StepSummary], evidence: Evidence) -> list[StepSummary]:
+    """The summaries by whose intervals it is judged how far figures may be moved."""
+    return [bounded(step, of) for step, of in zip(steps, evidence.steps, strict=True)]
 
 
 def _of_records(measured: Measured, evidence: Evidence) -> list[Check]:

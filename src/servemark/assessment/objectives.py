@@ -30,12 +30,19 @@ def lacking(objective: Sequence[Condition], evidence: Evidence, event_gaps: Mapp
     """Why a condition cannot be judged of a run that measured something; empty where all can."""
     for condition in objective:
         step = _step(condition, evidence)
-        if step is None:
-            continue  # which was looked at before anything was sent
-        if condition.figure == "first_event" and step.measured and step.events is None:
-            return f"{condition.text}: no response of {step.name} streamed"
-        if condition.figure == "between_events" and step.measured and not _gaps(step, evidence, event_gaps):
-            return f"{condition.text}: no response of {step.name} had two events"
+        if step is not None and (lack := _lack(condition, step, evidence, event_gaps)):
+            return f"{condition.text}: {lack}"
+    return ""
+
+
+def _lack(condition: Condition, step: StepEvidence, evidence: Evidence, event_gaps: Mapping[int, bytes]) -> str:
+    """What a step that has measured successes lacks of what a condition is of."""
+    if not step.measured:
+        return ""
+    if condition.figure == "first_event" and step.events is None:
+        return "no response streamed"
+    if condition.figure == "between_events" and not _gaps(step, evidence, event_gaps):
+        return "no response had two events"
     return ""
 
 
@@ -49,20 +56,20 @@ def verdicts_on(
     summaries = {step.name: step for step in steps}
     for condition in objective:
         step = _step(condition, evidence)
-        if step is None:
+        if step is None or _lack(condition, step, evidence, event_gaps):
             continue
         if condition.figure == "rate":
-            yield _of_rate(condition, step.name, summaries[step.name].throughput_per_s)
+            yield _of_rate(condition, summaries[step.name].throughput_per_s)
         elif condition.figure == "between_events":
             judged = _of_gaps(condition, step, _gaps(step, evidence, event_gaps))
-            yield _of_share(condition, step.name, judged, "gaps")
+            yield _of_share(condition, judged, "gaps")
         else:
             shares = (
                 step.failures if condition.figure == "errors" else step.missed[condition.figure, int(condition.limit)]
             )
             least = 1 - condition.limit if condition.figure == "errors" else condition.share
             judged = judge_share([SharesSeen(shares.meant, shares.counts)], least)
-            yield _of_share(condition, step.name, judged, "requests")
+            yield _of_share(condition, judged, "requests")
 
 
 def _step(condition: Condition, evidence: Evidence) -> StepEvidence | None:
@@ -70,13 +77,14 @@ def _step(condition: Condition, evidence: Evidence) -> StepEvidence | None:
     return next((step for step in evidence.steps if condition.step in (None, step.name)), None)
 
 
-def _of_share(condition: Condition, step: str, judged: Judged, of_what: str) -> Verdict:
+def _of_share(condition: Condition, judged: Judged, of_what: str) -> Verdict:
+    of_what = f"{of_what} of {condition.step}" if condition.step else of_what
     if condition.figure == "errors":
-        found = f"{1 - judged.share:.3%} of {judged.requests:,} {step} requests failed"
+        found = f"{1 - judged.share:.3%} of {judged.requests:,} {of_what} failed"
         bound = {"met": f"at most {1 - judged.low:.3%}", "missed": f"at least {1 - judged.high:.3%}"}
     else:
         within = format_ms(condition.limit / NS_PER_MS)
-        found = f"{judged.share:.3%} of {judged.requests:,} {step} {of_what} within {within}"
+        found = f"{judged.share:.3%} of {judged.requests:,} {of_what} within {within}"
         bound = {"met": f"at least {judged.low:.3%}", "missed": f"at most {judged.high:.3%}"}
     said = bound.get(judged.outcome)
     if said is None:
@@ -85,9 +93,9 @@ def _of_share(condition: Condition, step: str, judged: Judged, of_what: str) -> 
     return _verdict(condition, judged.outcome, f"{found} ({said})")
 
 
-def _of_rate(condition: Condition, step: str, found: Statistic) -> Verdict:
+def _of_rate(condition: Condition, found: Statistic) -> Verdict:
     outcome: Outcome = "undecided"
-    value = f"{step} {found.value or 0.0:,.4g}/s"
+    value = f"{found.value or 0.0:,.4g}/s"
     if found.ci95 is None:
         needs = f", {found.needs_s:.0f} s would tell" if found.needs_s else ""
         return _verdict(condition, outcome, f"{value} (no interval{needs})")

@@ -84,6 +84,11 @@ class Counted:
             for q in self.quantiles[number]
         }
 
+    def independent(self, number: int) -> Iterator[tuple[int, int] | None]:
+        """The ranks of the intervals that a sample would have if its values were independent of each other."""
+        count = int(self.samples[number].counts.sum())
+        return (interval_ranks(count, q, Effective.of_independent(count)) for q in self.quantiles[number] if count)
+
 
 def _name_of(number: int, names: int) -> str:
     """What the sample of that number is of; empty of a stage's."""
@@ -104,10 +109,10 @@ def samples_of(tally: _loadgen.Tally, counted: Counted) -> Iterator[Sample]:
     moments = tally.samples
     worths = [counted.worth(number) for number in range(len(moments))]
     pairs = [
-        [pair for q, worth in of.items() if (pair := interval_ranks(one.count, q, worth))]
-        for one, of in zip(moments, worths, strict=True)
+        [*(interval_ranks(one.count, q, worth) for q, worth in of.items()), *counted.independent(number)]
+        for number, (one, of) in enumerate(zip(moments, worths, strict=True))
     ]
-    ends = _ordered(tally, [{end for pair in of for end in pair} for of in pairs])
+    ends = _ordered(tally, [{end for pair in of if pair for end in pair} for of in pairs])
     for number, one in enumerate(moments):
         yield Sample(
             count=one.count,

@@ -68,6 +68,11 @@ class Effective:
     n: float
     groups: float = math.inf
 
+    @classmethod
+    def of_independent(cls, n: int) -> Effective:
+        """What `n` values are worth if each is independent of the others; however few they are."""
+        return cls(max(n, LEAST_TIMES), n)
+
     @property
     def cautious_n(self) -> float:
         """Of how many, where the groups may be too few to know the largest of them.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,12 @@ def percentiles(sample: Sample, scale: float, quantiles: Sequence[float]) -> lis
     None.
     """
     return [_percentile(sample, scale, q) for q in quantiles]
+
+
+def as_independent(sample: Sample) -> Sample:
+    """The same sample as if its values did not depend on each other, however few they are."""
+    worth = Effective.of_independent(sample.count)
+    return replace(sample, worth=dict.fromkeys(REPORTED.values(), worth))
 
 
 def _percentile(sample: Sample, scale: float, q: float) -> Statistic:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,13 @@ from servemark.stats.dependence import LEAST_TIMES
 from servemark.stats.drift import drift_of
 from servemark.stats.events import between_events, spread
 from servemark.stats.evidence import Batches, EventEvidence, Evidence, StepEvidence, Window
-from servemark.stats.percentiles import percentiles_ms
+from servemark.stats.percentiles import as_independent, percentiles_ms
 from servemark.stats.samples import Sample
 from servemark.units import NS_PER_MS
+
+#: A rate of fewer requests than this is not judged.
+_FEWEST = 30
+_NORMAL = 1.959964
 
 
 def summarise(
@@ -88,6 +94,29 @@ def _step_summary(
         measured_failed=step.failed_ns.count,
         trends=_trends(step, window),
         bytes_received_per_s=step.bytes_of_completed / window.seconds if window.seconds > 0 else None,
+    )
+
+
+def bounded(step: StepSummary, evidence: StepEvidence) -> StepSummary:
+    """A summary by whose intervals it is judged how far a figure may be moved: there are some for few requests, too.
+
+    Those which it lacks are such as independent requests would have; of the rate, such as their number has then.
+    """
+
+    def latency(which: str, found: LatencySummary) -> LatencySummary:
+        independent = percentiles_ms(as_independent(evidence.latencies_ns[which]))
+        lacking: dict[str, Any] = {name: one for name, one in independent.items() if getattr(found, name).ci95 is None}
+        return replace(found, **lacking)
+
+    rate, completed = step.throughput_per_s, float(evidence.completed.sum())
+    if rate.ci95 is None and rate.value and completed >= _FEWEST:
+        error = _NORMAL * rate.value / math.sqrt(completed)
+        rate = Statistic(rate.value, (rate.value - error, rate.value + error))
+    return replace(
+        step,
+        throughput_per_s=rate,
+        response_ms=latency("response", step.response_ms),
+        service_ms=latency("service", step.service_ms),
     )
 
 
