@@ -42,6 +42,7 @@ from stalls import Stall, run_stall
 from bench.alarms import prove_alarms
 from bench.closed import prove_closed
 from bench.coverage import prove_coverage
+from bench.histories import prove_histories
 from bench.injected import prove_faults
 from bench.machine import Machine
 from bench.proof import Section, page, part_text, parts_of, section_of
@@ -232,6 +233,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "alarms": lambda _program, folder, scale: prove_alarms(folder, scale.commands),
     "coverage": lambda _program, _folder, scale: prove_coverage(scale.experiments),
     "faults": lambda program, folder, scale: prove_faults(program, folder, scale.faults),
+    "histories": lambda _program, _folder, scale: prove_histories(scale.experiments),
 }
 
 
