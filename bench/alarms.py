@@ -103,7 +103,8 @@ def prove_alarms(folder: Path, runs: int) -> Iterator[Section]:
 def _run(user: NormalUser, folder: Path, command: str) -> Ended:
     """One command, to its end, with nothing left of it."""
     own = user.new_folder(folder / "run")
-    words = [*user.words, sys.executable, "-m", "servemark", "run", *command.split(), "-o", str(own / "result")]
+    where = ["--no-history", "-o", str(own / "result")]
+    words = [*user.words, sys.executable, "-m", "servemark", "run", *command.split(), *where]
     with Process(words, own, environ=user.environ, end_s=_END_S) as process:
         status = process.wait(_RUN_S)
     try:

@@ -59,7 +59,7 @@ def exit_s(process: Process, exited_unix_ns: int) -> float:
 
 def measure_start(bench: Bench, url: str) -> float:
     """Seconds from the start of the process to its first request, for a server of the user's at `url`."""
-    words = ("run", "ping", "--mms", url, "--warmup", "0", "--duration", "1", "-t", "1", "-o", "result")
+    words = ("run", "ping", "--mms", url, "--warmup", "0", "--duration", "1", "-t", "1", "--no-history", "-o", "result")
     with _servemark(bench, *words) as process:
         if process.wait(_RUN_S) is None:
             raise SetupError("servemark did not exit")

@@ -90,7 +90,7 @@ def _ours(_: Installed, call: Call) -> Command:
             words += ["--rate", str(call.rate_per_s), "--max-connections", str(call.connections)]
         else:
             words += ["-t", str(call.connections)]
-    words += ["-o", "result", "--allow-invalid"]
+    words += ["-o", "result", "--allow-invalid", "--no-history"]
     return Command(tuple(words), {"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
 
 

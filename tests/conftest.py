@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,11 +74,16 @@ def make_records(tmp_path: Path) -> MakeRecords:
     return make
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Have signals do what they do by default, here and in what is started: ignored ones stay ignored in servemark.
 
-    A shell has those of what it runs in the background ignored, and nohup SIGHUP.
+    A shell has those of what it runs in the background ignored, and nohup SIGHUP. And no run of a test's, here or in
+    what is started, is in the user's history.
     """
+    state = tempfile.mkdtemp(prefix="servemark-tests-state-")
+    config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
+    os.environ["XDG_STATE_HOME"] = state
+    os.environ.pop("SERVEMARK_HISTORY", None)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

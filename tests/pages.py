@@ -76,6 +76,11 @@ EXECUTED = {
     " -H 'Authorization: Bearer $TOKEN'": Execution("-l 2"),
     "./benchmark.py http http://127.0.0.1:8080/items/7 --method DELETE --expect-status 404"
     " --rate 500 --duration 30s": Execution("--warmup 0"),
+    "./benchmark.py history": Execution(says="latency resnet-18"),
+    "./benchmark.py history show latest": Execution(says="results"),
+    "./benchmark.py history trend --statistic p99": Execution(says="changed"),
+    "./benchmark.py history baseline main": Execution(says="main is the result in"),
+    "./benchmark.py history prune --keep 200": Execution(says="forgot 0 of"),
 }
 #: What no test executes here, by how it begins, and why.
 NOT_HERE = {

@@ -30,6 +30,7 @@ from servemark.zoo.catalogue import find
 
 from ..caches import fresh_cache
 from ..pages import EXECUTED, PAGES, PROFILING, ROOT, Execution, commands, inline_commands
+from ..unit.histories import measured, remembered
 from ..validity import status_but_for_the_machine
 from .conftest import RECORD_HEADER_BYTES, Command
 
@@ -252,6 +253,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, in
     shutil.copyfile(build_model(noop, environment, print).archive, folder / "model.mar")
     (folder / "times.txt").write_text("# recorded\n0\n0.1\n0.15\n")
     (folder / "log.csv").write_text("TIMESTAMP,tokens\n0,7\n0.1,8\n0.15,9\n")
+    shell._command.environ["SERVEMARK_HISTORY"] = str(folder / "history.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVEMARK_HISTORY", str(folder / "history.db"))
+        for day in range(24):
+            p50_ms = (24.0 if day > 13 else 20.0) + day % 3 / 10
+            remembered(folder / "before" / f"{day:02}", measured(day, p50_ms=p50_ms))
     (folder / "requests.jsonl").write_text('{"x": 1}\n{"x": 2}\n')
     new = ["-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "both.pem", "-days", "2", "-subj", "/CN=test"]
     subprocess.run(["openssl", "req", "-x509", *new], cwd=folder, check=True, capture_output=True)

@@ -37,7 +37,11 @@ _EXAMPLES = (
     ("http http://HOST/PATH", "any HTTP endpoint"),
     ("--all", "all benchmarks, one by one"),
 )
-_OTHER_EXAMPLES = (("doctor", "what this machine lacks"), ("models", "the zoo, and what is cached"))
+_OTHER_EXAMPLES = (
+    ("doctor", "what this machine lacks"),
+    ("models", "the zoo, and what is cached"),
+    ("history", "what was measured before"),
+)
 _WIDTH = 80
 _EXIT_STATUS = """\
 exit status:

@@ -45,7 +45,7 @@ def main(words: list[str], prog: str) -> int:
     from servemark.report.directory import BEGUN, ResultDirectory
     from servemark.report.terminal import print_summary
 
-    result = _read(folder)
+    result = read_folder(folder)
     for path in sorted((folder / "records").glob(f"*{BEGUN}")):
         result = _with_begun(result, folder, path)
     ResultDirectory(folder).write(result)
@@ -53,7 +53,13 @@ def main(words: list[str], prog: str) -> int:
     return EXIT_OK
 
 
-def _read(folder: Path) -> Result:
+def read_folder(folder: Path) -> Result:
+    """The result in `folder`.
+
+    Raises:
+        UsageError: there is none.
+        RecordingError: it cannot be read.
+    """
     from servemark.result import read_result
 
     path = folder / _RESULT

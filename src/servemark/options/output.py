@@ -18,6 +18,7 @@ class OutputOptions(OptionGroup):
         go_on_errors: go on to the end although the server fails or is away meanwhile, instead of ending with an error.
         output: result directory; None makes a new one.
         force: write into `output` although it is not empty, and try what would not fit in memory.
+        no_history: leave the result out of the history.
     """
 
     max_errors_share: float = option(
@@ -44,4 +45,11 @@ class OutputOptions(OptionGroup):
         default=False,
         heading="output",
         help="write into DIR although it is not empty; try what would not fit in memory",
+    )
+    no_history: bool = option(
+        "--no-history",
+        kind=Switch(),
+        default=False,
+        heading="output",
+        help="leave the result out of the history, which servemark history lists",
     )

@@ -31,6 +31,8 @@ _LATEST = _DEFAULT_PARENT / "latest"
 #: Behind the name of a run's records: what was known of it before.
 BEGUN = ".begun.json"
 _RESULT, _SUMMARY, _REQUESTS = "result.json", "summary.csv", "requests.jtl"
+#: All that a run writes into the folder of its result, beside the tracebacks of faults.
+_HOLDS = {_RESULT, _SUMMARY, _REQUESTS, "records", "server", "jmeter"}
 #: What a program said, which no other run will say again.
 _WORDS = {".log", ".txt", ".out"}
 
@@ -212,6 +214,30 @@ def result_text(result: Result) -> str:
     text = json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A file's name may hold bytes that are no UTF-8; as escapes they are JSON, and read back as they were.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def remove_folder(path: Path, result_id: str) -> None:
+    """Remove the folder of the result with that id, with all that is in it.
+
+    Raises:
+        OutputError: it holds another result, something else besides, or cannot be removed; it is left as it is.
+    """
+    try:
+        found = json.loads((path / _RESULT).read_text(encoding="utf-8"))
+        others = sorted(
+            entry.name for entry in path.iterdir() if entry.name not in _HOLDS and not entry.match("traceback-*.txt")
+        )
+        if not isinstance(found, dict) or found.get("id") != result_id:
+            raise OutputError(f"{path} is left as it is", cause="it holds another result")
+        if others:
+            raise OutputError(f"{path} is left as it is", cause=f"it holds {others[0]}, which no run wrote")
+        if path.is_symlink():
+            raise OutputError(f"{path} is left as it is", cause="it is a link")
+        shutil.rmtree(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be removed", cause=error.strerror or str(error)) from error
+    except ValueError as error:
+        raise OutputError(f"{path} is left as it is", cause=f"its {_RESULT} cannot be read") from error
 
 
 def _latest() -> str | None:

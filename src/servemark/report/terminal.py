@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,9 @@ def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
     """Print what was measured, the headline first; of a suite, a table of all at the end. `next_step` is a command."""
     # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
     result = printable_in(result)
-    # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
-    plain = bool(os.environ.get("NO_COLOR")) or (sys.stdout.isatty() and not takes_escapes(sys.stdout))
-    console = Console(highlight=False, color_system=None if plain else "auto")
+    console = _console()
     several = result.suite is not None and len(result.suite.entries) > 1
-    with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
+    with _telling(console):
         for benchmark in result.benchmarks:
             _print(console, [*_summary_lines(result, benchmark), *([Text()] if several else [])])
         if several or result.skipped:
@@ -71,6 +70,26 @@ def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
         for label, text in (("results", printable(str(folder))), ("next", next_step)):
             if text:  # in one piece, so that it can be copied
                 console.print(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), text), soft_wrap=True)
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    """Print `lines`, in which nobody else's words are left as they came, as a summary is printed."""
+    console = _console()
+    with _telling(console):
+        _print(console, lines)
+
+
+def _console() -> Console:
+    # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
+    plain = bool(os.environ.get("NO_COLOR")) or (sys.stdout.isatty() and not takes_escapes(sys.stdout))
+    return Console(highlight=False, color_system=None if plain else "auto")
+
+
+@contextmanager
+def _telling(console: Console) -> Iterator[None]:
+    """What is printed on `console` within, at its end: rich itself would end the process when a pipe's reader left."""
+    with console.capture() as capture:
+        yield
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
 
 

@@ -26,6 +26,7 @@ from servemark.runner.launching import Launchers, engine_of
 from servemark.runner.listener import Listener as Listener
 from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
+from servemark.runner.remembering import remember
 from servemark.runner.result_on_disk import ResultOnDisk, empty_result
 from servemark.runner.suite import placed, read_earlier, untouched
 from servemark.unexpected import explained
@@ -109,6 +110,8 @@ def perform(
     if written.interrupted:
         listener.note("interrupted")
     written.folder.become_latest()
+    if not first.output.no_history:
+        remember(written.result, written.folder.path, listener)
     return WrittenResult(written.result, written.folder.path)
 
 

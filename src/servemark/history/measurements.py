@@ -1,0 +1,123 @@
+"""What the history keeps of a result: of each benchmark and point the headline figures, and what they are of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from servemark.result import (
+    KERNEL_CLOCK,
+    BenchmarkResult,
+    ClosedLoadResult,
+    Result,
+    RunResult,
+    Statistic,
+    StepSummary,
+    fingerprint,
+)
+
+#: The statistics that are kept, and so have a trend.
+STATISTICS = ("rate", "p50", "p99")
+#: Settings of a model that are told where they are more than this.
+_SETTINGS = {"workers": 0, "batch_size": 1}
+_SHA256_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The headline of a benchmark, or of one of its points.
+
+    Figures with the same benchmark, model, point, setup and machine can be held against each other: they are a series.
+
+    Attributes:
+        entry: which of the result's benchmarks it is, from 0.
+        model: what was measured: names of models, or the URL of an endpoint; empty where there is neither.
+        point: what tells it from the benchmark's other points; empty of the one that gives the headline.
+        setup: how it was measured, in words: the load, and what else of the request changes the figures.
+        machine: that of the generator, in words.
+        fingerprint: the environment; what of it may change within a series, and is told where the figures change.
+        valid: whether its certificate is; `partial` says that the benchmark did not come to its end.
+        rate: successes a second; `p50` and `p99` are of the headline's latency, in milliseconds.
+    """
+
+    entry: int
+    benchmark: str
+    model: str
+    point: str
+    setup: str
+    machine: str
+    fingerprint: Mapping[str, str | None]
+    valid: bool
+    partial: bool
+    rate: Statistic
+    p50: Statistic
+    p99: Statistic
+
+
+def measurements(result: Result) -> tuple[Measurement, ...]:
+    """What is kept of a result, in the order of its benchmarks and points; nothing of what was not measured."""
+    return tuple(
+        _measurement(result, entry, benchmark, run, step)
+        for entry, benchmark in enumerate(result.benchmarks)
+        for run, step in _headlines(benchmark)
+    )
+
+
+def _headlines(benchmark: BenchmarkResult) -> Iterator[tuple[RunResult, StepSummary]]:
+    """The run and the step that answer for the benchmark, or of several points for each."""
+    runs = list(benchmark.answering.values())
+    if benchmark.steps and runs:
+        yield next((run for run in runs if not run.point), runs[0]), benchmark.steps[0]
+        return
+    yield from ((run, run.steps[0]) for run in runs if run.steps)
+
+
+def _measurement(
+    result: Result, entry: int, benchmark: BenchmarkResult, run: RunResult, step: StepSummary
+) -> Measurement:
+    environment = fingerprint(result, benchmark)
+    certificate = benchmark.certificate if not run.point else run.certificate
+    nothing = Statistic(None, None)
+    return Measurement(
+        entry=entry,
+        benchmark=benchmark.name,
+        model=benchmark.model or benchmark.options.url or "",
+        point=run.place,
+        setup="; ".join(_setup(result, benchmark, run)),
+        machine=", ".join(filter(None, (environment.machine, environment.cpu_model))),
+        fingerprint=dataclasses.asdict(environment),
+        valid=certificate is not None and certificate.valid,
+        partial=benchmark.partial or benchmark.failure is not None,
+        rate=step.throughput_per_s if step.measured else nothing,
+        p50=step.headline_ms.p50,
+        p99=step.headline_ms.p99,
+    )
+
+
+def _setup(result: Result, benchmark: BenchmarkResult, run: RunResult) -> Iterator[str]:
+    asked, load = benchmark.options, run.load
+    server = benchmark.server or result.server or {}
+    if not isinstance(load, ClosedLoadResult):
+        yield f"{asked.rate}/s {asked.arrival}" if asked.rate else str(asked.arrival or "open loop")
+    elif "threads" not in run.point:
+        yield f"{load.users} thread" if load.users == 1 else f"{load.users} threads"
+    if isinstance(load, ClosedLoadResult) and load.think_s:
+        yield f"thinking {load.think_s:g} s"
+    if benchmark.backend:
+        yield benchmark.backend
+    read_back = run.server.get("read_back") or {}
+    for name, usual in _SETTINGS.items():
+        value = read_back.get(name)
+        if isinstance(value, int) and value > usual and name not in run.point:
+            yield f"{value} worker" if (name, value) == ("workers", 1) else f"{value} {name}"
+    if asked.inputs:
+        yield f"inputs {(asked.input_sha256 or '')[:_SHA256_SHOWN]}"
+    if not run.point:
+        yield from (f"{name} {value}" for name, value in asked.parameters.items() if value not in ((), [], None, ""))
+    if server.get("target"):
+        yield f"at {server['target']}"
+    if result.tool.engine != "native":
+        yield str(result.tool.engine)
+    elif load.receive_clock != KERNEL_CLOCK:
+        yield "times of reading"
