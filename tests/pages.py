@@ -81,6 +81,9 @@ EXECUTED = {
     "./benchmark.py history trend --statistic p99": Execution(says="changed"),
     "./benchmark.py history baseline main": Execution(says="main is the result in"),
     "./benchmark.py history prune --keep 200": Execution(says="forgot 0 of"),
+    "./benchmark.py report old.jtl --benchmark throughput -m resnet-18": Execution(
+        says="IMPORTED throughput resnet-18"
+    ),
 }
 #: What no test executes here, by how it begins, and why.
 NOT_HERE = {

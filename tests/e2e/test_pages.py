@@ -40,6 +40,12 @@ pytestmark = pytest.mark.slow
 LIMIT_S = 600.0
 SERVE = "./benchmark.py serve --tls --port 8443"
 JAVA = "com.amazonaws.ml.mms.ModelServer"
+#: Two samples as JMeter 5 writes them.
+OLD_JTL = """\
+timeStamp,elapsed,label,responseCode,threadName,success,Latency,Connect
+1500000000000,21,Inference Request,200,Thread Group 1-1,true,20,1
+1500000000010,22,Inference Request,200,Thread Group 1-2,true,21,1
+"""
 
 
 class Shell:
@@ -253,6 +259,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, in
     shutil.copyfile(build_model(noop, environment, print).archive, folder / "model.mar")
     (folder / "times.txt").write_text("# recorded\n0\n0.1\n0.15\n")
     (folder / "log.csv").write_text("TIMESTAMP,tokens\n0,7\n0.1,8\n0.15,9\n")
+    (folder / "old.jtl").write_text(OLD_JTL)
     shell._command.environ["SERVEMARK_HISTORY"] = str(folder / "history.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERVEMARK_HISTORY", str(folder / "history.db"))

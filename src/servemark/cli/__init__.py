@@ -16,7 +16,7 @@ from servemark.telling import guarded
 SUBCOMMANDS = {
     "run": "run a benchmark",
     "serve": "run a server until Ctrl-C",
-    "report": "make the reports of a result again, also of one that was killed",
+    "report": "make the reports of a result again, or a result of a JMeter file",
     "history": "list, show and compare over time what was measured",
     "models": "list the zoo's models and what is cached",
     "doctor": "check what servemark needs of this machine",

@@ -1,4 +1,6 @@
-"""``servemark report``: the reports of a result made again; of a run that was killed, from what it had recorded."""
+"""``servemark report``: the reports of a result made again; of a run that was killed, from what it had recorded; and a
+result made of a file of JMeter's.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from servemark.cli.jtl_import import add_import_options, check_no_import_options, import_jtl
 from servemark.cli.options import Parser
 from servemark.errors import EXIT_OK, RecordingError, UsageError
 
@@ -19,11 +22,15 @@ _KILLED = "servemark was killed before it had written its result, which was made
 _EPILOG = """\
 examples:
   {prog} servemark-results/latest
+  {prog} old.jtl --benchmark throughput -m resnet-18
 
 Of a run that was killed the figures are those of the records that it left, and
 the result is partial and INVALID: nothing vouches for them any more.
 
-exit status: 0 done, 2 usage, 4 the records cannot be read
+Of a JTL, JMeter's CSV, each label is a step, and all samples are measured. The
+result says that it is imported, and that nothing vouches for it.
+
+exit status: 0 done, 2 usage, or no such file, 4 the records cannot be read
 """
 
 
@@ -31,16 +38,21 @@ def report_parser(prog: str) -> Parser:
     """The parser of ``servemark report``."""
     parser = Parser(
         prog=prog,
-        description="Make result.json, summary.csv and requests.jtl of a result again.",
+        description="Make result.json, summary.csv and requests.jtl of a result again, or a result of a JTL.",
         epilog=_EPILOG.format(prog=prog),
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="the result's directory")
+    parser.add_argument("path", metavar="DIR|JTL", type=Path, help="the result's directory, or a JTL of JMeter's")
+    add_import_options(parser)
     return parser
 
 
 def main(words: list[str], prog: str) -> int:
     """Make the reports of a result again; returns the exit status."""
-    folder: Path = report_parser(prog).parse_args(words).folder
+    arguments = report_parser(prog).parse_args(words)
+    folder: Path = arguments.path
+    if folder.is_file() and folder.name != _RESULT:
+        return import_jtl(folder, arguments, (prog, *words))
+    check_no_import_options(arguments)
 
     from servemark.report.directory import BEGUN, ResultDirectory
     from servemark.report.terminal import print_summary
@@ -66,7 +78,7 @@ def read_folder(folder: Path) -> Result:
     try:
         return read_result(path)
     except OSError as error:
-        missing = f"{error.strerror or error}: {_RESULT}" if folder.is_dir() else "no such folder"
+        missing = f"{error.strerror or error}: {_RESULT}" if folder.is_dir() else "no such folder, or file"
         raise UsageError(
             f"there is no result in {folder}", cause=missing, next_step="give the folder that a run has written"
         ) from error

@@ -35,6 +35,9 @@ def judgements(benchmark: BenchmarkResult) -> Iterator[Fact]:
 
 
 def _valid(certificate: Certificate) -> Iterator[Fact]:
+    if certificate.is_imported:
+        yield Fact("certificate", f"none: {'; '.join(check.reason for check in certificate.checks)}", "yellow")
+        return
     passed = [check for check in certificate.checks if check.passed is True]
     of_times = any(_kind(check) in _OF_TIMES for check in passed)
     unseen = "" if of_times else "; none of them looks at the times of requests"

@@ -28,6 +28,8 @@ def subject(benchmark: BenchmarkResult) -> Text:
         line.append("PARTIAL ", style="bold yellow")
     if benchmark.certificate and not benchmark.certificate.valid:
         line.append("INVALID ", style="bold red")
+    elif benchmark.certificate and benchmark.certificate.is_imported:
+        line.append("IMPORTED ", style="bold yellow")
     return line.append(f"{named(benchmark)}: ", style="bold")
 
 

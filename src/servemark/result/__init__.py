@@ -18,6 +18,7 @@ from servemark.result.analysis import Scalability as Scalability
 from servemark.result.analysis import Scaling as Scaling
 from servemark.result.analysis import ScalingCalls as ScalingCalls
 from servemark.result.analysis import Stage as Stage
+from servemark.result.document import IMPORTED as IMPORTED
 from servemark.result.document import INTERRUPTED as INTERRUPTED
 from servemark.result.document import SCHEMA as SCHEMA
 from servemark.result.document import STATISTICS as STATISTICS

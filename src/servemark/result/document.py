@@ -14,6 +14,8 @@ from servemark.result.loads import LoadResult
 SCHEMA = "servemark/result/2"
 #: The `error` of a result that Ctrl-C ended.
 INTERRUPTED = "interrupted"
+#: The name of the check of a result that was read from another tool's file, for which nothing vouches.
+IMPORTED = "imported"
 #: The latency that answers for a step: of a closed loop "service", in which no delay of the generator's is, of an open
 #: one "response", which counts from the schedule.
 HeadlineLatency = Literal["service", "response"]
@@ -125,6 +127,11 @@ class Certificate:
     valid: bool
     checks: tuple[Check, ...]
     disturbances: tuple[Disturbance, ...] = ()
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is of figures that another tool measured: neither valid nor INVALID is known of them."""
+        return any(check.name == IMPORTED for check in self.checks)
 
 
 #: What a question came to: a condition is met or missed, or too little was seen of it; a finding is no condition.
