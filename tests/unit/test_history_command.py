@@ -155,6 +155,21 @@ def test_show_says_when_another_run_was_written_over_it(capsys, folder):
     assert "a later run was written over result 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"schema": "servemark/result/99"}', "it is servemark/result/99, which a newer servemark wrote"),
+        ('{"schema": "servemark/result/2", "id": "x"}', "it is no whole servemark/result/2"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_a_result_that_cannot_be_read_is_said(capsys, folder, content, said):
+    remembered(folder / "a", measured(1))
+    (folder / "a" / "result.json").write_text(content)
+    assert f"cannot read the result in {folder / 'a'}: {said}" in history(capsys, "show", "1", status=2)
+    assert said in history(capsys, "baseline", "main", "a", status=2)
+
+
 # --- trend ---
 
 

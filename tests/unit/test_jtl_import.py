@@ -104,6 +104,10 @@ def test_it_can_be_made_the_baseline(capsys, jtl, monkeypatch, tmp_path):
     assert main(["history", "baseline", "old", "out"]) == 0
     assert main(["history", "show", "old"]) == 0
     assert "IMPORTED latency" in capsys.readouterr().out
+    assert main(["history"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("  IMPORTED, old")
+    assert main(["history", "trend"]) == 0
+    assert "1 thread; imported; unknown\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from servemark.zoo.catalogue import find
 if TYPE_CHECKING:
     from servemark.history.index import Indexed
     from servemark.history.trends import Series
+    from servemark.result import Result
 
 SCHEMA = "servemark/history/1"
 #: Results that a list has unless it is told.
@@ -146,12 +147,11 @@ def _show(arguments: Namespace) -> int:
     if known is not None and known.is_gone:
         _show_gone(known, as_json=arguments.json)
         return EXIT_OK
-    from servemark.cli.report import read_folder
     from servemark.report.directory import result_text
     from servemark.report.terminal import print_summary
 
     folder = known.folder if known else resolve(name)
-    result = read_folder(folder)
+    result = _result_in(folder)
     if known is not None and result.id != known.id:
         print(printable(f"servemark: a later run was written over result {known.number}: {folder}"), file=sys.stderr)
     if arguments.json:
@@ -159,6 +159,21 @@ def _show(arguments: Namespace) -> int:
     else:
         print_summary(result, folder)
     return EXIT_OK
+
+
+def _result_in(folder: Path) -> Result:
+    """The result in `folder`.
+
+    Raises:
+        UsageError: it cannot be read, or a newer servemark wrote it.
+    """
+    from servemark.result import read_result
+
+    try:
+        return read_result(folder / "result.json")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        raise UsageError(f"cannot read the result in {folder}", cause=why or str(error)) from error
 
 
 def _show_gone(known: Indexed, *, as_json: bool) -> None:
@@ -233,12 +248,11 @@ def _baseline(arguments: Namespace) -> int:
 
 def _with_history(name: str) -> Path:
     """The folder of the result that `name` means, which is in the history then; what is not valid in it is said."""
-    from servemark.cli.report import read_folder
     from servemark.history.index import add, indexed
     from servemark.history.naming import resolve
 
     folder = resolve(name)
-    result = read_folder(folder)
+    result = _result_in(folder)
     if not any(known.id == result.id and known.folder == folder.resolve() for known in indexed()):
         add(result, folder)
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]

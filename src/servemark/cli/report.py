@@ -38,7 +38,7 @@ def report_parser(prog: str) -> Parser:
     """The parser of ``servemark report``."""
     parser = Parser(
         prog=prog,
-        description="Make result.json, summary.csv and requests.jtl of a result again, or a result of a JTL.",
+        description="Make result.json, summary.csv and requests.jtl of a result again, or a\nresult of a JTL.",
         epilog=_EPILOG.format(prog=prog),
     )
     parser.add_argument("path", metavar="DIR|JTL", type=Path, help="the result's directory, or a JTL of JMeter's")
@@ -57,7 +57,7 @@ def main(words: list[str], prog: str) -> int:
     from servemark.report.directory import BEGUN, ResultDirectory
     from servemark.report.terminal import print_summary
 
-    result = read_folder(folder)
+    result = _read(folder)
     for path in sorted((folder / "records").glob(f"*{BEGUN}")):
         result = _with_begun(result, folder, path)
     ResultDirectory(folder).write(result)
@@ -65,13 +65,7 @@ def main(words: list[str], prog: str) -> int:
     return EXIT_OK
 
 
-def read_folder(folder: Path) -> Result:
-    """The result in `folder`.
-
-    Raises:
-        UsageError: there is none.
-        RecordingError: it cannot be read.
-    """
+def _read(folder: Path) -> Result:
     from servemark.result import read_result
 
     path = folder / _RESULT

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from servemark.result import (
+    IMPORTED,
     KERNEL_CLOCK,
     BenchmarkResult,
     ClosedLoadResult,
@@ -22,6 +23,8 @@ STATISTICS = ("rate", "p50", "p99")
 #: Settings of a model that are told where they are more than this.
 _SETTINGS = {"workers": 0, "batch_size": 1}
 _SHA256_SHOWN = 8
+#: Between the words of a setup.
+_BETWEEN = "; "
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class Measurement:
     p50: Statistic
     p99: Statistic
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether it was read from another tool's file: nothing vouches for it."""
+        return IMPORTED in self.setup.split(_BETWEEN)
+
 
 def measurements(result: Result) -> tuple[Measurement, ...]:
     """What is kept of a result, in the order of its benchmarks and points; nothing of what was not measured."""
@@ -84,7 +92,7 @@ def _measurement(
         benchmark=benchmark.name,
         model=benchmark.model or benchmark.options.url or "",
         point=run.place,
-        setup="; ".join(_setup(result, benchmark, run)),
+        setup=_BETWEEN.join(_setup(result, benchmark, run)),
         machine=", ".join(filter(None, (environment.machine, environment.cpu_model))),
         fingerprint=dataclasses.asdict(environment),
         valid=certificate is not None and certificate.valid,
@@ -117,7 +125,9 @@ def _setup(result: Result, benchmark: BenchmarkResult, run: RunResult) -> Iterat
         yield from (f"{name} {value}" for name, value in asked.parameters.items() if value not in ((), [], None, ""))
     if server.get("target"):
         yield f"at {server['target']}"
-    if result.tool.engine != "native":
+    if benchmark.certificate and benchmark.certificate.is_imported:
+        yield IMPORTED
+    elif result.tool.engine != "native":
         yield str(result.tool.engine)
     elif load.receive_clock != KERNEL_CLOCK:
         yield "times of reading"

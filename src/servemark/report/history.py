@@ -64,7 +64,7 @@ def gone(result: Indexed) -> Iterator[Line]:
 def trend(series: Series, statistic: str, width: int, *, blocks: bool) -> Iterator[Line]:
     """How a statistic of a series went: its sparkline, and where it changed."""
     values, first, last = [member.value for member in series.members], series.members[0], series.members[-1]
-    days = f"{first.result.started_at[:10]} to {last.result.started_at[:10]}"
+    days = " to ".join(dict.fromkeys(member.result.started_at[:10] for member in (first, last)))
     yield Text.assemble(
         (f"{_named(last.measured)}", "bold"), f": {statistic} of {counted(len(values), 'result')}, {days}"
     )
@@ -117,6 +117,8 @@ def _remarks(result: Indexed, one: Measurement, points: int, *, told_names: bool
     """What has to be known of a row; what is of the whole result stands in its first."""
     if not one.valid:
         yield "INVALID"
+    if one.is_imported:
+        yield "IMPORTED"
     if one.partial:
         yield "PARTIAL"
     if points > 1:

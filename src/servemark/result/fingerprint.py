@@ -53,7 +53,7 @@ def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
     product = " ".join(str(server[name]) for name in ("product", "version") if server.get(name))
     versions = ", ".join(f"{name} {number}" for name, number in sorted(tool.engine_versions.items()))
     return Fingerprint(
-        machine=f"{machine.machine}, {machine.cpus} CPUs",
+        machine=f"{machine.machine}, {machine.cpus} CPUs" if machine.cpus else machine.machine,
         kernel=machine.kernel,
         cpu_model=machine.cpu_model,
         governor=machine.governor,
