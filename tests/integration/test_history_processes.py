@@ -20,21 +20,20 @@ from servemark.cli import main
 from servemark.history.index import indexed
 
 from ..processes import await_end
+from ..unit.histories import measured, write
 from ..validity import status_but_for_the_machine
 
 CANNOT_MOUNT = "no file system can be mounted here"
 LIMIT_S = 60.0
-ROOT = Path(__file__).parents[2]
 #: Adds results to the history, and says each as soon as it is in; ends after so many.
 WRITER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from tests.unit.histories import measured
 from servemark.history.index import add
-name, count = sys.argv[2], int(sys.argv[3])
+from servemark.result import read_result
+result, name, count = read_result(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 for number in range(count):
-    add(measured(number), Path(f"{name}-{number}"))
+    add(result, Path(f"{name}-{number}"))
     print(f"{name}-{number}", flush=True)
 """
 
@@ -54,11 +53,16 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state" / "history.db"
 
 
+def a_result() -> str:
+    """The file of a result that can be added."""
+    return str(write(Path("a-result"), measured(1)) / "result.json")
+
+
 @contextlib.contextmanager
 def writer(name: str, count: int) -> Iterator[subprocess.Popen[str]]:
     """A process that adds `count` results; killed if it is left running."""
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(ROOT), name, str(count)],
+        [sys.executable, "-c", WRITER, a_result(), name, str(count)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -170,7 +174,7 @@ def test_a_fault_of_the_history_ends_no_run(url, capsys, monkeypatch):
 
 
 def test_several_writers_at_once_lose_nothing(path):
-    count = 30
+    count = 20
     with writer("a", count) as first, writer("b", count) as second, writer("c", count) as third:
         ends = [process.communicate(timeout=LIMIT_S) for process in (first, second, third)]
     assert [err for _, err in ends] == ["", "", ""]
@@ -201,24 +205,23 @@ def test_a_writer_that_is_killed_loses_nothing_that_it_had_said(path):
 FULL = """
 import json, subprocess, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from tests.unit.histories import measured
 from servemark.errors import ServemarkError
 from servemark.history.index import add, indexed
-disk = sys.argv[2]
+from servemark.result import read_result
+result, disk = read_result(Path(sys.argv[1])), sys.argv[2]
 for pages in map(int, sys.argv[3:]):
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={pages * 4096}", "tmpfs", disk], check=True)
     added, error = 0, None
     while error is None and added < 500:
         try:
-            add(measured(added), Path(f"{disk}/{added}"))
+            add(result, Path(f"{disk}/{added}"))
             added += 1
         except ServemarkError as found:
             error = found
     # With room again all that was said to be in it is there.
     subprocess.run(["mount", "-o", f"remount,size={(pages + 100) * 4096}", disk], check=True)
     there = len(indexed())
-    add(measured(1000), Path(f"{disk}/again"))
+    add(result, Path(f"{disk}/again"))
     ends = {"pages": pages, "added": added, "status": error.exit_status, "said": str(error), "there": there}
     print(json.dumps({**ends, "again": len(indexed())}))
     subprocess.run(["umount", disk], check=True)
@@ -232,7 +235,7 @@ def test_a_disk_that_gets_full_loses_nothing_that_was_written(tmp_path):
         pytest.skip(CANNOT_MOUNT)
     sizes = [1, 2, 5, 9, 10, 12, 16, 24, 40]
     done = subprocess.run(
-        ["unshare", "-m", sys.executable, "-c", FULL, ROOT, disk, *map(str, sizes)],
+        ["unshare", "-m", sys.executable, "-c", FULL, a_result(), disk, *map(str, sizes)],
         env={**os.environ, "SERVEMARK_HISTORY": str(disk / "history.db")},
         capture_output=True,
         text=True,
