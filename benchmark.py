@@ -138,6 +138,9 @@ def subcommand(words):
 def answer_without_environment(words):
     """The exit status of help, usage errors, the version and the doctor, or None when something else is to be run."""
     from servemark.cli import main as servemark_main
+    from servemark.cli.ab import parse_ab
+    from servemark.cli.calibrate import parse_calibrate
+    from servemark.cli.compare import compare_parser
     from servemark.cli.models import models_parser
     from servemark.cli.options import parse_run, print_error
     from servemark.cli.report import report_parser
@@ -155,6 +158,12 @@ def answer_without_environment(words):
             models_parser(f"{called} models").parse_args(rest)
         elif name == "report":
             report_parser(f"{called} report").parse_args(rest)
+        elif name == "ab":
+            parse_ab(f"{called} ab", rest)
+        elif name == "calibrate":
+            parse_calibrate(f"{called} calibrate", rest)
+        elif name == "compare":
+            compare_parser(f"{called} compare").parse_args(rest)
         elif name == "serve":
             parse_serve(f"{called} serve", rest)
     except UsageError as error:

@@ -41,6 +41,7 @@ from stalls import Stall, run_stall
 
 from bench.alarms import prove_alarms
 from bench.closed import prove_closed
+from bench.comparisons import prove_comparisons
 from bench.coverage import prove_coverage
 from bench.histories import prove_histories
 from bench.injected import prove_faults
@@ -233,6 +234,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "alarms": lambda _program, folder, scale: prove_alarms(folder, scale.commands),
     "coverage": lambda _program, _folder, scale: prove_coverage(scale.experiments),
     "faults": lambda program, folder, scale: prove_faults(program, folder, scale.faults),
+    "compare": lambda _program, _folder, scale: prove_comparisons(scale.experiments),
     "histories": lambda _program, _folder, scale: prove_histories(scale.experiments),
 }
 

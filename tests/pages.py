@@ -48,6 +48,7 @@ class Execution:
 _RUNNING = "--mms 127.0.0.1:8443 -l 2"
 #: How what is not on the page on profiling is executed.
 EXECUTED = {
+    "./benchmark.py latency --trials 5": Execution(_RUNNING, says="median of 5 trials"),
     "./benchmark.py latency": Execution("-l 2", says="cold start"),
     "./benchmark.py latency --rate 20": Execution(_RUNNING, says="2 succeeded"),
     "./benchmark.py latency --rate 20 --arrival poisson": Execution(_RUNNING, says="2 succeeded"),
@@ -87,6 +88,12 @@ EXECUTED = {
 }
 #: What no test executes here, by how it begins, and why.
 NOT_HERE = {
+    "./benchmark.py latency --trials 5 --against latest": (
+        "its answer is the machine's; test_trials.py has servers that are slower"
+    ),
+    "./benchmark.py ab 'latency' -- 'latency -w 4'": "starts 28 servers; test_ab.py measures two that run, in turns",
+    "./benchmark.py calibrate 'latency'": "starts 28 servers; test_ab.py calibrates one that runs",
+    "./benchmark.py compare before after": "takes two results that differ; test_compare_command.py makes them",
     "git clone URL servemark && cd servemark": "building everything takes minutes; CI does it before any test",
     "./benchmark.py latency -c https://HOST/resnet-18.model": "another host; test_custom_models.py has one of its own",
     "./benchmark.py latency -c model.mar -i in.json --server-requirements requirements.txt": (

@@ -11,7 +11,15 @@ from servemark.errors import (
     EXIT_USAGE,
     EXIT_VERDICT_FAILED,
 )
-from servemark.result import INTERRUPTED, BenchmarkResult, Result, StepSummary, Verdict
+from servemark.result import INTERRUPTED, Answer, BenchmarkResult, Outcome, Result, StepSummary, Verdict
+
+#: What the answer to a comparison means to the question whether it is slower.
+_OUTCOMES: dict[Answer, Outcome] = {
+    "slower": "missed",
+    "undecided": "undecided",
+    "faster": "met",
+    "no difference": "met",
+}
 
 
 def errors_within(step: StepSummary, limit_share: float) -> Verdict:
@@ -38,14 +46,30 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
     return Verdict(question, f"not saturated: raise -t ({figures})", "finding")
 
 
-def exit_status(result: Result, *, allow_invalid: bool) -> int:
-    """The exit status that a finished result deserves: the first that applies, in the order of the design."""
+def no_slower(than: str, threshold_share: float, answer: Answer, words: str) -> Verdict:
+    """Is it no slower than the result `than`? `words` say how it compares."""
+    return Verdict(f"no slower than {than} by {100 * threshold_share:.3g}% or more", words, _OUTCOMES[answer])
+
+
+def comparison_status(answer: Answer, *, strict: bool) -> int:
+    """The exit status of a comparison; `strict` has what is undecided fail."""
+    failed = answer == "slower" or (strict and answer == "undecided")
+    return EXIT_VERDICT_FAILED if failed else EXIT_OK
+
+
+def exit_status(result: Result, *, allow_invalid: bool, strict: bool = False) -> int:
+    """The exit status that a finished result deserves: the first that applies, in the order of the design.
+
+    `strict` has a question that stays undecided fail.
+    """
     failures = {benchmark.failure.exit_status for benchmark in result.benchmarks if benchmark.failure}
     if result.error == INTERRUPTED:
         return EXIT_INTERRUPTED
     for status in (EXIT_UNEXPECTED, EXIT_USAGE):
         if status in failures:
             return status
+    if result.comparison is not None and result.comparison.refused:
+        return EXIT_USAGE
     if result.skipped and not result.benchmarks:
         return EXIT_SERVER_FAILED
     if failures or any(map(_has_failed, result.benchmarks)):
@@ -53,7 +77,8 @@ def exit_status(result: Result, *, allow_invalid: bool) -> int:
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
     if not allow_invalid and not all(certificate.valid for certificate in certificates):
         return EXIT_INVALID
-    if any(verdict.outcome == "missed" for benchmark in result.benchmarks for verdict in benchmark.verdicts):
+    failing = {"missed", "undecided"} if strict else {"missed"}
+    if any(verdict.outcome in failing for benchmark in result.benchmarks for verdict in benchmark.verdicts):
         return EXIT_VERDICT_FAILED
     return EXIT_OK
 

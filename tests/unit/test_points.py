@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from servemark.benchmarks import Point, catalogue
+from servemark.benchmarks.trials import asked_points
 from servemark.options import RunRequest
 from servemark.report.directory import ResultDirectory
 from servemark.result import Certificate, RunResult, Telemetry, answering
@@ -42,7 +43,7 @@ def _measured(name: str, invalid: set[tuple[int, ...]], *, still: bool = False) 
     """The values of the points that a benchmark asks for when those of `invalid` are, `still` or only at first."""
     benchmark = catalogue()[name]
     defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
-    points = benchmark.points(RunRequest.of(name, parameters=defaults))
+    points = asked_points(benchmark, RunRequest.of(name, parameters=defaults))
     runs: list[RunResult] = []
     asked, point = [], next(points, None)
     while point is not None:
@@ -159,4 +160,7 @@ def test_what_is_measured_is_said_with_its_place_and_that_it_is_so_once_more(poi
     assert dict(point.values) == values
     assert _announced(point, 1, 7, 1) == "point 1 of 7: batch_size 1, max_batch_delay_ms 10"
     assert _announced(point, 8, 7, 1) == "point 8: batch_size 1, max_batch_delay_ms 10"
-    assert _announced(point, 8, 7, 2) == "once more, since it was INVALID: batch_size 1, max_batch_delay_ms 10"
+    again = "once more, since it was INVALID: batch_size 1, max_batch_delay_ms 10"
+    assert _announced(replace(point, repeats=True), 8, 7, 1) == again
+    assert _announced(replace(point, trial=2), 8, 21, 3) == "trial 2 of 3: batch_size 1, max_batch_delay_ms 10"
+    assert _announced(replace(point, values={}), 1, 3, 3) == "trial 1 of 3"

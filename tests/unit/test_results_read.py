@@ -31,6 +31,7 @@ from servemark.result import (
     fingerprint,
     from_json,
     schema_text,
+    served_by,
     to_json,
 )
 
@@ -156,7 +157,8 @@ def test_a_fingerprint_tells_environments_apart_and_holds_against_none_what_it_d
     benchmark = first.benchmarks[0]
     own = fingerprint(first, benchmark)
     assert own.kernel is own.cpu_model is None, "the first schema did not say"
-    assert (own.server, own.jdk) == ("Multi Model Server 1.1.11", "25.0.2")
+    assert (own.server_python, own.jdk) == ("3.11.7", "25.0.2")
+    assert served_by(first, benchmark)["server"] == "Multi Model Server 1.1.11 managed"
     newer = replace(first, environment=replace(first.environment, kernel="6.1", python="3.13.0"))
     assert own.unlike(fingerprint(newer, benchmark)) == {"python": ("3.11.7", "3.13.0")}
     runs = tuple(replace(run, load=replace(run.load, realtime="rr 1")) for run in benchmark.runs)

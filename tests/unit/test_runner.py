@@ -65,6 +65,7 @@ def test_python_refuses_what_the_command_line_refuses(name, tmp_path, monkeypatc
         "backend": "onnx",
         "content_type": "text/plain",
         "multipart": "field",
+        "fresh_server": True,
         "server_requirements": "m.mar",
         "server_python": "m.mar",
     }

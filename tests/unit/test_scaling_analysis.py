@@ -54,7 +54,7 @@ def _benchmark(make_records: Any) -> BenchmarkResult:
         runs=(SimpleNamespace(point={}, steps=steps, load=CLOSED),),  # type: ignore[arg-type]
         certificate=None,
         verdicts=(),
-        analysis=analyse("scaling", [measured], (), ()),  # type: ignore[list-item]
+        analysis=analyse("scaling", [measured], {0: None}, ()),  # type: ignore[list-item,dict-item]
     )
 
 

@@ -5,7 +5,7 @@ Nothing here executes or asks a server; everything it needs is in ``Measured``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
@@ -16,6 +16,7 @@ from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.objectives import goodput, lacking, verdicts_on
 from servemark.assessment.open_loop import load_facts, stages
+from servemark.assessment.trials import certificate_of_trials, over_trials, verdict_of_trials
 from servemark.benchmarks import Benchmark
 from servemark.certificate import certify, combine
 from servemark.errors import EXIT_USAGE
@@ -29,8 +30,10 @@ from servemark.result import (
     Stage,
     StepSummary,
     Telemetry,
+    Trials,
     Verdict,
     answering,
+    trials_by_point,
 )
 from servemark.servers import of_one
 from servemark.stats.evidence import Evidence
@@ -78,11 +81,19 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
     return Assessed(run, tuple(verdicts), evidence, tuple(stages(evidence, number)), failure)
 
 
-def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
-    """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one."""
+def assess(
+    benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed], asked: Trials | None = None
+) -> BenchmarkResult:
+    """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one.
+
+    `asked` are the trials that were asked for, where these are several.
+    """
     first, runs = measured[0], _with_highest_rate_judged(benchmark, measured, assessed)
-    counted = answering(runs)
+    cut_off = [place for place, item in enumerate(measured) if item.engine_run.interrupted]
+    trials = over_trials(runs, asked, benchmark.headline, cut_off) if asked else None
+    counted = answering(runs, trials)
     headline = [run for run in counted.values() if not run.point]
+    told = [item for place, item in enumerate(assessed) if trials is None or place in counted]
     shown = next((item for item in measured if not item.point.values), first)
     return BenchmarkResult(
         name=benchmark.name,
@@ -94,26 +105,45 @@ def assess(benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequenc
         partial=any(item.engine_run.interrupted for item in measured),
         steps=headline[0].steps if headline else (),
         runs=runs,
-        certificate=combine(tuple(counted.values())),
-        verdicts=tuple(
-            replace(verdict, answer=f"{verdict.answer} ({item.run.place})") if item.run.place else verdict
-            for place, item in enumerate(assessed)
-            if place in counted
-            for verdict in item.verdicts
-        ),
-        analysis=analyse(benchmark.analysis, measured, runs, [stage for item in assessed for stage in item.stages]),
+        certificate=certificate_of_trials(runs, trials) if trials else combine(tuple(counted.values())),
+        verdicts=_verdicts(assessed, counted, trials),
+        analysis=analyse(benchmark.analysis, measured, counted, [stage for item in told for stage in item.stages]),
+        trials=trials,
         failure=next(filter(None, (item.failure for item in assessed)), None),
     )
+
+
+def _verdicts(
+    assessed: Sequence[Assessed], counted: Mapping[int, RunResult], trials: Trials | None
+) -> tuple[Verdict, ...]:
+    """The verdicts on what answers for each point, whose answer says which; over trials, on the worst of them."""
+    judged: dict[int, tuple[int, ...]] = {place: (place,) for place in counted}
+    if trials is not None:
+        judged = {point.shown: point.counted or (point.shown,) for point in trials.points}
+    verdicts = []
+    for shown, places in judged.items():
+        where = f" ({assessed[shown].run.place})" if assessed[shown].run.place else ""
+        for asked in assessed[shown].verdicts:
+            answers = [(place, one) for place in places for one in assessed[place].verdicts]
+            verdict = verdict_of_trials([pair for pair in answers if pair[1].question == asked.question], shown)
+            verdicts.append(replace(verdict, answer=verdict.answer + where))
+    return tuple(verdicts)
 
 
 def _with_highest_rate_judged(
     benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed]
 ) -> tuple[RunResult, ...]:
-    """The runs, of which the one at the highest rate answers for all, where that is what a benchmark of points asks."""
+    """The runs, of which the one at the highest rate answers for all, where that is what a benchmark of points asks.
+
+    Of each pass over the points one does.
+    """
     runs = [item.run for item in assessed]
-    counted = answering(runs)
-    if benchmark.asks_highest_rate and len(counted) > 1:
-        best = max(counted, key=lambda index: counted[index].steps[0].throughput_per_s.value or 0.0)
+    executions = trials_by_point(runs).values()
+    for number in range(max(map(len, executions))):
+        counted = [trials[number][-1] for trials in executions if number < len(trials)]
+        if not benchmark.asks_highest_rate or len(counted) < 2:
+            continue
+        best = max(counted, key=lambda place: runs[place].steps[0].throughput_per_s.value or 0.0)
         judged = check_highest_rate(measured[best], assessed[best].evidence, runs[best].steps, asked=True)
         before = runs[best].certificate
         checks = [judged if check.name == judged.name else check for check in before.checks]
@@ -159,6 +189,7 @@ def _run_result(
         ),
         records=files[0],
         more_records=files[1:],
+        repeat_of=measured.trial - 1 if point.repeats else None,
     )
 
 

@@ -23,7 +23,6 @@ from servemark.result import (
     Scaling,
     ScalingCalls,
     Stage,
-    answering,
 )
 from servemark.stats.percentiles import distribution_of
 from servemark.stats.scalability import fit_scalability, pareto_front
@@ -35,28 +34,29 @@ _RATE_IS_GIVEN = "in an open loop the rate is given, not found"
 
 
 def analyse(
-    asked: Question | None, measured: Sequence[Measured], runs: Sequence[RunResult], stages: Sequence[Stage]
+    asked: Question | None, measured: Sequence[Measured], counted: Mapping[int, RunResult], stages: Sequence[Stage]
 ) -> Analysis | None:
     """The answer to what a benchmark asks of its runs; None when nothing is asked.
 
-    What is asked of a profile of rates, whatever the benchmark, are its `stages`.
+    `counted` are the runs that answer for their points, by their place among those `measured`. What is asked of a
+    profile of rates, whatever the benchmark, are its `stages`.
     """
-    answers = _answers(asked, measured, runs) if asked else None
+    answers = _answers(asked, measured, counted) if asked else None
     return replace(answers or Analysis(), stages=tuple(stages)) if stages else answers
 
 
-def _answers(asked: Question, measured: Sequence[Measured], runs: Sequence[RunResult]) -> Analysis:
+def _answers(asked: Question, measured: Sequence[Measured], counted: Mapping[int, RunResult]) -> Analysis:
+    places, runs = tuple(counted), tuple(counted.values())
     if asked == "registrations":
-        return Analysis(registrations=_registrations(measured[-1]))
+        return Analysis(registrations=_registrations(measured[places[-1]]))
     if asked == "scaling":
-        return Analysis(scaling=_scaling(measured))
-    places, counted = zip(*answering(runs).items(), strict=True)
-    steps = [run.steps[0] for run in counted]
+        return Analysis(scaling=_scaling([measured[place] for place in places]))
+    steps = [run.steps[0] for run in runs]
     rates = np.array([step.throughput_per_s.value or 0.0 for step in steps])
     if asked == "scalability" and isinstance(measured[0].point.load, OpenLoad):
         return Analysis(scalability=NotFitted(_RATE_IS_GIVEN))
     if asked == "scalability":
-        users = [float(run.load.users) for run in counted if isinstance(run.load, ClosedLoadResult)]
+        users = [float(run.load.users) for run in runs if isinstance(run.load, ClosedLoadResult)]
         fit = fit_scalability(np.array(users), rates)
         return Analysis(scalability=NotFitted(fit) if isinstance(fit, str) else fit)
     answered = [index for index, step in enumerate(steps) if step.headline_ms.p99.value is not None]

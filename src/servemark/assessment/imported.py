@@ -67,7 +67,7 @@ def imported_benchmark(
     """
     window = Window(*records.span_ns())
     evidence = gather([records], Question(window=window, begins=tuple(range(len(records.step_names)))))
-    steps = summarise(evidence, seed=0, examples=examples)
+    steps = summarise(evidence, examples=examples)
     why = f"read from {source}: nothing vouches for these figures, and nothing is known of load, server and machine"
     certificate = certify([Check(IMPORTED, None, why)])
     run = RunResult(

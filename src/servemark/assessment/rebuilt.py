@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from servemark.assessment.open_loop import offered_per_s
+from servemark.assessment.trials import over_trials
+from servemark.benchmarks import catalogue
 from servemark.certificate import certify, combine
 from servemark.records import RecordFile
 from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
@@ -41,13 +43,17 @@ def rebuilt_run(begun: RunResult, records: RecordFile) -> RunResult:
 def with_run(known: BenchmarkResult | None, begun: BenchmarkResult, run: RunResult) -> BenchmarkResult:
     """The benchmark with `run` in the place of the last run of `begun`; `known` is what is known of it otherwise."""
     runs = (*begun.runs[:-1], run)
-    headline = [one for one in answering(runs).values() if not one.point]
+    benchmark = known or begun
+    trials = over_trials(runs, benchmark.trials, catalogue()[begun.name].headline) if benchmark.trials else None
+    counted = answering(runs, trials)
+    headline = [one for one in counted.values() if not one.point]
     return replace(
-        known or begun,
+        benchmark,
         partial=True,
         steps=headline[0].steps if headline else (),
         runs=runs,
-        certificate=combine(tuple(answering(runs).values())),
+        certificate=combine(tuple(counted.values())),
+        trials=trials,
     )
 
 

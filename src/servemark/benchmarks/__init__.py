@@ -51,7 +51,8 @@ class Point:
 
     `load` is that of the users whose requests are the point (not of a background). `values` is what tells it from the
     benchmark's other points, by name; empty for the one that gives the benchmark's headline. With `fresh_server` a
-    server of ours is started for it, whatever the point before it had.
+    server of ours is started for it, whatever the point before it had. `trial` says which it is of, from 1, and
+    `repeats` that it was measured before in that trial, and was INVALID.
     """
 
     server: ServerSettings
@@ -60,6 +61,8 @@ class Point:
     plan: PlanFor
     values: Mapping[str, int] = field(default_factory=dict)
     fresh_server: bool = False
+    trial: int = 1
+    repeats: bool = False
 
 
 #: Points, one after the other; each is answered with what all of them have shown so far, or with None where nothing is
@@ -75,7 +78,8 @@ class Benchmark:
         summary: one line for ``-h``.
         headline: what its first line reports.
         threads: default number of virtual users; None when it has its own rule.
-        points: the configurations to measure, in order, each chosen when those before it have been measured.
+        points: the configurations to measure, in order, each chosen when those before it have been measured; each once.
+        repeats_invalid: whether one of them that was INVALID is measured once more, where no more trials are asked for.
         models: names of the models that must be served.
         needs: what it needs of a server that not every one can.
         refuses: options that make no sense with it, by their name on the command line, and why.
@@ -91,6 +95,7 @@ class Benchmark:
     summary: str
     headline: Headline
     points: Callable[[RunRequest], Points]
+    repeats_invalid: bool = False
     threads: int | None = None
     models: Callable[[RunRequest], tuple[str, ...]] = lambda request: (request.model,)
     needs: frozenset[Ability] = frozenset()
@@ -113,23 +118,6 @@ def fixed(points: Callable[[RunRequest], tuple[Point, ...]]) -> Callable[[RunReq
     def one_by_one(request: RunRequest) -> Points:
         for point in points(request):
             _ = yield point
-
-    return one_by_one
-
-
-def certified(points: Callable[[RunRequest], tuple[Point, ...]]) -> Callable[[RunRequest], Points]:
-    """Points that are known beforehand, and at the end once more each that was INVALID.
-
-    At the end, since how much of the load the generator sent is judged of the best of them.
-    """
-
-    def one_by_one(request: RunRequest) -> Points:
-        known, of_request = None, points(request)
-        for point in of_request:
-            known = yield point
-        for point in of_request:
-            if known and any(dict(run.point) == point.values and not run.certificate.valid for run in known.runs):
-                known = yield point
 
     return one_by_one
 

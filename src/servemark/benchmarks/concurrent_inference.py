@@ -5,7 +5,7 @@ In an open loop, at one rate over more and more connections: what finds them all
 
 from __future__ import annotations
 
-from servemark.benchmarks import Benchmark, Parameter, Point, certified, counts, predictions, server_for
+from servemark.benchmarks import Benchmark, Parameter, Point, counts, fixed, predictions, server_for
 from servemark.options import RunRequest
 from servemark.servers import ModelSettings
 from servemark.workload.load import Until
@@ -25,7 +25,8 @@ BENCHMARK = Benchmark(
     summary="predictions by 1, 4, 7, 10 and 13 threads: how it scales",
     headline="throughput",
     asks_highest_rate=True,
-    points=certified(_points),
+    points=fixed(_points),
+    repeats_invalid=True,
     parameters=(Parameter("threads", (1, 4, 7, 10, 13), counts, "numbers of threads, as in 1,4,7"),),
     refuses={"max_connections": "its points are numbers of connections; give --options threads 1,4"},
     analysis="scalability",

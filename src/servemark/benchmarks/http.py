@@ -30,6 +30,7 @@ BENCHMARK = Benchmark(
             _NO_MODEL,
         ),
         **dict.fromkeys(("server_requirements", "server_python"), _NO_MODEL),
+        "fresh_server": "that server is not ours to start",
     },
     takes_url=True,
 )

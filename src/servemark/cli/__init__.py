@@ -16,6 +16,9 @@ from servemark.telling import guarded
 SUBCOMMANDS = {
     "run": "run a benchmark",
     "serve": "run a server until Ctrl-C",
+    "ab": "measure two benchmarks in turns, and compare them",
+    "calibrate": "measure the same in turns: which changes this machine can show",
+    "compare": "compare two results: whether one is slower",
     "report": "make the reports of a result again, or a result of a JMeter file",
     "history": "list, show and compare over time what was measured",
     "models": "list the zoo's models and what is cached",
@@ -55,7 +58,7 @@ def _status_of(words: list[str], prog: str) -> int:
 
 def _dispatch(words: list[str], prog: str) -> int:
     if not words or words[0] in {"-h", "--help", "help"}:
-        listing = "\n".join(f"  {name:8} {line}" for name, line in SUBCOMMANDS.items())
+        listing = "\n".join(f"  {name:9} {line}" for name, line in SUBCOMMANDS.items())
         print(f"usage: {prog} SUBCOMMAND ...\n\nsubcommands:\n{listing}\n\n{prog} SUBCOMMAND -h tells more")
         return EXIT_OK
     if words[0] == "--version":

@@ -26,11 +26,13 @@ from servemark.result import (
 Words = list[str]
 
 _SHORT = {"loops": "-l", "threads": "-t", "output": "-o", "suite": "-s", "verbose": "-v", "all": "-a"}
-_FLAGS = {"force", "verbose", "all"}
+_FLAGS = {"force", "verbose", "all", "strict"}
 #: How much is sent, and when: what one benchmark is asked of it says nothing of another's.
 _LOAD = ("loops", "duration", "warmup", "ramp", "think", "threads", "rate", "arrival", "max-connections")
 #: Where a result went, which is full now.
 _OUTPUT = ("output", "force", "json", "resume")
+#: What it was compared with.
+_COMPARED = ("against", "threshold", "strict")
 #: Of the rate that users reached at most: what still leaves the server room.
 _COMFORTABLE_SHARE = 0.7
 #: An achieved rate below this share of the offered one is not kept up with.
@@ -49,8 +51,17 @@ def next_step(result: Result, folder: Path, prog: str, words: Sequence[str]) -> 
     return ""
 
 
+def with_trials(command: Sequence[str], trials: int) -> str:
+    """The `command` of a result, to be measured as many times; empty where that is none, or cannot be typed again."""
+    if len(command) < 2:
+        return ""
+    prog, *words = command
+    asked = [*_without(words, *_OUTPUT, *_COMPARED, "trials"), "--trials", str(trials)]
+    return f"{prog} {shlex.join(asked)}" if _parsed(prog, asked) is not None else ""
+
+
 def _candidates(result: Result, folder: Path, words: Words) -> Iterator[Words]:
-    same = _without(words, *_OUTPUT)
+    same = _without(words, *_OUTPUT, *_COMPARED)
     if result.suite is not None:
         yield from _of_suite(result, folder, same)
         return
@@ -58,6 +69,9 @@ def _candidates(result: Result, folder: Path, words: Words) -> Iterator[Words]:
     if benchmark is None or not benchmark.runs or benchmark.partial:
         yield same
         return
+    needed = max((one.needs_trials or 0 for one in result.comparison.benchmarks), default=0) if result.comparison else 0
+    if needed:
+        yield [*_without(same, "trials"), "--trials", str(needed)]
     if benchmark.steps and benchmark.steps[0].failed:
         yield from _of_failures(benchmark.steps[0], same)
     elif benchmark.certificate and not benchmark.certificate.valid:

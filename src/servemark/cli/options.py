@@ -46,7 +46,8 @@ _WIDTH = 80
 _EXIT_STATUS = """\
 exit status:
   0 done                       3 INVALID measurement
-  1 too many requests failed   4 the server or its environment failed
+  1 too many requests failed,  4 the server or its environment failed
+    or slower (--against)
   2 usage                      70 a fault of servemark's own
                                130 interrupted
 """
@@ -95,7 +96,8 @@ def run_parser(prog: str) -> Parser:
         add_options(parser, options, heading)
     load = add_options(parser, options, "load")
     load.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
-    add_options(parser, options, "question")
+    question = add_options(parser, options, "question")
+    question.add_argument("--strict", action="store_true", help="exit 1 where a question stays undecided, too")
     output = add_options(parser, options, "output")
     output.add_argument(
         "--resume", metavar="DIR", type=Path, help="go on with the suite whose result is in DIR: what it lacks is run"

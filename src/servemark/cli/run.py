@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servemark.cli.checkout import or_here
 from servemark.cli.json_output import json_output
-from servemark.cli.options import parse_run
+from servemark.cli.options import parse_run, print_error
 from servemark.errors import UsageError
 from servemark.printable import printable
 
@@ -38,17 +38,12 @@ def main(words: list[str], prog: str) -> int:
 
 
 def _run(arguments: Namespace, words: list[str], prog: str, write_json: Write | None, write_junit: Write | None) -> int:
-    from servemark.report.progress import ProgressLine
     from servemark.runner import perform
 
-    line = ProgressLine()
-    try:
-        listener = _listener(line, arguments.verbose)
-        found = _in_checkout(arguments.entries, listener.note)
+    with listening(arguments.verbose) as listener:
+        found = in_checkout(arguments.entries, listener.note)
         requests = [replace(request, command=(prog, *words)) for request in found]
         performed = perform(requests, listener, suite=arguments.suite_name, resume=arguments.resume)
-    finally:
-        line.clear()
     # What only prints is loaded when the measurement is over: until then it would keep the first request waiting.
     from servemark.cli.next_step import next_step
     from servemark.report.directory import result_text
@@ -58,17 +53,20 @@ def _run(arguments: Namespace, words: list[str], prog: str, write_json: Write | 
 
     try:
         if write_junit:
-            write_junit(junit_text(performed.result, allow_invalid=arguments.allow_invalid))
+            write_junit(junit_text(performed.result, allow_invalid=arguments.allow_invalid, strict=arguments.strict))
         if write_json:
             write_json(result_text(performed.result))
     finally:  # people are told all the same
         if arguments.json != "-":
             step = next_step(performed.result, performed.folder, prog, words)
             print_summary(performed.result, performed.folder, step)
-    return exit_status(performed.result, allow_invalid=arguments.allow_invalid)
+    comparison = performed.result.comparison
+    if comparison is not None and comparison.refused:
+        print_error(UsageError("it is not compared", cause=comparison.refused, next_step="see --force"))
+    return exit_status(performed.result, allow_invalid=arguments.allow_invalid, strict=arguments.strict)
 
 
-def _in_checkout(requests: Sequence[RunRequest], say: Callable[[str], None]) -> list[RunRequest]:
+def in_checkout(requests: Sequence[RunRequest], say: Callable[[str], None]) -> list[RunRequest]:
     """`requests`, each of a server of our own with that of the checkout in which this is called."""
     said: dict[str, None] = {}
     found = [
@@ -80,6 +78,18 @@ def _in_checkout(requests: Sequence[RunRequest], say: Callable[[str], None]) -> 
     for line in said:
         say(line)
     return found
+
+
+@contextmanager
+def listening(verbose: bool) -> Iterator[Listener]:
+    """Who tells people what happens, with a line of progress that goes away at the end."""
+    from servemark.report.progress import ProgressLine
+
+    line = ProgressLine()
+    try:
+        yield _listener(line, verbose)
+    finally:
+        line.clear()
 
 
 def _listener(line: ProgressLine, verbose: bool) -> Listener:

@@ -13,7 +13,7 @@ from servemark.benchmarks import OPEN_LOOP, Benchmark, catalogue
 from servemark.cli.options import EVERYWHERE
 from servemark.errors import UsageError
 from servemark.options import RunRequest, all_options
-from servemark.options.kinds import nearest
+from servemark.options.kinds import Switch, nearest
 from servemark.suites import Suite
 
 #: What an entry may say besides ``name`` and ``options``: options by their long name.
@@ -26,6 +26,8 @@ _OPEN_LOOP, _CLOSED_LOOP = set(OPEN_LOOP), {"threads", "ramp", "think"}
 _REPEATED, _PATHS = {"input", "body_file", "header"}, {"input", "body_file"}
 #: How long a point of a suite may be measured, unless it says how long.
 LONGEST_POINT_S = 20.0
+#: Fields that are true or false.
+_SWITCHES = {option.name for option in all_options() if option.of_suites and isinstance(option.kind, Switch)}
 #: What is no field, and only makes sense with a model of the user's: benchmarks of other models do without.
 _OF_CUSTOM_MODEL = ("server_requirements", "server_python")
 
@@ -140,7 +142,9 @@ def _words(entry: Mapping[str, Any], folder: Path) -> list[str]:
             option = f"--{field.replace('_', '-')}"
             several = value if isinstance(value, list) else [value]
             words += [f"{option}={folder / str(one) if field in _PATHS and one != '-' else one}" for one in several]
-        elif isinstance(value, (bool, list, dict)):
+        elif field in _SWITCHES and isinstance(value, bool):
+            words += [f"--{field.replace('_', '-')}"] if value else []
+        elif field in _SWITCHES or isinstance(value, (bool, list, dict)):
             raise UsageError(f"{field} = {value!r} makes no sense", next_step="give one value")
         elif field == "arrival" and str(value).startswith("trace:"):
             words.append(f"--arrival=trace:{folder / str(value).removeprefix('trace:')}")

@@ -128,6 +128,8 @@ class RunRequest:
         if by_jmeter and of_events:
             asked = f"--slo {of_events[0]}"
             raise refuse(asked, "--engine jmeter", "it knows of no events", "leave --engine out")
+        if self.load.fresh_server and server.server is not None:
+            raise refuse("--fresh-server", "--server", "only a server of our own is restarted", "leave one of them out")
         if content.expected_body is not None and by_jmeter:
             check_expect(content.expected_body, self.generator.engine)
         if server.server is None and content.model is not None and find(content.model) is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from servemark.errors import UsageError
-from servemark.options.kinds import Rate, Seconds, Share, Text, Whole
+from servemark.options.kinds import Rate, Seconds, Share, Switch, Text, Whole
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.load import DEFAULT_MAX_CONNECTIONS, MOST_USERS, Arrivals, ClosedLoad, Load, Until
 from servemark.workload.open_loop import MOST_CONNECTIONS, arrivals_of, check_open_loop, open_load
@@ -14,6 +14,7 @@ from servemark.workload.open_loop import MOST_CONNECTIONS, arrivals_of, check_op
 DEFAULT_WARMUP_S = 2.0
 #: How much less exact p99 may be than p50 and the rate.
 _OF_P99 = 2.5
+MOST_TRIALS = 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class LoadOptions(OptionGroup):
         ramp_s: over which users start.
         think_s: between a user's requests.
         timeout_s: a request that takes longer has failed.
+        trials: how often all of it is measured.
+        fresh_server: start the server again for each trial.
+        seed: what every random draw begins with; of each trial after the first one more.
     """
 
     threads: int | None = option(
@@ -126,6 +130,23 @@ class LoadOptions(OptionGroup):
         metavar="S",
         heading="load",
         help="limit on a request (default: 120)",
+        of_suites=True,
+    )
+    trials: int = option(
+        "--trials",
+        kind=Whole(1, MOST_TRIALS),
+        default=1,
+        metavar="N",
+        heading="load",
+        help="measure N times, and what that differs by; comparisons need 5 (default: 1)",
+        of_suites=True,
+    )
+    fresh_server: bool = option(
+        "--fresh-server",
+        kind=Switch(),
+        default=False,
+        heading="load",
+        help="start the server again for each trial, since starts differ",
         of_suites=True,
     )
     seed: int = option(

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from servemark.report.law import law_in_words
 from servemark.report.layout import Columns, Fact
+from servemark.report.trials import in_words, medians
 from servemark.report.words import (
     counted,
     decimal,
@@ -44,9 +45,14 @@ def headline(benchmark: BenchmarkResult) -> Text | None:
     """The first line of a benchmark whose answer is in its analysis, or in several runs; None of any other."""
     analysis = benchmark.analysis or Analysis()
     if benchmark.runs and not benchmark.steps and not analysis.scaling:
-        best = max(benchmark.answering.values(), key=lambda run: run.steps[0].throughput_per_s.value or 0.0)
-        figures = f"at best {per_s(best.steps[0].throughput_per_s)}, p99 {ms(best.steps[0].headline_ms.p99)}"
-        return subject(benchmark).append(f"{figures} ({described(best.point)})", style="bold green")
+        found = {
+            place: medians(benchmark, tuple(run.point.items()), run.steps[0])
+            for place, run in benchmark.answering.items()
+        }
+        best = max(found, key=lambda place: found[place]["throughput_per_s"].value or 0.0)
+        figures = f"at best {per_s(found[best]['throughput_per_s'])}, p99 {ms(found[best]['p99_ms'])}"
+        where = f"{described(benchmark.runs[best].point)}{in_words(benchmark)}"
+        return subject(benchmark).append(f"{figures} ({where})", style="bold green")
     if analysis.registrations:
         (step,) = benchmark.steps
         done = f"{step.succeeded} of {step.requests} registered in {analysis.registrations.total_s:.2f} s"

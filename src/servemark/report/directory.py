@@ -17,10 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from servemark.errors import OutputError, RecordingError
+from servemark.errors import OutputError, RecordingError, UsageError
 from servemark.event_files import events_path, gaps_path
 from servemark.report import csv, jtl
-from servemark.result import BenchmarkResult, Result, RunResult, to_json
+from servemark.result import BenchmarkResult, Result, RunResult, read_result, to_json
 
 if TYPE_CHECKING:
     from servemark.records import RecordFile
@@ -207,6 +207,40 @@ class ResultDirectory:
         from servemark.records import open_records
 
         return [(open_records(self.path / file), run.load.kind) for run in runs for file in run.record_files]
+
+
+def result_at(wanted: Path) -> Result:
+    """The result to be compared with: in a folder, in a ``result.json``, or ``latest`` or that of a baseline.
+
+    A folder of such a name goes first.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    folder = wanted if wanted.exists() else _named(wanted)
+    path = folder / _RESULT if folder.is_dir() or folder == _LATEST else folder
+    try:
+        return read_result(path)
+    except OSError as error:
+        raise UsageError(
+            f"there is no result in {wanted}",
+            cause=f"{error.strerror or error}: {path}",
+            next_step="give the folder that a run has written",
+        ) from error
+    except ValueError as error:  # also what is no JSON, or no text
+        raise UsageError(f"cannot read {path}", cause=str(error)) from error
+
+
+def _named(name: Path) -> Path:
+    """The folder that is meant by a name that no file has: of the last result, of a baseline, or such a folder."""
+    if name == Path(_LATEST.name):
+        return _LATEST
+    from servemark.history.naming import resolve_baseline
+
+    try:
+        return resolve_baseline(str(name)) if name.name == str(name) else name
+    except (UsageError, RecordingError):
+        return name  # of which it is said that there is no result in it
 
 
 def result_text(result: Result) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from servemark.report.layout import Fact
 from servemark.report.words import counted
-from servemark.result import BenchmarkResult, Certificate, Check
+from servemark.result import BenchmarkResult, Certificate, Check, RunResult, trials_by_point
 
 #: Checks that look at the times of requests.
 _OF_TIMES = {"generator lag", "clock", "receive lag", "loopback self-test"}
@@ -25,13 +25,22 @@ def judgements(benchmark: BenchmarkResult) -> Iterator[Fact]:
     if certificate is None:
         return
     yield from _valid(certificate) if certificate.valid else _invalid(certificate)
-    repeated = [run for place, run in enumerate(benchmark.runs) if place not in benchmark.answering]
+    repeated = _repeated(benchmark)
     if repeated:
         number = f"{len(repeated)} of {counted(len(benchmark.runs), 'run')}"
-        where = "; ".join(dict.fromkeys(run.place for run in repeated))
-        yield Fact("warning", f"repeated: {number} INVALID, measured once more and left out ({where})", "yellow")
+        where = "; ".join(dict.fromkeys(run.place for run in repeated if run.place))
+        left_out = f"repeated: {number} INVALID, measured once more and left out"
+        yield Fact("warning", f"{left_out} ({where})" if where else left_out, "yellow")
     for found in certificate.disturbances:
         yield Fact("warning", f"{found.name}: {found.reason}", "yellow")
+
+
+def _repeated(benchmark: BenchmarkResult) -> list[RunResult]:
+    """The runs that another one stands for: of a single trial of each point all but the last."""
+    if benchmark.trials is None:
+        return [run for place, run in enumerate(benchmark.runs) if place not in benchmark.answering]
+    trials = (places for of_point in trials_by_point(benchmark.runs).values() for places in of_point)
+    return [benchmark.runs[place] for places in trials for place in places[:-1]]
 
 
 def _valid(certificate: Certificate) -> Iterator[Fact]:

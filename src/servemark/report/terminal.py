@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
 from servemark.printable import printable, printable_in
-from servemark.report import analyses
+from servemark.report import analyses, trials
+from servemark.report.calibration import calibration_lines
+from servemark.report.comparison import comparison_in_words, comparison_lines
 from servemark.report.judgements import judgements
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
 from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
@@ -41,6 +43,7 @@ from servemark.report.words import (
 from servemark.result import (
     STATISTICS,
     BenchmarkResult,
+    Comparison,
     LatencySummary,
     OpenLoadResult,
     Result,
@@ -51,6 +54,9 @@ from servemark.terminals import shortened, takes_escapes
 from servemark.units import format_ms
 from servemark.verdict import allows_failures
 
+if TYPE_CHECKING:
+    from servemark.assessment.calibration import Calibration
+
 _LABELS = {"p99_9": "p99.9"}
 #: A figure with the mark before it, and not the home of somebody in a path.
 _MARKED = re.compile(rf"(?<![\w/.-]){UNCERTIFIED}\d")
@@ -60,37 +66,69 @@ def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
     """Print what was measured, the headline first; of a suite, a table of all at the end. `next_step` is a command."""
     # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
     result = printable_in(result)
-    console = _console()
     several = result.suite is not None and len(result.suite.entries) > 1
-    with _telling(console):
+    with _printing() as console:
         for benchmark in result.benchmarks:
             _print(console, [*_summary_lines(result, benchmark), *([Text()] if several else [])])
         if several or result.skipped:
             _print(console, [table_of_suite(result, headline)])
-        for label, text in (("results", printable(str(folder))), ("next", next_step)):
-            if text:  # in one piece, so that it can be copied
-                console.print(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), text), soft_wrap=True)
+        if result.comparison is not None:
+            _print(console, [Text(), *comparison_lines(result.comparison), Text()])
+        _print_whole(console, ("results", printable(str(folder))), ("next", next_step))
 
 
 def print_lines(lines: Iterable[Line]) -> None:
     """Print `lines`, in which nobody else's words are left as they came, as a summary is printed."""
-    console = _console()
-    with _telling(console):
+    with _printing() as console:
         _print(console, lines)
 
 
-def _console() -> Console:
-    # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
-    plain = bool(os.environ.get("NO_COLOR")) or (sys.stdout.isatty() and not takes_escapes(sys.stdout))
-    return Console(highlight=False, color_system=None if plain else "auto")
+def print_comparison(comparison: Comparison, next_step: str = "") -> None:
+    """Print a comparison, its answer first; `next_step` is the command that would decide what is undecided."""
+    with _printing() as console:
+        _print(console, comparison_lines(printable_in(comparison)))
+        _print_whole(console, ("next", next_step))
+
+
+def print_pair(result: Result, folder: Path) -> None:
+    """Print what was measured in turns: how the two compare, and the first line of each."""
+    result = printable_in(result)
+    with _printing() as console:
+        if result.comparison is not None:
+            _print(console, [*comparison_lines(result.comparison), Text()])
+        for name, benchmark in zip("AB", result.benchmarks, strict=False):
+            _print(console, [Text(f"{name}  ").append(headline(benchmark)), *judgements(benchmark)])
+        _print_whole(console, ("results", printable(str(folder))))
+
+
+def print_calibration(result: Result, folder: Path, calibration: Calibration) -> None:
+    """Print which changes trials can show, how the same compared with itself, and the first line of both."""
+    result = printable_in(result)
+    with _printing() as console:
+        _print(console, [*calibration_lines(calibration), Text()])
+        if result.comparison is not None:
+            _print(console, [Fact("the same", comparison_in_words(result.comparison))])
+        for name, benchmark in zip("AB", result.benchmarks, strict=False):
+            _print(console, [Text(f"{name}  ").append(headline(benchmark)), *judgements(benchmark)])
+        _print_whole(console, ("results", printable(str(folder))))
 
 
 @contextmanager
-def _telling(console: Console) -> Iterator[None]:
-    """What is printed on `console` within, at its end: rich itself would end the process when a pipe's reader left."""
-    with console.capture() as capture:
-        yield
+def _printing() -> Iterator[Console]:
+    """A console; what is printed on it goes to stdout at the end."""
+    # Without colours: NO_COLOR is for whoever wants plain text, bold and dim are no plainer.
+    plain = bool(os.environ.get("NO_COLOR")) or (sys.stdout.isatty() and not takes_escapes(sys.stdout))
+    console = Console(highlight=False, color_system=None if plain else "auto")
+    with console.capture() as capture:  # rich itself would end the process when the reader of a pipe has left
+        yield console
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
+
+
+def _print_whole(console: Console, *labelled: tuple[str, str]) -> None:
+    """Print texts behind their labels, each in one piece, so that it can be copied; what is empty is left out."""
+    for label, text in labelled:
+        if text:
+            console.print(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), text), soft_wrap=True)
 
 
 def _print(console: Console, lines: Iterable[Line]) -> None:
@@ -109,7 +147,7 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]
     if not benchmark.runs:
         return
     yield Text(_server_line(result, benchmark), style="dim")
-    headline_run = next((run for run in benchmark.runs if not run.point), None)
+    headline_run = next((run for run in benchmark.answering.values() if not run.point), None)
     if headline_run:
         yield Text(load_line(headline_run), style="dim")
     elif isinstance(benchmark.runs[0].load, OpenLoadResult):
@@ -124,12 +162,13 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]
         if step.measured:
             yield _latency_table(step)
             yield Text()
-        yield from _facts(benchmark.runs[0], step)
+        yield from _facts(headline_run or benchmark.runs[0], step)
     else:
         yield from analyses.tables(benchmark)
         yield from counts(headline_run, benchmark.steps) if headline_run else ()
         yield from rate_facts(headline_run) if headline_run else ()
         yield from streams_of_all(benchmark)
+    yield from trials.lines(benchmark)
     yield from analyses.facts(benchmark)
     yield from whose_clock(benchmark.runs[0])
     if headline_run:
@@ -165,13 +204,14 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
     if not step.measured:
         why = "" if benchmark.partial else ": every answer took too long; -l N measures exactly N a user"
         return line.append(f"nothing was measured{why}", style="bold yellow")
-    latency = step.headline_ms
+    found = trials.medians(benchmark, (), step)
+    p50, p99 = ms(found["p50_ms"]), ms(found["p99_ms"])
     figures = {
-        "response": f"p50 {ms(latency.p50)}, p99 {ms(latency.p99)}",
-        "throughput": f"{per_s(step.throughput_per_s)}, p50 {ms(latency.p50)}, p99 {ms(latency.p99)}",
+        "response": f"p50 {p50}, p99 {p99}",
+        "throughput": f"{per_s(found['throughput_per_s'])}, p50 {p50}, p99 {p99}",
     }
-    line.append(figures[headline], style="bold green")
-    waiting = waited(benchmark.runs[0], step)
+    line.append(f"{figures[headline]}{trials.in_words(benchmark)}", style="bold green")
+    waiting = waited(next(iter(benchmark.answering.values())), step)
     if waiting:
         line.append(f"; waiting for a connection: p99 {waiting}", style="yellow")
     if step.failed:

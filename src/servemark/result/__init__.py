@@ -2,8 +2,9 @@
 
 The field names are the names in ``result.json`` (schema ``servemark/result/2``, beside this package as
 ``result.schema.json``); each carries its unit. ``document`` has the whole from the invocation down to a step,
-``figures``, ``loads`` and ``analysis`` what it is made of, ``fingerprint`` what comparisons hold against each other,
-and ``reading`` turns it into JSON and back. Behaviour lives elsewhere: ``stats`` computes, ``report`` writes.
+``figures``, ``loads``, ``trials`` and ``analysis`` what it is made of, ``fingerprint`` what comparisons hold against
+each other, ``comparison`` what these say, and ``reading`` turns it into JSON and back. Behaviour lives elsewhere:
+``stats`` computes, ``report`` writes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from servemark.result.analysis import Scalability as Scalability
 from servemark.result.analysis import Scaling as Scaling
 from servemark.result.analysis import ScalingCalls as ScalingCalls
 from servemark.result.analysis import Stage as Stage
+from servemark.result.comparison import ANSWERS as ANSWERS
+from servemark.result.comparison import Answer as Answer
+from servemark.result.comparison import Change as Change
+from servemark.result.comparison import ComparedBenchmark as ComparedBenchmark
+from servemark.result.comparison import Comparison as Comparison
 from servemark.result.document import IMPORTED as IMPORTED
 from servemark.result.document import INTERRUPTED as INTERRUPTED
 from servemark.result.document import SCHEMA as SCHEMA
@@ -44,6 +50,7 @@ from servemark.result.document import Tool as Tool
 from servemark.result.document import Verdict as Verdict
 from servemark.result.document import answering as answering
 from servemark.result.document import error_name as error_name
+from servemark.result.document import trials_by_point as trials_by_point
 from servemark.result.figures import Distribution as Distribution
 from servemark.result.figures import EventSummary as EventSummary
 from servemark.result.figures import GapSummary as GapSummary
@@ -52,7 +59,10 @@ from servemark.result.figures import Spread as Spread
 from servemark.result.figures import Statistic as Statistic
 from servemark.result.figures import Trend as Trend
 from servemark.result.fingerprint import Fingerprint as Fingerprint
+from servemark.result.fingerprint import asked_of_point as asked_of_point
+from servemark.result.fingerprint import differences as differences
 from servemark.result.fingerprint import fingerprint as fingerprint
+from servemark.result.fingerprint import served_by as served_by
 from servemark.result.loads import KERNEL_CLOCK as KERNEL_CLOCK
 from servemark.result.loads import OWN_CLOCK as OWN_CLOCK
 from servemark.result.loads import AdaptiveLength as AdaptiveLength
@@ -62,7 +72,12 @@ from servemark.result.loads import OpenLoadResult as OpenLoadResult
 from servemark.result.loads import RateSegmentResult as RateSegmentResult
 from servemark.result.loads import TraceResult as TraceResult
 from servemark.result.reading import benchmark_from_json as benchmark_from_json
+from servemark.result.reading import comparison_text as comparison_text
 from servemark.result.reading import from_json as from_json
 from servemark.result.reading import read_result as read_result
 from servemark.result.reading import schema_text as schema_text
 from servemark.result.reading import to_json as to_json
+from servemark.result.trials import PointTrials as PointTrials
+from servemark.result.trials import StepTrials as StepTrials
+from servemark.result.trials import Trials as Trials
+from servemark.result.trials import TrialStatistic as TrialStatistic

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from servemark.result.analysis import Analysis
+from servemark.result.comparison import Comparison
 from servemark.result.figures import EventSummary, LatencySummary, Statistic, Trend
 from servemark.result.loads import LoadResult
+from servemark.result.trials import Trials
 
 SCHEMA = "servemark/result/2"
 #: The `error` of a result that Ctrl-C ended.
@@ -79,6 +81,17 @@ class StepSummary:
     def headline_ms(self) -> LatencySummary:
         """The latency that answers for the step."""
         return self.service_ms if self.headline == "service" else self.response_ms
+
+    @property
+    def figures(self) -> dict[str, Statistic]:
+        """What answers for the step, by name, with its unit: what trials and comparisons are made of."""
+        found = {"throughput_per_s": self.throughput_per_s}
+        found |= {f"{name}_ms": getattr(self.headline_ms, name) for name in STATISTICS}
+        if self.events is not None:
+            first = self.events.time_to_first_event_ms
+            found |= {"events_per_s": self.events.events_per_s}
+            found |= {f"first_event_{name}_ms": getattr(first, name) for name in ("p50", "p99")}
+        return found
 
     @property
     def failed(self) -> int:
@@ -177,8 +190,9 @@ class Telemetry:
 class RunResult:
     """One execution of one point; `trial` counts those of the same point, from 1.
 
-    `records` is the file of its records in the folder of the result; where several generators sent it, that of the
-    first, and `more_records` those of the others.
+    `repeat_of` is the `trial` that it repeats, because that was INVALID; None where it repeats none. `records` is the
+    file of its records in the folder of the result; where several generators sent it, that of the first, and
+    `more_records` those of the others.
     """
 
     trial: int
@@ -192,6 +206,7 @@ class RunResult:
     telemetry: Telemetry
     records: str
     more_records: tuple[str, ...] = ()
+    repeat_of: int | None = None
 
     @property
     def record_files(self) -> tuple[str, ...]:
@@ -238,7 +253,8 @@ class BenchmarkResult:
 
     `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
     together (a scalability law, a Pareto front), or why that cannot be said. `failure` is what ended it, if it failed.
-    `server` is its own where the result has several benchmarks; `archive` describes a model of the user's.
+    `server` is its own where the result has several benchmarks; `archive` describes a model of the user's. `trials` is
+    what was asked for with ``--trials``, over all of them; `steps` are those of the one that is shown.
     """
 
     name: str
@@ -255,19 +271,52 @@ class BenchmarkResult:
     failure: Failure | None = None
     server: Mapping[str, Any] | None = None
     archive: Mapping[str, Any] | None = None
+    trials: Trials | None = None
 
     @property
     def answering(self) -> Mapping[int, RunResult]:
-        """The runs that answer for their points, by their place in `runs`: of several trials the last."""
-        return answering(self.runs)
+        """The runs that answer for their points, by their place in `runs`."""
+        return answering(self.runs, self.trials)
+
+    @property
+    def valid_trials(self) -> Mapping[tuple[Any, ...], tuple[RunResult, ...]]:
+        """The runs that count, by their point: of each trial the last execution, where that is not INVALID.
+
+        What an interruption cut off does not count.
+        """
+        whole = len(self.runs) - 1 if self.partial else len(self.runs)
+        return {
+            point: tuple(self.runs[places[-1]] for places in trials if self._counts(places[-1], whole))
+            for point, trials in trials_by_point(self.runs).items()
+        }
+
+    def _counts(self, place: int, whole: int) -> bool:
+        return place < whole and self.runs[place].certificate.valid
 
 
-def answering(runs: Sequence[RunResult]) -> dict[int, RunResult]:
-    """Of each point the last trial, by its place in `runs`, in the order in which the points were measured first."""
-    last: dict[tuple[object, ...], int] = {}
+def trials_by_point(runs: Sequence[RunResult]) -> dict[tuple[Any, ...], list[list[int]]]:
+    """The places of the executions of each trial, in the order in which points and trials were measured first.
+
+    A trial is an execution, and behind it that which repeats it, if it was INVALID.
+    """
+    trials: dict[tuple[Any, ...], list[list[int]]] = {}
     for place, run in enumerate(runs):
-        last[tuple(run.point.items())] = place
-    return {place: runs[place] for place in last.values()}
+        of_point = trials.setdefault(tuple(run.point.items()), [])
+        if run.repeat_of is not None and of_point:
+            of_point[-1].append(place)
+        else:
+            of_point.append([place])
+    return trials
+
+
+def answering(runs: Sequence[RunResult], trials: Trials | None = None) -> dict[int, RunResult]:
+    """Of each point the run whose figures stand for it, by its place, in the order in which they were measured first.
+
+    Of several `trials` that were asked for it is the one that these say, else the last execution.
+    """
+    if trials is not None:
+        return {point.shown: runs[point.shown] for point in trials.points}
+    return {places[-1][-1]: runs[places[-1][-1]] for places in trials_by_point(runs).values()}
 
 
 @dataclass(frozen=True)
@@ -333,7 +382,7 @@ class Environment:
 class Result:
     """Everything for one invocation. `error` is the line that ended it, if one did, or the last failure of a suite.
 
-    `suite` is None where one benchmark was asked for.
+    `suite` is None where one benchmark was asked for. `comparison` is that with an earlier result, if that was asked.
     """
 
     schema: str = SCHEMA
@@ -349,6 +398,7 @@ class Result:
     error: str | None = None
     skipped: tuple[Skipped, ...] = ()
     suite: Suite | None = None
+    comparison: Comparison | None = None
 
     @classmethod
     def load(cls, folder: Path | str) -> Result:

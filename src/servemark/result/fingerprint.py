@@ -1,4 +1,4 @@
-"""What two results must share to be compared: the machine, the server, the engine, and what this had of the machine."""
+"""What two results must share to be compared: the machine, the engine and what this had of it, and what was asked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from servemark.result.document import BenchmarkResult, Result
+from servemark.result.document import BenchmarkResult, Result, RunResult
+from servemark.result.loads import OpenLoadResult
+
+#: What of a load is no part of what was asked: what was had of the machine, which the environment says.
+_HAD = {"kind", "generator_threads", "realtime", "keep_awake", "receive_clock", "max_connections", "offered_per_s"}
+#: Settings that name a place of one run.
+_OF_ONE_RUN = re.compile(r"address|/")
 
 
 @dataclass(frozen=True)
@@ -18,11 +25,14 @@ class Fingerprint:
         machine: its architecture, with how many CPUs it has.
         kernel: its release.
         cpu_model: what the kernel calls its processors, and `governor` what governs their frequency.
-        server: the product and its version.
+        python: that of the generator, and `server_python` that of the server's workers.
         jdk: the version of the server's Java.
         engine: what sent the requests, with the versions of what it is made of.
         realtime: what became of real-time priority, in any run: "rr 1", "off"; so too `keep_awake`.
         receive_clock: whose time of arrival answers have.
+        model: its checksum, of one of the user's.
+        backend: what computes it.
+        inputs: the checksum of what is sent.
     """
 
     machine: str
@@ -30,27 +40,25 @@ class Fingerprint:
     cpu_model: str | None
     governor: str | None
     python: str
-    server: str | None
+    server_python: str | None
     jdk: str | None
     engine: str
     realtime: str
     keep_awake: str
     receive_clock: str
+    model: str | None
+    backend: str | None
+    inputs: str | None
 
-    def unlike(self, other: Fingerprint) -> Mapping[str, tuple[str | None, str | None]]:
+    def unlike(self, other: Fingerprint) -> dict[str, tuple[str, ...]]:
         """What differs, by its name: here and in `other`. What either does not tell is not held against them."""
-        pairs = {field.name: (getattr(self, field.name), getattr(other, field.name)) for field in _FIELDS}
-        return {name: (own, its) for name, (own, its) in pairs.items() if own != its and None not in (own, its)}
-
-
-_FIELDS = dataclasses.fields(Fingerprint)
+        return differences(dataclasses.asdict(self), dataclasses.asdict(other))
 
 
 def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
     """The environment in which a benchmark of `result` was measured."""
-    machine, server, tool = result.environment, benchmark.server or result.server or {}, result.tool
+    machine, server, tool = result.environment, _server(result, benchmark), result.tool
     loads = [run.load for run in benchmark.answering.values()]
-    product = " ".join(str(server[name]) for name in ("product", "version") if server.get(name))
     versions = ", ".join(f"{name} {number}" for name, number in sorted(tool.engine_versions.items()))
     return Fingerprint(
         machine=f"{machine.machine}, {machine.cpus} CPUs" if machine.cpus else machine.machine,
@@ -58,13 +66,83 @@ def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
         cpu_model=machine.cpu_model,
         governor=machine.governor,
         python=machine.python,
-        server=product or None,
-        jdk=str(server["java"]) if server.get("java") else None,
+        server_python=_text(_versions(server).get("python")),
+        jdk=_text(server.get("java")),
         engine=f"{tool.engine} of servemark {tool.version}" + (f" ({versions})" if versions else ""),
         realtime=_joined(load.realtime for load in loads),
         keep_awake=_joined(load.keep_awake for load in loads),
         receive_clock=_joined(load.receive_clock for load in loads),
+        model=_text((benchmark.archive or {}).get("sha256")),
+        backend=benchmark.backend,
+        inputs=benchmark.options.input_sha256,
     )
+
+
+def asked_of_point(result: Result, benchmark: BenchmarkResult, run: RunResult) -> dict[str, str | None]:
+    """What was asked of a point, by name: the load, the settings of server and models, and the benchmark's parameters.
+
+    Parameters that are lists of points are left out: each point says its own.
+    """
+    load, server = run.load, _server(result, benchmark)
+    facts: dict[str, Any] = {"load": load.kind}
+    for item in dataclasses.fields(load):
+        if item.name not in _HAD:
+            value = getattr(load, item.name)
+            facts[f"load {item.name}"] = "none" if value is None else value
+    if isinstance(load, OpenLoadResult) and load.trace:
+        facts["load trace"] = load.trace.sha256 or load.trace.times
+    config = server.get("config")
+    config = config if isinstance(config, Mapping) else {}
+    facts |= {
+        f"setting {name}": value
+        for name, value in config.items()
+        if not _OF_ONE_RUN.search(name) and not _OF_ONE_RUN.search(str(value))
+    }
+    settings = {**run.server.get("requested", {}), **run.server.get("read_back", {})}
+    facts |= {f"setting {name}": value for name, value in settings.items()}
+    facts |= {
+        f"parameter {name}": value
+        for name, value in benchmark.options.parameters.items()
+        if not any(key.startswith(name) for key in run.point)
+    }
+    return {name: _text(value) for name, value in facts.items()}
+
+
+def served_by(result: Result, benchmark: BenchmarkResult) -> dict[str, str | None]:
+    """The server, by name: product, versions, URL of an endpoint, and the checkout that it was built from.
+
+    It may be what is compared.
+    """
+    server = _server(result, benchmark)
+    source = server.get("source")
+    source = source if isinstance(source, Mapping) else {}
+    changed = " with changes" if source.get("dirty") else ""
+    return {
+        "server": " ".join(str(server[key]) for key in ("product", "version", "launcher") if server.get(key)) or None,
+        "url": benchmark.options.url,
+        "commit": f"{source['commit'][:7]}{changed}" if source.get("commit") else None,
+        **{name: _text(number) for name, number in _versions(server).items() if name not in {"python", "java"}},
+    }
+
+
+def differences(own: Mapping[str, str | None], other: Mapping[str, str | None]) -> dict[str, tuple[str, ...]]:
+    """What differs, by its name: in one and in the other. What either does not tell is not held against them."""
+    pairs = {name: (own[name], other.get(name)) for name in own}
+    told = {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
+    return {name: (str(one), str(two)) for name, (one, two) in told.items()}
+
+
+def _server(result: Result, benchmark: BenchmarkResult) -> Mapping[str, Any]:
+    return benchmark.server or result.server or {}
+
+
+def _versions(server: Mapping[str, Any]) -> Mapping[str, Any]:
+    versions = server.get("versions")
+    return versions if isinstance(versions, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -13,7 +13,16 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from servemark.errors import RecordingError
 from servemark.result.analysis import Analysis
-from servemark.result.document import SCHEMA, AskedOptions, BenchmarkResult, Result, StepSummary, Verdict
+from servemark.result.comparison import Comparison
+from servemark.result.document import (
+    SCHEMA,
+    AskedOptions,
+    BenchmarkResult,
+    Result,
+    RunResult,
+    StepSummary,
+    Verdict,
+)
 from servemark.result.figures import Statistic
 
 _FIRST = "servemark/result/1"
@@ -23,6 +32,9 @@ _LEFT_OUT = {
     *((AskedOptions, name) for name in ("threads", "rate", "arrival", "max_connections", "url", "method")),
     (StepSummary, "goodput_per_s"),
     (Verdict, "objective"),
+    (RunResult, "repeat_of"),
+    (BenchmarkResult, "trials"),
+    (Result, "comparison"),
 }
 
 
@@ -45,6 +57,11 @@ def to_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     return value
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """A comparison by itself, as JSON."""
+    return json.dumps(to_json(comparison), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def from_json(data: Any) -> Result:
@@ -74,7 +91,11 @@ def read_result(file: Path) -> Result:
         OSError: it cannot be read.
         ValueError: it holds no result, or one of a newer schema.
     """
-    return from_json(json.loads(file.read_text(encoding="utf-8")))
+    return from_json(json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number))
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"it holds {text}, which is no figure and no JSON")
 
 
 def load_result(path: Path) -> Result:

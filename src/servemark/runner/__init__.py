@@ -2,34 +2,31 @@
 
 ``measuring`` reads as the data line of the design: benchmark -> point -> launcher -> plan -> engine -> records ->
 summary and certificate -> verdict -> result -> reports. Here is what is around it: one invocation, with one benchmark
-or a suite of them.
+or a suite of them; in ``pair`` two that are measured in turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from servemark.engines import Engine, Job
-from servemark.errors import RecordingError, ServemarkError, UnexpectedError, UsageError
-from servemark.interrupts import held_back
+from servemark.engines import Job
+from servemark.errors import ServemarkError, UsageError
 from servemark.options import GROUPS, RunRequest
 from servemark.options.table import in_python
-from servemark.report.directory import ResultDirectory
 from servemark.result import Result
+from servemark.runner.baseline import Baseline
 from servemark.runner.entry import Entry
+from servemark.runner.invocation import begun_result, failing, merge
 from servemark.runner.launching import Launchers, engine_of
 from servemark.runner.listener import Listener as Listener
 from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
 from servemark.runner.remembering import remember
-from servemark.runner.result_on_disk import ResultOnDisk, empty_result
-from servemark.runner.suite import placed, read_earlier, untouched
-from servemark.unexpected import explained
+from servemark.runner.result_on_disk import ResultOnDisk
+from servemark.runner.suite import placed
 
 
 @dataclass(frozen=True)
@@ -69,20 +66,20 @@ def perform(
         ServemarkError: something failed, and it was no suite; the partial result has been written.
         KeyboardInterrupt: interrupted before anything was measured.
     """
-    first = requests[0]
+    first, baseline = requests[0], Baseline.of(requests)
     entries = [Entry.of(request) for request in requests]
     redaction = Redaction(header for entry in entries for header in entry.request.content.all_headers)
     listener = redaction.listener(listener)
     for remark in dict.fromkeys(entry.remark for entry in entries if entry.remark):
         listener.note(remark)
     entries = placed(entries) if suite else entries
-    written = _begun(requests, entries, redaction, suite, resume)
+    written = begun_result(requests, entries, redaction, suite, resume)
     missing = _missing(entries, written, listener) if suite else entries
     launchers, jobs = Launchers(listener), list[Job]()
     if not missing:
         return WrittenResult(written.result, written.folder.path)
     try:
-        with _failing(written, None, listener):
+        with failing(written, None, listener):
             # So that one that is killed leaves no older result, but one that says partial.
             written.folder.write(written.result)
             engine = engine_of(first.generator.engine, listener)
@@ -95,7 +92,7 @@ def perform(
             if suite:
                 listener.note(f"benchmark {entry.place + 1} of {len(entries)}: {entry.title}")
                 entry = replace(entry, last=entry is missing[-1])
-            with _failing(written, entry, listener, goes_on=suite is not None):
+            with failing(written, entry, listener, goes_on=suite is not None):
                 jobs += measure_benchmark(entry, launchers, engine, written, listener)
                 benchmark = written.benchmark(entry)
                 if suite and benchmark is not None:
@@ -103,7 +100,9 @@ def perform(
             if written.interrupted:
                 break
         # With the servers gone: it takes seconds, and nobody waits for what it says.
-        _merge(engine, jobs, written.folder, listener)
+        merge(engine, jobs, written.folder, listener)
+        if baseline and not written.interrupted:
+            baseline.judge(written)
     except KeyboardInterrupt:
         if not written.result.benchmarks:
             raise
@@ -113,26 +112,6 @@ def perform(
     if not first.output.no_history:
         remember(written.result, written.folder.path, listener)
     return WrittenResult(written.result, written.folder.path)
-
-
-def _begun(
-    requests: Sequence[RunRequest],
-    entries: Sequence[Entry],
-    redaction: Redaction,
-    suite: str | None,
-    resume: Path | None,
-) -> ResultOnDisk:
-    """The result with nothing in it yet, or with what an earlier run of the suite has measured."""
-    first, started = requests[0], datetime.now(timezone.utc)
-    progress = untouched(suite, entries) if suite else None
-    if progress and resume:
-        earlier = read_earlier(resume, progress)
-        written = ResultOnDisk(ResultDirectory(resume), earlier, redaction)
-        written.go_on_with(earlier)
-        return written
-    name = suite or entries[0].title
-    folder = ResultDirectory.create(first.output.output, name, started, force=first.output.force)
-    return ResultOnDisk(folder, replace(empty_result(requests, name, started, redaction), suite=progress), redaction)
 
 
 def _missing(entries: Sequence[Entry], written: ResultOnDisk, listener: Listener) -> list[Entry]:
@@ -173,53 +152,3 @@ def _fitting(
     for line in (f"suite {suite}: {number}", *lines):
         listener.note(line)
     return fitting
-
-
-def _merge(engine: Engine, jobs: Sequence[Job], folder: ResultDirectory, listener: Listener) -> None:
-    try:
-        engine.merge(jobs, folder.path / engine.name)
-    except RecordingError as error:
-        listener.note(f"{error}; the measurement itself is complete")
-
-
-@contextmanager
-def _failing(
-    written: ResultOnDisk, entry: Entry | None, listener: Listener, *, goes_on: bool = False
-) -> Iterator[None]:
-    """What fails inside is written into the result; it ends there if the others go on.
-
-    A folder without a result goes away; of another the error says where it is.
-    """
-    try:
-        yield
-    except KeyboardInterrupt as interruption:
-        with held_back():
-            written.fail(entry, interruption)
-            if not written.result.benchmarks and not written.folder.discard(words=True):
-                listener.note(f"what there is of a result is in {written.folder.path}")
-        raise
-    except Exception as error:
-        known = explained(error, written.folder.path, written.redaction.text)
-        written.redaction.error(known)
-        has_more = bool(known.detail) or isinstance(known, UnexpectedError)
-        with held_back():
-            written.fail(entry, known)
-            if not goes_on:
-                _say_where(known, written, has_more=has_more)
-        if goes_on:
-            listener.note(f"servemark: error: {known}" + (f"\n{known.detail}" if known.detail else ""))
-        elif known is error:
-            raise
-        else:
-            raise known from error
-
-
-def _say_where(error: ServemarkError, written: ResultOnDisk, *, has_more: bool) -> None:
-    """Have `error` say where the result is, as far as there is one; else its folder goes away.
-
-    `has_more` is whether the error shows the end of a log, which is whole in the folder, or has a traceback there.
-    """
-    folder = written.folder
-    if written.result.benchmarks or not folder.discard(words=not has_more):
-        folder.become_latest()
-        error.detail = f"{error.detail}\nwhat there is of a result is in {folder.path}".strip()

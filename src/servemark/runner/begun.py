@@ -77,4 +77,5 @@ def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) ->
         steps=(),
         telemetry=Telemetry(),
         records=f"{job.record_path.parent.name}/{job.record_path.name}",
+        repeat_of=trial - 1 if point.repeats else None,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from servemark import benchmarks
 from servemark.benchmarks import Benchmark, Point
 from servemark.benchmarks.refusals import check_given, check_needs
+from servemark.benchmarks.trials import asked_points
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
 from servemark.options import RunRequest
@@ -78,7 +79,7 @@ class Entry:
             for name in benchmark.models(request):
                 zoo_model(name)
         _ = request.content.bodies
-        return cls(request, benchmark, tuple(benchmark.points(request)), benchmark.name)
+        return cls(request, benchmark, tuple(asked_points(benchmark, request)), benchmark.name)
 
 
 def zoo_model(name: str) -> ZooModel:

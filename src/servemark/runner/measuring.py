@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servemark.benchmarks import Point, Points
+from servemark.benchmarks import Point
 from servemark.benchmarks.refusals import check_needs
+from servemark.benchmarks.trials import asked_points, following
 from servemark.engines import Engine, Figure, Job, ProgressReport
 from servemark.engines.native.engine import check_users
 from servemark.errors import RecordingError, ServerError, UsageError
 from servemark.interrupts import held_back
 from servemark.options import RunRequest
 from servemark.options.kinds import nearest
-from servemark.result import AskedOptions, BenchmarkResult
+from servemark.result import AskedOptions, BenchmarkResult, Trials
 from servemark.runner.begun import asked_of, begun
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
@@ -46,8 +47,20 @@ def measure_benchmark(
     Raises:
         ServemarkError: something failed; what was measured before is in the result.
     """
+    (*_, jobs) = trial_by_trial(entry, launchers, engine, written, listener)
+    return jobs
+
+
+def trial_by_trial(
+    entry: Entry, launchers: Launchers, engine: Engine, written: ResultOnDisk, listener: Listener
+) -> Generator[list[Job], None, None]:
+    """Measure a benchmark as ``measure_benchmark`` does, and stop after each trial, so that others have their turn.
+
+    Where each trial has a server of its own, none is left running meanwhile. What is given each time is what the engine
+    was asked for so far; of a run that was interrupted nothing, and no more trials.
+    """
     benchmark, request = entry.benchmark, entry.request
-    launcher, points = launchers.of(entry), benchmark.points(request)
+    launcher, points = launchers.of(entry), asked_points(benchmark, request)
     if engine.name == "native":
         foreseen = (point.load.users for point in entry.points if isinstance(point.load, ClosedLoad))
         check_users(max(foreseen, default=0))
@@ -61,7 +74,8 @@ def measure_benchmark(
             name, trial = entry.label, 1 + sum(one.point.values == point.values for one in measured)
             if measured or len(entry.points) > 1:
                 name += f"-{len(measured) + 1}"
-                listener.note(_announced(point, len(measured) + 1, len(entry.points), trial))
+                listener.note(_announced(point, len(measured) + 1, len(entry.points), request.load.trials))
+            trial_of_point = point.trial
             server, served = servers.of(point)
             watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
             figure: Figure = "rate" if benchmark.headline == "throughput" else "p50"
@@ -79,8 +93,8 @@ def measure_benchmark(
                 assessed.append(assess_run(measured[-1], request.output.max_errors_share, len(assessed)))
                 for file in one.records if one.finds_warm_up else ():
                     mark_warm_up(file, assessed[-1].run.warmup_s)
-                known = assess(benchmark, measured, assessed)
-                point = None if known.partial else _after(points, known)
+                known = assess(benchmark, measured, assessed, _trials_asked(request))
+                point = None if known.partial else following(points, known)
                 written.put(entry, known, server, whole=point is None)
             if one.failure and not request.output.go_on_errors:
                 raise one.failure
@@ -90,30 +104,36 @@ def measure_benchmark(
                 reason = one.engine_run.stop_reason
                 raise RecordingError(reason, next_step=f"what it sent before is in the result; see {job.folder}")
             if one.engine_run.interrupted:
-                return []
+                yield []
+                return
             jobs.append(job)
+            if point is not None and point.trial > trial_of_point:
+                if request.load.fresh_server:
+                    servers.stop()
+                yield jobs
     for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
         try:
             engine.report(job)
         except RecordingError as error:
             listener.note(f"{error}; the measurement itself is complete")
-    return jobs
+    yield jobs
 
 
-def _after(points: Points, known: BenchmarkResult) -> Point | None:
-    """The point that comes after what is `known`, if any."""
-    try:
-        return points.send(known)
-    except StopIteration:
-        return None
+def _trials_asked(request: RunRequest) -> Trials | None:
+    """What is asked of trials, where these are several."""
+    load = request.load
+    return Trials(load.trials, load.fresh_server, ()) if load.trials > 1 else None
 
 
-def _announced(point: Point, number: int, foreseen: int, trial: int) -> str:
+def _announced(point: Point, number: int, foreseen: int, trials: int) -> str:
     described = ", ".join(f"{name} {value}" for name, value in point.values.items())
-    if trial > 1:
-        return f"once more, since it was INVALID: {described}"
-    of_all = f" of {foreseen}" if number <= foreseen else ""
-    return f"point {number}{of_all}" + (f": {described}" if described else "")
+    if point.repeats:
+        what = "once more, since it was INVALID"
+    elif trials > 1:
+        what = f"trial {point.trial} of {trials}"
+    else:
+        what = f"point {number} of {foreseen}" if number <= foreseen else f"point {number}"
+    return f"{what}: {described}" if described else what
 
 
 class _Servers:
@@ -137,7 +157,7 @@ class _Servers:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._stop()
+        self.stop()
 
     def of(self, point: Point) -> tuple[Server, tuple[LoadedModel, ...]]:
         """The server that the point asks for, with its models.
@@ -147,7 +167,7 @@ class _Servers:
         """
         settings = asked_of_server(point, self._entry)
         if self._has is None or settings != self._has[0] or point.fresh_server:
-            self._stop()
+            self.stop()
             self._has = settings, self._started(settings)
         _, server = self._has
         if self._has_models is None or point.model != self._has_models[0]:
@@ -163,7 +183,8 @@ class _Servers:
         self._of_server.callback(_save_logs, server, self._logs, self._note)
         return server
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop the server, if there is one; the next point has another."""
         self._has = self._has_models = None
         with self._of_server:  # the models first, and the server whatever becomes of them
             self._of_models.close()
@@ -270,7 +291,7 @@ def _job(
             server.addresses,
             timeout_s=load.timeout_s,
             connect_timeout_s=min(_CONNECT_TIMEOUT_S, load.timeout_s),
-            seed=load.seed,
+            seed=load.seed + point.trial - 1,
             threads=generator.generator_threads,
             realtime=generator.realtime,
             receive_clock=generator.receive_clock,

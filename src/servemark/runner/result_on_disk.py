@@ -12,7 +12,17 @@ from servemark.environments.build_log import BUILD_LOG
 from servemark.errors import ServemarkError
 from servemark.options import RunRequest
 from servemark.report.directory import ResultDirectory
-from servemark.result import INTERRUPTED, AskedOptions, BenchmarkResult, Failure, Result, Skipped, SuiteStatus, Tool
+from servemark.result import (
+    INTERRUPTED,
+    AskedOptions,
+    BenchmarkResult,
+    Comparison,
+    Failure,
+    Result,
+    Skipped,
+    SuiteStatus,
+    Tool,
+)
 from servemark.runner.entry import Entry
 from servemark.runner.environment import environment_here
 from servemark.runner.redaction import Redaction
@@ -84,6 +94,14 @@ class ResultOnDisk:
             self._set(partial=any(known.partial for known in self._benchmarks.values()))
             self.folder.write(self.result)
 
+    def cut_off(self) -> None:
+        """The result with each benchmark marked partial that has not come to its end: others were interrupted."""
+        for place, known in self._benchmarks.items():
+            if place not in self._whole:
+                self._benchmarks[place] = replace(known, partial=True)
+        self._set(partial=True)
+        self.folder.write(self.result)
+
     def benchmark(self, entry: Entry) -> BenchmarkResult | None:
         """What there is of an entry's benchmark."""
         return self._benchmarks.get(entry.place)
@@ -108,6 +126,12 @@ class ResultOnDisk:
         self._has_become(entry, "done" if whole and not benchmark.partial else "partial")
         complete = whole and entry.last
         self._set(partial=not complete or any(known.partial for known in self._benchmarks.values()))
+        self.folder.write(self.result)
+
+    def compared(self, comparison: Comparison, benchmarks: Sequence[BenchmarkResult]) -> None:
+        """The result with how it compares with an earlier one, and with what that means for its `benchmarks`."""
+        self._benchmarks = dict(zip(sorted(self._benchmarks), benchmarks, strict=True))
+        self.result = replace(self.result, comparison=comparison, benchmarks=tuple(benchmarks))
         self.folder.write(self.result)
 
     def fail(self, entry: Entry | None, error: BaseException) -> None:

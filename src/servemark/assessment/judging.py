@@ -1,0 +1,185 @@
+"""From the runs of two sides to what has changed: a statistic at a time, those of the headline judged together.
+
+The family that is judged together is p50, p99 and rate of the first step, or of the steps that are named, at each point
+of a benchmark. Each benchmark is a question of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from servemark.errors import UsageError
+from servemark.result import ANSWERS, Answer, BenchmarkResult, Change, Result, RunResult, StepSummary, trials_by_point
+from servemark.stats.comparison import LEVEL, SETS, Design, can_tell, holm
+
+#: The statistics of the headline's step that are judged.
+JUDGED = ("p50_ms", "p99_ms", "throughput_per_s")
+Point = tuple[tuple[Any, ...], ...]
+#: Runs that give one value together: one trial, or those of a block.
+_Group = tuple[RunResult, ...]
+_Values = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How changes are judged.
+
+    Attributes:
+        threshold_share: a change of less than this is no difference.
+        steps: those that are compared; empty is all.
+        force: compare what is unlike, too.
+        design: how the values of both sides belong together.
+    """
+
+    threshold_share: float
+    steps: Collection[str] = ()
+    force: bool = False
+    design: Design = SETS
+
+
+@dataclass(frozen=True)
+class Side:
+    """A benchmark of one of two results, with the runs that count, by point, a group for each value."""
+
+    result: Result
+    benchmark: BenchmarkResult
+    groups: Mapping[Point, tuple[_Group, ...]]
+
+    @classmethod
+    def of_trials(cls, result: Result, benchmark: BenchmarkResult) -> Side:
+        """Each trial gives a value."""
+        trials = benchmark.valid_trials.items()
+        return cls(result, benchmark, {point: tuple((run,) for run in runs) for point, runs in trials})
+
+    def first(self, point: Point) -> RunResult:
+        """The first run of `point` that counts."""
+        return self.groups[point][0][0]
+
+    @property
+    def left_out(self) -> int:
+        """How many trials do not count, of all points."""
+        trials = sum(map(len, trials_by_point(self.benchmark.runs).values()))
+        return trials - sum(len(group) for groups in self.groups.values() for group in groups)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The changes of a benchmark, the answer to all of them, and how many values it takes, where these are too few."""
+
+    changes: tuple[Change, ...]
+    answer: Answer
+    needs: int | None
+
+
+def judged(base: Side, new: Side, points: Sequence[Point], judging: Judging) -> Judged:
+    """What became of each statistic at the `points` that both sides have; at least one.
+
+    Raises:
+        UsageError: a figure is none.
+    """
+    steps = set(judging.steps) or {new.first(points[0]).steps[0].name}
+    changes = [
+        _change(point, step.name, figure, base, new, judging.design)
+        for point in points
+        for step in new.first(point).steps
+        if not judging.steps or step.name in judging.steps
+        for figure in step.figures
+    ]
+    known = [change for change in changes if change is not None]
+    return _judged_together(known, [_is_headline(change, steps) for change in known], judging)
+
+
+def answer_of_all(answers: Sequence[Answer]) -> Answer:
+    """The first of ``ANSWERS`` that one of them is; undecided of none."""
+    return next((answer for answer in ANSWERS if answer in answers), "undecided")
+
+
+def _is_headline(change: Change, steps: Collection[str]) -> bool:
+    return change.step in steps and change.figure in JUDGED and change.p is not None
+
+
+def _change(point: Point, step: str, figure: str, base: Side, new: Side, design: Design) -> Change | None:
+    """What became of one statistic, with its own p, before it is judged; None where a trial lacks it."""
+    sides = [side.groups[point] for side in (base, new)]
+    before, after = (_values(groups, step, figure) for groups in sides)
+    if not before or not after:
+        return None
+    change = Change(
+        step=step,
+        point=dict(point),
+        figure=figure,
+        base=before,
+        new=after,
+        change_share=None,
+        ci95=None,
+        certain=all(_is_certain(run, step, figure) for groups in sides for group in groups for run in group),
+    )
+    if min(*before, *after) <= 0:
+        return change
+    shift = design.shift(before, after)
+    ci95 = (shift.ci95[0] - 1, shift.ci95[1] - 1) if shift.ci95 else None
+    return replace(change, change_share=shift.ratio - 1, ci95=ci95, p=shift.p)
+
+
+def _values(groups: Sequence[_Group], step: str, figure: str) -> tuple[float, ...]:
+    """A statistic of each group, the geometric mean of its runs; empty where a run lacks it.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    values = []
+    for group in groups:
+        found = [_value(run, step, figure) for run in group]
+        known = [value for value in found if value is not None]
+        if len(known) < len(found):
+            return ()
+        values.append(math.exp(sum(map(math.log, known)) / len(known)) if min(known) > 0 else 0.0)
+    return tuple(values)
+
+
+def _value(run: RunResult, name: str, figure: str) -> float | None:
+    step = _step(run, name)
+    statistic = step.figures.get(figure) if step is not None else None
+    if statistic is None or statistic.value is None:
+        return None
+    if not isinstance(statistic.value, (int, float)) or not math.isfinite(statistic.value):
+        raise UsageError(f"{figure} of {name} is {statistic.value!r}, which is no figure")
+    return float(statistic.value)
+
+
+def _step(run: RunResult, name: str) -> StepSummary | None:
+    return next((step for step in run.steps if step.name == name), None)
+
+
+def _is_certain(run: RunResult, step: str, figure: str) -> bool:
+    found = _step(run, step)
+    return found is not None and found.figures[figure].ci95 is not None
+
+
+def _judged_together(changes: Sequence[Change], in_family: Sequence[bool], judging: Judging) -> Judged:
+    design, threshold_share = judging.design, judging.threshold_share
+    family = [change for change, is_one in zip(changes, in_family, strict=True) if is_one]
+    least_p = max((design.least_p(len(one.base), len(one.new)) for one in family), default=1.0)
+    enough = bool(family) and can_tell(least_p, len(family))
+    adjusted = iter(holm([one.p for one in family if one.p is not None]))
+    told = []
+    for change, is_one in zip(changes, in_family, strict=True):
+        if not is_one or not enough:
+            told.append(replace(change, p=None, answer="undecided" if is_one else None))
+            continue
+        p = next(adjusted)
+        smallest = design.smallest(change.base, change.new, len(family), threshold_share) - 1
+        told.append(replace(change, p=p, answer=_answer(change, p, threshold_share), smallest_share=smallest))
+    answer = answer_of_all([change.answer for change in told if change.answer])
+    return Judged(tuple(told), answer, None if enough or not family else design.least(len(family)))
+
+
+def _answer(change: Change, p: float, threshold_share: float) -> Answer:
+    share = change.change_share or 0.0
+    if p >= LEVEL or abs(share) < threshold_share:
+        return "no difference"
+    rises_when_faster = change.figure.endswith("_per_s")
+    return "faster" if (share > 0) == rises_when_faster else "slower"

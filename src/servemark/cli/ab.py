@@ -1,0 +1,161 @@
+"""``servemark ab``: two benchmarks in turns, and whether the second is slower than the first."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from servemark.cli.called import measuring
+from servemark.cli.json_output import json_output
+from servemark.cli.options import Parser, parse_run
+from servemark.cli.tables import reader
+from servemark.errors import UsageError
+from servemark.options.kinds import Share, Whole
+from servemark.options.question import DEFAULT_THRESHOLD_SHARE
+
+if TYPE_CHECKING:
+    from servemark.options import RunRequest
+    from servemark.runner import WrittenResult
+
+#: Blocks in each of which both sides are measured twice: the least that can show a difference in three statistics.
+_BLOCKS = 7
+_MOST_BLOCKS = 50
+#: What is said of both together, or makes no sense in turns.
+_NOT_OF_ONE = ("output", "force", "against", "threshold", "strict", "trials", "fresh_server", "resume", "json", "seed")
+_EPILOG = """\
+examples:
+  {prog} 'latency -m noop' -- 'latency -m noop -w 4'
+  {prog} --both-up 'http http://127.0.0.1:8080/' -- 'http http://127.0.0.1:8081/'
+
+A and B are what stands behind {measure}. Each block measures ABBA or
+BAAB, as --seed draws it, each time with a server of its own, since starts
+differ; what is compared is what B differs from A by within each block. Seven
+blocks are the least that can show a difference in p50, p99 or rate.
+
+exit status: 0; 1 B is slower, with --strict undecided too; others as of a run
+"""
+
+
+def ab_parser(prog: str) -> Parser:
+    """The parser of ``servemark ab``."""
+    parser = Parser(
+        prog=prog,
+        usage="%(prog)s [options] 'ARGS A' -- 'ARGS B'",
+        description="Measure two benchmarks in turns, and compare them.",
+        epilog=_EPILOG.format(prog=prog, measure=measuring(prog)),
+    )
+    parser.add_argument("sides", metavar="'ARGS'", nargs="*", help="what stands behind the run, quoted: of A, and of B")
+    add_turns(parser)
+    parser.add_argument(
+        "--threshold",
+        metavar="SHARE",
+        type=reader(Share()),
+        default=DEFAULT_THRESHOLD_SHARE,
+        help="a change of less than this is no difference (default: 2%%)",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 1 where it stays undecided, too")
+    parser.add_argument("--json", metavar="FILE", help="write the comparison to FILE too; - prints it alone on stdout")
+    return parser
+
+
+def add_turns(parser: Parser) -> None:
+    """Add the options of what is measured in turns."""
+    parser.add_argument(
+        "--blocks",
+        metavar="N",
+        type=reader(Whole(1, _MOST_BLOCKS)),
+        default=_BLOCKS,
+        help="measure both twice, N times (default: 7)",
+    )
+    parser.add_argument(
+        "--both-up", action="store_true", help="keep the servers of both running, instead of starting one each time"
+    )
+    parser.add_argument("--seed", metavar="N", type=reader(Whole(0)), default=0, help="seed of every random draw")
+    parser.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="result directory (default: a new one)")
+    parser.add_argument("--force", action="store_true", help="write into DIR although it is not empty")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
+
+
+def parse_ab(prog: str, words: list[str]) -> argparse.Namespace:
+    """Parse and check the words of ``servemark ab``.
+
+    Raises:
+        UsageError: they do not name two benchmarks.
+        SystemExit: argparse printed help.
+    """
+    place = words.index("--") if "--" in words else len(words)
+    arguments = ab_parser(prog).parse_args(words[:place])
+    arguments.sides += words[place + 1 :]
+    if len(arguments.sides) != len("AB"):
+        raise UsageError(
+            f"it takes two benchmarks, and there are {len(arguments.sides)}",
+            next_step=f"quote each: {prog} 'latency' -- 'latency -w 4'",
+        )
+    arguments.requests = [side(text, prog, words, arguments) for text in arguments.sides]
+    return arguments
+
+
+def side(text: str, prog: str, words: list[str], arguments: argparse.Namespace) -> RunRequest:
+    """What is asked of one side, whose words `text` are.
+
+    Raises:
+        UsageError: they cannot be read, or ask for what is asked of both.
+    """
+    try:
+        split = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} cannot be read", cause=str(error)) from None
+    parsed = parse_run(measuring(prog), split)
+    if parsed.suite_name is not None:
+        raise UsageError(f"{text!r} is a suite", next_step="compare one benchmark with another")
+    for name in _NOT_OF_ONE:
+        if name in parsed.given:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} makes no sense in {text!r}", next_step="give what is for both before them")
+    request: RunRequest = parsed.entries[0]
+    request = replace(request, load=replace(request.load, seed=arguments.seed), command=(prog, *words))
+    return replace(request, output=replace(request.output, output=arguments.output, force=arguments.force))
+
+
+def main(words: list[str], prog: str) -> int:
+    """Measure two benchmarks in turns and compare them; returns the exit status."""
+    arguments = parse_ab(prog, words)
+    if not arguments.json:
+        return _measured(arguments, None)
+    with json_output(arguments.json) as write_json:
+        return _measured(arguments, write_json)
+
+
+def _measured(arguments: argparse.Namespace, write_json: Callable[[str], None] | None) -> int:
+    performed = in_turns(arguments, arguments.threshold)
+    from servemark.report.terminal import print_pair
+    from servemark.result import comparison_text
+    from servemark.verdict import exit_status
+
+    try:
+        if write_json and performed.result.comparison:
+            write_json(comparison_text(performed.result.comparison))
+    finally:  # people are told all the same
+        if arguments.json != "-":
+            print_pair(performed.result, performed.folder)
+    return exit_status(performed.result, allow_invalid=arguments.allow_invalid, strict=arguments.strict)
+
+
+def in_turns(arguments: argparse.Namespace, threshold_share: float) -> WrittenResult:
+    """What was measured in turns of the two requests of `arguments`.
+
+    Raises:
+        ServemarkError: something failed; what was measured before is in the result.
+    """
+    from servemark.cli.run import in_checkout, listening
+    from servemark.runner.pair import PairRequest, perform_pair
+
+    with listening(arguments.verbose) as listener:
+        first, second = in_checkout(arguments.requests, listener.note)
+        asked = PairRequest((first, second), arguments.blocks, arguments.both_up, threshold_share)
+        return perform_pair(asked, listener)

@@ -1,0 +1,69 @@
+"""``servemark calibrate``: the same measured in turns with itself, and which changes trials can show here."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from servemark.cli.ab import add_turns, in_turns, side
+from servemark.cli.called import measuring
+from servemark.cli.options import Parser
+from servemark.errors import UsageError
+from servemark.options.question import DEFAULT_THRESHOLD_SHARE
+
+_EPILOG = """\
+example:
+  {prog} 'latency -m noop --duration 5'
+
+What stands behind {measure} is measured in turns with itself. What its
+trials differ by says which change so many of them would show, 8 times in 10:
+choose a threshold for compare and --against that is no smaller.
+
+exit status: as of a run
+"""
+
+
+def calibrate_parser(prog: str) -> Parser:
+    """The parser of ``servemark calibrate``."""
+    parser = Parser(
+        prog=prog,
+        usage="%(prog)s [options] 'ARGS'",
+        description="Measure a benchmark in turns with itself, and say which changes this machine can show.",
+        epilog=_EPILOG.format(prog=prog, measure=measuring(prog)),
+    )
+    parser.add_argument("sides", metavar="'ARGS'", nargs="*", help="what stands behind the run, quoted")
+    add_turns(parser)
+    return parser
+
+
+def parse_calibrate(prog: str, words: list[str]) -> argparse.Namespace:
+    """Parse and check the words of ``servemark calibrate``.
+
+    Raises:
+        UsageError: they do not name one benchmark.
+        SystemExit: argparse printed help.
+    """
+    arguments = calibrate_parser(prog).parse_args(words)
+    if len(arguments.sides) != 1:
+        raise UsageError(
+            f"it takes one benchmark, and there are {len(arguments.sides)}", next_step=f"quote it: {prog} 'latency'"
+        )
+    arguments.requests = [side(arguments.sides[0], prog, words, arguments) for _ in "AB"]
+    return arguments
+
+
+def main(words: list[str], prog: str) -> int:
+    """Measure a benchmark in turns with itself; returns the exit status."""
+    arguments = parse_calibrate(prog, words)
+    performed = in_turns(arguments, DEFAULT_THRESHOLD_SHARE)
+
+    from servemark.assessment.calibration import calibration_of
+    from servemark.report.terminal import print_calibration
+    from servemark.verdict import exit_status
+
+    print_calibration(performed.result, performed.folder, calibration_of(performed.result))
+    result = performed.result
+    if result.comparison is not None:  # that the same was called different is no failure: chance does so now and then
+        first, second = result.benchmarks
+        result = replace(result, benchmarks=(first, replace(second, verdicts=second.verdicts[:-1])))
+    return exit_status(result, allow_invalid=arguments.allow_invalid)

@@ -1,0 +1,30 @@
+"""Trials of a real Multi Model Server: on one server, or on one that is started again for each."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Command
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("words", "starts"), [("", 1), (" --fresh-server", 3)])
+def test_a_server_is_started_again_for_each_trial_where_asked(command: Command, words: str, starts: int) -> None:
+    run = command.run(f"latency -m noop -l 20 --trials 3{words}")
+    assert run.status == 0, run.stderr
+    assert run.stderr.count("starting Multi Model Server") == starts
+    (benchmark,) = run.result["benchmarks"]
+    trials = benchmark["trials"]
+    assert (trials["asked"], trials["fresh_server"]) == (3, starts == 3)
+    between = "restarted" if starts == 3 else "kept running"
+    assert f"server {between} between them" in " ".join(run.stdout.split())
+
+
+def test_two_servers_in_turns(command: Command) -> None:
+    answer = command.main("ab", "--blocks", "1", "latency -m noop -l 20", "--", "latency -m noop -l 20 -w 1")
+    assert answer.returncode == (3 if "INVALID" in answer.stdout else 0), answer.stderr
+    assert answer.stderr.count("starting Multi Model Server") == 4
+    assert answer.stdout.startswith("undecided: 1 block can show nothing, 7 could")
+    assert "setting workers" in answer.stdout
+    command.assert_nothing_left()
