@@ -35,7 +35,11 @@ def test_where_nothing_changed_a_change_is_found_in_at_most_5_percent(n, tries):
     assert false_alarms([normal(n, seed) for seed in range(tries)]) <= most(LEVEL, tries)
 
 
-@pytest.mark.parametrize("spread", [np.random.Generator.standard_cauchy, np.random.Generator.exponential], ids=str)
+@pytest.mark.parametrize(
+    "spread",
+    [np.random.Generator.standard_cauchy, np.random.Generator.exponential],
+    ids=["cauchy", "exponential"],
+)
 def test_so_too_of_numbers_that_are_far_from_normal(spread):
     histories = [spread(np.random.default_rng(seed), size=30) for seed in range(80)]
     assert false_alarms(histories) <= most(LEVEL, 80)
