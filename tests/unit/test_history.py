@@ -96,7 +96,7 @@ def test_a_result_is_kept_with_its_figures(tmp_path):
     assert (one.benchmark, one.model, one.point) == ("latency", "resnet-18", "")
     assert one.setup == "1 thread; mxnet; 2 workers"
     assert one.machine == "x86_64, 2 CPUs"
-    assert one.fingerprint["server"] == "Multi Model Server 1.1.11"
+    assert one.fingerprint["server"] == "Multi Model Server 1.1.11 managed"
     assert (one.valid, one.partial) == (True, False)
     assert one.rate.value == 48.77
     assert one.p50 == Statistic(20.0, (19.8, 20.2))
@@ -381,7 +381,7 @@ def test_a_change_is_told_with_what_else_changed(tmp_path):
     (change,) = series.changes
     assert (change.at, change.before, change.after) == (14, pytest.approx(20.0, abs=0.2), pytest.approx(24.0, abs=0.2))
     assert change.share == pytest.approx(0.2, abs=0.02)
-    assert change.differs == {"server": ("Multi Model Server 1.1.11", "Multi Model Server 1.1.12")}, (
+    assert change.differs == {"server": ("Multi Model Server 1.1.11 managed", "Multi Model Server 1.1.12 managed")}, (
         "an unknown kernel is none"
     )
     assert series_of(indexed(), "rate")[0].changes == ()

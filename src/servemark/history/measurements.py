@@ -16,6 +16,7 @@ from servemark.result import (
     Statistic,
     StepSummary,
     fingerprint,
+    served_by,
 )
 
 #: The statistics that are kept, and so have a trend.
@@ -39,7 +40,8 @@ class Measurement:
         point: what tells it from the benchmark's other points; empty of the one that gives the headline.
         setup: how it was measured, in words: the load, and what else of the request changes the figures.
         machine: that of the generator, in words.
-        fingerprint: the environment; what of it may change within a series, and is told where the figures change.
+        fingerprint: the environment, and the server; what of it may change within a series, and is told where the
+            figures change.
         valid: whether its certificate is; `partial` says that the benchmark did not come to its end.
         rate: successes a second; `p50` and `p99` are of the headline's latency, in milliseconds.
     """
@@ -94,7 +96,7 @@ def _measurement(
         point=run.place,
         setup=_BETWEEN.join(_setup(result, benchmark, run)),
         machine=", ".join(filter(None, (environment.machine, environment.cpu_model))),
-        fingerprint=dataclasses.asdict(environment),
+        fingerprint={**dataclasses.asdict(environment), **served_by(result, benchmark)},
         valid=certificate is not None and certificate.valid,
         partial=benchmark.partial or benchmark.failure is not None,
         rate=step.throughput_per_s if step.measured else nothing,

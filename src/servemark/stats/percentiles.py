@@ -89,6 +89,8 @@ def percentiles(sample: Sample, scale: float, quantiles: Sequence[float]) -> lis
 
 def as_independent(sample: Sample) -> Sample:
     """The same sample as if its values did not depend on each other, however few they are."""
+    if not sample.count:
+        return sample
     worth = Effective.of_independent(sample.count)
     return replace(sample, worth=dict.fromkeys(REPORTED.values(), worth))
 
