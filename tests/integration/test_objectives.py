@@ -90,6 +90,14 @@ def test_too_few_requests_leave_it_undecided_and_say_how_many_would_decide(run: 
     assert "299 requests would decide" in " ".join(printed.split())
 
 
+def test_all_trials_count_together(run: Run) -> None:
+    with serving(answering(OK)) as server:
+        status, result, printed = run(server.port, "p99<5s", "-t", "1", "-l", "200", "--trials", "2")
+    assert status == 0
+    assert verdicts_of(result) == {"p99<5s": "met"}
+    assert "of 400 requests within 5.00 s" in printed
+
+
 def test_a_request_that_fails_is_not_within_any_time(run: Run) -> None:
     with serving(failing(10)) as server:
         status, result, _ = run(server.port, "p95<5s,errors<20%", "-t", "1", "-l", "500", "--max-errors", "50%")

@@ -14,12 +14,13 @@ from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
-from servemark.assessment.objectives import goodput, lacking, verdicts_on
+from servemark.assessment.objectives import Trial, goodput, lacking, verdicts_on
 from servemark.assessment.open_loop import load_facts, stages
 from servemark.assessment.trials import certificate_of_trials, over_trials, verdict_of_trials
 from servemark.benchmarks import Benchmark
 from servemark.certificate import certify, combine
 from servemark.errors import EXIT_USAGE
+from servemark.options.objectives import Condition
 from servemark.result import (
     OWN_CLOCK,
     BenchmarkResult,
@@ -45,14 +46,14 @@ from servemark.workload.load import ClosedLoad
 
 @dataclass(frozen=True)
 class Assessed:
-    """A run's result, the verdicts on it alone, the evidence that they were made of, and the stages of its profile.
+    """A run's result, the verdicts on it alone, what it adds to those on all trials, and the stages of its profile.
 
     `failure` says that something was asked which the run cannot tell.
     """
 
     run: RunResult
     verdicts: tuple[Verdict, ...]
-    evidence: Evidence
+    trial: Trial
     stages: tuple[Stage, ...] = ()
     failure: Failure | None = None
 
@@ -74,11 +75,11 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
     if measured.benchmark.asks_saturation and isinstance(measured.point.load, ClosedLoad):
         least = evidence.in_flight.least if evidence.in_flight else None
         verdicts.append(saturated(least, places_of(measured)))
-    verdicts += verdicts_on(measured.objective, evidence, steps, measured.engine_run.event_gaps)
     run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps))
-    lack = lacking(measured.objective, evidence, measured.engine_run.event_gaps)
+    trial = Trial(evidence, measured.engine_run.event_gaps)
+    lack = lacking(measured.objective, trial)
     failure = Failure(f"--slo {lack}", EXIT_USAGE) if lack else None
-    return Assessed(run, tuple(verdicts), evidence, tuple(stages(evidence, number)), failure)
+    return Assessed(run, tuple(verdicts), trial, tuple(stages(evidence, number)), failure)
 
 
 def assess(
@@ -106,7 +107,7 @@ def assess(
         steps=headline[0].steps if headline else (),
         runs=runs,
         certificate=certificate_of_trials(runs, trials) if trials else combine(tuple(counted.values())),
-        verdicts=_verdicts(assessed, counted, trials),
+        verdicts=_verdicts(first.objective, assessed, counted, trials),
         analysis=analyse(benchmark.analysis, measured, counted, [stage for item in told for stage in item.stages]),
         trials=trials,
         failure=next(filter(None, (item.failure for item in assessed)), None),
@@ -114,9 +115,15 @@ def assess(
 
 
 def _verdicts(
-    assessed: Sequence[Assessed], counted: Mapping[int, RunResult], trials: Trials | None
+    objective: Sequence[Condition],
+    assessed: Sequence[Assessed],
+    counted: Mapping[int, RunResult],
+    trials: Trials | None,
 ) -> tuple[Verdict, ...]:
-    """The verdicts on what answers for each point, whose answer says which; over trials, on the worst of them."""
+    """The verdicts on what answers for each point, whose answer says which.
+
+    Over trials, on the worst of them; of an objective, on all of them together.
+    """
     judged: dict[int, tuple[int, ...]] = {place: (place,) for place in counted}
     if trials is not None:
         judged = {point.shown: point.counted or (point.shown,) for point in trials.points}
@@ -127,6 +134,8 @@ def _verdicts(
             answers = [(place, one) for place in places for one in assessed[place].verdicts]
             verdict = verdict_of_trials([pair for pair in answers if pair[1].question == asked.question], shown)
             verdicts.append(replace(verdict, answer=verdict.answer + where))
+        together = verdicts_on(objective, [assessed[place].trial for place in places])
+        verdicts += [replace(verdict, answer=verdict.answer + where) for verdict in together]
     return tuple(verdicts)
 
 
@@ -144,7 +153,7 @@ def _with_highest_rate_judged(
         if not benchmark.asks_highest_rate or len(counted) < 2:
             continue
         best = max(counted, key=lambda place: runs[place].steps[0].throughput_per_s.value or 0.0)
-        judged = check_highest_rate(measured[best], assessed[best].evidence, runs[best].steps, asked=True)
+        judged = check_highest_rate(measured[best], assessed[best].trial.evidence, runs[best].steps, asked=True)
         before = runs[best].certificate
         checks = [judged if check.name == judged.name else check for check in before.checks]
         runs[best] = replace(runs[best], certificate=certify(checks, before.disturbances))

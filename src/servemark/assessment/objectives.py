@@ -1,15 +1,16 @@
-"""What a run says of an objective (``--slo``): a verdict for each condition, and the goodput."""
+"""What runs say of an objective (``--slo``): a verdict for each condition, over all trials, and the goodput."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from servemark import _loadgen
 from servemark.options.objectives import LATENCIES, Condition
 from servemark.records import RecordFile, begun_ns
-from servemark.result import Outcome, Statistic, StepSummary, Verdict
+from servemark.result import Outcome, Statistic, Verdict
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.slo import Judged, SharesSeen, judge_share
 from servemark.stats.summary import rate
@@ -26,50 +27,69 @@ def limits_of(objective: Sequence[Condition]) -> tuple[tuple[str, int], ...]:
     return tuple((one.figure, int(one.limit)) for one in objective if one.figure in _OF_RECORDS)
 
 
-def lacking(objective: Sequence[Condition], evidence: Evidence, event_gaps: Mapping[int, bytes]) -> str:
+@dataclass(frozen=True)
+class Trial:
+    """What a run adds to the answer: its evidence, and the histograms of times between events, by the step's number."""
+
+    evidence: Evidence
+    event_gaps: Mapping[int, bytes]
+
+
+@dataclass(frozen=True)
+class _OfStep:
+    """The same of the step that a condition is of."""
+
+    step: StepEvidence
+    gaps: tuple[bytes, ...]
+    seconds: float
+
+    @classmethod
+    def of(cls, condition: Condition, trial: Trial) -> _OfStep | None:
+        step, names = _step(condition, trial.evidence), trial.evidence.step_names
+        if step is None:
+            return None
+        gaps = tuple(gaps for number, gaps in trial.event_gaps.items() if names[number] == step.name)
+        return cls(step, gaps, trial.evidence.window.seconds)
+
+    def lacks(self, condition: Condition) -> str:
+        """What is lacking for the condition, where something was measured; empty where nothing is."""
+        if condition.figure == "first_event" and self.step.measured and self.step.events is None:
+            return "no response streamed"
+        if condition.figure == "between_events" and self.step.measured and not self.gaps:
+            return "no response had two events"
+        return ""
+
+
+def lacking(objective: Sequence[Condition], trial: Trial) -> str:
     """Why a condition cannot be judged of a run that measured something; empty where all can."""
     for condition in objective:
-        step = _step(condition, evidence)
-        if step is not None and (lack := _lack(condition, step, evidence, event_gaps)):
+        found = _OfStep.of(condition, trial)
+        if found is not None and (lack := found.lacks(condition)):
             return f"{condition.text}: {lack}"
     return ""
 
 
-def _lack(condition: Condition, step: StepEvidence, evidence: Evidence, event_gaps: Mapping[int, bytes]) -> str:
-    """What a step that has measured successes lacks of what a condition is of."""
-    if not step.measured:
-        return ""
-    if condition.figure == "first_event" and step.events is None:
-        return "no response streamed"
-    if condition.figure == "between_events" and not _gaps(step, evidence, event_gaps):
-        return "no response had two events"
-    return ""
-
-
-def verdicts_on(
-    objective: Sequence[Condition],
-    evidence: Evidence,
-    steps: Sequence[StepSummary],
-    event_gaps: Mapping[int, bytes],
-) -> Iterator[Verdict]:
-    """The verdict on each condition, as far as the run has what it is of; `steps` are the summaries of its steps."""
-    summaries = {step.name: step for step in steps}
+def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iterator[Verdict]:
+    """The verdict on each condition by all `trials` of a point together, as far as they have what it is of."""
     for condition in objective:
-        step = _step(condition, evidence)
-        if step is None or _lack(condition, step, evidence, event_gaps):
+        found = [of for trial in trials if (of := _OfStep.of(condition, trial)) and not of.lacks(condition)]
+        if not found:
             continue
         if condition.figure == "rate":
-            yield _of_rate(condition, summaries[step.name].throughput_per_s)
+            completed = np.concatenate([one.step.completed for one in found])
+            yield _of_rate(condition, rate(completed, sum(one.seconds for one in found)))
         elif condition.figure == "between_events":
-            judged = _of_gaps(condition, step, _gaps(step, evidence, event_gaps))
-            yield _of_share(condition, judged, "gaps")
+            yield _of_share(condition, _of_gaps(condition, found), "gaps")
         else:
-            shares = (
-                step.failures if condition.figure == "errors" else step.missed[condition.figure, int(condition.limit)]
-            )
+            seen = [_missed(condition, one.step) for one in found]
             least = 1 - condition.limit if condition.figure == "errors" else condition.share
-            judged = judge_share([SharesSeen(shares.meant, shares.counts)], least)
-            yield _of_share(condition, judged, "requests")
+            yield _of_share(condition, judge_share(seen, least), "requests")
+
+
+def _missed(condition: Condition, step: StepEvidence) -> SharesSeen:
+    key = (condition.figure, int(condition.limit))
+    shares = step.failures if condition.figure == "errors" else step.missed[key]
+    return SharesSeen(shares.meant, shares.counts)
 
 
 def _step(condition: Condition, evidence: Evidence) -> StepEvidence | None:
@@ -111,14 +131,10 @@ def _verdict(condition: Condition, outcome: Outcome, found: str) -> Verdict:
     return Verdict(f"objective {condition.text}", f"{condition.text} {outcome}: {found}", outcome, condition.text)
 
 
-def _gaps(step: StepEvidence, evidence: Evidence, event_gaps: Mapping[int, bytes]) -> list[bytes]:
-    """The histograms of the times between the events of a step."""
-    return [gaps for number, gaps in event_gaps.items() if evidence.step_names[number] == step.name]
-
-
-def _of_gaps(condition: Condition, step: StepEvidence, gaps: list[bytes]) -> Judged:
+def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
     """Those of one response depend on each other: they are worth no more than as many responses."""
-    found = _loadgen.histogram_statistics(gaps, [])
+    gaps = [one for of in found for one in of.gaps]
+    count = _loadgen.histogram_statistics(gaps, []).count
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -126,18 +142,14 @@ def _of_gaps(condition: Condition, step: StepEvidence, gaps: list[bytes]) -> Jud
             low = middle
         else:
             high = middle
-    streams = step.events.per_request.count if step.events else 0
-    worth = min(found.count, streams)
+    worth = min(count, sum(of.step.events.per_request.count for of in found if of.step.events))
     one = np.ones(1)
     judged = judge_share([SharesSeen(one * worth * (1 - high), one * worth)], condition.share)
-    return Judged(
-        judged.outcome,
-        found.count,
-        round(found.count * (1 - high)),
-        judged.independent,
-        judged.low,
-        judged.high,
-        judged.needs_n and judged.needs_n * found.count // max(worth, 1),
+    return replace(
+        judged,
+        requests=count,
+        missed=round(count * (1 - high)),
+        needs_n=judged.needs_n and judged.needs_n * count // max(worth, 1),
     )
 
 
@@ -160,7 +172,7 @@ def goodput(
         shares = step.missed[next(iter(of_records.items()))]
     else:
         shares = _within_all(of_records, step, evidence, files)
-    return rate(shares.counts - shares.meant, evidence.window)
+    return rate(shares.counts - shares.meant, evidence.window.seconds)
 
 
 def _within_all(

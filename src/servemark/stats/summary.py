@@ -81,7 +81,7 @@ def _step_summary(
         measured=step.measured,
         errors=dict(_named_errors(step.errors, evidence.error_kinds)),
         error_examples=examples,
-        throughput_per_s=rate(step.completed, window),
+        throughput_per_s=rate(step.completed, window.seconds),
         response_ms=latency("response"),
         service_ms=latency("service"),
         client_queue_ms=latency("client_queue"),
@@ -143,7 +143,7 @@ def _event_summary(events: EventEvidence, window: Window, gaps: Sequence[bytes])
         count=events.count,
         streams=events.per_request.count,
         per_request=spread(events.per_request),
-        events_per_s=rate(events.by_batch, window),
+        events_per_s=rate(events.by_batch, window.seconds),
         time_to_first_event_ms=_latency_summary(events.first_event_ns, events.first_event),
         between_events_ms=between_events(gaps),
     )
@@ -178,14 +178,14 @@ def _in_ms(value_ns: float | None) -> float | None:
     return None if value_ns is None else value_ns / NS_PER_MS
 
 
-def rate(by_batch: NDArray[np.float64], window: Window) -> Statistic:
-    """How many there were of something, by batch, over the length of the window."""
-    if window.seconds <= 0:
+def rate(by_batch: NDArray[np.float64], seconds: float) -> Statistic:
+    """How many there were of something, by batch, over the time that all batches take."""
+    if seconds <= 0:
         return Statistic(None, None, LEAST_TIMES)
     count = float(by_batch.sum())
-    found = intervals.rate_interval(by_batch, window.seconds)
-    needs_s = None if found.ci95 or not count else window.seconds * LEAST_TIMES / found.times
-    return Statistic(count / window.seconds, found.ci95, None if found.ci95 or count else LEAST_TIMES, needs_s)
+    found = intervals.rate_interval(by_batch, seconds)
+    needs_s = None if found.ci95 or not count else seconds * LEAST_TIMES / found.times
+    return Statistic(count / seconds, found.ci95, None if found.ci95 or count else LEAST_TIMES, needs_s)
 
 
 def _named_errors(errors: Mapping[tuple[int, int], int], kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:
