@@ -23,10 +23,10 @@ _ANSWERS = {"GET /": (200, b"OK")}
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[tuple[int, list[str]], tuple[int, list[str]]]]:
-    """Two servers, of which the second takes three times as long, and what each was asked."""
+    """Two servers, of which the second takes six times as long, and what each was asked."""
     quick: list[str] = []
     slow: list[str] = []
-    with answering(_ANSWERS, quick, service_s=0.01) as first, answering(_ANSWERS, slow, service_s=0.03) as second:
+    with answering(_ANSWERS, quick, service_s=0.01) as first, answering(_ANSWERS, slow, service_s=0.06) as second:
         yield (first, quick), (second, slow)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,10 +64,8 @@ def test_with_a_precision_p50_rate_and_p99_are_asked(make_records):
 def _end_ns(length, counts):
     """When it ends, once a look that `counts` cause is over."""
     length.end_ns(counts)
-    for _ in range(200):
-        if length._thread is None or not length._thread.is_alive():
-            break
-        time.sleep(0.01)
+    if length._thread is not None:
+        length._thread.join(60)
     return length.end_ns(counts)
 
 
