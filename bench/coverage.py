@@ -26,6 +26,8 @@ _LENGTHS = (0.5, 1.0, 2.0, 10.0, 40.0)
 _LEAST, _MOST = 0.93, 0.975
 #: From so many times the least on an interval may not be too wide either.
 _LONG = 10.0
+#: More would take an hour for a law that depends on itself for long.
+_MOST_REQUESTS = 400_000
 #: Fewer intervals than this tell nothing of their share; what is left of them is chance (two standard errors of it).
 _ENOUGH = 200
 
@@ -36,6 +38,8 @@ def prove_coverage(experiments: int) -> Iterator[Section]:
         findings, rows = [], []
         for length in _LENGTHS:
             n = math.ceil(length * LEAST_TIMES * law.autocorrelation)
+            if n > _MOST_REQUESTS:
+                continue
             found = covered(law, n, experiments, seed=1)
             rows.append(
                 [

@@ -27,7 +27,7 @@ from servemark.result import AskedOptions, Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.dialect import DIALECT
 from servemark.stats.evidence import Question, Window, gather
-from servemark.stats.summary import summarise
+from servemark.stats.summary import bounded, summarise
 from servemark.units import NS_PER_MS
 from servemark.workload.load import Arrivals, Load, OpenLoad
 from servemark.workload.plan import (
@@ -268,9 +268,12 @@ def _unix_minus_monotonic_ns() -> int:
 
 
 def reported(samples: Sequence[Sample]) -> StepSummary:
-    """What servemark reports of runs together, by its own code: their records are pooled, never their percentiles."""
+    """What servemark reports of runs together, by its own code: their records are pooled, never their percentiles.
+
+    With the intervals by which it judges how far a figure may be moved.
+    """
     with tempfile.NamedTemporaryFile(suffix=".bin") as file:
         tables = (sample.rows for sample in samples)
         write_records(Path(file.name), tables, steps=["request"], started_unix_ns=0, warmup_ns=0)
         evidence = gather([open_records(file.name)], Question(window=samples[0].window))
-    return summarise(evidence)[0]
+    return bounded(summarise(evidence)[0], evidence.steps[0])

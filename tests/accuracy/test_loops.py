@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def test_another_answer_of_the_oracles_is_found_out(closed: Sample) -> None:
 def test_an_open_loop_is_right_or_says_that_it_was_late(program: Path, tmp_path: Path, name: str) -> None:
     sample = run_loop(program, tmp_path, Loop(0, 200.0), seed=1, run_s=RUN_S, conditions=CONDITIONS[name])
     assert_all([*judge_times(sample, "service", REACH), *judge_causes([sample]), *judge_counts([sample])])
-    wrong = failed(judge_times(sample, "response", REACH))
+    # What the generator's lag moves by less than half of the interval is no reason to call a run INVALID.
+    wrong = failed(judge_times(sample, "response", replace(REACH, of_interval=0.5)))
     assert not (wrong and sample.certificate.valid), f"{wrong} in a run that is called valid"
     assert failed(judge_times(spoiled(sample, a_ms_longer), "service", REACH))
 
