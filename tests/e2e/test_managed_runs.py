@@ -59,9 +59,8 @@ def test_the_summary_leads_with_the_headline_and_fits_80_columns_without_escape_
     latency = run.step["service_ms"]
     assert run.step["headline"] == "service"
     assert lines[0].removeprefix("INVALID ").startswith(run.benchmark["name"])
-    p50, p99 = (format_ms(latency[name]["value"]) for name in ("p50", "p99"))
-    uncertified = "~" if latency["p99"]["ci95"] is None else ""
-    assert f"p50 {p50}, p99 {uncertified}{p99}" in lines[0]
+    p50, p99 = (f"{'' if latency[name]['ci95'] else '~'}{format_ms(latency[name]['value'])}" for name in ("p50", "p99"))
+    assert f"p50 {p50}, p99 {p99}" in lines[0]
     assert ESCAPE not in run.stdout + run.stderr
     assert [line for line in lines if len(line) > 80 and not line.startswith("next ")] == []  # a command is one piece
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_rate_that_the_server_carries_is_offered_exactly_and_accounted_for(command):
     rate = 101
-    run = command.run(f"throughput -m noop --rate {rate} --duration 3")
+    run = command.run(f"throughput -m noop --rate {rate} --duration 3 --warmup 2")
     assert run.status == 0, run.stderr
     assert run.step["requests"] == run.step["succeeded"] == 5 * rate, "2 s of warm-up and 3 s"
     assert run.step["measured"] == 3 * rate
