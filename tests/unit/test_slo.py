@@ -7,7 +7,8 @@ import pytest
 
 from servemark.errors import UsageError
 from servemark.options.objectives import Condition, parse_objective
-from servemark.stats.slo import SharesSeen, judge_share
+from servemark.stats.evidence import Shares
+from servemark.stats.slo import judge_share
 
 MS = 1_000_000
 
@@ -72,7 +73,7 @@ def _seen(missed, n):
     """So many of `n` requests that miss a limit, evenly."""
     misses = np.zeros(n)
     misses[np.linspace(0, n - 1, missed).astype(int)] = 1.0
-    return [SharesSeen(misses, np.ones(n))]
+    return [Shares(misses, np.ones(n))]
 
 
 def test_a_gross_miss_needs_few_requests():
@@ -108,7 +109,7 @@ def test_misses_that_come_together_count_for_fewer():
     together = np.zeros(4000)
     for start in range(100, 4000, 800):
         together[start : start + 5] = 1.0
-    spread, bursts = judge_share(_seen(25, 4000), 0.99), judge_share([SharesSeen(together, np.ones(4000))], 0.99)
+    spread, bursts = judge_share(_seen(25, 4000), 0.99), judge_share([Shares(together, np.ones(4000))], 0.99)
     assert spread.outcome == "met"
     assert bursts.independent < spread.independent / 2
     assert bursts.low < spread.low
@@ -119,10 +120,10 @@ def test_an_answer_is_wrong_in_no_more_than_one_of_twenty(share):
     rng = np.random.default_rng(8)
     wrong = {"met": share < 0.99, "missed": share >= 0.99, "undecided": False}
     missed = [(rng.random(2000) >= share).astype(float) for _ in range(300)]
-    found = [judge_share([SharesSeen(of_run, np.ones(2000))], 0.99) for of_run in missed]
+    found = [judge_share([Shares(of_run, np.ones(2000))], 0.99) for of_run in missed]
     assert np.mean([wrong[one.outcome] for one in found]) <= 0.05
     assert np.mean([one.outcome != "undecided" for one in found]) > 0.3
 
 
 def test_nothing_seen_is_undecided():
-    assert judge_share([SharesSeen(np.zeros(3), np.zeros(3))], 0.99).outcome == "undecided"
+    assert judge_share([Shares(np.zeros(3), np.zeros(3))], 0.99).outcome == "undecided"

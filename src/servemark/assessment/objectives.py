@@ -12,7 +12,7 @@ from servemark.options.objectives import LATENCIES, Condition
 from servemark.records import RecordFile, begun_ns
 from servemark.result import Outcome, Statistic, Verdict
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
-from servemark.stats.slo import Judged, SharesSeen, judge_share
+from servemark.stats.slo import Judged, judge_share
 from servemark.stats.summary import rate
 from servemark.units import NS_PER_MS, format_ms
 
@@ -86,10 +86,9 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             yield _of_share(condition, judge_share(seen, least), "requests")
 
 
-def _missed(condition: Condition, step: StepEvidence) -> SharesSeen:
+def _missed(condition: Condition, step: StepEvidence) -> Shares:
     key = (condition.figure, int(condition.limit))
-    shares = step.failures if condition.figure == "errors" else step.missed[key]
-    return SharesSeen(shares.meant, shares.counts)
+    return step.failures if condition.figure == "errors" else step.missed[key]
 
 
 def _step(condition: Condition, evidence: Evidence) -> StepEvidence | None:
@@ -144,7 +143,7 @@ def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
             high = middle
     worth = min(count, sum(of.step.events.per_request.count for of in found if of.step.events))
     one = np.ones(1)
-    judged = judge_share([SharesSeen(one * worth * (1 - high), one * worth)], condition.share)
+    judged = judge_share([Shares(one * worth * (1 - high), one * worth)], condition.share)
     return replace(
         judged,
         requests=count,

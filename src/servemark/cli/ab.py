@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.called import measuring
+from servemark.cli.compare import add_judging
 from servemark.cli.json_output import json_output
 from servemark.cli.options import Parser, parse_run
 from servemark.cli.tables import reader
 from servemark.errors import UsageError
-from servemark.options.kinds import Share, Whole
-from servemark.options.question import DEFAULT_THRESHOLD_SHARE
+from servemark.options.kinds import Whole
 
 if TYPE_CHECKING:
     from servemark.options import RunRequest
@@ -50,15 +50,7 @@ def ab_parser(prog: str) -> Parser:
     )
     parser.add_argument("sides", metavar="'ARGS'", nargs="*", help="what stands behind the run, quoted: of A, and of B")
     add_turns(parser)
-    parser.add_argument(
-        "--threshold",
-        metavar="SHARE",
-        type=reader(Share()),
-        default=DEFAULT_THRESHOLD_SHARE,
-        help="a change of less than this is no difference (default: 2%%)",
-    )
-    parser.add_argument("--strict", action="store_true", help="exit 1 where it stays undecided, too")
-    parser.add_argument("--json", metavar="FILE", help="write the comparison to FILE too; - prints it alone on stdout")
+    add_judging(parser)
     return parser
 
 

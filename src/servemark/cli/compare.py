@@ -41,6 +41,14 @@ def compare_parser(prog: str) -> Parser:
     parser = Parser(prog=prog, description="Compare two results, statistic by statistic.", epilog=epilog)
     parser.add_argument("base", metavar="BASE", type=Path, help="the earlier result: its folder, latest, or a baseline")
     parser.add_argument("new", metavar="NEW", type=Path, help="the later one")
+    add_judging(parser)
+    parser.add_argument("--step", metavar="NAME", action="append", default=[], help="only this step; repeatable")
+    parser.add_argument("--force", action="store_true", help="compare unlike runs, too; that is marked")
+    return parser
+
+
+def add_judging(parser: Parser) -> None:
+    """Add the options of what compares: how that is judged, and where it goes."""
     parser.add_argument(
         "--threshold",
         metavar="SHARE",
@@ -48,11 +56,8 @@ def compare_parser(prog: str) -> Parser:
         default=DEFAULT_THRESHOLD_SHARE,
         help="a change of less than this is no difference (default: 2%%)",
     )
-    parser.add_argument("--step", metavar="NAME", action="append", default=[], help="only this step; repeatable")
     parser.add_argument("--strict", action="store_true", help="exit 1 where it stays undecided, too")
-    parser.add_argument("--force", action="store_true", help="compare unlike runs, too; that is marked")
     parser.add_argument("--json", metavar="FILE", help="write the comparison to FILE too; - prints it alone on stdout")
-    return parser
 
 
 def main(words: list[str], prog: str) -> int:

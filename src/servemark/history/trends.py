@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from servemark.history.index import Indexed
 from servemark.history.measurements import Measurement
-from servemark.result import Statistic
+from servemark.result import Statistic, differences
 
 #: Facts of the machine are the series' own.
 _OF_THE_SERIES = {"machine", "cpu_model"}
@@ -48,7 +48,7 @@ class Change:
     p: float
     before: float
     after: float
-    differs: Mapping[str, tuple[str | None, str | None]]
+    differs: Mapping[str, tuple[str, ...]]
 
     @property
     def share(self) -> float | None:
@@ -97,15 +97,12 @@ def _changes(members: list[Member]) -> tuple[Change, ...]:
             point.p,
             point.before,
             point.after,
-            _differing(members[point.at - 1].measured.fingerprint, members[point.at].measured.fingerprint),
+            _told(differences(members[point.at - 1].measured.fingerprint, members[point.at].measured.fingerprint)),
         )
         for point in change_points(values)
     )
 
 
-def _differing(
-    then: Mapping[str, str | None], now: Mapping[str, str | None]
-) -> dict[str, tuple[str | None, str | None]]:
-    names = [name for name in then if name in now and name not in _OF_THE_SERIES]
-    pairs = {name: (then[name], now[name]) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and None not in pair}
+def _told(differing: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """What differs of that which a series does not share anyhow."""
+    return {name: pair for name, pair in differing.items() if name not in _OF_THE_SERIES}

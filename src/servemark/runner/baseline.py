@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.report.directory import result_at
-from servemark.result import Environment, Result
+from servemark.result import Environment, Result, differences
 from servemark.runner.environment import environment_here
 from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.version import version
@@ -83,5 +83,5 @@ class Baseline:
 
 def _unlike_machines(own: Environment, other: Environment) -> list[str]:
     """What differs; what either does not tell is not held against them."""
-    pairs = {name: (getattr(own, name), getattr(other, name)) for name in _OF_MACHINE}
-    return [f"{name} {one} and {two}" for name, (one, two) in pairs.items() if one != two and None not in (one, two)]
+    facts = [{name: getattr(machine, name) for name in _OF_MACHINE} for machine in (own, other)]
+    return [f"{name} {one} and {two}" for name, (one, two) in differences(*facts).items()]

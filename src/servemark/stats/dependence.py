@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.stats.distributions import student_quantile
+from servemark.stats.distributions import NORMAL_REACH, student_quantile
 
 FloatArray = NDArray[np.float64]
 
@@ -25,7 +25,6 @@ LEAST_GROUPS = 8
 #: The window of lags reaches over so many integrated autocorrelation times.
 _REACH = 5.0
 _TWO_SIDED = 0.975
-_NORMAL = 1.959964
 
 
 @dataclass(frozen=True)
@@ -124,4 +123,4 @@ def effective_share(above: FloatArray, counts: FloatArray) -> Effective:
     times = n / max(found.variance / independent, 1.0)
     in_groups = 1 - times / n
     rarer = times * min(share, 1 - share)
-    return Effective(times, times * (_NORMAL / found.t) ** 2, rarer / in_groups if in_groups > 0 else math.inf)
+    return Effective(times, times * (NORMAL_REACH / found.t) ** 2, rarer / in_groups if in_groups > 0 else math.inf)

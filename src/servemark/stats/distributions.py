@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+#: How many standard errors a 95% interval reaches to either side, where these are known.
+NORMAL_REACH = 1.959964
 #: Terms of the continued fraction: it needs some ``sqrt(max(a, b))`` of them.
 _MOST_TERMS = 100_000
 _SMALL = 1e-300

@@ -10,27 +10,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from servemark.result import Outcome
 from servemark.stats.dependence import effective_share
 from servemark.stats.distributions import beta_cdf, share_interval
-
-FloatArray = NDArray[np.float64]
+from servemark.stats.evidence import Shares
 
 #: A bound is wrong in one of twenty.
 _TAIL = 0.05
 #: Beyond so many requests nothing is decided that they do not decide.
 _MOST_REQUESTS = 1e9
-
-
-@dataclass(frozen=True)
-class SharesSeen:
-    """Requests that missed a limit, of how many, by batch of time of one trial."""
-
-    missed: FloatArray
-    counts: FloatArray
 
 
 @dataclass(frozen=True)
@@ -59,11 +47,14 @@ class Judged:
         return 1 - self.missed / self.requests if self.requests else 0.0
 
 
-def judge_share(trials: Sequence[SharesSeen], least: float) -> Judged:
-    """Whether at least the share `least` of the requests is within the limit, by all `trials` together."""
+def judge_share(trials: Sequence[Shares], least: float) -> Judged:
+    """Whether at least the share `least` of the requests is within the limit, by all `trials` together.
+
+    Those that are meant in them missed it.
+    """
     requests = sum(float(trial.counts.sum()) for trial in trials)
-    missed = sum(float(trial.missed.sum()) for trial in trials)
-    independent = sum(effective_share(trial.missed, trial.counts).cautious_n for trial in trials)
+    missed = sum(float(trial.meant.sum()) for trial in trials)
+    independent = sum(effective_share(trial.meant, trial.counts).cautious_n for trial in trials)
     if requests <= 0:
         return Judged("undecided", 0, 0, 0.0, 0.0, 1.0, _needed(1.0, least))
     share = 1 - missed / requests

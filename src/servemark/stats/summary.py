@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary, Trend, error_name
 from servemark.stats import intervals
 from servemark.stats.dependence import LEAST_TIMES
+from servemark.stats.distributions import NORMAL_REACH
 from servemark.stats.drift import drift_of
 from servemark.stats.events import between_events, spread
 from servemark.stats.evidence import Batches, EventEvidence, Evidence, StepEvidence, Window
@@ -23,7 +24,6 @@ from servemark.units import NS_PER_MS
 
 #: A rate of fewer requests than this is not judged.
 _FEWEST = 30
-_NORMAL = 1.959964
 
 
 def summarise(
@@ -74,6 +74,7 @@ def _step_summary(
     def latency(which: str) -> LatencySummary:
         return _latency_summary(step.latencies_ns[which], step.by_batch[which])
 
+    throughput_per_s = rate(step.completed, window.seconds)
     return StepSummary(
         name=step.name,
         requests=step.requests,
@@ -81,7 +82,7 @@ def _step_summary(
         measured=step.measured,
         errors=dict(_named_errors(step.errors, evidence.error_kinds)),
         error_examples=examples,
-        throughput_per_s=rate(step.completed, window.seconds),
+        throughput_per_s=throughput_per_s,
         response_ms=latency("response"),
         service_ms=latency("service"),
         client_queue_ms=latency("client_queue"),
@@ -92,7 +93,7 @@ def _step_summary(
         events=_event_summary(step.events, window, gaps) if step.events else None,
         headline=step.headline,
         measured_failed=step.failed_ns.count,
-        trends=_trends(step, window),
+        trends=_trends(step, window, throughput_per_s),
         bytes_received_per_s=step.bytes_of_completed / window.seconds if window.seconds > 0 else None,
     )
 
@@ -110,7 +111,7 @@ def bounded(step: StepSummary, evidence: StepEvidence) -> StepSummary:
 
     rate, completed = step.throughput_per_s, float(evidence.completed.sum())
     if rate.ci95 is None and rate.value and completed >= _FEWEST:
-        error = _NORMAL * rate.value / math.sqrt(completed)
+        error = NORMAL_REACH * rate.value / math.sqrt(completed)
         rate = Statistic(rate.value, (rate.value - error, rate.value + error))
     return replace(
         step,
@@ -120,7 +121,7 @@ def bounded(step: StepSummary, evidence: StepEvidence) -> StepSummary:
     )
 
 
-def _trends(step: StepEvidence, window: Window) -> dict[str, Trend]:
+def _trends(step: StepEvidence, window: Window, throughput_per_s: Statistic) -> dict[str, Trend]:
     """Of p50, p99 and rate, where they have an interval: whether they stood."""
     series = {}
     latency = step.latencies_ns[step.headline]
@@ -128,7 +129,7 @@ def _trends(step: StepEvidence, window: Window) -> dict[str, Trend]:
         worth = latency.worth.get(q)
         if worth and worth.times >= LEAST_TIMES:
             series[name] = (step.above[q].meant, step.above[q].counts)
-    if window.seconds > 0 and intervals.rate_interval(step.completed, window.seconds).ci95:
+    if throughput_per_s.ci95:
         series["rate"] = (step.completed, np.full(len(step.completed), window.seconds / len(step.completed)))
     found = {name: drift_of(*amounts) for name, amounts in series.items()}
     return {

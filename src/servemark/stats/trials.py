@@ -8,12 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from servemark.result import Statistic, TrialStatistic
-
-#: The trials from which on their least and their greatest value enclose the median with 95% confidence.
-LEAST_FOR_INTERVAL = 6
-#: Half of a 95% interval, in standard errors.
-_NORMAL = 1.959964
-_TAIL = 0.025
+from servemark.stats.dependence import Effective
+from servemark.stats.distributions import NORMAL_REACH
+from servemark.stats.percentiles import interval_ranks, smallest_n
 
 
 def over_trials(found: Sequence[Statistic]) -> TrialStatistic | None:
@@ -28,7 +25,7 @@ def over_trials(found: Sequence[Statistic]) -> TrialStatistic | None:
     if not values or len(values) < len(found):
         return None
     variance = float(np.var(values, ddof=1)) if len(values) > 1 else None
-    errors = [(one.ci95[1] - one.ci95[0]) / (2 * _NORMAL) for one in found if one.ci95 is not None]
+    errors = [(one.ci95[1] - one.ci95[0]) / (2 * NORMAL_REACH) for one in found if one.ci95 is not None]
     within = float(np.mean(np.square(errors))) if len(errors) == len(found) else None
     between = None if variance is None or within is None else max(0.0, variance - within)
     return TrialStatistic(
@@ -46,11 +43,8 @@ def _root(variance: float | None) -> float | None:
 
 def _median_interval(values: Sequence[float]) -> tuple[tuple[float, float] | None, int | None]:
     """The 95% interval of the median, or from how many values on there is one."""
-    n, ordered = len(values), sorted(values)
-    if n < LEAST_FOR_INTERVAL:
-        return None, LEAST_FOR_INTERVAL
-    depth, below = 0, 0.0
-    while below + math.comb(n, depth) / 2**n <= _TAIL:
-        below += math.comb(n, depth) / 2**n
-        depth += 1
-    return (ordered[depth - 1], ordered[-depth]), None
+    pair = interval_ranks(len(values), 0.5, Effective.of_independent(len(values)))
+    if pair is None:
+        return None, smallest_n(0.5)
+    ordered = sorted(values)
+    return (ordered[pair[0] - 1], ordered[pair[1] - 1]), None

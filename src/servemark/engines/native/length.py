@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 from servemark import _loadgen
 from servemark.engines import Figure
@@ -23,7 +24,6 @@ from servemark.workload.load import Until
 #: Of the records of so long a time the writer may still hold some.
 _UNWRITTEN_S = 0.5
 _NICENESS = 10
-_NORMAL_DEGREES = 1e6
 _ALPHA = 0.05
 
 
@@ -92,16 +92,13 @@ def look(record_path: Path, window_ns: tuple[int, int], step: str, figure: Figur
     """
     # What computes is loaded when there is something to compute: the first request does not wait for it.
     from servemark.records import open_records
-    from servemark.stats.distributions import student_quantile
     from servemark.stats.evidence import Question, Window, gather
     from servemark.stats.summary import summarise
 
     assert until.precision is not None
     evidence = gather([open_records(record_path)], Question(window=Window(*window_ns)))
     summary = next(one for one in summarise(evidence) if one.name == step)
-    wider = student_quantile(1 - _ALPHA / 2 / len(until.looks_s), _NORMAL_DEGREES) / student_quantile(
-        1 - _ALPHA / 2, _NORMAL_DEGREES
-    )
+    wider = NormalDist().inv_cdf(1 - _ALPHA / 2 / len(until.looks_s)) / NormalDist().inv_cdf(1 - _ALPHA / 2)
     figures = {"p50": summary.headline_ms.p50, "rate": summary.throughput_per_s, "p99": summary.headline_ms.p99}
     wanted: dict[str, float] = {figure: until.precision}
     if until.p99_precision is not None:
