@@ -40,6 +40,7 @@ from queues import Queue, run_queue
 from stalls import Stall, run_stall
 
 from bench.alarms import prove_alarms
+from bench.capacity import prove_capacities
 from bench.closed import prove_closed
 from bench.comparisons import prove_comparisons
 from bench.coverage import prove_coverage
@@ -234,6 +235,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "alarms": lambda _program, folder, scale: prove_alarms(folder, scale.commands),
     "coverage": lambda _program, _folder, scale: prove_coverage(scale.experiments),
     "faults": lambda program, folder, scale: prove_faults(program, folder, scale.faults),
+    "capacity": lambda _program, _folder, scale: prove_capacities(scale.experiments),
     "compare": lambda _program, _folder, scale: prove_comparisons(scale.experiments),
     "histories": lambda _program, _folder, scale: prove_histories(scale.experiments),
 }

@@ -19,6 +19,13 @@ from servemark.result.analysis import Scalability as Scalability
 from servemark.result.analysis import Scaling as Scaling
 from servemark.result.analysis import ScalingCalls as ScalingCalls
 from servemark.result.analysis import Stage as Stage
+from servemark.result.capacity import By as By
+from servemark.result.capacity import Capacity as Capacity
+from servemark.result.capacity import CapacityProbe as CapacityProbe
+from servemark.result.capacity import Ending as Ending
+from servemark.result.capacity import Estimate as Estimate
+from servemark.result.capacity import ProbeOutcome as ProbeOutcome
+from servemark.result.capacity import ProbeShare as ProbeShare
 from servemark.result.comparison import ANSWERS as ANSWERS
 from servemark.result.comparison import Answer as Answer
 from servemark.result.comparison import Change as Change

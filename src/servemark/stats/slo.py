@@ -59,7 +59,7 @@ def judge_share(trials: Sequence[Shares], least: float) -> Judged:
         return Judged("undecided", 0, 0, 0.0, 0.0, 1.0, _needed(1.0, least))
     share = 1 - missed / requests
     low, high = share_interval(share * independent, independent, _TAIL)
-    outcome = _outcome(share, independent, least)
+    outcome = outcome_of(share, independent, least)
     needs_n = None
     if outcome == "undecided":
         needed = _needed(share, least)
@@ -67,7 +67,7 @@ def judge_share(trials: Sequence[Shares], least: float) -> Judged:
     return Judged(outcome, int(requests), int(missed), independent, low, high, needs_n)
 
 
-def _outcome(share: float, n: float, least: float) -> Outcome:
+def outcome_of(share: float, n: float, least: float) -> Outcome:
     """Where `least` lies beside the bounds of a share that `n` requests have, without having to find these."""
     within, beyond = share * n, n - share * n
     if within > 0 and beta_cdf(least, within, beyond + 1) <= _TAIL:
@@ -80,13 +80,13 @@ def _outcome(share: float, n: float, least: float) -> Outcome:
 def _needed(share: float, least: float) -> int | None:
     """How many independent requests of which `share` are within the limit would decide; None beyond a billion."""
     undecided, n = 0.0, 1.0
-    while _outcome(share, n, least) == "undecided":
+    while outcome_of(share, n, least) == "undecided":
         undecided, n = n, n * 2
         if n > _MOST_REQUESTS:
             return None
     while n - undecided > max(1.0, n / 1000):
         middle = (n + undecided) / 2
-        if _outcome(share, middle, least) == "undecided":
+        if outcome_of(share, middle, least) == "undecided":
             undecided = middle
         else:
             n = middle

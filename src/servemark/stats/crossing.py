@@ -1,0 +1,127 @@
+"""At which load the share of requests that miss a limit passes what is allowed: its place, with a 90% interval.
+
+The share rises with the load, so that an isotonic fit of everything that was seen says between which loads it is. Near
+there its logarithm is close to a straight line in the load (of M/M/1 it is one, and of other queues the tail is
+exponential, too): a logistic regression over what was seen near by says where, and how sure that is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from servemark.stats.isotonic import rising
+
+#: A two-sided interval of 90%.
+_REACH = NormalDist().inv_cdf(0.95)
+#: What was seen at loads as far from the crossing as this is taken for a straight line.
+_NEAR = (0.78, 1.28)
+#: Of what is allowed, missed requests that each observation begins with, so that none has a logarithm of nothing.
+_BEGUN_WITH = 0.25
+_MOST_STEPS = 50
+_WEIGHT_OF_ALL = 1e9
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one run saw: at `load`, of `n` independent requests the share that missed; of one that falls behind, all."""
+
+    load: float
+    share: float
+    n: float
+    falls_behind: bool = False
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The load, and its 90% interval; None where too little was seen near it."""
+
+    load: float
+    ci90: tuple[float, float] | None
+
+
+def crossing_of(observations: Sequence[Observation], allowed: float) -> Crossing | None:
+    """Where the share passes `allowed`; None where it was not seen on both sides of that."""
+    bracket = _bracket(observations, allowed)
+    if bracket is None:
+        return None
+    low, high, between = bracket
+    near = [
+        one
+        for one in observations
+        if not one.falls_behind and _NEAR[0] * between <= one.load <= _NEAR[1] * between and one.n > 0
+    ]
+    found = _regression(near, between, allowed) if len({one.load for one in near}) > 1 else None
+    if found is None or not low * 0.9 <= found.load <= high * 1.1:
+        return Crossing(between, None)
+    return found
+
+
+def _bracket(observations: Sequence[Observation], allowed: float) -> tuple[float, float, float] | None:
+    """The loads to either side, by the isotonic fit, and between them the place by the logarithms of their shares."""
+    loads = sorted({one.load for one in observations})
+    shares, weights = [], []
+    for load in loads:
+        here = [one for one in observations if one.load == load]
+        n = sum(one.n for one in here)
+        behind = any(one.falls_behind for one in here)
+        shares.append(1.0 if behind else sum(one.share * one.n for one in here) / n if n else 0.0)
+        weights.append(_WEIGHT_OF_ALL if behind else max(n, 1.0))
+    fitted = rising(shares, weights)
+    place = next((place for place, share in enumerate(fitted) if share > allowed), None)
+    if place is None or place == 0:
+        return None
+    least = min(0.5 / weights[place - 1], allowed / 2)
+    below, above = math.log(max(fitted[place - 1], least)), math.log(fitted[place])
+    part = (math.log(allowed) - below) / (above - below)
+    low, high = loads[place - 1], loads[place]
+    return low, high, low + part * (high - low)
+
+
+def _regression(near: Sequence[Observation], centre: float, allowed: float) -> Crossing | None:
+    """The crossing by a binomial regression of the logit on the load; None where the share does not rise.
+
+    Newton's method, each observation with a quarter of a miss more, at the share that is allowed. Where observations
+    differ by more than their numbers explain, the interval is that much wider (McCullagh and Nelder, Generalized Linear
+    Models, 1989, section 4.5). The interval has each load at which the line is no more than its standard errors off
+    what is allowed (Fieller, JRSS B 16, 1954).
+    """
+    xs = [one.load / centre - 1 for one in near]
+    ns = [one.n + _BEGUN_WITH / allowed for one in near]
+    missed = [one.share * one.n + _BEGUN_WITH for one in near]
+    wanted = math.log(allowed / (1 - allowed))
+    a, b = wanted, 5.0
+    for _ in range(_MOST_STEPS):
+        shares = [1 / (1 + math.exp(-max(-30.0, min(30.0, a + b * x)))) for x in xs]
+        informations = [n * share * (1 - share) for n, share in zip(ns, shares, strict=True)]
+        off = [seen - n * share for seen, n, share in zip(missed, ns, shares, strict=True)]
+        s0, s1 = sum(informations), sum(i * x for i, x in zip(informations, xs, strict=True))
+        s2 = sum(i * x * x for i, x in zip(informations, xs, strict=True))
+        determinant = s0 * s2 - s1 * s1
+        if determinant <= 1e-12 * s0 * s0:
+            return None
+        g0, g1 = sum(off), sum(o * x for o, x in zip(off, xs, strict=True))
+        step_a, step_b = (s2 * g0 - s1 * g1) / determinant, (s0 * g1 - s1 * g0) / determinant
+        a, b = a + max(-2.0, min(2.0, step_a)), b + max(-10.0, min(10.0, step_b))
+        if abs(step_a) + abs(step_b) < 1e-9:
+            break
+    if b <= 0:
+        return None
+    degrees = len(near) - 2
+    pearson = sum(o * o / i for o, i in zip(off, informations, strict=True) if i > 0)
+    wider = max(1.0, pearson / degrees) if degrees >= 1 else 1.0
+    v_a, v_b, v_ab = (wider * value / determinant for value in (s2, s0, -s1))
+    root = (wanted - a) / b
+    # (a + b x - wanted)^2 <= reach^2 (v_a + 2 v_ab x + v_b x^2)
+    square = _REACH**2
+    p = b * b - square * v_b
+    q = b * (a - wanted) - square * v_ab
+    r = (a - wanted) ** 2 - square * v_a
+    inside = q * q - p * r
+    ci90 = None
+    if p > 0 and inside >= 0:
+        low, high = ((-q - math.sqrt(inside)) / p, (-q + math.sqrt(inside)) / p)
+        ci90 = (max(0.0, centre * (1 + low)), centre * (1 + high))
+    return Crossing(centre * (1 + root), ci90)

@@ -1,0 +1,138 @@
+"""The search for capacity: what it probes, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from servemark.result import CapacityProbe, ProbeShare
+from servemark.stats.capacity import Found, Probe, Search, Sought
+from servemark.stats.crossing import Observation, crossing_of
+from servemark.stats.isotonic import rising
+
+_SOUGHT = Sought({"p90<50ms": 0.9})
+
+
+def _seen(probe: Probe, missed_share: float, **changes: object) -> CapacityProbe:
+    requests = max(1, round(probe.load * probe.seconds))
+    shares = {"p90<50ms": ProbeShare(requests, missed_share * requests, requests)}
+    seen = CapacityProbe(probe.load, "undecided", shares, False, True, 0.01, probe.seconds + 2, 0, probe.fresh)
+    return replace(seen, **changes)
+
+
+def _searched(sought: Sought, missed_share, most: int = 200) -> tuple[Found, Search]:
+    """What is found of a server of which `missed_share` of a load misses the objective, each request by itself."""
+    search = Search(sought)
+    for _ in range(most):
+        step = search.next()
+        if isinstance(step, Found):
+            return step, search
+        search = search.after(_seen(step, missed_share(step.load)))
+    raise AssertionError("it does not end")
+
+
+def test_a_fit_that_never_falls_pools_what_does() -> None:
+    assert rising([1, 3, 2, 4], [1, 1, 1, 1]) == [1, 2.5, 2.5, 4]
+    assert rising([3, 1], [1, 3]) == [1.5, 1.5]
+    assert rising([], []) == []
+
+
+def test_the_crossing_is_between_what_is_below_and_above() -> None:
+    seen = [Observation(load, 0.1 * (load / 70) ** 6, 2_000) for load in (60, 66, 74, 80)]
+    crossing = crossing_of(seen, 0.1)
+    assert crossing is not None
+    assert crossing.ci90 is not None
+    assert crossing.load == pytest.approx(70, rel=0.02)
+    assert crossing.ci90[0] < 70 < crossing.ci90[1]
+    assert crossing_of(seen[:2], 0.1) is None
+    assert crossing_of(seen[2:], 0.1) is None
+    assert crossing_of([], 0.1) is None
+
+
+def test_what_falls_behind_is_beyond_whatever_share_was_seen() -> None:
+    seen = [Observation(50, 0.0, 500), Observation(100, 0.0, 500, falls_behind=True)]
+    crossing = crossing_of(seen, 0.1)
+    assert crossing is not None
+    assert 50 < crossing.load < 100
+    assert crossing.ci90 is None
+
+
+def test_the_capacity_is_found_between_what_holds_and_what_fails() -> None:
+    found, search = _searched(_SOUGHT, lambda load: min(1.0, 0.1 * (load / 70) ** 6))
+    assert found.ending == "decided"
+    assert found.limiting == "p90<50ms"
+    assert found.feasible_max < 70 < found.infeasible_min
+    assert found.infeasible_min / found.feasible_max < 1.13
+    assert found.estimate.value == pytest.approx(70, rel=0.03)
+    assert search.spent_s <= 600
+    assert [probe.load for probe in search.probes][:2] == [1.0, 20.0]
+
+
+def test_an_objective_that_the_lowest_load_misses_is_impossible() -> None:
+    found, search = _searched(_SOUGHT, lambda _load: 0.9)
+    assert found.ending == "impossible"
+    assert found.feasible_max is None
+    assert min(probe.load for probe in search.probes) * 0.01 < 0.1
+
+
+def test_what_never_fails_ends_where_no_more_can_be_sent() -> None:
+    found, search = _searched(replace(_SOUGHT, budget_s=1e9), lambda _load: 0.0)
+    assert found.ending == "unmeasurable"
+    assert found.infeasible_min is None
+    assert found.feasible_max == max(probe.load for probe in search.probes)
+    assert found.estimate.value == found.feasible_max
+
+
+def test_a_budget_that_is_spent_gives_what_is_known() -> None:
+    found, search = _searched(replace(_SOUGHT, budget_s=60), lambda load: min(1.0, 0.1 * (load / 70) ** 6))
+    assert found.ending == "budget"
+    assert search.spent_s <= 62
+
+
+def test_users_are_whole_and_the_most_that_hold_are_the_answer() -> None:
+    sought = replace(_SOUGHT, whole=True)
+    found, search = _searched(sought, lambda users: 0.02 if users <= 5 else 0.4)
+    assert (found.feasible_max, found.infeasible_min, found.estimate.value) == (5, 6, 5)
+    assert found.estimate.ci90 == (5, 6)
+    assert all(probe.load == int(probe.load) for probe in search.probes)
+    impossible, _ = _searched(sought, lambda _users: 0.9)
+    assert impossible.ending == "impossible"
+
+
+def test_what_holds_is_confirmed_on_a_fresh_server() -> None:
+    found, search = _searched(replace(_SOUGHT, confirms=True), lambda load: min(1.0, 0.1 * (load / 70) ** 6))
+    (fresh,) = [probe for probe in search.probes if probe.fresh]
+    assert fresh.load == found.feasible_max
+    assert found.confirmed is True
+
+
+def test_an_invalid_probe_is_made_once_more_and_then_left_out() -> None:
+    search = Search(_SOUGHT)
+    first = search.next()
+    assert isinstance(first, Probe)
+    search = search.after(_seen(first, 0.0))
+    second = search.next()
+    assert isinstance(second, Probe)
+    search = search.after(_seen(second, 0.0, valid=False))
+    again = search.next()
+    assert isinstance(again, Probe)
+    assert again.load == second.load
+    search = search.after(_seen(again, 0.0, valid=False))
+    for _ in range(100):
+        step = search.next()
+        if isinstance(step, Found):
+            break
+        assert step.load < second.load
+        search = search.after(_seen(step, 0.0))
+    assert isinstance(step, Found)
+    assert step.infeasible_min is None
+
+
+def test_lucky_short_probes_do_not_decide_alone() -> None:
+    """Where requests at loads near by depend on each other, those of a probe that saw nothing of it do, too."""
+    lucky = CapacityProbe(70, "undecided", {"p99": ProbeShare(1_000, 1, 1_000)}, False, True, 0.01, 17, 0)
+    beside = CapacityProbe(75, "undecided", {"p99": ProbeShare(1_000, 30, 15)}, False, True, 0.01, 17, 1)
+    sought = Sought({"p99": 0.99})
+    assert Search(sought, (lucky,)).outcome_at(70) == "met"
+    assert Search(sought, (lucky, beside)).outcome_at(70) == "undecided"
