@@ -154,6 +154,8 @@ def answer_without_environment(words):
     try:
         if name == "run":
             parse_run(called, rest)
+        elif name == "capacity":
+            parse_run(f"{called} capacity", rest, searches=True)
         elif name == "models":
             models_parser(f"{called} models").parse_args(rest)
         elif name == "report":

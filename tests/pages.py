@@ -93,6 +93,7 @@ NOT_HERE = {
     ),
     "./benchmark.py ab 'latency' -- 'latency -w 4'": "starts 28 servers; test_ab.py measures two that run, in turns",
     "./benchmark.py calibrate 'latency'": "starts 28 servers; test_ab.py calibrates one that runs",
+    "./benchmark.py capacity": "searches take minutes; test_capacity_search.py has one of a queue",
     "./benchmark.py compare before after": "takes two results that differ; test_compare_command.py makes them",
     "git clone URL servemark && cd servemark": "building everything takes minutes; CI does it before any test",
     "./benchmark.py latency -c https://HOST/resnet-18.model": "another host; test_custom_models.py has one of its own",

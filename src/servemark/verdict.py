@@ -11,7 +11,7 @@ from servemark.errors import (
     EXIT_USAGE,
     EXIT_VERDICT_FAILED,
 )
-from servemark.result import INTERRUPTED, Answer, BenchmarkResult, Outcome, Result, StepSummary, Verdict
+from servemark.result import INTERRUPTED, Answer, BenchmarkResult, Capacity, Outcome, Result, StepSummary, Verdict
 
 #: What the answer to a comparison means to the question whether it is slower.
 _OUTCOMES: dict[Answer, Outcome] = {
@@ -44,6 +44,25 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
     if least_in_flight >= needed:
         return Verdict(question, f"saturated: {figures}", "finding")
     return Verdict(question, f"not saturated: raise -t ({figures})", "finding")
+
+
+def capacity_found(objective: str, capacity: Capacity) -> Verdict:
+    """Is there a load that meets the objective?
+
+    Missed where the least one misses it; undecided where none was shown to meet it, or the end is not known.
+    """
+    question = f"a load that meets {objective}"
+    unit = "/s" if capacity.by == "rate" else " threads"
+    holds, fails = (
+        None if load is None else f"{load:,.4g}{unit}" for load in (capacity.feasible_max, capacity.infeasible_min)
+    )
+    if capacity.ending == "impossible":
+        return Verdict(question, f"{objective} fails at the lowest load, {fails}", "missed", objective)
+    if holds is None:
+        return Verdict(question, f"{objective} was not shown to hold at any load", "undecided", objective)
+    answer = f"{objective} holds at {holds}" + (f" and fails at {fails}" if fails else "")
+    is_known = capacity.ending == "decided" and capacity.confirmed is not False
+    return Verdict(question, answer, "met" if is_known or capacity.ending == "budget" else "undecided", objective)
 
 
 def no_slower(than: str, threshold_share: float, answer: Answer, words: str) -> Verdict:
@@ -85,6 +104,8 @@ def exit_status(result: Result, *, allow_invalid: bool, strict: bool = False) ->
 
 def _has_failed(benchmark: BenchmarkResult) -> bool:
     """Whether every request of a step failed and was not allowed to, or answers came and none within the time."""
+    if benchmark.capacity is not None:  # a load that is far too high may well have every request fail
+        return not any(probe.response_s for found in benchmark.capacities for probe in found.probes)
     if failed_altogether(benchmark):
         return not allows_failures(benchmark)
     return any(not any(step.measured for step in run.steps) for run in benchmark.runs)

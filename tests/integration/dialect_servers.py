@@ -15,8 +15,14 @@ MMS: Answers = {"GET /ping": HEALTHY, "OPTIONS /": (200, b'{"paths": {"/predicti
 
 
 @contextlib.contextmanager
-def answering(answers: Answers, came: list[str] | None = None, *, service_s: float = 0.0) -> Iterator[int]:
-    """The port of a server with these answers, `service_s` after each request; it keeps in `came` what it was asked."""
+def answering(
+    answers: Answers, came: list[str] | None = None, *, service_s: float = 0.0, in_turn: bool = False
+) -> Iterator[int]:
+    """The port of a server with these answers, `service_s` after each request; it keeps in `came` what it was asked.
+
+    With `in_turn` it has one worker, which takes so long for each.
+    """
+    worker = threading.Lock() if in_turn else contextlib.nullcontext()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -27,7 +33,8 @@ def answering(answers: Answers, came: list[str] | None = None, *, service_s: flo
             asked = f"{self.command} {self.path}"
             if came is not None:
                 came.append(asked)
-            time.sleep(service_s)
+            with worker:
+                time.sleep(service_s)
             status, body = answers.get(asked, (404, b"no such page"))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -41,6 +48,7 @@ def answering(answers: Answers, came: list[str] | None = None, *, service_s: flo
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # whoever asked may have left
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

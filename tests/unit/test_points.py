@@ -156,11 +156,16 @@ def test_whatever_fails_the_server_is_stopped(tmp_path: Path, point: Point) -> N
 
 
 def test_what_is_measured_is_said_with_its_place_and_that_it_is_so_once_more(point: Point) -> None:
-    values = {"batch_size": 1, "max_batch_delay_ms": 10}
+    values, entry = {"batch_size": 1, "max_batch_delay_ms": 10}, Entry.of(RunRequest.of("batching"))
     assert dict(point.values) == values
-    assert _announced(point, 1, 7, 1) == "point 1 of 7: batch_size 1, max_batch_delay_ms 10"
-    assert _announced(point, 8, 7, 1) == "point 8: batch_size 1, max_batch_delay_ms 10"
+    assert _announced(point, 1, entry, 1) == "point 1 of 7: batch_size 1, max_batch_delay_ms 10"
+    assert _announced(point, 8, entry, 1) == "point 8: batch_size 1, max_batch_delay_ms 10"
     again = "once more, since it was INVALID: batch_size 1, max_batch_delay_ms 10"
-    assert _announced(replace(point, repeats=True), 8, 7, 1) == again
-    assert _announced(replace(point, trial=2), 8, 21, 3) == "trial 2 of 3: batch_size 1, max_batch_delay_ms 10"
-    assert _announced(replace(point, values={}), 1, 3, 3) == "trial 1 of 3"
+    assert _announced(replace(point, repeats=True), 8, entry, 1) == again
+    assert _announced(replace(point, trial=2), 8, entry, 3) == "trial 2 of 3: batch_size 1, max_batch_delay_ms 10"
+    assert _announced(replace(point, values={}), 1, entry, 3) == "trial 1 of 3"
+    search = Entry.of(RunRequest.of("latency", slo="p99<50ms", by="rate"))
+    assert _announced(search.points[0], 1, search, 1) == "probe 1: rate 1"
+    assert _announced(replace(point, fresh_server=True, values={"rate": 4.5}), 9, search, 1) == (
+        "probe 9: rate 4.5 on a server started afresh"
+    )

@@ -121,7 +121,7 @@ def test_what_was_not_asked_is_left_out_of_the_document() -> None:
 def test_what_a_newer_version_adds_is_ignored(first: Result) -> None:
     document = json.loads(result_text(first))
     document["ledger"] = {"of": "later"}
-    document["benchmarks"][0]["capacity"] = {"rate_per_s": 3}
+    document["benchmarks"][0]["colour"] = {"rate_per_s": 3}
     document["benchmarks"][0]["runs"][0]["load"]["shape"] = "round"
     assert from_json(document) == first
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
+from servemark.assessment.capacity import capacities_of, certificate_of_search, recommended
 from servemark.assessment.certification import certificate_of, check_highest_rate, conditions_of
 from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
@@ -24,6 +25,7 @@ from servemark.options.objectives import Condition
 from servemark.result import (
     OWN_CLOCK,
     BenchmarkResult,
+    By,
     Certificate,
     ErrorExample,
     Failure,
@@ -37,10 +39,11 @@ from servemark.result import (
     trials_by_point,
 )
 from servemark.servers import of_one
+from servemark.stats.capacity import Sought
 from servemark.stats.evidence import Evidence
 from servemark.stats.summary import summarise
 from servemark.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
-from servemark.verdict import errors_within, saturated
+from servemark.verdict import capacity_found, errors_within, saturated
 from servemark.workload.load import ClosedLoad
 
 
@@ -83,34 +86,70 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
 
 
 def assess(
-    benchmark: Benchmark, measured: Sequence[Measured], assessed: Sequence[Assessed], asked: Trials | None = None
+    benchmark: Benchmark,
+    measured: Sequence[Measured],
+    assessed: Sequence[Assessed],
+    asked: Trials | None = None,
+    sought: tuple[Sought, By] | None = None,
 ) -> BenchmarkResult:
     """The result of a benchmark whose runs were `measured` and `assessed`, in the same order; at least one.
 
-    `asked` are the trials that were asked for, where these are several.
+    `asked` are the trials that were asked for, where these are several, and `sought` what was searched, where they are
+    the probes of a search.
     """
-    first, runs = measured[0], _with_highest_rate_judged(benchmark, measured, assessed)
+    if sought is not None:
+        return _assess_search(measured, assessed, *sought)
+    runs = _with_highest_rate_judged(benchmark, measured, assessed)
     cut_off = [place for place, item in enumerate(measured) if item.engine_run.interrupted]
     trials = over_trials(runs, asked, benchmark.headline, cut_off) if asked else None
     counted = answering(runs, trials)
     headline = [run for run in counted.values() if not run.point]
     told = [item for place, item in enumerate(assessed) if trials is None or place in counted]
+    return replace(
+        _measured_result(measured, assessed),
+        steps=headline[0].steps if headline else (),
+        runs=runs,
+        certificate=certificate_of_trials(runs, trials) if trials else combine(tuple(counted.values())),
+        verdicts=_verdicts(measured[0].objective, assessed, counted, trials),
+        analysis=analyse(benchmark.analysis, measured, counted, [stage for item in told for stage in item.stages]),
+        trials=trials,
+    )
+
+
+def _measured_result(measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:
+    """What of a benchmark's result is known of its runs whatever they answer."""
+    first = measured[0]
     shown = next((item for item in measured if not item.point.values), first)
     return BenchmarkResult(
-        name=benchmark.name,
+        name=first.benchmark.name,
         model=", ".join(model.name for model in first.served) or None,
         backend=first.served[0].backend if first.served else None,
         archive=first.served[0].origin if first.served else None,
         options=shown.asked,
         cold_start_ms=first.served[0].cold_start_ms if len(first.served) == 1 else None,
         partial=any(item.engine_run.interrupted for item in measured),
-        steps=headline[0].steps if headline else (),
-        runs=runs,
-        certificate=certificate_of_trials(runs, trials) if trials else combine(tuple(counted.values())),
-        verdicts=_verdicts(first.objective, assessed, counted, trials),
-        analysis=analyse(benchmark.analysis, measured, counted, [stage for item in told for stage in item.stages]),
-        trials=trials,
+        steps=(),
+        runs=tuple(item.run for item in assessed),
+        certificate=None,
+        verdicts=(),
         failure=next(filter(None, (item.failure for item in assessed)), None),
+    )
+
+
+def _assess_search(
+    measured: Sequence[Measured], assessed: Sequence[Assessed], sought: Sought, by: By
+) -> BenchmarkResult:
+    """The result of a benchmark whose runs are the probes of a search."""
+    found = capacities_of(sought, by, measured, assessed)
+    capacity = recommended(found)
+    result = _measured_result(measured, assessed)
+    objective = ",".join(condition.text for condition in measured[0].objective)
+    return replace(
+        result,
+        certificate=certificate_of_search(found, result.runs),
+        verdicts=(capacity_found(objective, capacity),),
+        capacity=capacity,
+        capacity_over=found if capacity.configuration else None,
     )
 
 

@@ -43,6 +43,8 @@ class Measured:
         lets_cpus_sleep: whether it was asked that idle CPUs may halt.
         finds_warm_up: whether what is left of the warm-up after the time that it was given is looked for.
         objective: what it is to meet.
+        took_s: the time that it took, with all that is around the load.
+        falls_behind: it was ended early, since what waited for the server grew and grew.
         trial: which of the executions of the point, from 1.
     """
 
@@ -65,6 +67,8 @@ class Measured:
     finds_warm_up: bool = False
     objective: tuple[Condition, ...] = ()
     trial: int = 1
+    took_s: float = 0.0
+    falls_behind: bool = False
 
     @property
     def machine(self) -> MachineUse:

@@ -11,6 +11,7 @@ from servemark import _loadgen
 from servemark.options.objectives import LATENCIES, Condition
 from servemark.records import RecordFile, begun_ns
 from servemark.result import Outcome, Statistic, Verdict
+from servemark.stats.dependence import effective_share
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.slo import Judged, judge_share
 from servemark.stats.summary import rate
@@ -84,6 +85,26 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             seen = [_missed(condition, one.step) for one in found]
             least = 1 - condition.limit if condition.figure == "errors" else condition.share
             yield _of_share(condition, judge_share(seen, least), "requests")
+
+
+def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, tuple[int, float, float]]:
+    """Of each condition that `trial` can tell of, but a rate: the requests, those that missed it, and their worth.
+
+    The worth is how many independent ones they are, by what this trial alone shows.
+    """
+    seen = {}
+    for condition in objective:
+        found = _OfStep.of(condition, trial)
+        if found is None or found.lacks(condition) or condition.figure == "rate":
+            continue
+        if condition.figure == "between_events":
+            judged = _of_gaps(condition, [found])
+            seen[condition.text] = (judged.requests, float(judged.missed), judged.independent)
+        else:
+            shares = _missed(condition, found.step)
+            requests, missed = int(shares.counts.sum()), float(shares.meant.sum())
+            seen[condition.text] = (requests, missed, effective_share(shares.meant, shares.counts).times)
+    return seen
 
 
 def _missed(condition: Condition, step: StepEvidence) -> Shares:

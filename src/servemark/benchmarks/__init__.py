@@ -52,17 +52,19 @@ class Point:
     `load` is that of the users whose requests are the point (not of a background). `values` is what tells it from the
     benchmark's other points, by name; empty for the one that gives the benchmark's headline. With `fresh_server` a
     server of ours is started for it, whatever the point before it had. `trial` says which it is of, from 1, and
-    `repeats` that it was measured before in that trial, and was INVALID.
+    `repeats` that it was measured before in that trial, and was INVALID. One that `may_fall_behind` ends early when
+    what waits for the server grows and grows.
     """
 
     server: ServerSettings
     model: ModelSettings
     load: Load
     plan: PlanFor
-    values: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
     fresh_server: bool = False
     trial: int = 1
     repeats: bool = False
+    may_fall_behind: bool = False
 
 
 #: Points, one after the other; each is answered with what all of them have shown so far, or with None where nothing is

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Benchmark, Point, Points
+from servemark.benchmarks.capacity import searched_points
 from servemark.options import RunRequest
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def asked_points(benchmark: Benchmark, request: RunRequest) -> Points:
     An INVALID execution is repeated once, at the end of its pass, since how much of the load the generator sent is
     judged of the best of the points. A single trial of a benchmark that has one point is not.
     """
+    if request.question.by is not None:
+        yield from searched_points(benchmark, request)
+        return
     trials, fresh = request.load.trials, request.load.fresh_server
     for trial in range(1, trials + 1):
         known: BenchmarkResult | None = None

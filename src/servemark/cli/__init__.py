@@ -16,6 +16,7 @@ from servemark.telling import guarded
 SUBCOMMANDS = {
     "run": "run a benchmark",
     "serve": "run a server until Ctrl-C",
+    "capacity": "search the most load that meets an objective",
     "ab": "measure two benchmarks in turns, and compare them",
     "calibrate": "measure the same in turns: which changes this machine can show",
     "compare": "compare two results: whether one is slower",

@@ -43,7 +43,8 @@ _BACKGROUND_THREADS = 4
 def next_step(result: Result, folder: Path, prog: str, words: Sequence[str]) -> str:
     """The command, as it can be typed; empty where there is none to suggest."""
     reads_a_pipe = any(word == "-" or word.endswith("=-") for word in words)
-    if result.command != (prog, *words) or reads_a_pipe:
+    searched = any(benchmark.capacity for benchmark in result.benchmarks)
+    if result.command != (prog, *words) or reads_a_pipe or searched:
         return ""
     for candidate in _candidates(result, folder, list(words)):
         if _parsed(prog, candidate) is not None:

@@ -25,6 +25,8 @@ from servemark.zoo.catalogue import ZOO
 
 #: The keys after --options that every benchmark has.
 EVERYWHERE = ("threads", "loops", "workers")
+#: What ``servemark capacity`` searches, and of which benchmark, where it is not told.
+DEFAULT_BY, _SEARCHED_BENCHMARK = "rate", "latency"
 #: What follows the program's name in an example, and what it does.
 _EXAMPLES = (
     ("latency", "ResNet-18 on a server of its own"),
@@ -63,8 +65,8 @@ def _examples(prog: str) -> str:
     return "\n".join(f"{command}\n      {what}" for command, what in lines)
 
 
-def run_parser(prog: str) -> Parser:
-    """The parser of ``servemark run`` (and so of ``benchmark.py``)."""
+def run_parser(prog: str, *, searches: bool = False) -> Parser:
+    """The parser of ``servemark run`` (and so of ``benchmark.py``), or of ``servemark capacity``, which `searches`."""
     lines = "\n".join(f"  {item.name:21} {item.summary}" for item in catalogue().values())
     parameters = "\n".join(
         f"  {benchmark.name}: {parameter.key}, {parameter.meaning}"
@@ -98,6 +100,9 @@ def run_parser(prog: str) -> Parser:
     load.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the measurement is INVALID")
     question = add_options(parser, options, "question")
     question.add_argument("--strict", action="store_true", help="exit 1 where a question stays undecided, too")
+    if searches:
+        add_options(parser, options, "capacity")
+        parser.set_defaults(by=DEFAULT_BY)
     output = add_options(parser, options, "output")
     output.add_argument(
         "--resume", metavar="DIR", type=Path, help="go on with the suite whose result is in DIR: what it lacks is run"
@@ -107,14 +112,16 @@ def run_parser(prog: str) -> Parser:
     return parser
 
 
-def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
-    """Parse and check the words of ``servemark run``; everything that can be said without running is said here.
+def parse_run(prog: str, words: list[str], *, searches: bool = False) -> argparse.Namespace:
+    """Parse and check the words of ``servemark run``, or of ``servemark capacity``, which `searches`.
+
+    Everything that can be said without running is said here.
 
     Raises:
         UsageError: the words contradict each other, or name what does not exist.
         SystemExit: argparse refused them (status 2), or printed help (status 0).
     """
-    parser = run_parser(prog)
+    parser = run_parser(prog, searches=searches)
     if words[:1] == ["help"]:
         parser.print_help()
         raise SystemExit(0)
@@ -123,6 +130,10 @@ def parse_run(prog: str, words: list[str]) -> argparse.Namespace:
     if len(arguments.options) % 2:
         raise UsageError(f"--options takes pairs of KEY VALUE, and {arguments.options[-1]!r} is alone")
     suite = _suite(arguments)
+    if searches and suite is not None:
+        raise UsageError("a search is of one benchmark, and not of a suite", next_step="name the benchmark")
+    if searches:
+        arguments.benchmark = arguments.benchmark or _SEARCHED_BENCHMARK
     _check_resume(arguments, suite)
     if suite is None:
         known = catalogue()

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 Write = Callable[[str], None]
 
 
-def main(words: list[str], prog: str) -> int:
-    """Run the benchmark that `words` ask for; returns the exit status."""
-    arguments = parse_run(prog, words)
+def main(words: list[str], prog: str, *, searches: bool = False) -> int:
+    """Run the benchmark that `words` ask for, or search its capacity with it; returns the exit status."""
+    arguments = parse_run(prog, words, searches=searches)
     if arguments.junit == "-":
         raise UsageError("--junit takes a file", cause="stdout is for people, and for --json")
     with ExitStack() as outputs:

@@ -16,6 +16,7 @@ _HEADINGS: dict[Heading, str] = {
     "request": "request",
     "load": "load",
     "question": "question",
+    "capacity": "capacity",
     "output": "output",
 }
 

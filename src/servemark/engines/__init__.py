@@ -202,6 +202,7 @@ class Job:
         server_cpu_s: tells the CPU time that the server has used so far, where that can be known.
         watch: looks at the progress, and may end the run.
         figure: what is to be exact where the length of the run adapts.
+        enough: looks at the progress, and says whether nothing more has to be sent; only the native engine asks.
     """
 
     plan: Plan
@@ -213,6 +214,7 @@ class Job:
     server_cpu_s: Callable[[], float | None]
     watch: Watch
     figure: Figure = "p50"
+    enough: Callable[[ProgressReport], bool] = lambda _progress: False
 
 
 class Engine(Protocol):

@@ -128,6 +128,8 @@ class RunRequest:
         if by_jmeter and of_events:
             asked = f"--slo {of_events[0]}"
             raise refuse(asked, "--engine jmeter", "it knows of no events", "leave --engine out")
+        if self.question.by is not None:
+            self._check_search(by_jmeter=by_jmeter)
         if self.load.fresh_server and server.server is not None:
             raise refuse("--fresh-server", "--server", "only a server of our own is restarted", "leave one of them out")
         if content.expected_body is not None and by_jmeter:
@@ -135,6 +137,28 @@ class RunRequest:
         if server.server is None and content.model is not None and find(content.model) is None:
             names = [name for model in ZOO for name in model.all_names]
             raise UsageError(f"unknown model {content.model!r}", next_step=nearest(content.model, names))
+
+    def _check_search(self, *, by_jmeter: bool) -> None:
+        """Refuse what a search for the capacity says itself, or cannot be had of it."""
+        load, search = self.load, "a search for the capacity"
+        if by_jmeter:
+            raise refuse(search, "--engine jmeter", "it cannot be ended early", "leave --engine out")
+        if load.trials > 1:
+            raise refuse(search, "--trials", "it measures as often as it takes", "leave --trials out")
+        for name in ("--loops", "--max-duration"):
+            if getattr(load, {"--loops": "loops", "--max-duration": "max_duration_s"}[name]) is not None:
+                raise refuse(search, name, "it says how long each probe lasts", "see --search-budget")
+        if self.question.over is not None and (self.server.server is not None or self.content.url is not None):
+            raise refuse("--over", "--server" if self.server.server else "--url", "only a server of ours is configured")
+        profile = load.arrivals.profile if load.is_open and load.arrivals else ()
+        if load.is_open and (len(profile) != 1 or profile[0].from_per_s != profile[0].to_per_s):
+            raise UsageError(f"{search} begins at one --rate", cause="this one changes", next_step="give one number")
+        if self.question.by == "threads" and (load.is_open or load.arrival):
+            raise refuse("--by threads", "--rate", "a closed loop has none", "leave it out")
+        if self.question.by == "rate":
+            for option_name, value in (("--threads", load.threads), ("--think", load.think_s), ("--ramp", load.ramp_s)):
+                if value:
+                    raise refuse("--by rate", option_name, "an open loop has no users", "see --by threads")
 
     @property
     def model(self) -> str:

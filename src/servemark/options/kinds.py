@@ -236,6 +236,43 @@ class Headers(Kind):
         return {"action": "append", "default": []}
 
 
+@dataclass(frozen=True)
+class Grid(Kind):
+    """Values to try of several settings, ``KEY=1,2,4`` each; Python gives a mapping. What comes of it are pairs."""
+
+    keys: tuple[str, ...]
+
+    def read(self, text: str) -> tuple[str, tuple[int, ...]]:
+        key, equals, values = text.partition("=")
+        if not equals:
+            raise ValueError(f"{text!r} is not KEY=VALUES such as {self.keys[0]}=1,2,4")
+        return self._checked(key.replace("-", "_"), values.split(","))
+
+    def take(self, value: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        pairs = value.items() if isinstance(value, Mapping) else value
+        taken = tuple(self._checked(key, _several_numbers(values)) for key, values in pairs)
+        twice = [key for key, _ in taken if [other for other, _ in taken].count(key) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is given twice")
+        return taken
+
+    def _checked(self, key: str, values: Iterable[Any]) -> tuple[str, tuple[int, ...]]:
+        if key not in self.keys:
+            raise ValueError(f"{key!r} cannot be tried: {nearest(key, self.keys)}")
+        numbers = tuple(Whole(1).read(str(value)) for value in values)
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"{key} has a value twice")
+        return key, numbers
+
+    def settings(self) -> Mapping[str, Any]:
+        """What argparse has to know of it besides how it is read."""
+        return {"nargs": "+", "default": None}
+
+
+def _several_numbers(value: Any) -> Iterable[Any]:
+    return (value,) if isinstance(value, int | str) else value
+
+
 def _several(value: Any) -> Iterable[Any]:
     return (value,) if isinstance(value, str | os.PathLike) else value
 

@@ -18,7 +18,7 @@ from servemark.errors import UsageError
 from servemark.options.kinds import Kind
 
 #: Under which heading of the help an option stands; the first has none.
-Heading = Literal["", "server", "your own model", "request", "load", "question", "output"]
+Heading = Literal["", "server", "your own model", "request", "load", "question", "capacity", "output"]
 _METADATA = "option"
 
 

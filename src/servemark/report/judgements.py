@@ -37,6 +37,8 @@ def judgements(benchmark: BenchmarkResult) -> Iterator[Fact]:
 
 def _repeated(benchmark: BenchmarkResult) -> list[RunResult]:
     """The runs that another one stands for: of a single trial of each point all but the last."""
+    if benchmark.capacity is not None:
+        return []
     if benchmark.trials is None:
         return [run for place, run in enumerate(benchmark.runs) if place not in benchmark.answering]
     trials = (places for of_point in trials_by_point(benchmark.runs).values() for places in of_point)

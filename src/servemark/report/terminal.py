@@ -15,7 +15,7 @@ from rich.text import Text
 
 from servemark.benchmarks import Headline, catalogue
 from servemark.printable import printable, printable_in
-from servemark.report import analyses, trials
+from servemark.report import analyses, capacity, trials
 from servemark.report.calibration import calibration_lines
 from servemark.report.comparison import comparison_in_words, comparison_lines
 from servemark.report.judgements import judgements
@@ -43,6 +43,7 @@ from servemark.report.words import (
 from servemark.result import (
     STATISTICS,
     BenchmarkResult,
+    Capacity,
     Comparison,
     LatencySummary,
     OpenLoadResult,
@@ -142,6 +143,9 @@ def _print(console: Console, lines: Iterable[Line]) -> None:
 
 
 def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
+    if benchmark.capacity is not None:
+        yield from _lines_of_search(result, benchmark, benchmark.capacity)
+        return
     yield from answer(benchmark)
     yield headline(benchmark)
     if not benchmark.runs:
@@ -178,6 +182,16 @@ def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]
     yield from judgements(benchmark)
 
 
+def _lines_of_search(result: Result, benchmark: BenchmarkResult, found: Capacity) -> Iterator[Line]:
+    yield capacity.answer(found)
+    yield subject(benchmark).append(_server_line(result, benchmark), style="dim")
+    yield Text()
+    if benchmark.capacity_over:
+        yield from capacity.configurations(benchmark.capacity_over, found)
+    yield from capacity.lines(found)
+    yield from (fact for fact in judgements(benchmark) if fact.label != "SLO")  # the first line has said that
+
+
 def headline(benchmark: BenchmarkResult) -> Text:
     """The first line of a benchmark: its answer, and what has to be known of it."""
     line = _figures(benchmark)
@@ -188,6 +202,8 @@ def headline(benchmark: BenchmarkResult) -> Text:
 def _figures(benchmark: BenchmarkResult) -> Text:
     if benchmark.failure:
         return subject(benchmark).append(shortened(benchmark.failure.message, 1000), style="red")
+    if benchmark.capacity is not None:
+        return subject(benchmark).append_text(capacity.answer(benchmark.capacity))
     line = analyses.headline(benchmark)
     if line is not None and any(step.succeeded for run in benchmark.runs for step in run.steps):
         return line

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from servemark.result.analysis import Analysis
+from servemark.result.capacity import Capacity
 from servemark.result.comparison import Comparison
 from servemark.result.figures import EventSummary, LatencySummary, Statistic, Trend
 from servemark.result.loads import LoadResult
@@ -254,7 +255,9 @@ class BenchmarkResult:
     `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
     together (a scalability law, a Pareto front), or why that cannot be said. `failure` is what ended it, if it failed.
     `server` is its own where the result has several benchmarks; `archive` describes a model of the user's. `trials` is
-    what was asked for with ``--trials``, over all of them; `steps` are those of the one that is shown.
+    what was asked for with ``--trials``, over all of them; `steps` are those of the one that is shown. `capacity` is
+    what a search for it found, whose probes the runs are; where it was repeated over configurations, that of the one
+    that is recommended, and `capacity_over` has them all.
     """
 
     name: str
@@ -272,6 +275,13 @@ class BenchmarkResult:
     server: Mapping[str, Any] | None = None
     archive: Mapping[str, Any] | None = None
     trials: Trials | None = None
+    capacity: Capacity | None = None
+    capacity_over: tuple[Capacity, ...] | None = None
+
+    @property
+    def capacities(self) -> tuple[Capacity, ...]:
+        """What was found, of each configuration in the order in which they were tried."""
+        return self.capacity_over or ((self.capacity,) if self.capacity else ())
 
     @property
     def answering(self) -> Mapping[int, RunResult]:

@@ -34,6 +34,8 @@ _LEFT_OUT = {
     (Verdict, "objective"),
     (RunResult, "repeat_of"),
     (BenchmarkResult, "trials"),
+    (BenchmarkResult, "capacity"),
+    (BenchmarkResult, "capacity_over"),
     (Result, "comparison"),
 }
 

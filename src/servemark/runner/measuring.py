@@ -19,7 +19,9 @@ from servemark.errors import RecordingError, ServerError, UsageError
 from servemark.interrupts import held_back
 from servemark.options import RunRequest
 from servemark.options.kinds import nearest
-from servemark.result import AskedOptions, BenchmarkResult, Trials
+from servemark.options.objectives import LATENCIES
+from servemark.result import AskedOptions, BenchmarkResult, By, Trials
+from servemark.runner.backlog import BacklogWatch
 from servemark.runner.begun import asked_of, begun
 from servemark.runner.entry import Entry
 from servemark.runner.launching import Launchers
@@ -33,6 +35,7 @@ from servemark.workload.plan import Plan, compile_plan
 
 if TYPE_CHECKING:
     from servemark.assessment import Assessed, Measured
+    from servemark.stats.capacity import Sought
 
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
@@ -74,12 +77,14 @@ def trial_by_trial(
             name, trial = entry.label, 1 + sum(one.point.values == point.values for one in measured)
             if measured or len(entry.points) > 1:
                 name += f"-{len(measured) + 1}"
-                listener.note(_announced(point, len(measured) + 1, len(entry.points), request.load.trials))
-            trial_of_point = point.trial
+                listener.note(_announced(point, len(measured) + 1, entry, request.load.trials))
+            trial_of_point, started_s = point.trial, time.monotonic()
             server, served = servers.of(point)
             watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
             figure: Figure = "rate" if benchmark.headline == "throughput" else "p50"
+            backlog = _backlog(point, request)
             job = _job(point, server, served, request, written.folder.new_record_path(name), watch, figure)
+            job = replace(job, enough=backlog) if backlog else job
             _tell_plan(job.plan, listener)
             asked = asked_of(entry, point, job.plan)
             written.begin(entry, begun(entry, point, trial, served, job, asked, known), server)
@@ -89,11 +94,13 @@ def trial_by_trial(
                 from servemark.assessment import assess, assess_run
                 from servemark.records import mark_warm_up
 
-                measured.append(replace(one, trial=trial))
+                took_s = time.monotonic() - started_s
+                behind = backlog is not None and backlog.falls_behind
+                measured.append(replace(one, trial=trial, took_s=took_s, falls_behind=behind))
                 assessed.append(assess_run(measured[-1], request.output.max_errors_share, len(assessed)))
                 for file in one.records if one.finds_warm_up else ():
                     mark_warm_up(file, assessed[-1].run.warmup_s)
-                known = assess(benchmark, measured, assessed, _trials_asked(request))
+                known = assess(benchmark, measured, assessed, _trials_asked(request), _sought(request))
                 point = None if known.partial else following(points, known)
                 written.put(entry, known, server, whole=point is None)
             if one.failure and not request.output.go_on_errors:
@@ -125,10 +132,29 @@ def _trials_asked(request: RunRequest) -> Trials | None:
     return Trials(load.trials, load.fresh_server, ()) if load.trials > 1 else None
 
 
-def _announced(point: Point, number: int, foreseen: int, trials: int) -> str:
+def _sought(request: RunRequest) -> tuple[Sought, By] | None:
+    """What is searched, if anything."""
+    from servemark.benchmarks.capacity import sought_of
+
+    return (sought_of(request), request.question.by) if request.question.by is not None else None
+
+
+def _backlog(point: Point, request: RunRequest) -> BacklogWatch | None:
+    """What looks at whether the server falls behind, where that may end a run."""
+    if not point.may_fall_behind or not isinstance(point.load, OpenLoad):
+        return None
+    limits_s = [one.limit / NS_PER_S for one in request.question.objective if one.figure in LATENCIES]
+    return BacklogWatch(point.load.arrivals.profile[0].from_per_s, max(limits_s, default=0.0), point.load.warmup_s)
+
+
+def _announced(point: Point, number: int, entry: Entry, trials: int) -> str:
+    foreseen = len(entry.points)
     described = ", ".join(f"{name} {value}" for name, value in point.values.items())
     if point.repeats:
         what = "once more, since it was INVALID"
+    elif entry.request.question.by is not None:
+        what = f"probe {number}"
+        described += " on a server started afresh" if point.fresh_server else ""
     elif trials > 1:
         what = f"trial {point.trial} of {trials}"
     else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from servemark import _loadgen
-from servemark.engines import EngineName, EngineRun, GeneratorCounts, GeneratorRun, Job, Watch
+from servemark.engines import EngineName, EngineRun, GeneratorCounts, GeneratorRun, Job, ProgressReport, Watch
 from servemark.engines.native.awake import keeps_awake
 from servemark.engines.native.length import Length
 from servemark.engines.native.loopback import measure_loopback
@@ -54,6 +54,7 @@ class NativeEngine:
             job.record_path,
             length=length,
             watch=job.watch,
+            enough=job.enough,
             machine=watch_machine(job),
             loopback_p50_ns=loopback_p50_ns,
         )
@@ -72,11 +73,12 @@ def execute(
     length: Length | None,
     watch: Watch,
     machine: MachineWatch,
+    enough: Callable[[ProgressReport], bool] = lambda _progress: False,
     loopback_p50_ns: int | None = None,
 ) -> EngineRun:
     """Send all of `plan`, recording to `record_path`, and return when every request has ended.
 
-    `length` may end the run early, when it has lasted long enough. Ctrl-C ends scheduling, and
+    `length` may end the run early, when it has lasted long enough, and so may `enough`. Ctrl-C ends scheduling, and
     what is still under way a second later is recorded as cancelled; a second Ctrl-C does not wait. Either way this
     returns normally, with `interrupted` set.
 
@@ -87,7 +89,7 @@ def execute(
         RecordingError: records could not be written.
     """
     run = _started(plan, record_path)
-    stop_reason = _await_end(run, length, watch)
+    stop_reason = _await_end(run, length, watch, enough)
     outcome = run.finish()
     if outcome.write_error:
         raise RecordingError.unwritable(record_path, outcome.write_error)
@@ -187,7 +189,9 @@ def _keep_gaps(outcome: _loadgen.Outcome, plan: EnginePlan, record_path: Path) -
         write_gaps(record_path, by_name, started_unix_ns=started_unix_ns, length_ns=ended_ns)
 
 
-def _await_end(run: _loadgen.Run, length: Length | None, watch: Watch) -> str | None:
+def _await_end(
+    run: _loadgen.Run, length: Length | None, watch: Watch, enough: Callable[[ProgressReport], bool]
+) -> str | None:
     def hear(interrupts: int) -> None:
         run.stop(_DRAIN_S if interrupts == 1 else 0.0)
 
@@ -199,8 +203,8 @@ def _await_end(run: _loadgen.Run, length: Length | None, watch: Watch) -> str | 
             if reason and not stop_reason:
                 stop_reason = reason
                 run.stop(0.0)
-            if length and end_ns is None:
-                end_ns = length.end_ns(progress)
+            if end_ns is None:
+                end_ns = progress.elapsed_ns if enough(progress) else length.end_ns(progress) if length else None
                 if end_ns is not None:
                     run.stop_at(end_ns)
     return stop_reason

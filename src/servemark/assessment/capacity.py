@@ -1,0 +1,112 @@
+"""What the probes of a search say together: the capacity, as far as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from servemark.assessment.measured import Measured
+from servemark.assessment.objectives import Trial, seen_of
+from servemark.benchmarks.capacity import probed_load
+from servemark.certificate import certify, combine
+from servemark.options.question import CONFIGURABLE
+from servemark.result import By, Capacity, CapacityProbe, Certificate, Check, Ending, ProbeShare, RunResult
+from servemark.stats.capacity import Found, Search, Sought
+from servemark.units import NS_PER_MS, NS_PER_S
+
+if TYPE_CHECKING:
+    from servemark.assessment import Assessed
+
+#: Of the probes, the share that may be INVALID.
+_MOST_INVALID_SHARE = 1 / 3
+#: What is as good as the best.
+_OF_BEST = 0.95
+
+
+def capacities_of(
+    sought: Sought, by: By, measured: Sequence[Measured], assessed: Sequence[Assessed]
+) -> tuple[Capacity, ...]:
+    """What the searches found whose probes were `measured` and `assessed`, in the same order: one a configuration."""
+    places: dict[tuple[tuple[str, float], ...], list[int]] = {}
+    for place, item in enumerate(measured):
+        told = tuple((name, value) for name, value in item.point.values.items() if name != by)
+        places.setdefault(told, []).append(place)
+    return tuple(
+        replace(_capacity_of(sought, by, measured, assessed, of_one), configuration=dict(told))
+        for told, of_one in places.items()
+    )
+
+
+def recommended(found: Sequence[Capacity]) -> Capacity:
+    """Of several configurations the one with the least resources that reaches within 5% of the best.
+
+    Fewer workers are less, then smaller batches.
+    """
+    best = max(capacity.estimate.value or 0.0 for capacity in found)
+    enough = [capacity for capacity in found if (capacity.estimate.value or 0.0) >= _OF_BEST * best]
+    return min(enough, key=lambda one: tuple(one.configuration.get(name, 0) for name in CONFIGURABLE))
+
+
+def _capacity_of(
+    sought: Sought, by: By, measured: Sequence[Measured], assessed: Sequence[Assessed], places: Sequence[int]
+) -> Capacity:
+    whole = [place for place in places if not measured[place].engine_run.interrupted]
+    probes = tuple(_probe(place, measured[place], assessed[place].run, assessed[place].trial) for place in whole)
+    search = Search(sought, probes)
+    ended = search.next()
+    ending: Ending = "interrupted" if len(whole) < len(places) else "budget"
+    found = ended if isinstance(ended, Found) and len(whole) == len(places) else search.found(ending)
+    at = max(
+        (probe for probe in probes if probe.valid and not probe.falls_behind), key=lambda one: one.load, default=None
+    )
+    telemetry = assessed[at.run].run.telemetry if at else None
+    seconds = measured[at.run].engine_run.ended_ns / NS_PER_S if at else 0.0
+    return Capacity(
+        by=by,
+        rate_per_s=found.estimate if by == "rate" else None,
+        threads=found.estimate if by == "threads" else None,
+        limiting=found.limiting,
+        feasible_max=found.feasible_max,
+        infeasible_min=found.infeasible_min,
+        ending=found.ending,
+        probes=tuple(replace(probe, outcome=search.outcome_at(probe.load)) for probe in probes),
+        confirmed=found.confirmed,
+        server_cpus=telemetry.server_cpu_s / seconds if telemetry and telemetry.server_cpu_s and seconds else None,
+        machine_busy_share=telemetry.machine_busy_share if telemetry else None,
+    )
+
+
+def _probe(place: int, measured: Measured, run: RunResult, trial: Trial) -> CapacityProbe:
+    seen = seen_of(measured.objective, trial)
+    conditions = {text: ProbeShare(*shares) for text, shares in seen.items()}
+    step = run.steps[0] if run.steps else None
+    p50_ms = step.headline_ms.p50.value if step else None
+    return CapacityProbe(
+        load=probed_load(measured.point.load),
+        outcome="undecided",
+        conditions=conditions,
+        falls_behind=measured.falls_behind,
+        valid=run.certificate.valid or measured.falls_behind,
+        response_s=None if p50_ms is None else p50_ms * NS_PER_MS / NS_PER_S,
+        took_s=measured.took_s,
+        run=place,
+        fresh=measured.point.fresh_server,
+    )
+
+
+def certificate_of_search(capacities: Sequence[Capacity], runs: Sequence[RunResult]) -> Certificate:
+    """That of the probes that count; INVALID where more than a third of them all are."""
+    probes = [probe for capacity in capacities for probe in capacity.probes]
+    counted = [runs[probe.run] for probe in probes if probe.valid and not probe.falls_behind]
+    left_out = sum(not probe.valid for probe in probes)
+    shown = combine(counted or list(runs))
+    if not left_out:
+        return shown
+    share = left_out / len(probes)
+    reason = f"{left_out} of {len(probes)} probes were INVALID and left out"
+    check = Check("probes", share <= _MOST_INVALID_SHARE, reason, measured=share, limit=_MOST_INVALID_SHARE)
+    if check.passed:
+        return certify([*shown.checks, check], shown.disturbances)
+    why = combine([runs[probe.run] for probe in probes if not probe.valid][-1:])
+    return certify([*why.checks, check], shown.disturbances)

@@ -1,0 +1,113 @@
+"""The capacity that a search found, for people: in one sentence, and each of its probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from servemark.report.layout import Columns, Fact, Line
+from servemark.report.words import counted
+from servemark.result import Capacity, CapacityProbe
+
+#: A machine that is busier than this is worth a word.
+_BUSY_SHARE = 0.5
+_STYLES = {"met": "bold green", "missed": "bold red", "undecided": "bold yellow"}
+_ENDINGS = {
+    "decided": "both sides are decided, and the interval is as narrow as --precision asks",
+    "budget": "the --search-budget was spent: what lies between was not decided",
+    "impossible": "the lowest load already misses it",
+    "unmeasurable": "no higher load could be measured",
+    "interrupted": "interrupted: this is what was known until then",
+}
+
+
+def answer(capacity: Capacity) -> Text:
+    """The capacity, between what it lies, and what limits it, in a sentence."""
+    texts = " and ".join(dict.fromkeys(text for probe in capacity.probes for text in probe.conditions))
+    holds, fails = capacity.feasible_max, capacity.infeasible_min
+    if capacity.ending == "impossible":
+        return Text(f"capacity 0: {texts} fails at {_load(capacity, fails)}, the lowest load", _STYLES["missed"])
+    found = capacity.estimate
+    if found.value is None:
+        return Text(f"capacity unknown: {texts or 'nothing was seen'}{_between(capacity)}", _STYLES["undecided"])
+    interval = f" ({found.ci90[0]:,.4g} to {found.ci90[1]:,.4g})" if found.ci90 else ""
+    at_least = "at least " if fails is None else ""
+    style = _STYLES["met" if holds is not None and fails is not None else "undecided"]
+    sentence = f"capacity {at_least}{_load(capacity, found.value)}{interval}: {texts}{_between(capacity)}"
+    told = ", ".join(f"{name} {value}" for name, value in capacity.configuration.items())
+    return Text(sentence + _limit(capacity) + (f"; with {told}" if told else ""), style)
+
+
+def _between(capacity: Capacity) -> str:
+    holds, fails = capacity.feasible_max, capacity.infeasible_min
+    words = [] if holds is None else [f"holds at {_load(capacity, holds)}"]
+    words += [] if fails is None else [f"fails at {_load(capacity, fails)}"]
+    return f" {' and '.join(words)}" if words else ": neither met nor missed at any load"
+
+
+def _limit(capacity: Capacity) -> str:
+    if capacity.limiting is None:
+        return ""
+    used = []
+    if capacity.server_cpus is not None:
+        used.append(f"the server uses {capacity.server_cpus:.2g} CPUs")
+    if (capacity.machine_busy_share or 0.0) > _BUSY_SHARE:
+        used.append(f"the machine is busy {capacity.machine_busy_share:.0%}")
+    also = f" ({', '.join(used)})" if used else ""
+    return f"; the limit is {capacity.limiting.partition('<')[0]}{also}"
+
+
+def configurations(found: Sequence[Capacity], chosen: Capacity) -> Iterator[Line]:
+    """What each configuration reaches, and which is recommended."""
+    names = list(chosen.configuration)
+    table = Columns(*names, "capacity", "90% interval", "holds at", "fails at")
+    for capacity in found:
+        estimate = capacity.estimate
+        table.add_row(
+            *(str(capacity.configuration[name]) for name in names),
+            _load(capacity, estimate.value),
+            f"{estimate.ci90[0]:,.4g} to {estimate.ci90[1]:,.4g}" if estimate.ci90 else "-",
+            *("-" if load is None else f"{load:,.4g}" for load in (capacity.feasible_max, capacity.infeasible_min)),
+        )
+    yield table
+    yield Text()
+    told = ", ".join(f"{name} {value}" for name, value in chosen.configuration.items())
+    yield Fact("recommended", f"{told}: with the least resources within 5% of the best; its probes:", "bold")
+    yield Text()
+
+
+def lines(capacity: Capacity) -> Iterator[Line]:
+    """Each probe, in the order in which they were made, and how the search ended."""
+    heading = "per s" if capacity.by == "rate" else "threads"
+    texts = list(dict.fromkeys(text for probe in capacity.probes for text in probe.conditions))
+    table = Columns("probe", heading, "s", "requests", *(f"beyond {text}" for text in texts), "outcome")
+    for number, probe in enumerate(capacity.probes, 1):
+        beyond = (f"{seen.share:.2%}" if (seen := probe.conditions.get(text)) else "-" for text in texts)
+        requests = max((seen.requests for seen in probe.conditions.values()), default=0)
+        table.add_row(
+            str(number), f"{probe.load:,.4g}", f"{probe.took_s:.0f}", f"{requests:,}", *beyond, _outcome(probe)
+        )
+    yield table
+    yield Text()
+    yield Fact(
+        "search",
+        f"{counted(len(capacity.probes), 'probe')}, {sum(p.took_s for p in capacity.probes):.0f} s; "
+        f"{_ENDINGS[capacity.ending]}",
+    )
+    if capacity.confirmed is not None:
+        held = "holds" if capacity.confirmed else "was not shown to hold"
+        yield Fact(
+            "confirmed", f"it {held} at {_load(capacity, capacity.feasible_max)} on a server started afresh, too"
+        )
+
+
+def _outcome(probe: CapacityProbe) -> str:
+    if not probe.valid:
+        return "INVALID"
+    words = "falls behind" if probe.falls_behind else probe.outcome
+    return f"{words}, fresh server" if probe.fresh else words
+
+
+def _load(capacity: Capacity, load: float | None) -> str:
+    return f"{load or 0.0:,.4g}/s" if capacity.by == "rate" else counted(int(load or 0), "thread")

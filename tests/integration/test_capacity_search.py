@@ -1,0 +1,153 @@
+"""``servemark capacity`` over sockets: a search of a server whose capacity is known, what it writes, and its ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from dialect_servers import answering
+
+from servemark.cli import main
+from servemark.result import Result, schema_text
+
+from ..validity import status_but_for_the_machine
+
+#: The worker of the server takes so long: it answers fewer than 50 a second.
+_SERVICE_S = 0.02
+_QUICK = ["--duration", "1.5", "--warmup", "0.5", "--no-history"]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with answering({"GET /": (200, b"OK")}, service_s=_SERVICE_S, in_turn=True) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+def _searched(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    status = main(["capacity", "http", *words, "-o", str(folder)], "servemark")
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(result, json.loads(schema_text()))
+    assert Result.load(folder).benchmarks[0].capacity is not None
+    return status, result
+
+
+@pytest.mark.slow
+def test_the_rate_is_found_that_the_server_can_do(url: str, tmp_path: Path, capsys) -> None:
+    junit = tmp_path / "verdicts.xml"
+    status, result = _searched(
+        tmp_path / "out", url, "--slo", "p90<400ms", "--search-budget", "40", "--junit", str(junit), *_QUICK
+    )
+    captured = capsys.readouterr()
+    (benchmark,) = result["benchmarks"]
+    capacity = benchmark["capacity"]
+    # Whatever else runs here, no more than 50 a second can be answered; a search that found more would be wrong.
+    assert capacity["feasible_max"] < 1 / _SERVICE_S
+    assert capacity["infeasible_min"] > capacity["feasible_max"]
+    assert capacity["limiting"] == "p90<400ms"
+    assert len(benchmark["runs"]) == len(capacity["probes"])
+    assert [run["point"]["rate"] for run in benchmark["runs"]] == [probe["load"] for probe in capacity["probes"]]
+    assert sum(probe["took_s"] for probe in capacity["probes"]) < 60
+    assert captured.out.startswith("capacity ")
+    assert "holds at" in " ".join(captured.out.split())
+    assert "probe 2: rate" in captured.err
+    assert 'name="a load that meets p90&lt;400ms"' in junit.read_text(encoding="utf-8")
+    assert status_but_for_the_machine(status, result) == 0, captured.err
+
+
+@pytest.mark.slow
+def test_a_rate_far_beyond_is_told_early(url: str, tmp_path: Path, capsys) -> None:
+    words = ["--slo", "p90<100ms", "--rate", "150", "--duration", "60", "--warmup", "0.5", "--timeout", "1"]
+    _, result = _searched(tmp_path / "out", url, *words, "--search-budget", "32", "--no-history")
+    first = result["benchmarks"][0]["capacity"]["probes"][0]
+    assert first["falls_behind"] is True
+    assert first["outcome"] == "missed"
+    assert first["took_s"] < 20  # of the 30 that were asked for
+    assert "falls behind" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_users_are_searched_by_whole_numbers(url: str, tmp_path: Path, capsys) -> None:
+    status, result = _searched(
+        tmp_path / "out", url, "--by", "threads", "--slo", "p90<150ms", "--search-budget", "40", *_QUICK
+    )
+    captured = capsys.readouterr()
+    capacity = result["benchmarks"][0]["capacity"]
+    # Each of 8 users waits for the seven before it: at least 160 ms.
+    assert 1 <= capacity["feasible_max"] < 8
+    assert capacity["threads"]["value"] == capacity["feasible_max"]
+    assert capacity["rate_per_s"] is None
+    assert captured.out.startswith("capacity ")
+    assert status_but_for_the_machine(status, result) == 0, captured.err
+
+
+def test_an_objective_that_cannot_be_met_is_said_and_fails(url: str, tmp_path: Path, capsys) -> None:
+    status, result = _searched(tmp_path / "out", url, "--slo", "p99<1ms", "--rate", "4", *_QUICK)
+    captured = capsys.readouterr()
+    assert result["benchmarks"][0]["capacity"]["ending"] == "impossible"
+    assert captured.out.startswith("capacity 0: p99<1ms fails at ")
+    assert status_but_for_the_machine(status, result) == 1, captured.err
+
+
+def test_an_interrupted_search_answers_as_far_as_it_is_known(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "servemark", "capacity", "http", url, "--slo", "p90<400ms", "-o", str(folder)]
+    with subprocess.Popen([*command, *_QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            if line.startswith("probe 3"):
+                break
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(result, json.loads(schema_text()))
+    assert result["partial"] is True
+    capacity = result["benchmarks"][0]["capacity"]
+    assert capacity["ending"] == "interrupted"
+    assert len(capacity["probes"]) == 2
+    assert out.startswith("capacity ")
+    assert "interrupted: this is what was known until then" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["latency"], "needs --slo"),
+        (["latency", "--slo", "rate>5/s"], "the rate is what is searched"),
+        (["latency", "--slo", "p99<<5ms"], "p99 is followed by <"),
+        (["latency", "--slo", "p99<5ms", "-l", "5"], "--loops"),
+        (["latency", "--slo", "p99<5ms", "-t", "5"], "--threads"),
+        (["latency", "--slo", "p99<5ms", "--trials", "2"], "--trials"),
+        (["latency", "--slo", "p99<5ms", "--rate", "1..5/10s"], "begins at one --rate"),
+        (["latency", "--slo", "p99<5ms", "--by", "threads", "--rate", "5"], "a closed loop has none"),
+        (["latency", "--slo", "p99<5ms", "--by", "users"], "invalid choice"),
+        (["latency", "--slo", "p99<5ms", "--over", "workers"], "is not KEY=VALUES"),
+        (["latency", "--slo", "p99<5ms", "--over", "worker=1"], "did you mean workers?"),
+        (["latency", "--slo", "p99<5ms", "--over", "workers=0"], "less than 1"),
+        (["latency", "--slo", "p99<5ms", "--over", "workers=1,1"], "twice"),
+        (["latency", "--slo", "p99<5ms", "--over", "workers=1", "workers=2"], "given twice"),
+        (["http", "http://127.0.0.1:9/", "--slo", "p99<5ms", "--over", "workers=1"], "only a server of ours"),
+        (["latency", "--slo", "p99<5ms", "--engine", "jmeter"], "--engine jmeter"),
+        (["latency", "--slo", "p99<5ms", "--against", "latest"], "--against"),
+        (["batching", "--slo", "p99<5ms"], "several points"),
+        (["concurrent_inference", "--slo", "p99<5ms"], "several points"),
+        (["--all", "--slo", "p99<5ms"], "one benchmark"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_cannot_be_searched_is_refused(words: list[str], said: str, capsys) -> None:
+    assert main(["capacity", *words], "servemark") == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_knows_nothing_of_searches(capsys) -> None:
+    assert main(["run", "latency", "--slo", "p99<5ms", "--by", "rate"], "servemark") == 2
+    assert "unrecognized arguments: --by" in capsys.readouterr().err
