@@ -129,6 +129,19 @@ def test_an_invalid_probe_is_made_once_more_and_then_left_out() -> None:
     assert step.infeasible_min is None
 
 
+def test_a_load_that_was_seen_before_is_not_left_out() -> None:
+    search = Search(replace(_SOUGHT, budget_s=200))
+    for number in range(200):
+        step = search.next()
+        if isinstance(step, Found):
+            break
+        seen = _seen(step, min(1.0, 0.1 * (step.load / 70) ** 6), valid=number < 6)
+        search = search.after(seen)
+    assert isinstance(step, Found)
+    assert step.ending == "budget"
+    assert step.infeasible_min is not None
+
+
 def test_lucky_short_probes_do_not_decide_alone() -> None:
     """Where requests at loads near by depend on each other, those of a probe that saw nothing of it do, too."""
     lucky = CapacityProbe(70, "undecided", {"p99": ProbeShare(1_000, 1, 1_000)}, False, True, 0.01, 17, 0)

@@ -43,6 +43,8 @@ def searched_points(benchmark: Benchmark, request: RunRequest) -> Points:
             number += 1
             if known is None:
                 break
+            if known.failure is not None:  # an objective of something that the answers do not have
+                return
             from servemark.stats.capacity import Probe, Search  # computes, when there is something to compute
 
             (*_, capacity) = known.capacities

@@ -75,7 +75,12 @@ def measurements(result: Result) -> tuple[Measurement, ...]:
 
 
 def _headlines(benchmark: BenchmarkResult) -> Iterator[tuple[RunResult, StepSummary]]:
-    """The run and the step that answer for the benchmark, or of several points for each."""
+    """The run and the step that answer for the benchmark, or of several points for each; of a search what holds."""
+    if benchmark.capacity is not None:
+        found = benchmark.capacity
+        holds = [probe.run for probe in found.probes if probe.valid and probe.load == found.feasible_max]
+        yield from ((benchmark.runs[run], benchmark.runs[run].steps[0]) for run in holds[-1:])
+        return
     runs = list(benchmark.answering.values())
     if benchmark.steps and runs:
         yield next((run for run in runs if not run.point), runs[0]), benchmark.steps[0]

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT_S = 30.0
 #: How often the server's life is looked at while it is measured.
 _LOOK_AT_SERVER_EVERY_S = 1.0
+#: How long a server that fell behind may take until its workers are ready again.
+_LONGEST_RECOVERY_S = 60.0
 
 
 def measure_benchmark(
@@ -94,6 +96,8 @@ def trial_by_trial(
                 from servemark.assessment import assess, assess_run
                 from servemark.records import mark_warm_up
 
+                if point.may_fall_behind and not one.failure:
+                    _await_recovery(server, one)
                 took_s = time.monotonic() - started_s
                 behind = backlog is not None and backlog.falls_behind
                 measured.append(replace(one, trial=trial, took_s=took_s, falls_behind=behind))
@@ -137,6 +141,14 @@ def _sought(request: RunRequest) -> tuple[Sought, By] | None:
     from servemark.benchmarks.capacity import sought_of
 
     return (sought_of(request), request.question.by) if request.question.by is not None else None
+
+
+def _await_recovery(server: Server, measured: Measured) -> None:
+    """Wait until the models are as they were before the load, all their workers ready; or for as long as that helps."""
+    settings, until_s = measured.settings_after, time.monotonic() + _LONGEST_RECOVERY_S
+    while settings != measured.settings_before and time.monotonic() < until_s and not server.failure():
+        time.sleep(_LOOK_AT_SERVER_EVERY_S)
+        settings = server.read_back()
 
 
 def _backlog(point: Point, request: RunRequest) -> BacklogWatch | None:

@@ -125,7 +125,9 @@ class Search:
         if not self.probes:
             return self._probe(self.sought.start)
         last = self.probes[-1]
-        if not last.valid and last.load not in self._left_out:
+        before = self.probes[-2] if len(self.probes) > 1 else None
+        is_repeated = before is not None and not before.valid and before.load == last.load
+        if not last.valid and not is_repeated:
             return self._within_budget(self._probe(last.load, fresh=last.fresh))
         upper = min(
             [level.load for level in self._levels if self._is_beyond(level)] + list(self._left_out), default=None
