@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from capacities import CASES, found_of, limit_at
 from judging import Finding
+from oracle import serving
 
-from bench.proof import Section
+from bench.proof import Section, markdown_table
+from servemark.result import Result
 
 #: Of ten tries nine are near enough, and of the intervals of 90% between so many hold the truth.
 _NEAR, _LEAST, _MOST = 0.9, 0.85, 0.95
+_NEAR_SHARE = 0.06
 #: As in the 2,000 experiments of other parts, of which this part makes a tenth.
 _OF_EXPERIMENTS = 10
 
 
-def prove_capacities(experiments: int) -> Iterator[Section]:
-    """A tenth of `experiments` of each queue and objective."""
+def prove_capacities(program: Path, folder: Path, experiments: int, searches: int) -> Iterator[Section]:
+    """A tenth of `experiments` of each queue and objective, simulated, and so many `searches` of a real one."""
     tries = experiments // _OF_EXPERIMENTS
     for case in CASES:
         found = found_of(case, tries, seed=1)
@@ -33,3 +39,41 @@ def prove_capacities(experiments: int) -> Iterator[Section]:
             f"{case.budget_s:.0f} s were over",
             findings,
         )
+    if searches:
+        yield _real(program, folder, searches)
+
+
+def _real(program: Path, folder: Path, searches: int) -> Section:
+    """Searches of the oracle, as M/M/1, with the command as a person gives it."""
+    case = next(case for case in CASES if str(case) == "M/M/1 p90")
+    limit_ms = 1000 * limit_at(case.servers, case.share, 0.7)
+    law = ("--queue", "--exponential-ms", str(1000 * case.servers.mean_s))
+    slo = f"p90<{limit_ms:.1f}ms"
+    told, near, held = [], 0, 0
+    for number in range(searches):
+        with serving(program, folder / f"capacity-{number}.log", *law, "--seed", str(number)) as oracle:
+            command = [*("capacity", "http", f"http://127.0.0.1:{oracle.port}/", "--slo", slo, "--seed", str(number))]
+            command += [
+                "--search-budget",
+                f"{case.budget_s:g}",
+                "--no-history",
+                "-o",
+                str(folder / f"capacity-{number}"),
+            ]
+            subprocess.run([sys.executable, "-m", "servemark", *command], capture_output=True, check=False)
+        (benchmark,) = Result.load(folder / f"capacity-{number}").benchmarks
+        assert benchmark.capacity is not None
+        value, ci90 = benchmark.capacity.estimate.value or 0.0, benchmark.capacity.estimate.ci90 or (0.0, 0.0)
+        near += abs(value / case.capacity_per_s - 1) <= _NEAR_SHARE
+        held += ci90[0] <= case.capacity_per_s <= ci90[1]
+        told.append([f"{value:.2f}", f"{ci90[0]:.2f} to {ci90[1]:.2f}", str(len(benchmark.capacity.probes))])
+    return Section(
+        "Capacity: M/M/1, for real",
+        f"{searches} times `servemark capacity http http://127.0.0.1:PORT/ --slo '{slo}' --search-budget "
+        f"{case.budget_s:g}` of `servemark-oracle {' '.join(law)}`, which meets it up to {case.capacity_per_s:g}/s",
+        [
+            Finding("searches within 6% of the capacity", near, searches, searches - 1, searches, ""),
+            Finding("searches whose interval holds it", held, searches, searches - 1, searches, ""),
+        ],
+        told=markdown_table(["capacity/s", "90% interval", "probes"], told, left=0),
+    )

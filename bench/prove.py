@@ -44,6 +44,7 @@ from bench.capacity import prove_capacities
 from bench.closed import prove_closed
 from bench.comparisons import prove_comparisons
 from bench.coverage import prove_coverage
+from bench.handlers import prove_handlers
 from bench.histories import prove_histories
 from bench.injected import prove_faults
 from bench.machine import Machine
@@ -69,6 +70,8 @@ class Scale:
     commands: int = 40
     faults: int = 20
     experiments: int = 2_000
+    searches: int = 3
+    pairs: int = 20
 
 
 SHORT = Scale(
@@ -82,6 +85,8 @@ SHORT = Scale(
     commands=2,
     faults=2,
     experiments=100,
+    searches=0,
+    pairs=1,
 )
 #: Poisson arrivals of the requests that are counted, and how long the server takes for each.
 COUNTED_PER_S, COUNTED_MS = 10_000.0, 3.0
@@ -206,7 +211,12 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a little of everything, printed")
     names = ", ".join(_PARTS)
-    parser.add_argument("--only", type=_part_names, default=list(_PARTS), help=f"these parts, with commas: {names}")
+    parser.add_argument(
+        "--only",
+        type=_part_names,
+        default=[name for name in _PARTS if name not in _LONG],
+        help=f"these parts, with commas: {names} (default: all but {', '.join(_LONG)})",
+    )
     parser.add_argument("--runs", type=int, help="of each queue, loop, command and fault; printed, to try it")
     options = parser.parse_args()
     options.is_whole = not options.short and options.runs is None
@@ -226,6 +236,8 @@ def _part_names(text: str) -> list[str]:
     return names
 
 
+#: Parts that take hours.
+_LONG = ("handlers",)
 _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "counts": lambda program, folder, scale: iter([prove_counts(program, folder, scale)]),
     "queues": prove_queues,
@@ -235,8 +247,9 @@ _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "alarms": lambda _program, folder, scale: prove_alarms(folder, scale.commands),
     "coverage": lambda _program, _folder, scale: prove_coverage(scale.experiments),
     "faults": lambda program, folder, scale: prove_faults(program, folder, scale.faults),
-    "capacity": lambda _program, _folder, scale: prove_capacities(scale.experiments),
+    "capacity": lambda program, folder, scale: prove_capacities(program, folder, scale.experiments, scale.searches),
     "compare": lambda _program, _folder, scale: prove_comparisons(scale.experiments),
+    "handlers": lambda _program, folder, scale: prove_handlers(folder, scale.pairs),
     "histories": lambda _program, _folder, scale: prove_histories(scale.experiments),
 }
 

@@ -1,0 +1,82 @@
+"""Comparisons on the real Multi Model Server: of a handler with itself, and with one that takes 5% longer.
+
+Each is one call of ``servemark ab``, with a server of its own for each of 28 runs, and takes some four minutes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from judging import Finding
+
+from bench.proof import Section
+from servemark.result import Result
+from servemark.zoo.pack.mar import write_archive
+
+_HANDLER = """\
+import time
+
+
+def handle(items, context):
+    if items is None:
+        return None
+    time.sleep({seconds})
+    return ["OK"] * len(items)
+"""
+_TAKES_S, _SLOWER = 0.020, 0.05
+_SIDE = "latency -c {archive} -i {body} -w 1 --warmup 1 --duration 2"
+#: Of so many pairs, how many that are the same may be called different, and how many that are slower have to be found.
+_OF, _MOST_FALSE, _LEAST_FOUND = 20, 3, 18
+_MOST_S = 300.0
+
+
+def prove_handlers(folder: Path, pairs: int) -> Iterator[Section]:
+    """So many comparisons of the same, and as many with what is slower."""
+    for name, slower in (("the same", 0.0), (f"{_SLOWER:.0%} slower", _SLOWER)):
+        answers, longest_s = _answers(folder, pairs, slower)
+        shares = ", ".join(f"{answer} {number}" for answer, number in answers.most_common())
+        different = answers["slower"] + answers["faster"]
+        most, least = _MOST_FALSE * pairs / _OF, _LEAST_FOUND * pairs / _OF
+        finding = (
+            Finding("called slower", answers["slower"], pairs, least, pairs, "")
+            if slower
+            else Finding("called different", different, 0, 0, most, "")
+        )
+        yield Section(
+            f"A handler of {1000 * _TAKES_S:.0f} ms on a real server, {name}",
+            f"{pairs} times `servemark ab '{_SIDE.format(archive='A.mar', body='BODY')}' -- "
+            f"'{_SIDE.format(archive='B.mar', body='BODY')}'`: {shares}",
+            [finding, Finding("the longest of them", longest_s, _MOST_S, 0.0, _MOST_S, "s")],
+        )
+
+
+def _answers(folder: Path, pairs: int, slower: float) -> tuple[Counter[str], float]:
+    """What was answered how often, and the longest time that one took."""
+    sides = [_side(folder / "a", _TAKES_S), _side(folder / "b", _TAKES_S * (1 + slower))]
+    answers: Counter[str] = Counter()
+    longest_s = 0.0
+    for number in range(pairs):
+        output = folder / f"ab-{slower:g}-{number}"
+        started_s = time.monotonic()
+        command = ["ab", "--seed", str(number), "-o", str(output), sides[0], "--", sides[1]]
+        subprocess.run([sys.executable, "-m", "servemark", *command], capture_output=True, check=False)
+        longest_s = max(longest_s, time.monotonic() - started_s)
+        comparison = Result.load(output).comparison
+        answers[comparison.answer if comparison else "no answer"] += 1
+        print(f"       {number + 1} of {pairs}: {dict(answers)}", file=sys.stderr)
+    return answers, longest_s
+
+
+def _side(folder: Path, seconds: float) -> str:
+    """What is measured of a handler that takes so long."""
+    folder.mkdir(exist_ok=True)
+    source, body, archive = folder / "work.py", folder / "body.txt", folder / "work.mar"
+    source.write_text(_HANDLER.format(seconds=seconds), encoding="utf-8")
+    body.write_text("x", encoding="utf-8")
+    write_archive(archive, model_name="work", handler="work:handle", files={"work.py": source})
+    return _SIDE.format(archive=archive, body=body)
