@@ -95,6 +95,9 @@ NOT_HERE = {
     "./benchmark.py calibrate 'latency'": "starts 28 servers; test_ab.py calibrates one that runs",
     "./benchmark.py capacity": "searches take minutes; test_capacity_search.py has one of a queue",
     "./benchmark.py compare before after": "takes two results that differ; test_compare_command.py makes them",
+    "#!/usr/bin/env bash": "test_ci_page.py executes it, and what the jobs do around it",
+    "./benchmark.py calibrate 'http": "a quarter of an hour; test_ab.py calibrates one that runs",
+    "./benchmark.py ab 'http": "a quarter of an hour; test_ab.py measures two that run, in turns",
     "git clone URL servemark && cd servemark": "building everything takes minutes; CI does it before any test",
     "./benchmark.py latency -c https://HOST/resnet-18.model": "another host; test_custom_models.py has one of its own",
     "./benchmark.py latency -c model.mar -i in.json --server-requirements requirements.txt": (

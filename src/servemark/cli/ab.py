@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 _BLOCKS = 7
 _MOST_BLOCKS = 50
 #: What is said of both together, or makes no sense in turns.
-_NOT_OF_ONE = ("output", "force", "against", "threshold", "strict", "trials", "fresh_server", "resume", "json", "seed")
+_NOT_OF_ONE = (
+    *("output", "force", "against", "threshold", "strict", "trials", "fresh_server", "resume", "seed"),
+    *("json", "junit", "markdown"),
+)
 _EPILOG = """\
 examples:
   {prog} 'latency -m noop' -- 'latency -m noop -w 4'

@@ -30,7 +30,7 @@ _FLAGS = {"force", "verbose", "all", "strict"}
 #: How much is sent, and when: what one benchmark is asked of it says nothing of another's.
 _LOAD = ("loops", "duration", "warmup", "ramp", "think", "threads", "rate", "arrival", "max-connections")
 #: Where a result went, which is full now.
-_OUTPUT = ("output", "force", "json", "resume")
+_OUTPUT = ("output", "force", "json", "junit", "markdown", "resume")
 #: What it was compared with.
 _COMPARED = ("against", "threshold", "strict")
 #: Of the rate that users reached at most: what still leaves the server room.

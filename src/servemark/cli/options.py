@@ -109,6 +109,7 @@ def run_parser(prog: str, *, searches: bool = False) -> Parser:
     )
     output.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
     output.add_argument("--junit", metavar="FILE", help="write the verdicts to FILE, as JUnit's XML")
+    output.add_argument("--markdown", metavar="FILE", help="write the answers to FILE, as a pull request's comment")
     return parser
 
 

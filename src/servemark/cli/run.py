@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,16 +28,16 @@ Write = Callable[[str], None]
 def main(words: list[str], prog: str, *, searches: bool = False) -> int:
     """Run the benchmark that `words` ask for, or search its capacity with it; returns the exit status."""
     arguments = parse_run(prog, words, searches=searches)
-    if arguments.junit == "-":
-        raise UsageError("--junit takes a file", cause="stdout is for people, and for --json")
+    for name, value in (("--junit", arguments.junit), ("--markdown", arguments.markdown)):
+        if value == "-":
+            raise UsageError(f"{name} takes a file", cause="stdout is for people, and for --json")
     with ExitStack() as outputs:
-        write_json, write_junit = (
-            outputs.enter_context(json_output(name)) if name else None for name in (arguments.json, arguments.junit)
-        )
-        return _run(arguments, words, prog, write_json, write_junit)
+        asked = {"json": arguments.json, "junit": arguments.junit, "markdown": arguments.markdown}
+        write = {name: outputs.enter_context(json_output(file)) for name, file in asked.items() if file}
+        return _run(arguments, words, prog, write)
 
 
-def _run(arguments: Namespace, words: list[str], prog: str, write_json: Write | None, write_junit: Write | None) -> int:
+def _run(arguments: Namespace, words: list[str], prog: str, write: Mapping[str, Write]) -> int:
     from servemark.runner import perform
 
     with listening(arguments.verbose) as listener:
@@ -48,14 +48,17 @@ def _run(arguments: Namespace, words: list[str], prog: str, write_json: Write | 
     from servemark.cli.next_step import next_step
     from servemark.report.directory import result_text
     from servemark.report.junit import junit_text
+    from servemark.report.markdown import markdown_text
     from servemark.report.terminal import print_summary
     from servemark.verdict import exit_status
 
     try:
-        if write_junit:
-            write_junit(junit_text(performed.result, allow_invalid=arguments.allow_invalid, strict=arguments.strict))
-        if write_json:
-            write_json(result_text(performed.result))
+        if "junit" in write:
+            write["junit"](junit_text(performed.result, allow_invalid=arguments.allow_invalid, strict=arguments.strict))
+        if "markdown" in write:
+            write["markdown"](markdown_text(performed.result))
+        if "json" in write:
+            write["json"](result_text(performed.result))
     finally:  # people are told all the same
         if arguments.json != "-":
             step = next_step(performed.result, performed.folder, prog, words)

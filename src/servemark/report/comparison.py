@@ -92,24 +92,32 @@ def _interval(change: Change) -> str:
 
 
 def _table(one: ComparedBenchmark) -> Columns:
-    """A row a statistic: of both the median over trials, the change with its interval, and what was judged of it."""
     sides = ("A", "B") if one.by_block else ("base", "new")
     table = Columns("", *sides, "%", "95% interval", "p", "", left=("",), wraps=True)
+    for change, row in zip(one.changes, rows_of_comparison(one), strict=True):
+        table.add_row(*row, style=_STYLES[change.answer] if change.answer in {"slower", "faster"} else "dim")
+    return table
+
+
+def rows_of_comparison(one: ComparedBenchmark) -> list[list[str]]:
+    """A row a statistic: of both the median over trials, the change with its interval, and what was judged of it."""
+    rows = []
     steps = {(change.step, *change.point.items()) for change in one.changes}
     for change in one.changes:
         where = [change.step, *(f"{key} {value}" for key, value in change.point.items())] if len(steps) > 1 else []
         middles = [_median(values) for values in (change.base, change.new)]
         digits = digits_of(middles[0])
-        table.add_row(
-            " ".join([*where, _name(change)]),
-            *(marked(decimal(value, digits), certain=change.certain) for value in middles),
-            "-" if change.change_share is None else _signed(change.change_share),
-            f"{_signed(change.ci95[0])} to {_signed(change.ci95[1])}" if change.ci95 else "-",
-            _p(change) if change.p is not None else "",
-            _judgement(change),
-            style=_STYLES[change.answer] if change.answer in {"slower", "faster"} else "dim",
+        rows.append(
+            [
+                " ".join([*where, _name(change)]),
+                *(marked(decimal(value, digits), certain=change.certain) for value in middles),
+                "-" if change.change_share is None else _signed(change.change_share),
+                f"{_signed(change.ci95[0])} to {_signed(change.ci95[1])}" if change.ci95 else "-",
+                _p(change) if change.p is not None else "",
+                _judgement(change),
+            ]
         )
-    return table
+    return rows
 
 
 def _judgement(change: Change) -> str:

@@ -1,0 +1,75 @@
+"""A result as Markdown, for a comment on a pull request: the answers first, then what they are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from servemark.printable import printable_in
+from servemark.report.comparison import comparison_in_words, rows_of_comparison
+from servemark.report.objectives import answer
+from servemark.report.terminal import headline
+from servemark.report.words import named
+from servemark.result import BenchmarkResult, Result
+
+#: What Markdown or HTML would take for its own.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
+
+
+def markdown_text(result: Result) -> str:
+    """`result` as GitHub and GitLab show it; whoever's words are in it stay words."""
+    return "\n".join(_lines(printable_in(result))) + "\n"
+
+
+def _lines(result: Result) -> Iterator[str]:
+    if result.comparison is not None:
+        yield f"**{_plain(comparison_in_words(result.comparison))}**"
+        yield ""
+    for benchmark in result.benchmarks:
+        yield from _of_benchmark(benchmark)
+    for skipped in result.skipped:
+        yield f"{_plain(skipped.name)}: skipped: {_plain(skipped.reason)}"
+        yield ""
+    if result.comparison is not None and not result.comparison.refused:
+        for one in result.comparison.benchmarks:
+            if one.changes:
+                yield from _table(["", "base", "new", "%", "95% interval", "p", "answer"], rows_of_comparison(one))
+    environment = result.environment
+    cpus = f"{environment.cpus} CPUs" if environment.cpus else "CPUs unknown"
+    machine = f"{environment.cpu_model or environment.machine}, {cpus}, {environment.os}"
+    yield f"<sub>{_plain(f'servemark {result.tool.version}; {machine}; result {result.id}')}</sub>"
+
+
+def _of_benchmark(benchmark: BenchmarkResult) -> Iterator[str]:
+    for line in answer(benchmark):
+        yield f"**{_plain(line.plain)}**"
+        yield ""
+    yield f"**{_plain(headline(benchmark).plain)}**"
+    yield ""
+    rows = [
+        [verdict.question, verdict.outcome, verdict.answer]
+        for verdict in benchmark.verdicts
+        if verdict.outcome != "finding"
+    ]
+    yield from _table([f"{named(benchmark)}: question", "outcome", "answer"], rows)
+    certificate = benchmark.certificate
+    if certificate is not None:
+        failed = [f"{check.name}: {check.reason}" for check in certificate.checks if check.passed is False]
+        told = "valid" if certificate.valid else f"INVALID: {'; '.join(failed)}"
+        yield f"Certificate: {_plain(told)}"
+        yield ""
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if not rows:
+        return
+    yield f"| {' | '.join(map(_plain, heading))} |"
+    yield f"|{' --- |' * len(heading)}"
+    for row in rows:
+        yield f"| {' | '.join(map(_plain, row))} |"
+    yield ""
+
+
+def _plain(text: str) -> str:
+    """`text` on one line, without anything that is more than text."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

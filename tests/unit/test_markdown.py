@@ -1,0 +1,61 @@
+"""A result as Markdown: the answers, and nothing in it that is more than text."""
+
+from __future__ import annotations
+
+from servemark.report.markdown import markdown_text
+from servemark.result import AskedOptions, BenchmarkResult, Certificate, Check, Failure, Result, Verdict
+
+from .results import MACHINE, TOOL
+
+
+def _result(benchmark: BenchmarkResult) -> Result:
+    return Result(
+        id="x-1",
+        started_at="2026-01-01T00:00:00+00:00",
+        command=(),
+        seed=0,
+        partial=False,
+        tool=TOOL,
+        environment=MACHINE,
+        server=None,
+        benchmarks=(benchmark,),
+    )
+
+
+def _benchmark(**changes: object) -> BenchmarkResult:
+    fields: dict[str, object] = {
+        "name": "latency",
+        "model": "m",
+        "backend": None,
+        "options": AskedOptions(),
+        "cold_start_ms": None,
+        "partial": False,
+        "steps": (),
+        "runs": (),
+        "certificate": None,
+        "verdicts": (),
+    }
+    return BenchmarkResult(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_the_answers_come_first_and_the_verdicts_are_a_table() -> None:
+    verdicts = (
+        Verdict("objective p99<5ms", "p99<5ms missed: 80% within 5 ms", "missed", "p99<5ms"),
+        Verdict("the load saturated the server", "saturated", "finding"),
+    )
+    certificate = Certificate(valid=False, checks=(Check("generator lag", False, "moves p99"),))
+    lines = markdown_text(_result(_benchmark(verdicts=verdicts, certificate=certificate))).splitlines()
+    assert lines[0].startswith("**SLO missed: 80% within 5 ms")
+    assert lines[2].startswith("**INVALID latency m: ")
+    assert "| objective p99\\<5ms | missed | p99\\<5ms missed: 80% within 5 ms |" in lines
+    assert not any("saturated" in line for line in lines)
+    assert "Certificate: INVALID: generator lag: moves p99" in lines
+    assert lines[-1] == "<sub>servemark 1; x86\\_64, 2 CPUs, Linux; result x-1</sub>"
+
+
+def test_words_of_others_stay_words() -> None:
+    hostile = "a|b\n# h <img src=x> @team `rm` [x](http://h) \x1b[31m"
+    text = markdown_text(_result(_benchmark(failure=Failure(hostile, 4))))
+    shown = text.splitlines()[0]
+    assert "a\\|b \\# h \\<img src=x\\> \\@team \\`rm\\` \\[x\\](http://h)" in shown
+    assert "\x1b" not in text
