@@ -100,6 +100,15 @@ def test_users_are_whole_and_the_most_that_hold_are_the_answer() -> None:
     assert impossible.ending == "impossible"
 
 
+@pytest.mark.parametrize("most", [*range(1, 40), 57, 58, 100, 333, 1_000])
+def test_any_number_of_users_is_found_by_few_probes(most: int) -> None:
+    found, search = _searched(replace(_SOUGHT, whole=True), lambda users: 0.02 if users <= most else 0.4)
+    assert found.ending == "decided"
+    assert found.feasible_max <= most < found.infeasible_min
+    assert found.infeasible_min <= max(found.feasible_max + 1, 1.13 * found.feasible_max)
+    assert len(search.probes) <= 14
+
+
 def test_what_holds_is_confirmed_on_a_fresh_server() -> None:
     found, search = _searched(replace(_SOUGHT, confirms=True), lambda load: min(1.0, 0.1 * (load / 70) ** 6))
     (fresh,) = [probe for probe in search.probes if probe.fresh]

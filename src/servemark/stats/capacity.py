@@ -145,7 +145,9 @@ class Search:
             if self._is_least(upper):
                 return self.found("impossible")
             return self._within_budget(self._probe(self._rounded(upper / _DOWN)))
-        if upper / lower > _WIDE and upper - lower > 1 * self.sought.whole:
+        if self.sought.whole:
+            return self._halved(lower, upper)
+        if upper / lower > _WIDE:
             return self._within_budget(self._probe(self._rounded(math.sqrt(lower * upper))))
         return self._settled(lower, upper)
 
@@ -178,19 +180,11 @@ class Search:
 
     def _settled(self, lower: float, upper: float) -> Probe | Found:
         """To either side of the crossing, whichever was seen for less; the answer where both are decided."""
-        share, whole = self.sought.precision_share, self.sought.whole
+        share, apart = self.sought.precision_share, self._apart
         low, high = self._holds, self._fails
-        apart = (1 + share) / (1 - share)
         _, crossing = self._crossing
-        if (
-            low
-            and high
-            and (high.load / low.load <= 1.02 * apart or (whole and high.load - low.load <= 1))
-            and (whole or self._is_narrow(crossing))
-        ):
-            if self.sought.confirms and not low.fresh:
-                return self._within_budget(replace(self._probe(low.load, fresh=True), seconds=2 * self.sought.probe_s))
-            return self.found("decided")
+        if low and high and high.load / low.load <= 1.02 * apart and self._is_narrow(crossing):
+            return self._decided(low)
         centre = min(max(crossing.load if crossing else math.sqrt(lower * upper), lower * 0.9), upper)
         below, above = centre * (1 - share), centre * (1 + share)
         if low and low.load >= 0.98 * below:
@@ -199,15 +193,36 @@ class Search:
             above, below = high.load, max(below, high.load / apart)
         if self._left_out and above >= min(self._left_out):
             above = below
-        if whole:
-            below = max(1.0, math.floor(below))
-            above = max(below + 1, math.ceil(above))
-        sides = [self._at(load) for load in dict.fromkeys((below, above))]
+        return self._seen_least([self._at(load) for load in dict.fromkeys((below, above))])
+
+    def _halved(self, lower: float, upper: float) -> Probe | Found:
+        """Of whole loads that which is in the middle, until none is; the shares of so few are no line."""
+        low, high = self._holds, self._fails
+        is_near = upper - lower <= 1 or upper / lower <= self._apart
+        if low and high and is_near and (low.load, high.load) == (lower, upper):
+            return self._decided(low)
+        if not is_near:
+            return self._within_budget(self._probe(float((lower + upper) // 2)))
+        return self._seen_least([self._at(load) for load in (lower, upper) if load not in self._left_out])
+
+    def _decided(self, low: _Level) -> Probe | Found:
+        """The answer, when a fresh server has confirmed what holds, where one has to."""
+        if self.sought.confirms and not low.fresh:
+            return self._within_budget(replace(self._probe(low.load, fresh=True), seconds=2 * self.sought.probe_s))
+        return self.found("decided")
+
+    def _seen_least(self, sides: Sequence[tuple[float, _Level | None]]) -> Probe | Found:
+        """Once more that of which least is known."""
         seen = [
             (level.outcome(self.sought.least) != "undecided" if level else False, level.times if level else 0, load)
             for load, level in sides
         ]
         return self._within_budget(self._probe(min(seen)[-1]))
+
+    @property
+    def _apart(self) -> float:
+        """How far apart what holds and what fails may be."""
+        return (1 + self.sought.precision_share) / (1 - self.sought.precision_share)
 
     def _is_narrow(self, crossing: Crossing | None) -> bool:
         if crossing is None or crossing.ci90 is None:
@@ -216,7 +231,8 @@ class Search:
 
     def _at(self, load: float) -> tuple[float, _Level | None]:
         """The load that was probed as near to `load` as makes no difference, with what was seen; else `load` alone."""
-        near = [level for level in self._levels if abs(level.load / load - 1) < _SAME * self.sought.precision_share]
+        within = 0.0 if self.sought.whole else _SAME * self.sought.precision_share
+        near = [level for level in self._levels if abs(level.load / load - 1) <= within]
         level = min(near, key=lambda one: abs(one.load - load), default=None)
         return (level.load, level) if level else (self._rounded(load), None)
 
