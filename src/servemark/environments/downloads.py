@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import ssl
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -252,13 +252,13 @@ def _is_certificate(error: BaseException | None) -> bool:
 @contextmanager
 def _partial_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A new file and its path, locked while it is written, and removed at the end unless it was renamed."""
-    descriptor, name = tempfile.mkstemp(prefix=_this_start(), suffix=_PARTIAL, dir=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    path = folder / f"{_this_start()}{secrets.token_hex(8)}{_PARTIAL}"
+    try:  # before it is there: an interruption may come at any time
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             locks.lock(file)
-            yield file, Path(name)
+            yield file, path
     finally:
-        Path(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
