@@ -138,6 +138,16 @@ def test_an_invalid_probe_is_made_once_more_and_then_left_out() -> None:
     assert step.infeasible_min is None
 
 
+def test_a_first_probe_without_a_response_costs_one_probe_more() -> None:
+    search = Search(_SOUGHT).after(_seen(Probe(1.0, 1.0), 0.0, response_s=None))
+    second = search.next()
+    assert isinstance(second, Probe)
+    assert second.load == 2.0
+    third = search.after(_seen(second, 0.0)).next()
+    assert isinstance(third, Probe)
+    assert third.load == 20.0
+
+
 def test_a_load_that_was_seen_before_is_not_left_out() -> None:
     search = Search(replace(_SOUGHT, budget_s=200))
     for number in range(200):

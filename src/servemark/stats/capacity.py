@@ -135,7 +135,7 @@ class Search:
         if upper is None:
             top = self._levels[-1]
             load = _UP * top.load
-            if len(self._levels) == 1 and last.response_s and not self.sought.whole:
+            if last.response_s and not self.sought.whole:
                 load = self._rounded(max(load, _FIRST_SHARE / last.response_s))
             return self.found("unmeasurable") if load > MOST_LOAD else self._within_budget(self._probe(load))
         lower = max((level.load for level in self._levels if level.load < upper), default=None)
