@@ -61,8 +61,7 @@ def capacity_found(objective: str, capacity: Capacity) -> Verdict:
     if holds is None:
         return Verdict(question, f"{objective} was not shown to hold at any load", "undecided", objective)
     answer = f"{objective} holds at {holds}" + (f" and fails at {fails}" if fails else "")
-    is_known = capacity.ending == "decided" and capacity.confirmed is not False
-    return Verdict(question, answer, "met" if is_known or capacity.ending == "budget" else "undecided", objective)
+    return Verdict(question, answer, "met" if capacity.ending in {"decided", "budget"} else "undecided", objective)
 
 
 def no_slower(than: str, threshold_share: float, answer: Answer, words: str) -> Verdict:

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 
 from servemark.assessment.measured import Measured
 from servemark.assessment.objectives import Trial, seen_of
+from servemark.assessment.trials import MOST_INVALID_SHARE, with_left_out
 from servemark.benchmarks.capacity import probed_load
-from servemark.certificate import certify, combine
+from servemark.certificate import combine
 from servemark.options.question import CONFIGURABLE
-from servemark.result import By, Capacity, CapacityProbe, Certificate, Check, Ending, ProbeShare, RunResult
+from servemark.result import By, Capacity, CapacityProbe, Certificate, Check, Ending, RunResult
 from servemark.stats.capacity import Found, Search, Sought
 from servemark.units import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
     from servemark.assessment import Assessed
 
-#: Of the probes, the share that may be INVALID.
-_MOST_INVALID_SHARE = 1 / 3
 #: What is as good as the best.
 _OF_BEST = 0.95
 
@@ -78,14 +77,12 @@ def _capacity_of(
 
 
 def _probe(place: int, measured: Measured, run: RunResult, trial: Trial) -> CapacityProbe:
-    seen = seen_of(measured.objective, trial)
-    conditions = {text: ProbeShare(*shares) for text, shares in seen.items()}
     step = run.steps[0] if run.steps else None
     p50_ms = step.headline_ms.p50.value if step else None
     return CapacityProbe(
         load=probed_load(measured.point.load),
         outcome="undecided",
-        conditions=conditions,
+        conditions=seen_of(measured.objective, trial),
         falls_behind=measured.falls_behind,
         valid=run.certificate.valid or measured.falls_behind,
         response_s=None if p50_ms is None else p50_ms * NS_PER_MS / NS_PER_S,
@@ -105,8 +102,5 @@ def certificate_of_search(capacities: Sequence[Capacity], runs: Sequence[RunResu
         return shown
     share = left_out / len(probes)
     reason = f"{left_out} of {len(probes)} probes were INVALID and left out"
-    check = Check("probes", share <= _MOST_INVALID_SHARE, reason, measured=share, limit=_MOST_INVALID_SHARE)
-    if check.passed:
-        return certify([*shown.checks, check], shown.disturbances)
-    why = combine([runs[probe.run] for probe in probes if not probe.valid][-1:])
-    return certify([*why.checks, check], shown.disturbances)
+    check = Check("probes", share <= MOST_INVALID_SHARE, reason, measured=share, limit=MOST_INVALID_SHARE)
+    return with_left_out(shown, check, [runs[probe.run] for probe in probes if not probe.valid])

@@ -10,7 +10,7 @@ import numpy as np
 from servemark import _loadgen
 from servemark.options.objectives import LATENCIES, Condition
 from servemark.records import RecordFile, begun_ns
-from servemark.result import Outcome, Statistic, Verdict
+from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.slo import Judged, judge_share
@@ -87,7 +87,7 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             yield _of_share(condition, judge_share(seen, least), "requests")
 
 
-def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, tuple[int, float, float]]:
+def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, ProbeShare]:
     """Of each condition that `trial` can tell of, but a rate: the requests, those that missed it, and their worth.
 
     The worth is how many independent ones they are, by what this trial alone shows.
@@ -99,11 +99,12 @@ def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, tuple[int
             continue
         if condition.figure == "between_events":
             judged = _of_gaps(condition, [found])
-            seen[condition.text] = (judged.requests, float(judged.missed), judged.independent)
+            seen[condition.text] = ProbeShare(judged.requests, float(judged.missed), judged.independent)
         else:
             shares = _missed(condition, found.step)
             requests, missed = int(shares.counts.sum()), float(shares.meant.sum())
-            seen[condition.text] = (requests, missed, effective_share(shares.meant, shares.counts).times)
+            worth = effective_share(shares.meant, shares.counts).times
+            seen[condition.text] = ProbeShare(requests, missed, worth)
     return seen
 
 

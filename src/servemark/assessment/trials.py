@@ -23,7 +23,7 @@ from servemark.result import (
 from servemark.stats import trials as statistics
 
 #: Of the trials of a point, the share that may be INVALID.
-_MOST_INVALID_SHARE = 1 / 3
+MOST_INVALID_SHARE = 1 / 3
 #: The outcomes of a question that was asked of each trial; the first of these that one has is that of all.
 _OUTCOMES = ("missed", "undecided", "finding", "met")
 
@@ -79,14 +79,17 @@ def certificate_of_trials(runs: Sequence[RunResult], trials: Trials) -> Certific
     if not point.left_out:
         return shown
     of_all = f"{point.left_out} of {point.left_out + len(point.counted)} trials were INVALID, and so when repeated"
-    bad = share > _MOST_INVALID_SHARE
-    check = Check("trials", not bad, of_all, measured=share, limit=_MOST_INVALID_SHARE)
-    if not bad:
-        return certify([*shown.checks, check], shown.disturbances)
+    bad = share > MOST_INVALID_SHARE
+    check = Check("trials", not bad, of_all, measured=share, limit=MOST_INVALID_SHARE)
     executions = trials_by_point(runs)[tuple(point.point.items())]
-    failed = [runs[places[-1]] for places in executions if not runs[places[-1]].certificate.valid]
-    why = combine(failed[-1:])
-    return certify([*why.checks, check], shown.disturbances)
+    invalid = [runs[places[-1]] for places in executions if not runs[places[-1]].certificate.valid]
+    return with_left_out(shown, check, invalid)
+
+
+def with_left_out(shown: Certificate, check: Check, invalid: Sequence[RunResult]) -> Certificate:
+    """`shown` with a `check` of how many were left out; where that fails, of the last of the `invalid` runs, why."""
+    checks = shown.checks if check.passed else combine(invalid[-1:]).checks
+    return certify([*checks, check], shown.disturbances)
 
 
 def verdict_of_trials(verdicts: Sequence[tuple[int, Verdict]], shown: int) -> Verdict:

@@ -145,8 +145,8 @@ class RunRequest:
             raise refuse(search, "--engine jmeter", "it cannot be ended early", "leave --engine out")
         if load.trials > 1:
             raise refuse(search, "--trials", "it measures as often as it takes", "leave --trials out")
-        for name in ("--loops", "--max-duration"):
-            if getattr(load, {"--loops": "loops", "--max-duration": "max_duration_s"}[name]) is not None:
+        for name, value in (("--loops", load.loops), ("--max-duration", load.max_duration_s)):
+            if value is not None:
                 raise refuse(search, name, "it says how long each probe lasts", "see --search-budget")
         if self.question.over is not None and (self.server.server is not None or self.content.url is not None):
             raise refuse("--over", "--server" if self.server.server else "--url", "only a server of ours is configured")
@@ -156,9 +156,9 @@ class RunRequest:
         if self.question.by == "threads" and (load.is_open or load.arrival):
             raise refuse("--by threads", "--rate", "a closed loop has none", "leave it out")
         if self.question.by == "rate":
-            for option_name, value in (("--threads", load.threads), ("--think", load.think_s), ("--ramp", load.ramp_s)):
-                if value:
-                    raise refuse("--by rate", option_name, "an open loop has no users", "see --by threads")
+            for name, users in (("--threads", load.threads), ("--think", load.think_s), ("--ramp", load.ramp_s)):
+                if users:
+                    raise refuse("--by rate", name, "an open loop has no users", "see --by threads")
 
     @property
     def model(self) -> str:

@@ -95,11 +95,8 @@ def lines(capacity: Capacity) -> Iterator[Line]:
         f"{counted(len(capacity.probes), 'probe')}, {sum(p.took_s for p in capacity.probes):.0f} s; "
         f"{_ENDINGS[capacity.ending]}",
     )
-    if capacity.confirmed is not None:
-        held = "holds" if capacity.confirmed else "was not shown to hold"
-        yield Fact(
-            "confirmed", f"it {held} at {_load(capacity, capacity.feasible_max)} on a server started afresh, too"
-        )
+    if capacity.confirmed:
+        yield Fact("confirmed", f"it holds at {_load(capacity, capacity.feasible_max)} on a server started afresh, too")
 
 
 def _outcome(probe: CapacityProbe) -> str:

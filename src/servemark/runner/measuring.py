@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point
+from servemark.benchmarks.capacity import probed_load, sought_of
 from servemark.benchmarks.refusals import check_needs
 from servemark.benchmarks.trials import asked_points, following
 from servemark.engines import Engine, Figure, Job, ProgressReport
@@ -138,8 +139,6 @@ def _trials_asked(request: RunRequest) -> Trials | None:
 
 def _sought(request: RunRequest) -> tuple[Sought, By] | None:
     """What is searched, if anything."""
-    from servemark.benchmarks.capacity import sought_of
-
     return (sought_of(request), request.question.by) if request.question.by is not None else None
 
 
@@ -156,7 +155,7 @@ def _backlog(point: Point, request: RunRequest) -> BacklogWatch | None:
     if not point.may_fall_behind or not isinstance(point.load, OpenLoad):
         return None
     limits_s = [one.limit / NS_PER_S for one in request.question.objective if one.figure in LATENCIES]
-    return BacklogWatch(point.load.arrivals.profile[0].from_per_s, max(limits_s, default=0.0), point.load.warmup_s)
+    return BacklogWatch(probed_load(point.load), max(limits_s, default=0.0), point.load.warmup_s)
 
 
 def _announced(point: Point, number: int, entry: Entry, trials: int) -> str:

@@ -164,9 +164,7 @@ class Search:
             estimate = Estimate(crossing.load, crossing.ci90 or ends)
         if limiting is None and high is not None:
             limiting = next((text for text in high.shares if self._misses(high, text)), None)
-        confirmed = None
-        if low is not None and low.fresh:
-            confirmed = low.outcome(self.sought.least) == "met"
+        confirmed = True if low and low.fresh else None
         return Found(estimate, limiting, low.load if low else None, high.load if high else None, ending, confirmed)
 
     def outcome_at(self, load: float) -> ProbeOutcome:
