@@ -27,9 +27,17 @@ class SlowServer:
     def __init__(self, *models: str) -> None:
         self.models = list(models)
         self.stuck: set[str] = set()
+        #: Models that are in its list while their process starts: removed now, they come back.
+        self.starting: set[str] = set()
+        self.removed_while_starting: list[str] = []
 
     def come(self, name: str, after_s: float) -> None:
         threading.Timer(after_s, self.models.append, [name]).start()
+
+    def start(self, name: str, for_s: float) -> None:
+        self.models.append(name)
+        self.starting.add(name)
+        threading.Timer(for_s, self.starting.discard, [name]).start()
 
 
 @contextmanager
@@ -38,6 +46,15 @@ def serving(state: SlowServer) -> Iterator[ManagementClient]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            name = self.path.removeprefix("/models/")
+            if name in state.models:
+                workers = 0 if name in state.starting else 1
+                ready = [{"id": "1", "status": "READY"}] * workers
+                self._answer(200, {"modelName": name, "minWorkers": workers, "maxWorkers": workers, "workers": ready})
+                return
+            if name != self.path:
+                self._answer(404, {"code": 404, "message": f"Model not found: {name}"})
+                return
             self._answer(200, {"models": [{"modelName": name, "modelUrl": ""} for name in list(state.models)]})
 
         def do_DELETE(self) -> None:
@@ -45,6 +62,8 @@ def serving(state: SlowServer) -> Iterator[ManagementClient]:
             if name in state.stuck:
                 self._answer(500, {"code": 500, "message": "it does not let go"})
             elif name in state.models:
+                if name in state.starting:
+                    state.removed_while_starting.append(name)
                 state.models.remove(name)
                 self._answer(200, {"status": "unregistered"})
             else:
@@ -96,6 +115,28 @@ def test_what_the_server_still_registers_is_removed_when_it_lets_go():
             threading.Timer(0.4, state.stuck.clear).start()
         assert state.models == ["theirs"]
     assert told == []
+
+
+def test_what_still_starts_is_removed_when_it_has_its_workers():
+    state = SlowServer("theirs")
+    with serving(state) as management:
+        with temporary_models(management, ["a", "b"], tell=print) as remove:
+            state.start("a", 0.6)
+            assert remove() == {}
+            assert state.models == ["theirs"]
+            state.start("b", 0.6)  # comes after its removal, and starts then
+        assert state.models == ["theirs"]
+    assert state.removed_while_starting == []
+
+
+def test_what_never_gets_its_workers_is_removed_in_the_end(monkeypatch):
+    monkeypatch.setattr(module, "_LATE_S", 0.5)
+    state = SlowServer()
+    with serving(state) as management:
+        with temporary_models(management, ["a", "b"], tell=print):
+            state.models += ["a", "b"]
+            state.starting |= {"a", "b"}
+        assert state.models == []
 
 
 def test_what_comes_late_and_cannot_be_removed_is_told(monkeypatch):

@@ -11,7 +11,7 @@ from servemark.interrupts import held_back
 from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
 
 _REMOVE_TIMEOUT_S = 30.0
-#: For how long a name that the server did not know is looked for again, and how often.
+#: For how long a registration that nobody waits for any more is awaited, and how often the server is asked for it.
 _LATE_S, _LOOK_EVERY_S = 10.0, 0.25
 #: Removes them; those that could not be are named with the reason.
 Remove = Callable[[], Mapping[str, str]]
@@ -35,8 +35,10 @@ def temporary_models(
     """While this is open, models of these names may be registered. It gives what removes them before its end.
 
     What is still there then is removed if the server `is_alive`; `tell` hears what could not be. A registration that
-    the load no longer waits for may go on in the server, and end after the name was found to be unknown: with
-    `may_be_late` those names are looked for again until they have come and gone, or 10 s are over.
+    the load no longer waits for may go on in the server. With `may_be_late` it is awaited for up to 10 s: a name that
+    the server does not know is looked for again until it has come and gone, and a model whose workers are not ready
+    yet is removed when they are. (Removed before, it comes back: the server puts it into its list once more when it
+    has started the model's process, and removes whatever has its name when its workers then fail.)
 
     Raises:
         UsageError: the server has one of them already.
@@ -51,9 +53,11 @@ def temporary_models(
 
     def remove() -> Mapping[str, str]:
         failures = {}
+        deadline_s = time.monotonic() + (_LATE_S if may_be_late else 0)
         while left:
             name = left[0]
             try:
+                _await_workers(management, name, deadline_s)
                 management.unregister(name, timeout_s=_REMOVE_TIMEOUT_S)
             except ManagementError as error:
                 if refusal_of(error) is Refusal.UNKNOWN:  # it was never registered, which its record says; or not yet
@@ -76,6 +80,21 @@ def temporary_models(
                     tell(f"{name} may still be on the server ({reason}); remove it with {removing(management, name)}")
 
 
+def _await_workers(management: ManagementClient, name: str, deadline_s: float) -> None:
+    """Return when the model has all the workers that it shall have, which ends its registration, or at the deadline.
+
+    A model has none to have (`min_workers` 0) as long as the server starts its process. `deadline_s` is monotonic.
+
+    Raises:
+        ManagementError: the server does not know it, or does not answer.
+    """
+    while time.monotonic() < deadline_s:
+        model = management.describe(name)
+        if 0 < model.min_workers <= model.ready_workers:
+            return
+        time.sleep(_LOOK_EVERY_S)
+
+
 def _remove_late(management: ManagementClient, unknown: set[str], failed: Mapping[str, str]) -> Mapping[str, str]:
     """Remove those of `unknown` that the server comes to know yet, and those that `failed` to be removed.
 
@@ -93,6 +112,7 @@ def _remove_late(management: ManagementClient, unknown: set[str], failed: Mappin
             del failures[name]
         for name in sorted(left & there):
             try:
+                _await_workers(management, name, deadline_s)
                 management.unregister(name, timeout_s=_REMOVE_TIMEOUT_S)
             except ManagementError as error:
                 failures[name] = error.message
