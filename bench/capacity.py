@@ -1,4 +1,4 @@
-"""The proof that the search for capacity finds it: of simulated queues whose capacity is known."""
+"""The proof that the search for capacity finds it: of queues whose capacity is known, and of a real server."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from servemark.result import Result
 #: Of ten tries nine are near enough, and of the intervals of 90% between so many hold the truth.
 _NEAR, _LEAST, _MOST = 0.9, 0.85, 0.95
 _NEAR_SHARE = 0.06
+#: What is asked of the real server, and the rates at which its capacity is tried afterwards, in shares of it.
+_MMS_SLO, _MMS_WORKERS, _HOLDS_AT, _FAILS_AT, _TRIED_S = "p99<250ms", (1, 2), 0.9, 1.15, 60
 #: As in the 2,000 experiments of other parts, of which this part makes a tenth.
 _OF_EXPERIMENTS = 10
 
@@ -60,7 +62,7 @@ def _real(program: Path, folder: Path, searches: int) -> Section:
                 "-o",
                 str(folder / f"capacity-{number}"),
             ]
-            subprocess.run([sys.executable, "-m", "servemark", *command], capture_output=True, check=False)
+            _servemark(*command)
         (benchmark,) = Result.load(folder / f"capacity-{number}").benchmarks
         assert benchmark.capacity is not None
         value, ci90 = benchmark.capacity.estimate.value or 0.0, benchmark.capacity.estimate.ci90 or (0.0, 0.0)
@@ -77,3 +79,34 @@ def _real(program: Path, folder: Path, searches: int) -> Section:
         ],
         told=markdown_table(["capacity/s", "90% interval", "probes"], told, left=0),
     )
+
+
+def prove_capacities_of_mms(folder: Path) -> Iterator[Section]:
+    """The capacity of the real Multi Model Server, held against a minute somewhat below it, and one above."""
+    for workers in _MMS_WORKERS:
+        asked = ["-m", "squeezenet", "-w", str(workers), "--slo", _MMS_SLO, "--no-history"]
+        found = folder / f"mms-{workers}"
+        _servemark("capacity", *asked, "-o", str(found))
+        (benchmark,) = Result.load(found).benchmarks
+        assert benchmark.capacity is not None
+        value, ci90 = benchmark.capacity.estimate.value or 0.0, benchmark.capacity.estimate.ci90 or (0.0, 0.0)
+        statuses = {}
+        for share in (_HOLDS_AT, _FAILS_AT):
+            load = ["--arrival", "poisson", "--warmup", "5", "--duration", str(_TRIED_S)]
+            load += ["-o", str(folder / f"mms-{workers}-{share}")]
+            statuses[share] = _servemark("run", "latency", *asked, "--rate", f"{share * value:.4g}", *load)
+        yield Section(
+            f"Capacity: a real server, squeezenet with {workers} worker{'s' * (workers > 1)}",
+            f"`servemark capacity -m squeezenet -w {workers} --slo '{_MMS_SLO}'` says {value:.4g}/s "
+            f"({ci90[0]:.4g} to {ci90[1]:.4g}, {len(benchmark.capacity.probes)} probes). Then `servemark run latency "
+            f"-m squeezenet -w {workers} --slo '{_MMS_SLO}' --rate RATE --arrival poisson --warmup 5 --duration "
+            f"{_TRIED_S}`, which exits 0 where it is met and 1 where it is missed",
+            [
+                Finding(f"exit status at {_HOLDS_AT:g} times that", statuses[_HOLDS_AT], 0, 0, 0, ""),
+                Finding(f"exit status at {_FAILS_AT:g} times that", statuses[_FAILS_AT], 1, 1, 1, ""),
+            ],
+        )
+
+
+def _servemark(*arguments: str) -> int:
+    return subprocess.run([sys.executable, "-m", "servemark", *arguments], capture_output=True, check=False).returncode

@@ -40,7 +40,7 @@ from queues import Queue, run_queue
 from stalls import Stall, run_stall
 
 from bench.alarms import prove_alarms
-from bench.capacity import prove_capacities
+from bench.capacity import prove_capacities, prove_capacities_of_mms
 from bench.closed import prove_closed
 from bench.comparisons import prove_comparisons
 from bench.coverage import prove_coverage
@@ -248,6 +248,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "coverage": lambda _program, _folder, scale: prove_coverage(scale.experiments),
     "faults": lambda program, folder, scale: prove_faults(program, folder, scale.faults),
     "capacity": lambda program, folder, scale: prove_capacities(program, folder, scale.experiments, scale.searches),
+    "capacity-mms": lambda _program, folder, _scale: prove_capacities_of_mms(folder),
     "compare": lambda _program, _folder, scale: prove_comparisons(scale.experiments),
     "handlers": lambda _program, folder, scale: prove_handlers(folder, scale.pairs),
     "histories": lambda _program, _folder, scale: prove_histories(scale.experiments),
