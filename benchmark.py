@@ -276,9 +276,16 @@ def make_environment(words):
         with ahead(words) as beside:
             what = "building servemark and installing what it needs"
             run(install, inherited(environment), log, what, beside.tell)
+            make_chart_library(log)
             STAMP.write_text(digest)
             beside.wait()
     say(f"set up in {time.monotonic() - started:.0f} s")
+
+
+def make_chart_library(log):
+    """Make what draws the charts of a report, so that no run has to; where that fails, the run says why."""
+    command = [str(VENV / "bin" / "python"), "-m", "servemark.environments.chart_library"]
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
 
 
 def say(line):

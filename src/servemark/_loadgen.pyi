@@ -2,6 +2,7 @@
 
 from servemark.records import RecordFile
 from servemark.stats.evidence import TallyQuestion
+from servemark.stats.timeline import TimelineQuestion
 from servemark.workload.plan import Address, EngineArrivals, EngineExpect, EnginePlan
 
 #: (name, numpy dtype, offset in the row) of each column of a record file, in order.
@@ -307,6 +308,32 @@ class Tally:
         Raises:
             OSError: the records cannot be read any more.
         """
+
+class TimelineStep:
+    """What happened to the requests of one step name, see ``servemark.stats.timeline``; lists have an entry a part."""
+
+    scheduled: list[int]
+    succeeded: list[int]
+    failed: list[tuple[int, int, list[int]]]
+    """Kind, status, and how many ended when."""
+    latencies: list[tuple[int, int, int]]
+    """Part of the time, hundredth of a decade of nanoseconds, and how many."""
+    distribution: list[tuple[int, int, tuple[int, int, int, int]]]
+    """Thousandth of a decade, how many, and their time: waiting for a connection, late, to the first byte, the rest."""
+
+class Timeline:
+    """What happened over time: one pass over records, on several threads.
+
+    Raises:
+        ValueError: they lack a column.
+        OSError: they cannot be read, or are not of a run of those steps.
+    """
+
+    width_ns: int
+    under_way_ns: list[int]
+    """Of each part, for how long requests were under way, summed over them."""
+    steps: list[TimelineStep]
+    def __new__(cls, files: list[RecordFile], question: TimelineQuestion) -> Timeline: ...
 
 class ArrivalAccount:
     """The arrivals of a group as its process and its records have them."""

@@ -50,7 +50,8 @@ with open(os.environ["CALLS"], "a") as calls:
     calls.write("venv\\n")
 """
 
-#: ``.venv/bin/python -m pip install ...``, and ``.venv/bin/python -I -c ... SOURCES WORDS``, which builds ahead.
+#: ``.venv/bin/python -m pip install ...``, ``-m servemark.environments.chart_library``, and
+#: ``.venv/bin/python -I -c ... SOURCES WORDS``, which builds ahead.
 PIP = """
 import json, os, pathlib, shutil, sys, time
 if sys.argv[1] == "-I":
@@ -60,6 +61,10 @@ if sys.argv[1] == "-I":
     while os.environ.get("HOLD_AHEAD") and os.path.exists(os.environ["HOLD_AHEAD"]):
         time.sleep(0.02)
     sys.exit(int(os.environ.get("AHEAD_STATUS", "0")))
+if sys.argv[1:] == ["-m", "servemark.environments.chart_library"]:
+    with open(os.environ["CALLS"] + "-charts", "a") as calls:
+        calls.write(pathlib.Path(os.environ["CALLS"]).read_text().splitlines()[-1][:3] + "\\n")
+    sys.exit(1)
 with open(os.environ["CALLS"], "a") as calls:
     seen = {name: shutil.which(name) is not None for name in ("cargo", "rustc", "cc")}
     facts = {"pid": os.getpid(), "argv": sys.argv[1:], "environ": dict(os.environ), **seen}
@@ -239,6 +244,13 @@ def test_what_it_becomes_is_told_how_it_was_called(checkout, script, called):
     assert (checkout.fakes / "calls-as").read_text() == called
     checkout.run("latency")
     assert (checkout.fakes / "calls-as").read_text() == checkout.script
+
+
+def test_what_draws_charts_is_made_once_after_pip_and_nothing_rests_on_it(checkout):
+    first = checkout.run("latency")
+    assert first.returncode == 0, first.stderr  # although this one fails
+    checkout.run("latency")
+    assert (checkout.fakes / "calls-charts").read_text() == "pip\n"
 
 
 def test_pip_installs_the_checkout_with_the_pinned_versions(checkout):

@@ -11,6 +11,7 @@ use servemark_records::in_flight::{self, in_flight};
 use servemark_records::sample;
 use servemark_records::table::Table;
 use servemark_records::tally;
+use servemark_records::timeline;
 
 use crate::plan::EngineArrivals;
 
@@ -20,6 +21,8 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TallySample>()?;
     module.add_class::<TallyStage>()?;
     module.add_class::<ArrivalAccount>()?;
+    module.add_class::<Timeline>()?;
+    module.add_class::<TimelineStep>()?;
     module.add_function(wrap_pyfunction!(span, module)?)?;
     module.add_function(wrap_pyfunction!(account_for_arrivals, module)?)
 }
@@ -283,6 +286,83 @@ impl From<&sample::Sample> for TallySample {
             min: sample.min,
             max: sample.max,
         }
+    }
+}
+
+#[derive(FromPyObject)]
+struct TimelineQuestion {
+    places: Vec<usize>,
+    whole: Window,
+    bins: usize,
+    window: Window,
+}
+
+/// What happened over time.
+#[pyclass(module = "servemark._loadgen", frozen, get_all)]
+struct Timeline {
+    width_ns: i64,
+    under_way_ns: Vec<i64>,
+    steps: Vec<Py<TimelineStep>>,
+}
+
+/// What happened to the requests of one step name.
+#[pyclass(module = "servemark._loadgen", frozen, get_all)]
+struct TimelineStep {
+    scheduled: Vec<u64>,
+    succeeded: Vec<u64>,
+    failed: Vec<(u8, u16, Vec<u64>)>,
+    latencies: Vec<(u32, u32, u32)>,
+    distribution: Vec<(u32, u64, [i64; 4])>,
+}
+
+#[pymethods]
+impl Timeline {
+    #[new]
+    fn new(py: Python<'_>, files: Vec<RecordFile>, question: TimelineQuestion) -> PyResult<Self> {
+        let tables = tables_of(files)?;
+        let question = timeline::Question {
+            places: question.places,
+            whole: question.whole.into(),
+            bins: question.bins.max(1),
+            window: question.window.into(),
+        };
+        let found = py
+            .detach(|| timeline::Timeline::new(&tables, &question))
+            .map_err(said)?;
+        let steps = found
+            .steps
+            .iter()
+            .map(|step| Py::new(py, TimelineStep::from(step)));
+        Ok(Self {
+            width_ns: question.width_ns(),
+            under_way_ns: found.under_way_ns,
+            steps: steps.collect::<PyResult<_>>()?,
+        })
+    }
+}
+
+impl From<&timeline::Step> for TimelineStep {
+    fn from(step: &timeline::Step) -> Self {
+        let failed = step.failed.iter();
+        let latencies = step.latencies.iter();
+        let distribution = step.distribution.iter();
+        let mut made = Self {
+            scheduled: step.scheduled.clone(),
+            succeeded: step.succeeded.clone(),
+            failed: failed
+                .map(|((kind, status), bins)| (*kind, *status, bins.clone()))
+                .collect(),
+            latencies: latencies
+                .map(|((time, latency), count)| (*time, *latency, *count))
+                .collect(),
+            distribution: distribution
+                .map(|(bin, slice)| (*bin, slice.count, slice.spent_ns))
+                .collect(),
+        };
+        made.failed.sort_unstable();
+        made.latencies.sort_unstable();
+        made.distribution.sort_unstable();
+        made
     }
 }
 

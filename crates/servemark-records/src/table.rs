@@ -19,6 +19,7 @@ struct Columns {
     scheduled: usize,
     ready: usize,
     sent: usize,
+    first_byte: usize,
     end: usize,
     connect_us: usize,
     tls_us: usize,
@@ -64,6 +65,8 @@ pub struct Row {
     pub scheduled_ns: i64,
     pub ready_ns: i64,
     pub sent_ns: i64,
+    /// -1 where there was none.
+    pub first_byte_ns: i64,
     pub end_ns: i64,
     /// Where a file does not have it, the end.
     pub read_ns: i64,
@@ -115,6 +118,7 @@ impl Table {
                 scheduled: at("scheduled", 8)?,
                 ready: at("ready", 8)?,
                 sent: at("sent", 8)?,
+                first_byte: at("first_byte", 8)?,
                 end: at("end", 8)?,
                 connect_us: at("connect_us", 4)?,
                 tls_us: at("tls_us", 4)?,
@@ -165,6 +169,7 @@ impl Table {
             scheduled_ns: i64_at(bytes, columns.scheduled),
             ready_ns: i64_at(bytes, columns.ready),
             sent_ns: i64_at(bytes, columns.sent),
+            first_byte_ns: i64_at(bytes, columns.first_byte),
             end_ns,
             read_ns: columns.read.map_or(end_ns, |at| i64_at(bytes, at)),
             first_event_ns: columns.first_event.map_or(-1, |at| i64_at(bytes, at)),

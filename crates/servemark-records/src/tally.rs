@@ -13,6 +13,7 @@ use crate::table::{Block, Table, each_row};
 use part::Part;
 #[cfg(test)]
 use part::note_end;
+pub(crate) use question::latencies;
 pub use question::{LATENCIES, Of, Question, SAMPLES};
 pub use span::Span;
 pub use step::Step;

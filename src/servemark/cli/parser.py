@@ -108,7 +108,7 @@ class Parser(argparse.ArgumentParser):
             return ""
         known = [option for option in self._option_string_actions if option.startswith("--")]
         begun = [option for option in known if option.startswith(name)]
-        near = begun if len(begun) == 1 else difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        near = begun if len(begun) == 1 else difflib.get_close_matches(name, known, n=1, cutoff=0.72)
         return f"did you mean {near[0]}?" if near else ""
 
 

@@ -38,7 +38,7 @@ def report_parser(prog: str) -> Parser:
     """The parser of ``servemark report``."""
     parser = Parser(
         prog=prog,
-        description="Make result.json, summary.csv and requests.jtl of a result again, or a\nresult of a JTL.",
+        description="Make the files of a result again, report.html among them, or a\nresult of a JTL.",
         epilog=_EPILOG.format(prog=prog),
     )
     parser.add_argument("path", metavar="DIR|JTL", type=Path, help="the result's directory, or a JTL of JMeter's")
@@ -60,7 +60,9 @@ def main(words: list[str], prog: str) -> int:
     result = _read(folder)
     for path in sorted((folder / "records").glob(f"*{BEGUN}")):
         result = _with_begun(result, folder, path)
-    ResultDirectory(folder).write(result)
+    directory = ResultDirectory(folder)
+    directory.write(result)
+    directory.write_page(result)
     print_summary(result, folder)
     return EXIT_OK
 

@@ -19,6 +19,7 @@ class OutputOptions(OptionGroup):
         output: result directory; None makes a new one.
         force: write into `output` although it is not empty, and try what would not fit in memory.
         no_history: leave the result out of the history.
+        no_report: write no ``report.html``.
     """
 
     max_errors_share: float = option(
@@ -52,4 +53,11 @@ class OutputOptions(OptionGroup):
         default=False,
         heading="output",
         help="leave the result out of the history, which servemark history lists",
+    )
+    no_report: bool = option(
+        "--no-report",
+        kind=Switch(),
+        default=False,
+        heading="output",
+        help="write no report.html, the page with its charts",
     )

@@ -30,9 +30,9 @@ _DEFAULT_PARENT = Path("servemark-results")
 _LATEST = _DEFAULT_PARENT / "latest"
 #: Behind the name of a run's records: what was known of it before.
 BEGUN = ".begun.json"
-_RESULT, _SUMMARY, _REQUESTS = "result.json", "summary.csv", "requests.jtl"
+_RESULT, _SUMMARY, _REQUESTS, _PAGE = "result.json", "summary.csv", "requests.jtl", "report.html"
 #: All that a run writes into the folder of its result, beside the tracebacks of faults.
-_HOLDS = {_RESULT, _SUMMARY, _REQUESTS, "records", "server", "jmeter"}
+_HOLDS = {_RESULT, _SUMMARY, _REQUESTS, _PAGE, "records", "server", "jmeter"}
 #: What a program said, which no other run will say again.
 _WORDS = {".log", ".txt", ".out"}
 
@@ -46,7 +46,9 @@ class _Made:
 
 
 class ResultDirectory:
-    """One result's folder: ``result.json``, ``summary.csv``, ``requests.jtl``, ``records/``, ``server/``."""
+    """One result's folder: ``result.json``, ``summary.csv``, ``requests.jtl``, ``report.html``, ``records/``,
+    ``server/``.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,8 +77,8 @@ class ResultDirectory:
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
-            for stale in (path / "records").glob(f"*{BEGUN}"):
-                stale.unlink()
+            for stale in (path / _PAGE, *(path / "records").glob(f"*{BEGUN}")):
+                stale.unlink(missing_ok=True)
         except OSError as error:
             if made is not None and made.itself:
                 for folder in (path / "records", path / "server", path, *made.above):
@@ -111,7 +113,7 @@ class ResultDirectory:
         return path
 
     def write(self, result: Result) -> None:
-        """Write every report of `result`; each file is replaced in one step.
+        """Write what is made of `result` as often as it grows; each file is replaced in one step.
 
         Raises:
             RecordingError: the disk is full, or the folder is gone.
@@ -126,6 +128,20 @@ class ResultDirectory:
                 jtl.write(out, self._records(runs) if runs else [])
             for run in runs:
                 self._begun_path(run).unlink(missing_ok=True)
+
+    def write_page(self, result: Result) -> None:
+        """Write ``report.html``, which takes the place of an earlier one in one step.
+
+        Raises:
+            RecordingError: it cannot be written.
+            SetupError: what draws its charts cannot be had.
+        """
+        from servemark.environments.chart_library import chart_library
+        from servemark.report.html import page_text, result_page
+
+        text = page_text(result_page(result, self.path), chart_library())
+        with self._saying_why_not(), _replacing(self.path / _PAGE) as out:
+            out.write(text)
 
     def begin(self, benchmark: BenchmarkResult, server: Mapping[str, Any]) -> None:
         """Write what is known of the last run of `benchmark`, which is about to be measured on `server`.

@@ -73,6 +73,16 @@ class Columns:
         self._rows: list[tuple[str, ...]] = []
         self._styles: list[str] = []
 
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The heading of each column, of those too for which there may be no room."""
+        return tuple(column.heading for column in self._columns)
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The rows, each as long as the headings."""
+        return tuple(self._rows)
+
     def add_row(self, *cells: str, style: str = "dim") -> None:
         """A row; the cells at its end may be missing. `style` is that of its first cell."""
         self._rows.append((*cells, *[""] * (len(self._columns) - len(cells))))

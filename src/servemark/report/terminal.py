@@ -70,7 +70,7 @@ def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
     several = result.suite is not None and len(result.suite.entries) > 1
     with _printing() as console:
         for benchmark in result.benchmarks:
-            _print(console, [*_summary_lines(result, benchmark), *([Text()] if several else [])])
+            _print(console, [*summary_lines(result, benchmark), *([Text()] if several else [])])
         if several or result.skipped:
             _print(console, [table_of_suite(result, headline)])
         if result.comparison is not None:
@@ -142,7 +142,8 @@ def _print(console: Console, lines: Iterable[Line]) -> None:
         console.print(text, soft_wrap=True)
 
 
-def _summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
+def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
+    """What is said of a benchmark: its answer and what was measured, an empty line, and all else."""
     if benchmark.capacity is not None:
         yield from _lines_of_search(result, benchmark, benchmark.capacity)
         return

@@ -18,6 +18,7 @@ from servemark.options import GROUPS, RunRequest
 from servemark.options.table import in_python
 from servemark.result import Result
 from servemark.runner.baseline import Baseline
+from servemark.runner.drawing import draw
 from servemark.runner.entry import Entry
 from servemark.runner.invocation import begun_result, failing, merge
 from servemark.runner.launching import Launchers, engine_of
@@ -109,6 +110,8 @@ def perform(
     if written.interrupted:
         listener.note("interrupted")
     written.folder.become_latest()
+    if not first.output.no_report:
+        draw(written.result, written.folder, listener)
     if not first.output.no_history:
         remember(written.result, written.folder.path, listener)
     return WrittenResult(written.result, written.folder.path)

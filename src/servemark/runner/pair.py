@@ -11,6 +11,7 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.load import MOST_TRIALS, LoadOptions
 from servemark.runner import WrittenResult
+from servemark.runner.drawing import draw
 from servemark.runner.entry import Entry
 from servemark.runner.invocation import begun_result, failing, merge
 from servemark.runner.launching import Launchers, engine_of
@@ -102,6 +103,8 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
         written.nothing_more()
         _judge(asked, written)
     written.folder.become_latest()
+    if not asked.requests[0].output.no_report:
+        draw(written.result, written.folder, listener)
     return WrittenResult(written.result, written.folder.path)
 
 

@@ -118,7 +118,7 @@ impl Question {
 ///
 /// In an open loop `ready` is when a generator that is never late could have sent, in a closed one when this one knew:
 /// there all is the generator's lag but the time in which the connection was opened.
-pub(super) fn latencies(row: &Row) -> [i64; LATENCIES] {
+pub(crate) fn latencies(row: &Row) -> [i64; LATENCIES] {
     let mut queue = row.ready_ns - row.scheduled_ns;
     if row.is_closed {
         queue = queue.min(row.opening_us as i64 * 1000);

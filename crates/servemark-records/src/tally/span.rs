@@ -30,7 +30,7 @@ impl Span {
         });
     }
 
-    pub(super) fn contains(self, time_ns: i64) -> bool {
+    pub(crate) fn contains(self, time_ns: i64) -> bool {
         self.start_ns <= time_ns && time_ns < self.end_ns
     }
 

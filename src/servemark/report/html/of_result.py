@@ -1,0 +1,263 @@
+"""The page of a result: a section a benchmark, the answer first."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.text import Text
+
+from servemark.errors import RecordingError
+from servemark.printable import printable, printable_in
+from servemark.records import RecordFile, open_records
+from servemark.report.comparison import comparison_in_words, rows_of_comparison
+from servemark.report.html import of_benchmark, of_run
+from servemark.report.html.charts import SERIES, Chart
+from servemark.report.html.of_run import Drawn, Mark
+from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunCharts, Section, blocks_of
+from servemark.report.judgements import judgements
+from servemark.report.layout import Fact, Line
+from servemark.report.objectives import answer
+from servemark.report.terminal import headline, summary_lines
+from servemark.report.words import decimal, digits_of, figure, interval, named
+from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
+from servemark.stats.evidence import Window
+from servemark.stats.timeline import Timeline, timeline_of
+from servemark.units import NS_PER_S, ns_from_s
+
+#: Parts of the time of a run: at most, at least, and else so many that each has as many requests.
+_MOST_PARTS, _LEAST_PARTS, _REQUESTS_A_PART = 120, 24, 25
+#: Parts of the time of all runs of a page together, so that it stays small.
+_MOST_PARTS_OF_PAGE = 480
+#: Runs of a benchmark whose time is drawn, and of a page.
+_MOST_RUNS, _MOST_RUNS_OF_PAGE = 12, 24
+#: Labels of a summary that say what the band and the table of conditions say.
+_JUDGED = {"SLO", "verdict", "certificate", "INVALID", "why", "what to do", "warning"}
+#: Steps that change the server.
+_CHANGES = {"scale_up": "scaled up", "scale_down": "scaled down"}
+_MOST_MARKS = 200
+
+
+def result_page(result: Result, folder: Path) -> Page:
+    """The page of `result`, whose records are in `folder`; those that cannot be read are said there."""
+    shown = printable_in(result)
+    sections = [_comparison(shown)] if shown.comparison is not None else []
+    room = _Room(sum(len(benchmark.answering) for benchmark in result.benchmarks))
+    for benchmark, raw in zip(shown.benchmarks, result.benchmarks, strict=True):
+        sections.append(_section(shown, benchmark, raw, folder, room))
+    if shown.skipped or not shown.benchmarks:
+        sections.append(_not_run(shown))
+    names = dict.fromkeys(named(benchmark) for benchmark in shown.benchmarks)
+    environment = shown.environment
+    machine = [environment.cpu_model or environment.machine]
+    machine += [f"{environment.cpus} CPUs"] if environment.cpus else []
+    machine += [f"{environment.memory_mib / 1024:.1f} GiB", environment.os]
+    return Page(
+        title=f"{', '.join(names) or 'nothing'}: servemark",
+        kind="report",
+        sections=tuple(sections),
+        footer=(
+            f"servemark {shown.tool.version}, engine {shown.tool.engine}; {shown.started_at}",
+            f"result {shown.id}, seed {shown.seed}",
+            f"generator on {', '.join(machine)}; Python {environment.python}",
+        ),
+        command=" ".join((*shown.command[:1], shlex.join(shown.command[1:]))),
+    )
+
+
+class _Room:
+    """How many more runs the page has room for, and how finely the time of each is cut."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = _MOST_RUNS_OF_PAGE
+        drawn = min(max(runs, 1), _MOST_RUNS_OF_PAGE)
+        self.parts = min(max(_MOST_PARTS_OF_PAGE // drawn, _LEAST_PARTS), _MOST_PARTS)
+
+
+def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: _Room) -> Section:
+    lines = list(summary_lines(result, benchmark))
+    head = _until_blank(lines)
+    told = [line for line in lines[len(head) :] if not (isinstance(line, Fact) and line.label in _JUDGED)]
+    drawn, notes = _drawn(benchmark, raw, folder, room)
+    together = list(of_benchmark.charts_of(benchmark))
+    if len(drawn) > 1:
+        together += _curves_of_points(benchmark, drawn)
+    # The run that gives the headline, or the only one, is drawn at once; others when they are asked for.
+    headlines = drawn if len(drawn) == 1 else [one for one in drawn if not one.run.point][:1]
+    charts = [*together, *(chart for one in headlines for chart in of_run.charts_of(one))]
+    runs = tuple(RunCharts(_title(one.run), tuple(of_run.charts_of(one))) for one in drawn if one not in headlines)
+    skipped = 1 if benchmark.capacity is not None else len(list(answer(benchmark))) + 1
+    answers = [headline(benchmark)] if benchmark.capacity is not None else [*answer(benchmark), headline(benchmark)]
+    return Section(
+        title=named(benchmark),
+        answers=tuple(Answer(line.plain, _outcome(line.plain)) for line in answers),
+        measured=tuple(line.plain for line in head[skipped:] if isinstance(line, Text)),
+        band=_band(benchmark),
+        conditions=tuple(
+            (verdict.question, verdict.outcome, verdict.answer)
+            for verdict in benchmark.verdicts
+            if verdict.outcome != "finding" and (verdict.objective or verdict.outcome != "met")
+        ),
+        charts=tuple(charts),
+        summary=blocks_of(told),
+        steps=_steps(benchmark),
+        runs=runs,
+        notes=tuple(notes),
+        checks=_checks(benchmark),
+    )
+
+
+def _until_blank(lines: Sequence[Line]) -> list[Line]:
+    """The lines before the first empty one."""
+    found: list[Line] = []
+    for line in lines:
+        if isinstance(line, Text) and not line.plain:
+            break
+        found.append(line)
+    return found
+
+
+def _outcome(text: str) -> str:
+    """The class of a sentence: of an objective whether it was met; of what failed, or is INVALID, as if it was not."""
+    if text.startswith(("FAILED", "INVALID", "PARTIAL INVALID")):
+        return "missed"
+    return next((word for word in ("missed", "undecided", "met") if text.startswith(f"SLO {word}")), "")
+
+
+def _band(benchmark: BenchmarkResult) -> Band | None:
+    certificate = benchmark.certificate
+    if certificate is None:
+        return None
+    facts = tuple(
+        Labelled(fact.label, fact.text.plain)
+        for fact in judgements(benchmark)
+        if fact.label in _JUDGED - {"SLO", "verdict"}
+    )
+    is_sure = certificate.valid and not certificate.is_imported and not certificate.disturbances
+    return Band("valid" if is_sure else "unsure" if certificate.valid else "invalid", facts)
+
+
+def _drawn(
+    benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: _Room
+) -> tuple[list[Drawn], list[str]]:
+    """What can be drawn of the runs that answer, and what is to be said of those that cannot."""
+    drawn, notes = [], []
+    places = list(benchmark.answering)
+    shown = places[: min(_MOST_RUNS, room.runs)]
+    for place in shown:
+        run, raw_run = benchmark.runs[place], raw.runs[place]
+        try:
+            files = [open_records(folder / file) for file in raw_run.record_files]
+            requests = sum(file.rows for file in files)
+            if requests:
+                parts = min(max(requests // _REQUESTS_A_PART, _LEAST_PARTS), room.parts)
+                timeline = timeline_of(files, _window(run), parts)
+                drawn.append(Drawn(run, _named(timeline), tuple(_marks(files))))
+        except RecordingError as error:
+            notes.append(printable(f"What happened over time is not drawn: {error}"))
+    room.runs -= len(drawn)
+    if len(places) > len(shown):
+        notes.append(f"Of {len(places)} runs the time of the first {len(shown)} is drawn.")
+    return drawn, notes
+
+
+def _window(run: RunResult) -> Window:
+    return Window(*(ns_from_s(time_s) for time_s in run.window_s))
+
+
+def _named(timeline: Timeline) -> Timeline:
+    """With names that can be shown, as in the summary."""
+    return replace(timeline, steps=tuple(replace(step, name=printable(step.name)) for step in timeline.steps))
+
+
+def _marks(files: Sequence[RecordFile]) -> Iterator[Mark]:
+    """What the records say was done to the server, and when."""
+    for file in files:
+        for number, name in enumerate(file.step_names):
+            if name in _CHANGES:
+                times = file["end"][np.asarray(file["step"]) == number][:_MOST_MARKS]
+                yield from (Mark(time / NS_PER_S, _CHANGES[name]) for time in times.tolist())
+
+
+def _curves_of_points(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> list[Chart]:
+    """The percentiles of the points together, where each is told from the others."""
+    series = {}
+    for one in drawn[: len(SERIES)]:
+        steps = one.shown()
+        if steps and one.run.place and benchmark.capacity is None:
+            series[one.run.place] = steps[0]
+    if len(series) < 2:
+        return []
+    return [of_run.percentile_curve(series, drawn[0].latency, "point")]
+
+
+def _title(run: RunResult) -> str:
+    invalid = "" if run.certificate.valid else " (INVALID)"
+    return f"{run.place or f'trial {run.trial}'}{invalid}: its time"
+
+
+def _steps(benchmark: BenchmarkResult) -> Block | None:
+    """Each step of each run that answers."""
+    headings = (
+        "step",
+        "point",
+        "measured",
+        "failed",
+        "per s",
+        "95%",
+        "mean ms",
+        "p50",
+        "p90",
+        "p95",
+        "p99",
+        "p99.9",
+        "max",
+    )
+    rows = tuple((step.name, run.place, *_figures(step)) for run in benchmark.answering.values() for step in run.steps)
+    return Block(headings=headings, rows=rows) if rows else None
+
+
+def _figures(step: StepSummary) -> Iterator[str]:
+    rate, latency = step.throughput_per_s, step.headline_ms
+    yield f"{step.requests_measured:,}"
+    yield f"{step.measured_failed:,}"
+    yield figure(rate, digits_of(rate.value))
+    yield interval(rate, digits_of(rate.value))
+    digits = digits_of(latency.p50.value)
+    for name in ("mean", "p50", "p90", "p95", "p99", "p99_9"):
+        yield figure(getattr(latency, name), digits)
+    yield decimal(latency.max, digits)
+
+
+def _checks(benchmark: BenchmarkResult) -> tuple[tuple[str, ...], ...]:
+    if benchmark.certificate is None:
+        return ()
+    outcomes = {True: "passed", False: "failed", None: "not applicable"}
+    return tuple((check.name, outcomes[check.passed], check.reason) for check in benchmark.certificate.checks)
+
+
+def _comparison(result: Result) -> Section:
+    comparison = result.comparison
+    assert comparison is not None
+    headings = ("", "base", "new", "%", "95% interval", "p", "answer")
+    tables = (
+        ()
+        if comparison.refused
+        else tuple(
+            Block(headings=headings, rows=tuple(map(tuple, rows_of_comparison(one))))
+            for one in comparison.benchmarks
+            if one.changes
+        )
+    )
+    return Section(title="Comparison", answers=(Answer(comparison_in_words(comparison)),), summary=tables)
+
+
+def _not_run(result: Result) -> Section:
+    rows = tuple((skipped.name, skipped.reason) for skipped in result.skipped)
+    text = f"{len(rows)} skipped" if rows else result.error or "nothing was measured"
+    return Section(
+        title="Not run", answers=(Answer(text),), summary=(Block(headings=("", "why"), rows=rows),) if rows else ()
+    )

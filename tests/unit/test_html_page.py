@@ -1,0 +1,287 @@
+"""``report.html``: what stands in it, that others' words are no more than text, and that it needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from servemark.report.html import page_text, result_page
+from servemark.report.html.charts import where_wide
+from servemark.result import (
+    AskedOptions,
+    BenchmarkResult,
+    Certificate,
+    Check,
+    ErrorExample,
+    Failure,
+    LatencySummary,
+    Result,
+    RunResult,
+    Statistic,
+    StepSummary,
+    Telemetry,
+    Verdict,
+)
+
+from ..conftest import write_record_file
+from .results import CLOSED, MACHINE, TOOL
+
+MS = 1_000_000
+LIBRARY = "window.vegaEmbed = function () {};"
+VALID = Certificate(valid=True, checks=(Check("accounted", True, "all of them"),))
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x1b[31m"
+
+
+def _statistic(value: float) -> Statistic:
+    return Statistic(value, (0.9 * value, 1.1 * value))
+
+
+def _latency(scale: float = 1.0) -> LatencySummary:
+    values = dict(zip(("mean", "p50", "p90", "p95", "p99", "p99_9"), (5, 4, 9, 12, 20, 30), strict=True))
+    return LatencySummary(
+        **{name: _statistic(scale * value) for name, value in values.items()}, min=1, max=40, stddev=2
+    )
+
+
+def _step(name: str = "predict", **changes: object) -> StepSummary:
+    fields: dict[str, object] = {
+        "name": name,
+        "requests": 1000,
+        "succeeded": 1000,
+        "measured": 1000,
+        "errors": {},
+        "error_examples": (),
+        "throughput_per_s": _statistic(100.0),
+        "response_ms": _latency(),
+        "service_ms": _latency(),
+        "client_queue_ms": _latency(0.1),
+        "generator_lag_ms": _latency(0.01),
+        "failed_response_ms": _latency(),
+        "bytes_sent": 1,
+        "bytes_received": 1,
+        "headline": "service",
+    }
+    return StepSummary(**(fields | changes))  # type: ignore[arg-type]
+
+
+def _run(step: StepSummary, records: str, **point: object) -> RunResult:
+    return RunResult(
+        trial=1,
+        point=point,
+        server={"read_back": {}},
+        load=CLOSED,
+        window_s=(2.0, 12.0),
+        warmup_s=2.0,
+        certificate=VALID,
+        steps=(step,),
+        telemetry=Telemetry(),
+        records=records,
+    )
+
+
+def _benchmark(folder: Path, step: StepSummary | None = None, rows: int = 2000, **changes: object) -> BenchmarkResult:
+    """A benchmark of one run, with its records in the folder."""
+    step = step or _step()
+    (folder / "records").mkdir(exist_ok=True)
+    rng = np.random.default_rng(1)
+    scheduled = np.sort(rng.integers(0, 12_000 * MS, rows))
+    end = scheduled + rng.exponential(5 * MS, rows).astype(np.int64) + MS
+    columns = {"scheduled": scheduled, "ready": scheduled, "sent": scheduled, "first_byte": end, "end": end}
+    write_record_file(folder / "records" / "1.bin", rows, columns, steps=(step.name,))
+    fields: dict[str, object] = {
+        "name": "latency",
+        "model": "m",
+        "backend": None,
+        "options": AskedOptions(),
+        "cold_start_ms": None,
+        "partial": False,
+        "steps": (step,),
+        "runs": (_run(step, "records/1.bin"),),
+        "certificate": VALID,
+        "verdicts": (),
+    }
+    return BenchmarkResult(**(fields | changes))  # type: ignore[arg-type]
+
+
+def _result(*benchmarks: BenchmarkResult, **changes: object) -> Result:
+    fields: dict[str, object] = {
+        "id": "x-1",
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "command": ("./benchmark.py", "latency", "-m", "two words"),
+        "seed": 0,
+        "partial": False,
+        "tool": TOOL,
+        "environment": MACHINE,
+        "server": None,
+        "benchmarks": benchmarks,
+    }
+    return Result(**(fields | changes))  # type: ignore[arg-type]
+
+
+def _text(result: Result, folder: Path) -> str:
+    return page_text(result_page(result, folder), LIBRARY)
+
+
+def _specs(text: str) -> list[dict]:
+    found = re.findall(r"<script type=\"application/json\">(.*?)</script>", text, re.DOTALL)
+    return [json.loads(one) for one in found]
+
+
+class _Tags(HTMLParser):
+    """The tags of a page, each with its attributes, in order; what is in scripts is text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.found)
+
+
+def test_the_answer_comes_first_then_what_was_measured_and_the_certificate(tmp_path):
+    slo = Verdict("objective p99<5ms", "p99<5ms missed: 80% within 5 ms", "missed", "p99<5ms")
+    text = _text(_result(_benchmark(tmp_path, verdicts=(slo,))), tmp_path)
+    parts = [
+        '<p class="answer missed">SLO missed: 80% within 5 ms',
+        '<p class="also ">latency m: p50 4.00 ms, p99 20.0 ms',
+        "1 thread, 10.0 s measured after 2 s of warm-up",
+        '<div class="band valid"',
+        "<h3>What was asked</h3>",
+        "<h3>Summary</h3>",
+        "<h3>Steps</h3>",
+        "./benchmark.py latency -m &#39;two words&#39;",
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_an_invalid_result_has_a_red_band_with_what_to_change(tmp_path):
+    check = Check("generator lag", False, "moves p99 by 3 ms", cause="another program", advice=("give it more CPUs",))
+    text = _text(_result(_benchmark(tmp_path, certificate=Certificate(valid=False, checks=(check,)))), tmp_path)
+    band = text[text.index('<div class="band invalid"') : text.index("<h3>Summary")]
+    assert "moves p99 by 3 ms" in band
+    assert "<strong>what to do</strong> give it more CPUs" in band
+    assert '<p class="answer missed">INVALID latency m' in text
+
+
+def test_a_run_has_each_chart_with_its_words_and_its_figures(tmp_path):
+    text = _text(_result(_benchmark(tmp_path)), tmp_path)
+    titles = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert titles == [
+        "Latency by percentile",
+        "Latency over time",
+        "Throughput over time",
+        "Requests under way",
+        "Where the time goes, predict",
+    ]
+    assert len(_specs(text)) == len(titles)
+    assert text.count('role="img" aria-label="Latency by percentile. ') == 1
+    assert text.count("<summary>The figures of this chart</summary>") == len(titles)
+
+
+def test_the_curve_ends_where_intervals_end_and_its_points_are_the_reported_figures(tmp_path):
+    service = replace(_latency(), p99=Statistic(20.0, None, needs_n=1), p99_9=Statistic(30.0, None, needs_n=1))
+    text = _text(_result(_benchmark(tmp_path, _step(service_ms=service))), tmp_path)
+    band, curve, points = _specs(text)[0]["layer"]
+    assert {row["ms"] for row in points["data"]["values"]} == {4.0, 9.0, 12.0}
+    assert max(row["beyond"] for row in curve["data"]["values"]) == pytest.approx(20.0)  # p95
+    assert [row["low"] for row in band["data"]["values"]] == pytest.approx([3.6, 8.1, 10.8])
+
+
+def test_nothing_is_fetched(tmp_path):
+    text = _text(_result(_benchmark(tmp_path)), tmp_path)
+    tags = _Tags(text)
+    for tag, attributes in tags.found:
+        assert "src" not in attributes, tag
+        assert (attributes.get("href") or "data:,").startswith("data:"), tag
+    policy = next(attributes for _, attributes in tags.found if attributes.get("http-equiv"))
+    assert "default-src 'none'" in policy["content"]
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_words_of_others_stay_words(tmp_path):
+    example = ErrorExample("http_status", 1.0, HOSTILE, HOSTILE)
+    step = _step(HOSTILE, errors={"http_status:500": 1}, error_examples=(example,))
+    verdict = Verdict(HOSTILE, HOSTILE, "missed", HOSTILE)
+    check = Check(HOSTILE, False, HOSTILE, cause=HOSTILE, advice=(HOSTILE,))
+    benchmark = _benchmark(
+        tmp_path,
+        step,
+        model=HOSTILE,
+        backend=HOSTILE,
+        verdicts=(verdict,),
+        certificate=Certificate(valid=False, checks=(check,)),
+        options=AskedOptions(url=f"http://127.0.0.1/{HOSTILE}", method=HOSTILE),
+    )
+    failed = _benchmark(tmp_path, step, failure=Failure(HOSTILE, 4))
+    server = {"product": HOSTILE, "version": HOSTILE, "launcher": HOSTILE}
+    environment = replace(MACHINE, cpu_model=HOSTILE)
+    hostile = _result(benchmark, failed, command=(HOSTILE,), server=server, environment=environment)
+    text = _text(hostile, tmp_path)
+    plain = _Tags(_text(_result(_benchmark(tmp_path), _benchmark(tmp_path)), tmp_path))
+    found = _Tags(text)
+    assert found.count("img") == plain.count("img") == 0
+    scripts = [attributes.get("type") for tag, attributes in found.found if tag == "script"]
+    assert scripts.count(None) == 2  # the library, and ours
+    assert "alert(1)" in text
+    assert "\x1b" not in text
+    assert any(
+        HOSTILE.split("\x1b")[0] in json.dumps(spec, ensure_ascii=False).replace('\\"', '"') for spec in _specs(text)
+    )
+
+
+def test_what_has_no_records_is_told_without_charts(tmp_path):
+    benchmark = _benchmark(tmp_path)
+    (tmp_path / "records" / "1.bin").unlink()
+    text = _text(_result(benchmark), tmp_path)
+    assert "What happened over time is not drawn: cannot read the records in" in text
+    assert "<figure>" not in text
+    assert LIBRARY not in text
+    assert "latency m: p50 4.00 ms" in text
+
+
+def test_nothing_measured_is_a_page_too(tmp_path):
+    text = _text(_result(error="no server was there"), tmp_path)
+    assert '<p class="answer ">no server was there</p>' in text
+
+
+def test_several_runs_are_drawn_when_they_are_opened_and_compared_at_once(tmp_path):
+    benchmark = _benchmark(tmp_path, name="concurrent_inference")
+    steps = [_step(throughput_per_s=_statistic(100.0 * threads)) for threads in (1, 2, 4)]
+    runs = tuple(_run(step, "records/1.bin", threads=2**n) for n, step in enumerate(steps))
+    text = _text(_result(replace(benchmark, steps=(), runs=runs)), tmp_path)
+    assert re.findall(r"<details class=\"run\"><summary>(.*?)</summary>", text) == [
+        "threads 1: its time",
+        "threads 2: its time",
+        "threads 4: its time",
+    ]
+    titles = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert titles[:2] == ["Throughput and latency by threads", "Latency by percentile"]
+    sweep = _specs(text)[0]["data"]["values"]
+    assert [(row["point"], row["rate"], row["of"]) for row in sweep][:2] == [("1", 100.0, "p50"), ("1", 100.0, "p99")]
+
+
+def test_a_page_of_many_runs_stays_small(tmp_path):
+    benchmark = _benchmark(tmp_path, rows=200_000, name="concurrent_inference")
+    runs = tuple(_run(_step(), "records/1.bin", threads=n) for n in range(1, 21))
+    many = replace(benchmark, steps=(), runs=runs)
+    text = _text(_result(many, many, many), tmp_path)
+    assert len(text) < 1_000_000  # the library has another 0.9 million
+    assert "Of 20 runs the time of the first 12 is drawn." in text
+
+
+def test_a_logarithmic_axis_is_for_values_that_are_far_apart():
+    assert where_wide([1.0, 30.0, None, 0.0]) == [1.0, 30.0]
+    assert where_wide([2.0, 30.0]) == []
+    assert where_wide([]) == []
