@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from servemark.records import RecordFile, open_events, open_records
+    from servemark.report.in_python import Result
     from servemark.result import (
         BenchmarkResult,
         Certificate,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         Failure,
         GapSummary,
         LatencySummary,
-        Result,
         RunResult,
         Skipped,
         Spread,
@@ -64,6 +64,7 @@ _HOME = {
         "UsageError",
     ),
     "servemark.records": ("RecordFile", "open_events", "open_records"),
+    "servemark.report.in_python": ("Result",),
     "servemark.result": (
         "BenchmarkResult",
         "Certificate",
@@ -73,7 +74,6 @@ _HOME = {
         "Failure",
         "GapSummary",
         "LatencySummary",
-        "Result",
         "RunResult",
         "Skipped",
         "Spread",

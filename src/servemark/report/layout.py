@@ -73,20 +73,25 @@ class Columns:
         self._rows: list[tuple[str, ...]] = []
         self._styles: list[str] = []
 
-    @property
-    def headings(self) -> tuple[str, ...]:
-        """The heading of each column, of those too for which there may be no room."""
-        return tuple(column.heading for column in self._columns)
-
-    @property
-    def rows(self) -> tuple[tuple[str, ...], ...]:
-        """The rows, each as long as the headings."""
-        return tuple(self._rows)
-
     def add_row(self, *cells: str, style: str = "dim") -> None:
         """A row; the cells at its end may be missing. `style` is that of its first cell."""
         self._rows.append((*cells, *[""] * (len(self._columns) - len(cells))))
         self._styles.append(style)
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """What stands above each column."""
+        return tuple(column.heading for column in self._columns)
+
+    @property
+    def at_the_left(self) -> tuple[bool, ...]:
+        """Of each column whether its words stand at the left."""
+        return tuple(column.at_the_left for column in self._columns)
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The cells of each row, a column each."""
+        return tuple(self._rows)
 
     def lines(self, width: int) -> Iterator[Text]:
         """What is printed on `width` columns."""
@@ -110,7 +115,7 @@ class Columns:
         return max(map(cell_len, (self._columns[number].heading, *(row[number] for row in self._rows))))
 
     def _table(self, shown: Sequence[int], gap: int, room_of_last: int) -> Iterator[Text]:
-        headings = tuple(column.heading for column in self._columns)
+        headings = self.headings
         before = " " * (self._width(shown[:-1], gap) + gap)
         for row, style in zip((headings, *self._rows), ("bold", *self._styles), strict=True):
             line = Text(style="bold" if row is headings else "")

@@ -135,11 +135,16 @@ def _print_whole(console: Console, *labelled: tuple[str, str]) -> None:
 def _print(console: Console, lines: Iterable[Line]) -> None:
     """Print `lines`, and below them what the mark means, if it is in one of them."""
     shown = [text for line in lines for text in lines_of(line, console.width)]
-    if any(_MARKED.search(text.plain) for text in shown):
-        legend = list(Fact(UNCERTIFIED, LEGEND).lines(console.width))
+    for fact in legend_of(text.plain for text in shown):
+        legend = list(fact.lines(console.width))
         shown[-1:] = [*legend, shown[-1]] if not shown[-1].plain else [shown[-1], *legend]
     for text in shown:
         console.print(text, soft_wrap=True)
+
+
+def legend_of(texts: Iterable[str]) -> tuple[Fact, ...]:
+    """What the mark of a figure means, where one of `texts` has it."""
+    return (Fact(UNCERTIFIED, LEGEND),) if any(map(_MARKED.search, texts)) else ()
 
 
 def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:

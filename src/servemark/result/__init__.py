@@ -33,6 +33,7 @@ from servemark.result.comparison import ComparedBenchmark as ComparedBenchmark
 from servemark.result.comparison import Comparison as Comparison
 from servemark.result.document import IMPORTED as IMPORTED
 from servemark.result.document import INTERRUPTED as INTERRUPTED
+from servemark.result.document import NOT_WRITTEN as NOT_WRITTEN
 from servemark.result.document import SCHEMA as SCHEMA
 from servemark.result.document import STATISTICS as STATISTICS
 from servemark.result.document import AskedOptions as AskedOptions
@@ -81,6 +82,7 @@ from servemark.result.loads import TraceResult as TraceResult
 from servemark.result.reading import benchmark_from_json as benchmark_from_json
 from servemark.result.reading import comparison_text as comparison_text
 from servemark.result.reading import from_json as from_json
+from servemark.result.reading import load_result as load_result
 from servemark.result.reading import read_result as read_result
 from servemark.result.reading import schema_text as schema_text
 from servemark.result.reading import to_json as to_json

@@ -22,6 +22,8 @@ IMPORTED = "imported"
 #: The latency that answers for a step: of a closed loop "service", in which no delay of the generator's is, of an open
 #: one "response", which counts from the schedule.
 HeadlineLatency = Literal["service", "response"]
+#: The metadata of a field that stays out of the JSON.
+NOT_WRITTEN = {"is_written": False}
 #: The statistics of a latency that carry an interval.
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99_9")
 

@@ -15,6 +15,7 @@ from servemark.errors import RecordingError
 from servemark.result.analysis import Analysis
 from servemark.result.comparison import Comparison
 from servemark.result.document import (
+    NOT_WRITTEN,
     SCHEMA,
     AskedOptions,
     BenchmarkResult,
@@ -51,7 +52,8 @@ def to_json(value: Any) -> Any:
         needs = {"needs_s": value.needs_s} if value.needs_n is None and value.needs_s else {"needs_n": value.needs_n}
         return {"value": value.value, "ci95": None, **needs}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+        written = (item.name for item in dataclasses.fields(value) if item.metadata != NOT_WRITTEN)
+        fields = {name: getattr(value, name) for name in written}
         said = {name: item for name, item in fields.items() if item is not None or (type(value), name) not in _LEFT_OUT}
         return {name: to_json(item) for name, item in said.items()}
     if isinstance(value, Mapping):

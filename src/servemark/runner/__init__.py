@@ -16,6 +16,7 @@ from servemark.engines import Job
 from servemark.errors import ServemarkError, UsageError
 from servemark.options import GROUPS, RunRequest
 from servemark.options.table import in_python
+from servemark.report.in_python import Result as ResultInPython
 from servemark.result import Result
 from servemark.runner.baseline import Baseline
 from servemark.runner.drawing import draw
@@ -38,7 +39,7 @@ class WrittenResult:
     folder: Path
 
 
-def run(benchmark: str, **options: Any) -> Result:
+def run(benchmark: str, **options: Any) -> ResultInPython:
     """Run a benchmark and return its result; `options` are those of the groups of ``servemark.options``.
 
     Paths may be strings, one input or header be given alone, and times have units. `parameters` are the benchmark's
@@ -49,9 +50,10 @@ def run(benchmark: str, **options: Any) -> Result:
         TypeError: there is no such option; names the one that is meant.
     """
     try:
-        return perform((RunRequest.of(benchmark, **options),), Listener()).result
+        written = perform((RunRequest.of(benchmark, **options),), Listener())
     except UsageError as error:
         raise in_python(error, GROUPS) from error
+    return ResultInPython.of(written.result, written.folder)
 
 
 def perform(
