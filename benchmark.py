@@ -41,7 +41,6 @@ sys.exit(main(sys.argv[1:]))
 EXIT_USAGE, EXIT_SETUP_FAILED, EXIT_INTERRUPTED = 2, 4, 130
 #: The one option of this script itself: make the environment and stop there.
 SET_UP_ONLY = "--set-up-only"
-VERSION = "--version"
 #: Extra requirements of the package: the Makefile asks for "dev".
 EXTRAS = os.environ.get("SERVEMARK_EXTRAS", "")
 #: What pip prints where maturin's build requirement was to fetch a Rust toolchain; what cargo prints where it did.
@@ -130,13 +129,15 @@ def fail(line):
 
 def subcommand(words):
     """The words of the ``servemark`` command: ``run`` goes before them unless they name a subcommand."""
-    from servemark.cli import SUBCOMMANDS
+    from servemark.cli import FIRST_OPTIONS, SUBCOMMANDS
 
-    return list(words) if words and words[0] in (*SUBCOMMANDS, VERSION) else ["run", *words]
+    first = words[0].partition("=")[0] if words else ""
+    return list(words) if first in (*SUBCOMMANDS, *FIRST_OPTIONS) else ["run", *words]
 
 
 def answer_without_environment(words):
-    """The exit status of help, usage errors, the version and the doctor, or None when something else is to be run."""
+    """The exit status of help, usage errors and what needs no environment, or None when something else is to be run."""
+    from servemark.cli import FIRST_OPTIONS
     from servemark.cli import main as servemark_main
     from servemark.cli.ab import parse_ab
     from servemark.cli.calibrate import parse_calibrate
@@ -149,7 +150,7 @@ def answer_without_environment(words):
 
     name, *rest = subcommand(words)
     called = called_as()
-    if name in ("doctor", VERSION):
+    if name in ("doctor", "man") or name.partition("=")[0] in FIRST_OPTIONS:
         return servemark_main([name, *rest], called)
     try:
         if name == "run":

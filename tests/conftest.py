@@ -32,6 +32,9 @@ ALLOWED_SKIPS: dict[str, str] = {
     "no network namespace with a link-local address can be made here": "run the tests as root, with iproute2",
     "no file system can be mounted here": "run the tests as root on Linux, with util-linux",
     "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
+    "zsh is not installed": "apt-get install zsh",
+    "fish is not installed": "apt-get install fish",
+    "mandoc is not installed": "apt-get install mandoc",
     "no Docker daemon runs, and none can be started here": (
         "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"
     ),

@@ -172,7 +172,7 @@ def sources(tmp_path_factory) -> Path:
     left_out = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(REPOSITORY / "src", root / "src", ignore=left_out)
     # Compiled once, as in a clone that was used before: else each test compiles what it imports of them.
-    needed = "ahead, doctor, models, options, report, run, serve, serve_options"
+    needed = "ahead, completion, doctor, manual, models, options, report, run, serve, serve_options"
     compiling = f"import sys; sys.path.insert(0, {str(root / 'src')!r}); from servemark.cli import {needed}"
     compiling += "; import servemark.telling, servemark.doctor, servemark.unexpected"
     subprocess.run([PYTHON, "-I", "-S", "-c", compiling], check=True)
@@ -304,6 +304,9 @@ def _children_cpu_s() -> float:
         (["doctor", "-h"], 0, "usage: ./benchmark.py doctor"),
         (["models", "-h"], 0, "usage: ./benchmark.py models"),
         (["--version"], 0, "servemark "),
+        (["man"], 0, ".TH SERVEMARK 1"),
+        (["--show-completion", "bash"], 0, "complete -F _servemark servemark"),
+        (["--install-completion=csh"], 2, "no completion for the shell 'csh'"),
         (["serve", "-h"], 0, "usage: ./benchmark.py serve"),
         (["serve", "--port", "none"], 2, "'none' is not a whole number"),
         (["latency", "--source", "/"], 2, "/ is not a checkout of Multi Model Server"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from servemark.cli import main
-from servemark.cli.history import _COMMANDS, history_parser
+from servemark.cli.history import COMMANDS, history_parser
 from servemark.history.index import indexed
 from servemark.report.directory import ResultDirectory
 from servemark.report.sparkline import BLOCKS, PLAIN, marks, sparkline
@@ -357,7 +357,7 @@ def test_usage_errors(capsys, words, said):
 
 
 def test_help_fits_80_columns(capsys):
-    for words in (["-h"], *([name, "-h"] for name in _COMMANDS)):
+    for words in (["-h"], *([name, "-h"] for name in COMMANDS)):
         if words == ["-h"]:
             assert main(["history", *words]) == 0
         else:

@@ -53,10 +53,12 @@ def test_an_error_reads_as_one_line():
     "code",
     [
         "from servemark.cli.options import parse_run; parse_run('x', ['latency'])",
+        "from servemark.cli.completion import SHELLS, script; [script(shell) for shell in SHELLS]",
+        "from servemark.cli.manual import manual_page; manual_page()",
         "from servemark.doctor import diagnose; diagnose()",
         "from servemark.environments import jmeter",  # install_dependencies.sh assembles JMeter with it
     ],
-    ids=["help", "the doctor", "assembling JMeter"],
+    ids=["help", "completion", "the manual page", "the doctor", "assembling JMeter"],
 )
 def test_what_has_to_work_before_anything_is_installed_imports_nothing_heavy(code):
     loaded = "sorted({'numpy', 'rich', 'httpx', 'psutil', 'servemark._loadgen'} & set(sys.modules))"

@@ -24,7 +24,11 @@ SUBCOMMANDS = {
     "history": "list, show and compare over time what was measured",
     "models": "list the zoo's models and what is cached",
     "doctor": "check what servemark needs of this machine",
+    "man": "print the manual page",
 }
+COMPLETION_OPTIONS = ("--install-completion", "--show-completion")
+#: Options that stand where a subcommand does.
+FIRST_OPTIONS = ("--version", *COMPLETION_OPTIONS)
 
 
 def main(words: list[str] | None = None, prog: str = "servemark") -> int:
@@ -61,12 +65,17 @@ def _dispatch(words: list[str], prog: str) -> int:
     if not words or words[0] in {"-h", "--help", "help"}:
         listing = "\n".join(f"  {name:9} {line}" for name, line in SUBCOMMANDS.items())
         print(f"usage: {prog} SUBCOMMAND ...\n\nsubcommands:\n{listing}\n\n{prog} SUBCOMMAND -h tells more")
+        print(f"{prog} --install-completion bash (or zsh, fish) completes all of it")
         return EXIT_OK
     if words[0] == "--version":
         from servemark.version import version
 
         print(f"servemark {version()}")
         return EXIT_OK
+    if words[0].partition("=")[0] in COMPLETION_OPTIONS:
+        from servemark.cli import completion
+
+        return completion.main(words, prog)
     if words[0] not in SUBCOMMANDS:
         raise UsageError(f"unknown subcommand {words[0]!r}", next_step=_subcommand_meant(words[0], prog))
     from servemark.cli.called import with_subcommand

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from servemark.cli.called import measuring
 from servemark.cli.json_output import json_output
-from servemark.cli.options import Parser
+from servemark.cli.options import Parser, offer
 from servemark.cli.tables import reader
 from servemark.errors import UsageError
 from servemark.options.kinds import Share
@@ -39,8 +39,12 @@ def compare_parser(prog: str) -> Parser:
     """The parser of ``servemark compare``."""
     epilog = _EPILOG.format(prog=prog, measure=measuring(prog))
     parser = Parser(prog=prog, description="Compare two results, statistic by statistic.", epilog=epilog)
-    parser.add_argument("base", metavar="BASE", type=Path, help="the earlier result: its folder, latest, or a baseline")
-    parser.add_argument("new", metavar="NEW", type=Path, help="the later one")
+    base = parser.add_argument(
+        "base", metavar="BASE", type=Path, help="the earlier result: its folder, latest, or a baseline"
+    )
+    new = parser.add_argument("new", metavar="NEW", type=Path, help="the later one")
+    for action in (base, new):
+        offer(action, ("latest",))
     add_judging(parser)
     parser.add_argument("--step", metavar="NAME", action="append", default=[], help="only this step; repeatable")
     parser.add_argument("--force", action="store_true", help="compare unlike runs, too; that is marked")

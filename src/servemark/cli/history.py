@@ -14,12 +14,12 @@ from servemark.benchmarks import catalogue
 from servemark.cli.history_prune import age, prune
 from servemark.cli.json_output import print_json
 from servemark.cli.lines import terminal_width
-from servemark.cli.options import Parser
+from servemark.cli.options import Parser, offer
 from servemark.cli.tables import reader
 from servemark.errors import EXIT_OK, UsageError
 from servemark.options.kinds import Whole, nearest
 from servemark.printable import printable
-from servemark.zoo.catalogue import find
+from servemark.zoo.catalogue import ZOO, find
 
 if TYPE_CHECKING:
     from servemark.history.index import Indexed
@@ -30,7 +30,8 @@ SCHEMA = "servemark/history/1"
 #: Results that a list has unless it is told.
 _LISTED = 20
 _RESULT = "a folder, latest, a baseline, or a number or id of the list"
-_COMMANDS = {
+#: Its commands, with the line that help shows.
+COMMANDS = {
     "list": "the last results, with their headline figures",
     "show": "the summary of one of them",
     "trend": "how a figure went over time, and where it changed",
@@ -67,14 +68,14 @@ def main(words: list[str], prog: str) -> int:
     if words and words[0].partition("=")[0] == "--baseline":
         words = ["baseline", *words[0].split("=", 1)[1:], *words[1:]]
     if words and words[0] in {"-h", "--help", "help"}:
-        commands = "\n".join(f"  {name:9} {line}" for name, line in _COMMANDS.items())
+        commands = "\n".join(f"  {name:9} {line}" for name, line in COMMANDS.items())
         print(_OVERVIEW.format(prog=prog, commands=commands, result=_RESULT), end="")
         return EXIT_OK
     if not words or words[0].startswith("-"):
         words = ["list", *words]
     name, *rest = words
-    if name not in _COMMANDS:
-        raise UsageError(f"unknown command {name!r} of history", next_step=nearest(name, _COMMANDS))
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r} of history", next_step=nearest(name, COMMANDS))
     arguments = history_parser(name, f"{prog} {name}").parse_args(rest)
     return _ACTIONS[name](arguments)
 
@@ -82,18 +83,20 @@ def main(words: list[str], prog: str) -> int:
 def history_parser(name: str, prog: str) -> Parser:
     """The parser of ``servemark history NAME``."""
     epilog = {"trend": _TREND, "prune": _PRUNE}.get(name, "")
-    parser = Parser(prog=prog, description=f"{_COMMANDS[name].capitalize()}.", epilog=epilog)
+    parser = Parser(prog=prog, description=f"{COMMANDS[name].capitalize()}.", epilog=epilog)
     if name in {"list", "trend"}:
-        parser.add_argument("--benchmark", metavar="B", help="of this benchmark")
-        parser.add_argument("-m", "--model", metavar="M", help="of this model, or part of an endpoint's URL")
+        offer(parser.add_argument("--benchmark", metavar="B", help="of this benchmark"), catalogue())
+        model = parser.add_argument("-m", "--model", metavar="M", help="of this model, or part of an endpoint's URL")
+        offer(model, (known.name for known in ZOO))
     if name == "list":
         parser.add_argument(
             "--limit", metavar="N", type=reader(Whole(1)), default=_LISTED, help=f"how many (default: {_LISTED})"
         )
     if name == "show":
-        parser.add_argument(
+        result = parser.add_argument(
             "result", metavar="RESULT", nargs="?", default="latest", help=f"{_RESULT} (default: latest)"
         )
+        offer(result, ("latest",))
     if name == "trend":
         parser.add_argument("--statistic", choices=("p50", "p99", "rate"), default="p50", help="of what (default: p50)")
     if name in {"list", "show", "trend"}:
@@ -101,7 +104,8 @@ def history_parser(name: str, prog: str) -> Parser:
         parser.add_argument("--json", action="store_true", help=f"print {what} instead")
     if name == "baseline":
         parser.add_argument("name", metavar="NAME", nargs="?", help="its name (default: list all)")
-        parser.add_argument("result", metavar="RESULT", nargs="?", help=f"{_RESULT} (default: latest)")
+        result = parser.add_argument("result", metavar="RESULT", nargs="?", help=f"{_RESULT} (default: latest)")
+        offer(result, ("latest",))
         parser.add_argument("--remove", action="store_true", help="take the name away; the result stays")
     if name == "prune":
         which = parser.add_mutually_exclusive_group(required=True)

@@ -16,11 +16,13 @@ from servemark.cli.lone_words import benchmark_meant, settle_words
 from servemark.cli.other_tools import ELSEWHERE, check_borrowed
 from servemark.cli.parser import Parser as Parser
 from servemark.cli.parser import listing_parser as listing_parser
+from servemark.cli.parser import offer as offer
 from servemark.cli.tables import add_options, reader
 from servemark.errors import UsageError
 from servemark.options import RunRequest, all_options
 from servemark.options.kinds import Whole, nearest
 from servemark.printable import printable
+from servemark.suites import names as suite_names
 from servemark.zoo.catalogue import ZOO
 
 #: The keys after --options that every benchmark has.
@@ -83,16 +85,21 @@ def run_parser(prog: str, *, searches: bool = False) -> Parser:
         "times S are in seconds, or have a unit: 500ms, 10s, 1m, 1h\n\n"
         f"examples:\n{_examples(prog)}\n\n{_EXIT_STATUS}",
     )
-    parser.add_argument(
+    benchmark = parser.add_argument(
         "benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run; http takes its URL too"
     )
+    offer(benchmark, catalogue())
     parser.add_argument("-a", "--all", action="store_true", help="run the suite all, the original's five first")
-    parser.add_argument("-s", "--suite", metavar="NAME", help="run a suite, by name or as the path of a TOML file")
+    suite = parser.add_argument(
+        "-s", "--suite", metavar="NAME|FILE", help="run a suite, by name or as the path of a TOML file"
+    )
+    offer(suite, suite_names())
     options = list(all_options())
     add_options(parser, options)
-    parser.add_argument(
+    keys = parser.add_argument(
         "--options", metavar=("KEY", "VALUE"), nargs="+", default=[], help="benchmark parameters; see below"
     )
+    offer(keys, dict.fromkeys((*EVERYWHERE, *(one.key for known in catalogue().values() for one in known.parameters))))
     parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
     for heading in ("server", "your own model", "request"):
         add_options(parser, options, heading)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from servemark.errors import UsageError
 
+#: Where an argument keeps what is offered for it.
+_OFFERS = "offers"
 #: Options of more than one letter behind one dash, as Go's programs write them.
 _ONE_DASH = re.compile(r"-([a-z][a-z-]{2,})(?:=.*)?", re.DOTALL)
 
@@ -145,6 +147,17 @@ class _Append(argparse._AppendAction):
 def _note(parser: argparse.ArgumentParser, action: argparse.Action, option: Any, *, once: bool) -> None:
     assert isinstance(parser, Parser)
     parser.note(action, option, once=once)
+
+
+def offer(action: argparse.Action, words: Iterable[str]) -> None:
+    """Have completion offer `words` for the value of `action`, where others may stand there, too."""
+    vars(action)[_OFFERS] = tuple(words)
+
+
+def offered(action: argparse.Action) -> tuple[str, ...]:
+    """The words that completion offers for the value of `action`: all that there are, or some of them."""
+    words: tuple[str, ...] = tuple(action.choices or vars(action).get(_OFFERS, ()))
+    return words
 
 
 def listing_parser(prog: str, description: str, epilog: str, schema: str) -> Parser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from servemark.cli.options import Parser
+from servemark.cli.options import Parser, offer
 from servemark.cli.tables import add_option, reader
 from servemark.errors import UsageError
 from servemark.options.kinds import Whole, nearest
@@ -34,7 +34,10 @@ def serve_parser(prog: str) -> Parser:
         description="Run a Multi Model Server with a model until Ctrl-C.",
         epilog=_EPILOG.format(prog=prog),
     )
-    parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help=f"model to serve (default: {DEFAULT_MODEL})")
+    model = parser.add_argument(
+        "-m", "--model", default=DEFAULT_MODEL, help=f"model to serve (default: {DEFAULT_MODEL})"
+    )
+    offer(model, (known.name for known in ZOO))
     options = {known.name: known for known in options_of(ServerOptions)}
     for name in _OF_THE_MODEL:
         add_option(parser, options[name])

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from servemark.cli.parser import offer
 from servemark.options.kinds import Kind
 from servemark.options.table import Heading, Option
 
@@ -40,7 +41,7 @@ def add_option(parser: argparse._ActionsContainer, option: Option) -> None:
         settings.setdefault("default", option.default)
         if option.metavar:
             settings["metavar"] = option.metavar
-    parser.add_argument(*option.flags, help=option.help, **settings)
+    offer(parser.add_argument(*option.flags, help=option.help, **settings), option.offers)
 
 
 def reader(kind: Kind) -> Callable[[str], Any]:

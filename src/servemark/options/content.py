@@ -15,7 +15,7 @@ from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
 from servemark.workload.inputs import Input, Sending, read_inputs
 from servemark.workload.scenario import Expect, Request
-from servemark.zoo.catalogue import DEFAULT_MODEL
+from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO
 from servemark.zoo.model_source import ModelSource, model_source
 
 
@@ -43,7 +43,12 @@ class ContentOptions(OptionGroup):
     """
 
     model: str | None = option(
-        "-m", "--model", kind=Text(), help=f"model to serve (default: {DEFAULT_MODEL})", of_suites=True
+        "-m",
+        "--model",
+        kind=Text(),
+        help=f"model to serve (default: {DEFAULT_MODEL})",
+        of_suites=True,
+        offers=tuple(known.name for known in ZOO),
     )
     inputs: tuple[Path, ...] = option(
         "-i",
@@ -113,6 +118,7 @@ class ContentOptions(OptionGroup):
         help="body of a success: same (as the first with that input), regex:R (found in it), json:PATH (is in it), "
         "not:regex:R, not:json:PATH",
         of_suites=True,
+        offers=("same", "regex:", "json:", "not:regex:", "not:json:"),
     )
     expect_status: int | None = option(
         "--expect-status",

@@ -102,6 +102,7 @@ class LoadOptions(OptionGroup):
         heading="load",
         help="how they arrive: constant (default), poisson, gamma:CV, or trace:FILE[:COLUMN[:UNIT]], recorded times",
         of_suites=True,
+        offers=("constant", "poisson", "gamma:", "trace:"),
     )
     max_connections: int | None = option(
         "--max-connections",

@@ -47,6 +47,7 @@ class QuestionOptions(OptionGroup):
         metavar="RESULT",
         heading="question",
         help="compare with an earlier result, a folder, latest or a baseline: exit 1 where this one is slower",
+        offers=("latest",),
     )
     threshold_share: float = option(
         "--threshold",
@@ -78,6 +79,7 @@ class QuestionOptions(OptionGroup):
         metavar="KEY=VALUES",
         heading="capacity",
         help="search it for each of these: workers=1,2,4 batch_size=1,8 max_batch_delay=10,50; and recommend one",
+        offers=tuple(f"{key}=" for key in CONFIGURABLE),
     )
 
     @cached_property

@@ -35,6 +35,7 @@ class Option:
         field: what Python calls it.
         default: its value where it is not given.
         of_suites: whether a suite's file may say it of a benchmark.
+        offers: what completion offers for its value, where other words may stand there, too.
     """
 
     flags: tuple[str, ...]
@@ -45,6 +46,7 @@ class Option:
     field: str = ""
     default: Any = None
     of_suites: bool = False
+    offers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
