@@ -96,6 +96,7 @@ NOT_HERE = {
     "./benchmark.py capacity": "searches take minutes; test_capacity_search.py has one of a queue",
     "./benchmark.py compare before after": "takes two results that differ; test_compare_command.py makes them",
     "servemark --install-completion bash": "test_completion.py installs it in a home of its own, and asks real shells",
+    ". <(servemark --show-completion bash)": "a figure of one machine; test_completion.py asks bash the same",
     "servemark man --install": "test_shell_files.py installs it in a home of its own",
     "servemark man | man -l -": "test_shell_files.py has mandoc read it",
     "#!/usr/bin/env bash": "test_ci_page.py executes it, and what the jobs do around it",

@@ -14,7 +14,7 @@ from servemark.cli import FIRST_OPTIONS, SUBCOMMANDS, completion
 from servemark.cli.commands import commands
 from servemark.cli.completion import SHELLS, place_of, script
 from servemark.cli.completion.table import completed_commands
-from servemark.cli.manual import manual_page
+from servemark.cli.manual import _flowing, manual_page
 from servemark.cli.own_files import MADE_BY
 from servemark.errors import OutputError, UsageError
 from servemark.options import all_options
@@ -176,6 +176,13 @@ def test_the_manual_page_has_every_command_option_and_benchmark() -> None:
 def test_nothing_in_the_manual_page_is_a_request_that_was_none() -> None:
     requests = {line.split()[0] for line in manual_page().splitlines() if line[:1] in {".", "'"}}
     assert requests == {'.\\"', ".TH", ".SH", ".SS", ".PP", ".TP", ".nf", ".fi"}
+
+
+@pytest.mark.parametrize("text", [".so /etc/passwd", "'so x", "a\\fBb", 'a "b"'])
+def test_text_stays_text_in_roff(text: str) -> None:
+    (line,) = _flowing(text)
+    assert line[:1] not in {".", "'"}
+    assert not re.search(r"\\(?![-&e(])", line), "an escape that is none of ours"
 
 
 def test_mandoc_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
