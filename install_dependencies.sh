@@ -17,6 +17,12 @@ readonly MINIMAL_GROUPS=(
     "certificates of download servers|ca-certificates"
 )
 readonly TEST_GROUP="make test|make openssl"
+# What some tests look at; without it they are skipped, and say so.
+readonly LOOKED_AT_GROUPS=(
+    "a browser, which opens reports|chromium"
+    "shells, a reader of man pages|zsh fish mandoc"
+)
+readonly NPM_GROUP="npm, for axe-core|npm"
 readonly MAVEN_GROUP="Maven, which assembles JMeter|maven"
 readonly DOCKER_GROUP="servers in containers|docker.io docker-cli"
 readonly OPTIONAL=" libquadmath0 docker-cli " # the first on x86 and POWER only, the second apart since Debian 13
@@ -46,7 +52,7 @@ except ServemarkError as error:
 readonly LIMITS=/etc/security/limits.d/servemark.conf
 readonly PRIORITY=20 # below the kernel's own threads, which have 50
 
-full=true realtime=false
+full=true tests=false realtime=false
 changed=false    # whether anything was done
 root_commands=() # what could not be done, there being neither root nor sudo
 failures=()      # what failed, of the steps on which no other depends
@@ -56,6 +62,7 @@ main() {
     for word in "$@"; do
         case "$word" in
             --minimal) full=false ;;
+            --tests) full=false tests=true ;;
             --realtime) realtime=true ;;
             -h | --help) help && return 0 ;;
             *) fail 2 "unknown option $word; see ./install_dependencies.sh -h" ;;
@@ -79,7 +86,7 @@ main() {
 
 help() {
     cat << END
-usage: ./install_dependencies.sh [-h] [--minimal] [--realtime]
+usage: ./install_dependencies.sh [-h] [--minimal | --tests] [--realtime]
 
 Installs what servemark needs and this Debian or Ubuntu lacks, as root or through sudo, without asking:
 $(describe "${MINIMAL_GROUPS[@]}")
@@ -96,6 +103,8 @@ $(line "" "you are added to the group docker, whose members can become root")
 $(line "containers with GPUs" "nvidia-container-toolkit, where there is an NVIDIA GPU")
 
   --minimal   only what ./benchmark.py latency needs
+  --tests     that, and what make test looks at, of which it skips what is not there:
+$(describe "$TEST_GROUP" "${LOOKED_AT_GROUPS[@]}" "$NPM_GROUP")
   --realtime  allow your group real-time priority up to $PRIORITY, in $LIMITS
 
 A second run finds nothing to do. Everything else comes from pip and cargo, into folders of yours.
@@ -224,6 +233,10 @@ find_missing() {
         jdk_is_new_enough || groups+=("|$(jdk_package)")
         command -v mvn > /dev/null || groups+=("$MAVEN_GROUP")
         command -v docker > /dev/null || groups+=("$DOCKER_GROUP")
+    fi
+    if $tests; then
+        groups+=("$TEST_GROUP" "${LOOKED_AT_GROUPS[@]}")
+        command -v npm > /dev/null || groups+=("$NPM_GROUP")
     fi
     missing=()
     for group in "${groups[@]}"; do

@@ -32,9 +32,11 @@ ALLOWED_SKIPS: dict[str, str] = {
     "no network namespace with a link-local address can be made here": "run the tests as root, with iproute2",
     "no file system can be mounted here": "run the tests as root on Linux, with util-linux",
     "unshare and setpriv do not work here": "run the tests as root on Linux, with util-linux",
-    "zsh is not installed": "apt-get install zsh",
-    "fish is not installed": "apt-get install fish",
-    "mandoc is not installed": "apt-get install mandoc",
+    "zsh is not installed": "./install_dependencies.sh --tests",
+    "fish is not installed": "./install_dependencies.sh --tests",
+    "mandoc is not installed": "./install_dependencies.sh --tests",
+    "no Chromium here": "./install_dependencies.sh --tests",
+    "no npm here, which brings axe-core": "./install_dependencies.sh --tests",
     "no Docker daemon runs, and none can be started here": (
         "sudo systemctl start docker, or apt-get install docker.io debootstrap and run the tests as root"
     ),

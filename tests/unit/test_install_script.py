@@ -214,6 +214,22 @@ def test_minimal_leaves_out_what_only_some_options_need(system):
     assert "nothing to do" in system.run("--minimal").stdout
 
 
+def test_what_the_tests_look_at_is_installed_for_them_alone(system):
+    has_rust(system)
+    system.remove("mvn", "docker")
+    system.write("known", *(f"{name} 1" for name in [*BASIS, "chromium", "zsh", "fish", "mandoc", "npm"]))
+    assert system.run("--tests").returncode == 0
+    assert system.asked()[-1] == f"{INSTALL} chromium zsh fish mandoc npm noninteractive "
+    assert "nothing to do" in system.run("--tests").stdout
+
+
+def test_an_npm_of_somewhere_else_will_do(system):
+    has_rust(system)
+    system.write("installed", *BASIS, "chromium", "zsh", "fish", "mandoc")
+    system.add("npm", "exit 0")
+    assert "nothing to do" in system.run("--tests").stdout
+
+
 def test_everything_that_the_original_installed_is_installed(system):
     has_rust(system)
     system.remove("java", "javac", "mvn", "docker")

@@ -1,0 +1,112 @@
+"""``report.html`` in a real browser without a network: drawn in both themes and on a phone, sorted, printed, usable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dialect_servers import answering
+from playwright.sync_api import Browser
+
+from servemark.cli import main
+
+from ..browser import axe_core, chromium, grave_faults, opened
+
+pytestmark = pytest.mark.slow
+HOSTILE = "</script><script>window.hurt=1</script><img src=x onerror=window.hurt=2>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory) -> dict[str, Path]:
+    """Real results: of a closed loop, a profile of rates, a search, failures, and words of others'."""
+    folder = tmp_path_factory.mktemp("reports")
+    answers = {"GET /": (200, b"OK"), "GET /no": (500, HOSTILE.encode())}
+    with answering(answers, service_s=0.002) as port:
+        url = f"http://127.0.0.1:{port}"
+        for name, words in {
+            "closed": f"run http {url}/ -t 2 --duration 2 --warmup 0.5 --slo p99<1s",
+            "rates": f"run http {url}/ --rate 20,60,40/1s --arrival poisson --warmup 0.5",
+            "search": f"capacity http {url}/ --slo p90<500ms --by threads --search-budget 8 --duration 1 --warmup 0.2",
+            "failing": f"run http {url}/no?{HOSTILE.replace(' ', '%20')} -t 1 -l 20 --max-errors 100%",
+        }.items():
+            main([*words.split(), "--no-history", "-o", str(folder / name)], "servemark")
+    return {path.name: path / "report.html" for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["closed", "rates", "search", "failing"])
+@pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 1200), (False, 400)], ids=["light", "dark", "phone"])
+def test_every_chart_is_drawn_and_nothing_is_asked_for(browser, reports, name, dark, width):
+    with opened(browser, reports[name], dark=dark, width=width) as found:
+        assert found.said == []
+        assert found.asked == []
+        drawn, places = found.charts
+        assert drawn == places
+        assert places >= 1
+        assert found.width <= width
+        assert found.page.evaluate("window.hurt") is None
+
+
+def test_the_theme_is_the_readers(browser, reports):
+    colours = []
+    for dark in (False, True):
+        with opened(browser, reports["closed"], dark=dark) as found:
+            page = found.page
+            ink = "getComputedStyle(document.querySelector('.chart svg path[stroke*=\"series-1\"]')).stroke"
+            colours.append((page.evaluate("getComputedStyle(document.body).backgroundColor"), page.evaluate(ink)))
+    (light_page, light_line), (dark_page, dark_line) = colours
+    assert light_page == "rgb(255, 255, 255)"
+    assert light_page != dark_page
+    assert light_line != dark_line
+
+
+def test_what_is_printed_is_light_and_has_the_charts(browser, reports):
+    with opened(browser, reports["closed"], dark=True) as found:
+        found.page.emulate_media(media="print", color_scheme="dark")
+        assert found.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert len(found.page.pdf()) > 50_000
+        assert found.charts[0] >= 1
+
+
+def test_a_table_of_steps_sorts_by_number(browser, reports):
+    with opened(browser, reports["search"]) as found:
+        table = found.page.locator("table.sorts")
+        column = table.locator("thead th").all_inner_texts().index("measured")
+        button = table.locator("thead th button").nth(column)
+        orders = []
+        for _ in range(2):
+            button.click()
+            cells = table.locator(f"tbody tr > *:nth-child({column + 1})").all_inner_texts()
+            orders.append([int(cell.replace(",", "")) for cell in cells])
+        assert orders[0] == sorted(orders[0])
+        assert orders[1] == orders[0][::-1]
+        assert len(set(orders[0])) > 1
+        assert table.locator("thead th").nth(column).get_attribute("aria-sort") == "descending"
+
+
+def test_the_time_of_a_run_is_drawn_when_it_is_opened(browser, reports):
+    with opened(browser, reports["search"]) as found:
+        before = found.charts
+        found.page.locator("details.run > summary").first.click()
+        found.page.wait_for_selector("details.run[open] .chart[data-drawn] svg", timeout=120_000)
+        found.page.wait_for_function("!document.querySelector('details.run[open] .chart:not([data-drawn])')")
+        drawn, places = found.charts
+        assert drawn == places
+        assert places > before[1]
+        assert found.said == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everybody_can_use_it(browser, reports, tmp_path_factory, dark):
+    axe = axe_core(tmp_path_factory.mktemp("axe"))
+    for name in ("closed", "search", "failing"):
+        with opened(browser, reports[name], dark=dark) as found:
+            for part in found.page.locator("details").all():
+                part.evaluate("one => one.open = true")
+            assert grave_faults(found.page, axe) == [], name
