@@ -10,27 +10,21 @@ generator had read it.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.errors import RecordingError
+from servemark.record_header import EVENTS_MAGIC, FIXED, MAGIC, VERSION, read_header
 from servemark.units import NS_PER_MS, ns_from_s
 
 _CHUNK_ROWS = 1 << 17
-#: The header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
-_MAGIC = b"SERVEMARK-REC\0\0\0"
-_EVENTS_MAGIC = b"SERVEMARK-EVT\0\0\0"
-_VERSION = 3
-_READABLE = (1, 2, _VERSION)
-_FIXED = struct.Struct("<16s4I")
 _HEADER_UNIT_BYTES = 4096
 _LONGEST_U32 = len(str(0xFFFF_FFFF))
 
@@ -162,7 +156,7 @@ def open_records(path: Path | str) -> RecordFile:
         RecordingError: it is missing, or is not a record file of a version that this one reads.
     """
     path = Path(path)
-    header, dtype, rows = _open_table(path, _MAGIC, "a record file")
+    header, dtype, rows = _open_table(path, MAGIC, "a record file")
     return RecordFile(
         path=path,
         rows=rows,
@@ -189,12 +183,12 @@ def mark_warm_up(file: RecordFile, warmup_s: float) -> None:
         return
     try:
         with file.path.open("r+b") as opened:
-            header = _read_header(opened, file.path, _MAGIC, "a record file")
+            header = read_header(opened, file.path, MAGIC, "a record file")
             text = json.dumps({**header, "warmup_ns": warmup_ns}, separators=(",", ":")).encode()
-            if _FIXED.size + len(text) > file.header_bytes:
+            if FIXED.size + len(text) > file.header_bytes:
                 raise RecordingError(f"the header of {file.path} has no room left")
             opened.seek(0)
-            fixed = _FIXED.pack(_MAGIC, header["version"], file.row_bytes, file.header_bytes, len(text))
+            fixed = FIXED.pack(MAGIC, header["version"], file.row_bytes, file.header_bytes, len(text))
             opened.write((fixed + text).ljust(file.header_bytes, b"\0"))
     except OSError as error:
         raise RecordingError.unwritable(file.path, error.strerror or str(error)) from error
@@ -210,7 +204,7 @@ def open_events(path: Path | str) -> Rows:
         RecordingError: it is missing, or is not an event file of a version that this one reads.
     """
     path = Path(path)
-    header, dtype, rows = _open_table(path, _EVENTS_MAGIC, "an event file")
+    header, dtype, rows = _open_table(path, EVENTS_MAGIC, "an event file")
     if not rows:
         return np.empty(0, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", offset=header["header_bytes"], shape=(rows,))
@@ -272,7 +266,7 @@ def write_records(
         RecordingError: it cannot be written.
     """
     header = {
-        "version": _VERSION,
+        "version": VERSION,
         "row_bytes": _loadgen.RECORD_ROW_BYTES,
         "header_bytes": 0,
         "columns": [{"name": name, "dtype": dtype, "offset": at} for name, dtype, at in _loadgen.RECORD_COLUMNS],
@@ -282,10 +276,10 @@ def write_records(
         "started_unix_ns": started_unix_ns,
         "warmup_ns": warmup_ns,
     }
-    unpadded = _FIXED.size + len(json.dumps(header).encode()) + _LONGEST_U32
+    unpadded = FIXED.size + len(json.dumps(header).encode()) + _LONGEST_U32
     header["header_bytes"] = header_bytes = -(-unpadded // _HEADER_UNIT_BYTES) * _HEADER_UNIT_BYTES
     text = json.dumps(header).encode()
-    fixed = _FIXED.pack(_MAGIC, _VERSION, _loadgen.RECORD_ROW_BYTES, header_bytes, len(text))
+    fixed = FIXED.pack(MAGIC, VERSION, _loadgen.RECORD_ROW_BYTES, header_bytes, len(text))
     try:
         with path.open("wb") as file:
             file.write((fixed + text).ljust(header_bytes, b"\0"))
@@ -299,7 +293,7 @@ def _open_table(path: Path, magic: bytes, what: str) -> tuple[dict[str, Any], np
     """The header of a file that begins with `magic`, the dtype of its rows, and how many whole ones there are."""
     try:
         with path.open("rb") as file:
-            header = _read_header(file, path, magic, what)
+            header = read_header(file, path, magic, what)
         size = path.stat().st_size
     except OSError as error:
         raise RecordingError(f"cannot read the records in {path}", cause=error.strerror or str(error)) from error
@@ -312,15 +306,3 @@ def _open_table(path: Path, magic: bytes, what: str) -> tuple[dict[str, Any], np
         }
     )
     return header, dtype, (size - header["header_bytes"]) // header["row_bytes"]
-
-
-def _read_header(file: BinaryIO, path: Path, magic: bytes, what: str) -> dict[str, Any]:
-    fixed = file.read(_FIXED.size)
-    if len(fixed) < _FIXED.size or fixed[: len(magic)] != magic:
-        raise RecordingError(f"{path} is not {what}")
-    _, version, _, _, json_bytes = _FIXED.unpack(fixed)
-    if version not in _READABLE:
-        known = " and ".join(map(str, _READABLE))
-        raise RecordingError(f"{path} has records of version {version}", next_step=f"this servemark reads {known}")
-    header: dict[str, Any] = json.loads(file.read(json_bytes))
-    return header
