@@ -62,6 +62,7 @@ from servemark.result.document import trials_by_point as trials_by_point
 from servemark.result.figures import Distribution as Distribution
 from servemark.result.figures import EventSummary as EventSummary
 from servemark.result.figures import GapSummary as GapSummary
+from servemark.result.figures import Histogram as Histogram
 from servemark.result.figures import LatencySummary as LatencySummary
 from servemark.result.figures import Spread as Spread
 from servemark.result.figures import Statistic as Statistic

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from servemark.result.analysis import Analysis
 from servemark.result.capacity import Capacity
 from servemark.result.comparison import Comparison
-from servemark.result.figures import EventSummary, LatencySummary, Statistic, Trend
+from servemark.result.figures import EventSummary, Histogram, LatencySummary, Statistic, Trend
 from servemark.result.loads import LoadResult
 from servemark.result.trials import Trials
 
@@ -56,7 +56,8 @@ class StepSummary:
     `measured_failed` how many failures were scheduled in the same time. `bytes_received_per_s` is of the successes that
     the rate is of. `events` is None where no response streamed. `headline` names the latency that answers for the
     step. `goodput_per_s` is the rate of the successes within the objective that was asked for; None without one.
-    `trends` says of p50, p99 and rate whether they stood; one of which that cannot be told is left out.
+    `trends` says of p50, p99 and rate whether they stood; one of which that cannot be told is left out. `distribution`
+    is of the headline's latency, of what is measured; None of nothing, and of results from before it was kept.
     """
 
     name: str
@@ -79,6 +80,7 @@ class StepSummary:
     bytes_received_per_s: float | None = None
     goodput_per_s: Statistic | None = None
     trends: Mapping[str, Trend] = field(default_factory=dict)
+    distribution: Histogram | None = None
 
     @property
     def headline_ms(self) -> LatencySummary:

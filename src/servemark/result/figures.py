@@ -103,3 +103,14 @@ class Distribution:
     p99: float | None
     min: float | None
     max: float | None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many values there are from one bound in milliseconds to the next: one bound more than counts.
+
+    A bin holds what is above its lower bound and at most its upper one, the first one the least value too.
+    """
+
+    bounds_ms: tuple[float, ...]
+    counts: tuple[int, ...]

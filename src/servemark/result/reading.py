@@ -32,6 +32,7 @@ _LEFT_OUT = {
     *((Analysis, field.name) for field in dataclasses.fields(Analysis)),
     *((AskedOptions, name) for name in ("threads", "rate", "arrival", "max_connections", "url", "method")),
     (StepSummary, "goodput_per_s"),
+    (StepSummary, "distribution"),
     (Verdict, "objective"),
     (RunResult, "repeat_of"),
     (BenchmarkResult, "trials"),

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark import _loadgen
+from servemark.result import HeadlineLatency
 from servemark.stats.dependence import LEAST_TIMES, Effective, effective_share
+from servemark.stats.histograms import edges_ns
 from servemark.stats.percentiles import REPORTED, SPREAD, interval_ranks, point_ranks, rank
 from servemark.stats.samples import Sample
 
@@ -32,11 +34,15 @@ _WITH_INTERVALS = (*LATENCIES, "failed", "first_event")
 
 @dataclass(frozen=True)
 class CountedSample:
-    """Of a sample the values by rank that its quantiles are, and by batch how many values there are, and above what."""
+    """Of a sample the values by rank that its quantiles are, and by batch how many values there are, and above what.
+
+    `edges_ns` are the bounds of its histogram, each of which is in `above`; empty where it is to have none.
+    """
 
     ordered: Mapping[int, int]
     counts: FloatArray
     above: Mapping[int, FloatArray]
+    edges_ns: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -54,18 +60,20 @@ class Counted:
         quantiles += [SPREAD] * (len(moments) - len(quantiles))
         ordered = _ordered(tally, [point_ranks(one.count, of) for one, of in zip(moments, quantiles, strict=True)])
         names_of = [_name_of(number, names) for number in range(len(moments))]
+        edges = [_edges_ns(tally, number, name, ordered[number]) for number, name in enumerate(names_of)]
         thresholds = [
-            sorted({*values.values(), *(limit_ns - 1 for latency, limit_ns in limits if latency == name)})
+            sorted({*values.values(), *bounds, *(limit_ns - 1 for latency, limit_ns in limits if latency == name)})
             if name in _WITH_INTERVALS
             else []
-            for name, values in zip(names_of, ordered, strict=True)
+            for name, values, bounds in zip(names_of, ordered, edges, strict=True)
         ]
         wanted = [number for number, name in enumerate(names_of) if name in _WITH_INTERVALS]
         found = dict(zip(wanted, tally.above([(number, thresholds[number]) for number in wanted]), strict=True))
         samples = []
         for number, values in enumerate(ordered):
             counts, *above = (np.array(by_batch, dtype=np.float64) for by_batch in found.get(number, [[]]))
-            samples.append(CountedSample(values, counts, dict(zip(thresholds[number], above, strict=True))))
+            by_threshold = dict(zip(thresholds[number], above, strict=True))
+            samples.append(CountedSample(values, counts, by_threshold, edges[number]))
         return cls(tuple(samples), tuple(quantiles))
 
     def of_step(self, number: int) -> Mapping[str, CountedSample]:
@@ -93,6 +101,19 @@ class Counted:
 def _name_of(number: int, names: int) -> str:
     """What the sample of that number is of; empty of a stage's."""
     return list(SAMPLES)[number % len(SAMPLES)] if number < names * len(SAMPLES) else ""
+
+
+def headline_of(step: _loadgen.TallyStep) -> HeadlineLatency:
+    """The latency that answers for a step: of a closed loop the service, in which no delay of the generator's is."""
+    return "service" if step.closed and step.closed == step.requests else "response"
+
+
+def _edges_ns(tally: _loadgen.Tally, number: int, name: str, ordered: Mapping[int, int]) -> list[int]:
+    """The bounds of the histogram of a sample, which is to have one if it is the headline's; empty of none."""
+    sample = tally.samples[number]
+    if name not in LATENCIES or not sample.count or headline_of(tally.steps[number // len(SAMPLES)]) != name:
+        return []
+    return edges_ns(sample.min, ordered[rank(sample.count, REPORTED["p99_9"])], sample.max)
 
 
 def _ordered(tally: _loadgen.Tally, wanted: Sequence[set[int]]) -> list[dict[int, int]]:

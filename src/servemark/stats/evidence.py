@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.records import RecordFile, reading
-from servemark.result import HeadlineLatency
+from servemark.result import HeadlineLatency, Histogram
 from servemark.stats import intervals
-from servemark.stats.counting import LATENCIES, SAMPLES, Counted, CountedSample, samples_of
+from servemark.stats.counting import LATENCIES, SAMPLES, Counted, CountedSample, headline_of, samples_of
+from servemark.stats.histograms import histogram
 from servemark.stats.percentiles import REPORTED, percentiles_ms, rank
 from servemark.stats.samples import Sample
 from servemark.units import NS_PER_MS, NS_PER_S
@@ -146,6 +147,7 @@ class StepEvidence:
         paused: those whose answer may have come while the generator paused for longest.
         receive_lag_ms: for how long an answer lay there unread, on the mean; 0 without times of arrival.
         events: None where no response streamed.
+        distribution: of the headline's latency; None of nothing.
     """
 
     name: str
@@ -170,6 +172,7 @@ class StepEvidence:
     paused: int
     receive_lag_ms: float
     events: EventEvidence | None
+    distribution: Histogram | None = None
 
     @property
     def measured(self) -> int:
@@ -350,8 +353,7 @@ def _step(
             first_event_ns=samples["first_event"],
             first_event=first,
         )
-    # Of a closed loop the service answers, which has no delay of the generator's.
-    headline: HeadlineLatency = "service" if tally.closed and tally.closed == tally.requests else "response"
+    headline = headline_of(tally)
     return StepEvidence(
         name=name,
         headline=headline,
@@ -378,7 +380,14 @@ def _step(
         paused=tally.paused,
         receive_lag_ms=tally.receive_lag_ns / max(measured, 1) / NS_PER_MS,
         events=events,
+        distribution=_distribution(counted[headline]),
     )
+
+
+def _distribution(counted: CountedSample) -> Histogram | None:
+    if not counted.edges_ns:
+        return None
+    return histogram(counted.edges_ns, int(counted.counts.sum()), lambda edge_ns: int(counted.above[edge_ns].sum()))
 
 
 def _above(counted: CountedSample, count: int) -> dict[float, Shares]:

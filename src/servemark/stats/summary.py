@@ -94,6 +94,7 @@ def _step_summary(
         headline=step.headline,
         measured_failed=step.failed_ns.count,
         trends=_trends(step, window, throughput_per_s),
+        distribution=step.distribution,
         bytes_received_per_s=step.bytes_of_completed / window.seconds if window.seconds > 0 else None,
     )
 
