@@ -138,7 +138,7 @@ def test_against_a_quicker_one_it_is_slower_and_exits_1(quick: int, slow: int, m
     assert verdict["outcome"] == "missed"
     assert verdict["answer"].startswith("slower: request ")
     assert new.result["comparison"]["answer"] == "slower"
-    assert verdict["answer"] in " ".join(new.out.split())
+    assert " ".join(new.out.split()).startswith(verdict["answer"]), "the answer first"
     assert cli.main(["compare", "new", "base"], "servemark") == 0, "the other way round it is faster"
 
 
@@ -188,7 +188,7 @@ def test_unlike_loads_are_found_when_all_is_measured_and_exit_2(quick: int, meas
         _skip_if_invalid(ran)
     assert new.status == 2
     assert "unlike runs: load users 1 and 2" in new.err
-    assert new.out.startswith("http "), "what was measured is told all the same"
+    assert new.out.startswith("undecided: unlike runs: load users 1 and 2\n\nhttp "), "what was measured is told, too"
     assert new.benchmark["verdicts"][-1]["outcome"] == "undecided"
 
 

@@ -241,6 +241,12 @@ def test_marks_stand_below_their_values():
     assert len(sparkline(range(1000), 80)) == 80
 
 
+def test_a_line_from_zero_has_values_look_as_alike_as_they_are():
+    assert sparkline([1000, 1010], 2) == BLOCKS[0] + BLOCKS[-1]
+    assert sparkline([1000, 1010, 0], 3, from_zero=True) == BLOCKS[-1] * 2 + BLOCKS[0]
+    assert sparkline([0, 0], 2, from_zero=True) == BLOCKS[0] * 2
+
+
 @pytest.mark.parametrize(
     ("environ", "encoding", "taken"),
     [

@@ -96,7 +96,7 @@ def test_what_no_check_has_looked_at_is_marked_wherever_it_is_printed(capsys):
     text = printed(capsys, result(FEW))
     lines = text.splitlines()
     assert lines[0] == "latency resnet-18: p50 20.0 ms, p99 ~40.0 ms"
-    table = {line.split()[0]: line.split()[1] for line in lines[5:13]}
+    table = {line.split()[0]: line.split()[1] for line in lines[9:17]}
     assert table == {
         "mean": "~20.50",
         "p50": "20.00",
@@ -154,9 +154,9 @@ def test_no_word_is_cut_at_any_width(capsys, monkeypatch, width, step):
 def test_a_wide_terminal_shows_more(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     lines = printed(capsys, result()).splitlines()
-    assert lines[4].split() == ["ms", "response", "95%", "interval", "service", "waited", "sent", "late"]
+    assert lines[8].split() == ["ms", "response", "95%", "interval", "service", "waited", "sent", "late"]
     closed = printed(capsys, result(replace(STEP, headline="service"))).splitlines()
-    assert closed[4].split() == ["ms", "service", "95%", "interval", "sent", "late", "response", "waited"]
+    assert closed[8].split() == ["ms", "service", "95%", "interval", "sent", "late", "response", "waited"]
 
 
 def suite_of(*statuses: str) -> Suite:

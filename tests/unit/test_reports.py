@@ -9,7 +9,6 @@ import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -18,7 +17,6 @@ from servemark.errors import OutputError, RecordingError
 from servemark.report import csv as summary_csv
 from servemark.report import jtl
 from servemark.report.directory import ResultDirectory
-from servemark.report.progress import ProgressLine
 from servemark.report.terminal import print_summary
 from servemark.result import (
     INTERRUPTED,
@@ -45,9 +43,7 @@ from servemark.result import (
     schema_text,
     to_json,
 )
-from servemark.units import NS_PER_S
 from servemark.verdict import errors_within, exit_status
-from servemark.workload.load import ClosedLoad
 
 from .results import CLOSED, MACHINE, TOOL
 
@@ -172,6 +168,10 @@ def printed(capsys, what: Result) -> str:
 
 GOLDEN = """\
 latency resnet-18: p50 20.0 ms, p99 40.0 ms
+p50            20.0 ms (19.8 ms to 20.2 ms)
+p99            40.0 ms (35.0 ms to 50.0 ms)
+throughput     48.77/s (47.10 to 50.20)
+
 Multi Model Server 1.1.11, managed; mxnet; 2 workers
 1 thread, 10.3 s measured after 2 s of warm-up
 
@@ -185,7 +185,6 @@ p99.9    ~55.00   - needs 3,688   ~49.50
 min       18.25                    16.43
 max       60.00                    54.00
 
-throughput     48.77/s (47.10 to 50.20)
 requests       450 measured: 450 succeeded, 0 failed
 with warm-up   500 sent: 500 succeeded, 0 failed
 in the client  p99 0.000 ms waiting for a connection, 0.040 ms sending late
@@ -204,8 +203,9 @@ def test_the_headline_of_a_closed_loop_is_the_service_time_beside_how_late_it_se
     text = printed(capsys, result(replace(STEP, headline="service")))
     lines = text.splitlines()
     assert lines[0] == "latency resnet-18: p50 18.0 ms, p99 36.0 ms"
-    assert lines[4].split() == ["ms", "service", "95%", "interval", "sent", "late"]
-    assert lines[6].split()[:2] == ["p50", "18.00"]
+    assert lines[1].split() == ["p50", "18.0", "ms", "(17.8", "ms", "to", "18.2", "ms)"]
+    assert lines[8].split() == ["ms", "service", "95%", "interval", "sent", "late"]
+    assert lines[10].split()[:2] == ["p50", "18.00"]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_what_disturbed_a_run_is_a_warning_beside_its_headline(capsys):
 
 def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
     text = printed(capsys, result(SOME_FAILED))
-    headline = " ".join(text.split("Multi Model Server")[0].split())
+    headline = " ".join(text.split("p50   ")[0].split())
     assert headline == (
         "latency resnet-18: p50 20.0 ms, p99 40.0 ms; 4.00% of all 500 sent failed: "
         "15 http_status:503, 5 timeout; first at 1.250 s: the queue is full (503)\\x1b[31m"
@@ -264,7 +264,7 @@ def test_failures_are_on_the_headline_with_the_first_of_them(capsys):
 
 def test_when_every_request_failed_that_is_the_headline_and_there_are_no_statistics(capsys):
     text = printed(capsys, result(ALL_FAILED))
-    first = " ".join(text.split("Multi Model Server")[0].split())
+    first = " ".join(text.split("throughput ")[0].split())
     assert first == ("latency resnet-18: every request failed: 500 connect; first at 0.001 s: connection refused")
     assert "p50" not in text
     assert "requests       450 measured: 0 succeeded, 450 failed\n" in text
@@ -545,14 +545,6 @@ def test_a_verdict_that_is_a_finding_does_not_fail():
 @pytest.mark.parametrize(("limit", "outcome"), [(0.04, "met"), (0.0399, "missed"), (1.0, "met"), (0.0, "missed")])
 def test_as_many_failures_as_allowed_pass(limit, outcome):
     assert errors_within(SOME_FAILED, limit).outcome == outcome
-
-
-def test_progress_is_told_every_ten_seconds_of_each_run(capsys):
-    line = ProgressLine()
-    for elapsed_s in (9, 11, 15, 22, 3, 11, 12):
-        counts = SimpleNamespace(elapsed_ns=elapsed_s * NS_PER_S, succeeded=elapsed_s, failed=0)
-        line.show(counts, ClosedLoad(users=1, loops=1))
-    assert [text.split()[1] for text in capsys.readouterr().err.splitlines()] == ["11", "22", "11"]
 
 
 SOME = EventSummary(

@@ -18,7 +18,17 @@ _NAMES = {"throughput_per_s": "per s", "events_per_s": "events per s", "p99_9_ms
 
 def comparison_lines(comparison: Comparison) -> Iterator[Line]:
     """The whole comparison: the answer, and of each benchmark its table and what has to be known of it."""
-    yield Text(comparison_in_words(comparison), style=_STYLES[comparison.answer])
+    yield answer_of_comparison(comparison)
+    yield from details_of_comparison(comparison)
+
+
+def answer_of_comparison(comparison: Comparison) -> Text:
+    """The answer in one sentence."""
+    return Text(comparison_in_words(comparison), style=_STYLES[comparison.answer])
+
+
+def details_of_comparison(comparison: Comparison) -> Iterator[Line]:
+    """Of each benchmark its table and what has to be known of it; nothing where it is not compared."""
     if comparison.refused:
         return
     several = len(comparison.benchmarks) > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -35,7 +36,7 @@ class Fact:
 
     def lines(self, width: int) -> Iterator[Text]:
         """What is printed on `width` columns."""
-        longest = max(map(cell_len, self.text.plain.split()), default=0)
+        longest = max(map(cell_len, _WORD.findall(self.text.plain)), default=0)
         if longest <= width - LABEL_WIDTH and cell_len(self.label) < LABEL_WIDTH:
             indent, label = LABEL_WIDTH, self.label.ljust(LABEL_WIDTH)
         else:
@@ -140,7 +141,15 @@ class Columns:
             yield from Fact("", told).lines(width)
 
 
-Line = Text | Fact | Columns
+class Block(Protocol):
+    """What lays itself out in lines."""
+
+    def lines(self, width: int) -> Iterator[Text]:
+        """What is printed on `width` columns."""
+        ...
+
+
+Line = Text | Block
 
 
 def lines_of(line: Line, width: int) -> Iterator[Text]:

@@ -17,11 +17,18 @@ from servemark.benchmarks import Headline, catalogue
 from servemark.printable import printable, printable_in
 from servemark.report import analyses, capacity, trials
 from servemark.report.calibration import calibration_lines
-from servemark.report.comparison import comparison_in_words, comparison_lines
+from servemark.report.comparison import (
+    answer_of_comparison,
+    comparison_in_words,
+    comparison_lines,
+    details_of_comparison,
+)
 from servemark.report.judgements import judgements
+from servemark.report.key_figures import key_figures
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
 from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
 from servemark.report.objectives import answer, goodput_fact, trend_facts
+from servemark.report.sparkline import ramp_for
 from servemark.report.streams import streamed, streams_of_all
 from servemark.report.suite import table_of_suite
 from servemark.report.words import (
@@ -37,7 +44,6 @@ from servemark.report.words import (
     interval,
     ms,
     per_s,
-    per_s_interval,
     subject,
 )
 from servemark.result import (
@@ -64,17 +70,19 @@ _MARKED = re.compile(rf"(?<![\w/.-]){UNCERTIFIED}\d")
 
 
 def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
-    """Print what was measured, the headline first; of a suite, a table of all at the end. `next_step` is a command."""
+    """Print what was measured, the answer first; of a suite, a table of all at the end. `next_step` is a command."""
     # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
     result = printable_in(result)
     several = result.suite is not None and len(result.suite.entries) > 1
     with _printing() as console:
+        if result.comparison is not None:
+            _print(console, [answer_of_comparison(result.comparison), Text()])
         for benchmark in result.benchmarks:
             _print(console, [*summary_lines(result, benchmark), *([Text()] if several else [])])
         if several or result.skipped:
             _print(console, [table_of_suite(result, headline)])
-        if result.comparison is not None:
-            _print(console, [Text(), *comparison_lines(result.comparison), Text()])
+        if result.comparison is not None and not result.comparison.refused:
+            _print(console, [*details_of_comparison(result.comparison), Text()])
         _print_whole(console, ("results", printable(str(folder))), ("next", next_step))
 
 
@@ -156,6 +164,10 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
     yield headline(benchmark)
     if not benchmark.runs:
         return
+    only = _only_step(benchmark)
+    if only is not None:
+        yield from key_figures(benchmark, only, ramp_for(sys.stdout))
+        yield Text()
     yield Text(_server_line(result, benchmark), style="dim")
     headline_run = next((run for run in benchmark.answering.values() if not run.point), None)
     if headline_run:
@@ -167,12 +179,11 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
     if stages:
         yield stages
         yield Text()
-    if len(benchmark.steps) == 1 and not (benchmark.analysis and benchmark.analysis.registrations):
-        (step,) = benchmark.steps
-        if step.measured:
-            yield _latency_table(step)
+    if only is not None:
+        if only.measured:
+            yield _latency_table(only)
             yield Text()
-        yield from _facts(headline_run or benchmark.runs[0], step)
+        yield from _facts(headline_run or benchmark.runs[0], only)
     else:
         yield from analyses.tables(benchmark)
         yield from counts(headline_run, benchmark.steps) if headline_run else ()
@@ -186,6 +197,12 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
     if benchmark.cold_start_ms is not None:
         yield Fact("cold start", f"{format_ms(benchmark.cold_start_ms)}, the first prediction after registering")
     yield from judgements(benchmark)
+
+
+def _only_step(benchmark: BenchmarkResult) -> StepSummary | None:
+    """The step that all of the summary is of; None where there are several, or points, or registrations."""
+    registers = benchmark.analysis is not None and benchmark.analysis.registrations is not None
+    return benchmark.steps[0] if len(benchmark.steps) == 1 and not registers else None
 
 
 def _lines_of_search(result: Result, benchmark: BenchmarkResult, found: Capacity) -> Iterator[Line]:
@@ -286,7 +303,6 @@ def _latency_table(step: StepSummary) -> Columns:
 
 
 def _facts(run: RunResult, step: StepSummary) -> Iterator[Fact]:
-    yield Fact("throughput", f"{per_s(step.throughput_per_s)} {per_s_interval(step.throughput_per_s)}")
     yield from goodput_fact(step)
     yield from rate_facts(run)
     yield from counts(run, (step,))

@@ -26,6 +26,15 @@ def medians(benchmark: BenchmarkResult, point: tuple[Any, ...], step: StepSummar
     }
 
 
+def over_trials(benchmark: BenchmarkResult, step: StepSummary) -> dict[str, Statistic]:
+    """The medians of the only point's figures of `step` with their intervals between trials; empty of a single one."""
+    points = _points(benchmark)
+    if len(points) != 1 or len(points[0].counted) < 2:
+        return {}
+    known = next((one.figures for one in points[0].steps if one.name == step.name), {})
+    return {name: one.median for name, one in known.items()}
+
+
 def in_words(benchmark: BenchmarkResult) -> str:
     """``, median of 5 trials``; empty where there was one."""
     points = _points(benchmark)

@@ -63,10 +63,10 @@ def per_s(statistic: Statistic) -> str:
     return marked(f"{statistic.value:.{digits_of(statistic.value)}f}/s", certain=statistic.ci95 is not None)
 
 
-def per_s_interval(statistic: Statistic) -> str:
-    """The interval of a rate, in brackets."""
+def per_s_interval(statistic: Statistic, noun: str = "requests") -> str:
+    """The interval of a rate, in brackets, or how many of `noun` it would take."""
     if statistic.ci95 is None:
-        return f"(no interval below {_needed(statistic, ' requests')})"
+        return f"(no interval below {_needed(statistic, f' {noun}')})"
     digits = digits_of(statistic.ci95[1])
     return f"({statistic.ci95[0]:.{digits}f} to {statistic.ci95[1]:.{digits}f})"
 
