@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import re
+import struct
 import subprocess
+import termios
 import threading
 
 import pytest
+
+from servemark.report.sparkline import BLOCKS, PLAIN
 
 from ..validity import status_but_for_the_machine
 from .conftest import Command
@@ -16,9 +22,10 @@ from .conftest import Command
 pytestmark = pytest.mark.slow
 
 
-def run_on_a_terminal(command: Command, line: str) -> tuple[int, str]:
-    """The status and everything that a terminal of 80 columns would show."""
+def run_on_a_terminal(command: Command, line: str, columns: int = 80) -> tuple[int, str]:
+    """The status and everything that is written to a terminal of so many columns."""
     leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     shown: list[bytes] = []
 
     def read() -> None:
@@ -50,8 +57,9 @@ def test_a_terminal_gets_colour_and_a_line_of_progress_that_goes_away(command):
     status, shown = run_on_a_terminal(command, "ping -t 2 --duration 1 --warmup 0")
     assert status == 0
     assert "\x1b[1" in shown
-    assert "\r\x1b[2Kmeasuring: " in shown
-    assert shown.index("ping: ") > shown.rindex("measuring: ")
+    assert "\r\x1b[1mmeasuring: " in shown
+    end = shown.rindex("measuring: ")
+    assert "\x1b[J" in shown[end : shown.index("ping: ", end)], "it is gone before the summary"
 
 
 def test_no_color_is_honoured_on_a_terminal(command):
@@ -61,6 +69,50 @@ def test_no_color_is_honoured_on_a_terminal(command):
     summary = shown[shown.rindex("ping: ") - 20 :]
     assert "\x1b[3" not in summary  # colours
     assert "\x1b[9" not in summary
+
+
+def lines_of(shown: str) -> list[str]:
+    """The lines that were written, those that were drawn over too, without escapes."""
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", shown))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_the_view_and_the_summary_are_as_wide_as_the_terminal(command, columns):
+    command.environ["LC_ALL"] = "C.UTF-8"
+    status, shown = run_on_a_terminal(command, "ping -t 2 --duration 2 --warmup 0", columns)
+    assert status == 0
+    lines = lines_of(shown)
+    assert [line for line in lines if len(line) > columns and not line.startswith(("next ", "results "))] == []
+    assert any(re.match(rf"rate     .*/s  [{BLOCKS}]", line) for line in lines)
+    (chart,) = [line for line in lines if line.startswith("service  ")]
+    assert set(chart.removeprefix("service").strip()) <= set(BLOCKS + " ")
+    assert max(len(line) for line in lines if "ms|" in line) > columns * 0.6
+
+
+@pytest.mark.parametrize(
+    "environ", [{"LANG": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}], ids=["locale", "encoding"]
+)
+def test_where_the_locale_has_ascii_alone_nothing_else_is_shown(command, environ):
+    command.environ.update({"LC_ALL": "", "LC_CTYPE": "", **environ})
+    status, shown = run_on_a_terminal(command, "ping -t 2 --duration 2 --warmup 0")
+    assert status == 0
+    assert shown.isascii()
+    assert any(re.match(rf"rate     .*/s  [{re.escape(PLAIN)}]", line) for line in lines_of(shown))
+
+
+def test_a_terminal_without_escapes_has_lines_that_stay(command):
+    command.environ["TERM"] = "dumb"
+    status, shown = run_on_a_terminal(command, "ping -t 2 --duration 6 --warmup 0")
+    assert status == 0
+    assert "\x1b" not in shown
+    assert re.search(r"^measuring: 5 of 6 s, .*; last 10 s: .*/s, p50 .*, p99 ", shown, re.MULTILINE)
+
+
+def test_a_suite_says_where_it_stands(command):
+    (command.cwd / "two.toml").write_text('[[benchmark]]\nname = "ping"\nduration = 1\n' * 2)
+    status, shown = run_on_a_terminal(command, "--suite two.toml")
+    assert status == 0
+    assert re.search(r"\r\x1b\[1mbenchmark 2 of 2: ping\x1b\[0m", shown), "above what is being done"
 
 
 def test_a_reader_that_leaves_is_no_failure(command):

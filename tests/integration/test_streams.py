@@ -23,7 +23,8 @@ from loadgen_servers import OK, answering, serving
 from servemark.cli import json_output, main
 from servemark.errors import OutputError
 from servemark.records import open_records
-from servemark.report.progress import ProgressLine
+from servemark.report.live import LiveView
+from servemark.report.progress import RunUnderWay
 from servemark.telling import Told, guarded
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad
@@ -198,9 +199,11 @@ def test_a_line_of_progress_does_not_wait_for_a_reader_that_has_stopped_reading(
     os.set_blocking(writer, True)
     with open(reader, "rb") as unread, open(writer, "w") as stopped:  # noqa: PTH123
         monkeypatch.setattr(sys, "stderr", stopped)
-        counts = SimpleNamespace(elapsed_ns=11 * NS_PER_S, succeeded=5, failed=0, in_flight=1)
+        counts = SimpleNamespace(elapsed_ns=11 * NS_PER_S, scheduled=6, succeeded=5, failed=0, in_flight=1)
         began_s = time.monotonic()
-        ProgressLine().show(counts, ClosedLoad(users=1, loops=1))
+        with LiveView() as view:
+            view.show(RunUnderWay(counts, ClosedLoad(users=1, loops=1)))
+            view.draw()
         assert time.monotonic() - began_s < 30
         monkeypatch.undo()
         os.set_blocking(unread.fileno(), False)

@@ -20,7 +20,7 @@ from servemark.engines.jmeter.limits import check_plan
 from servemark.errors import UsageError
 from servemark.forecast import forecast_of
 from servemark.options import RunRequest
-from servemark.report.progress import ProgressLine
+from servemark.report.progress import RunUnderWay, state
 from servemark.result import Analysis, NotFitted, RateSegmentResult, schema_text, to_json
 from servemark.runner.entry import Entry
 from servemark.servers import LoadedModel
@@ -453,24 +453,19 @@ def test_what_made_the_generator_more_exact_is_part_of_the_load(make_records):
     assert (load.realtime, load.keep_awake) == ("dropped after 3.2 s; rr 1", "2 CPUs")
 
 
-def test_progress_behind_the_end_of_the_load_says_what_is_awaited(capsys):
+def test_progress_behind_the_end_of_the_load_says_what_is_awaited():
     (open_loop,) = _points("latency", duration_s=5.0, warmup_s=0.0)
-    closed = ClosedLoad(users=4, duration_s=5.0)
-    for elapsed_s, load in ((28, open_loop.load), (28, closed)):
-        counts = SimpleNamespace(elapsed_ns=elapsed_s * NS_PER_S, succeeded=900, failed=2, in_flight=48)
-        ProgressLine().show(counts, load)
-    assert capsys.readouterr().err.splitlines() == [
+    counts = SimpleNamespace(elapsed_ns=28 * NS_PER_S, succeeded=900, failed=2, in_flight=48)
+    assert [state(RunUnderWay(counts, load)) for load in (open_loop.load, ClosedLoad(users=4, duration_s=5.0))] == [
         "awaiting the backlog: 48 left, 23 s beyond the 5 s of load; 900 succeeded, 2 failed",
         "awaiting the last answers: 48 left, 23 s beyond the 5 s of load; 900 succeeded, 2 failed",
     ]
 
 
-def test_progress_of_an_open_loop_says_what_is_under_way(capsys):
+def test_progress_of_an_open_loop_says_what_is_under_way():
     counts = SimpleNamespace(elapsed_ns=11 * NS_PER_S, succeeded=5, failed=0, in_flight=48)
     (open_loop,) = _points("latency")
-    ProgressLine().show(counts, open_loop.load)
-    ProgressLine().show(counts, ClosedLoad(users=1, loops=1))
-    assert capsys.readouterr().err.splitlines() == [
+    assert [state(RunUnderWay(counts, load)) for load in (open_loop.load, ClosedLoad(users=1, loops=1))] == [
         "measuring: 11 of at most 62 s, 5 succeeded, 48 under way",
         "measuring: 11 s, 5 succeeded",
     ]

@@ -17,7 +17,7 @@ from servemark.cli.options import print_error
 from servemark.errors import ServerError
 from servemark.options import RunRequest
 from servemark.printable import printable, printable_in
-from servemark.report.progress import ProgressLine
+from servemark.report.live import LiveView
 from servemark.report.terminal import print_summary
 from servemark.result import ErrorExample, Skipped
 from servemark.runner.redaction import Redaction
@@ -56,7 +56,7 @@ def test_it_is_found_wherever_it_is() -> None:
 
 
 def test_errors_and_what_is_told_of_a_server_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
-    listener = run_command._listener(ProgressLine(), verbose=True)
+    listener = run_command._listener(LiveView(), verbose=True)
     assert listener.log is not None
     for say in (
         listener.note,

@@ -9,7 +9,8 @@ import pytest
 
 from servemark.cli import doctor
 from servemark.errors import UsageError
-from servemark.report.progress import ProgressLine
+from servemark.report.live import LiveView
+from servemark.report.progress import RunUnderWay
 from servemark.report.terminal import print_summary
 from servemark.terminals import shortened, takes_escapes
 from servemark.text_files import without_mark
@@ -40,14 +41,14 @@ def test_a_terminal_without_escapes_gets_none(on_a_terminal, capsys, tmp_path, t
     assert not takes_escapes(sys.stderr)
     assert not doctor._is_coloured()
     print_summary(result(), tmp_path)
-    line = ProgressLine()
-    for elapsed_s in (9, 11):
-        counts = SimpleNamespace(elapsed_ns=elapsed_s * NS_PER_S, succeeded=elapsed_s, failed=0)
-        line.show(counts, ClosedLoad(users=1, loops=1))
-    line.clear()
+    with LiveView() as view:
+        for elapsed_s in (4, 6):
+            counts = SimpleNamespace(elapsed_ns=elapsed_s * NS_PER_S, scheduled=6, succeeded=6, failed=0)
+            view.show(RunUnderWay(counts, ClosedLoad(users=1, loops=1)))
+            view.draw()
     captured = capsys.readouterr()
     assert "\x1b" not in captured.out + captured.err
-    assert captured.err == "measuring: 11 s, 11 succeeded\n", "a line every 10 s, as into a file"
+    assert captured.err.splitlines() == ["measuring: 6 s, 6 succeeded; last 10 s: 1.00/s"], "every 5 s, as into a file"
 
 
 def test_another_terminal_gets_them(on_a_terminal, capsys, tmp_path):

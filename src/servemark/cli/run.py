@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,11 +12,10 @@ from servemark.cli.checkout import or_here
 from servemark.cli.json_output import json_output
 from servemark.cli.options import parse_run, print_error
 from servemark.errors import UsageError
-from servemark.printable import printable
 
 if TYPE_CHECKING:
     from servemark.options import RunRequest
-    from servemark.report.progress import ProgressLine
+    from servemark.report.live import LiveView
     from servemark.result import BenchmarkResult
     from servemark.runner import Listener
 
@@ -85,26 +83,21 @@ def in_checkout(requests: Sequence[RunRequest], say: Callable[[str], None]) -> l
 
 @contextmanager
 def listening(verbose: bool) -> Iterator[Listener]:
-    """Who tells people what happens, with a line of progress that goes away at the end."""
-    from servemark.report.progress import ProgressLine
+    """Who tells people what happens, with a view of the run under way that goes away at the end."""
+    from servemark.report.live import LiveView
 
-    line = ProgressLine()
-    try:
-        yield _listener(line, verbose)
-    finally:
-        line.clear()
+    with LiveView() as view:
+        yield _listener(view, verbose)
 
 
-def _listener(line: ProgressLine, verbose: bool) -> Listener:
+def _listener(view: LiveView, verbose: bool) -> Listener:
     from servemark.runner import Listener
-
-    def say(text: str) -> None:
-        line.clear()
-        print(printable(text), file=sys.stderr, flush=True)
 
     def tell(benchmark: BenchmarkResult) -> None:
         from servemark.report.terminal import headline
 
-        say(headline(benchmark).plain)
+        view.say(headline(benchmark).plain)
 
-    return Listener(note=say, log=say if verbose else None, progress=line.show, measured=tell)
+    return Listener(
+        note=view.say, log=view.say if verbose else None, progress=view.show, place=view.place, measured=tell
+    )

@@ -212,7 +212,7 @@ class Job:
     folder: Path
     server_pid: int | None
     server_cpu_s: Callable[[], float | None]
-    watch: Watch
+    watch: Watch = lambda _progress, _words: None
     figure: Figure = "p50"
     enough: Callable[[ProgressReport], bool] = lambda _progress: False
 

@@ -93,7 +93,9 @@ def perform(
                     written.nothing_more()
         for entry in missing:
             if suite:
-                listener.note(f"benchmark {entry.place + 1} of {len(entries)}: {entry.title}")
+                where = f"benchmark {entry.place + 1} of {len(entries)}: {entry.title}"
+                listener.note(where)
+                listener.place(0, where)
                 entry = replace(entry, last=entry is missing[-1])
             with failing(written, entry, listener, goes_on=suite is not None):
                 jobs += measure_benchmark(entry, launchers, engine, written, listener)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from servemark.engines import ProgressReport
+from servemark.report.progress import RunUnderWay
 from servemark.result import BenchmarkResult
-from servemark.workload.load import Load
 
 
 @dataclass(frozen=True)
@@ -15,11 +14,12 @@ class Listener:
     """Who is told what happens.
 
     `note` takes a line for people, `log` a line of detail (commands, management calls, the server's log), `progress`
-    the counts of the run under way, with the load that it is of and how far its figures are, and `measured` each
-    benchmark of a suite when it is there.
+    the run under way, some times a second, and `measured` each benchmark of a suite when it is there. `place` takes in
+    words where the invocation stands: at 0 in its suite, at 1 among the points, trials or probes of that benchmark.
     """
 
     note: Callable[[str], None] = lambda _line: None
     log: Callable[[str], None] | None = None
-    progress: Callable[[ProgressReport, Load, str], None] = lambda _report, _load, _words: None
+    progress: Callable[[RunUnderWay], None] = lambda _run: None
+    place: Callable[[int, str], None] = lambda _depth, _words: None
     measured: Callable[[BenchmarkResult], None] = lambda _benchmark: None

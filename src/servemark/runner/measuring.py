@@ -21,6 +21,7 @@ from servemark.interrupts import held_back
 from servemark.options import RunRequest
 from servemark.options.kinds import nearest
 from servemark.options.objectives import LATENCIES
+from servemark.report.progress import RunUnderWay
 from servemark.result import AskedOptions, BenchmarkResult, By, Trials
 from servemark.runner.backlog import BacklogWatch
 from servemark.runner.begun import asked_of, begun
@@ -32,7 +33,7 @@ from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.servers import Launcher, LoadedModel, ModelSettings, Server, ServerSettings, default_workers
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
-from servemark.workload.plan import Plan, compile_plan
+from servemark.workload.plan import Plan, compile_plan, headline_step
 
 if TYPE_CHECKING:
     from servemark.assessment import Assessed, Measured
@@ -80,13 +81,16 @@ def trial_by_trial(
             name, trial = entry.label, 1 + sum(one.point.values == point.values for one in measured)
             if measured or len(entry.points) > 1:
                 name += f"-{len(measured) + 1}"
-                listener.note(_announced(point, len(measured) + 1, entry, request.load.trials))
+                announced = _announced(point, len(measured) + 1, entry, request.load.trials)
+                listener.note(announced)
+                listener.place(1, announced)
             trial_of_point, started_s = point.trial, time.monotonic()
             server, served = servers.of(point)
-            watch = _Watch(server, point.load, listener, go_on_errors=request.output.go_on_errors)
             figure: Figure = "rate" if benchmark.headline == "throughput" else "p50"
             backlog = _backlog(point, request)
-            job = _job(point, server, served, request, written.folder.new_record_path(name), watch, figure)
+            job = _job(point, server, served, request, written.folder.new_record_path(name), figure)
+            watch = _Watch(server, _under_way(job, point.load), listener, go_on_errors=request.output.go_on_errors)
+            job = replace(job, watch=watch)
             job = replace(job, enough=backlog) if backlog else job
             _tell_plan(job.plan, listener)
             asked = asked_of(entry, point, job.plan)
@@ -315,7 +319,6 @@ def _job(
     served: tuple[LoadedModel, ...],
     request: RunRequest,
     record_path: Path,
-    watch: _Watch,
     figure: Figure,
 ) -> Job:
     content, load, generator = request.content, request.load, request.generator
@@ -340,7 +343,6 @@ def _job(
         folder=record_path.parent.parent / generator.engine / record_path.stem,
         server_pid=server.pid,
         server_cpu_s=server.cpu_s,
-        watch=watch,
         figure=figure,
     )
 
@@ -356,18 +358,35 @@ def _check_steps(request: RunRequest, plan: Plan) -> None:
             )
 
 
+def _under_way(job: Job, load: Load) -> Callable[[ProgressReport, str], RunUnderWay]:
+    """What is told of the run of `job` under `load`, as a function of its counts and of how far its figures are."""
+    groups = job.plan.groups
+    steps = [step for group in groups for step in group.scenario.steps]
+    is_counted = len(steps) == 1 and steps[0].until is None  # else an answer decides how often a step is sent
+    requests = load.scenarios if is_counted else None
+    step = headline_step(groups)
+    return lambda counts, words: RunUnderWay(counts, load, words, job.record_path, step, requests)
+
+
 class _Watch:
     """Shows a run's progress, and ends it when the server has failed, unless it is to go on all the same."""
 
-    def __init__(self, server: Server, load: Load, listener: Listener, *, go_on_errors: bool) -> None:
+    def __init__(
+        self,
+        server: Server,
+        under_way: Callable[[ProgressReport, str], RunUnderWay],
+        listener: Listener,
+        *,
+        go_on_errors: bool,
+    ) -> None:
         self.failure: ServerError | None = None
         self._server = server
-        self._load = load
+        self._under_way = under_way
         self._listener = listener
         self._next_look_s = math.inf if go_on_errors else 0.0
 
     def __call__(self, progress: ProgressReport, words: str) -> str | None:
-        self._listener.progress(progress, self._load, words)
+        self._listener.progress(self._under_way(progress, words))
         elapsed_s = progress.elapsed_ns / NS_PER_S
         if elapsed_s >= self._next_look_s and not self.failure:
             self._next_look_s = elapsed_s + _LOOK_AT_SERVER_EVERY_S

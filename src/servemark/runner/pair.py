@@ -84,7 +84,9 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
     try:
         for number, place in enumerate(order_of(asked.blocks, asked.requests[0].load.seed)):
             block = number // (2 * TRIALS_A_BLOCK) + 1
-            listener.note(f"block {block} of {asked.blocks}: {NAMES[place]}, {entries[place].title}")
+            where = f"block {block} of {asked.blocks}: {NAMES[place]}, {entries[place].title}"
+            listener.note(where)
+            listener.place(0, where)
             with failing(written, entries[place], listener):
                 jobs[place] = next(turns[place])
             if written.interrupted:
