@@ -20,6 +20,7 @@ from servemark.result import (
     Check,
     ErrorExample,
     Failure,
+    Histogram,
     LatencySummary,
     Result,
     RunResult,
@@ -66,6 +67,7 @@ def _step(name: str = "predict", **changes: object) -> StepSummary:
         "bytes_sent": 1,
         "bytes_received": 1,
         "headline": "service",
+        "distribution": Histogram((1.0, 4.0, 40.0), (500, 500)),
     }
     return StepSummary(**(fields | changes))  # type: ignore[arg-type]
 

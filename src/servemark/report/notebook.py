@@ -45,7 +45,7 @@ def _plain(lines: Iterable[Line]) -> Iterator[str]:
         if isinstance(line, Columns):
             yield from (cell for row in line.rows for cell in row)
         else:
-            yield (line.text if isinstance(line, Fact) else line).plain
+            yield line.text.plain if isinstance(line, Fact) else line.plain if isinstance(line, Text) else ""
 
 
 def _of_lines(lines: Iterable[Line]) -> Iterator[str]:
@@ -57,7 +57,10 @@ def _of_lines(lines: Iterable[Line]) -> Iterator[str]:
             continue
         yield _facts(facts)
         facts = []
-        yield _table(line) if isinstance(line, Columns) else _text(line)
+        if isinstance(line, Columns):
+            yield _table(line)
+        elif isinstance(line, Text):  # what is drawn of characters is the SVG's
+            yield _text(line)
     yield _facts(facts)
 
 

@@ -49,7 +49,6 @@ from servemark.report.words import (
 from servemark.result import (
     STATISTICS,
     BenchmarkResult,
-    Capacity,
     Comparison,
     LatencySummary,
     OpenLoadResult,
@@ -156,25 +155,55 @@ def legend_of(texts: Iterable[str]) -> tuple[Fact, ...]:
 
 
 def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
-    """What is said of a benchmark: its answer and what was measured, an empty line, and all else."""
-    if benchmark.capacity is not None:
-        yield from _lines_of_search(result, benchmark, benchmark.capacity)
-        return
-    yield from answer(benchmark)
-    yield headline(benchmark)
-    if not benchmark.runs:
-        return
+    """The summary of a benchmark: its answer, what was measured, what that came to, and what is made of it."""
+    found = benchmark.capacity
+    if found is not None:
+        yield capacity.answer(found)
+    else:
+        yield from answer(benchmark)
+        yield headline(benchmark)
+        if not benchmark.runs:
+            return
+        figures = list(figure_lines(benchmark))
+        yield from [*figures, Text()] if figures else ()
+    yield from measured_lines(result, benchmark)
+    yield Text()
+    yield from detail_lines(benchmark)
+    # Of a search the first line has said whether the objective is met.
+    yield from (fact for fact in judgements(benchmark) if found is None or fact.label != "SLO")
+
+
+def figure_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
+    """The three figures that matter, and how latencies lie, where all of it is of one step."""
     only = _only_step(benchmark)
-    if only is not None:
+    if only is not None and benchmark.runs:
         yield from key_figures(benchmark, only, ramp_for(sys.stdout))
-        yield Text()
-    yield Text(_server_line(result, benchmark), style="dim")
-    headline_run = next((run for run in benchmark.answering.values() if not run.point), None)
+
+
+def measured_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text]:
+    """What was measured: the server, and the load."""
+    server = _server_line(result, benchmark)
+    if benchmark.capacity is not None:
+        yield subject(benchmark).append(server, style="dim")
+        return
+    yield Text(server, style="dim")
+    headline_run = _headline_run(benchmark)
     if headline_run:
         yield Text(load_line(headline_run), style="dim")
-    elif isinstance(benchmark.runs[0].load, OpenLoadResult):
+    elif benchmark.runs and isinstance(benchmark.runs[0].load, OpenLoadResult):
         yield Text(open_loop(benchmark.runs[0].load), style="dim")
-    yield Text()
+
+
+def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
+    """What was found, in tables and facts; nothing where nothing ran."""
+    if benchmark.capacity is not None:
+        if benchmark.capacity_over:
+            yield from capacity.configurations(benchmark.capacity_over, benchmark.capacity)
+        yield from capacity.lines(benchmark.capacity)
+        return
+    if not benchmark.runs:
+        return
+    headline_run, only = _headline_run(benchmark), _only_step(benchmark)
     stages = table_of_stages(benchmark)
     if stages:
         yield stages
@@ -196,23 +225,17 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
         yield from _memory(headline_run)
     if benchmark.cold_start_ms is not None:
         yield Fact("cold start", f"{format_ms(benchmark.cold_start_ms)}, the first prediction after registering")
-    yield from judgements(benchmark)
+
+
+def _headline_run(benchmark: BenchmarkResult) -> RunResult | None:
+    """The run that gives the headline; None where several points do."""
+    return next((run for run in benchmark.answering.values() if not run.point), None)
 
 
 def _only_step(benchmark: BenchmarkResult) -> StepSummary | None:
     """The step that all of the summary is of; None where there are several, or points, or registrations."""
     registers = benchmark.analysis is not None and benchmark.analysis.registrations is not None
     return benchmark.steps[0] if len(benchmark.steps) == 1 and not registers else None
-
-
-def _lines_of_search(result: Result, benchmark: BenchmarkResult, found: Capacity) -> Iterator[Line]:
-    yield capacity.answer(found)
-    yield subject(benchmark).append(_server_line(result, benchmark), style="dim")
-    yield Text()
-    if benchmark.capacity_over:
-        yield from capacity.configurations(benchmark.capacity_over, found)
-    yield from capacity.lines(found)
-    yield from (fact for fact in judgements(benchmark) if fact.label != "SLO")  # the first line has said that
 
 
 def headline(benchmark: BenchmarkResult) -> Text:

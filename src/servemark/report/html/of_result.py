@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.text import Text
 
 from servemark.errors import RecordingError
 from servemark.printable import printable, printable_in
@@ -19,9 +18,8 @@ from servemark.report.html.charts import SERIES, Chart
 from servemark.report.html.of_run import Drawn, Mark
 from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunCharts, Section, blocks_of
 from servemark.report.judgements import judgements
-from servemark.report.layout import Fact, Line
 from servemark.report.objectives import answer
-from servemark.report.terminal import headline, summary_lines
+from servemark.report.terminal import detail_lines, figure_lines, headline, measured_lines
 from servemark.report.words import decimal, digits_of, figure, interval, named
 from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
 from servemark.stats.evidence import Window
@@ -34,8 +32,8 @@ _MOST_PARTS, _LEAST_PARTS, _REQUESTS_A_PART = 120, 24, 25
 _MOST_PARTS_OF_PAGE = 480
 #: Runs of a benchmark whose time is drawn, and of a page.
 _MOST_RUNS, _MOST_RUNS_OF_PAGE = 12, 24
-#: Labels of a summary that say what the band and the table of conditions say.
-_JUDGED = {"SLO", "verdict", "certificate", "INVALID", "why", "what to do", "warning"}
+#: Labels of what the table of conditions says.
+_CONDITIONS = {"SLO", "verdict"}
 #: Steps that change the server.
 _CHANGES = {"scale_up": "scaled up", "scale_down": "scaled down"}
 _MOST_MARKS = 200
@@ -78,9 +76,6 @@ class _Room:
 
 
 def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: _Room) -> Section:
-    lines = list(summary_lines(result, benchmark))
-    head = _until_blank(lines)
-    told = [line for line in lines[len(head) :] if not (isinstance(line, Fact) and line.label in _JUDGED)]
     drawn, notes = _drawn(benchmark, raw, folder, room)
     together = list(of_benchmark.charts_of(benchmark))
     if len(drawn) > 1:
@@ -89,12 +84,11 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
     headlines = drawn if len(drawn) == 1 else [one for one in drawn if not one.run.point][:1]
     charts = [*together, *(chart for one in headlines for chart in of_run.charts_of(one))]
     runs = tuple(RunCharts(_title(one.run), tuple(of_run.charts_of(one))) for one in drawn if one not in headlines)
-    skipped = 1 if benchmark.capacity is not None else len(list(answer(benchmark))) + 1
     answers = [headline(benchmark)] if benchmark.capacity is not None else [*answer(benchmark), headline(benchmark)]
     return Section(
         title=named(benchmark),
         answers=tuple(Answer(line.plain, _outcome(line.plain)) for line in answers),
-        measured=tuple(line.plain for line in head[skipped:] if isinstance(line, Text)),
+        measured=tuple(line.plain for line in measured_lines(result, benchmark)),
         band=_band(benchmark),
         conditions=tuple(
             (verdict.question, verdict.outcome, verdict.answer)
@@ -102,22 +96,12 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
             if verdict.outcome != "finding" and (verdict.objective or verdict.outcome != "met")
         ),
         charts=tuple(charts),
-        summary=blocks_of(told),
+        summary=blocks_of([*figure_lines(benchmark), *detail_lines(benchmark)]),
         steps=_steps(benchmark),
         runs=runs,
         notes=tuple(notes),
         checks=_checks(benchmark),
     )
-
-
-def _until_blank(lines: Sequence[Line]) -> list[Line]:
-    """The lines before the first empty one."""
-    found: list[Line] = []
-    for line in lines:
-        if isinstance(line, Text) and not line.plain:
-            break
-        found.append(line)
-    return found
 
 
 def _outcome(text: str) -> str:
@@ -132,9 +116,7 @@ def _band(benchmark: BenchmarkResult) -> Band | None:
     if certificate is None:
         return None
     facts = tuple(
-        Labelled(fact.label, fact.text.plain)
-        for fact in judgements(benchmark)
-        if fact.label in _JUDGED - {"SLO", "verdict"}
+        Labelled(fact.label, fact.text.plain) for fact in judgements(benchmark) if fact.label not in _CONDITIONS
     )
     is_sure = certificate.valid and not certificate.is_imported and not certificate.disturbances
     return Band("valid" if is_sure else "unsure" if certificate.valid else "invalid", facts)

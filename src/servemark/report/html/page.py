@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from rich.text import Text
 
 from servemark.report.html.charts import CONFIG, Chart
 from servemark.report.layout import Columns, Fact, Line
@@ -129,7 +130,10 @@ def _ours(text: str) -> Markup:
 
 
 def blocks_of(lines: Sequence[Line]) -> tuple[Block, ...]:
-    """Lines as they are printed, as blocks: what has labels and follows one another together."""
+    """Lines as they are printed, as blocks: what has labels and follows one another together.
+
+    What is drawn of characters is left out.
+    """
     found: list[Block] = []
     for line in lines:
         if isinstance(line, Fact):
@@ -137,6 +141,6 @@ def blocks_of(lines: Sequence[Line]) -> tuple[Block, ...]:
             found.append(Block(facts=(*last.facts, Labelled(line.label, line.text.plain))))
         elif isinstance(line, Columns):
             found.append(Block(headings=line.headings, rows=line.rows))
-        elif line.plain:
+        elif isinstance(line, Text) and line.plain:
             found.append(Block(text=line.plain))
     return tuple(found)
