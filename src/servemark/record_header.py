@@ -21,7 +21,7 @@ def read_header(file: BinaryIO, path: Path, magic: bytes, what: str) -> dict[str
     """The JSON of the header of `file`, at whose beginning it is; `path` and `what` it should be are for errors.
 
     Raises:
-        RecordingError: it does not begin with `magic`, or is of a version that this servemark does not read.
+        RecordingError: it does not begin with `magic`, is cut short, or of a version that this one does not read.
     """
     fixed = file.read(FIXED.size)
     if len(fixed) < FIXED.size or fixed[: len(magic)] != magic:
@@ -30,5 +30,8 @@ def read_header(file: BinaryIO, path: Path, magic: bytes, what: str) -> dict[str
     if version not in _READABLE:
         known = " and ".join(map(str, _READABLE))
         raise RecordingError(f"{path} has records of version {version}", next_step=f"this servemark reads {known}")
-    header: dict[str, Any] = json.loads(file.read(json_bytes))
+    try:
+        header: dict[str, Any] = json.loads(file.read(json_bytes))
+    except ValueError as error:
+        raise RecordingError(f"{path} is {what} whose header is cut short", cause=str(error)) from error
     return header

@@ -305,4 +305,4 @@ def _open_table(path: Path, magic: bytes, what: str) -> tuple[dict[str, Any], np
             "itemsize": header["row_bytes"],
         }
     )
-    return header, dtype, (size - header["header_bytes"]) // header["row_bytes"]
+    return header, dtype, max(size - header["header_bytes"], 0) // header["row_bytes"]
