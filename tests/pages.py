@@ -85,6 +85,22 @@ EXECUTED = {
     "./benchmark.py report old.jtl --benchmark throughput -m resnet-18": Execution(
         says="IMPORTED throughput resnet-18"
     ),
+    "./benchmark.py report servemark-results/latest --format markdown": Execution(says="summary.md"),
+    "./benchmark.py report servemark-results/latest --format text -o -": Execution(says="results"),
+    "./benchmark.py report servemark-results/latest --format junit --format markdown --format csv": Execution(
+        says="verdicts.xml"
+    ),
+    "./benchmark.py report servemark-results/latest --format json -o result-of-today.json": Execution(
+        says="result-of-today.json"
+    ),
+    "./benchmark.py report servemark-results/latest --format jtl -o -": Execution(says="timeStamp,elapsed,label"),
+    "./benchmark.py report servemark-results/latest --format openmetrics -o servemark.prom": Execution(
+        says="servemark.prom"
+    ),
+    "./benchmark.py report servemark-results/latest --format parquet -o requests.parquet": Execution(
+        says="requests.parquet"
+    ),
+    "./benchmark.py report servemark-results/latest --format hgrm": Execution(says="hgrm"),
 }
 #: What no test executes here, by how it begins, and why.
 NOT_HERE = {
@@ -94,6 +110,8 @@ NOT_HERE = {
     "./benchmark.py ab 'latency' -- 'latency -w 4'": "starts 28 servers; test_ab.py measures two that run, in turns",
     "./benchmark.py calibrate 'latency'": "starts 28 servers; test_ab.py calibrates one that runs",
     "./benchmark.py capacity": "searches take minutes; test_capacity_search.py has one of a queue",
+    "./benchmark.py latency --otlp": "takes a collector; test_otlp.py has a run with one",
+    "./benchmark.py report servemark-results/latest --otlp": "takes a collector; test_otlp.py has one",
     "./benchmark.py compare before after": "takes two results that differ; test_compare_command.py makes them",
     "servemark --install-completion bash": "test_completion.py installs it in a home of its own, and asks real shells",
     ". <(servemark --show-completion bash)": "a figure of one machine; test_completion.py asks bash the same",

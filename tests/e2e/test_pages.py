@@ -40,6 +40,8 @@ pytestmark = pytest.mark.slow
 LIMIT_S = 600.0
 SERVE = "./benchmark.py serve --tls --port 8443"
 JAVA = "com.amazonaws.ml.mms.ModelServer"
+#: A result with its records, which whatever reports one finds as the latest until another is measured.
+MEASURED_BEFORE = ROOT / "tests" / "unit" / "data" / "result-schema-2"
 #: Two samples as JMeter 5 writes them.
 OLD_JTL = """\
 timeStamp,elapsed,label,responseCode,threadName,success,Latency,Connect
@@ -260,6 +262,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, in
     (folder / "times.txt").write_text("# recorded\n0\n0.1\n0.15\n")
     (folder / "log.csv").write_text("TIMESTAMP,tokens\n0,7\n0.1,8\n0.15,9\n")
     (folder / "old.jtl").write_text(OLD_JTL)
+    first = shutil.copytree(MEASURED_BEFORE, folder / "servemark-results" / "20260102T030405Z-http")
+    (folder / "servemark-results" / "latest").symlink_to(first.name)
     shell._command.environ["SERVEMARK_HISTORY"] = str(folder / "history.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERVEMARK_HISTORY", str(folder / "history.db"))

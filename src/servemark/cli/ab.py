@@ -27,7 +27,7 @@ _MOST_BLOCKS = 50
 #: What is said of both together, or makes no sense in turns.
 _NOT_OF_ONE = (
     *("output", "force", "against", "threshold", "strict", "trials", "fresh_server", "resume", "seed"),
-    *("json", "junit", "markdown"),
+    *("json", "junit", "markdown", "otlp"),
 )
 _EPILOG = """\
 examples:

@@ -20,6 +20,7 @@ from servemark.telling import check_stdout, write_data
 #: For so long a reader of a named pipe is awaited: it may have been started together with us.
 _READER_S = 5.0
 _LOOK_EVERY_S = 0.05
+_JSON = "the JSON"
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def json_output(name: str) -> Iterator[Callable[[str], None]]:
         OutputError: it cannot be written; of a pipe also that nobody reads it.
     """
     if name == "-":
-        _stdout(check_stdout)
+        _stdout(check_stdout, _JSON)
         yield print_json
         return
     path = Path(name)
@@ -52,16 +53,25 @@ def print_json(text: str) -> None:
     Raises:
         OutputError: not all of it could be written.
     """
-    _stdout(lambda: write_data(text))
+    print_text(text, _JSON)
 
 
-def _stdout(act: Callable[[], None]) -> None:
+def print_text(text: str, what: str) -> None:
+    """Write `text`, which is called `what`, to stdout.
+
+    Raises:
+        OutputError: not all of it could be written.
+    """
+    _stdout(lambda: write_data(text), what)
+
+
+def _stdout(act: Callable[[], None], what: str) -> None:
     try:
         act()
     except OSError as error:
         cause = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
         raise OutputError(
-            "cannot write the JSON to stdout",
+            f"cannot write {what} to stdout",
             cause=cause,
             next_step="give it a reader that reads to the end, or a file",
         ) from error

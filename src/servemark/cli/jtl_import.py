@@ -14,7 +14,7 @@ from servemark.benchmarks import catalogue
 from servemark.cli.options import Parser
 from servemark.errors import EXIT_OK, UsageError
 
-_OPTIONS = {"output": "-o", "force": "--force", "benchmark": "--benchmark", "model": "-m", "step": "--step"}
+_OPTIONS = {"force": "--force", "benchmark": "--benchmark", "model": "-m", "step": "--step"}
 #: One user is that of the original's latency, more those of its throughput.
 _OF_ONE, _OF_MORE = "latency", "throughput"
 _READ_BYTES = 1 << 20
@@ -24,7 +24,6 @@ _LONGEST_NAME = 100
 def add_import_options(parser: Parser) -> None:
     """Add the options that say what becomes of a JTL."""
     group = parser.add_argument_group("of a JTL")
-    group.add_argument("-o", "--output", metavar="DIR", type=Path, help="result directory (default: a new one)")
     group.add_argument("--force", action="store_true", help="write into DIR although it is not empty")
     group.add_argument(
         "--benchmark",

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.checkout import or_here
@@ -50,13 +51,16 @@ def _run(arguments: Namespace, words: list[str], prog: str, write: Mapping[str, 
     from servemark.report.terminal import print_summary
     from servemark.verdict import exit_status
 
-    try:
+    result = performed.result
+    with _saying_what_fails(performed.folder):
         if "junit" in write:
-            write["junit"](junit_text(performed.result, allow_invalid=arguments.allow_invalid, strict=arguments.strict))
+            write["junit"](junit_text(result, allow_invalid=arguments.allow_invalid, strict=arguments.strict))
+    with _saying_what_fails(performed.folder):
         if "markdown" in write:
-            write["markdown"](markdown_text(performed.result))
+            write["markdown"](markdown_text(result))
+    try:
         if "json" in write:
-            write["json"](result_text(performed.result))
+            write["json"](result_text(result))
     finally:  # people are told all the same
         if arguments.json != "-":
             step = next_step(performed.result, performed.folder, prog, words)
@@ -65,6 +69,17 @@ def _run(arguments: Namespace, words: list[str], prog: str, write: Mapping[str, 
     if comparison is not None and comparison.refused:
         print_error(UsageError("it is not compared", cause=comparison.refused, next_step="see --force"))
     return exit_status(performed.result, allow_invalid=arguments.allow_invalid, strict=arguments.strict)
+
+
+@contextmanager
+def _saying_what_fails(folder: Path) -> Iterator[None]:
+    """Say why a report could not be written: that changes nothing that was measured, nor its exit status."""
+    from servemark.unexpected import explained
+
+    try:
+        yield
+    except Exception as error:
+        print_error(explained(error, folder))
 
 
 def in_checkout(requests: Sequence[RunRequest], say: Callable[[str], None]) -> list[RunRequest]:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from servemark.options.kinds import PathTo, Share, Switch
+from servemark.options.kinds import PathTo, Share, Switch, Text
 from servemark.options.table import OptionGroup, option
+from servemark.workload.endpoint import parse_url
+
+
+def _collector(text: str) -> str:
+    parse_url(text)
+    return text
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class OutputOptions(OptionGroup):
         force: write into `output` although it is not empty, and try what would not fit in memory.
         no_history: leave the result out of the history.
         no_report: write no ``report.html``.
+        otlp: URL of a collector, which is sent the metrics of the result.
     """
 
     max_errors_share: float = option(
@@ -60,4 +67,11 @@ class OutputOptions(OptionGroup):
         default=False,
         heading="output",
         help="write no report.html, the page with its charts",
+    )
+    otlp: str | None = option(
+        "--otlp",
+        kind=Text(_collector),
+        metavar="URL",
+        heading="output",
+        help="send the metrics to this OpenTelemetry collector, by OTLP over HTTP",
     )

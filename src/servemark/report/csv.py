@@ -13,6 +13,7 @@ import csv
 from collections.abc import Iterator
 from typing import TextIO
 
+from servemark.report.recorded import RecordedResult
 from servemark.result import Result, Statistic, StepSummary
 
 COLUMNS = (
@@ -33,6 +34,11 @@ COLUMNS = (
 )
 #: The columns with an interval, by the name of their statistic.
 _JUDGED = {"mean": "Average", "p50": "Median", "p90": "90% Line", "p95": "95% Line", "p99": "99% Line"}
+
+
+def report(out: TextIO, recorded: RecordedResult) -> None:
+    """Write the rows of the result to `out`."""
+    write(out, recorded.result)
 
 
 def write(out: TextIO, result: Result) -> None:

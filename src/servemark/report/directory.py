@@ -15,11 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from servemark.errors import OutputError, RecordingError, UsageError
 from servemark.event_files import events_path, gaps_path
 from servemark.report import csv, jtl
+from servemark.report.formats import FORMATS
+from servemark.report.recorded import RecordedResult
+from servemark.report.replacing import replacing
 from servemark.result import BenchmarkResult, Result, RunResult, read_result, to_json
 
 if TYPE_CHECKING:
@@ -31,8 +34,8 @@ _LATEST = _DEFAULT_PARENT / "latest"
 #: Behind the name of a run's records: what was known of it before.
 BEGUN = ".begun.json"
 _RESULT, _SUMMARY, _REQUESTS, _PAGE = "result.json", "summary.csv", "requests.jtl", "report.html"
-#: All that a run writes into the folder of its result, beside the tracebacks of faults.
-_HOLDS = {_RESULT, _SUMMARY, _REQUESTS, _PAGE, "records", "server", "jmeter"}
+#: All that a run, and ``servemark report``, write into the folder of a result, beside the tracebacks of faults.
+_HOLDS = {_RESULT, "records", "server", "jmeter", *(one.file for one in FORMATS.values())}
 #: What a program said, which no other run will say again.
 _WORDS = {".log", ".txt", ".out"}
 
@@ -119,12 +122,12 @@ class ResultDirectory:
             RecordingError: the disk is full, or the folder is gone.
         """
         with self._saying_why_not():
-            with _replacing(self.path / _RESULT) as out:
+            with replacing(self.path / _RESULT) as out:
                 out.write(result_text(result))
-            with _replacing(self.path / _SUMMARY) as out:
+            with replacing(self.path / _SUMMARY) as out:
                 csv.write(out, result)
             runs = [run for benchmark in result.benchmarks for run in benchmark.runs]
-            with _replacing(self.path / _REQUESTS) as out:
+            with replacing(self.path / _REQUESTS) as out:
                 jtl.write(out, self._records(runs) if runs else [])
             for run in runs:
                 self._begun_path(run).unlink(missing_ok=True)
@@ -136,12 +139,7 @@ class ResultDirectory:
             RecordingError: it cannot be written.
             SetupError: what draws its charts cannot be had.
         """
-        from servemark.environments.chart_library import chart_library
-        from servemark.report.html import page_text, result_page
-
-        text = page_text(result_page(result, self.path), chart_library())
-        with self._saying_why_not(), _replacing(self.path / _PAGE) as out:
-            out.write(text)
+        FORMATS["html"].write(RecordedResult(result, self.path), self.path / _PAGE)
 
     def begin(self, benchmark: BenchmarkResult, server: Mapping[str, Any]) -> None:
         """Write what is known of the last run of `benchmark`, which is about to be measured on `server`.
@@ -149,7 +147,7 @@ class ResultDirectory:
         Raises:
             RecordingError: it cannot be written.
         """
-        with self._saying_why_not(), _replacing(self._begun_path(benchmark.runs[-1])) as out:
+        with self._saying_why_not(), replacing(self._begun_path(benchmark.runs[-1])) as out:
             out.write(json.dumps(to_json({"server": server, "benchmark": benchmark}), indent=2) + "\n")
         self.become_latest()
 
@@ -305,15 +303,3 @@ def _first_free(path: Path) -> Path:
             return candidate
         except FileExistsError:
             number += 1
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """A file that takes the place of `path` when it is whole, and leaves nothing behind when it is not."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as out:
-            yield out
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from servemark.report.recorded import RecordedResult
 from servemark.units import NS_PER_MS
 
 if TYPE_CHECKING:  # a result is written before there are records, too, and numpy takes a while to load
@@ -62,6 +63,15 @@ _READ = (
     "tls_us",
     "flags",
 )
+
+
+def report(out: TextIO, recorded: RecordedResult) -> None:
+    """Write the records of the result to `out`.
+
+    Raises:
+        RecordingError: they cannot be read.
+    """
+    write(out, [(file, run.run.load.kind) for run in recorded.runs for file in run.files])
 
 
 def write(out: TextIO, runs: Sequence[tuple[RecordFile, LoadKind]]) -> None:

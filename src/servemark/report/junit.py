@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TextIO
 from xml.etree import ElementTree
 
+from servemark.report.recorded import RecordedResult
 from servemark.result import BenchmarkResult, Result, Verdict
 
 #: What a verdict's outcome is there; what is met is a case without any of these.
 _ELEMENTS = {"missed": "failure", "undecided": "skipped"}
+
+
+def report(out: TextIO, recorded: RecordedResult) -> None:
+    """Write the verdicts of the result to `out`."""
+    out.write(junit_text(recorded.result, allow_invalid=False))
 
 
 def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> str:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from servemark.printable import printable_in
 from servemark.report.comparison import comparison_in_words, rows_of_comparison
 from servemark.report.objectives import answer
+from servemark.report.recorded import RecordedResult
 from servemark.report.terminal import headline
 from servemark.report.words import named
 from servemark.result import BenchmarkResult, Result
 
 #: What Markdown or HTML would take for its own.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
+
+
+def report(out: TextIO, recorded: RecordedResult) -> None:
+    """Write the answers of the result to `out`."""
+    out.write(markdown_text(recorded.result))
 
 
 def markdown_text(result: Result) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -28,6 +28,7 @@ from servemark.report.key_figures import key_figures
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
 from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
 from servemark.report.objectives import answer, goodput_fact, trend_facts
+from servemark.report.recorded import RecordedResult
 from servemark.report.sparkline import ramp_for
 from servemark.report.streams import streamed, streams_of_all
 from servemark.report.suite import table_of_suite
@@ -64,25 +65,23 @@ if TYPE_CHECKING:
     from servemark.assessment.calibration import Calibration
 
 _LABELS = {"p99_9": "p99.9"}
+_WIDTH_OF_FILES = 80
 #: A figure with the mark before it, and not the home of somebody in a path.
 _MARKED = re.compile(rf"(?<![\w/.-]){UNCERTIFIED}\d")
 
 
 def print_summary(result: Result, folder: Path, next_step: str = "") -> None:
     """Print what was measured, the answer first; of a suite, a table of all at the end. `next_step` is a command."""
-    # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
-    result = printable_in(result)
-    several = result.suite is not None and len(result.suite.entries) > 1
     with _printing() as console:
-        if result.comparison is not None:
-            _print(console, [answer_of_comparison(result.comparison), Text()])
-        for benchmark in result.benchmarks:
-            _print(console, [*summary_lines(result, benchmark), *([Text()] if several else [])])
-        if several or result.skipped:
-            _print(console, [table_of_suite(result, headline)])
-        if result.comparison is not None and not result.comparison.refused:
-            _print(console, [*details_of_comparison(result.comparison), Text()])
-        _print_whole(console, ("results", printable(str(folder))), ("next", next_step))
+        _print_result(console, result, folder, next_step)
+
+
+def report(out: TextIO, recorded: RecordedResult) -> None:
+    """Write what is printed of the result to `out`: plain, and 80 columns wide."""
+    console = Console(highlight=False, color_system=None, width=_WIDTH_OF_FILES)
+    with console.capture() as capture:
+        _print_result(console, recorded.result, recorded.folder)
+    out.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def print_lines(lines: Iterable[Line]) -> None:
@@ -119,6 +118,21 @@ def print_calibration(result: Result, folder: Path, calibration: Calibration) ->
         for name, benchmark in zip("AB", result.benchmarks, strict=False):
             _print(console, [Text(f"{name}  ").append(headline(benchmark)), *judgements(benchmark)])
         _print_whole(console, ("results", printable(str(folder))))
+
+
+def _print_result(console: Console, result: Result, folder: Path, next_step: str = "") -> None:
+    # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
+    result = printable_in(result)
+    several = result.suite is not None and len(result.suite.entries) > 1
+    if result.comparison is not None:
+        _print(console, [answer_of_comparison(result.comparison), Text()])
+    for benchmark in result.benchmarks:
+        _print(console, [*summary_lines(result, benchmark), *([Text()] if several else [])])
+    if several or result.skipped:
+        _print(console, [table_of_suite(result, headline)])
+    if result.comparison is not None and not result.comparison.refused:
+        _print(console, [*details_of_comparison(result.comparison), Text()])
+    _print_whole(console, ("results", printable(str(folder))), ("next", next_step))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from servemark.engines import Job
 from servemark.errors import ServemarkError, UsageError
 from servemark.options import GROUPS, RunRequest
 from servemark.options.table import in_python
+from servemark.report.extras import check_extra
 from servemark.report.in_python import Result as ResultInPython
 from servemark.result import Result
 from servemark.runner.baseline import Baseline
@@ -28,6 +29,7 @@ from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
 from servemark.runner.remembering import remember
 from servemark.runner.result_on_disk import ResultOnDisk
+from servemark.runner.sending import send_metrics
 from servemark.runner.suite import placed
 
 
@@ -70,6 +72,8 @@ def perform(
         KeyboardInterrupt: interrupted before anything was measured.
     """
     first, baseline = requests[0], Baseline.of(requests)
+    if first.output.otlp is not None:
+        check_extra("otlp", "--otlp")
     entries = [Entry.of(request) for request in requests]
     redaction = Redaction(header for entry in entries for header in entry.request.content.all_headers)
     listener = redaction.listener(listener)
@@ -118,6 +122,8 @@ def perform(
         draw(written.result, written.folder, listener)
     if not first.output.no_history:
         remember(written.result, written.folder.path, listener)
+    if first.output.otlp is not None:
+        send_metrics(written.result, written.folder.path, first.output.otlp, listener)
     return WrittenResult(written.result, written.folder.path)
 
 

@@ -213,7 +213,7 @@ def _shown(requests: Sequence[RunRequest], redaction: Redaction) -> tuple[str, .
         content = request.content
         if content.archive is not None and content.archive.url is not None:
             shown[content.archive.url] = content.archive.shown
-        for url in filter(None, (content.url, request.server.server)):
+        for url in filter(None, (content.url, request.server.server, request.output.otlp)):
             shown[url] = without_user(url)
         shown |= {header.given: header.shown for header in content.own_headers}
     words = requests[0].command

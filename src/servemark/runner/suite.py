@@ -18,7 +18,7 @@ from servemark.version import version
 from servemark.workload.endpoint import without_user
 
 #: What changes nothing that is measured.
-_NOT_ASKED = {"output", "force", "no_history", "no_report", "against", "threshold_share"}
+_NOT_ASKED = {"output", "force", "no_history", "no_report", "otlp", "against", "threshold_share"}
 
 
 def placed(entries: Sequence[Entry]) -> list[Entry]:

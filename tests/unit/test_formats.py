@@ -1,0 +1,347 @@
+"""``servemark report --format``: every format of every schema, whole or not at all; what is wrong is said in a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from servemark.cli import main
+from servemark.errors import OutputError
+from servemark.report import csv as summary_csv
+from servemark.report import extras
+from servemark.report.directory import remove_folder, result_text
+from servemark.report.formats import FORMATS
+from servemark.result import Result
+
+from .test_reports import result
+
+DATA = Path(__file__).parent / "data"
+GOLDEN_FIGURES = {
+    "Label": "request",
+    "# Samples": "200",
+    "Average": "1.399",
+    "Median": "0.357",
+    "90% Line": "4.627",
+    "95% Line": "6.703",
+    "99% Line": "15.292",
+    "Min": "0.155",
+    "Max": "21.320",
+    "Error %": "5.00%",
+    "Throughput": "95.000",
+    "Received KB/sec": "10.762",
+    "Std. Dev.": "2.916",
+    "Not certified": "95% Line, 99% Line",
+}
+#: A result of every schema that was released; of the first there are no records any more.
+FIRST, SECOND = "result-schema-1", "result-schema-2"
+WITHOUT_RECORDS = [name for name, one in FORMATS.items() if not one.needs_records]
+TEXTS = [name for name, one in FORMATS.items() if one.shape == "text"]
+
+
+def folder_of(golden: str, folder: Path) -> Path:
+    """A copy of the result of that schema, which may be written to."""
+    if golden == FIRST:
+        folder.mkdir()
+        shutil.copyfile(DATA / f"{FIRST}.json", folder / "result.json")
+        return folder
+    return Path(shutil.copytree(DATA / golden, folder))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return folder_of(SECOND, tmp_path / "result")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def reported(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    status = main(["report", *map(str, words)])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+CASES = [(FIRST, name) for name in WITHOUT_RECORDS] + [(SECOND, name) for name in FORMATS]
+
+
+@pytest.mark.parametrize(("golden", "name"), CASES)
+def test_results_of_every_schema_are_reported_in_every_format_beside_them(tmp_path, capsys, golden, name):
+    folder = folder_of(golden, tmp_path / "result")
+    before, path = content(folder), FORMATS[name].path(folder)
+    status, out, err = reported(capsys, folder, "--format", name)
+    assert (status, out, err) == (0, f"{path}\n", "")
+    assert path.exists()
+    added = {Path(one).parts[0] for one in content(folder).keys() - before.keys()}
+    assert added == {FORMATS[name].file} - before.keys()
+    assert {one: text for one, text in content(folder).items() if one in before and one != path.name} == {
+        one: text for one, text in before.items() if one != path.name
+    }
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - set(WITHOUT_RECORDS)))
+def test_a_format_that_needs_records_says_that_they_are_missing_and_nothing_is_written(tmp_path, capsys, name):
+    folder = folder_of(FIRST, tmp_path / "result")
+    status, out, err = reported(capsys, folder, "--format", "csv", "--format", name)
+    assert (status, out) == (4, "")
+    assert "error: cannot read the records in" in err
+    assert err.count("\n") == 1
+    assert list(content(folder)) == ["result.json"]
+
+
+def test_key_figures_of_the_first_schema(tmp_path, capsys):
+    rows = rows_of(tmp_path, capsys, FIRST)
+    known = {row["Label"]: row for row in rows}
+    ping = known["ping: ping"]
+    assert (ping["# Samples"], ping["Error %"]) == ("100", "0.00%")
+    figures = json.loads((DATA / f"{FIRST}.json").read_text(encoding="utf-8"))
+    (step,) = next(one for one in figures["benchmarks"] if one["name"] == "ping")["steps"]
+    assert ping["Median"] == f"{step['response_ms']['p50']['value']:.3f}"
+    assert ping["Throughput"] == f"{step['throughput_per_s']['value']:.3f}"
+
+
+def test_key_figures_of_the_second_schema(tmp_path, capsys):
+    assert rows_of(tmp_path, capsys, SECOND) == [GOLDEN_FIGURES]
+
+
+def rows_of(tmp_path: Path, capsys: pytest.CaptureFixture[str], golden: str) -> list[dict[str, str]]:
+    status, out, _ = reported(capsys, folder_of(golden, tmp_path / "golden"), "--format", "csv", "-o", "-")
+    assert status == 0
+    return list(csv.DictReader(io.StringIO(out)))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_goes_to_stdout_as_it_goes_to_a_file(folder, tmp_path, capsys, name):
+    before = content(folder)
+    status, out, err = reported(capsys, folder, "--format", name, "-o", "-")
+    assert (status, err) == (0, "")
+    assert content(folder) == before
+    assert reported(capsys, folder, "--format", name, "-o", tmp_path / "file")[0] == 0
+    assert (tmp_path / "file").read_bytes().decode("utf-8") == out
+    assert out.endswith("\n")
+
+
+def test_several_formats_are_written_at_once(folder, capsys):
+    words = [word for name in FORMATS for word in ("--format", name)]
+    status, out, _ = reported(capsys, folder, *words)
+    assert status == 0
+    assert out.splitlines() == [str(one.path(folder)) for one in FORMATS.values()]
+    assert Result.load(folder).schema == "servemark/result/2"
+    assert ElementTree.parse(folder / "verdicts.xml").getroot().tag == "testsuites"
+
+
+def test_the_result_may_be_named_by_its_file(folder, capsys):
+    assert reported(capsys, folder / "result.json", "--format", "markdown")[0] == 0
+    assert (folder / "summary.md").exists()
+
+
+def test_a_folder_with_every_report_is_one_that_servemark_made(folder, capsys):
+    assert reported(capsys, folder, *[word for name in FORMATS for word in ("--format", name)])[0] == 0
+    remove_folder(folder, Result.load(folder).id)
+    assert not folder.exists()
+
+
+def test_a_run_that_was_killed_is_reported_from_its_records(folder, capsys):
+    document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    (benchmark,) = document["benchmarks"]
+    (run,) = benchmark["runs"]
+    begun = {"server": document["server"], "benchmark": {**benchmark, "verdicts": [], "runs": [{**run, "steps": []}]}}
+    (folder / run["records"]).with_suffix(".begun.json").write_text(json.dumps(begun))
+    (folder / "result.json").write_text(json.dumps({**document, "benchmarks": []}))
+    before = (folder / "result.json").read_bytes()
+    status, out, _ = reported(capsys, folder, "--format", "text", "-o", "-")
+    assert status == 0
+    assert out.startswith("PARTIAL INVALID http ")
+    assert (folder / "result.json").read_bytes() == before, "it was not asked for"
+
+
+WRONG = "servemark: error: "
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--format", "htlm"], "unknown format 'htlm'"),
+        (["--format", "markdwon"], "unknown format 'markdwon'; did you mean markdown?"),
+        (["-o", "x"], "-o goes with --format"),
+        (
+            ["--format", "csv", "--format", "json", "-o", "x"],
+            "-o takes one --format, and there are 2; give -o for each",
+        ),
+        (["--otlp", "http://127.0.0.1:1", "-o", "x"], "-o takes one --format, and there are 0"),
+        (["--format", "parquet", "-o", "-"], "--format parquet is no text for stdout; give -o a file"),
+        (["--format", "hgrm", "-o", "-"], "--format hgrm is no text for stdout"),
+        (["--format", "csv", "-o", "none/x"], "cannot write none/x: No such file or directory; give -o a place"),
+        (["--format", "csv", "-o", "taken"], "cannot write taken: it is a folder"),
+        (["--format", "hgrm", "-o", "file"], "cannot write file: it is no folder, and hgrm makes several files"),
+        (["--format", "hgrm", "-o", "taken"], "cannot write taken: it holds mine.txt, which is no .hgrm file"),
+        (["--otlp", "collector:4317"], "--otlp"),
+        (["--otlp", "ftp://collector/"], "--otlp"),
+        (["--format", "csv", "--benchmark", "latency"], "--benchmark goes with a JTL"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_is_found_before_anything_is_read(tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "result.json").write_text("no JSON, which would be status 4")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("precious")
+    (tmp_path / "file").touch()
+    before = content(tmp_path)
+    status, out, err = reported(capsys, "result", *words)
+    assert (status, out) == (2, "")
+    assert err.startswith(WRONG)
+    assert says in err
+    assert err.count("\n") == 1
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(("words", "extra"), [(["--format", "parquet"], "parquet"), (["--otlp", "http://h"], "otlp")])
+def test_what_is_not_installed_is_named_with_how_to_have_it(tmp_path, monkeypatch, capsys, words, extra):
+    monkeypatch.setitem(extras.EXTRAS, extra, "no_such_module.below")
+    (tmp_path / "result.json").write_text("no JSON")
+    status, _, err = reported(capsys, tmp_path, *words)
+    assert status == 2
+    assert f"{' '.join(words[:2] if extra == 'parquet' else words[:1])} needs no_such_module-below: it is not" in err
+    assert f"export SERVEMARK_EXTRAS={extra}" in err
+
+
+@pytest.mark.parametrize("words", [["--format", "csv"], ["--otlp", "http://127.0.0.1:1"]], ids=str)
+def test_a_jtl_becomes_a_result_first(tmp_path, capsys, words):
+    jtl = tmp_path / "old.jtl"
+    jtl.write_text("timeStamp,elapsed\n")
+    status, _, err = reported(capsys, jtl, *words)
+    assert status == 2
+    assert f"{words[0]} goes with a result; make one first: servemark report {jtl}" in err
+
+
+def test_a_folder_without_a_result_or_none_at_all_is_wrong_usage(tmp_path, capsys):
+    for path, says in ((tmp_path / "none", "no such folder, or file"), (tmp_path, "No such file or directory")):
+        status, _, err = reported(capsys, path, "--format", "csv")
+        assert status == 2
+        assert f"there is no result in {path}: {says}" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "Expecting property name"),
+        ('{"metrics": {"http_req_duration": {}}}', "it is no servemark/result/2"),
+        ("[1, 2]", "it is no servemark/result/2"),
+        ('{"schema": "servemark/result/99"}', "which a newer servemark wrote"),
+    ],
+)
+def test_what_another_tool_wrote_is_named(tmp_path, capsys, text, says):
+    (tmp_path / "result.json").write_text(text)
+    status, _, err = reported(capsys, tmp_path, "--format", "csv")
+    assert status == 4
+    assert f"cannot read {tmp_path / 'result.json'}: " in err
+    assert says in err
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def _cut(path: Path, keep_bytes: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(keep_bytes)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - set(WITHOUT_RECORDS)))
+@pytest.mark.parametrize(
+    ("keep_bytes", "says"), [(-100, "are cut short: they have"), (40, "header is cut short"), (3, "is not a record")]
+)
+def test_records_that_are_cut_short_are_named_and_the_last_report_stays(folder, capsys, name, keep_bytes, says):
+    assert reported(capsys, folder, "--format", name)[0] == 0
+    (records,) = (folder / "records").glob("*.bin")
+    _cut(records, records.stat().st_size + keep_bytes if keep_bytes < 0 else keep_bytes)
+    before = content(folder)
+    status, out, err = reported(capsys, folder, "--format", name)
+    assert (status, out) == (4, "")
+    assert says in err
+    assert str(records) in err
+    assert content(folder) == before
+
+
+def test_a_report_on_a_full_disk_leaves_the_last_one_and_nothing_half_written(folder, capsys, monkeypatch):
+    (folder / "summary.csv").write_text("the last one")
+    before = content(folder)
+
+    def full(out, _recorded):
+        out.write("half a ")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(summary_csv, "report", full)
+    status, _, err = reported(capsys, folder, "--format", "csv")
+    assert status == 4
+    assert f"cannot write {folder / 'summary.csv'}: No space left on device; free some space" in err
+    assert content(folder) == before
+    assert list(folder.glob(".*")) == []
+
+
+def test_a_folder_of_files_is_replaced_as_a_whole(folder, capsys, monkeypatch):
+    from servemark.report import hgrm
+
+    assert reported(capsys, folder, "--format", "hgrm")[0] == 0
+    (folder / "hgrm" / "of-an-older-step-response.hgrm").write_text("older")
+    before = content(folder)
+
+    def full(partial, _recorded):
+        (partial / "first.hgrm").write_text("whole")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hgrm, "report", full)
+        assert reported(capsys, folder, "--format", "hgrm")[0] == 4
+    assert content(folder) == before
+    assert reported(capsys, folder, "--format", "hgrm")[0] == 0
+    assert not (folder / "hgrm" / "of-an-older-step-response.hgrm").exists()
+    assert list(folder.glob(".*")) == []
+
+
+def test_a_device_is_written_to_and_not_replaced(folder, capsys):
+    assert reported(capsys, folder, "--format", "json", "-o", "/dev/null")[0] == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_link_stays_and_leads_to_what_is_new(folder, tmp_path, capsys):
+    target, link = tmp_path / "target.md", tmp_path / "link.md"
+    target.write_text("older")
+    link.symlink_to(target)
+    assert reported(capsys, folder, "--format", "markdown", "-o", link)[0] == 0
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8").startswith("**SLO met: ")
+
+
+def test_a_report_of_a_run_that_cannot_be_written_is_said_and_changes_no_exit_status(tmp_path, monkeypatch, capsys):
+    from servemark import runner
+    from servemark.cli import run
+
+    def unwritable(_text):
+        raise OutputError("cannot write it", cause="No space left on device")
+
+    measured = runner.WrittenResult(replace(result(), error=None), tmp_path)
+    monkeypatch.setattr(runner, "perform", lambda *_, **__: measured)
+    arguments = run.parse_run("servemark run", ["latency", "--junit", "v.xml", "--markdown", "s.md"])
+    status = run._run(arguments, [], "servemark run", {"junit": unwritable, "markdown": unwritable})
+    told = capsys.readouterr()
+    assert status == 0
+    assert told.err.count("error: cannot write it: No space left on device\n") == 2
+    assert told.out.startswith("latency resnet-18: p50")
+
+
+def test_a_name_that_is_no_utf8_goes_into_every_text(tmp_path, capsys):
+    name = b"a\xff".decode("utf-8", "surrogateescape")
+    folder = tmp_path / "result"
+    folder.mkdir()
+    (folder / "result.json").write_text(result_text(result(model=name)), encoding="utf-8")
+    for one in TEXTS:
+        if not FORMATS[one].needs_records:
+            status, _, err = reported(capsys, folder, "--format", one)
+            assert (one, status, err) == (one, 0, "")
