@@ -7,6 +7,7 @@ those of the SDK's own variables (``OTEL_EXPORTER_OTLP_HEADERS``), as are certif
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: For so long a collector that does not answer, or says that it is busy, is tried again.
 _PATIENCE_S = 10
 _PATH = "/v1/metrics"
+#: What the SDK says around the reason why it tries again.
+_TRIED_AGAIN = re.compile(r"^Transient error (.*) encountered while .*$", re.DOTALL)
 
 
 def send(result: Result, url: str) -> None:
@@ -47,7 +50,8 @@ def send(result: Result, url: str) -> None:
         finally:
             exporter.shutdown()
     if taken is not MetricExportResult.SUCCESS:
-        raise _refused(url, said[-1] if said else "no answer")
+        # The last of what is said is only that it gave up.
+        raise _refused(url, _TRIED_AGAIN.sub(r"\1", said[0]) if said else "no answer")
 
 
 def _data(result: Result) -> MetricsData:

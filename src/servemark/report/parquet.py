@@ -36,6 +36,9 @@ _NUMBERS = {
     "events": pa.uint32(),
     "flags": pa.uint8(),
 }
+#: What is written as names, and what as differences from one row to the next: most of it grows with each row.
+_NAMES = ("run", "step", "kind")
+_NEAR = ("seq", "scheduled_at", "latency_ns", *(f"{name}_ns" for name in _TIMES))
 _NO_CONNECTION = 0xFFFF_FFFF
 _SCHEMA = pa.schema(
     [
@@ -66,7 +69,8 @@ def report(path: Path, recorded: RecordedResult) -> None:
         "version": result.tool.version,
     }
     schema = _SCHEMA.with_metadata({"servemark": json.dumps(about)})
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    encoding = {"use_dictionary": list(_NAMES), "column_encoding": dict.fromkeys(_NEAR, "DELTA_BINARY_PACKED")}
+    with pq.ParquetWriter(path, schema, compression="zstd", **encoding) as writer:
         for table in _tables(recorded):
             writer.write_table(table.replace_schema_metadata(schema.metadata))
 
