@@ -285,6 +285,15 @@ def test_a_report_on_a_full_disk_leaves_the_last_one_and_nothing_half_written(fo
     assert list(folder.glob(".*")) == []
 
 
+def test_a_report_is_replaced_in_one_step(folder, capsys):
+    path = folder / "summary.md"
+    path.write_text("older")
+    with path.open(encoding="utf-8") as whoever_reads_it:
+        assert reported(capsys, folder, "--format", "markdown")[0] == 0
+        assert whoever_reads_it.read() == "older"
+    assert path.read_text(encoding="utf-8") != "older"
+
+
 def test_a_folder_of_files_is_replaced_as_a_whole(folder, capsys, monkeypatch):
     from servemark.report import hgrm
 
