@@ -24,6 +24,7 @@ ALLOWED_SKIPS: dict[str, str] = {
     "no javac on PATH": "./install_dependencies.sh, or apt-get install default-jdk-headless",
     "no mvn on PATH": "./install_dependencies.sh, or apt-get install maven",
     "no cargo for Rust 1.85 or newer here: the oracle server cannot be built": "./install_dependencies.sh",
+    "no cargo for Rust 1.85 or newer here": "./install_dependencies.sh",
     "real-time priority is not permitted here": "run the tests as root, or ./install_dependencies.sh --realtime",
     "no control group with a quota of CPU time can be made here": (
         "run the tests as root where /sys/fs/cgroup/cpu can be written"
