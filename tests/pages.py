@@ -129,6 +129,11 @@ NOT_HERE = {
     "pip install --dry-run --no-deps": "asks the package index for every package of another machine",
     ".venv/bin/pip list --outdated": "what is new there changes every day",
     ".venv/bin/python - numpy httpx": "test_docs.py does, which takes no server",
+    "pipx install": "test_wheel.py does, with the wheel that it builds",
+    "uv tool install": "test_wheel.py does, with the wheel that it builds",
+    "uvx --from": "test_wheel.py does, with the wheel that it builds",
+    "sha256sum --check": "test_release.py does, with the sums that the workflow makes",
+    ".venv/bin/python scripts/sbom.py": "test_sbom.py runs the script",
 }
 
 
