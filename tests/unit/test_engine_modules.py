@@ -50,3 +50,14 @@ pub(crate) mod tests {
 }
 """
     assert _uses(source) == {"one", "two", "three", "four"}
+
+
+def test_no_condition_is_a_chain_that_the_oldest_rust_cannot_read():
+    """``if a && let B = c`` came with Rust 1.88, and the workspace promises 1.85: a newer one takes it in silence."""
+    chain = re.compile(r"\bif\b[^{;]*&&\s*let\b|\bif let\b[^{;(]*(?:\([^)]*\)[^{;(]*)*\s&&\s")
+    assert chain.search("if let Some(a) = b && a {")
+    assert chain.search("if a\n    && let Some(b) = c {")
+    assert not chain.search("if let Some(a) = b(c && d) {")
+    sources = sorted(ROOT.glob("crates/*/src/**/*.rs"))
+    code = {path: COMMENT.sub("", path.read_text(encoding="utf-8")) for path in sources}
+    assert [path.relative_to(ROOT).as_posix() for path, text in code.items() if chain.search(text)] == []

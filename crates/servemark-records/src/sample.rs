@@ -210,10 +210,10 @@ impl Sample {
     }
 
     fn count_if_many(&mut self) {
-        if let Kept::Values(values) = &self.kept
-            && values.len() > MOST_KEPT
-        {
-            self.kept = Kept::Counts(Counts::of(values));
+        if let Kept::Values(values) = &self.kept {
+            if values.len() > MOST_KEPT {
+                self.kept = Kept::Counts(Counts::of(values));
+            }
         }
     }
 }

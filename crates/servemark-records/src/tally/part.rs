@@ -74,11 +74,10 @@ impl Part {
             stage.failed += u64::from(row.kind != 0);
             stage.begun += u64::from(is_begun);
         }
-        if row.kind == 0
-            && question.ends.get(step).copied().unwrap_or(false)
-            && let Some(stage) = question.stage(row.end_ns)
-        {
-            self.stages[stage].ended += 1;
+        if row.kind == 0 && question.ends.get(step).copied().unwrap_or(false) {
+            if let Some(stage) = question.stage(row.end_ns) {
+                self.stages[stage].ended += 1;
+            }
         }
     }
 
@@ -149,9 +148,9 @@ pub(super) fn note_end(ends: &mut Vec<(Block, i64)>, block: Block, row: &Row) {
     if ends.last().is_none_or(|(last, _)| *last != block) {
         ends.push((block, i64::MIN));
     }
-    if row.sent_ns >= 0
-        && let Some((_, latest_ns)) = ends.last_mut()
-    {
-        *latest_ns = row.end_ns.max(*latest_ns);
+    if row.sent_ns >= 0 {
+        if let Some((_, latest_ns)) = ends.last_mut() {
+            *latest_ns = row.end_ns.max(*latest_ns);
+        }
     }
 }

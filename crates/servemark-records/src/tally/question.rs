@@ -104,12 +104,12 @@ impl Question {
                 }
             }
         }
-        if row.kind == 0
-            && let Some(stage) = self.stage(row.scheduled_ns)
-        {
-            let first = self.names() * SAMPLES + 2 * stage;
-            put(first, row.end_ns - row.scheduled_ns);
-            put(first + 1, row.ready_ns - row.scheduled_ns);
+        if row.kind == 0 {
+            if let Some(stage) = self.stage(row.scheduled_ns) {
+                let first = self.names() * SAMPLES + 2 * stage;
+                put(first, row.end_ns - row.scheduled_ns);
+                put(first + 1, row.ready_ns - row.scheduled_ns);
+            }
         }
     }
 }
