@@ -134,6 +134,8 @@ NOT_HERE = {
     "uvx --from": "test_wheel.py does, with the wheel that it builds",
     "sha256sum --check": "test_release.py does, with the sums that the workflow makes",
     ".venv/bin/python scripts/sbom.py": "test_sbom.py runs the script",
+    "docker build --file Containerfile": "takes a Docker daemon; test_container_image.py has one",
+    "docker run --rm --network host": "takes a Docker daemon; test_container_image.py has one",
 }
 
 
