@@ -20,6 +20,7 @@ import pytest
 
 from servemark.version import version
 
+from ..caches import fresh_cache
 from ..pages import ROOT, commands
 from ..rust import needs_cargo
 from ..validity import status_but_for_the_machine
@@ -127,6 +128,21 @@ def test_without_rust_on_the_path_it_is_installed_and_measures_a_server(clean, e
     assert status_but_for_the_machine(done.returncode, result) == 0, done.stderr
     assert result["benchmarks"][0]["steps"][0]["succeeded"] == 100
     assert result["tool"]["version"] == version()
+
+
+def test_without_this_repository_it_sets_up_a_model_server_and_measures_that(clean, tmp_path: Path) -> None:
+    programs, environ = clean
+    for folder in ("cache", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    environ = {**environ, "SERVEMARK_CACHE": str(fresh_cache(tmp_path / "cache"))}
+    command = [programs / "servemark", "run", "latency", "-m", "noop", "-l", "20", "-o", "out", "--no-history"]
+    done = subprocess.run(
+        command, env=environ, cwd=tmp_path / "elsewhere", capture_output=True, text=True, timeout=_LIMIT_S
+    )
+    result = json.loads((tmp_path / "elsewhere" / "out" / "result.json").read_text(encoding="utf-8"))
+    assert status_but_for_the_machine(done.returncode, result) == 0, done.stderr
+    assert result["server"]["launcher"] == "managed"
+    assert result["benchmarks"][0]["steps"][0]["succeeded"] == 20
 
 
 def test_a_program_that_uses_it_sees_its_types(clean, tmp_path: Path) -> None:
