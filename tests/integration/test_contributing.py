@@ -113,7 +113,7 @@ def test_an_example_keeps_the_rules_of_the_project(example: Callable[[str], Exam
     for command in ([ruff, "check", "--no-cache"], [ruff, "format", "--check", "--no-cache"]):
         done = made.call(*command, *made.changed)
         assert done.returncode == 0, done.stdout
-    tests = [f"tests/unit/test_{name}.py" for name in ("docs", "reports", "results_read")]
+    tests = [f"tests/unit/test_{name}.py" for name in ("docs", "formats", "reports", "results_read")]
     done = made.call(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests)
     assert done.returncode == 0, done.stdout
 
@@ -153,8 +153,11 @@ def test_the_dialect_knows_its_server_and_measures_it(example: Callable[[str], E
     assert came.count("POST /echo") == 11, "the first prediction proves that it answers"
 
 
-def test_the_report_is_written_with_every_result(example: Callable[[str], Example], endpoint: str) -> None:
+def test_the_report_is_a_format_of_any_result(example: Callable[[str], Example], endpoint: str) -> None:
     made = example("report")
     made.run(f"http {endpoint}missing -t 1 -l 5 --max-errors 100%")
-    told = (made.folder / "out" / "errors.csv").read_text(encoding="utf-8").splitlines()
-    assert told == ["benchmark,point,trial,step,error,requests", "http,,1,request,http_status:404,5"]
+    told = made.call(sys.executable, "-m", "servemark", "report", "out", "--format", "errors", "-o", "-")
+    assert told.stdout.splitlines() == [
+        "benchmark,point,trial,step,error,requests",
+        "http,,1,request,http_status:404,5",
+    ]

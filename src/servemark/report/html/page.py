@@ -107,7 +107,12 @@ class Page:
 def page_text(page: Page, library: str) -> str:
     """`page` as HTML that needs nothing else; `library` is the JavaScript that draws."""
     environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
     )
     environment.filters["as_json"] = _as_json
     return environment.get_template("page.html").render(
