@@ -1,9 +1,46 @@
 """The native load generator, and passes over its records. A thin binding: it converts, calls, and nothing else."""
 
+from typing import final
+
 from servemark.records import RecordFile
 from servemark.stats.evidence import TallyQuestion
 from servemark.stats.timeline import TimelineQuestion
 from servemark.workload.plan import Address, EngineArrivals, EngineExpect, EnginePlan
+
+__all__ = [
+    "ERROR_KINDS",
+    "RECORD_COLUMNS",
+    "RECORD_FLAGS",
+    "RECORD_ROW_BYTES",
+    "ArrivalAccount",
+    "ErrorExample",
+    "EventGaps",
+    "HandshakeFailure",
+    "HistogramStatistics",
+    "Outcome",
+    "Progress",
+    "RealtimeError",
+    "ReceiveClockError",
+    "Responder",
+    "Run",
+    "ShortageError",
+    "Tally",
+    "TallySample",
+    "TallyStage",
+    "TallyStep",
+    "Timeline",
+    "TimelineStep",
+    "account_for_arrivals",
+    "arm",
+    "check_expect",
+    "histogram_statistics",
+    "schedule",
+    "span",
+    "spin_until_eof",
+    "start",
+    "tls_handshake",
+    "wake_up_lag",
+]
 
 #: (name, numpy dtype, offset in the row) of each column of a record file, in order.
 RECORD_COLUMNS: tuple[tuple[str, str, int], ...]
@@ -14,6 +51,7 @@ ERROR_KINDS: tuple[str, ...]
 #: Bits of the `flags` column by name: "warmup", "cut_body" ...
 RECORD_FLAGS: dict[str, int]
 
+@final
 class Progress:
     """A snapshot of a run; counts are of records, over all threads."""
 
@@ -25,6 +63,7 @@ class Progress:
     measured_succeeded: int
     """Successes of requests of the headline's steps that were scheduled after the warm-up."""
 
+@final
 class ErrorExample:
     """The first failure of its kind (and status, and step)."""
 
@@ -39,6 +78,7 @@ class ErrorExample:
     body: bytes
     """The first `keep_body_bytes` of the response's body, decoded from its chunks."""
 
+@final
 class EventGaps:
     """The times between the events of a step's streamed responses, of requests scheduled after the warm-up."""
 
@@ -46,6 +86,7 @@ class EventGaps:
     histogram: bytes
     """An HDR histogram of nanoseconds, three digits wide, as V2-deflate bytes."""
 
+@final
 class HistogramStatistics:
     """What several histograms show together."""
 
@@ -61,6 +102,7 @@ def histogram_statistics(histograms: list[bytes], quantiles: list[float]) -> His
         ValueError: one of them is no histogram.
     """
 
+@final
 class Outcome:
     """What a finished run was."""
 
@@ -107,6 +149,7 @@ class Outcome:
     write_error: str | None
     """Why records could not be written, e.g. "No space left on device (os error 28)"; the run was ended then."""
 
+@final
 class Run:
     """A run in progress. All methods release the GIL; the generator's threads never touch Python."""
 
@@ -137,6 +180,7 @@ class RealtimeError(Exception):
 class ReceiveClockError(Exception):
     """The kernel's time of arrival was asked for and is refused."""
 
+@final
 class HandshakeFailure:
     """Why a TLS handshake failed."""
 
@@ -172,6 +216,7 @@ def check_expect(expect: EngineExpect) -> None:
         ValueError: the regular expression or the path cannot be used; says why, in one line.
     """
 
+@final
 class Responder:
     """Answers every HTTP/1.1 request without a body with the same bytes, on a port of 127.0.0.1, until `stop`.
 
@@ -218,6 +263,7 @@ def arm(plan: EnginePlan, record_path: str) -> Run:
     Generators that each have a share of one plan begin together so. Until then ``Run.stop`` ends it without a record.
     """
 
+@final
 class TallyStep:
     """What the records of one step name add up to; see ``servemark.stats.evidence.StepEvidence``. Batches in order."""
 
@@ -244,6 +290,7 @@ class TallyStep:
     batch_first: list[int]
     batch_first_sums_ns: list[float]
 
+@final
 class TallySample:
     """The moments of a number of values; `min` and `max` mean nothing of none."""
 
@@ -253,6 +300,7 @@ class TallySample:
     min: int
     max: int
 
+@final
 class TallyStage:
     """What a stage adds up to; see ``servemark.stats.evidence.StageEvidence``."""
 
@@ -261,6 +309,7 @@ class TallyStage:
     begun: int
     ended: int
 
+@final
 class Tally:
     """What the records of a run add up to: one pass over them, on several threads.
 
@@ -309,6 +358,7 @@ class Tally:
             OSError: the records cannot be read any more.
         """
 
+@final
 class TimelineStep:
     """What happened to the requests of one step name, see ``servemark.stats.timeline``; lists have an entry a part."""
 
@@ -321,6 +371,7 @@ class TimelineStep:
     distribution: list[tuple[int, int, tuple[int, int, int, int]]]
     """Thousandth of a decade, how many, and their time: waiting for a connection, late, to the first byte, the rest."""
 
+@final
 class Timeline:
     """What happened over time: one pass over records, on several threads.
 
@@ -335,6 +386,7 @@ class Timeline:
     steps: list[TimelineStep]
     def __new__(cls, files: list[RecordFile], question: TimelineQuestion) -> Timeline: ...
 
+@final
 class ArrivalAccount:
     """The arrivals of a group as its process and its records have them."""
 
