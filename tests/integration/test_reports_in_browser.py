@@ -37,10 +37,16 @@ def reports(tmp_path_factory) -> dict[str, Path]:
             "failing": f"run http {url}/no?{HOSTILE.replace(' ', '%20')} -t 1 -l 20 --max-errors 100%",
         }.items():
             main([*words.split(), "--no-history", "-o", str(folder / name)], "servemark")
-    return {path.name: path / "report.html" for path in folder.iterdir()}
+        again = str(folder / "again")
+        main(["run", "http", f"{url}/", "-t", "2", "--duration", "2", "--warmup", "0.5", "-o", again], "servemark")
+    found = {path.name: path / "report.html" for path in folder.iterdir()}
+    pages = {"comparison": folder / "comparison.html", "history": folder / "history.html"}
+    main(["compare", str(folder / "closed"), again, "--force", "--html", str(pages["comparison"])], "servemark")
+    main(["history", "trend", "--html", str(pages["history"])], "servemark")
+    return found | pages
 
 
-@pytest.mark.parametrize("name", ["closed", "rates", "search", "failing"])
+@pytest.mark.parametrize("name", ["closed", "rates", "search", "failing", "comparison", "history"])
 @pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 1200), (False, 400)], ids=["light", "dark", "phone"])
 def test_every_chart_is_drawn_and_nothing_is_asked_for(browser, reports, name, dark, width):
     with opened(browser, reports[name], dark=dark, width=width) as found:
@@ -105,7 +111,7 @@ def test_the_time_of_a_run_is_drawn_when_it_is_opened(browser, reports):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_everybody_can_use_it(browser, reports, tmp_path_factory, dark):
     axe = axe_core(tmp_path_factory.mktemp("axe"))
-    for name in ("closed", "search", "failing"):
+    for name in ("closed", "search", "failing", "comparison"):
         with opened(browser, reports[name], dark=dark) as found:
             for part in found.page.locator("details").all():
                 part.evaluate("one => one.open = true")

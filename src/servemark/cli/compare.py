@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from servemark.cli.tables import reader
 from servemark.errors import UsageError
 from servemark.options.kinds import Share
 from servemark.options.question import DEFAULT_THRESHOLD_SHARE
+from servemark.printable import printable
+from servemark.report.formats import FORMATS
 
 if TYPE_CHECKING:
     from servemark.result import Comparison, Result
@@ -24,6 +27,7 @@ examples:
   {measure} latency --trials 5 -o after
   {prog} before after
   {prog} before latest --threshold 5%
+  {prog} before after latest --html compared.html
 
 A difference needs a p below 0.05, over p50, p99 and rate of the headline's step
 together, and a change of at least the threshold. What is judged are trials,
@@ -42,12 +46,13 @@ def compare_parser(prog: str) -> Parser:
     base = parser.add_argument(
         "base", metavar="BASE", type=Path, help="the earlier result: its folder, latest, or a baseline"
     )
-    new = parser.add_argument("new", metavar="NEW", type=Path, help="the later one")
+    new = parser.add_argument("new", metavar="NEW", type=Path, nargs="+", help="the later one; each of several")
     for action in (base, new):
         offer(action, ("latest",))
     add_judging(parser)
     parser.add_argument("--step", metavar="NAME", action="append", default=[], help="only this step; repeatable")
     parser.add_argument("--force", action="store_true", help="compare unlike runs, too; that is marked")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write it to FILE too, as a page with all curves")
     return parser
 
 
@@ -65,26 +70,63 @@ def add_judging(parser: Parser) -> None:
 
 
 def main(words: list[str], prog: str) -> int:
-    """Compare two results; returns the exit status."""
+    """Compare two results, or one with each of several; returns the exit status."""
     arguments = compare_parser(prog).parse_args(words)
+    if arguments.html is not None:
+        FORMATS["html"].check(arguments.html)
 
     from servemark.report.directory import result_at
     from servemark.report.terminal import print_comparison
     from servemark.verdict import comparison_status
 
-    base, new = result_at(arguments.base), result_at(arguments.new)
-    comparison = _compared(base, new, arguments)
+    base = result_at(arguments.base)
+    found = [(path, new, _compared(base, new, path, arguments)) for path in arguments.new for new in [result_at(path)]]
     if arguments.json:
         from servemark.result import comparison_text
 
+        comparisons = [comparison for _, _, comparison in found]
         with json_output(arguments.json) as write_json:
-            write_json(comparison_text(comparison))
+            write_json(comparison_text(comparisons if len(found) > 1 else comparisons[0]))
+    if arguments.html is not None:
+        _write_page(base, found, arguments)
     if arguments.json != "-":
-        print_comparison(comparison, _deciding(comparison, new))
-    return comparison_status(comparison.answer, strict=arguments.strict)
+        for path, new, comparison in found:
+            if len(found) > 1:
+                print(printable(f"{path} against {arguments.base}"))
+            print_comparison(comparison, _deciding(comparison, new))
+            if len(found) > 1 and path != arguments.new[-1]:
+                print()
+    return max(comparison_status(comparison.answer, strict=arguments.strict) for _, _, comparison in found)
 
 
-def _compared(base: Result, new: Result, arguments: Namespace) -> Comparison:
+def _write_page(base: Result, found: Sequence[tuple[Path, Result, Comparison]], arguments: Namespace) -> None:
+    """Write the page of the comparisons.
+
+    Raises:
+        RecordingError: it cannot be written.
+        SetupError: what draws its charts cannot be had.
+    """
+    from servemark.report.directory import folder_at
+    from servemark.report.html import write_page
+    from servemark.report.html.of_comparison import Side, comparison_page
+
+    paths = [arguments.base, *arguments.new]
+    results = [base, *(new for _, new, _ in found)]
+    parts = zip(_labels(paths), results, map(folder_at, paths), strict=True)
+    sides = [Side(label, result, folder) for label, result, folder in parts]
+    others = [(side, comparison) for side, (_, _, comparison) in zip(sides[1:], found, strict=True)]
+    write_page(comparison_page(sides[0], others), arguments.html)
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """What results are called: their folders' names, or all of their paths where these are not distinct."""
+    names = [path.name or str(path) for path in paths]
+    whole = [str(path) for path in paths]
+    chosen = names if len(set(names)) == len(names) else whole
+    return [f"{name} ({number})" if chosen.count(name) > 1 else name for number, name in enumerate(chosen, 1)]
+
+
+def _compared(base: Result, new: Result, path: Path, arguments: Namespace) -> Comparison:
     """The comparison that is asked for.
 
     Raises:
@@ -94,12 +136,10 @@ def _compared(base: Result, new: Result, arguments: Namespace) -> Comparison:
 
     comparison = compare(base, new, Judging(arguments.threshold, tuple(arguments.step), force=arguments.force))
     if comparison.refused:
-        raise UsageError(
-            f"{arguments.base} and {arguments.new} are not compared", cause=comparison.refused, next_step=_FORCE
-        )
+        raise UsageError(f"{arguments.base} and {path} are not compared", cause=comparison.refused, next_step=_FORCE)
     if not any(one.changes for one in comparison.benchmarks):
         why = "; ".join(dict.fromkeys(what for one in comparison.benchmarks for what in one.lacking))
-        raise UsageError(f"{arguments.base} and {arguments.new} cannot be compared", cause=why)
+        raise UsageError(f"{arguments.base} and {path} cannot be compared", cause=why)
     return comparison
 
 

@@ -19,6 +19,7 @@ from servemark.cli.tables import reader
 from servemark.errors import EXIT_OK, UsageError
 from servemark.options.kinds import Whole, nearest
 from servemark.printable import printable
+from servemark.report.formats import FORMATS
 from servemark.zoo.catalogue import ZOO, find
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def history_parser(name: str, prog: str) -> Parser:
         )
         offer(result, ("latest",))
     if name == "trend":
+        parser.add_argument("--html", metavar="FILE", type=Path, help="write it to FILE too, as a page with charts")
         parser.add_argument("--statistic", choices=("p50", "p99", "rate"), default="p50", help="of what (default: p50)")
     if name in {"list", "show", "trend"}:
         what = "its result.json" if name == "show" else f"JSON ({SCHEMA})"
@@ -196,12 +198,19 @@ def _trend(arguments: Namespace) -> int:
     from servemark.history.index import indexed
     from servemark.history.trends import series_of
 
+    if arguments.html is not None:
+        FORMATS["html"].check(arguments.html)
     results = indexed()
     found = series_of(_of(results, arguments), arguments.statistic)
     if not found:
         why = "the history has no valid result of these" if results else "the history is empty"
         raise UsageError("there is nothing to tell a trend of", cause=why, next_step="run a benchmark some times")
     found = tuple(_only(found, arguments))
+    if arguments.html is not None:
+        from servemark.report.html import write_page
+        from servemark.report.html.of_history import history_page
+
+        write_page(history_page(found, arguments.statistic), arguments.html)
     if arguments.json:
         from servemark.cli.history_documents import series_document
 

@@ -231,8 +231,7 @@ def result_at(wanted: Path) -> Result:
     Raises:
         UsageError: there is none, or it cannot be read.
     """
-    folder = wanted if wanted.exists() else _named(wanted)
-    path = folder / _RESULT if folder.is_dir() or folder == _LATEST else folder
+    path = _file_of(wanted)
     try:
         return read_result(path)
     except OSError as error:
@@ -243,6 +242,16 @@ def result_at(wanted: Path) -> Result:
         ) from error
     except ValueError as error:  # also what is no JSON, or no text
         raise UsageError(f"cannot read {path}", cause=str(error)) from error
+
+
+def folder_at(wanted: Path) -> Path:
+    """The folder of the result that ``result_at`` finds."""
+    return _file_of(wanted).parent.resolve()
+
+
+def _file_of(wanted: Path) -> Path:
+    folder = wanted if wanted.exists() else _named(wanted)
+    return folder / _RESULT if folder.is_dir() or folder == _LATEST else folder
 
 
 def _named(name: Path) -> Path:

@@ -88,7 +88,7 @@ class Format:
         Raises:
             RecordingError: it needs records, and these cannot be read; or the disk is full.
         """
-        with _saying_why_not(target):
+        with saying_why_not(target):
             if self.shape == "text":
                 with replacing(target) as out:
                     self._report(out, recorded)
@@ -140,7 +140,12 @@ def _unwritable(target: Path, cause: str) -> OutputError:
 
 
 @contextmanager
-def _saying_why_not(target: Path) -> Iterator[None]:
+def saying_why_not(target: Path) -> Iterator[None]:
+    """Have what a system says of writing to `target` be an error of ours.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
     try:
         yield
     except OSError as error:

@@ -63,15 +63,26 @@ def gone(result: Indexed) -> Iterator[Line]:
 
 def trend(series: Series, statistic: str, width: int, *, blocks: bool) -> Iterator[Line]:
     """How a statistic of a series went: its sparkline, and where it changed."""
-    values, first, last = [member.value for member in series.members], series.members[0], series.members[-1]
-    days = " to ".join(dict.fromkeys(member.result.started_at[:10] for member in (first, last)))
-    yield Text.assemble(
-        (f"{_named(last.measured)}", "bold"), f": {statistic} of {counted(len(values), 'result')}, {days}"
-    )
+    values = [member.value for member in series.members]
+    name, colon, rest = title_of(series, statistic).rpartition(": ")
+    yield Text.assemble((name, "bold"), colon, rest)
     yield Text(printable("; ".join(filter(None, (series.point, series.setup, series.machine)))), style="dim")
     yield Text(sparkline(values, width, BLOCKS if blocks else PLAIN))
     if series.changes:
         yield Text(marks([change.at for change in series.changes], len(values), width), style="bold")
+    yield from facts_of(series, statistic)
+
+
+def title_of(series: Series, statistic: str) -> str:
+    """What a series is of, and from when to when it is."""
+    first, last = series.members[0], series.members[-1]
+    days = " to ".join(dict.fromkeys(member.result.started_at[:10] for member in (first, last)))
+    return f"{_named(last.measured)}: {statistic} of {counted(len(series.members), 'result')}, {days}"
+
+
+def facts_of(series: Series, statistic: str) -> Iterator[Fact]:
+    """Between what a statistic of a series was, and where it changed."""
+    values, last = [member.value for member in series.members], series.members[-1]
     lowest, highest = (_shown(value, statistic) for value in (min(values), max(values)))
     yield Fact("range", f"{lowest} to {highest}, last {_shown(last.value, statistic)}")
     for change in series.changes:

@@ -64,8 +64,8 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def comparison_text(comparison: Comparison) -> str:
-    """A comparison by itself, as JSON."""
+def comparison_text(comparison: Comparison | Sequence[Comparison]) -> str:
+    """A comparison by itself, or an array of several, as JSON."""
     return json.dumps(to_json(comparison), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from servemark.errors import RecordingError
-from servemark.printable import printable, printable_in
-from servemark.records import RecordFile, open_records
+from servemark.printable import printable_in
 from servemark.report.comparison import comparison_in_words, rows_of_comparison
 from servemark.report.html import of_benchmark, of_run
 from servemark.report.html.charts import SERIES, Chart
-from servemark.report.html.of_run import Drawn, Mark
+from servemark.report.html.drawn import Room, drawn_of
+from servemark.report.html.of_run import Drawn
 from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunCharts, Section, blocks_of
 from servemark.report.judgements import judgements
 from servemark.report.objectives import answer
 from servemark.report.terminal import detail_lines, figure_lines, headline, measured_lines
 from servemark.report.words import decimal, digits_of, figure, interval, named
 from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
-from servemark.stats.evidence import Window
-from servemark.stats.timeline import Timeline, timeline_of
-from servemark.units import NS_PER_S, ns_from_s
 
-#: Parts of the time of a run: at most, at least, and else so many that each has as many requests.
-_MOST_PARTS, _LEAST_PARTS, _REQUESTS_A_PART = 120, 24, 25
-#: Parts of the time of all runs of a page together, so that it stays small.
-_MOST_PARTS_OF_PAGE = 480
-#: Runs of a benchmark whose time is drawn, and of a page.
-_MOST_RUNS, _MOST_RUNS_OF_PAGE = 12, 24
 #: Labels of what the table of conditions says.
 _CONDITIONS = {"SLO", "verdict"}
-#: Steps that change the server.
-_CHANGES = {"scale_up": "scaled up", "scale_down": "scaled down"}
-_MOST_MARKS = 200
 
 
 def result_page(result: Result, folder: Path) -> Page:
     """The page of `result`, whose records are in `folder`; those that cannot be read are said there."""
     shown = printable_in(result)
     sections = [_comparison(shown)] if shown.comparison is not None else []
-    room = _Room(sum(len(benchmark.answering) for benchmark in result.benchmarks))
+    room = Room(sum(len(benchmark.answering) for benchmark in result.benchmarks))
     for benchmark, raw in zip(shown.benchmarks, result.benchmarks, strict=True):
         sections.append(_section(shown, benchmark, raw, folder, room))
     if shown.skipped or not shown.benchmarks:
@@ -66,17 +50,8 @@ def result_page(result: Result, folder: Path) -> Page:
     )
 
 
-class _Room:
-    """How many more runs the page has room for, and how finely the time of each is cut."""
-
-    def __init__(self, runs: int) -> None:
-        self.runs = _MOST_RUNS_OF_PAGE
-        drawn = min(max(runs, 1), _MOST_RUNS_OF_PAGE)
-        self.parts = min(max(_MOST_PARTS_OF_PAGE // drawn, _LEAST_PARTS), _MOST_PARTS)
-
-
-def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: _Room) -> Section:
-    drawn, notes = _drawn(benchmark, raw, folder, room)
+def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: Room) -> Section:
+    drawn, notes = drawn_of(benchmark, raw, folder, room)
     together = list(of_benchmark.charts_of(benchmark))
     if len(drawn) > 1:
         together += _curves_of_points(benchmark, drawn)
@@ -120,48 +95,6 @@ def _band(benchmark: BenchmarkResult) -> Band | None:
     )
     is_sure = certificate.valid and not certificate.is_imported and not certificate.disturbances
     return Band("valid" if is_sure else "unsure" if certificate.valid else "invalid", facts)
-
-
-def _drawn(
-    benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: _Room
-) -> tuple[list[Drawn], list[str]]:
-    """What can be drawn of the runs that answer, and what is to be said of those that cannot."""
-    drawn, notes = [], []
-    places = list(benchmark.answering)
-    shown = places[: min(_MOST_RUNS, room.runs)]
-    for place in shown:
-        run, raw_run = benchmark.runs[place], raw.runs[place]
-        try:
-            files = [open_records(folder / file) for file in raw_run.record_files]
-            requests = sum(file.rows for file in files)
-            if requests:
-                parts = min(max(requests // _REQUESTS_A_PART, _LEAST_PARTS), room.parts)
-                timeline = timeline_of(files, _window(run), parts)
-                drawn.append(Drawn(run, _named(timeline), tuple(_marks(files))))
-        except RecordingError as error:
-            notes.append(printable(f"What happened over time is not drawn: {error}"))
-    room.runs -= len(drawn)
-    if len(places) > len(shown):
-        notes.append(f"Of {len(places)} runs the time of the first {len(shown)} is drawn.")
-    return drawn, notes
-
-
-def _window(run: RunResult) -> Window:
-    return Window(*(ns_from_s(time_s) for time_s in run.window_s))
-
-
-def _named(timeline: Timeline) -> Timeline:
-    """With names that can be shown, as in the summary."""
-    return replace(timeline, steps=tuple(replace(step, name=printable(step.name)) for step in timeline.steps))
-
-
-def _marks(files: Sequence[RecordFile]) -> Iterator[Mark]:
-    """What the records say was done to the server, and when."""
-    for file in files:
-        for number, name in enumerate(file.step_names):
-            if name in _CHANGES:
-                times = file["end"][np.asarray(file["step"]) == number][:_MOST_MARKS]
-                yield from (Mark(time / NS_PER_S, _CHANGES[name]) for time in times.tolist())
 
 
 def _curves_of_points(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> list[Chart]:

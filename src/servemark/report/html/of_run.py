@@ -92,7 +92,12 @@ def charts_of(drawn: Drawn) -> Iterator[Chart]:
         yield spent_of(*busiest)
 
 
-def percentile_curve(series: Mapping[str, tuple[StepSummary, StepTimeline]], latency: str, what: str = "step") -> Chart:
+def percentile_curve(
+    series: Mapping[str, tuple[StepSummary, StepTimeline]],
+    latency: str,
+    what: str = "step",
+    title: str = "Latency by percentile",
+) -> Chart:
     """Latency by percentile, of each of some series, up to the highest percentile that has an interval."""
     curve, band, rows = [], [], []
     for name, (step, over_time) in series.items():
@@ -158,7 +163,7 @@ def percentile_curve(series: Mapping[str, tuple[StepSummary, StepTimeline]], lat
         },
     ]
     return Chart(
-        "Latency by percentile",
+        title,
         f"The {latency} that so many requests do not exceed, as far as an interval of 95% exists; the band is that "
         "interval.",
         layered(layers),

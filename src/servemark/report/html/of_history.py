@@ -1,0 +1,99 @@
+"""The page of a history: how a figure of each series went, and where it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from servemark.history.trends import Series
+from servemark.printable import printable
+from servemark.report.history import facts_of, title_of, verdict_of
+from servemark.report.html.charts import INK, MAIN, WARN, Chart, Spec, data, layered, tooltip
+from servemark.report.html.page import Answer, Page, Section, blocks_of
+from servemark.report.words import decimal, digits_of
+
+_UNITS = {"rate": "per s"}
+
+
+def history_page(series: Sequence[Series], statistic: str) -> Page:
+    """The page of `statistic` (p50, p99 or rate) of each of some series."""
+    return Page(
+        title=f"{statistic} over time: servemark",
+        kind=f"history of {statistic}",
+        sections=tuple(_section(one, statistic) for one in series),
+    )
+
+
+def _section(series: Series, statistic: str) -> Section:
+    last = series.changes[-1] if series.changes else None
+    outcome = "" if last is None else {"slower": "missed", "faster": "met"}[verdict_of(last, statistic)]
+    facts = list(facts_of(series, statistic))
+    changed = [fact.text.plain for fact in facts if fact.label == "changed"]
+    answer = f"changed {changed[-1]}" if changed else "no change was found"
+    return Section(
+        title=title_of(series, statistic),
+        answers=(Answer(f"{title_of(series, statistic)}: {answer}", outcome),),
+        measured=(printable("; ".join(filter(None, (series.point, series.setup, series.machine)))),),
+        charts=(_chart(series, statistic),),
+        summary=blocks_of(facts),
+    )
+
+
+def _chart(series: Series, statistic: str) -> Chart:
+    """Each result with its interval; the median between changes."""
+    values, rows = [], []
+    for place, member in enumerate(series.members):
+        low, high = member.figure.ci95 or (member.value, member.value)
+        date = member.result.started_at
+        values.append({"n": place, "date": date, "value": member.value, "low": low, "high": high})
+        digits = digits_of(member.value)
+        interval = f"{decimal(low, digits)} to {decimal(high, digits)}" if member.figure.ci95 else "-"
+        folder = f"{member.result.folder}{' (gone)' if member.result.is_gone else ''}"
+        rows.append((str(member.result.number), date, decimal(member.value, digits), interval, printable(folder)))
+    starts = [0, *(change.at for change in series.changes)]
+    ends = [*(change.at - 1 for change in series.changes), len(values) - 1]
+    middles = [change.before for change in series.changes[:1]] + [change.after for change in series.changes]
+    segments = [
+        {"from": start, "to": end, "value": middle}
+        for start, end, middle in zip(starts, ends, middles, strict=False)
+        if middles
+    ]
+    unit = _UNITS.get(statistic, "ms")
+    axis: Spec = {"title": "result", "grid": False, "format": "d", "tickMinStep": 1}
+    x: Spec = {"field": "n", "type": "quantitative", "axis": axis, "scale": {"nice": False}}
+    y: Spec = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"zero": False},
+        "axis": {"title": f"{statistic} {unit}"},
+    }
+    changed = [{"n": change.at - 0.5, "verdict": verdict_of(change, statistic)} for change in series.changes]
+    layers: list[Spec] = [
+        {
+            "data": data(changed),
+            "mark": {"type": "rule", "color": WARN, "strokeDash": [4, 3]},
+            "encoding": {"x": x, "tooltip": tooltip(verdict="changed")},
+        },
+        {
+            "data": data(segments),
+            "mark": {"type": "rule", "color": INK, "strokeWidth": 2},
+            "encoding": {"x": {**x, "field": "from"}, "x2": {"field": "to"}, "y": y},
+        },
+        {
+            "data": data(values),
+            "mark": {"type": "rule", "color": MAIN, "opacity": 0.5},
+            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+        },
+        {
+            "data": data(values),
+            "mark": {"type": "point", "filled": True, "size": 50, "color": MAIN, "opacity": 1},
+            "encoding": {"x": x, "y": y, "tooltip": tooltip(date="date", value=unit, low="95% from", high="to")},
+        },
+    ]
+    return Chart(
+        f"{statistic} of each result",
+        "Each point is a result, in the order in which they were measured, with its interval of 95%; dashed rules are "
+        "where the series changed, and lines the median between them.",
+        layered(layers),
+        ("result", "date", f"{statistic} {unit}", "95% interval", "folder"),
+        tuple(rows),
+    )
