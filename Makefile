@@ -39,7 +39,7 @@ define rust_tests
 	$(call with_rust,cargo,cargo test --workspace --locked --quiet,$(HAS_CARGO),$(INSTALL))
 endef
 
-.PHONY: help setup lint test test-fast test-steady bench prove fuzz clean
+.PHONY: help setup lint test test-fast test-steady docs bench prove fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ test-steady: setup ## everything but lint, 10 times beside two processes that co
 	$(BIN)/python -m tests.prepare
 	$(BIN)/python -m tests.steady --times $(STEADY) $(if $(STEADY_ONLY),'$(BIN)/pytest $(STEADY_ONLY)',$(STEADY_ALL))
 
+docs: setup ## the documentation as a site, into build/site: no link in it may be wrong
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # not --quiet, which has it count no warning
+
 bench: setup ## how fast, exact and small servemark is beside its peers, into bench/RESULTS.md: a quarter of an hour, idle
 	$(BIN)/python -m bench $(BENCH)
 
@@ -93,4 +96,4 @@ fuzz: ## what the network may do to a connection, at random: a minute for each t
 	        -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=10 -print_final_stats=1 -verbosity=0; done
 
 clean: ## remove what was built here (not the server environments in the user's cache)
-	rm -rf .venv .venv.log .venv.lock target fuzz/target fuzz/found
+	rm -rf .venv .venv.log .venv.lock build target fuzz/target fuzz/found

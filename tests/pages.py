@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
+)
 #: Executed from top to bottom, by a test of its own.
 PROFILING = "docs/profiling.md"
 
@@ -50,6 +54,7 @@ _RUNNING = "--mms 127.0.0.1:8443 -l 2"
 EXECUTED = {
     "./benchmark.py latency --trials 5": Execution(_RUNNING, says="median of 5 trials"),
     "./benchmark.py latency": Execution("-l 2", says="cold start"),
+    "./benchmark.py throughput": Execution(f"{_RUNNING} -t 2", says="throughput resnet-18"),
     "./benchmark.py latency --rate 20": Execution(_RUNNING, says="2 succeeded"),
     "./benchmark.py latency --rate 20 --arrival poisson": Execution(_RUNNING, says="2 succeeded"),
     "./benchmark.py throughput --rate 10..100/60s": Execution("--mms 127.0.0.1:8443", until_it_measures=True),

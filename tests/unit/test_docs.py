@@ -20,57 +20,90 @@ from servemark.zoo.catalogue import ZOO
 
 from ..pages import EXECUTED, NOT_HERE, PAGES, PROFILING, ROOT, commands, inline_commands
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPTION = re.compile(r"(?<![\w-])(--?[A-Za-z][a-z-]*)")
 
 
-def test_the_readme_has_every_option_and_no_other():
-    documented = {word for line in README.splitlines() if line.startswith("| `-") for word in OPTION.findall(line)}
+def _page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short():
+    assert len(_page("README.md").splitlines()) <= 150
+
+
+def test_the_pages_have_every_option_and_no_other():
+    lines = [*_page("docs/reference/options.md").splitlines(), *_page("docs/reference/servers.md").splitlines()]
+    documented = {word for line in lines if line.startswith("| `-") for word in OPTION.findall(line)}
     actions = [*run_parser("x", searches=True)._actions, *serve_parser("x")._actions]
     known = {word for action in actions for word in action.option_strings}
     assert documented >= known
     assert documented - known == set()
 
 
-def test_the_readme_tells_each_option_once_in_the_order_of_the_help():
-    table = README.split("\n## Options\n")[1].split("\n## ")[0].split("Parameters that")[0]
+def test_the_page_of_options_tells_each_once_in_the_order_of_the_help():
+    table = _page("docs/reference/options.md")
     told = [OPTION.findall(line.split(" | ")[0])[-1] for line in table.splitlines() if line.startswith("| `-")]
     assert told == [
         action.option_strings[-1] for action in run_parser("x", searches=True)._actions if action.option_strings
     ]
 
 
-def test_the_readme_has_every_benchmark_and_model():
+def test_the_pages_have_every_benchmark_and_model():
     for benchmark in catalogue().values():
-        assert f"`./benchmark.py {benchmark.name}`" in README
+        assert f"\n| `./benchmark.py {benchmark.name}` |" in _page("docs/reference/benchmarks.md")
     for model in ZOO:
-        assert f"`{model.name}`" in README
-        assert f"`{model.wire_name}`" in README
+        assert f"`{model.name}`" in _page("docs/reference/models.md")
+        assert f"`{model.wire_name}`" in _page("docs/reference/models.md")
 
 
-def test_the_readme_has_every_parameter_with_its_default():
+def test_the_page_of_benchmarks_has_every_parameter_with_its_default():
+    page = _page("docs/reference/benchmarks.md")
     for benchmark in catalogue().values():
         for parameter in benchmark.parameters:
-            (row,) = re.findall(rf"\| {benchmark.name} \| `{parameter.key}` \|.*\| (.*) \|", README)
+            (row,) = re.findall(rf"\| {benchmark.name} \| `{parameter.key}` \|.*\| (.*) \|", page)
             known = parameter.default if isinstance(parameter.default, tuple) else (parameter.default,)
             if known:  # of the others the page says in words what comes instead
                 assert row == ",".join(map(str, known))
             assert row
 
 
-def test_the_readme_has_every_column_of_the_records_and_every_name_of_theirs_exists():
-    (told,) = re.findall(r"\nThe columns: (.*?)\n\n", README, re.DOTALL)
+def test_the_page_of_the_result_has_every_column_of_the_records_and_every_name_of_theirs_exists():
+    page = _page("docs/reference/result.md")
+    (told,) = re.findall(r"\nThe columns: (.*?)\n(?:\n|$)", page, re.DOTALL)
     names = set(re.findall(r"`(\w+)`", told))
     assert names == {name for name, _, _ in _loadgen.RECORD_COLUMNS}
-    members = set(re.findall(r"\brecords\.(\w+)", README.split("### From Python")[1].split("\n## ")[0])) - {"bin"}
+    members = set(re.findall(r"\brecords\.(\w+)", page.split("\n## From Python\n")[1])) - {"bin"}
     assert members
     assert members <= {*dir(RecordFile), *RecordFile.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
+FENCED = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors of the headings of a page, as GitHub makes them; the second of one name ends with "-1"."""
+    names = [
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
+    ]
+    return {
+        name + (f"-{names[:place].count(name)}" if name in names[:place] else "") for place, name in enumerate(names)
+    }
+
+
+@pytest.mark.parametrize("page", sorted({*PAGES, "CHANGELOG.md", "SECURITY.md", "bench/PROOF.md", "bench/RESULTS.md"}))
 def test_links_within_the_project_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    text = FENCED.sub("", _page(page))
+    for target, anchor in re.findall(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?\)", text):
+        there = (ROOT / page).parent / target if target else ROOT / page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in _anchors(there.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+def test_anchors_are_told_as_github_makes_them():
+    text = "# One\n\n## `--slo`, and *more*: [a link](x.md)\n\n## One\n\n```\n# no heading\n```\n"
+    assert _anchors(text) == {"one", "--slo-and-more-a-link", "one-1"}
 
 
 def test_the_drawn_tree_of_errors_is_the_real_one():
@@ -125,7 +158,7 @@ def test_every_command_of_every_page_is_executed_or_has_its_reason():
 
 
 def test_commands_are_told_from_what_they_print():
-    texts = [command.text for command in commands("README.md")]
+    texts = [command.text for page in PAGES for command in commands(page)]
     assert "./benchmark.py latency --rate 20" in texts, "without the remark behind it"
     assert "./benchmark.py latency -m squeezenet -l 20 --expect json:0.label" in texts, "without its prompt"
     assert not any("can run; 1 warning" in text for text in texts)

@@ -26,4 +26,4 @@ class Finding:
 def from_error(status: Status, error: ServemarkError) -> Finding:
     """What an error says: what happened and why, and its next step as the fix."""
     found = error.what + (f": {error.cause}" if error.cause else "")
-    return Finding(status, found, error.next_step or "see the README on what it needs")
+    return Finding(status, found, error.next_step or "see docs/how-to/install.md on what it needs")
