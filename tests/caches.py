@@ -8,8 +8,8 @@ from pathlib import Path
 from servemark.environments.cache import cache_dir
 
 
-def fresh_cache(folder: Path, parts: Sequence[str] = ("environments", "zoo")) -> Path:
-    """`folder`, empty until now, as a cache with `parts` of the user's (environments, models) and no instances."""
+def fresh_cache(folder: Path, parts: Sequence[str] = ("charts", "environments", "zoo")) -> Path:
+    """`folder`, empty until now, as a cache with `parts` of the user's (what is built once) and no instances."""
     for part in parts:
         (cache_dir() / part).mkdir(parents=True, exist_ok=True)
         (folder / part).symlink_to(cache_dir() / part)

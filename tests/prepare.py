@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from itertools import product
 
+from servemark.environments.chart_library import chart_library
 from servemark.environments.jmeter import jmeter_home
 from servemark.environments.mms import mms_environment
 from servemark.errors import ServemarkError
@@ -32,7 +33,7 @@ def parts() -> dict[str, Callable[[], object]]:
         for one, model in product(BACKENDS, ZOO)
     }
     jmeter = {"JMeter": lambda: jmeter_home(_nothing)} if shutil.which("java") and shutil.which("mvn") else {}
-    return {**servers, **models, **jmeter}
+    return {**servers, **models, **jmeter, "what draws charts": chart_library}
 
 
 def prepare(making: dict[str, Callable[[], object]], say: Callable[[str], None]) -> None:
