@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mkdocs.structure.files import File, Files
+from reference_pages import pages
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -25,7 +26,9 @@ _OUTSIDE = "project/"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add README.md, and all files that pages link to, and those that these link to."""
+    """Add what is made of the code, README.md, all files that pages link to, and those that these link to."""
+    for uri, text in pages().items():
+        files.append(File.generated(config, uri, content=text))
     texts = {f"docs/{file.src_uri}": file.content_string for file in files.documentation_pages()}
     waiting = ["README.md", *(target for page, text in texts.items() for target in _targets(page, text))]
     seen: set[str] = set()

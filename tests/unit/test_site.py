@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 import subprocess
@@ -9,6 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from servemark import _loadgen, errors
+from servemark.benchmarks import catalogue
+from servemark.cli.commands import commands
+from servemark.suites import names
 
 from ..pages import PAGES, ROOT
 
@@ -66,6 +73,59 @@ def test_a_bar_in_the_code_of_a_table_has_no_backslash(site: Path) -> None:
     page = (site / "reference" / "options" / "index.html").read_text(encoding="utf-8")
     assert "auto|on|off" in page
     assert "\\|" not in page
+
+
+def _codes(site: Path, page: str) -> list[str]:
+    """What a page of the reference shows as code."""
+    text = (site / "reference" / page / "index.html").read_text(encoding="utf-8")
+    return [html.unescape(code) for code in re.findall(r"<code>([^<]*)</code>", text)]
+
+
+def _section(site: Path, page: str, anchor: str) -> str:
+    """The text of a section of a page of the reference, up to the next of its kind."""
+    text = (site / "reference" / page / "index.html").read_text(encoding="utf-8")
+    return text.split(f'<h2 id="{anchor}">')[1].split("<h2 ")[0]
+
+
+def test_every_option_of_every_command_is_in_the_reference(site: Path) -> None:
+    for command in commands():
+        section = _section(site, "command-line", "-".join(("servemark", *command.words)))
+        shown = {word for code in re.findall(r"<code>([^<]*)</code>", section) for word in re.split(r"[ ,]+", code)}
+        assert shown >= {flag for action in command.parser._actions for flag in action.option_strings}
+
+
+def test_every_benchmark_parameter_and_suite_is_in_the_reference(site: Path) -> None:
+    assert set(_codes(site, "catalogue")) >= set(names())
+    for benchmark in catalogue().values():
+        section = _section(site, "catalogue", benchmark.name)
+        for word in (*(one.key for one in benchmark.parameters), *benchmark.refuses):
+            assert f"<code>{word}</code>" in section
+
+
+def test_every_check_that_a_run_gets_is_in_the_reference(site: Path) -> None:
+    measured = ROOT / "tests" / "unit" / "data" / "result-schema-2" / "result.json"
+    (benchmark,) = json.loads(measured.read_text(encoding="utf-8"))["benchmarks"]
+    checks = [check["name"].split(" (")[0] for check in benchmark["certificate"]["checks"]]
+    assert len(checks) > 10
+    assert set(_codes(site, "checks")) >= {*checks, "probes", "trials", "imported"}
+
+
+def test_every_warning_is_in_the_reference(site: Path) -> None:
+    source = (ROOT / "src" / "servemark" / "certificate" / "conditions.py").read_text(encoding="utf-8")
+    warnings = re.findall(r'yield Disturbance\("([^"]+)"', source)
+    assert len(warnings) > 5
+    assert set(_codes(site, "checks")) >= set(warnings)
+
+
+def test_every_error_is_in_the_reference(site: Path) -> None:
+    kinds = {name for name in vars(errors) if name.endswith("Error")} - {"ServemarkError"}
+    assert set(_codes(site, "errors")) >= kinds | set(_loadgen.ERROR_KINDS[1:])
+
+
+def test_every_field_of_the_result_is_in_the_reference(site: Path) -> None:
+    schema = json.loads((ROOT / "src" / "servemark" / "result.schema.json").read_text(encoding="utf-8"))
+    parts = [schema, *schema["$defs"].values()]
+    assert set(_codes(site, "schema")) >= {name for part in parts for name in part.get("properties", ())}
 
 
 def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
