@@ -55,6 +55,9 @@ EXECUTED = {
     "./benchmark.py latency --trials 5": Execution(_RUNNING, says="median of 5 trials"),
     "./benchmark.py latency": Execution("-l 2", says="cold start"),
     "./benchmark.py throughput": Execution(f"{_RUNNING} -t 2", says="throughput resnet-18"),
+    "./benchmark.py throughput -m squeezenet -w 1": Execution("-t 2 -l 4", says="throughput squeezenet"),
+    "./benchmark.py throughput -m squeezenet -w 2": Execution("-t 2 -l 4", says="throughput squeezenet"),
+    "./benchmark.py http http://127.0.0.1:8080/health --arrival trace:times.txt": Execution(says="3 succeeded"),
     "./benchmark.py latency --rate 20": Execution(_RUNNING, says="2 succeeded"),
     "./benchmark.py latency --rate 20 --arrival poisson": Execution(_RUNNING, says="2 succeeded"),
     "./benchmark.py throughput --rate 10..100/60s": Execution("--mms 127.0.0.1:8443", until_it_measures=True),
@@ -112,6 +115,9 @@ NOT_HERE = {
     "./benchmark.py latency --trials 5 --against latest": (
         "its answer is the machine's; test_trials.py has servers that are slower"
     ),
+    "./benchmark.py latency --trials 5 --against main": "as with latest",
+    "./benchmark.py latency --server https://HOST:8443": "another host; test_running_servers.py has one of its own",
+    "./benchmark.py ab 'latency --source old'": "starts 28 servers; test_ab.py measures two that run, in turns",
     "./benchmark.py ab 'latency' -- 'latency -w 4'": "starts 28 servers; test_ab.py measures two that run, in turns",
     "./benchmark.py calibrate 'latency'": "starts 28 servers; test_ab.py calibrates one that runs",
     "./benchmark.py capacity": "searches take minutes; test_capacity_search.py has one of a queue",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from servemark import _loadgen
 from servemark.benchmarks import catalogue
 from servemark.cli import SUBCOMMANDS
 from servemark.cli.options import parse_run, run_parser
+from servemark.cli.report import report_parser
 from servemark.cli.serve_options import parse_serve, serve_parser
 from servemark.errors import ServemarkError
 from servemark.records import RecordFile
@@ -202,6 +205,50 @@ def test_every_command_in_the_text_is_understood(page):
             for stands, instead in STANDS.items():
                 read = re.sub(rf"(?<!\S){re.escape(stands)}(?!\S)", instead, read)
             parse_run("run", read.split())
+
+
+def _equals() -> dict[str, list[str]]:
+    """By the tool that a section of the page is for: what stands in the last column of its table as code."""
+    sections = _page("docs/coming-from.md").split("\n## ")[1:]
+    rows = {section.splitlines()[0]: re.findall(r"^\| .* \| (.+) \|$", section, re.MULTILINE) for section in sections}
+    return {tool: [code for row in found for code in re.findall(r"`([^`]+)`", row)] for tool, found in rows.items()}
+
+
+def test_every_tool_that_people_come_from_has_its_section():
+    tools = ["The MMS harness", "JMeter", "wrk and wrk2", "vegeta", "k6", "perf_analyzer", "AIPerf", "guidellm"]
+    assert list(_equals()) == tools
+    for section in _page("docs/coming-from.md").split("\n## ")[1:]:
+        assert "\n- Here and not there: " in section
+        assert "\n- Not here: " in section
+
+
+@pytest.mark.parametrize("tool", list(_equals()))
+def test_every_equal_of_another_tools_command_is_understood(tool, beside, monkeypatch):
+    monkeypatch.setenv("TOKEN", "mine")
+    for name in ("FILE", "requests.jsonl", "times.txt"):
+        Path(name).touch()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind("SOCKET")
+    listening.listen()
+    known = {*catalogue(), *SUBCOMMANDS}
+    read = 0
+    for code in _equals()[tool]:
+        words = [word.replace("URL", "http://h/").replace("DIR", "checkout") for word in shlex.split(code)]
+        if words[0] == "capacity":
+            parse_run("capacity", ["http", *words[1:]], searches=True)
+        elif words[0] == "report":
+            report_parser("report").parse_args(words[1:])
+        elif words[0] in known:
+            parse_run("run", words)
+        elif words[0].startswith("-"):
+            url = "https://h/" if words[0] in ("--insecure", "--ca-file", "--client-cert") else "http://h/"
+            parse_run("run", [*(["latency"] if words[0] == "-i" else ["http", url]), *words])
+        else:
+            assert words in (["requests.jtl"], ["summary.csv"], ["report.html"]), code
+            continue
+        read += 1
+    listening.close()
+    assert read >= 5
 
 
 def test_the_script_that_tells_sizes_and_licences_runs(tmp_path):
