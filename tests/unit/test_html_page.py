@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from servemark.report.html import page_text, result_page
-from servemark.report.html.charts import where_wide
+from servemark.report.html.charts import quantity, where_wide
 from servemark.result import (
     AskedOptions,
     BenchmarkResult,
@@ -287,3 +287,16 @@ def test_a_logarithmic_axis_is_for_values_that_are_far_apart():
     assert where_wide([1.0, 30.0, None, 0.0]) == [1.0, 30.0]
     assert where_wide([2.0, 30.0]) == []
     assert where_wide([]) == []
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "ticks"),
+    [
+        (0.3, 2000.0, [1.0, 10.0, 100.0, 1000.0]),
+        (1.5, 60.0, [2.0, 5.0, 10.0, 20.0, 50.0]),
+        (36.9, 120.0, [40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]),
+        (20.5, 21.5, [21.0]),
+    ],
+)
+def test_a_logarithmic_axis_has_marks_to_read_it_by(least, most, ticks):
+    assert quantity("ms", "ms", [least, most])["axis"]["values"] == ticks

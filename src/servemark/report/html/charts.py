@@ -20,7 +20,9 @@ MAIN, TAIL = SERIES[0], SERIES[1]
 _HEIGHT = 260
 #: Axes are in proportion where the greatest value is more than so many times the least, that is, logarithmic.
 _WIDE_RANGE = 20.0
-_FEW_DECADES = 3
+#: Marks of a logarithmic axis in a decade, the fewest first, and how many of all are enough.
+_STEPS = ((1,), (1, 2, 5), (1, 2, 3, 4, 5, 6, 7, 8, 9), tuple(step / 10 for step in range(10, 100)))
+_LEAST_TICKS = 3
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,14 @@ def where_wide(values: Iterable[float | None]) -> list[float]:
 
 
 def _ticks(least: float, most: float) -> list[float]:
-    """Round numbers between two: 1, 2 and 5 of each decade, or 1 alone where there are many."""
+    """Round numbers between two: of each decade as few as leave some to read the axis by."""
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    steps = (1, 2, 5) if len(decades) <= _FEW_DECADES else (1,)
-    return [
-        float(f"{step}e{decade}") for decade in decades for step in steps if least <= float(f"{step}e{decade}") <= most
-    ]
+    found: list[float] = []
+    for steps in _STEPS:
+        found = [tick for decade in decades for step in steps if least <= (tick := float(f"{step}e{decade}")) <= most]
+        if len(found) >= _LEAST_TICKS:
+            break
+    return found
 
 
 def colour_by(field: str, names: Sequence[str], colours: Sequence[str] = SERIES) -> Spec:
