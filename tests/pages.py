@@ -15,8 +15,8 @@ PAGES = (
     "CONTRIBUTING.md",
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
 )
-#: Executed from top to bottom, by a test of its own.
-PROFILING = "docs/profiling.md"
+#: Each executed from top to bottom, by a test of its own.
+PROFILING, TUTORIAL = FROM_TOP_TO_BOTTOM = ("docs/profiling.md", "docs/tutorial.md")
 
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _SHELLS = {"sh", "bash", "shell", "console"}
@@ -50,7 +50,7 @@ class Execution:
 
 #: On a server that runs already, so that none has to be started for each. Whatever listens there, TLS is found out.
 _RUNNING = "--mms 127.0.0.1:8443 -l 2"
-#: How what is not on the page on profiling is executed.
+#: How what is on none of those is executed.
 EXECUTED = {
     "./benchmark.py latency --trials 5": Execution(_RUNNING, says="median of 5 trials"),
     "./benchmark.py latency": Execution("-l 2", says="cold start"),

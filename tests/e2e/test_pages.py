@@ -29,7 +29,7 @@ from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
 
 from ..caches import fresh_cache
-from ..pages import EXECUTED, PAGES, PROFILING, ROOT, Execution, commands, inline_commands
+from ..pages import EXECUTED, FROM_TOP_TO_BOTTOM, PAGES, PROFILING, ROOT, TUTORIAL, Execution, commands, inline_commands
 from ..unit.histories import measured, remembered
 from ..validity import status_but_for_the_machine
 from .conftest import RECORD_HEADER_BYTES, Command
@@ -129,9 +129,11 @@ def port_of_the_pages() -> int:
 
 
 @contextmanager
-def serving(shell: Shell, port: int, append: str = "") -> Iterator[tuple[subprocess.Popen[str], Path, dict[str, str]]]:
-    """The pages' server on `port`, what it prints, and that by the first word of each line."""
-    with shell.started(SERVE.replace("8443", str(port)), append) as (process, printed):
+def serving(
+    shell: Shell, port: int, append: str = "", text: str = SERVE
+) -> Iterator[tuple[subprocess.Popen[str], Path, dict[str, str]]]:
+    """The server that `text` starts, on `port`; what it prints, and that by the first word of each line."""
+    with shell.started(re.sub(r"(?<=--port )\d+", str(port), text), append) as (process, printed):
         wait_for("server", lambda: "serving until Ctrl-C" in printed.read_text(), process, printed)
         rows = (line.split(maxsplit=1) for line in printed.read_text().splitlines())
         yield process, printed, {row[0]: row[1] for row in rows if len(row) == 2}
@@ -176,6 +178,28 @@ def test_the_page_on_profiling_from_top_to_bottom(tmp_path: Path, tmp_path_facto
     (view,) = re.findall(r"`(jfr view \S+ frontend\.jfr)`", page(PROFILING))
     assert "Method" in shell.run(view.replace("frontend.jfr", "frontend-2.jfr"))
     assert "jdk.ExecutionSample" in shell.run("jfr summary frontend.jfr"), "the first one is as it was"
+    shell.assert_nothing_left()
+
+
+def test_the_tutorial_from_top_to_bottom(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    clone, serve, *rest = [command.text for command in commands(TUTORIAL)]
+    assert clone.startswith("git clone"), "CI does it before any test"
+    shell, port = Shell(tmp_path, fresh_cache(tmp_path_factory.mktemp("cache"))), port_of_the_pages()
+    shell._command.environ["SERVEMARK_HISTORY"] = str(tmp_path / "history.db")
+    # However busy this machine is, its objective is met.
+    known = {"127.0.0.1:8080": f"127.0.0.1:{port}", "p99<500ms": "p99<60s"}
+    says = {"--slo": "SLO", "history show": "latency squeezenet", "history": "throughput", "--format": "summary.md"}
+    with serving(shell, port, "-w 1", serve):
+        for text in rest:
+            expected = next((said for word, said in says.items() if word in text), "succeeded")
+            shell.run(as_read(text, port, known), Execution("-l 2" if "--mms" in text else "", says=expected))
+    assert sorted(path.name for path in (tmp_path / "servemark-results" / "latest").glob("[rs]*.*")) == [
+        "report.html",
+        "requests.jtl",
+        "result.json",
+        "summary.csv",
+        "summary.md",
+    ]
     shell.assert_nothing_left()
 
 
@@ -292,7 +316,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, in
     shell.assert_nothing_left()
 
 
-OTHERS = sorted({command.text for name in PAGES if name != PROFILING for command in commands(name)} & EXECUTED.keys())
+_ELSEWHERE = {command.text for name in PAGES if name not in FROM_TOP_TO_BOTTOM for command in commands(name)}
+OTHERS = sorted(_ELSEWHERE & EXECUTED.keys())
 
 
 @pytest.mark.parametrize("text", OTHERS)

@@ -46,15 +46,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_page_is_in_the_site(site: Path) -> None:
     for page in PAGES:
-        folder = {"README.md": ".", "CONTRIBUTING.md": "project/CONTRIBUTING"}
-        name = folder.get(page, page.removeprefix("docs/").removesuffix(".md"))
-        assert (site / name / "index.html").exists(), page
+        known = {"README.md": "index", "CONTRIBUTING.md": "project/CONTRIBUTING"}
+        name = known.get(page, page.removeprefix("docs/").removesuffix(".md"))
+        assert (site / f"{name}.html").exists(), page
 
 
 def test_what_pages_link_to_outside_of_their_folder_comes_along(site: Path) -> None:
     for name in ("src/servemark/result.schema.json", "src/servemark/suites/all.toml", ".github/workflows/release.yml"):
         assert (site / "project" / name).read_bytes() == (ROOT / name).read_bytes()
-    assert (site / "project" / "bench" / "PROOF" / "index.html").exists()
+    assert (site / "project" / "bench" / "PROOF.html").exists()
 
 
 def test_a_reader_asks_nothing_of_the_network(site: Path) -> None:
@@ -70,20 +70,20 @@ def test_a_reader_asks_nothing_of_the_network(site: Path) -> None:
 
 
 def test_a_bar_in_the_code_of_a_table_has_no_backslash(site: Path) -> None:
-    page = (site / "reference" / "options" / "index.html").read_text(encoding="utf-8")
+    page = (site / "reference" / "options.html").read_text(encoding="utf-8")
     assert "auto|on|off" in page
     assert "\\|" not in page
 
 
 def _codes(site: Path, page: str) -> list[str]:
     """What a page of the reference shows as code."""
-    text = (site / "reference" / page / "index.html").read_text(encoding="utf-8")
+    text = (site / "reference" / f"{page}.html").read_text(encoding="utf-8")
     return [html.unescape(code) for code in re.findall(r"<code>([^<]*)</code>", text)]
 
 
 def _section(site: Path, page: str, anchor: str) -> str:
     """The text of a section of a page of the reference, up to the next of its kind."""
-    text = (site / "reference" / page / "index.html").read_text(encoding="utf-8")
+    text = (site / "reference" / f"{page}.html").read_text(encoding="utf-8")
     return text.split(f'<h2 id="{anchor}">')[1].split("<h2 ")[0]
 
 
