@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-NO_BROWSER, NO_NPM = "no Chromium here", "no npm here, which brings axe-core"
+NO_BROWSER = "no Chromium here"
+NO_NPM, NO_AXE = "no npm here, which brings axe-core", "npm cannot bring axe-core here"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: However busy the machine is, a chart is drawn within this.
 _PATIENCE_MS = 120_000
@@ -82,11 +83,12 @@ def opened(browser: Browser, path: Path, *, dark: bool = False, width: int = 120
 
 
 def axe_core(folder: Path) -> str:
-    """The text of axe-core, which npm brings into `folder`; the test is skipped where there is no npm."""
+    """The text of axe-core, which npm brings into `folder`; the test is skipped where it cannot be had."""
     if shutil.which("npm") is None:
         pytest.skip(NO_NPM)
     install = ["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", _AXE]
-    subprocess.run(install, check=True, capture_output=True, timeout=600)
+    if subprocess.run(install, capture_output=True, timeout=600).returncode != 0:
+        pytest.skip(NO_AXE)
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
