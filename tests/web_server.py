@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,3 +73,17 @@ def sending(
 def redirecting(to: str) -> Answer:
     """Answers with a redirection."""
     return sending(b"", status=302, Location=to)
+
+
+@contextmanager
+def pythons_web_server(folder: Path) -> Iterator[str]:
+    """Python's own web server as a process, which serves `folder`; gives its URL."""
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            port = re.search(r"port (\d+)", server.stdout.readline())
+            assert port is not None
+            yield f"http://127.0.0.1:{port[1]}/"
+        finally:
+            server.terminate()

@@ -97,11 +97,13 @@ class RecordFile:
             KeyError: there is no such step.
         """
         wanted = self._steps_named(step)
-        kept = [
-            chunk[(chunk["kind"] == 0) & (chunk["scheduled"] >= self.warmup_ns) & np.isin(chunk["step"], wanted)]
-            for chunk in self.chunks()
-        ]
+        kept = [chunk[self.is_measured(chunk) & np.isin(chunk["step"], wanted)] for chunk in self.chunks()]
         return np.concatenate([np.empty(0, dtype=self.dtype), *kept])
+
+    def is_measured(self, rows: Rows) -> NDArray[np.bool_]:
+        """Of each of some of its `rows` whether it is a success that was scheduled after the warm-up."""
+        measured: NDArray[np.bool_] = (rows["kind"] == 0) & (rows["scheduled"] >= self.warmup_ns)
+        return measured
 
     def latency_ms(self, step: str | None = None) -> NDArray[np.float64]:
         """The latency that answers for each of the records ``measured(step)``, in milliseconds.

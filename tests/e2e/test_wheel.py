@@ -24,6 +24,7 @@ from ..caches import fresh_cache
 from ..pages import ROOT, commands
 from ..rust import needs_cargo
 from ..validity import status_but_for_the_machine
+from ..web_server import pythons_web_server
 
 pytestmark = pytest.mark.slow
 
@@ -68,15 +69,8 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 @pytest.fixture
 def endpoint(tmp_path: Path) -> Iterator[str]:
     """The URL of Python's own web server."""
-    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        try:
-            assert server.stdout is not None
-            port = re.search(r"port (\d+)", server.stdout.readline())
-            assert port is not None
-            yield f"http://127.0.0.1:{port[1]}/"
-        finally:
-            server.terminate()
+    with pythons_web_server(tmp_path) as url:
+        yield url
 
 
 def _sources() -> set[str]:

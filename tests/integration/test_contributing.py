@@ -20,6 +20,7 @@ from servemark import _loadgen
 
 from ..pages import ROOT
 from ..validity import status_but_for_the_machine
+from ..web_server import pythons_web_server
 
 _PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 _EXAMPLES = dict(re.findall(r"^### \.\.\. an? (\w+)\n.*?^```diff\n(.*?)^```$", _PAGE, re.DOTALL | re.MULTILINE))
@@ -88,15 +89,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Example
 @pytest.fixture
 def endpoint(tmp_path: Path) -> Iterator[str]:
     """The URL of Python's own web server."""
-    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        try:
-            assert server.stdout is not None
-            port = re.search(r"port (\d+)", server.stdout.readline())
-            assert port is not None
-            yield f"http://127.0.0.1:{port[1]}/"
-        finally:
-            server.terminate()
+    with pythons_web_server(tmp_path) as url:
+        yield url
 
 
 def test_there_is_an_example_of_each_and_none_is_long() -> None:

@@ -83,8 +83,7 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             yield _of_share(condition, _of_gaps(condition, found), "gaps")
         else:
             seen = [_missed(condition, one.step) for one in found]
-            least = 1 - condition.limit if condition.figure == "errors" else condition.share
-            yield _of_share(condition, judge_share(seen, least), "requests")
+            yield _of_share(condition, judge_share(seen, condition.least_share), "requests")
 
 
 def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, ProbeShare]:

@@ -86,7 +86,7 @@ def sought_of(request: RunRequest) -> Sought:
 
     load = request.load
     return Sought(
-        {one.text: 1 - one.limit if one.figure == "errors" else one.share for one in request.question.objective},
+        {one.text: one.least_share for one in request.question.objective},
         start=start_of(request),
         whole=request.question.by == "threads",
         precision_share=load.precision_share or _PRECISION_SHARE,

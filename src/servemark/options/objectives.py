@@ -43,6 +43,11 @@ class Condition:
     limit: float
     share: float = 1.0
 
+    @property
+    def least_share(self) -> float:
+        """The share of the requests that has to keep it; of a rate, which no request keeps by itself, 1."""
+        return 1 - self.limit if self.figure == "errors" else self.share
+
 
 @dataclass(frozen=True)
 class _Part:

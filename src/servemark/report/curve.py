@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from servemark.report.words import percentile_name
 from servemark.result import BenchmarkResult, LatencySummary, Statistic
 from servemark.stats.percentiles import REPORTED
 from servemark.terminals import shortened
@@ -25,7 +26,6 @@ _LONGEST_NAME = 24
 _APART = 4
 #: Colours that are told apart without seeing red or green (Okabe and Ito, 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_LABELS = {"p99_9": "p99.9"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _axes(scale: _Scale) -> Iterator[str]:
         label = format_ms(share * scale.top_ms) if share else "0"
         yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
     for name in REPORTED:
-        label = _LABELS.get(name, name)
+        label = percentile_name(name)
         yield f'<text x="{scale.x(name):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{label}</text>'
 
 

@@ -60,7 +60,7 @@ def report(folder: Path, recorded: RecordedResult) -> None:
 
 def _file_name(run: RunRecords, step: str, number: int, *, several: bool) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", step)[:_LONGEST_NAME]
-    return f"{run.name}-{number}-{plain}" if several else f"{run.name}-{plain}"
+    return f"{run.run.name}-{number}-{plain}" if several else f"{run.run.name}-{plain}"
 
 
 def _bins_of(run: RunRecords, step: str) -> dict[str, _Bins]:
@@ -69,8 +69,7 @@ def _bins_of(run: RunRecords, step: str) -> dict[str, _Bins]:
     for file in run.files:
         numbers = [number for number, name in enumerate(file.step_names) if name == step]
         for chunk in file.chunks():
-            wanted = (chunk["kind"] == 0) & (chunk["scheduled"] >= file.warmup_ns) & np.isin(chunk["step"], numbers)
-            rows = chunk[wanted]
+            rows = chunk[file.is_measured(chunk) & np.isin(chunk["step"], numbers)]
             for latency, begun in _LATENCIES.items():
                 counts[latency] += np.bincount(_bin_of(rows["end"] - rows[begun]), minlength=_BINS)
     return {latency: _Bins(found, int(found.sum())) for latency, found in counts.items()}

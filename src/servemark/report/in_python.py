@@ -48,9 +48,7 @@ class Result(documents.Result):
     @property
     def run_names(self) -> tuple[str, ...]:
         """The names of all runs, in the order in which they were measured."""
-        from servemark.report.record_tables import run_name
-
-        return tuple(run_name(run) for benchmark in self.benchmarks for run in benchmark.runs)
+        return tuple(run.name for benchmark in self.benchmarks for run in benchmark.runs)
 
     def records(self, run: RunResult | str | None = None, step: str | None = None) -> NDArray[np.void]:
         """What happened to each request, as a structured array: of all runs, or of one, and of all steps, or of one.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from servemark.report.histogram import Chart
 from servemark.report.layout import Fact, Line
 from servemark.report.trials import over_trials
-from servemark.report.words import ms, per_s, per_s_interval
-from servemark.result import BenchmarkResult, Statistic, StepSummary
+from servemark.report.words import in_brackets, ms, per_s, per_s_interval
+from servemark.result import BenchmarkResult, StepSummary
 
 
 def key_figures(benchmark: BenchmarkResult, step: StepSummary, ramp: str) -> Iterator[Line]:
@@ -20,14 +20,8 @@ def key_figures(benchmark: BenchmarkResult, step: StepSummary, ramp: str) -> Ite
     noun = "trials" if over else "requests"
     for name in ("p50", "p99") if step.measured else ():
         found = over.get(f"{name}_ms", getattr(step.headline_ms, name))
-        yield Fact(name, f"{ms(found)} {_interval(found, noun)}")
+        yield Fact(name, f"{ms(found)} {in_brackets(found, ms, noun)}")
     rate = over.get("throughput_per_s", step.throughput_per_s)
     yield Fact("throughput", f"{per_s(rate)} {per_s_interval(rate, noun)}")
     if step.distribution is not None:
         yield Chart(step.headline, step.distribution, ramp)
-
-
-def _interval(statistic: Statistic, noun: str) -> str:
-    if statistic.ci95 is None:
-        return f"(no interval below {statistic.needs_n:,} {noun})"
-    return f"({ms(statistic.ci95[0])} to {ms(statistic.ci95[1])})"

@@ -76,7 +76,7 @@ def report(path: Path, recorded: RecordedResult) -> None:
 
 
 def _tables(recorded: RecordedResult) -> Iterator[pa.Table]:
-    names = [run.name for run in recorded.runs]
+    names = [run.run.name for run in recorded.runs]
     for number, run in enumerate(recorded.runs):
         for generator, file in enumerate(run.files):
             for rows in file.chunks():

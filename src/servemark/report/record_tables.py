@@ -100,7 +100,7 @@ def record_table(result: Result, folder: Path, run: RunResult | str | None, step
         for part in _parts(open_records(folder / file), place, step)
     ]
     _check_step(step, chosen, parts)
-    names = tuple(run_name(one) for one in _all_runs(result))
+    names = tuple(one.name for one in _all_runs(result))
     return _joined(parts, names)
 
 
@@ -124,11 +124,6 @@ def check_folder(result: Result, folder: Path) -> None:
         )
 
 
-def run_name(run: RunResult) -> str:
-    """What a run is called: its file of records without folder and suffix."""
-    return Path(run.records).stem
-
-
 def _all_runs(result: Result) -> list[RunResult]:
     return [run for benchmark in result.benchmarks for run in benchmark.runs]
 
@@ -138,10 +133,10 @@ def _runs_named(result: Result, wanted: RunResult | str | None) -> list[tuple[in
     runs = list(enumerate(_all_runs(result)))
     if wanted is None:
         return runs
-    name = wanted if isinstance(wanted, str) else run_name(wanted)
-    found = [(place, run) for place, run in runs if run_name(run) == name]
+    name = wanted if isinstance(wanted, str) else wanted.name
+    found = [(place, run) for place, run in runs if run.name == name]
     if not found:
-        step = nearest(name, [run_name(run) for _, run in runs]) if runs else "nothing was measured"
+        step = nearest(name, [run.name for _, run in runs]) if runs else "nothing was measured"
         raise UsageError(f"there is no run {name!r}", next_step=step)
     return found
 
@@ -184,10 +179,7 @@ def _joined(parts: Sequence[_Part], run_names: tuple[str, ...]) -> RecordTable:
     }
     numbers["latency_ns"] = _below([_latency_ns(part) for part in parts], np.dtype(np.int64))
     numbers["warm_up"] = _below([part.rows["scheduled"] < part.file.warmup_ns for part in parts], np.dtype(np.bool_))
-    numbers["measured"] = _below(
-        [(part.rows["kind"] == 0) & (part.rows["scheduled"] >= part.file.warmup_ns) for part in parts],
-        np.dtype(np.bool_),
-    )
+    numbers["measured"] = _below([part.file.is_measured(part.rows) for part in parts], np.dtype(np.bool_))
     return RecordTable(named, numbers)
 
 

@@ -22,11 +22,6 @@ class RunRecords:
     run: RunResult
     files: tuple[RecordFile, ...]
 
-    @property
-    def name(self) -> str:
-        """What tells the run from the others of its result: the name of its records."""
-        return Path(self.run.records).stem
-
 
 @dataclass(frozen=True)
 class RecordedResult:

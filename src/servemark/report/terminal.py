@@ -45,6 +45,7 @@ from servemark.report.words import (
     interval,
     ms,
     per_s,
+    percentile_name,
     subject,
 )
 from servemark.result import (
@@ -64,7 +65,6 @@ from servemark.verdict import allows_failures
 if TYPE_CHECKING:
     from servemark.assessment.calibration import Calibration
 
-_LABELS = {"p99_9": "p99.9"}
 _WIDTH_OF_FILES = 80
 #: A figure with the mark before it, and not the home of somebody in a path.
 _MARKED = re.compile(rf"(?<![\w/.-]){UNCERTIFIED}\d")
@@ -332,7 +332,7 @@ def _latency_table(step: StepSummary) -> Columns:
     for name in STATISTICS:
         found = getattr(shown, name)
         also = (figure(getattr(latency, name), digits_beside) for latency, digits_beside in others)
-        table.add_row(_LABELS.get(name, name), figure(found, digits), interval(found, digits), *also)
+        table.add_row(percentile_name(name), figure(found, digits), interval(found, digits), *also)
     for name in ("min", "max"):
         also = (decimal(getattr(latency, name), digits_beside) for latency, digits_beside in others)
         table.add_row(name, decimal(getattr(shown, name), digits), "", *also)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from rich.text import Text
@@ -65,10 +65,16 @@ def per_s(statistic: Statistic) -> str:
 
 def per_s_interval(statistic: Statistic, noun: str = "requests") -> str:
     """The interval of a rate, in brackets, or how many of `noun` it would take."""
+    digits = digits_of(statistic.ci95[1]) if statistic.ci95 else 0
+    return in_brackets(statistic, lambda value: f"{value:.{digits}f}", noun)
+
+
+def in_brackets(statistic: Statistic, shown: Callable[[float], str], noun: str = "requests") -> str:
+    """An interval, of bounds as they are `shown`, or how many of `noun` it would take."""
     if statistic.ci95 is None:
         return f"(no interval below {_needed(statistic, f' {noun}')})"
-    digits = digits_of(statistic.ci95[1])
-    return f"({statistic.ci95[0]:.{digits}f} to {statistic.ci95[1]:.{digits}f})"
+    low, high = map(shown, statistic.ci95)
+    return f"({low} to {high})"
 
 
 def interval(statistic: Statistic, digits: int) -> str:
@@ -105,9 +111,19 @@ def has_interval(name: str, values: int) -> bool:
     return values >= least_n(REPORTED[name])
 
 
+def percentile_name(name: str) -> str:
+    """What a percentile is called: ``p99.9`` of ``p99_9``."""
+    return name.replace("_", ".")
+
+
 def decimal(value: float | None, digits: int) -> str:
     """A number with that many decimals."""
     return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def plain(value: float | None) -> str:
+    """A number by itself, to about four significant digits."""
+    return decimal(value, digits_of(value))
 
 
 def digits_of(value: float | None) -> int:

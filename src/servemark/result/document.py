@@ -214,6 +214,11 @@ class RunResult:
     repeat_of: int | None = None
 
     @property
+    def name(self) -> str:
+        """What tells it from the other runs of its result: its file of records without folder and suffix."""
+        return Path(self.records).stem
+
+    @property
     def record_files(self) -> tuple[str, ...]:
         """The files of all its records."""
         return (self.records, *self.more_records)

@@ -19,17 +19,15 @@ from servemark.options.table import in_python
 from servemark.report.extras import check_extra
 from servemark.report.in_python import Result as ResultInPython
 from servemark.result import Result
+from servemark.runner.afterwards import draw, remember, send_metrics
 from servemark.runner.baseline import Baseline
-from servemark.runner.drawing import draw
 from servemark.runner.entry import Entry
 from servemark.runner.invocation import begun_result, failing, merge
 from servemark.runner.launching import Launchers, engine_of
 from servemark.runner.listener import Listener as Listener
 from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
-from servemark.runner.remembering import remember
 from servemark.runner.result_on_disk import ResultOnDisk
-from servemark.runner.sending import send_metrics
 from servemark.runner.suite import placed
 
 

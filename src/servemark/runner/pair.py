@@ -11,7 +11,7 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.load import MOST_TRIALS, LoadOptions
 from servemark.runner import WrittenResult
-from servemark.runner.drawing import draw
+from servemark.runner.afterwards import draw
 from servemark.runner.entry import Entry
 from servemark.runner.invocation import begun_result, failing, merge
 from servemark.runner.launching import Launchers, engine_of

@@ -22,7 +22,7 @@ from servemark.report.html.charts import (
     tooltip,
     where_wide,
 )
-from servemark.report.words import decimal, digits_of
+from servemark.report.words import plain
 from servemark.result import BenchmarkResult, Capacity, RunResult, Stage, StepSummary
 
 _OUTCOMES = {"met": SERIES[2], "undecided": WARN, "missed": FAULT}
@@ -61,7 +61,7 @@ def sweep(points: list[tuple[RunResult, StepSummary]], name: str) -> Chart:
                     {"rate": rate.value, "ms": latency.value, "low": low, "high": high, "of": one, "point": said}
                 )
         rows.append(
-            (said, *(_said(value) for value in (rate.value, step.headline_ms.p50.value, step.headline_ms.p99.value)))
+            (said, *(plain(value) for value in (rate.value, step.headline_ms.p50.value, step.headline_ms.p99.value)))
         )
     wide = where_wide(row["ms"] for row in values)
     x, y = quantity("rate", "requests/s"), quantity("ms", "ms", wide)
@@ -102,7 +102,7 @@ def heat_map(points: list[tuple[RunResult, StepSummary]], names: tuple[str, ...]
         for run, step in points
     ]
     for value in values:
-        value["said"] = _said(value["rate"])
+        value["said"] = plain(value["rate"])
     orders = [list(dict.fromkeys(str(run.point[name]) for run, _ in points)) for name in names]
     encoding: Spec = {
         "x": {"field": "x", "type": "ordinal", "sort": orders[0], "axis": {"title": names[0], "labelAngle": 0}},
@@ -167,7 +167,7 @@ def pareto(points: list[tuple[RunResult, StepSummary, bool]]) -> Chart:
         "The p99 against the throughput of each pair of settings; those on the line are beaten by no other in both.",
         spec,
         ("settings", "requests/s", "p99 ms", ""),
-        tuple((str(row["point"]), _said(row["rate"]), _said(row["ms"]), str(row["best"])) for row in values),
+        tuple((str(row["point"]), plain(row["rate"]), plain(row["ms"]), str(row["best"])) for row in values),
     )
 
 
@@ -179,7 +179,7 @@ def capacity_chart(capacity: Capacity) -> Chart:
     for number, probe in enumerate(capacity.probes, 1):
         for text, seen in probe.conditions.items():
             (condition,) = parse_objective(text)
-            allowed = condition.limit if condition.figure == "errors" else 1 - condition.share
+            allowed = 1 - condition.least_share
             used = seen.share / allowed if allowed > 0 else 0.0
             outcome = "INVALID" if not probe.valid else "falls behind" if probe.falls_behind else probe.outcome
             values.append(
@@ -192,7 +192,7 @@ def capacity_chart(capacity: Capacity) -> Chart:
                     "condition": text,
                 }
             )
-            rows.append((str(number), f"{probe.load:.4g}", text, f"{seen.share:.3%}", f"{allowed:.3g}", outcome))
+            rows.append((str(number), plain(probe.load), text, f"{seen.share:.3%}", f"{allowed:.3g}", outcome))
     x = quantity("load", load)
     y = quantity("used", "share beyond the limit, of what is allowed", [1.0, *(row["used"] for row in values)])
     estimate = capacity.estimate
@@ -293,15 +293,11 @@ def stages_chart(stages: tuple[Stage, ...]) -> Chart:
             (
                 f"{stage.start_s - start_s:g}",
                 f"{stage.end_s - start_s:g}",
-                _said(stage.offered_per_s),
-                _said(stage.achieved_per_s),
-                _said(stage.response_ms.p50),
-                _said(stage.response_ms.p99),
+                plain(stage.offered_per_s),
+                plain(stage.achieved_per_s),
+                plain(stage.response_ms.p50),
+                plain(stage.response_ms.p99),
             )
             for stage in stages
         ),
     )
-
-
-def _said(value: float | None) -> str:
-    return decimal(value, digits_of(value))

@@ -24,7 +24,7 @@ from servemark.report.html.charts import (
 from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.of_run import percentile_curve
 from servemark.report.html.page import Answer, Page, Section, blocks_of
-from servemark.report.words import decimal, digits_of, named
+from servemark.report.words import named, plain
 from servemark.result import BenchmarkResult, ComparedBenchmark, Comparison, Result, StepSummary
 from servemark.stats.timeline import StepTimeline
 
@@ -86,8 +86,7 @@ def _trials(one: ComparedBenchmark, comparison: Comparison, base: Side, side: Si
             for number, value in enumerate(found, 1):
                 share = 100 * (value / middle - 1)
                 values.append({"figure": name, "of": label, "percent": share, "value": value})
-                said = decimal(value, digits_of(value))
-                rows.append((name, label, str(number), said, f"{share:+.1f}"))
+                rows.append((name, label, str(number), plain(value), f"{share:+.1f}"))
     names = list(dict.fromkeys(str(value["figure"]) for value in values))
     limit = 100 * comparison.threshold_share
     axis: Spec = {"title": "change from the median of the base, %", "grid": True}

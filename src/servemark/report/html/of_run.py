@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from servemark.report.html.charts import (
     tooltip,
     where_wide,
 )
+from servemark.report.words import percentile_name, plain
 from servemark.result import STATISTICS, LatencySummary, RunResult, StepSummary
 from servemark.stats.percentiles import REPORTED
 from servemark.stats.timeline import SPENT, StepTimeline, Timeline
@@ -56,7 +57,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A run and what is drawn of it; `latency` is what answers for it, in words."""
+    """A run and what is drawn of it."""
 
     run: RunResult
     timeline: Timeline
@@ -66,6 +67,22 @@ class Drawn:
     def latency(self) -> str:
         """What its headline's latency is called."""
         return self.run.steps[0].headline if self.run.steps else "response"
+
+    @cached_property
+    def edges_s(self) -> NDArray[np.float64]:
+        """Where the parts of its time begin, and where the last one ends, in seconds from its beginning."""
+        return self.timeline.edges_s - self.timeline.start_s
+
+    @cached_property
+    def failed(self) -> dict[str, NDArray[np.int64]]:
+        """Failures by kind, by when they ended, over all steps."""
+        steps = self.timeline.steps
+        kinds = dict.fromkeys(kind for step in steps for kind in step.failed)
+        return {kind: self.over(step.failed[kind] for step in steps if kind in step.failed) for kind in kinds}
+
+    def over(self, counts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """The sum of some counts of each part of its time; without any none at all."""
+        return sum(counts, np.zeros(len(self.timeline.under_way), dtype=np.int64))
 
     def steps(self) -> Iterator[tuple[StepSummary, StepTimeline]]:
         """Its steps that have a measured success, each with what happened over time."""
@@ -114,8 +131,7 @@ def percentile_curve(
             assert interval is not None
             beyond = 1 / (1 - REPORTED[one])
             band.append({"series": name, "beyond": beyond, "ms": value, "low": interval[0], "high": interval[1]})
-            label = one.replace("_", ".")
-            rows.append((name, label, f"{value:.4g}", f"{interval[0]:.4g}", f"{interval[1]:.4g}"))
+            rows.append((name, percentile_name(one), *map(plain, (value, *interval))))
     names = list(series)
     wide = where_wide([*(row["ms"] for row in curve), *(row["low"] for row in band), *(row["high"] for row in band)])
     x = {
@@ -179,10 +195,10 @@ def _interval(latency: LatencySummary, name: str) -> tuple[float, float] | None:
 
 def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
     """How latencies lie over time, and two percentiles of them."""
-    timeline = drawn.timeline
-    edges_s = timeline.edges_s - timeline.start_s
+    width_s = drawn.timeline.width_s
     edges_ms, cells = step.density(_MOST_ROWS)
-    middles = (edges_s[:-1] + edges_s[1:]) / 2
+    ratio = edges_ms[1] / edges_ms[0]
+    middles = (drawn.edges_s[:-1] + drawn.edges_s[1:]) / 2
     lines, found = [], {}
     for name, least in _LEAST_OF.items():
         found[name] = step.percentiles_ms(REPORTED[name], least)
@@ -198,10 +214,10 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
         {
             "data": _cells(cells),
             "transform": [
-                {"calculate": f"{timeline.width_s} * datum.part", "as": "from"},
-                {"calculate": f"{timeline.width_s} * (datum.part + 1)", "as": "to"},
-                {"calculate": f"{edges_ms[0]} * pow({edges_ms[1] / edges_ms[0]}, datum.row)", "as": "low"},
-                {"calculate": f"{edges_ms[0]} * pow({edges_ms[1] / edges_ms[0]}, datum.row + 1)", "as": "high"},
+                {"calculate": f"{width_s} * datum.part", "as": "from"},
+                {"calculate": f"{width_s} * (datum.part + 1)", "as": "to"},
+                {"calculate": f"{edges_ms[0]} * pow({ratio}, datum.row)", "as": "low"},
+                {"calculate": f"{edges_ms[0]} * pow({ratio}, datum.row + 1)", "as": "high"},
             ],
             "mark": {"type": "rect", "color": MAIN},
             "encoding": {
@@ -232,7 +248,7 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
         *_rules(drawn),
     ]
     rows = [
-        (f"{at:.3g}", *("-" if np.isnan(found[name][part]) else f"{found[name][part]:.4g}" for name in _LEAST_OF))
+        (plain(at), *("-" if np.isnan(found[name][part]) else plain(found[name][part]) for name in _LEAST_OF))
         for part, at in _thinned(middles)
     ]
     said = f" of {step.name}" if len(drawn.timeline.steps) > 1 else ""
@@ -240,7 +256,7 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
         f"Latency over time{said}",
         f"Where the {drawn.latency} of requests lies, by when they were due: the darker, the more. Lines are the "
         "median and p99 of each part of the time, where it has enough requests for one; a shaded time is the warm-up"
-        + ("; red marks are failures" if _failed(drawn) else "")
+        + ("; red marks are failures" if drawn.failed else "")
         + ("; rules are what was done to the server" if drawn.marks else "")
         + ".",
         layered(layers),
@@ -251,74 +267,59 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
 
 def rates_of(drawn: Drawn) -> Chart:
     """The rate that was offered, that which was achieved, and failures, over time."""
-    timeline = drawn.timeline
-    edges_s = timeline.edges_s - timeline.start_s
-    scheduled = sum((step.scheduled for step in timeline.steps), np.zeros(len(edges_s) - 1, dtype=np.int64))
-    succeeded = sum((step.succeeded for step in timeline.steps), np.zeros(len(edges_s) - 1, dtype=np.int64))
-    counts = {"offered": scheduled, "achieved": succeeded}
-    failed = _failed(drawn)
-    if failed:
-        counts["failed"] = sum(failed.values(), np.zeros(len(edges_s) - 1, dtype=np.int64))
-    values = [
-        {"s": edges_s[part], "rate": count / timeline.width_s, "of": name}
-        for name, by_part in counts.items()
-        for part, count in enumerate(by_part.tolist())
-    ]
+    width_s = drawn.timeline.width_s
+    rates = {
+        "offered": drawn.over(step.scheduled for step in drawn.timeline.steps) / width_s,
+        "achieved": drawn.over(step.succeeded for step in drawn.timeline.steps) / width_s,
+    }
+    if drawn.failed:
+        rates["failed"] = drawn.over(drawn.failed.values()) / width_s
     colours = {"offered": MUTED, "achieved": MAIN, "failed": FAULT}
-    layers: list[Spec] = [
-        *_background(drawn),
-        {
-            "data": data(values),
-            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.6},
-            "encoding": {
-                "x": _seconds("s"),
-                "y": quantity("rate", "requests/s"),
-                "color": colour_by("of", list(counts), [colours[name] for name in counts]),
-                "tooltip": tooltip(of="rate", s="from s", rate="per s"),
-            },
-        },
-        *_rules(drawn),
-    ]
-    rows = [
-        (f"{edges_s[part]:.3g}", *(f"{by_part[part] / timeline.width_s:.4g}" for by_part in counts.values()))
-        for part, _ in _thinned(edges_s[:-1])
-    ]
     return Chart(
         "Throughput over time",
         "Requests that were due (offered), and successes that ended (achieved), a second.",
-        layered(layers),
-        ("from s", *(f"{name}/s" for name in counts)),
-        tuple(rows),
+        _by_part(drawn, rates, "requests/s", [colours[name] for name in rates]),
+        ("from s", *(f"{name}/s" for name in rates)),
+        _rows(drawn, rates),
     )
 
 
 def under_way_of(drawn: Drawn) -> Chart:
     """How many requests were under way over time."""
-    timeline = drawn.timeline
-    edges_s = timeline.edges_s - timeline.start_s
-    values = [
-        {"s": at, "requests": count} for at, count in zip(edges_s.tolist(), timeline.under_way.tolist(), strict=False)
-    ]
-    layers: list[Spec] = [
-        *_background(drawn),
-        {
-            "data": data(values),
-            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.6, "color": SERIES[2]},
-            "encoding": {
-                "x": _seconds("s"),
-                "y": quantity("requests", "requests under way"),
-                "tooltip": tooltip(s="from s", requests="under way"),
-            },
-        },
-        *_rules(drawn),
-    ]
-    rows = [(f"{edges_s[part]:.3g}", f"{timeline.under_way[part]:.4g}") for part, _ in _thinned(edges_s[:-1])]
+    found = {"under way": drawn.timeline.under_way}
     return Chart(
         "Requests under way",
         "Requests that were sent and whose answer had not come, in the mean of each part of the time.",
-        {**layered(layers), "height": 140},
+        {**_by_part(drawn, found, "requests under way", SERIES[2:]), "height": 140},
         ("from s", "under way"),
-        tuple(rows),
+        _rows(drawn, found),
+    )
+
+
+def _by_part(drawn: Drawn, found: Mapping[str, NDArray[np.float64]], title: str, colours: Sequence[str]) -> Spec:
+    """Lines that have a value for each part of the time, by their names."""
+    values = [
+        {"s": at, "value": value, "of": name}
+        for name, by_part in found.items()
+        for at, value in zip(drawn.edges_s[:-1].tolist(), by_part.tolist(), strict=True)
+    ]
+    line: Spec = {
+        "data": data(values),
+        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.6},
+        "encoding": {
+            "x": _seconds("s"),
+            "y": quantity("value", title),
+            "color": colour_by("of", list(found), colours),
+            "tooltip": tooltip(of="of", s="from s", value=title),
+        },
+    }
+    return layered([*_background(drawn), line, *_rules(drawn)])
+
+
+def _rows(drawn: Drawn, found: Mapping[str, NDArray[np.float64]]) -> tuple[tuple[str, ...], ...]:
+    """The same as a table."""
+    return tuple(
+        (plain(at), *(plain(by_part[part]) for by_part in found.values())) for part, at in _thinned(drawn.edges_s[:-1])
     )
 
 
@@ -359,7 +360,7 @@ def spent_of(step: StepSummary, over_time: StepTimeline) -> Chart:
         f"the slowest.{beside}",
         spec,
         ("requests", *(f"{part}, ms" for part in SPENT)),
-        tuple((name, *(f"{value:.4g}" for value in parts)) for name, parts in spent.items()),
+        tuple((name, *map(plain, parts)) for name, parts in spent.items()),
     )
 
 
@@ -391,14 +392,11 @@ def _cells(cells: NDArray[np.int64]) -> Spec:
 
 def _errors(drawn: Drawn) -> list[Spec]:
     """A mark at the top for each part of the time in which requests failed."""
-    failed = _failed(drawn)
-    if not failed:
+    if not drawn.failed:
         return []
-    edges_s = drawn.timeline.edges_s - drawn.timeline.start_s
-    width_s = drawn.timeline.width_s
     values = [
-        {"s": edges_s[part] + width_s / 2, "kind": kind, "failures": int(count)}
-        for kind, by_part in failed.items()
+        {"s": drawn.edges_s[part] + drawn.timeline.width_s / 2, "kind": kind, "failures": count}
+        for kind, by_part in drawn.failed.items()
         for part, count in enumerate(by_part.tolist())
         if count
     ]
@@ -419,15 +417,6 @@ def _errors(drawn: Drawn) -> list[Spec]:
             },
         }
     ]
-
-
-def _failed(drawn: Drawn) -> dict[str, Any]:
-    """Failures by kind, by when they ended, over all steps."""
-    found: dict[str, Any] = {}
-    for step in drawn.timeline.steps:
-        for kind, counts in step.failed.items():
-            found[kind] = found.get(kind, 0) + counts
-    return found
 
 
 def _rules(drawn: Drawn) -> list[Spec]:
