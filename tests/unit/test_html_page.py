@@ -194,6 +194,7 @@ def test_a_run_has_each_chart_with_its_words_and_its_figures(tmp_path):
 def test_the_curve_ends_where_intervals_end_and_its_points_are_the_reported_figures(tmp_path):
     service = replace(_latency(), p99=Statistic(20.0, None, needs_n=1), p99_9=Statistic(30.0, None, needs_n=1))
     text = _text(_result(_benchmark(tmp_path, _step(service_ms=service))), tmp_path)
+    assert "<dt>~</dt><dd>too few requests for an interval" in text
     band, curve, points = _specs(text)[0]["layer"]
     assert {row["ms"] for row in points["data"]["values"]} == {4.0, 9.0, 12.0}
     assert max(row["beyond"] for row in curve["data"]["values"]) == pytest.approx(20.0)  # p95

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -150,6 +150,15 @@ class Block(Protocol):
 
 
 Line = Text | Block
+
+
+def texts_of(lines: Iterable[Line]) -> Iterator[str]:
+    """All that `lines` say, but for labels, headings, and what is drawn of characters."""
+    for line in lines:
+        if isinstance(line, Columns):
+            yield from (cell for row in line.rows for cell in row)
+        else:
+            yield line.text.plain if isinstance(line, Fact) else line.plain if isinstance(line, Text) else ""
 
 
 def lines_of(line: Line, width: int) -> Iterator[Text]:

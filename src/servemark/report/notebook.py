@@ -14,7 +14,7 @@ from rich.text import Text
 from servemark.printable import printable_in
 from servemark.report.comparison import comparison_lines
 from servemark.report.curve import percentile_curves
-from servemark.report.layout import Columns, Fact, Line
+from servemark.report.layout import Columns, Fact, Line, texts_of
 from servemark.report.terminal import legend_of, summary_lines
 from servemark.result import Result
 
@@ -30,22 +30,13 @@ def result_html(result: Result, folder: Path) -> str:
 def _parts(result: Result, folder: str) -> Iterator[str]:
     for benchmark in result.benchmarks:
         lines = list(summary_lines(result, benchmark))
-        yield from _of_lines([*lines, *legend_of(_plain(lines))])
+        yield from _of_lines([*lines, *legend_of(texts_of(lines))])
         yield percentile_curves(benchmark)
     if result.comparison is not None:
         yield from _of_lines(list(comparison_lines(result.comparison)))
     facts = [Fact(f"{one.name}: skipped", one.reason) for one in result.skipped]
     facts += [Fact("ended by", result.error)] if result.error else []
     yield from _of_lines([*facts, Fact("results", folder)])
-
-
-def _plain(lines: Iterable[Line]) -> Iterator[str]:
-    """All that `lines` say."""
-    for line in lines:
-        if isinstance(line, Columns):
-            yield from (cell for row in line.rows for cell in row)
-        else:
-            yield line.text.plain if isinstance(line, Fact) else line.plain if isinstance(line, Text) else ""
 
 
 def _of_lines(lines: Iterable[Line]) -> Iterator[str]:

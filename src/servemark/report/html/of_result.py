@@ -14,8 +14,9 @@ from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.of_run import Drawn
 from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunCharts, Section, blocks_of
 from servemark.report.judgements import judgements
+from servemark.report.layout import texts_of
 from servemark.report.objectives import answer
-from servemark.report.terminal import detail_lines, figure_lines, headline, measured_lines
+from servemark.report.terminal import detail_lines, figure_lines, headline, legend_of, measured_lines
 from servemark.report.words import decimal, digits_of, figure, interval, named
 from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
 
@@ -59,6 +60,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
     headlines = drawn if len(drawn) == 1 else [one for one in drawn if not one.run.point][:1]
     charts = [*together, *(chart for one in headlines for chart in of_run.charts_of(one))]
     runs = tuple(RunCharts(_title(one.run), tuple(of_run.charts_of(one))) for one in drawn if one not in headlines)
+    summary = [*figure_lines(benchmark), *detail_lines(benchmark)]
     answers = [headline(benchmark)] if benchmark.capacity is not None else [*answer(benchmark), headline(benchmark)]
     return Section(
         title=named(benchmark),
@@ -71,7 +73,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
             if verdict.outcome != "finding" and (verdict.objective or verdict.outcome != "met")
         ),
         charts=tuple(charts),
-        summary=blocks_of([*figure_lines(benchmark), *detail_lines(benchmark)]),
+        summary=blocks_of([*summary, *legend_of(texts_of(summary))]),
         steps=_steps(benchmark),
         runs=runs,
         notes=tuple(notes),
