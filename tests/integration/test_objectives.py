@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
+import numpy as np
 import pytest
 from loadgen_servers import OK, answering, serving, streaming
 
@@ -18,7 +19,7 @@ from servemark import open_records
 from servemark.cli import main
 from servemark.result import schema_text
 
-from ..validity import status_but_for_the_machine
+from ..validity import TOO_BUSY, status_but_for_the_machine
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -183,17 +184,31 @@ def slow_at_first(slow_s: float) -> Callable[[socket.socket], None]:
     return serve
 
 
+#: A server that answers after 4 ms is answered within this by a machine that does not keep it waiting.
+_FAST_MS = 12
+_MOST_TRIES = 3
+
+
+def _measured_slow_at_first(folder: Path, slow_s: float) -> bool:
+    """Measure a server that is slow for so long; whether the machine let it be fast then, in nine answers of ten."""
+    with serving(slow_at_first(slow_s)) as server:
+        words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-o", str(folder), "-t", "4", "--duration", "6"]
+        main([*words, "--allow-invalid", "--force"])
+    rows = open_records(folder / "records" / "http.bin").memmap()
+    fast = rows[rows["sent"] > (slow_s + 0.3) * 1e9]
+    return bool(np.mean(fast["end"] - fast["sent"] < _FAST_MS * 1e6) > 0.9)
+
+
 def test_what_is_left_of_a_warm_up_is_found_and_cut_everywhere(tmp_path: Path) -> None:
     folder = tmp_path / "result"
-    with serving(slow_at_first(4.0)) as server:
-        words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-o", str(folder), "-t", "4", "--duration", "6"]
-        main([*words, "--allow-invalid"])
+    if not any(_measured_slow_at_first(folder, 4.0) for _ in range(_MOST_TRIES)):
+        pytest.skip(TOO_BUSY)
     result = json.loads((folder / "result.json").read_text())
     (found,) = result["benchmarks"][0]["runs"]
     assert 3.7 < found["warmup_s"] == found["window_s"][0] < 5
     assert found["load"]["warmup_s"] == 2.0
     step = found["steps"][0]
-    assert step["service_ms"]["p50"]["value"] < 12
+    assert step["service_ms"]["p50"]["value"] < _FAST_MS
     file = open_records(folder / "records" / "http.bin")
     assert len(file.measured()) == step["measured"]
     labels = [line.split(",")[2] for line in (folder / "requests.jtl").read_text().splitlines()[1:]]
