@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.stats.dependence import effective_share
+from servemark.stats.dependence import effective_quantiles
 from servemark.stats.intervals import mean_interval
 from servemark.stats.percentiles import interval_ranks, rank
 
@@ -121,9 +121,13 @@ def covered(law: Law, n: int, tries: int, seed: int) -> dict[str, tuple[int, int
         found["mean"][0] += ci95 is not None and ci95[0] <= law.mean <= ci95[1]
         found["mean"][1] += ci95 is not None
         ordered = np.sort(values)
+        above = {
+            q: np.bincount(batch, values > ordered[rank(n, q) - 1], minlength=batches).astype(float)
+            for q in law.quantiles
+        }
+        worth = effective_quantiles(above, counts)
         for q, truth in law.quantiles.items():
-            above = np.bincount(batch, values > ordered[rank(n, q) - 1], minlength=batches).astype(float)
-            pair = interval_ranks(n, q, effective_share(above, counts))
+            pair = interval_ranks(n, q, worth[q])
             found[f"p{q * 100:g}"][0] += pair is not None and ordered[pair[0] - 1] <= truth <= ordered[pair[1] - 1]
             found[f"p{q * 100:g}"][1] += pair is not None
     return {name: (held, shown) for name, (held, shown) in found.items()}

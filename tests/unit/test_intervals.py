@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from servemark.stats.dependence import LEAST_TIMES, autocovariances, dependence, effective_share
+from servemark.stats.dependence import LEAST_TIMES, autocovariances, dependence, effective_quantiles, effective_share
 from servemark.stats.intervals import block_length, bootstrap, mean_interval, rate_interval
-from servemark.stats.percentiles import percentiles, point_ranks
+from servemark.stats.percentiles import interval_ranks, percentiles, point_ranks
 from servemark.stats.samples import sample_of
 
 from .dependent import autoregressive, bursts, by_batch, covered, independent, queue
@@ -109,3 +109,30 @@ def test_what_happens_at_even_times_is_known_to_one():
     low, high = rate_interval(counts, 10.0).ci95
     assert low < 100 < high
     assert high - low < 1
+
+
+def test_rare_values_that_were_seen_apart_are_not_believed_to_be_independent_of_each_other():
+    """Of 2,000 values 200 above p90 came in groups of 20, and 20 above p99 one in each second group."""
+    counts = np.ones(2000)
+    often = np.zeros(2000)
+    for start in range(0, 2000, 200):
+        often[start : start + 20] = 1
+    rare = np.zeros(2000)
+    rare[10::200] = rare[0::200] = 1
+    alone = effective_share(rare, counts)
+    assert alone.times > 1000
+    found = effective_quantiles({0.9: often, 0.99: rare}, counts)
+    assert found[0.9] == effective_share(often, counts)
+    assert found[0.99].times == pytest.approx(found[0.9].times)
+    assert interval_ranks(2000, 0.99, found[0.99]) is None
+
+
+def test_the_more_was_seen_of_rare_values_the_more_they_tell_of_themselves():
+    """As above, of 40,000: the 400 above p99 came alone, whatever those above p90 do."""
+    counts = np.ones(40_000)
+    often = np.tile(np.r_[np.ones(20), np.zeros(180)], 200)
+    rare = np.zeros(40_000)
+    rare[np.random.default_rng(3).permutation(40_000)[:400]] = 1
+    alone = effective_share(rare, counts)
+    assert effective_quantiles({0.9: often, 0.99: rare}, counts)[0.99].times > alone.times / 3
+    assert effective_quantiles({0.9: rare, 0.99: rare}, counts)[0.99] == alone

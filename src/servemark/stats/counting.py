@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.result import HeadlineLatency
-from servemark.stats.dependence import LEAST_TIMES, Effective, effective_share
+from servemark.stats.dependence import LEAST_TIMES, Effective, effective_quantiles
 from servemark.stats.histograms import edges_ns
 from servemark.stats.percentiles import REPORTED, SPREAD, interval_ranks, point_ranks, rank
 from servemark.stats.samples import Sample
@@ -87,10 +87,8 @@ class Counted:
         count = int(sample.counts.sum())
         if count < LEAST_TIMES:
             return {}
-        return {
-            q: effective_share(sample.above[sample.ordered[rank(count, q)]], sample.counts)
-            for q in self.quantiles[number]
-        }
+        above = {q: sample.above[sample.ordered[rank(count, q)]] for q in self.quantiles[number]}
+        return effective_quantiles(above, sample.counts)
 
     def independent(self, number: int) -> Iterator[tuple[int, int] | None]:
         """The ranks of the intervals that a sample would have if its values were independent of each other."""
