@@ -71,7 +71,9 @@ def test_an_interval_that_is_shown_holds_the_truth(law):
             if shown >= 30:
                 least = 0.93 - 3 * math.sqrt(0.93 * 0.07 / shown)
                 assert held / shown >= least, (name, times, held, shown)
-    assert min(shown for _, shown in found.values()) > 60, "at six times the least n nearly each has an interval"
+    *others, (_, of_p99) = found.values()
+    assert min(shown for _, shown in others) > 100, "at six times the least n nearly each has an interval"
+    assert of_p99 > 40, "of p99 many"
 
 
 def test_a_run_that_is_too_short_has_none_and_says_how_long_it_takes():
@@ -134,5 +136,5 @@ def test_the_more_was_seen_of_rare_values_the_more_they_tell_of_themselves():
     rare = np.zeros(40_000)
     rare[np.random.default_rng(3).permutation(40_000)[:400]] = 1
     alone = effective_share(rare, counts)
-    assert effective_quantiles({0.9: often, 0.99: rare}, counts)[0.99].times > alone.times / 3
+    assert effective_quantiles({0.9: often, 0.99: rare}, counts)[0.99].times > alone.times / 4
     assert effective_quantiles({0.9: rare, 0.99: rare}, counts)[0.99] == alone

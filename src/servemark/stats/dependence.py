@@ -23,9 +23,9 @@ FloatArray = NDArray[np.float64]
 LEAST_TIMES = 100
 #: And where what is rare comes in groups, no fewer than this.
 LEAST_GROUPS = 8
-#: How many values beyond a quantile tell their own dependence; fewer are not believed to depend less than those beyond
-#: the quantile before it.
-_TELLING = 40
+#: How many groups of values beyond a quantile tell their own dependence; of fewer it is not believed that they depend
+#: less on each other than those beyond the quantile before it.
+_TELLING = 12
 #: The window of lags reaches over so many integrated autocorrelation times.
 _REACH = 5.0
 _TWO_SIDED = 0.975
@@ -146,16 +146,16 @@ def effective_quantiles(above: Mapping[float, FloatArray], counts: FloatArray) -
     Of a rare value's dependence a run shows little, and least where it was lucky: those of an M/M/1 queue at 0.5 that
     saw 20 responses above their p99, and saw them apart, would have it in 88% of their intervals. So what lies beyond
     a quantile is taken to depend on itself at least as much as what lies beyond the one before it, of which there is
-    more to be seen: wholly while it is 40 values or fewer, and less the more they are, since what is rarer may well
-    come in shorter groups.
+    more to be seen: wholly while it is worth 12 independent ones by that, and the less the more it is worth, since what
+    is rarer may well come in shorter groups.
     """
     found: dict[float, Effective] = {}
     before: Effective | None = None
     n = float(counts.sum())
     for q in sorted(above):
         worth = effective_share(above[q], counts)
-        beyond = float(above[q].sum())
-        if before and beyond:
-            worth = worth.limited_to(before.times * max(beyond / _TELLING, 1.0), n, beyond / n)
+        share = float(above[q].sum()) / n if n else 0.0
+        if before and share:
+            worth = worth.limited_to(before.times * max(before.times * share / _TELLING, 1.0), n, share)
         found[q] = before = worth
     return found
