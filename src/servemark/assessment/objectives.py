@@ -33,7 +33,7 @@ class Trial:
     """What a run adds to the answer: its evidence, and the histograms of times between events, by the step's number."""
 
     evidence: Evidence
-    event_gaps: Mapping[int, bytes]
+    event_gaps: Mapping[int, tuple[bytes, ...]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class _OfStep:
         step, names = _step(condition, trial.evidence), trial.evidence.step_names
         if step is None:
             return None
-        gaps = tuple(gaps for number, gaps in trial.event_gaps.items() if names[number] == step.name)
+        gaps = tuple(
+            gaps for number, found in trial.event_gaps.items() if names[number] == step.name for gaps in found
+        )
         return cls(step, gaps, trial.evidence.window.seconds)
 
     def lacks(self, condition: Condition) -> str:

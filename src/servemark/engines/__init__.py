@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # help and usage errors do without it
 
 EngineName = Literal["native", "jmeter"]
 ENGINES: tuple[EngineName, ...] = ("native", "jmeter")
+#: Where several generators run: processes of this machine, or actors on a Ray cluster.
+Where = Literal["processes", "ray"]
+WHERE: tuple[Where, ...] = ("processes", "ray")
 
 
 class ProgressReport(Protocol):
@@ -88,6 +91,28 @@ class GeneratorCounts:
         )
 
 
+@dataclass(frozen=True)
+class ClockAgreement:
+    """How well it is known what a generator's clock says, of one that has another clock than its driver.
+
+    Attributes:
+        bound_ns: how far the instant that it was told to begin at may be from the driver's: half the least round trip
+            of the exchanges before the run.
+        drift_ns: how far apart the two clocks went, from the exchanges before the run to those after it.
+        drift_bound_ns: how far that may be from the truth.
+    """
+
+    bound_ns: int
+    drift_ns: int = 0
+    drift_bound_ns: int = 0
+
+    @property
+    def apart_ns(self) -> int:
+        """How far, at any time of the run, the generator may have been from where it was to be."""
+        drifted = abs(self.drift_ns) > self.drift_bound_ns
+        return self.bound_ns + (abs(self.drift_ns) if drifted else 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GeneratorRun:
     """What one generator says of its share of a run, and under which circumstances it sent it.
@@ -103,6 +128,10 @@ class GeneratorRun:
             empty of an engine that has its own.
         keep_awake: what became of keeping CPUs awake: "2 CPUs", "refused: ..."; empty if not asked.
         reduced_connections: to how many a lack of file descriptors reduced an open loop's connections; 0: it did not.
+        host: the name of its machine; empty of one that is this process.
+        boot: which start of which machine that is: those with the same share its CPUs.
+        clock: of one that has another clock than its driver.
+        lost: why it did not come to its end, in words; empty of one that did.
     """
 
     records: Path
@@ -114,6 +143,10 @@ class GeneratorRun:
     receive_clock: str = ""
     keep_awake: str = ""
     reduced_connections: int = 0
+    host: str = ""
+    boot: str = ""
+    clock: ClockAgreement | None = None
+    lost: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +162,8 @@ class EngineRun:
         interrupted: it was cut short, by Ctrl-C or by `stop_reason`.
         stop_reason: what the watch answered to end it, or why the engine ended by itself; else None.
         examples: the first failures of each step, by the step's number.
-        event_gaps: the times between the events of streamed responses, by the step's number: an HDR histogram of
-            nanoseconds, as V2-deflate bytes.
+        event_gaps: the times between the events of streamed responses, by the step's number: of each generator that has
+            some an HDR histogram of nanoseconds, as V2-deflate bytes.
     """
 
     generators: tuple[GeneratorRun, ...]
@@ -139,7 +172,7 @@ class EngineRun:
     interrupted: bool
     stop_reason: str | None
     examples: dict[int, tuple[ErrorExample, ...]]
-    event_gaps: Mapping[int, bytes] = field(default_factory=dict)
+    event_gaps: Mapping[int, tuple[bytes, ...]] = field(default_factory=dict)
 
     @property
     def scheduled(self) -> int:
@@ -189,6 +222,14 @@ def _different(words: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Over how many generators a plan is spread, and where these run."""
+
+    generators: int = 1
+    on: Where = "processes"
+
+
+@dataclass(frozen=True)
 class Job:
     """One run that an engine is asked for.
 
@@ -203,6 +244,7 @@ class Job:
         watch: looks at the progress, and may end the run.
         figure: what is to be exact where the length of the run adapts.
         enough: looks at the progress, and says whether nothing more has to be sent; only the native engine asks.
+        spread: over which generators; only the native engine has more than one.
     """
 
     plan: Plan
@@ -215,6 +257,13 @@ class Job:
     watch: Watch = lambda _progress, _words: None
     figure: Figure = "p50"
     enough: Callable[[ProgressReport], bool] = lambda _progress: False
+    spread: Spread = Spread()
+
+    @property
+    def record_paths(self) -> tuple[Path, ...]:
+        """Where the records of each generator go: ``NAME.bin``, ``NAME.g2.bin`` and so on."""
+        more = range(2, self.spread.generators + 1)
+        return (self.record_path, *(self.record_path.with_suffix(f".g{number}.bin") for number in more))
 
 
 class Engine(Protocol):

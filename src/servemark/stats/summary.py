@@ -30,7 +30,7 @@ def summarise(
     evidence: Evidence,
     *,
     examples: Mapping[int, tuple[ErrorExample, ...]] | None = None,
-    event_gaps: Mapping[int, bytes] | None = None,
+    event_gaps: Mapping[int, tuple[bytes, ...]] | None = None,
 ) -> tuple[StepSummary, ...]:
     """Summarise a run, a step name at a time, in the order of the plan.
 
@@ -48,7 +48,7 @@ def summarise(
             step,
             evidence,
             _first_examples(examples or {}, numbers[step.name]),
-            [gaps for number, gaps in (event_gaps or {}).items() if number in numbers[step.name]],
+            [gaps for number, found in (event_gaps or {}).items() if number in numbers[step.name] for gaps in found],
         )
         for step in evidence.steps
     )

@@ -117,7 +117,7 @@ def execute(
         interrupted=outcome.interrupted,
         stop_reason=stop_reason,
         examples=examples,
-        event_gaps={gaps.step: gaps.histogram for gaps in outcome.event_gaps},
+        event_gaps={gaps.step: (gaps.histogram,) for gaps in outcome.event_gaps},
     )
 
 
