@@ -34,7 +34,7 @@ from judging import (
     judge_stall,
     judge_theory,
 )
-from measuring import MOST_TRIES, compiled_arrivals, measure, pure_schedule
+from measuring import MOST_TRIES, Conditions, compiled_arrivals, measure, pure_schedule
 from oracle import build_oracle
 from queues import Queue, run_queue
 from stalls import Stall, run_stall
@@ -91,6 +91,7 @@ SHORT = Scale(
 #: Poisson arrivals of the requests that are counted, and how long the server takes for each.
 COUNTED_PER_S, COUNTED_MS = 10_000.0, 3.0
 STALLED_PER_S = 200.0
+GENERATORS = 4
 
 
 def prove_counts(program: Path, folder: Path, scale: Scale) -> Section:
@@ -102,6 +103,20 @@ def prove_counts(program: Path, folder: Path, scale: Scale) -> Section:
     return section_of(
         f"Scheduled = sent = received = recorded, over {scale.counted:,} requests",
         f"`servemark-oracle {' '.join(law)}`; poisson, {COUNTED_PER_S:,.0f}/s, two generator threads, seed 3",
+        [sample],
+        [*judge_counts([sample]), *judge_schedule([sample]), *judge_causes([sample])],
+    )
+
+
+def prove_generators(program: Path, folder: Path, scale: Scale) -> Section:
+    """Every request of a load that several generators share is scheduled, sent, received and recorded, once."""
+    arrivals = Arrivals("poisson", profile=(RateSegment(COUNTED_PER_S, COUNTED_PER_S),))
+    load = OpenLoad(arrivals, requests=scale.counted, max_connections=1000)
+    law = ("--exponential-ms", str(COUNTED_MS))
+    sample = measure(program, folder, law, load, seed=3, conditions=Conditions(generators=GENERATORS))
+    return section_of(
+        f"Scheduled = sent = received = recorded, over {scale.counted:,} requests of {GENERATORS} generators",
+        f"`servemark-oracle {' '.join(law)}`; poisson, {COUNTED_PER_S:,.0f}/s, {GENERATORS} processes, seed 3",
         [sample],
         [*judge_counts([sample]), *judge_schedule([sample]), *judge_causes([sample])],
     )
@@ -240,6 +255,7 @@ def _part_names(text: str) -> list[str]:
 _LONG = ("handlers",)
 _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "counts": lambda program, folder, scale: iter([prove_counts(program, folder, scale)]),
+    "generators": lambda program, folder, scale: iter([prove_generators(program, folder, scale)]),
     "queues": prove_queues,
     "stalls": prove_stalls,
     "schedules": lambda _program, _folder, scale: iter([prove_schedules(scale)]),

@@ -20,9 +20,9 @@ from oracle import serving
 from servemark import _loadgen
 from servemark.assessment import Measured, assess_run, measured_window
 from servemark.benchmarks import Benchmark, Point, http
-from servemark.engines import Job
+from servemark.engines import Job, Spread
 from servemark.engines.native.engine import NativeEngine
-from servemark.records import open_records, write_records
+from servemark.records import open_records, rows_of, write_records
 from servemark.result import AskedOptions, Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.dialect import DIALECT
@@ -58,6 +58,7 @@ class Conditions:
         realtime: whether the generator asks for real-time priority.
         fault: what the generator is to do wrong.
         benchmark: what is asked, which decides how a generator that is slow is judged.
+        generators: how many processes share the load.
     """
 
     hogs: Hogs | None = None
@@ -65,6 +66,7 @@ class Conditions:
     realtime: Switch = "auto"
     fault: EngineFault | None = None
     benchmark: Benchmark = http.BENCHMARK
+    generators: int = 1
 
 
 QUIET = Conditions()
@@ -170,6 +172,7 @@ def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path, c
         server_pid=None,
         server_cpu_s=lambda: None,
         watch=lambda _progress, _words: None,
+        spread=Spread(conditions.generators),
     )
 
 
@@ -227,13 +230,13 @@ def _measure_once(
     with serving(program, folder / f"oracle-{number}.log", *law) as oracle, hogging(conditions.hogs):
         job = _job(oracle.port, load, seed=seed, threads=threads, record_path=record_path, conditions=conditions)
         engine_run = NativeEngine().execute(job)
-    records = open_records(record_path)
+    records = tuple(open_records(generator.records) for generator in engine_run.generators)
     measured = Measured(
         benchmark=conditions.benchmark,
         point=Point(ServerSettings(), ModelSettings(workers=None), load, lambda *_: job.plan),
         plan=job.plan,
         compiled=job.compiled,
-        records=(records,),
+        records=records,
         engine_run=engine_run,
         dialect=DIALECT,
         served=(),
@@ -245,9 +248,9 @@ def _measure_once(
         engine="native",
     )
     return Sample(
-        rows=np.sort(np.array(records.memmap()), order="seq"),
+        rows=np.sort(np.array(rows_of(records)), order="seq"),
         log=np.sort(oracle.log, order="seq"),
-        origin_ns=records.started_unix_ns - _unix_minus_monotonic_ns(),
+        origin_ns=records[0].started_unix_ns - _unix_minus_monotonic_ns(),
         window=measured_window(measured),
         scheduled=engine_run.scheduled,
         plan=job.compiled,

@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from servemark.engines import EngineRun, GeneratorCounts, GeneratorRun
+from servemark.assessment import Measured
+from servemark.certificate.spread import check_generators, check_start
+from servemark.engines import ClockAgreement, EngineRun, GeneratorCounts, GeneratorRun
+from servemark.engines.native.spread.joined import first_examples
 from servemark.records import open_records, write_records
+from servemark.result import ErrorExample
 
 from .test_open_loop import IDLE, _assessed, _measured, _times
 
+#: Checks that a run of one generator has not.
+OF_SEVERAL = {"generators", "start", "each generator"}
 COUNTS = GeneratorCounts(
     sent=3,
     in_flight_ns=100,
@@ -73,36 +79,147 @@ def test_of_several_generators_sums_are_told_and_the_worst():
     assert _run(_generator(), _generator(counts=None)).counts is None
 
 
-@pytest.mark.parametrize("generators", [2, 3])
-def test_figures_are_those_of_one_record_file_however_many_there_are(make_records, tmp_path, generators):
-    random = np.random.default_rng(3)
-    scheduled_s, took_ms = 2.0 + np.sort(random.random(900) * 3), random.exponential(20.0, 900)
-    times = _times(scheduled_s)
-    times["end"] = [at_ns + round(ms * 1e6) for at_ns, ms in zip(times["sent"], took_ms, strict=True)]
-    whole = _measured(make_records, "latency", 5.0, times, duration_s=3.0)
-    rows = whole.records[0].memmap()
-    files = []
-    for index in range(generators):
-        path = tmp_path / f"share-{index}.bin"
-        own = np.ascontiguousarray(rows[rows["seq"] % generators == index])
-        header = whole.records[0]
-        write_records(
-            path,
-            [own],
-            steps=header.step_names,
-            started_unix_ns=header.started_unix_ns,
-            warmup_ns=header.warmup_ns,
+@pytest.fixture
+def spread(make_records, tmp_path):
+    """A run of 900 arrivals over 3 s, as one generator would have recorded it, and as so many have."""
+
+    def made(generators: int, **columns: object) -> tuple[Measured, Measured]:
+        random = np.random.default_rng(3)
+        scheduled_s, took_ms = 2.0 + np.sort(random.random(900) * 3), random.exponential(20.0, 900)
+        times = _times(scheduled_s)
+        times["end"] = [at_ns + round(ms * 1e6) for at_ns, ms in zip(times["sent"], took_ms, strict=True)]
+        whole = _measured(make_records, "latency", 5.0, times | columns, duration_s=3.0)
+        rows = whole.records[0].memmap()
+        files = []
+        for index in range(generators):
+            path = tmp_path / f"share-{index}.bin"
+            own = np.ascontiguousarray(rows[rows["seq"] % generators == index])
+            header = whole.records[0]
+            write_records(
+                path,
+                [own],
+                steps=header.step_names,
+                started_unix_ns=header.started_unix_ns,
+                warmup_ns=header.warmup_ns,
+            )
+            files.append(open_records(path))
+        one = whole.engine_run.generators[0]
+        shares = tuple(
+            replace(one, records=file.path, scheduled=len(file), cpu_s=0.1 / generators, host="here") for file in files
         )
-        files.append(open_records(path))
-    one = whole.engine_run.generators[0]
-    shares = tuple(replace(one, records=file.path, scheduled=len(file), cpu_s=0.1 / generators) for file in files)
-    parts = replace(whole, records=tuple(files), engine_run=replace(whole.engine_run, generators=shares))
+        run = replace(whole.engine_run, generators=shares)
+        return whole, replace(whole, records=tuple(files), engine_run=run)
+
+    return made
+
+
+@pytest.mark.parametrize("generators", [2, 3])
+def test_figures_are_those_of_one_record_file_however_many_there_are(spread, tmp_path, generators):
+    whole, parts = spread(generators)
     of_one, of_parts = _assessed(whole)[0].run, _assessed(parts)[0].run
     assert of_parts.steps == of_one.steps
     assert of_parts.steps[0].requests == 900
-    assert of_parts.certificate == of_one.certificate
+    of_all = [check for check in of_parts.certificate.checks if check.name.partition(" (")[0] not in OF_SEVERAL]
+    assert of_all == list(of_one.certificate.checks)
+    assert of_parts.certificate.disturbances == of_one.certificate.disturbances
     assert of_parts.load == of_one.load
     assert (of_parts.records, of_parts.more_records) == (
         f"{tmp_path.name}/share-0.bin",
         tuple(f"{tmp_path.name}/share-{index}.bin" for index in range(1, generators)),
     )
+
+
+def _checks(run):
+    return {check.name: check for check in run.certificate.checks}
+
+
+def test_each_generator_is_told_and_judged_by_itself(spread):
+    _, parts = spread(3)
+    run = _assessed(parts)[0].run
+    assert [(one.number, one.host, one.recorded, one.lost) for one in run.generators] == [
+        (number, "here", 300, None) for number in (1, 2, 3)
+    ]
+    assert _checks(run)["generators"].reason == "all 3 came to their end"
+    assert _checks(run)["start (predict)"].reason == "all began at one instant of one clock"
+    assert "by itself" in _checks(run)["each generator"].reason
+
+
+def test_a_generator_that_is_late_by_itself_makes_the_run_invalid_and_is_named(spread):
+    """Every tenth request of the second is sent half a second late: of all together that is 3%, below p95."""
+    late_ns = 500_000_000
+    _, parts = spread(3)
+    file = parts.records[1]
+    rows = np.array(file.memmap())
+    rows["sent"][::10] += late_ns
+    rows["end"][::10] += late_ns
+    header = {"started_unix_ns": file.started_unix_ns, "warmup_ns": file.warmup_ns}
+    write_records(file.path, [rows], steps=file.step_names, **header)
+    counted = tuple(
+        replace(one, counts=replace(COUNTS, sent=300, longest_pause_ns=0, paused_ns=0, loopback_p50_ns=None))
+        for one in parts.engine_run.generators
+    )
+    parts = replace(parts, engine_run=replace(parts.engine_run, generators=counted))
+    failed = [check for check in _assessed(parts)[0].run.certificate.checks if check.passed is False]
+    lag = next(check for check in failed if check.name == "generator lag (predict; generator 2)")
+    assert lag.reason.startswith("generator 2 of 3 (here): generator lag moves p")
+    assert [check.name for check in failed if check.name.startswith("generator lag")] == [lag.name]
+
+
+def test_one_that_was_lost_makes_the_run_invalid_and_says_what_it_owed(spread):
+    _, parts = spread(3)
+    file = parts.records[1]
+    rows = np.array(file.memmap())[:100]
+    header = {"started_unix_ns": file.started_unix_ns, "warmup_ns": file.warmup_ns}
+    write_records(file.path, [rows], steps=file.step_names, **header)
+    generators = list(parts.engine_run.generators)
+    generators[1] = replace(generators[1], scheduled=100, lost="1.2 s into the run: it was killed")
+    run = replace(parts.engine_run, generators=tuple(generators), interrupted=True)
+    run = _assessed(
+        replace(parts, records=(parts.records[0], open_records(file.path), parts.records[2]), engine_run=run)
+    )[0].run
+    check = _checks(run)["generators"]
+    assert check.passed is False
+    # At 200/s for 5 s there were 1,000 arrivals, of which every third was its own, and the first hundred of these made.
+    assert check.reason == (
+        "generator 2 of 3 (here) was lost 1.2 s into the run: it was killed; it owed arrivals 301, 304, 307 … "
+        "(233 of them)"
+    )
+    assert [one.lost for one in run.generators] == [None, "1.2 s into the run: it was killed", None]
+    assert not run.certificate.valid
+
+
+def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):
+    _, parts = spread(2)
+    (step,) = _assessed(parts)[0].run.steps
+    near = check_start(step, apart_ns=50_000, slowest="generator 2", window_s=3.0)
+    assert (near.passed, near.unit) == (True, "ms")
+    assert near.reason.startswith("generator 2 may have been 0.050 ms from the common schedule, which moves p")
+    far = check_start(step, apart_ns=50_000_000, slowest="generator 2", window_s=3.0)
+    assert far.passed is False
+    assert (far.measured, far.unit) == (50.0, "ms")
+    assert "clock" in far.cause
+    closed = replace(step, headline="service")
+    assert check_start(closed, apart_ns=50_000_000, slowest="generator 2", window_s=3.0).passed
+    most = check_start(closed, apart_ns=2_000_000_000, slowest="generator 2", window_s=3.0)
+    assert (most.passed, most.unit) == (False, "share")
+    assert ClockAgreement(bound_ns=5, drift_ns=-40, drift_bound_ns=10).apart_ns == 45
+    assert ClockAgreement(bound_ns=5, drift_ns=9, drift_bound_ns=10).apart_ns == 5
+
+
+def test_generators_that_are_all_there_pass():
+    assert check_generators([], 4).passed
+    assert check_generators(["one", "two"], 4).reason == "one; two"
+
+
+def test_of_examples_the_first_of_each_kind_is_kept_whoever_met_it():
+    def example(kind: str, at_s: float) -> ErrorExample:
+        return ErrorExample(kind=kind, at_s=at_s, message="", body="")
+
+    found = first_examples(
+        [
+            {0: (example("reset", 2.0), example("timeout", 3.0)), 1: (example("reset", 9.0),)},
+            {0: (example("connect", 0.5), example("reset", 1.0))},
+        ]
+    )
+    assert [(one.kind, one.at_s) for one in found[0]] == [("connect", 0.5), ("reset", 1.0), ("timeout", 3.0)]
+    assert [one.at_s for one in found[1]] == [9.0]

@@ -34,6 +34,11 @@ def _job(wish: Switch, load: Load, ip: str = "127.0.0.1", pid: int | None = 7) -
     )
 
 
+def _is_kept(job: Job, root: Path) -> bool:
+    """Whether that run keeps the CPUs awake, on a machine whose files are below `root`."""
+    return keeps_awake(job.compiled, job.server_pid, root)
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -46,8 +51,8 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_wished_is_done(tmp_path: Path) -> None:
-    assert keeps_awake(_job("on", CLOSED), tmp_path)
-    assert not keeps_awake(_job("off", OPEN), tmp_path)
+    assert _is_kept(_job("on", CLOSED), tmp_path)
+    assert not _is_kept(_job("off", OPEN), tmp_path)
 
 
 @pytest.mark.parametrize(("p99_ns", "expected"), [(90_000, False), (110_000, True)])
@@ -55,17 +60,17 @@ def test_auto_asks_how_late_a_thread_is_woken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p99_ns: int, expected: bool
 ) -> None:
     monkeypatch.setattr(_loadgen, "wake_up_lag", lambda: (5_000, p99_ns))
-    assert keeps_awake(_job("auto", OPEN), tmp_path) is expected
-    assert not keeps_awake(_job("auto", CLOSED), tmp_path)
+    assert _is_kept(_job("auto", OPEN), tmp_path) is expected
+    assert not _is_kept(_job("auto", CLOSED), tmp_path)
 
 
 @pytest.mark.usefixtures("late")
 def test_auto_does_not_use_up_a_quota(tmp_path: Path) -> None:
     _write(tmp_path / "proc/self/cgroup", "0::/own\n")
     _write(tmp_path / "sys/fs/cgroup/own/cpu.max", "50000 100000\n")
-    assert not keeps_awake(_job("auto", OPEN, "192.0.2.1"), tmp_path)
+    assert not _is_kept(_job("auto", OPEN, "192.0.2.1"), tmp_path)
     _write(tmp_path / "sys/fs/cgroup/own/cpu.max", "max 100000\n")
-    assert keeps_awake(_job("auto", OPEN, "192.0.2.1"), tmp_path)
+    assert _is_kept(_job("auto", OPEN, "192.0.2.1"), tmp_path)
 
 
 @pytest.mark.usefixtures("late")
@@ -75,14 +80,14 @@ def test_auto_takes_nothing_from_a_server_in_another_control_group(tmp_path: Pat
     _write(tmp_path / "sys/fs/cgroup/user/own/memory.max", "max\n")
     _write(tmp_path / "sys/fs/cgroup/user/own/server/memory.max", "max\n")
     # No group has a share of its own: idle priority counts among all processes.
-    assert keeps_awake(_job("auto", OPEN, pid=None), tmp_path)
+    assert _is_kept(_job("auto", OPEN, pid=None), tmp_path)
     _write(tmp_path / "sys/fs/cgroup/user/cpu.weight", "100\n")
     assert cgroups.cpu_group(tmp_path) == tmp_path / "sys/fs/cgroup/user" == cgroups.cpu_group(tmp_path, "7")
-    assert keeps_awake(_job("auto", OPEN), tmp_path)
-    assert keeps_awake(_job("auto", OPEN, "192.0.2.1", pid=None), tmp_path)
-    assert not keeps_awake(_job("auto", OPEN, pid=None), tmp_path)
+    assert _is_kept(_job("auto", OPEN), tmp_path)
+    assert _is_kept(_job("auto", OPEN, "192.0.2.1", pid=None), tmp_path)
+    assert not _is_kept(_job("auto", OPEN, pid=None), tmp_path)
     _write(tmp_path / "sys/fs/cgroup/user/own/server/cpu.weight", "100\n")
-    assert not keeps_awake(_job("auto", OPEN), tmp_path)
+    assert not _is_kept(_job("auto", OPEN), tmp_path)
 
 
 def test_groups_of_version_1_have_shares(tmp_path: Path) -> None:

@@ -39,17 +39,17 @@ def _records(make_records, *, per_s, seconds, jitter_ms=1.0, seed=1):
 
 def test_a_look_says_whether_the_figures_are_exact(make_records):
     file = _records(make_records, per_s=100, seconds=12)
-    found = look(file.path, (2 * S, 12 * S), file.step_names[0], "p50", ADAPTIVE)
+    found = look([file.path], (2 * S, 12 * S), file.step_names[0], "p50", ADAPTIVE)
     assert found.suffices
     assert found.words.startswith("p50 within ")
-    finer = look(file.path, (2 * S, 12 * S), file.step_names[0], "p50", replace(ADAPTIVE, precision=0.001))
+    finer = look([file.path], (2 * S, 12 * S), file.step_names[0], "p50", replace(ADAPTIVE, precision=0.001))
     assert not finer.suffices
     assert finer.words.endswith("aim 0.1%")
 
 
 def test_p99_has_to_have_an_interval(make_records):
     file = _records(make_records, per_s=20, seconds=12)
-    found = look(file.path, (2 * S, 12 * S), file.step_names[0], "p50", ADAPTIVE)
+    found = look([file.path], (2 * S, 12 * S), file.step_names[0], "p50", ADAPTIVE)
     assert not found.suffices
     assert "p99 has no interval yet" in found.words
 
@@ -57,7 +57,7 @@ def test_p99_has_to_have_an_interval(make_records):
 def test_with_a_precision_p50_rate_and_p99_are_asked(make_records):
     file = _records(make_records, per_s=100, seconds=12)
     asked = replace(ADAPTIVE, precision=0.05, p99_precision=0.125)
-    found = look(file.path, (2 * S, 12 * S), file.step_names[0], "p50", asked)
+    found = look([file.path], (2 * S, 12 * S), file.step_names[0], "p50", asked)
     assert all(f"{name} within" in found.words for name in ("p50", "rate", "p99"))
 
 
@@ -71,7 +71,7 @@ def _end_ns(length, counts):
 
 def test_a_run_ends_when_its_figures_are_exact(make_records):
     file = _records(make_records, per_s=100, seconds=12.5)
-    length = Length(ADAPTIVE, "p50", file.step_names[0], file.path, 2 * S)
+    length = Length(ADAPTIVE, "p50", file.step_names[0], [file.path], 2 * S)
     assert length.end_ns(Counts(11 * S, 900)) is None
     assert _end_ns(length, Counts(int(12.1 * S), 1000)) == int(12.1 * S)
     assert "p50 within" in length.words
@@ -79,7 +79,7 @@ def test_a_run_ends_when_its_figures_are_exact(make_records):
 
 def test_a_run_that_stays_inexact_ends_after_the_most_time(make_records):
     file = _records(make_records, per_s=100, seconds=12.5)
-    length = Length(replace(ADAPTIVE, precision=0.0001), "p50", file.step_names[0], file.path, 2 * S)
+    length = Length(replace(ADAPTIVE, precision=0.0001), "p50", file.step_names[0], [file.path], 2 * S)
     assert _end_ns(length, Counts(int(12.1 * S), 1000)) is None
     assert _end_ns(length, Counts(61 * S, 6000)) is None
     assert _end_ns(length, Counts(62 * S, 6100)) == 62 * S
@@ -87,13 +87,13 @@ def test_a_run_that_stays_inexact_ends_after_the_most_time(make_records):
 
 def test_a_slow_model_has_its_400_requests(make_records):
     file = _records(make_records, per_s=2, seconds=62)
-    length = Length(ADAPTIVE, "p50", file.step_names[0], file.path, 2 * S)
+    length = Length(ADAPTIVE, "p50", file.step_names[0], [file.path], 2 * S)
     assert _end_ns(length, Counts(70 * S, 140)) is None
     assert _end_ns(length, Counts(202 * S, 400)) == 202 * S
 
 
 def test_without_a_precision_it_ends_at_its_successes(tmp_path):
-    length = Length(Until(successes=50, min_s=1, max_s=30), "p50", "predict", tmp_path / "none", S)
+    length = Length(Until(successes=50, min_s=1, max_s=30), "p50", "predict", [tmp_path / "none"], S)
     assert length.end_ns(Counts(S // 2, 49)) is None
     assert length.end_ns(Counts(S // 2, 50)) == 2 * S
     assert length.end_ns(Counts(5 * S, 51)) == 5 * S

@@ -16,7 +16,7 @@ from servemark import _loadgen
 from servemark.report import progress
 from servemark.report.live import LiveView
 from servemark.report.progress import RunUnderWay
-from servemark.report.recent import Lately, Recent, RecordTail
+from servemark.report.recent import Lately, Recent, RecordTail, percentile_of
 from servemark.report.sparkline import PLAIN
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ADAPTIVE, Arrivals, ClosedLoad, OpenLoad, RateSegment
@@ -75,7 +75,7 @@ def test_the_state_says_what_is_done_and_for_how_long_yet(run, words):
 
 
 def test_the_rate_is_that_of_the_last_ten_seconds():
-    lately = Lately(None, "")
+    lately = Lately((), "")
     for second in range(31):
         lately.look(counts(second, succeeded=1000 * min(second, 10) + 10 * max(second - 10, 0), scheduled=20 * second))
     assert lately.recent.achieved_per_s == pytest.approx(10.0)
@@ -87,7 +87,7 @@ def test_the_rate_is_that_of_the_last_ten_seconds():
 
 
 def test_it_is_looked_at_once_a_second_however_often_it_is_shown():
-    lately = Lately(None, "")
+    lately = Lately((), "")
     for tenth in range(31):
         lately.look(counts(tenth / 10, succeeded=tenth))
     assert len(lately.recent.rates_per_s) == 3
@@ -99,18 +99,18 @@ def test_the_latencies_are_of_the_headlines_successes(make_records):
     file = make_records(1000, steps=("other", "predict"), step=1, flags=CLOSED, **columns)
     tail = RecordTail(file.path, "predict")
     tail.look()
-    assert tail.percentile_ms(0.5) == pytest.approx(5.0, abs=0.1)
-    assert tail.percentile_ms(0.99) == pytest.approx(9.9, abs=0.1)
+    assert percentile_of(sorted(tail.latencies_ns), 0.5) == pytest.approx(5.0, abs=0.1)
+    assert percentile_of(sorted(tail.latencies_ns), 0.99) == pytest.approx(9.9, abs=0.1)
     of_none = RecordTail(file.path, "other")
     of_none.look()
-    assert of_none.percentile_ms(0.5) is None
+    assert percentile_of(sorted(of_none.latencies_ns), 0.5) is None
 
 
 def test_in_an_open_loop_they_count_from_the_schedule(make_records):
     tail = RecordTail(make_records(50, **times(50)).path, "predict")
     tail.look()
-    assert tail.percentile_ms(0.5) == 6.0
-    assert tail.percentile_ms(0.99) is None, "of 50 responses none is beyond p99"
+    assert percentile_of(sorted(tail.latencies_ns), 0.5) == 6.0
+    assert percentile_of(sorted(tail.latencies_ns), 0.99) is None, "of 50 responses none is beyond p99"
 
 
 def test_only_what_is_new_is_read_and_old_latencies_are_forgotten(make_records, tmp_path):
@@ -121,12 +121,12 @@ def test_only_what_is_new_is_read_and_old_latencies_are_forgotten(make_records, 
     growing.write_bytes(slow)
     tail = RecordTail(growing, "predict")
     tail.look()
-    assert tail.percentile_ms(0.5) == 50.0
+    assert percentile_of(sorted(tail.latencies_ns), 0.5) == 50.0
     for _ in range(10):
         with growing.open("ab") as out:
             out.write(fast)
         tail.look()
-    assert tail.percentile_ms(0.99) == 2.0
+    assert percentile_of(sorted(tail.latencies_ns), 0.99) == 2.0
 
 
 def test_failures_are_counted_by_kind_and_status_and_once(make_records):
@@ -154,7 +154,7 @@ def test_a_file_that_cannot_be_read_yet_is_no_failure(tmp_path, content):
     path = tmp_path / "records.bin"
     if content is not None:
         path.write_bytes(content)
-    lately = Lately(path, "predict")
+    lately = Lately((path,), "predict")
     lately.look(counts(1, 10))
     assert (lately.recent.p50_ms, lately.recent.achieved_per_s) == (None, 10.0)
 
@@ -205,7 +205,7 @@ def test_a_terminal_shows_where_it_stands_what_is_done_and_how_it_goes(terminal,
     view.place(0, "benchmark 4 of 7: concurrent_inference-noop")
     view.place(1, "point 3 of 8: threads 4")
     for second in range(1, 4):
-        run = RunUnderWay(counts(second, 300 * second), LOAD, "p50 within 3.0%, aim 2.0%", file.path, "predict")
+        run = RunUnderWay(counts(second, 300 * second), LOAD, "p50 within 3.0%, aim 2.0%", (file.path,), "predict")
         view.show(run)
         view.draw()
     screen = [line.rstrip() for line in terminal.screen()]
@@ -298,7 +298,7 @@ def test_a_view_of_50_000_requests_a_second_costs_less_than_a_hundredth_of_a_cor
                 out.write((failed.path.read_bytes() if second == 5 else fine)[failed.header_bytes :])
         before_s = time.thread_time()
         is_over = second >= 5
-        view.show(RunUnderWay(counts(second, int(per_s * second), per_s * is_over), LOAD, "", growing, "predict"))
+        view.show(RunUnderWay(counts(second, int(per_s * second), per_s * is_over), LOAD, "", (growing,), "predict"))
         view.draw()
         cpu_s += time.thread_time() - before_s
     assert view._lately.recent.p50_ms == 5.0

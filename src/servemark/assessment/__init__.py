@@ -13,6 +13,7 @@ from servemark.assessment.capacity import capacities_of, certificate_of_search, 
 from servemark.assessment.certification import certificate_of, check_highest_rate, conditions_of
 from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
+from servemark.assessment.generators import generator_result, generators_of
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.objectives import Trial, goodput, lacking, verdicts_on
@@ -78,7 +79,10 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
     if measured.benchmark.asks_saturation and isinstance(measured.point.load, ClosedLoad):
         least = evidence.in_flight.least if evidence.in_flight else None
         verdicts.append(saturated(least, places_of(measured)))
-    run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps))
+    each = generators_of(measured, evidence)
+    run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps, each))
+    if each:
+        run = replace(run, generators=tuple(map(generator_result, each)))
     trial = Trial(evidence, measured.engine_run.event_gaps)
     lack = lacking(measured.objective, trial)
     failure = Failure(f"--slo {lack}", EXIT_USAGE) if lack else None

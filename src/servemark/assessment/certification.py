@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from servemark.assessment.changes import changes_of
+from servemark.assessment.generators import OfGenerator, losses, most_apart, named
 from servemark.assessment.measured import Measured
 from servemark.certificate import certify
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions, disturbances
@@ -20,6 +22,7 @@ from servemark.certificate.generator import (
     check_unstamped,
 )
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
+from servemark.certificate.spread import check_generators, check_start
 from servemark.result import Certificate, Check, StepSummary
 from servemark.servers import of_one
 from servemark.stats.evidence import Evidence, StepEvidence
@@ -38,8 +41,10 @@ _NOT_OF_JMETER = (
 )
 
 
-def certificate_of(measured: Measured, evidence: Evidence, steps: Sequence[StepSummary]) -> Certificate:
-    """The certificate of a run."""
+def certificate_of(
+    measured: Measured, evidence: Evidence, steps: Sequence[StepSummary], each: tuple[OfGenerator, ...] = ()
+) -> Certificate:
+    """The certificate of a run; `each` are its generators, where these are several."""
     steps = _bounded(steps, evidence)
     seen = conditions_of(measured, evidence.steps)
     return certify(
@@ -47,6 +52,7 @@ def certificate_of(measured: Measured, evidence: Evidence, steps: Sequence[StepS
             *_of_records(measured, evidence),
             check_local_resources(steps, seen),
             *_of_generator(measured, evidence, steps, seen),
+            *(_of_several(measured, evidence, steps, each) if each else ()),
             _of_server(measured),
         ],
         disturbances(seen),
@@ -65,7 +71,9 @@ def conditions_of(measured: Measured, evidence: Sequence[StepEvidence] = ()) -> 
         generator_cpu_s=engine_run.generator_cpu_s,
         generator_s=engine_run.ended_ns / NS_PER_S,
         # JMeter has a thread for each user, and no more than the CPUs let it run at once.
-        threads=measured.compiled.threads if measured.engine == "native" else max(1, min(users, measured.machine.cpus)),
+        threads=measured.compiled.threads * len(engine_run.generators)
+        if measured.engine == "native"
+        else max(1, min(users, measured.machine.cpus)),
         realtime=engine_run.realtime,
         keep_awake=engine_run.keep_awake,
         receive_clock=engine_run.receive_clock,
@@ -123,7 +131,8 @@ def _of_generator(
 ) -> list[Check]:
     counts, under_way = measured.engine_run.counts, evidence.under_way
     if counts is None:
-        return [Check(name, None, "JMeter does not tell it") for name in _NOT_OF_JMETER]
+        why = "JMeter does not tell it" if measured.engine == "jmeter" else "a generator that was lost does not tell it"
+        return [Check(name, None, why) for name in _NOT_OF_JMETER]
     asks = measured.benchmark.asks_highest_rate and not measured.point.values
     return [
         check_in_flight(
@@ -161,6 +170,48 @@ def _of_step(measured: Measured, step: StepSummary, evidence: StepEvidence, seen
             window_s=measured.engine_run.scheduling_ended_ns / NS_PER_S,
             conditions=seen,
         ),
+    ]
+
+
+def _of_several(
+    measured: Measured, evidence: Evidence, steps: Sequence[StepSummary], each: tuple[OfGenerator, ...]
+) -> list[Check]:
+    """Those of several generators, and of what is judged of all together whatever fails of one by itself."""
+    apart_ns, furthest = most_apart(each)
+    window_s = evidence.window.seconds
+    failed = [check for one in each for check in _of_one(one, len(each))]
+    if not failed:
+        reason = f"what is judged of all together holds for each of the {len(each)} by itself"
+        failed = [Check("each generator", True, reason, 0, 0, "checks")]
+    return [
+        check_generators(losses(measured, evidence, each), len(each)),
+        *(check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s) for step in steps),
+        *failed,
+    ]
+
+
+def _of_one(one: OfGenerator, of: int) -> list[Check]:
+    """What fails of a generator by itself."""
+    part, counts = one.part, one.run.counts
+    if counts is None:  # of one that was lost another check tells
+        return []
+    seen, steps = conditions_of(part, one.evidence.steps), _bounded(one.steps, one.evidence)
+    recorded = sum(map(len, part.records))
+    sent = counts.sent, one.evidence.under_way.sent
+    checks = [
+        check_accounted(expected=None, scheduled=one.run.scheduled, recorded=recorded, sent=sent, interrupted=False),
+        # Whether the server was kept busy is nothing that one of them makes.
+        *(check for check in _of_generator(part, one.evidence, steps, seen) if check.name != "generator-limited"),
+    ]
+    where = f"generator {one.place + 1}"
+    return [
+        replace(
+            check,
+            name=f"{check.name[:-1]}; {where})" if check.name.endswith(")") else f"{check.name} ({where})",
+            reason=f"{named(one.place, of, one.run)}: {check.reason}",
+        )
+        for check in checks
+        if check.passed is False
     ]
 
 

@@ -25,27 +25,43 @@ def evidence_of(measured: Measured) -> Evidence:
     Raises:
         RecordingError: its records cannot be read.
     """
+    question = _question(measured, measured_window(measured))
+    evidence = gather(measured.records, question)
+    window = _without_warm_up(evidence) if measured.finds_warm_up else evidence.window
+    return evidence if window == evidence.window else gather(measured.records, replace(question, window=window))
+
+
+def evidence_of_part(part: Measured, window: Window) -> Evidence:
+    """That of one generator of several, whose records and counts `part` has, over the measured time of all.
+
+    Nothing in it is of what only all of them make: a schedule, or a server that is kept busy.
+
+    Raises:
+        RecordingError: its records cannot be read.
+    """
+    return gather(part.records, replace(_question(part, window), processes={}, places=None, stages=()))
+
+
+def _question(measured: Measured, window: Window) -> Question:
+    """What is asked of the records of a run whose measured time is `window`."""
     counts, groups = measured.engine_run.counts, measured.compiled.groups
     pause = NO_TIME
     if counts:
         pause = Window(counts.longest_pause_at_ns - counts.longest_pause_ns, counts.longest_pause_at_ns)
     opened = [group for group in groups if group.arrivals]
-    question = Question(
-        window=measured_window(measured),
+    return Question(
+        window=window,
         pause=pause,
         accounted=_accounted_window(measured),
         stages=tuple(_stages(measured)),
         # Of a mix each step is an arrival of its own.
         begins=tuple(step for group in opened for step in (group.steps if group.weights else group.steps[:1])),
         ends=tuple(step for group in opened for step in (group.steps if group.weights else group.steps[-1:])),
-        processes=dict(_processes(measured)),
+        processes=dict(processes_of(measured)),
         places=places_of(measured) if _asks_of_places(measured) else None,
         from_ns=measured.compiled.warmup_ns,
         limits=limits_of(measured.objective),
     )
-    evidence = gather(measured.records, question)
-    window = _without_warm_up(evidence) if measured.finds_warm_up else evidence.window
-    return evidence if window == evidence.window else gather(measured.records, replace(question, window=window))
 
 
 def _without_warm_up(evidence: Evidence) -> Window:
@@ -87,7 +103,7 @@ def _asks_of_places(measured: Measured) -> bool:
     return isinstance(measured.point.load, ClosedLoad) and (benchmark.asks_saturation or benchmark.asks_highest_rate)
 
 
-def _processes(measured: Measured) -> Iterator[tuple[str, Process]]:
+def processes_of(measured: Measured) -> Iterator[tuple[str, Process]]:
     """Of each open loop the arrivals that there should be, by the names of its steps."""
     compiled = measured.compiled
     for number, group in enumerate(compiled.groups):

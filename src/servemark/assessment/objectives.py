@@ -49,9 +49,7 @@ class _OfStep:
         step, names = _step(condition, trial.evidence), trial.evidence.step_names
         if step is None:
             return None
-        gaps = tuple(
-            gaps for number, found in trial.event_gaps.items() if names[number] == step.name for gaps in found
-        )
+        gaps = tuple(gaps for number, found in trial.event_gaps.items() if names[number] == step.name for gaps in found)
         return cls(step, gaps, trial.evidence.window.seconds)
 
     def lacks(self, condition: Condition) -> str:

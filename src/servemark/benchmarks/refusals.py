@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from servemark.benchmarks import Benchmark
+from servemark.engines import Spread
 from servemark.errors import UsageError
 from servemark.options.table import Option
 from servemark.servers.dialect import Dialect, lacking
+from servemark.workload.load import ClosedLoad, Load, OpenLoad
 
 _OF_URLS = ("url", "method", "body_file", "unix_socket")
 _OF_BODIES = ("content_type", "multipart")
@@ -58,3 +62,45 @@ def check_given(benchmark: Benchmark, given: Mapping[str, Option]) -> None:
             if name in given:
                 why = "without a body there is nothing of that type"
                 raise UsageError(f"{given[name].flags[-1]} needs --body-file", cause=why)
+
+
+def check_spread(loads: Sequence[Load], generators: int) -> None:
+    """Refuse more generators than the largest of `loads`, one a point, has users or arrivals for.
+
+    A point that has fewer of them than others is sent by as many generators.
+
+    Raises:
+        UsageError: says how many there are.
+    """
+    most = max((_parts_of(load) for load in loads), default=math.inf)
+    if generators > most:
+        is_open = any(isinstance(load, OpenLoad) for load in loads)
+        what, instead = ("request", "send more") if is_open else ("user", "raise -t")
+        raise UsageError(
+            f"--generators {generators} is more than the load has {what}s",
+            cause=f"{most:.0f} {what}{'' if most == 1 else 's'}, and each generator needs one of its own",
+            next_step=f"{instead}, or lower --generators",
+        )
+
+
+def spread_of(load: Load, asked: Spread) -> Spread:
+    """Over which generators `load` is spread, where those are `asked`: no more than it has users or arrivals."""
+    return replace(asked, generators=int(min(asked.generators, _parts_of(load))))
+
+
+def _parts_of(load: Load) -> float:
+    """Into how many shares a load can be divided of which none is empty; of arrivals that are drawn about so many."""
+    if isinstance(load, ClosedLoad):
+        return load.users
+    if load.requests is not None:
+        return load.requests
+    if load.arrivals.times_ns:
+        return len(load.arrivals.times_ns)
+    if load.duration_s is None:
+        return math.inf
+    arrivals, left_s = 0.0, load.duration_s
+    for part in load.arrivals.profile:
+        taken_s = left_s if part.duration_s is None else min(part.duration_s, left_s)
+        arrivals += (part.from_per_s + part.to_per_s) / 2 * taken_s
+        left_s -= taken_s
+    return max(1, math.floor(arrivals))

@@ -208,11 +208,11 @@ def _with_begun(result: Result, folder: Path, path: Path) -> Result:
     if any(folder / run.records == records_path for known in result.benchmarks for run in known.runs):
         return result
     try:
-        records = open_records(records_path)
+        records = [open_records(folder / name) for name in begun.runs[-1].record_files]
     except RecordingError as error:  # killed before its file was made, or by an engine that writes it at the end
         print(f"servemark: nothing of {path.name} can be told: {error}", file=sys.stderr)
         return result
-    if not records.rows:
+    if not any(file.rows for file in records):
         return result
     run = rebuilt_run(begun.runs[-1], records)
     place = _place(result, begun)

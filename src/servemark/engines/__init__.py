@@ -27,12 +27,35 @@ WHERE: tuple[Where, ...] = ("processes", "ray")
 class ProgressReport(Protocol):
     """Counts of a run so far; `measured_succeeded` of the headline's steps alone, after the warm-up."""
 
-    elapsed_ns: int
-    scheduled: int
-    succeeded: int
-    failed: int
-    in_flight: int
-    measured_succeeded: int
+    @property
+    def elapsed_ns(self) -> int:
+        """Since the run's origin."""
+        ...
+
+    @property
+    def scheduled(self) -> int:
+        """Requests that became due."""
+        ...
+
+    @property
+    def succeeded(self) -> int:
+        """Records of successes."""
+        ...
+
+    @property
+    def failed(self) -> int:
+        """Records of failures."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without a record yet."""
+        ...
+
+    @property
+    def measured_succeeded(self) -> int:
+        """See above."""
+        ...
 
 
 #: Looks at a run's progress, at most 10 times a second, and at how far its figures are, in words; an answer other than
@@ -306,4 +329,8 @@ class Engine(Protocol):
         Raises:
             RecordingError: one could not be made; the records are as they were.
         """
+        ...
+
+    def close(self) -> None:
+        """Give back whatever outlived the jobs; nothing more is asked of it."""
         ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from servemark.engines import Job
+from collections.abc import Callable, Iterable
+
 from servemark.machine.counters import MachineWatch
 from servemark.machine.network import is_remote
+from servemark.workload.plan import Address
 
 
-def watch_machine(job: Job) -> MachineWatch:
-    """Begin to look at this machine, and at what the server of `job` uses of it."""
-    return MachineWatch(job.server_cpu_s, remote=is_remote(job.addresses.values()))
+def watch_machine(addresses: Iterable[Address], server_cpu_s: Callable[[], float | None]) -> MachineWatch:
+    """Begin to look at this machine, and at what the server at `addresses`, whose CPU time is told, uses of it."""
+    return MachineWatch(server_cpu_s, remote=is_remote(addresses))

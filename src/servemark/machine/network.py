@@ -10,6 +10,11 @@ import psutil
 from servemark.workload.plan import Address
 
 
+def is_loopback(address: Address) -> bool:
+    """Whether nobody but the same machine reaches it."""
+    return address.unix_socket is not None or ipaddress.ip_address(address.ip.partition("%")[0]).is_loopback
+
+
 def is_remote(addresses: Iterable[Address]) -> bool:
     """Whether none of these is an address of this machine."""
     own = {item.address.partition("%")[0] for items in psutil.net_if_addrs().values() for item in items}

@@ -8,6 +8,7 @@ meantime is never mistaken for one of them.
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import time
@@ -39,13 +40,20 @@ class ProcessIdentity:
     started: str
 
 
+def boot_id() -> str:
+    """What tells this start of this machine from every other; the machine's name where the system has no such thing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return platform.node()
+
+
 def identify(pid: int) -> ProcessIdentity | None:
     """Which process has that number now; None when none has."""
     try:
         # Field 22 of stat: start time in clock ticks since boot. The name in field 2 may hold spaces and parentheses.
         ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return ProcessIdentity(pid, f"{boot}:{ticks}")
+        return ProcessIdentity(pid, f"{boot_id()}:{ticks}")
     except (OSError, IndexError):
         pass  # No such process, or not Linux: psutil tells which.
     try:

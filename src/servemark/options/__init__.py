@@ -132,6 +132,9 @@ class RunRequest:
             self._check_search(by_jmeter=by_jmeter)
         if self.load.fresh_server and server.server is not None:
             raise refuse("--fresh-server", "--server", "only a server of our own is restarted", "leave one of them out")
+        if content.expect == "same" and self.generator.generators > 1:
+            why = "each generator would compare with the first body that it got itself"
+            raise refuse("--expect same", "--generators", why, "say what the body is: regex:R or json:PATH")
         if content.expected_body is not None and by_jmeter:
             check_expect(content.expected_body, self.generator.engine)
         if server.server is None and content.model is not None and find(content.model) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from servemark.engines import ENGINES, EngineName
+from servemark.engines import ENGINES, WHERE, EngineName, Spread, Where
 from servemark.options.kinds import OneOf, Switch, Whole
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.plan import RECEIVE_CLOCKS, SWITCHES, ReceiveClock
@@ -18,6 +18,7 @@ class GeneratorOptions(OptionGroup):
     """What sends the requests.
 
     Attributes:
+        generators: over how many the load is spread; on: where these run.
         realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
         receive_clock: whose time of arrival a response has: "kernel", "user" (when the generator read it), or "auto".
         keep_awake: keep idle CPUs from halting; "auto" does so in an open loop where they wake late.
@@ -38,6 +39,21 @@ class GeneratorOptions(OptionGroup):
         metavar="N",
         heading="load",
         help="threads that send (default: 1)",
+    )
+    generators: int = option(
+        "--generators",
+        kind=Whole(1),
+        default=1,
+        metavar="N",
+        heading="load",
+        help="generators, each of which sends a share of the load (default: 1)",
+    )
+    on: Where = option(
+        "--on",
+        kind=OneOf(WHERE),
+        default="processes",
+        heading="load",
+        help="where they run (default: processes, of this machine)",
     )
     record_events: bool = option(
         "--record-events",
@@ -72,6 +88,8 @@ class GeneratorOptions(OptionGroup):
         """Refuse what JMeter has not."""
         if self.engine != "jmeter":
             return
+        if self.generators > 1:
+            raise refuse("--engine jmeter", "--generators", "JMeter sends from one process", "leave --engine out")
         if self.generator_threads > 1:
             raise refuse("--engine jmeter", "--generator-threads", "JMeter has a thread for each user")
         for name, value in (
@@ -83,3 +101,8 @@ class GeneratorOptions(OptionGroup):
                 raise refuse("--engine jmeter", name, _OF_NATIVE)
         if self.record_events:
             raise refuse("--engine jmeter", "--record-events", "events are not told by JMeter")
+
+    @property
+    def spread(self) -> Spread:
+        """Over which generators the load is spread."""
+        return Spread(self.generators, self.on)

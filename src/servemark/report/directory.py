@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,8 @@ class ResultDirectory:
             RecordingError: it cannot be.
         """
         path = self.path / "records" / f"{name}.bin"
-        for beside in (events_path(path), gaps_path(path), path.with_suffix(BEGUN)):
+        others = [*path.parent.glob(f"{escape(name)}.g[0-9]*.*")]  # of more generators than one
+        for beside in (events_path(path), gaps_path(path), path.with_suffix(BEGUN), *others):
             try:
                 beside.unlink(missing_ok=True)
             except OSError as error:

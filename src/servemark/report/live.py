@@ -51,7 +51,7 @@ class LiveView:
         self._places: dict[int, str] = {}
         self._run: RunUnderWay | None = None
         self._told_at_s = self._began_at_s = time.monotonic()
-        self._lately = Lately(None, "")
+        self._lately = Lately((), "")
         self._last: RunUnderWay | None = None
         self._next_line_s = 0
         self._drawn: list[_Line] = []

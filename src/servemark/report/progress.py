@@ -22,7 +22,7 @@ class RunUnderWay:
         counts: of it so far.
         load: that it is of.
         words: how far its figures are from what they are to be; empty where nobody looks.
-        records: the file that its records are written to meanwhile; some engines write it at the end.
+        records: the files that its records are written to meanwhile; some engines write theirs at the end.
         step: the name of the headline's step.
         requests: how many there will be in all, where that is known.
     """
@@ -30,7 +30,7 @@ class RunUnderWay:
     counts: ProgressReport
     load: Load
     words: str = ""
-    records: Path | None = None
+    records: tuple[Path, ...] = ()
     step: str = ""
     requests: int | None = None
 

@@ -11,7 +11,7 @@ import os
 import struct
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -28,6 +28,8 @@ from servemark.units import NS_PER_MS, NS_PER_S
 WINDOW_S, _HISTORY_S = 10, 120
 #: The newest records of a look that are read, and how many of these have their latency looked at.
 _MOST_ROWS, _MOST_LATENCIES = 1 << 16, 400
+#: Of how many generators the records are looked at.
+_MOST_FILES = 4
 #: A percentile of fewer responses than this tells nothing.
 _LEAST_BEYOND = 1
 _FORMATS = {"<i8": "q", "<u2": "H", "u1": "B"}
@@ -55,10 +57,13 @@ class Recent:
 
 
 class Lately:
-    """Remembers of a run what ``Recent`` needs; `records` are written meanwhile, `step` is the headline's."""
+    """Remembers of a run what ``Recent`` needs; `records` are written meanwhile, `step` is the headline's.
 
-    def __init__(self, records: Path | None, step: str) -> None:
-        self._tail = RecordTail(records, step) if records is not None else None
+    Of the files of many generators only some are read: a sample, again.
+    """
+
+    def __init__(self, records: Sequence[Path], step: str) -> None:
+        self._tails = [RecordTail(path, step) for path in records[:_MOST_FILES]]
         self._counts: deque[tuple[float, int, int]] = deque([(0.0, 0, 0)], maxlen=_HISTORY_S + 1)
         self.recent = Recent()
 
@@ -70,17 +75,20 @@ class Lately:
         self._counts.append(now)
         steps = [(later[0] - earlier[0], later[1] - earlier[1]) for earlier, later in pairwise(self._counts)]
         then = next(one for one in self._counts if one[0] >= now[0] - WINDOW_S - 1)
-        if self._tail is not None:
+        errors: Counter[str] = Counter()
+        for tail in self._tails:
             # A file that cannot be read, or not yet, is for the end of the run to tell.
             with suppress(OSError, RecordingError, ValueError):
-                self._tail.look()
+                tail.look()
+            errors.update(tail.errors)
+        latencies_ns = sorted(chain.from_iterable(tail.latencies_ns for tail in self._tails))
         self.recent = Recent(
             rates_per_s=tuple(succeeded / seconds for seconds, succeeded in steps),
             achieved_per_s=(now[1] - then[1]) / (now[0] - then[0]) if now[0] > then[0] else None,
             offered_per_s=(now[2] - then[2]) / (now[0] - then[0]) if now[0] > then[0] else None,
-            p50_ms=self._tail.percentile_ms(0.5) if self._tail else None,
-            p99_ms=self._tail.percentile_ms(0.99) if self._tail else None,
-            errors=dict(self._tail.errors) if self._tail else {},
+            p50_ms=percentile_of(latencies_ns, 0.5),
+            p99_ms=percentile_of(latencies_ns, 0.99),
+            errors=dict(errors),
         )
 
 
@@ -119,12 +127,17 @@ class RecordTail:
         self._latencies_ns.append(list(self._layout.latencies_ns(rows)))
         self.errors.update(self._layout.errors(rows))
 
-    def percentile_ms(self, q: float) -> float | None:
-        """The percentile `q`, by nearest rank, of the latencies of the last looks; None of too few."""
-        values = sorted(chain.from_iterable(self._latencies_ns))
-        if len(values) * (1 - q) < _LEAST_BEYOND:
-            return None
-        return values[math.ceil(q * len(values)) - 1] / NS_PER_MS
+    @property
+    def latencies_ns(self) -> Iterable[int]:
+        """Those of the last looks."""
+        return chain.from_iterable(self._latencies_ns)
+
+
+def percentile_of(latencies_ns: Sequence[int], q: float) -> float | None:
+    """The percentile `q`, by nearest rank, of latencies in rising order; None of too few."""
+    if len(latencies_ns) * (1 - q) < _LEAST_BEYOND:
+        return None
+    return latencies_ns[math.ceil(q * len(latencies_ns)) - 1] / NS_PER_MS
 
 
 @dataclass(frozen=True)

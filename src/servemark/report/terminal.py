@@ -23,6 +23,7 @@ from servemark.report.comparison import (
     comparison_lines,
     details_of_comparison,
 )
+from servemark.report.generators import sent_by
 from servemark.report.judgements import judgements
 from servemark.report.key_figures import key_figures
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
@@ -235,6 +236,7 @@ def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
     yield from trials.lines(benchmark)
     yield from analyses.facts(benchmark)
     yield from whose_clock(benchmark.runs[0])
+    yield from sent_by(headline_run or benchmark.runs[0])
     if headline_run:
         yield from _memory(headline_run)
     if benchmark.cold_start_ms is not None:

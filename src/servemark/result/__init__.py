@@ -44,6 +44,7 @@ from servemark.result.document import Disturbance as Disturbance
 from servemark.result.document import Environment as Environment
 from servemark.result.document import ErrorExample as ErrorExample
 from servemark.result.document import Failure as Failure
+from servemark.result.document import GeneratorResult as GeneratorResult
 from servemark.result.document import HeadlineLatency as HeadlineLatency
 from servemark.result.document import Outcome as Outcome
 from servemark.result.document import Result as Result

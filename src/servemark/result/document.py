@@ -191,13 +191,50 @@ class Telemetry:
     server_memory_after_mib: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class GeneratorResult:
+    """One of several generators of a run: what it did of its share, and under which circumstances.
+
+    Arrival i, and user i, were those of the generator of `number` i mod G + 1 of all G. None is what it did not tell:
+    one that was `lost`, which says when and why, tells no more than its records.
+
+    Attributes:
+        host: the name of its machine.
+        records: the file of its records in the folder of the result, and `recorded` how many there are.
+        sent: requests that it began to write.
+        generator_lag_p99_ms: of the headline's step.
+        run_queue_delay_ms: how long a thread that could run waited for a CPU, on the mean.
+        loopback_p50_ms: its self-test.
+        cpu_s: CPU time of its threads.
+        clock_bound_ms: how far the instant that it began at may be from that of the others.
+        clock_drift_ms: how far its clock and the driver's went apart over the run.
+        realtime, receive_clock, keep_awake: what it got of each.
+    """
+
+    number: int
+    host: str
+    records: str
+    recorded: int
+    sent: int | None = None
+    generator_lag_p99_ms: float | None = None
+    run_queue_delay_ms: float | None = None
+    loopback_p50_ms: float | None = None
+    cpu_s: float | None = None
+    clock_bound_ms: float | None = None
+    clock_drift_ms: float | None = None
+    realtime: str = "off"
+    receive_clock: str = ""
+    keep_awake: str = "off"
+    lost: str | None = None
+
+
 @dataclass(frozen=True)
 class RunResult:
     """One execution of one point; `trial` counts those of the same point, from 1.
 
     `repeat_of` is the `trial` that it repeats, because that was INVALID; None where it repeats none. `records` is the
     file of its records in the folder of the result; where several generators sent it, that of the first, and
-    `more_records` those of the others.
+    `more_records` those of the others, and `generators` says of each what it did; None where there was one.
     """
 
     trial: int
@@ -212,6 +249,7 @@ class RunResult:
     records: str
     more_records: tuple[str, ...] = ()
     repeat_of: int | None = None
+    generators: tuple[GeneratorResult, ...] | None = None
 
     @property
     def name(self) -> str:

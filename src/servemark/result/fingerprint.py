@@ -30,6 +30,7 @@ class Fingerprint:
         engine: what sent the requests, with the versions of what it is made of.
         realtime: what became of real-time priority, in any run: "rr 1", "off"; so too `keep_awake`.
         receive_clock: whose time of arrival answers have.
+        generators: over how many the load was spread.
         model: its checksum, of one of the user's.
         backend: what computes it.
         inputs: the checksum of what is sent.
@@ -46,6 +47,7 @@ class Fingerprint:
     realtime: str
     keep_awake: str
     receive_clock: str
+    generators: str
     model: str | None
     backend: str | None
     inputs: str | None
@@ -72,6 +74,7 @@ def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
         realtime=_joined(load.realtime for load in loads),
         keep_awake=_joined(load.keep_awake for load in loads),
         receive_clock=_joined(load.receive_clock for load in loads),
+        generators=_joined(f"{len(run.generators or (run,))}" for run in benchmark.answering.values()),
         model=_text((benchmark.archive or {}).get("sha256")),
         backend=benchmark.backend,
         inputs=benchmark.options.input_sha256,

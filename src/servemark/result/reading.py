@@ -35,6 +35,7 @@ _LEFT_OUT = {
     (StepSummary, "distribution"),
     (Verdict, "objective"),
     (RunResult, "repeat_of"),
+    (RunResult, "generators"),
     (BenchmarkResult, "trials"),
     (BenchmarkResult, "capacity"),
     (BenchmarkResult, "capacity_over"),

@@ -8,6 +8,7 @@ or a suite of them; in ``pair`` two that are measured in turns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,13 @@ def perform(
     launchers, jobs = Launchers(listener), list[Job]()
     if not missing:
         return WrittenResult(written.result, written.folder.path)
+    held = ExitStack()
     try:
         with failing(written, None, listener):
             # So that one that is killed leaves no older result, but one that says partial.
             written.folder.write(written.result)
             engine = engine_of(first.generator.engine, listener)
+            held.callback(engine.close)
             written.versions(engine)
             if suite:
                 missing = _fitting(missing, suite, launchers, written, listener)
@@ -113,6 +116,8 @@ def perform(
     except KeyboardInterrupt:
         if not written.result.benchmarks:
             raise
+    finally:
+        held.close()
     if written.interrupted:
         listener.note("interrupted")
     written.folder.become_latest()

@@ -58,6 +58,7 @@ def _of(entry: Entry, served: tuple[LoadedModel, ...], asked: AskedOptions) -> B
 
 def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) -> RunResult:
     asked = job.compiled
+    files = tuple(f"{path.parent.name}/{path.name}" for path in job.record_paths)
     requested = {model.name: model.requested for model in served}
     read_back = {model.name: model.read_back for model in served if model.read_back}
     return RunResult(
@@ -76,6 +77,7 @@ def _run(point: Point, served: tuple[LoadedModel, ...], job: Job, trial: int) ->
         certificate=Certificate(valid=False, checks=()),
         steps=(),
         telemetry=Telemetry(),
-        records=f"{job.record_path.parent.name}/{job.record_path.name}",
+        records=files[0],
+        more_records=files[1:],
         repeat_of=trial - 1 if point.repeats else None,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from servemark import benchmarks
 from servemark.benchmarks import Benchmark, Point
-from servemark.benchmarks.refusals import check_given, check_needs
+from servemark.benchmarks.refusals import check_given, check_needs, check_spread
 from servemark.benchmarks.trials import asked_points
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
@@ -79,7 +79,10 @@ class Entry:
             for name in benchmark.models(request):
                 zoo_model(name)
         _ = request.content.bodies
-        return cls(request, benchmark, tuple(asked_points(benchmark, request)), benchmark.name)
+        points = tuple(asked_points(benchmark, request))
+        if request.question.by != "threads":  # whose search finds the number of users
+            check_spread([point.load for point in points], request.generator.generators)
+        return cls(request, benchmark, points, benchmark.name)
 
 
 def zoo_model(name: str) -> ZooModel:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point
 from servemark.benchmarks.capacity import probed_load, sought_of
-from servemark.benchmarks.refusals import check_needs
+from servemark.benchmarks.refusals import check_needs, spread_of
 from servemark.benchmarks.trials import asked_points, following
 from servemark.engines import Engine, Figure, Job, ProgressReport
 from servemark.engines.native.engine import check_users
@@ -118,7 +118,8 @@ def trial_by_trial(
                 listener.note(f"{one.failure}; went on to the end all the same (--go-on-errors)")
             if one.engine_run.stop_reason:
                 reason = one.engine_run.stop_reason
-                raise RecordingError(reason, next_step=f"what it sent before is in the result; see {job.folder}")
+                own_files = f"; see {job.folder}" if job.folder.exists() else ""
+                raise RecordingError(reason, next_step=f"what it sent before is in the result{own_files}")
             if one.engine_run.interrupted:
                 yield []
                 return
@@ -344,6 +345,7 @@ def _job(
         server_pid=server.pid,
         server_cpu_s=server.cpu_s,
         figure=figure,
+        spread=spread_of(point.load, generator.spread),
     )
 
 
@@ -365,7 +367,7 @@ def _under_way(job: Job, load: Load) -> Callable[[ProgressReport, str], RunUnder
     is_counted = len(steps) == 1 and steps[0].until is None  # else an answer decides how often a step is sent
     requests = load.scenarios if is_counted else None
     step = headline_step(groups)
-    return lambda counts, words: RunUnderWay(counts, load, words, job.record_path, step, requests)
+    return lambda counts, words: RunUnderWay(counts, load, words, job.record_paths, step, requests)
 
 
 class _Watch:

@@ -97,6 +97,7 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
     finally:
         for turn in turns:
             turn.close()
+        engine.close()
     merge(engine, [job for one in jobs for job in one], written.folder, listener)
     if written.interrupted:
         written.cut_off()

@@ -52,7 +52,7 @@ class JMeterEngine:
                 connect_timeout_s=job.compiled.connect_timeout_ns / NS_PER_S,
                 seed=job.compiled.seed,
                 watch=job.watch,
-                machine=watch_machine(job),
+                machine=watch_machine(job.addresses.values(), job.server_cpu_s),
                 home=self._home,
             )
 
@@ -72,6 +72,9 @@ class JMeterEngine:
         """Filtered results of all jobs in one, each label with its job's name, and their aggregate table."""
         runs = [tools.MergedRun(job.folder / tools.FILTERED, f"{job.folder.name}: ") for job in jobs]
         tools.merge_results(self._home, runs, folder)
+
+    def close(self) -> None:
+        """Nothing of it outlives a job."""
 
     def _resources(self, job: Job) -> Path:
         return job.folder / _RESOURCES

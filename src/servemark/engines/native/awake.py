@@ -5,29 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from servemark import _loadgen
-from servemark.engines import Job
 from servemark.machine import cgroups
 from servemark.machine.cgroups import usable_cpus
 from servemark.machine.network import is_remote
 from servemark.units import NS_PER_US
-from servemark.workload.load import OpenLoad
+from servemark.workload.plan import EnginePlan
 
 #: A p99 that a CPU which has to wake up shows, and one that is awake does not.
 _LATE_NS = 100 * NS_PER_US
 
 
-def keeps_awake(job: Job, root: Path = Path("/")) -> bool:
-    """Whether a run keeps them awake. `root` holds /proc and /sys.
+def keeps_awake(plan: EnginePlan, server_pid: int | None, root: Path = Path("/")) -> bool:
+    """Whether a run of `plan` keeps those of this machine awake. `root` holds /proc and /sys.
 
     "auto" does so in an open loop when a sleeping thread is woken late; but not under a CPU quota, which spinning would
-    use up, nor when it could take CPU time from a server in another control group. Then the engine ends it as soon as
-    the machine is busy by itself.
+    use up, nor when it could take CPU time from a server in another control group, which the process `server_pid` leads
+    where that is known. Then the engine ends it as soon as the machine is busy by itself.
     """
-    if job.compiled.keep_awake != "auto":
-        return job.compiled.keep_awake == "on"
-    if not any(isinstance(group.load, OpenLoad) for group in job.plan.groups) or _has_quota(root):
+    if plan.keep_awake != "auto":
+        return plan.keep_awake == "on"
+    if not any(group.arrivals for group in plan.groups) or _has_quota(root):
         return False
-    return not _could_take_from_server(job, root) and _loadgen.wake_up_lag()[1] > _LATE_NS
+    return not _could_take_from_server(plan, server_pid, root) and _loadgen.wake_up_lag()[1] > _LATE_NS
 
 
 def _has_quota(root: Path) -> bool:
@@ -35,9 +34,9 @@ def _has_quota(root: Path) -> bool:
     return any(quota < cpus for quota, _ in cgroups.cpu_quotas(root))
 
 
-def _could_take_from_server(job: Job, root: Path) -> bool:
+def _could_take_from_server(plan: EnginePlan, server_pid: int | None, root: Path) -> bool:
     """Idle priority gives way only to processes of the same control group, or of any when ours is none."""
     own = cgroups.cpu_group(root)
-    if own is None or is_remote(job.addresses.values()):
+    if own is None or is_remote(plan.addresses):
         return False
-    return job.server_pid is None or cgroups.cpu_group(root, str(job.server_pid)) != own
+    return server_pid is None or cgroups.cpu_group(root, str(server_pid)) != own

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 
-from servemark import _loadgen
-from servemark.engines import Figure
+from servemark.engines import Figure, Job, ProgressReport
 from servemark.errors import RecordingError
 from servemark.units import ns_from_s
 from servemark.workload.load import Until
+from servemark.workload.plan import headline_step
 
 #: Of the records of so long a time the writer may still hold some.
 _UNWRITTEN_S = 0.5
@@ -42,26 +42,36 @@ class Length:
         until: what it is to reach.
         figure: that it is to be exact in.
         step: of the plan, the one that the headline is of.
-        record_path: where its records are written meanwhile.
+        record_paths: where its records are written meanwhile, by each generator.
         warmup_ns: how long its warm-up is.
     """
 
-    def __init__(self, until: Until, figure: Figure, step: str, record_path: Path, warmup_ns: int) -> None:
+    def __init__(self, until: Until, figure: Figure, step: str, record_paths: Sequence[Path], warmup_ns: int) -> None:
         self._until = until
         self._looks_ns = [ns_from_s(look_s) for look_s in until.looks_s] if until.precision is not None else []
         self._look: Callable[[int], Precision] = lambda end_ns: look(
-            record_path, (warmup_ns, end_ns), step, figure, until
+            record_paths, (warmup_ns, end_ns), step, figure, until
         )
         self._warmup_ns = warmup_ns
         self._thread: threading.Thread | None = None
         self._found = Precision(suffices=until.precision is None, words="")
+
+    @classmethod
+    def of(cls, job: Job) -> Length | None:
+        """That of a run; None of one whose length does not adapt."""
+        foreground = (group.load for group in job.plan.groups if not group.background)
+        until = next((load.until for load in foreground if load.until), None)
+        if until is None:
+            return None
+        step = headline_step(job.plan.groups)
+        return cls(until, job.figure, step, job.record_paths, job.compiled.warmup_ns)
 
     @property
     def words(self) -> str:
         """How far it is, for people; empty before the first look."""
         return self._found.words
 
-    def end_ns(self, progress: _loadgen.Progress) -> int | None:
+    def end_ns(self, progress: ProgressReport) -> int | None:
         """When to stop, once that is known; it may have passed."""
         measured_ns = progress.elapsed_ns - self._warmup_ns
         enough = progress.measured_succeeded >= self._until.successes
@@ -84,7 +94,9 @@ class Length:
             self._found = self._look(elapsed_ns - ns_from_s(_UNWRITTEN_S))
 
 
-def look(record_path: Path, window_ns: tuple[int, int], step: str, figure: Figure, until: Until) -> Precision:
+def look(
+    record_paths: Sequence[Path], window_ns: tuple[int, int], step: str, figure: Figure, until: Until
+) -> Precision:
     """How exact the figures of the records are that were scheduled from the one time to the other.
 
     Raises:
@@ -96,7 +108,7 @@ def look(record_path: Path, window_ns: tuple[int, int], step: str, figure: Figur
     from servemark.stats.summary import summarise
 
     assert until.precision is not None
-    evidence = gather([open_records(record_path)], Question(window=Window(*window_ns)))
+    evidence = gather([open_records(path) for path in record_paths], Question(window=Window(*window_ns)))
     summary = next(one for one in summarise(evidence) if one.name == step)
     wider = NormalDist().inv_cdf(1 - _ALPHA / 2 / len(until.looks_s)) / NormalDist().inv_cdf(1 - _ALPHA / 2)
     figures = {"p50": summary.headline_ms.p50, "rate": summary.throughput_per_s, "p99": summary.headline_ms.p99}

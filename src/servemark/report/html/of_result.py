@@ -8,6 +8,7 @@ from pathlib import Path
 
 from servemark.printable import printable_in
 from servemark.report.comparison import comparison_in_words, rows_of_comparison
+from servemark.report.generators import tables_of
 from servemark.report.html import of_benchmark, of_run
 from servemark.report.html.charts import SERIES, Chart
 from servemark.report.html.drawn import Room, drawn_of
@@ -73,7 +74,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
             if verdict.outcome != "finding" and (verdict.objective or verdict.outcome != "met")
         ),
         charts=tuple(charts),
-        summary=blocks_of([*summary, *legend_of(texts_of(summary))]),
+        summary=blocks_of([*summary, *legend_of(texts_of(summary)), *tables_of(benchmark)]),
         steps=_steps(benchmark),
         runs=runs,
         notes=tuple(notes),

@@ -48,6 +48,14 @@ class GeneratorFacts:
 
 
 @dataclass(frozen=True)
+class ClockFault:
+    """What a generator's clock is to say wrong, for tests: so much more always, and more from the start on."""
+
+    skew_ns: int = 0
+    step_ns: int = 0
+
+
+@dataclass(frozen=True)
 class Order:
     """What a generator is to send, and how it is to be watched over.
 
@@ -57,12 +65,14 @@ class Order:
         server_pid: the process that leads the server, where that is on the generator's machine and known.
         silence_s: for how long it goes on without a sign of its driver at its clock; None where the end of the channel
             tells at once that the driver is gone.
+        fault: for tests only.
     """
 
     plan: EnginePlan
     records: Path
     server_pid: int | None = None
     silence_s: float | None = None
+    fault: ClockFault = ClockFault()
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,10 @@ class RemoteGenerator(Protocol):
         ...
 
     def outcome(self) -> Future[EngineRun]:
-        """What its run was, with one generator: answered when every request has ended and all records are here."""
+        """What its run was, with one generator: answered when every request has ended, and all records are here.
+
+        So is what lies beside them (``event_files``).
+        """
         ...
 
 
@@ -145,10 +158,13 @@ class Placement(Protocol):
 
     silence_s: float | None
 
-    def muster(self, records: Sequence[Path], token: bytes) -> AbstractContextManager[Sequence[RemoteGenerator]]:
+    def muster(
+        self, records: Sequence[Path], token: bytes, *, server_here: bool
+    ) -> AbstractContextManager[Sequence[RemoteGenerator]]:
         """Start generators, one for each file of `records`; whatever happens, none is left running after the block.
 
-        Their clocks answer datagrams that begin with `token`.
+        Their clocks answer datagrams that begin with `token`. `server_here` says that the server under test is on the
+        driver's machine.
 
         Raises:
             SetupError: they cannot be started; says why, and what there is.

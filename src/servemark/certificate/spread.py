@@ -1,0 +1,56 @@
+"""Checks of several generators of one run: is every one there to its end, and did they begin as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from servemark.certificate.effects import added, limit_of_rate
+from servemark.result import Check, StepSummary
+from servemark.units import NS_PER_MS, NS_PER_S
+
+_FEW = "too few requests succeeded for any figure to have an interval"
+
+
+def check_generators(lost: Sequence[str], of: int) -> Check:
+    """Every one of the generators came to its end. `lost` says of each that did not why, and what it owed."""
+    name = "generators"
+    if not lost:
+        return Check(name, True, f"all {of} came to their end", 0, 0, "generators")
+    return Check(name, False, "; ".join(lost), len(lost), 0, "generators", advice=("run again",))
+
+
+def check_start(step: StepSummary, *, apart_ns: int, slowest: str, window_s: float) -> Check:
+    """The generators were in step: what they may have been apart moves no figure by more than its limit.
+
+    `apart_ns` is how far the one called `slowest` may have been from the common schedule. Its latencies are of its own
+    clock, and right. But requests of different generators came to the server at other distances: of a queue that is
+    served in order, in which every arrival is displaced by at most so much, no response is moved by more, since
+    departures are no further apart than arrivals. (A queue's departures are a non-expansive function of its arrivals;
+    Baccelli, Cohen, Olsder and Quadrat, "Synchronization and Linearity", 1992.) Of a closed loop nothing is scheduled
+    but the start, and only the rate is moved: by that part of the measured time.
+    """
+    name = f"start ({step.name})"
+    apart_ms = apart_ns / NS_PER_MS
+    said = f"{slowest} may have been {apart_ms:.3f} ms from the common schedule"
+    if not apart_ns:
+        return Check(name, True, "all began at one instant of one clock", 0.0, None, "ms")
+    limit = limit_of_rate(step.throughput_per_s)
+    share = apart_ns / NS_PER_S / window_s if window_s > 0 else 0.0
+    if limit is not None and share > limit:
+        reason = f"{said}, which moves the rate by up to {share:.1%}, limit {limit:.1%}"
+        return _out_of_step(Check(name, False, reason, share, limit, "share"))
+    effect = added("response", step.response_ms, apart_ms) if step.headline == "response" else None
+    if effect is None and limit is None:
+        return Check(name, None, f"{said}; {_FEW}")
+    if effect is None:
+        return Check(name, True, f"{said}, which moves the rate by up to {share:.1%}", share, limit, "share")
+    reason = f"{said}, which moves {effect.figure} by up to that, limit {effect.limit_ms:.3f} ms"
+    if effect.moved_ms <= effect.limit_ms:
+        return Check(name, True, reason, effect.moved_ms, effect.limit_ms, "ms")
+    return _out_of_step(Check(name, False, reason, effect.moved_ms, effect.limit_ms, "ms"))
+
+
+def _out_of_step(check: Check) -> Check:
+    cause = "its clock could not be read more exactly, or was stepped, or runs at another speed"
+    advice = ("use a network on which datagrams are answered sooner", "see that nothing sets the clock", "run again")
+    return Check(check.name, False, check.reason, check.measured, check.limit, check.unit, cause, advice)

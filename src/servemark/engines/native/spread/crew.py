@@ -1,0 +1,318 @@
+"""The driver of several generators, a crew: armed together, begun at one instant, awaited, and told as one run.
+
+Whoever is lost, is too late to begin or cannot record makes an end of the run for all: the others stop, and what was
+recorded is kept.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+from servemark.engines import EngineRun, Job
+from servemark.engines.native.length import Length
+from servemark.engines.native.sending import DRAIN_S, build
+from servemark.engines.native.spread import Counts, GeneratorLostError, Order, Placement, RemoteGenerator
+from servemark.engines.native.spread.clocks import TOKEN_BYTES, Offset, Signs, measure_offset
+from servemark.engines.native.spread.joined import Part, joined
+from servemark.engines.watching import watch_machine
+from servemark.errors import ServemarkError, SetupError, UsageError
+from servemark.interrupts import held_back
+from servemark.machine.network import is_loopback, is_remote
+from servemark.machine.processes import boot_id
+from servemark.units import NS_PER_S, ns_from_s
+from servemark.workload.plan import EngineShare
+
+_LOOK_EVERY_S = 0.1
+#: Beyond what is awaited of requests under way: who has not told its outcome by then will not.
+_TOLD_WITHIN_S = 5.0
+#: Of the mean of all; who has done less is said to be slow, from so many requests on.
+_SLOW_SHARE, _FEWEST = 0.9, 100
+
+
+def execute(job: Job, placement: Placement) -> EngineRun:
+    """Have the generators of `job` send it, wherever `placement` has them; see ``NativeEngine.execute``.
+
+    Raises:
+        SetupError: they cannot be started, or are not of one build; or one was lost before the run began.
+        UsageError: one of their machines cannot hold its users, or does not reach the server.
+        RecordingError: records cannot be written.
+    """
+    token = secrets.token_bytes(TOKEN_BYTES)
+    machine = watch_machine(job.addresses.values(), job.server_cpu_s)
+    server_here = not is_remote(job.addresses.values())
+    with placement.muster(job.record_paths, token, server_here=server_here) as generators:
+        check_alike(generators)
+        _check_reachable(generators, job)
+        clocks = [one.facts.clock for one in generators]
+        signs = Signs(clocks, token) if placement.silence_s is not None else None
+        with signs or nullcontext():
+            crew = _Crew(job, generators, token, placement.silence_s, signs)
+            with held_back(crew.hear):
+                crew.arm()
+                crew.begin()
+                crew.await_end()
+            return joined(job, crew.parts(), machine, interrupted=crew.is_interrupted, stop_reason=crew.stop_reason)
+
+
+def check_alike(generators: Sequence[RemoteGenerator]) -> None:
+    """Refuse generators whose engine is not this one's: what they would send, and record, could be something else.
+
+    Raises:
+        SetupError: names their machines.
+    """
+    own = build()
+    others = {
+        f"{one.facts.host} has {one.facts.version}, build {one.facts.build}"
+        for one in generators
+        if one.facts.build != own
+    }
+    if others:
+        raise SetupError(
+            f"generators of one run need the same build of servemark, {own}",
+            cause="; ".join(sorted(others)),
+            next_step="install the same wheel there",
+        )
+
+
+def _check_reachable(generators: Sequence[RemoteGenerator], job: Job) -> None:
+    """Refuse a server that other machines reach by none of its addresses."""
+    own = boot_id()
+    elsewhere = sorted({one.facts.host for one in generators if one.facts.boot != own})
+    local = [address.url for address in job.compiled.addresses if is_loopback(address)]
+    if elsewhere and local:
+        raise UsageError(
+            f"generators on {', '.join(elsewhere)} cannot reach {local[0]}",
+            cause="that address is each machine's own",
+            next_step="name the server by an address that they reach",
+        )
+
+
+class _Crew:
+    """The generators of a run, from when they have been started."""
+
+    def __init__(
+        self,
+        job: Job,
+        generators: Sequence[RemoteGenerator],
+        token: bytes,
+        silence_s: float | None,
+        signs: Signs | None,
+    ) -> None:
+        self._job = job
+        self._generators = generators
+        self._token = token
+        self._silence_s = silence_s
+        self._signs = signs
+        self._interrupts = self._heeded = 0
+        self._offsets: list[Offset] = []
+        self._begins_ns = 0
+        self._begun: list[Future[None]] = []
+        self._outcomes: list[Future[EngineRun]] = []
+        self._asked: list[Future[Counts] | None] = [None] * len(generators)
+        self._asked_at_s = [0.0] * len(generators)
+        self._counts = [Counts()] * len(generators)
+        #: Why each of those who made no end did not, and who of these is not to be heard of any more.
+        self._lost: dict[int, str] = {}
+        self._gone: set[int] = set()
+        self._given_up_at_s: float | None = None
+        self.stop_reason: str | None = None
+
+    def hear(self, interrupts: int) -> None:
+        """So many of Ctrl-C and its like have come."""
+        self._interrupts = interrupts
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the run was cut short."""
+        return bool(self._interrupts or self.stop_reason)
+
+    def arm(self) -> None:
+        """Have all ready.
+
+        Raises:
+            ServemarkError: one of them could not be made ready, or was lost.
+        """
+        armed = [one.arm(order) for one, order in zip(self._generators, self._orders(), strict=True)]
+        while wait(armed, timeout=_LOOK_EVERY_S).not_done:
+            self._heed_interrupts()
+            for place in self._silent():
+                raise self._lost_before(place, f"it has given no sign for {self._silence_s:g} s")
+            if any(future.done() and future.exception() for future in armed):  # nobody waits for the others
+                break
+        for place, future in enumerate(armed):
+            error = future.exception() if future.done() else None
+            if isinstance(error, GeneratorLostError):
+                raise self._lost_before(place, error.what, error.detail) from error
+            if error is not None:
+                raise error
+
+    def _orders(self) -> Iterable[Order]:
+        """What each is to do. Of several on one machine one keeps its CPUs awake for all."""
+        awake: set[str] = set()
+        own = boot_id()
+        for place, one in enumerate(self._generators):
+            plan = replace(self._job.compiled, share=EngineShare(place, len(self._generators)))
+            if one.facts.boot in awake:
+                plan = replace(plan, keep_awake="off")
+            awake.add(one.facts.boot)
+            server_pid = self._job.server_pid if one.facts.boot == own else None
+            yield Order(plan, one.records, server_pid, self._silence_s)
+
+    def begin(self) -> None:
+        """Agree with all on an instant, each by its own clock, and have them begin; nothing once it was interrupted.
+
+        Raises:
+            SetupError: a clock does not answer.
+        """
+        own = boot_id()
+        for one in self._generators:
+            self._offsets.append(measure_offset(one.facts.clock, self._token))
+        self._heed_interrupts()
+        if not self._interrupts:
+            lead_ns = ns_from_s(max(one.lead_s for one in self._generators))
+            self._begins_ns = time.monotonic_ns() + lead_ns
+            for one, offset in zip(self._generators, self._offsets, strict=True):
+                apart_ns = 0 if one.facts.boot == own and offset.may_be_none else offset.offset_ns
+                self._begun.append(one.begin_at(self._begins_ns + apart_ns))
+        self._outcomes = [one.outcome() for one in self._generators]
+
+    def await_end(self) -> None:
+        """Wait until all have told their outcome, and mind meanwhile what may end the run."""
+        length, stops_ns = Length.of(self._job), None
+        while not self._is_over():
+            wait(self._outcomes, timeout=_LOOK_EVERY_S)
+            self._heed_interrupts()
+            self._mind_losses()
+            self._ask_progress()
+            progress = Counts.of_all(self._counts, self._elapsed_ns)
+            words = "; ".join(filter(None, (length.words if length else "", self._slow())))
+            reason = self._job.watch(progress, words)
+            if reason and self.stop_reason is None:
+                self.stop_reason = reason
+                self._stop(0.0)
+            if stops_ns is None and not self.is_interrupted:
+                enough = self._job.enough(progress)
+                stops_ns = progress.elapsed_ns if enough else length.end_ns(progress) if length else None
+                if stops_ns is not None:
+                    lead_ns = ns_from_s(max(one.lead_s for one in self._generators))
+                    stops_ns = max(stops_ns, self._elapsed_ns + lead_ns)
+                    self._stop_at(stops_ns)
+
+    def parts(self) -> list[Part]:
+        """What each was, in the order of their shares."""
+        found = []
+        for place, (one, outcome) in enumerate(zip(self._generators, self._outcomes, strict=True)):
+            is_told = place not in self._gone and outcome.done() and outcome.exception() is None
+            after = None
+            if place not in self._gone:
+                try:
+                    after = measure_offset(one.facts.clock, self._token)
+                except SetupError:
+                    after = None
+            found.append(
+                Part(
+                    generator=one,
+                    outcome=outcome.result() if is_told else None,
+                    counts=self._counts[place],
+                    before=self._offsets[place],
+                    after=after,
+                    lost=self._lost.get(place, ""),
+                )
+            )
+        return found
+
+    @property
+    def _elapsed_ns(self) -> int:
+        """Since the common start; 0 before it."""
+        return max(0, time.monotonic_ns() - self._begins_ns) if self._begins_ns else 0
+
+    def _is_over(self) -> bool:
+        given_up = self._given_up_at_s is not None and time.monotonic() > self._given_up_at_s
+        for place, outcome in enumerate(self._outcomes):
+            if not outcome.done() and place not in self._gone:
+                if not given_up:
+                    return False
+                self._lose(place, "it did not say what it had sent")
+        return True
+
+    def _heed_interrupts(self) -> None:
+        """Stop all, after a first Ctrl-C once what is under way was awaited for a second."""
+        if self._interrupts > self._heeded:
+            self._heeded = self._interrupts
+            self._stop(DRAIN_S if self._interrupts == 1 else 0.0)
+
+    def _silent(self) -> list[int]:
+        """Who has given no sign for too long."""
+        if self._signs is None or self._silence_s is None:
+            return []
+        silent = (place for place in range(len(self._generators)) if self._signs.silent_s(place) > self._silence_s)
+        return [place for place in silent if not (self._outcomes and self._outcomes[place].done())]
+
+    def _mind_losses(self) -> None:
+        """Have all stop when one is lost, could not begin, or could not record."""
+        for place in self._silent():
+            self._lose(place, f"it has given no sign for {self._silence_s:g} s")
+        asked: list[tuple[int, Future[Any]]] = [*enumerate(self._begun), *enumerate(self._outcomes)]
+        for place, future in asked:
+            error = future.exception() if future.done() else None
+            if error is not None:
+                why = str(error) if isinstance(error, ServemarkError) else repr(error)
+                # Who could not begin is there yet, and tells its outcome once it is stopped.
+                self._lose(place, why, is_gone=future is self._outcomes[place])
+
+    def _lose(self, place: int, why: str, *, is_gone: bool = True) -> None:
+        if is_gone:
+            self._gone.add(place)
+        if place in self._lost:
+            return
+        self._lost[place] = f"{self._elapsed_ns / NS_PER_S:.1f} s into the run: {why}"
+        if self.stop_reason is None:
+            self.stop_reason = f"{self._named(place)} was lost {self._lost[place]}"
+        if self._given_up_at_s is None:
+            self._given_up_at_s = time.monotonic() + DRAIN_S + _TOLD_WITHIN_S
+            self._stop(DRAIN_S)
+
+    def _stop(self, drain_s: float) -> None:
+        self._tell(lambda one: one.stop(drain_s))
+
+    def _stop_at(self, elapsed_ns: int) -> None:
+        self._tell(lambda one: one.stop_at(elapsed_ns))
+
+    def _tell(self, what: Callable[[RemoteGenerator], Future[Any]]) -> None:
+        """Tell all who are there; who is not will be noticed."""
+        for place, one in enumerate(self._generators):
+            if place not in self._gone:
+                what(one)
+
+    def _ask_progress(self) -> None:
+        """Take the counts that have come, and ask those again who may be asked."""
+        now_s = time.monotonic()
+        for place, one in enumerate(self._generators):
+            asked = self._asked[place]
+            if asked is not None and asked.done():
+                self._asked[place] = None
+                if asked.exception() is None:
+                    self._counts[place] = asked.result()
+            if self._asked[place] is None and now_s - self._asked_at_s[place] >= one.asked_every_s:
+                self._asked[place], self._asked_at_s[place] = one.progress(), now_s
+
+    def _slow(self) -> str:
+        """Who has done much less than the others, in words."""
+        done = [one.succeeded + one.failed for one in self._counts]
+        mean = sum(done) / len(done)
+        least = min(range(len(done)), key=lambda place: done[place])
+        if mean < _FEWEST or done[least] >= _SLOW_SHARE * mean:
+            return ""
+        return f"{self._named(least)} is slow, with {done[least]} of {mean:.0f} requests"
+
+    def _named(self, place: int) -> str:
+        return f"generator {place + 1} of {len(self._generators)} ({self._generators[place].facts.host})"
+
+    def _lost_before(self, place: int, why: str, detail: str = "") -> GeneratorLostError:
+        return GeneratorLostError(f"{self._named(place)} was lost before the run began", cause=why, detail=detail)

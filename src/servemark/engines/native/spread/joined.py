@@ -1,0 +1,129 @@
+"""What several generators did, told as one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from servemark.engines import EngineRun, GeneratorRun, Job
+from servemark.engines.native.spread import Counts, RemoteGenerator
+from servemark.engines.native.spread.clocks import Offset, agreement
+from servemark.errors import RecordingError
+from servemark.machine.counters import MachineWatch
+from servemark.machine.processes import boot_id
+from servemark.result import ErrorExample
+
+if TYPE_CHECKING:
+    from servemark.certificate.conditions import MachineUse
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one generator did.
+
+    Attributes:
+        generator: that it was.
+        outcome: what it says of it; None of one that was lost.
+        counts: the last that were heard of it.
+        before: what its clock said before the run, and `after` it, where it still answered.
+        lost: when and why it made no end, in words; empty of one that did.
+    """
+
+    generator: RemoteGenerator
+    outcome: EngineRun | None
+    counts: Counts
+    before: Offset
+    after: Offset | None
+    lost: str = ""
+
+
+def joined(
+    job: Job, parts: Sequence[Part], machine: MachineWatch, *, interrupted: bool, stop_reason: str | None
+) -> EngineRun:
+    """The run of all; `machine` is the driver's, looked at meanwhile."""
+    told = [part.outcome for part in parts if part.outcome is not None]
+    uses = _uses(parts, machine)
+    ended_ns = max((one.ended_ns for one in told), default=0)
+    gaps: dict[int, tuple[bytes, ...]] = {}
+    for one in told:
+        for step, found in one.event_gaps.items():
+            gaps[step] = (*gaps.get(step, ()), *found)
+    return EngineRun(
+        generators=tuple(_generator(part, job, uses) for part in parts),
+        scheduling_ended_ns=max((one.scheduling_ended_ns for one in told), default=0),
+        ended_ns=ended_ns,
+        interrupted=interrupted or any(one.interrupted for one in told),
+        stop_reason=stop_reason,
+        examples=first_examples([one.examples for one in told]),
+        event_gaps=gaps,
+    )
+
+
+def first_examples(found: Sequence[dict[int, tuple[ErrorExample, ...]]]) -> dict[int, tuple[ErrorExample, ...]]:
+    """Of each step the first failure of each kind, in the order in which they happened, whichever generator met it."""
+    first: dict[int, dict[str, ErrorExample]] = {}
+    for step, example in sorted(
+        ((step, example) for one in found for step, examples in one.items() for example in examples),
+        key=lambda pair: (pair[0], pair[1].at_s),
+    ):
+        first.setdefault(step, {}).setdefault(example.kind, example)
+    return {step: tuple(kinds.values()) for step, kinds in first.items()}
+
+
+def _generator(part: Part, job: Job, uses: dict[str, MachineUse]) -> GeneratorRun:
+    """What the run has of one of its generators."""
+    facts = part.generator.facts
+    clock = agreement(part.before, part.after, same_machine=facts.boot == boot_id())
+    if part.outcome is not None:
+        (one,) = part.outcome.generators
+        records, scheduled = part.generator.records, one.scheduled
+    else:
+        records, scheduled = part.generator.records, max(part.counts.scheduled, _rows_of(part, job))
+        one = GeneratorRun(records=records, scheduled=scheduled, cpu_s=0.0, machine=uses[facts.boot])
+    return replace(
+        one,
+        records=records,
+        scheduled=scheduled,
+        machine=uses[facts.boot],
+        host=facts.host,
+        boot=facts.boot,
+        clock=clock,
+        lost=part.lost,
+    )
+
+
+def _rows_of(part: Part, job: Job) -> int:
+    """How many records of a lost generator are here; where nothing of it is, an empty file takes its place."""
+    from servemark.records import open_records, write_records  # with what they are read by only at the end
+
+    try:
+        return len(open_records(part.generator.records))
+    except RecordingError:
+        write_records(
+            part.generator.records,
+            [],
+            steps=[step.name for step in job.compiled.steps],
+            started_unix_ns=time.time_ns() - part.counts.elapsed_ns,
+            warmup_ns=job.compiled.warmup_ns,
+        )
+        return 0
+
+
+def _uses(parts: Sequence[Part], machine: MachineWatch) -> dict[str, MachineUse]:
+    """What each machine did, by the start of it: what the generators there used of it is all theirs.
+
+    The driver's is looked at by the driver, who knows what the server used of it, and was busy itself.
+    """
+    own, here = boot_id(), machine.use()
+    told: dict[str, list[MachineUse]] = {}
+    for part in parts:
+        found = [one.machine for one in part.outcome.generators] if part.outcome is not None else []
+        told.setdefault(part.generator.facts.boot, []).extend(found)
+    uses = {}
+    for boot, found in told.items():
+        seen = here if boot == own or not found else found[0]
+        own_cpu_s = sum(one.own_cpu_s for one in found) + (here.own_cpu_s if boot == own else 0.0)
+        uses[boot] = replace(seen, own_cpu_s=own_cpu_s)
+    return uses

@@ -1,0 +1,106 @@
+"""``servemark run --generators``: its result and what is printed of it, and what is left when it is ended."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from loadgen_servers import OK, answering, serving
+from test_signals import LIMIT_S, measuring, read
+
+from servemark.cli import main
+from servemark.records import open_records
+
+from ..validity import status_but_for_the_machine
+
+#: Processes of this machine see at once that their driver is gone; the rest is what a busy one may take.
+_GONE_WITHIN_S = 5.0
+_OPEN = ("--generators", "2", "--rate", "300", "--duration", "30", "--warmup", "0")
+
+
+def _generators(pid: int) -> list[psutil.Process]:
+    """The processes of the generators that process `pid` has started."""
+    return [one for one in psutil.Process(pid).children() if "spread.child" in " ".join(one.cmdline())]
+
+
+@pytest.mark.parametrize(
+    "load",
+    [("--rate", "200", "--arrival", "poisson", "--duration", "1.5", "--warmup", "0.3"), ("-t", "4", "-l", "50")],
+    ids=["open", "closed"],
+)
+def test_the_result_tells_of_each_generator(tmp_path: Path, capsys: pytest.CaptureFixture[str], load) -> None:
+    folder = tmp_path / "out"
+    with serving(answering(OK)) as server:
+        words = ["run", "http", "--url", f"http://127.0.0.1:{server.port}/", "--generators", "2", *load]
+        status = main([*words, "--slo", "p99<10s", "-o", str(folder)])
+    result = read(folder)
+    assert status_but_for_the_machine(status, result) == 0
+    (benchmark,) = result["benchmarks"]
+    (run,) = benchmark["runs"]
+    assert (run["records"], run["more_records"]) == ("records/http.bin", ["records/http.g2.bin"])
+    assert [one["number"] for one in run["generators"]] == [1, 2]
+    recorded = [open_records(folder / one["records"]).rows for one in run["generators"]]
+    assert [one["recorded"] for one in run["generators"]] == [one["sent"] for one in run["generators"]] == recorded
+    assert sum(recorded) == benchmark["steps"][0]["requests"]
+    assert abs(recorded[0] - recorded[1]) <= 1
+    assert [one["clock_bound_ms"] for one in run["generators"]] == [0.0, 0.0]
+    checks = {check["name"]: check["passed"] for check in run["certificate"]["checks"]}
+    assert checks["generators"] is checks["start (request)"] is True
+    assert benchmark["verdicts"][-1]["outcome"] == "met"
+    assert "\ngenerators     2 on " in capsys.readouterr().out
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "self-test ms" in page
+    assert len((folder / "requests.jtl").read_text().splitlines()) == sum(recorded) + 1
+
+
+def test_ctrl_c_ends_all_and_keeps_what_was_measured(tmp_path: Path) -> None:
+    with measuring(tmp_path, *_OPEN, "-o", "out") as process:
+        generators = _generators(process.pid)
+        assert len(generators) == 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=LIMIT_S) == 130
+    assert psutil.wait_procs(generators, timeout=_GONE_WITHIN_S)[1] == []
+    result = read(tmp_path / "out")
+    (benchmark,) = result["benchmarks"]
+    (run,) = benchmark["runs"]
+    assert (result["partial"], result["error"]) == (True, "interrupted")
+    assert [one["lost"] for one in run["generators"]] == [None, None]
+    assert all(one["recorded"] == one["sent"] > 0 for one in run["generators"])
+    checks = {check["name"]: check["reason"] for check in run["certificate"]["checks"] if check["passed"] is False}
+    assert "schedule" not in checks
+    assert "accounted" not in checks
+
+
+def test_a_driver_that_is_killed_leaves_no_generator_and_all_records(tmp_path: Path) -> None:
+    with measuring(tmp_path, *_OPEN) as process:
+        generators = _generators(process.pid)
+        assert len(generators) == 2
+        process.kill()
+        began_s = time.monotonic()
+        assert psutil.wait_procs(generators, timeout=_GONE_WITHIN_S)[1] == []
+        assert time.monotonic() - began_s < _GONE_WITHIN_S
+    folder = tmp_path / "servemark-results" / "latest"
+    assert main(["report", str(folder)]) == 0
+    (benchmark,) = read(folder)["benchmarks"]
+    rows = [open_records(folder / "records" / name).rows for name in ("http.bin", "http.g2.bin")]
+    assert min(rows) > 0
+    assert benchmark["steps"][0]["requests"] == sum(rows)
+
+
+def test_a_generator_that_is_killed_is_exit_4_and_its_result_is_invalid(tmp_path: Path) -> None:
+    with measuring(tmp_path, *_OPEN, "-o", "out") as process:
+        _generators(process.pid)[1].kill()
+        assert process.wait(timeout=LIMIT_S) == 4
+    said = (tmp_path / "stderr").read_text()
+    assert "generator 2 of 2 (" in said
+    assert "ended by signal 9 (SIGKILL); what it sent before is in the result" in said
+    (benchmark,) = read(tmp_path / "out")["benchmarks"]
+    (run,) = benchmark["runs"]
+    (check,) = [check for check in run["certificate"]["checks"] if check["name"] == "generators"]
+    assert run["certificate"]["valid"] is check["passed"] is False
+    assert "it owed arrivals " in check["reason"]
+    assert " of them)" in check["reason"]
+    assert run["generators"][0]["recorded"] == run["generators"][0]["sent"]
