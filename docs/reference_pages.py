@@ -14,7 +14,7 @@ from typing import Any
 from servemark import _loadgen, errors
 from servemark.assessment.trials import MOST_INVALID_SHARE
 from servemark.benchmarks import catalogue
-from servemark.certificate import conditions, effects, generator, records
+from servemark.certificate import conditions, effects, generator, records, spread
 from servemark.cli.commands import NAME, commands
 from servemark.cli.parser import Parser
 from servemark.result import IMPORTED, Disturbance
@@ -24,6 +24,7 @@ _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "src" / "servemark"
 #: Those of a whole result, which are no functions of a run.
 _RESULT_CHECKS = (
+    ("`each generator`", "Of several generators: what is judged of all together holds for each of them by itself."),
     ("`probes`", f"Of a search: at most {MOST_INVALID_SHARE:.0%} of its probes were INVALID."),
     ("`trials`", f"With `--trials`: at most {MOST_INVALID_SHARE:.0%} of the trials of a point were INVALID."),
     (f"`{IMPORTED}`", "Of a file that another tool wrote: not applicable, for nothing vouches for its figures."),
@@ -91,14 +92,15 @@ def _checks() -> Iterator[str]:
     yield "# Checks of the certificate\n"
     yield "A check passed, failed or is not applicable; only one that failed makes a run INVALID. The name of a step,"
     yield "or of a point, stands behind it in parentheses.\n"
-    yield from _table(("check", "what it looks at"), [*_checks_of(records), *_checks_of(generator), *_RESULT_CHECKS])
+    found = [check for module in (records, generator, spread) for check in _checks_of(module)]
+    yield from _table(("check", "what it looks at"), [*found, *_RESULT_CHECKS])
     yield "## How much is too much\n"
     yield f"{_paragraphs(effects)[1]}\n"
     yield f"The share is {effects.LIMIT_SHARE:.0%}, the least {effects.LIMIT_MS} ms.\n"
     yield "## What is a warning\n"
     yield f"{_paragraphs(conditions.disturbances)[0]}\n"
-    found = conditions.disturbances(_at_worst())
-    rows = [(_code(one.name), _text(one.reason), _limit(one)) for one in found]
+    disturbed = conditions.disturbances(_at_worst())
+    rows = [(_code(one.name), _text(one.reason), _limit(one)) for one in disturbed]
     yield from _table(("warning", "what it says, of a run that has them all", "above"), rows)
 
 

@@ -55,6 +55,7 @@ EXECUTED = {
     "./benchmark.py latency --trials 5": Execution(_RUNNING, says="median of 5 trials"),
     "./benchmark.py latency": Execution("-l 2", says="cold start"),
     "./benchmark.py throughput": Execution(f"{_RUNNING} -t 2", says="throughput resnet-18"),
+    "./benchmark.py throughput --generators 2": Execution(f"{_RUNNING} -t 2", says="generators"),
     "./benchmark.py throughput -m squeezenet -w 1": Execution("-t 2 -l 4", says="throughput squeezenet"),
     "./benchmark.py throughput -m squeezenet -w 2": Execution("-t 2 -l 4", says="throughput squeezenet"),
     "./benchmark.py http http://127.0.0.1:8080/health --arrival trace:times.txt": Execution(says="3 succeeded"),
