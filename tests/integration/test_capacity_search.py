@@ -64,8 +64,11 @@ def test_the_rate_is_found_that_the_server_can_do(url: str, tmp_path: Path, caps
 
 @pytest.mark.slow
 def test_a_rate_far_beyond_is_told_early(url: str, tmp_path: Path, capsys) -> None:
+    """Here by two generators, of whose backlog together it is told."""
     words = ["--slo", "p90<100ms", "--rate", "150", "--duration", "60", "--warmup", "0.5", "--timeout", "1"]
+    words += ["--generators", "2"]
     _, result = _searched(tmp_path / "out", url, *words, "--search-budget", "32", "--no-history")
+    assert len(result["benchmarks"][0]["runs"][0]["generators"]) == 2
     first = result["benchmarks"][0]["capacity"]["probes"][0]
     assert first["falls_behind"] is True
     assert first["outcome"] == "missed"
@@ -75,11 +78,15 @@ def test_a_rate_far_beyond_is_told_early(url: str, tmp_path: Path, capsys) -> No
 
 @pytest.mark.slow
 def test_users_are_searched_by_whole_numbers(url: str, tmp_path: Path, capsys) -> None:
-    status, result = _searched(
-        tmp_path / "out", url, "--by", "threads", "--slo", "p90<150ms", "--search-budget", "40", *_QUICK
-    )
+    """By two generators, of which a single user has only one."""
+    words = ["--by", "threads", "--generators", "2", "--slo", "p90<150ms", "--search-budget", "40", *_QUICK]
+    status, result = _searched(tmp_path / "out", url, *words)
     captured = capsys.readouterr()
     capacity = result["benchmarks"][0]["capacity"]
+    runs = result["benchmarks"][0]["runs"]
+    assert {run["load"]["users"]: len(run.get("generators", [0])) for run in runs} == {
+        run["load"]["users"]: min(2, run["load"]["users"]) for run in runs
+    }
     # Each of 8 users waits for the seven before it: at least 160 ms.
     assert 1 <= capacity["feasible_max"] < 8
     assert capacity["threads"]["value"] == capacity["feasible_max"]

@@ -102,7 +102,7 @@ def test_streams_that_were_not_measured_leave_only_their_count(make_records):
 
 def test_histograms_of_steps_of_one_name_are_added_up(make_records):
     file = make_records(9, steps=("a", "b", "a"), step=np.arange(9) % 3, **streams(9, 2))
-    a, b = events_of(file, Window(0, 1000 * MS), {0: HISTOGRAM, 2: HISTOGRAM})
+    a, b = events_of(file, Window(0, 1000 * MS), {0: (HISTOGRAM,), 2: (HISTOGRAM,)})
     assert a.between_events_ms.count == 90
     assert b.between_events_ms is None
     assert a.between_events_ms.max == between_events([HISTOGRAM]).max

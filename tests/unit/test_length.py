@@ -10,6 +10,7 @@ import pytest
 from servemark.engines.native.length import Length, look
 from servemark.errors import UsageError
 from servemark.options.load import LoadOptions
+from servemark.records import write_records
 from servemark.workload.load import ADAPTIVE, Until
 
 S = 1_000_000_000
@@ -45,6 +46,17 @@ def test_a_look_says_whether_the_figures_are_exact(make_records):
     finer = look([file.path], (2 * S, 12 * S), file.step_names[0], "p50", replace(ADAPTIVE, precision=0.001))
     assert not finer.suffices
     assert finer.words.endswith("aim 0.1%")
+
+
+def test_what_several_generators_record_is_looked_at_together(make_records, tmp_path):
+    file = _records(make_records, per_s=100, seconds=12)
+    rows, shares = np.array(file.memmap()), [tmp_path / f"share-{index}.bin" for index in range(3)]
+    for index, path in enumerate(shares):
+        own = np.ascontiguousarray(rows[index::3])
+        write_records(path, [own], steps=file.step_names, started_unix_ns=0, warmup_ns=0)
+    window, step = (2 * S, 12 * S), file.step_names[0]
+    assert look(shares, window, step, "p50", ADAPTIVE) == look([file.path], window, step, "p50", ADAPTIVE)
+    assert look(shares[:1], window, step, "p50", ADAPTIVE) != look([file.path], window, step, "p50", ADAPTIVE)
 
 
 def test_p99_has_to_have_an_interval(make_records):

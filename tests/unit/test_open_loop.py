@@ -270,10 +270,11 @@ def _measured(make_records, name, seconds, columns, *, ended_s=None, interrupted
 
 
 def _of_generators(measured, *had):
-    """The same of as many generators, of which each had what it says."""
+    """The same of as many generators, of which each had what it says, and the same records."""
     one = measured.engine_run.generators[0]
     generators = tuple(replace(one, **circumstances) for circumstances in had)
-    return replace(measured, engine_run=replace(measured.engine_run, generators=generators))
+    run = replace(measured.engine_run, generators=generators)
+    return replace(measured, records=measured.records * len(had), engine_run=run)
 
 
 def _times(scheduled_s, waited_ms=0.0, took_ms=10.0):

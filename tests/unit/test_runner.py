@@ -66,6 +66,7 @@ def test_python_refuses_what_the_command_line_refuses(name, tmp_path, monkeypatc
         "content_type": "text/plain",
         "multipart": "field",
         "fresh_server": True,
+        "generators": 2,
         "server_requirements": "m.mar",
         "server_python": "m.mar",
     }

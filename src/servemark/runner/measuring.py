@@ -70,7 +70,7 @@ def trial_by_trial(
     launcher, points = launchers.of(entry), asked_points(benchmark, request)
     if engine.name == "native":
         foreseen = (point.load.users for point in entry.points if isinstance(point.load, ClosedLoad))
-        check_users(max(foreseen, default=0))
+        check_users(-(-max(foreseen, default=0) // request.generator.generators))
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []

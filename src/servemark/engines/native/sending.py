@@ -46,7 +46,8 @@ def started(plan: EnginePlan, record_path: Path, start: Callable[[EnginePlan, st
             next_step="check --ca-file and --client-cert",
         ) from error
     except _loadgen.ShortageError as error:
-        raise too_many(sum(group.users for group in plan.groups), *error.args) from error
+        users = -(-sum(group.users for group in plan.groups) // plan.share.of)
+        raise too_many(users, *error.args) from error
     except _loadgen.RealtimeError as error:
         raise SetupError(
             str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
