@@ -12,6 +12,7 @@ from loadgen_servers import OK, answering, serving
 
 from servemark.cli import main
 from servemark.records import open_records
+from servemark.result import from_json, to_json
 
 from ..validity import status_but_for_the_machine
 from .test_signals import LIMIT_S, measuring, read
@@ -38,6 +39,7 @@ def test_the_result_tells_of_each_generator(tmp_path: Path, capsys: pytest.Captu
         status = main([*words, "--slo", "p50<10s", "-o", str(folder)])
     result = read(folder)
     assert status_but_for_the_machine(status, result) == 0
+    assert to_json(from_json(result)) == result
     (benchmark,) = result["benchmarks"]
     (run,) = benchmark["runs"]
     assert (run["records"], run["more_records"]) == ("records/http.bin", ["records/http.g2.bin"])

@@ -17,6 +17,7 @@ from servemark.result import (
     Analysis,
     AskedOptions,
     ClosedLoadResult,
+    GeneratorResult,
     NotFitted,
     OpenLoadResult,
     Registrations,
@@ -163,6 +164,9 @@ def test_a_fingerprint_tells_environments_apart_and_holds_against_none_what_it_d
     assert own.unlike(fingerprint(newer, benchmark)) == {"python": ("3.11.7", "3.13.0")}
     runs = tuple(replace(run, load=replace(run.load, realtime="rr 1")) for run in benchmark.runs)
     assert set(own.unlike(fingerprint(first, replace(benchmark, runs=runs)))) == {"realtime"}
+    several = (GeneratorResult(number=1, host="a", records="r/a.bin", recorded=1),) * 4
+    runs = tuple(replace(run, generators=several) for run in benchmark.runs)
+    assert own.unlike(fingerprint(first, replace(benchmark, runs=runs))) == {"generators": ("1", "4")}
     assert own.unlike(own) == {}
 
 
