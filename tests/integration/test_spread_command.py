@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from loadgen_servers import OK, answering, serving
@@ -44,10 +45,16 @@ def test_the_result_tells_of_each_generator(tmp_path: Path, capsys: pytest.Captu
     (run,) = benchmark["runs"]
     assert (run["records"], run["more_records"]) == ("records/http.bin", ["records/http.g2.bin"])
     assert [one["number"] for one in run["generators"]] == [1, 2]
-    recorded = [open_records(folder / one["records"]).rows for one in run["generators"]]
+    files = [open_records(folder / one["records"]) for one in run["generators"]]
+    recorded = [file.rows for file in files]
     assert [one["recorded"] for one in run["generators"]] == [one["sent"] for one in run["generators"]] == recorded
     assert sum(recorded) == benchmark["steps"][0]["requests"]
     assert abs(recorded[0] - recorded[1]) <= 1
+    step = benchmark["steps"][0]
+    of_all_ms = np.concatenate([file.latency_ms() for file in files])
+    for name, share in (("p50", 50), ("p90", 90), ("p99", 99)):
+        exact_ms = np.percentile(of_all_ms, share, method="inverted_cdf")
+        assert step[f"{step['headline']}_ms"][name]["value"] == pytest.approx(exact_ms, abs=1e-9)
     assert [one["clock_bound_ms"] for one in run["generators"]] == [0.0, 0.0]
     checks = {check["name"]: check["passed"] for check in run["certificate"]["checks"]}
     assert checks["generators"] is checks["start (request)"] is True

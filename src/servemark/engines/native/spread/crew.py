@@ -171,8 +171,12 @@ class _Crew:
             SetupError: a clock does not answer.
         """
         own = boot_id()
-        for one in self._generators:
-            self._offsets.append(measure_offset(one.facts.clock, self._token))
+        for place, one in enumerate(self._generators):
+            try:
+                self._offsets.append(measure_offset(one.facts.clock, self._token))
+            except SetupError as error:
+                what = f"{self._named(place)} cannot begin with the others: {error.what}"
+                raise SetupError(what, cause=error.cause, next_step=error.next_step) from error
         self._heed_interrupts()
         if not self._interrupts:
             lead_ns = ns_from_s(max(one.lead_s for one in self._generators))

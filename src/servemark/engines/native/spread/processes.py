@@ -60,7 +60,8 @@ class GeneratorProcess:
     """A generator, and the process that it is; a context manager, after whose block the process is gone."""
 
     asked_every_s = 0.2
-    lead_s = 0.1
+    #: Long for a word from here to there: on a machine that is busy, and its processes wait for a CPU.
+    lead_s = 0.25
     facts: GeneratorFacts
 
     def __init__(self, records: Path, token: bytes) -> None:
