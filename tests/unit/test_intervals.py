@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from servemark.stats.dependence import LEAST_TIMES, autocovariances, dependence, effective_quantiles, effective_share
+from servemark.stats.dependence import (
+    LEAST_TIMES,
+    Effective,
+    autocovariances,
+    dependence,
+    effective_quantiles,
+    effective_share,
+)
 from servemark.stats.intervals import block_length, bootstrap, mean_interval, rate_interval
 from servemark.stats.percentiles import interval_ranks, percentiles, point_ranks
 from servemark.stats.samples import sample_of
@@ -93,6 +100,22 @@ def test_percentiles_say_of_how_many_values_they_would_have_an_interval():
     (p50,) = percentiles(sample, 1.0, [0.5])
     assert p50.ci95 is None
     assert p50.needs_n > 10_000
+
+
+@pytest.mark.parametrize(
+    "worth", [Effective(20, 15, 0.2), Effective(150, 140, 3), Effective(5, 5), Effective(400, 300, 9)]
+)
+def test_so_many_times_as_many_values_have_an_interval_and_hardly_fewer(worth):
+    count = 5000
+    sample = replace(sample_of(np.arange(count), point_ranks(count, [0.99])), worth={0.99: worth})
+    (p99,) = percentiles(sample, 1.0, [0.99])
+
+    def pair(n):
+        more = n / count
+        return interval_ranks(n, 0.99, Effective(worth.times * more, worth.n * more, worth.groups * more))
+
+    assert pair(p99.needs_n + 50) is not None
+    assert pair(round(p99.needs_n * 0.6)) is None
 
 
 def test_the_rate_of_arrivals_has_their_variance():

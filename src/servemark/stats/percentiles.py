@@ -103,8 +103,16 @@ def _percentile(sample: Sample, scale: float, q: float) -> Statistic:
         return Statistic(value, (ordered[pair[0]] / scale, ordered[pair[1]] / scale))
     if worth is None:
         return Statistic(value, None, least_n(q))
-    lacking = max(LEAST_TIMES / worth.times, LEAST_GROUPS / worth.groups, smallest_n(q) / worth.cautious_n)
-    return Statistic(value, None, math.ceil(count * lacking))
+    return Statistic(value, None, math.ceil(count * _lacking(q, worth)))
+
+
+def _lacking(q: float, worth: Effective) -> float:
+    """How many times as many values like these it takes until the q-quantile has an interval.
+
+    So many times as many come in so many times as many groups, of which more is known then.
+    """
+    known = max(LEAST_TIMES / worth.times, LEAST_GROUPS / worth.groups)
+    return max(known, smallest_n(q) / replace(worth, groups=worth.groups * known).cautious_n)
 
 
 def percentiles_ms(sample: Sample) -> dict[str, Statistic]:
