@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import time
@@ -124,6 +125,19 @@ def test_a_worker_that_is_killed_meanwhile_ends_the_run(command):
     assert "noop-v1.0" in run.error_line
     assert run.result["partial"] is True
     assert run.step["succeeded"] > 0
+
+
+def test_a_worker_that_is_killed_meanwhile_is_told_with_when_where_the_run_may_go_on(command):
+    with command.started("latency -m noop -w 2 --duration 6 --warmup 0 --go-on-errors --max-errors 100%") as started:
+        started.wait_until_measuring()
+        worker = next(w for w in started.server_processes("model_service_worker") if not w.children())
+        worker.kill()
+        run = started.end(timeout_s=60)
+    (incident,) = run.benchmark["runs"][0]["incidents"]
+    assert re.fullmatch(r"worker \d of noop-v1\.0 was started again", incident["what"])
+    assert 0 < incident["at_s"] < 6
+    assert incident["what"] in " ".join(run.stdout.split())
+    assert incident["what"] in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
 def small_files(limit_bytes: int):

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from servemark import _loadgen
 from servemark.report.html import page_text, result_page
-from servemark.report.html.charts import quantity, where_wide
+from servemark.report.html.charts import WARN, quantity, where_wide
 from servemark.result import (
     AskedOptions,
     BenchmarkResult,
@@ -21,6 +22,7 @@ from servemark.result import (
     ErrorExample,
     Failure,
     Histogram,
+    Incident,
     LatencySummary,
     Result,
     RunResult,
@@ -34,6 +36,7 @@ from ..conftest import write_record_file
 from .results import CLOSED, MACHINE, TOOL
 
 MS = 1_000_000
+RULE = {"type": "rule", "color": WARN, "strokeDash": [4, 3]}
 LIBRARY = "window.vegaEmbed = function () {};"
 VALID = Certificate(valid=True, checks=(Check("accounted", True, "all of them"),))
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x1b[31m"
@@ -199,6 +202,28 @@ def test_the_curve_ends_where_intervals_end_and_its_points_are_the_reported_figu
     assert {row["ms"] for row in points["data"]["values"]} == {4.0, 9.0, 12.0}
     assert max(row["beyond"] for row in curve["data"]["values"]) == pytest.approx(20.0)  # p95
     assert [row["low"] for row in band["data"]["values"]] == pytest.approx([3.6, 8.1, 10.8])
+
+
+def test_what_happened_to_the_server_is_a_rule_in_each_chart_over_time_and_told_in_words(tmp_path):
+    benchmark = _benchmark(tmp_path)
+    incident = Incident(7.5, "worker 1 of m was started again")
+    benchmark = replace(benchmark, runs=(replace(benchmark.runs[0], incidents=(incident,)),))
+    text = _text(_result(benchmark), tmp_path)
+    rules = [layer for spec in _specs(text) for layer in spec.get("layer", ()) if layer["mark"] == RULE]
+    assert [[value["what"] for value in one["data"]["values"]] for one in rules] == [[incident.what]] * 3
+    assert all(one["data"]["values"][0]["s"] == pytest.approx(7.5, abs=0.1) for one in rules)
+    assert "rules are what happened to the server: worker 1 of m was started again at 7.5 s." in text
+
+
+def test_a_server_that_was_away_is_seen_in_the_records(tmp_path):
+    ends = np.arange(0, 12_000 * MS, 100 * MS)
+    benchmark = _benchmark(tmp_path, _step(requests=len(ends)))
+    is_away = (ends >= 4000 * MS) & (ends < 6000 * MS)
+    kinds = np.where(is_away, _loadgen.ERROR_KINDS.index("connect"), 0)
+    columns = {"scheduled": ends, "sent": ends, "end": ends, "kind": kinds, "status": np.where(is_away, 0, 200)}
+    write_record_file(tmp_path / "records" / "1.bin", len(ends), columns)
+    text = _text(_result(benchmark), tmp_path)
+    assert "rules are what happened to the server: no longer there at 4.0 s, there again at 6.0 s." in text
 
 
 def test_nothing_is_fetched(tmp_path):

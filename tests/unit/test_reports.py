@@ -29,6 +29,7 @@ from servemark.result import (
     EventSummary,
     Failure,
     GapSummary,
+    Incident,
     LatencySummary,
     Result,
     RunResult,
@@ -586,6 +587,33 @@ def test_streams_of_equal_length_and_of_few_events(capsys):
     assert "event rate     ~0.100/s (no interval below 30 requests)\n" in text
     assert "first event    p50 ~3.50 ms, p99" in text
     assert "between events" not in text
+
+
+def test_several_steps_lead_with_the_figures_of_the_first_after_the_rate_of_all(capsys):
+    what = result()
+    slow = replace(STEP, name="slow", response_ms=latency(10.0), throughput_per_s=Statistic(2.0, (1.9, 2.1)))
+    benchmark = replace(what.benchmarks[0], steps=(STEP, slow))
+    lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
+    assert lines[:5] == [
+        "latency resnet-18: 50.77/s in all",
+        "step           predict, the first of 2: length and comparisons go by it",
+        "p50            20.0 ms (19.8 ms to 20.2 ms)",
+        "p99            40.0 ms (35.0 ms to 50.0 ms)",
+        "throughput     48.77/s (47.10 to 50.20)",
+    ]
+
+
+def test_what_happened_to_the_server_is_told_with_when(capsys):
+    what = result()
+    (run,) = what.benchmarks[0].runs
+    told = tuple(
+        Incident(at_s, f"worker {number} of m was started again") for number, at_s in enumerate((3.21, 4, 5, 6))
+    )
+    benchmark = replace(what.benchmarks[0], runs=(replace(run, incidents=told),))
+    text = " ".join(printed(capsys, replace(what, benchmarks=(benchmark,))).split())
+    assert "warning server: worker 0 of m was started again at 3.2 s, worker 1 of m" in text
+    assert "at 5.0 s and 1 more" in text
+    assert "server:" not in printed(capsys, what)
 
 
 def test_several_steps_have_a_table_of_their_events(capsys):

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,31 @@ def test_logs_give_their_tail_without_noise_and_the_workers_exception(tmp_path: 
     assert server_log.last_exception(tmp_path, {}) == "ImportError: no libx.so"
     assert server_log.out_of_memory(tmp_path, {}) == ""
     assert server_log.last_exception(tmp_path, server_log.sizes(tmp_path)) == ""
+
+
+#: Of a real server, one of whose workers was killed: at first both load the model, then the second does so again.
+LOG_OF_A_RESTART = """\
+2026-11-30T00:32:13,095Z [WARN ] W-9000-noop-v1.0 WorkerLifeCycle - attachIOStreams() threadName=W-9000-noop-v1.0
+2026-11-30T00:32:13,213Z [INFO ] W-9000-noop-v1.0-stdout WorkerLifeCycle - Connection accepted: /tmp/.mms.sock.9000.
+2026-11-30T00:32:13,281Z [WARN ] W-9000-noop-v1.0 WorkerLifeCycle - attachIOStreams() threadName=W-noop-v1.0-2
+2026-11-30T00:32:13,293Z [WARN ] W-9000-noop-v1.0 WorkerLifeCycle - attachIOStreams() threadName=W-noop-v1.0-1
+2026-11-30T00:32:14,813Z [INFO ] W-9000-noop-v1.0-stdout WorkerLifeCycle - Model noop-v1.0 loaded io_fd=02fc00fffe
+2026-11-30T00:32:14,814Z [WARN ] W-9000-noop-v1.0 WorkerLifeCycle - attachIOStreams() threadName=W-noop-v1.0-2
+2026-11-30T00:32:15,837Z [INFO ] W-noop-v1.0-2-stdout WorkerLifeCycle - Frontend disconnected.
+2026-11-30T00:32:15,840Z [WARN ] epollEventLoopGroup-3-2 WorkerLifeCycle - terminateIOStreams() threadName=W-noop-v1.0-1
+2026-11-30T00:32:16,000Z [WARN ] W-9000-n WorkerLifeCycle - attachIOStreams() threadName=W-a-name-of-twenty-five-let-1
+"""
+
+
+def test_a_log_says_when_each_worker_had_loaded_its_model_for_the_first_time_and_again(tmp_path: Path) -> None:
+    log = tmp_path / server_log.SERVER_LOG
+    log.write_text(LOG_OF_A_RESTART, encoding="utf-8")
+    starts = server_log.worker_starts(tmp_path, {})
+    assert [(one.model, one.number) for one in starts] == [("noop-v1.0", 2), ("noop-v1.0", 1), ("noop-v1.0", 2)]
+    again = datetime(2026, 11, 30, 0, 32, 14, 814_000, tzinfo=timezone.utc)
+    assert starts[-1].at_unix_ns == pytest.approx(again.timestamp() * 1e9, abs=1e3)
+    known = server_log.sizes(tmp_path)
+    assert server_log.worker_starts(tmp_path, known) == []
 
 
 def test_logs_are_followed_to_their_last_line(tmp_path: Path) -> None:

@@ -243,6 +243,7 @@ def _run_result(
         more_records=files[1:],
         repeat_of=measured.trial - 1 if point.repeats else None,
     )
+        incidents=measured.incidents,
 
 
 def _mib(memory_bytes: int | None) -> float | None:

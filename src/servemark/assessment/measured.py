@@ -11,7 +11,7 @@ from servemark.engines import EngineName, EngineRun
 from servemark.errors import ServerError
 from servemark.options.objectives import Condition
 from servemark.records import RecordFile
-from servemark.result import AskedOptions
+from servemark.result import AskedOptions, Incident
 from servemark.servers import LoadedModel
 from servemark.servers.dialect import Dialect
 from servemark.workload.plan import EnginePlan, Plan
@@ -38,6 +38,7 @@ class Measured:
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
         removal: of the models that the plan registered, if any.
         failure: why the server could no longer be measured, if that ended the run, or was so at its end.
+        incidents: what happened to the server meanwhile, and nobody asked for.
         asked: of the benchmark, as its result has it.
         went_on: whether the server was allowed to fail or be away meanwhile.
         lets_cpus_sleep: whether it was asked that idle CPUs may halt.
@@ -62,6 +63,7 @@ class Measured:
     failure: ServerError | None
     asked: AskedOptions
     engine: EngineName
+    incidents: tuple[Incident, ...] = ()
     went_on: bool = False
     lets_cpus_sleep: bool = False
     finds_warm_up: bool = False

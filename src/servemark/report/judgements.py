@@ -9,6 +9,8 @@ from servemark.report.layout import Fact
 from servemark.report.words import counted
 from servemark.result import BenchmarkResult, Certificate, Check, RunResult, trials_by_point
 
+#: Of what happened to the server in a run so much is told.
+_MOST_INCIDENTS = 3
 #: Checks that look at the times of requests.
 _OF_TIMES = {"generator lag", "clock", "receive lag", "loopback self-test"}
 
@@ -31,8 +33,19 @@ def judgements(benchmark: BenchmarkResult) -> Iterator[Fact]:
         where = "; ".join(dict.fromkeys(run.place for run in repeated if run.place))
         left_out = f"repeated: {number} INVALID, measured once more and left out"
         yield Fact("warning", f"{left_out} ({where})" if where else left_out, "yellow")
+    yield from _incidents(benchmark)
     for found in certificate.disturbances:
         yield Fact("warning", f"{found.name}: {found.reason}", "yellow")
+
+
+def _incidents(benchmark: BenchmarkResult) -> Iterator[Fact]:
+    """What happened to the server and nobody asked for, of each run that answers."""
+    for run in benchmark.answering.values():
+        told = [f"{one.what} at {one.at_s:.1f} s" for one in run.incidents[:_MOST_INCIDENTS]]
+        more = len(run.incidents) - len(told)
+        if told:
+            where = f" ({run.place})" if run.place else ""
+            yield Fact("warning", f"server: {', '.join(told)}{f' and {more} more' if more else ''}{where}", "yellow")
 
 
 def _repeated(benchmark: BenchmarkResult) -> list[RunResult]:

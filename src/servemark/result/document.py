@@ -229,12 +229,21 @@ class GeneratorResult:
 
 
 @dataclass(frozen=True)
+class Incident:
+    """Something that happened to the server meanwhile and that nobody asked for: when, in seconds from the origin."""
+
+    at_s: float
+    what: str
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One execution of one point; `trial` counts those of the same point, from 1.
 
     `repeat_of` is the `trial` that it repeats, because that was INVALID; None where it repeats none. `records` is the
     file of its records in the folder of the result; where several generators sent it, that of the first, and
-    `more_records` those of the others, and `generators` says of each what it did; None where there was one.
+    `more_records` those of the others, and `generators` says of each what it did; None where there was one. `incidents`
+    are what the log of a server of ours says of it, in order.
     """
 
     trial: int
@@ -250,6 +259,7 @@ class RunResult:
     more_records: tuple[str, ...] = ()
     repeat_of: int | None = None
     generators: tuple[GeneratorResult, ...] | None = None
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ from servemark.options import RunRequest
 from servemark.options.kinds import nearest
 from servemark.options.objectives import LATENCIES
 from servemark.report.progress import RunUnderWay
-from servemark.result import AskedOptions, BenchmarkResult, By, Trials
+from servemark.result import AskedOptions, BenchmarkResult, By, Incident, Trials
 from servemark.runner.backlog import BacklogWatch
 from servemark.runner.begun import asked_of, begun
 from servemark.runner.entry import Entry
@@ -273,12 +273,13 @@ def _measure(
     from servemark.assessment import Measured, Removal
     from servemark.records import open_records
 
+    records = tuple(open_records(generator.records) for generator in engine_run.generators)
     return Measured(
         benchmark=entry.benchmark,
         point=point,
         plan=job.plan,
         compiled=job.compiled,
-        records=tuple(open_records(generator.records) for generator in engine_run.generators),
+        records=records,
         engine_run=engine_run,
         dialect=server.dialect,
         served=served,
@@ -286,12 +287,21 @@ def _measure(
         memory_bytes=(memory_before, memory_after),
         removal=Removal(removal_s, failures) if job.plan.registers and not failure else None,
         failure=failure,
+        incidents=_incidents(server, records[0].started_unix_ns),
         asked=asked,
         engine=engine.name,
         went_on=entry.request.output.go_on_errors,
         finds_warm_up=engine.name == "native" and point.load.warmup_s > 0 and entry.request.load.finds_warm_up,
         objective=entry.request.question.objective,
         lets_cpus_sleep=entry.request.generator.keep_awake == "off",
+    )
+
+
+def _incidents(server: Server, started_unix_ns: int) -> tuple[Incident, ...]:
+    """What has happened to the server since the run began."""
+    return tuple(
+        Incident((at_unix_ns - started_unix_ns) / NS_PER_S, what)
+        for at_unix_ns, what in server.incidents(started_unix_ns)
     )
 
 

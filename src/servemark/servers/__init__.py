@@ -178,6 +178,13 @@ class Server(Protocol):
     def save_logs(self, folder: Path) -> None:
         """Write what there is of its configuration and logs into `folder`, which is made if it is missing."""
         ...
+    def incidents(self, since_unix_ns: int) -> Sequence[tuple[int, str]]:
+        """What happened to it since then that nobody asked for, each with its wall-clock time in nanoseconds.
+
+        Empty when its log is not ours to read.
+        """
+        ...
+
 
 
 class Launcher(Protocol):

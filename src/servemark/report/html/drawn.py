@@ -14,6 +14,7 @@ from servemark.records import RecordFile, open_records
 from servemark.report.html.of_run import Drawn, Mark
 from servemark.result import BenchmarkResult, RunResult
 from servemark.stats.evidence import Window
+from servemark.stats.absences import absences
 from servemark.stats.timeline import Timeline, timeline_of
 from servemark.units import NS_PER_S, ns_from_s
 
@@ -27,6 +28,8 @@ _MOST_RUNS, _MOST_RUNS_OF_PAGE = 12, 24
 _CHANGES = {"scale_up": "scaled up", "scale_down": "scaled down"}
 _MOST_MARKS = 200
 
+#: The kind of failure where nobody is there.
+_CONNECT = "connect"
 
 class Room:
     """How many more runs the page has room for, and how finely the time of each is cut."""
@@ -52,7 +55,7 @@ def drawn_of(
             if requests:
                 parts = min(max(requests // _REQUESTS_A_PART, _LEAST_PARTS), room.parts)
                 timeline = timeline_of(files, _window(run), parts)
-                drawn.append(Drawn(run, _named(timeline), tuple(_marks(files))))
+                drawn.append(Drawn(run, _named(timeline), tuple(_marks(run, files, timeline))))
         except RecordingError as error:
             notes.append(printable(f"What happened over time is not drawn: {error}"))
     room.runs -= len(drawn)
@@ -70,10 +73,29 @@ def _named(timeline: Timeline) -> Timeline:
     return replace(timeline, steps=tuple(replace(step, name=printable(step.name)) for step in timeline.steps))
 
 
-def _marks(files: Sequence[RecordFile]) -> Iterator[Mark]:
-    """What the records say was done to the server, and when."""
+def _marks(run: RunResult, files: Sequence[RecordFile], timeline: Timeline) -> list[Mark]:
+    """What happened to the server, in order: as the records say what was done to it and when it was away, and as its
+    log says.
+    """
+    found = [*_changes(files), *(Mark(one.at_s, one.what) for one in run.incidents)]
+    if any(_CONNECT in step.failed for step in timeline.steps):  # of nearly all runs the records need no second look
+        found += _away(files)
+    return sorted(found, key=lambda mark: mark.at_s)[:_MOST_MARKS]
+
+
+def _changes(files: Sequence[RecordFile]) -> Iterator[Mark]:
     for file in files:
         for number, name in enumerate(file.step_names):
             if name in _CHANGES:
                 times = file["end"][np.asarray(file["step"]) == number][:_MOST_MARKS]
                 yield from (Mark(time / NS_PER_S, _CHANGES[name]) for time in times.tolist())
+
+
+def _away(files: Sequence[RecordFile]) -> Iterator[Mark]:
+    """When nobody was there to connect to any more, and when somebody answered again."""
+    parts = [rows["end"][rows["kind"] == file.error_kinds.index(_CONNECT)] for file in files for rows in file.chunks()]
+    answered = (rows["end"][rows["status"] > 0] for file in files for rows in file.chunks())
+    for since_ns, until_ns in absences(np.concatenate(parts), answered):
+        yield Mark(since_ns / NS_PER_S, "no longer there")
+        if until_ns is not None:
+            yield Mark(until_ns / NS_PER_S, "there again")

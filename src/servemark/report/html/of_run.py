@@ -40,6 +40,8 @@ _MOST_ROWS = 48
 _CURVE_POINTS = 40
 #: Rows of a table of what happened over time; it has every so many parts otherwise.
 _MOST_TABLE_ROWS = 40
+#: Of what happened to the server so much is said in words.
+_MOST_TOLD = 6
 #: What is shown apart of where time goes: names of parts of the requests, by how long they took.
 _SPENT_OF = {"all": (0.0, 1.0), "middle 10%": (0.45, 0.55), "slowest 10%": (0.9, 1.0), "slowest 1%": (0.99, 1.0)}
 _LEAST_OF_SLOWEST = 1000
@@ -257,7 +259,7 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
         f"Where the {drawn.latency} of requests lies, by when they were due: the darker, the more. Lines are the "
         "median and p99 of each part of the time, where it has enough requests for one; a shaded time is the warm-up"
         + ("; red marks are failures" if drawn.failed else "")
-        + ("; rules are what was done to the server" if drawn.marks else "")
+        + (f"; rules are what happened to the server: {_told(drawn)}" if drawn.marks else "")
         + ".",
         layered(layers),
         ("at s", *(f"{name} ms" for name in _LEAST_OF)),
@@ -430,6 +432,13 @@ def _rules(drawn: Drawn) -> list[Spec]:
         "encoding": {"x": _seconds("s"), "tooltip": tooltip(what="server", s="at s")},
     }
     return [rule]
+
+
+def _told(drawn: Drawn) -> str:
+    """What happened to the server, and when, as far as there is room."""
+    told = [f"{mark.what} at {mark.at_s - drawn.timeline.start_s:.1f} s" for mark in drawn.marks[:_MOST_TOLD]]
+    more = len(drawn.marks) - len(told)
+    return ", ".join([*told, f"and {more} more"] if more else told)
 
 
 def _thinned(times: NDArray[np.float64]) -> Iterator[tuple[int, float]]:

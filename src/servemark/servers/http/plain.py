@@ -102,6 +102,11 @@ class PlainServer:
             self._next_watch_s = time.monotonic() + (time.monotonic() - started_s) / _WATCH_SHARE
         return self._failed
 
+    def incidents(self, since_unix_ns: int) -> Sequence[tuple[int, str]]:
+        """Empty: its log is not ours to read."""
+        del since_unix_ns
+        return ()
+
     def log_tail(self) -> str:
         """Empty: its log is not ours to read."""
         return ""

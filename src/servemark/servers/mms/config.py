@@ -52,13 +52,16 @@ def _property_value(value: str) -> str:
 
 
 def log4j_text() -> str:
-    """Warnings and what workers print, to one file of bounded size; nothing that grows with every request."""
+    """Warnings and what workers print, to one file of bounded size; nothing that grows with every request.
+
+    Its times are UTC, so that they are those of this machine in a container, too.
+    """
     return """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="ERROR">
   <Appenders>
     <RollingFile name="server" fileName="${env:LOG_LOCATION}/mms_log.log"
                  filePattern="${env:LOG_LOCATION}/mms_log.%i.log">
-      <PatternLayout pattern="%d{ISO8601} [%-5p] %t %c{1} - %m%n"/>
+      <PatternLayout pattern="%d{ISO8601}{UTC}Z [%-5p] %t %c{1} - %m%n"/>
       <Policies><SizeBasedTriggeringPolicy size="20 MB"/></Policies>
       <DefaultRolloverStrategy max="2"/>
     </RollingFile>

@@ -318,6 +318,17 @@ class ManagedServer:
                 shutil.copyfile(archive, in_store)
         return in_store.name
 
+    def incidents(self, since_unix_ns: int) -> Sequence[tuple[int, str]]:
+        """Each worker of a served model that was started again since then; none where the load scales them."""
+        if self._scaled:
+            return ()
+        starts = server_log.worker_starts(self._mms.instance.logs, self._log_at_start)
+        return tuple(
+            (one.at_unix_ns, f"worker {one.number} of {one.model} was started again")
+            for one in starts
+            if one.model in self._served and one.at_unix_ns >= since_unix_ns
+        )
+
     def log_tail(self) -> str:
         """The last lines of its log."""
         return server_log.tail(self._mms.instance.logs)

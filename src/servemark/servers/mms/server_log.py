@@ -13,8 +13,12 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from servemark.units import ns_from_s
 
 #: What the process itself prints, and what MMS logs.
 OUTPUT = "output.log"
@@ -29,7 +33,23 @@ _FOLLOW_EVERY_S = 0.2
 _NOISE = re.compile(r"^WARNING: |StreamsScanner|IOStreams\(\) threadName|Stopped Scanner|^\s*$")
 _EXCEPTION = re.compile(r"(?:^| - )(?P<line>(?:[\w.]*\.)?[A-Z]\w*(?:Error|Exception)\b.*)$")
 _IMPORT = re.compile(r"(?:^| - )(?P<line>(?:ModuleNotFoundError|ImportError): .+)$")
+#: What MMS logs when a worker has loaded its model; its thread is called after the worker of a server of workers.
+_WORKER_STARTED = re.compile(
+    r"^(?P<at>\S+)Z \[\w+ *\] .* WorkerLifeCycle - attachIOStreams\(\) threadName=W-(?P<model>\S+)-(?P<number>\d+)$"
+)
+_TIME = "%Y-%m-%dT%H:%M:%S,%f"
+#: So much of a model's name is in that of a thread; whose worker it is cannot be told where it was cut.
+_NAME_IN_THREAD = 25
 _OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|System out of memory|\bMemoryError\b|Cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class WorkerStart:
+    """A worker that has loaded its model: its number among those of the model, and the wall-clock time."""
+
+    at_unix_ns: int
+    model: str
+    number: int
 
 
 def tail(folder: Path, lines: int = _TAIL_LINES) -> str:
@@ -99,6 +119,19 @@ def worker_reports(folder: Path, since: Mapping[str, int]) -> list[dict[str, Any
             if isinstance(report, dict):
                 reports.append(report)
     return reports
+
+
+def worker_starts(folder: Path, since: Mapping[str, int]) -> list[WorkerStart]:
+    """The workers that have loaded a model after `since`, for the first time or again, in order."""
+    starts = []
+    for line in _end_of(folder / SERVER_LOG, since.get(SERVER_LOG, 0), limit=None):
+        match = _WORKER_STARTED.match(line)
+        if match and len(match["model"]) < _NAME_IN_THREAD:
+            with suppress(ValueError):  # a time that is none of ours
+                at = datetime.strptime(match["at"], _TIME).replace(tzinfo=timezone.utc)
+                at_unix_ns = ns_from_s(at.timestamp())
+                starts.append(WorkerStart(at_unix_ns, match["model"], int(match["number"])))
+    return starts
 
 
 @contextmanager
