@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,15 +93,16 @@ def receiving(status: int = 200) -> Iterator[Received]:
         server.server_close()
 
 
+@contextmanager
+def silent() -> Iterator[str]:
+    """The URL of one that is connected to, and reads nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(DATA / SECOND, tmp_path / "result"))
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK tries again for less time: once at least, which it does after a second."""
-    monkeypatch.setattr(otlp, "_PATIENCE_S", 4)
 
 
 def test_a_report_is_sent_as_protobuf_with_what_it_is_of(folder, capsys):
@@ -152,7 +155,6 @@ def test_formats_and_a_collector_may_be_asked_for_at_once(folder, capsys):
     assert (folder / "summary.md").exists()
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_collector_that_refuses_is_status_4_of_a_report_and_one_line(folder, capsys, status):
     with receiving(status) as received:
@@ -162,7 +164,6 @@ def test_a_collector_that_refuses_is_status_4_of_a_report_and_one_line(folder, c
     assert err.count("\n") == 1
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_collector_that_is_not_there_is_status_4_of_a_report_and_no_password_is_shown(folder, capsys):
     with receiving() as received:
         url = received.url.replace("//", "//me:hunter2@")
@@ -174,7 +175,6 @@ def test_a_collector_that_is_not_there_is_status_4_of_a_report_and_no_password_i
     assert err.count("\n") == 1
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_run_sends_its_metrics_and_one_that_cannot_ends_as_it_would_have(tmp_path, capsys):
     with serving(answering(OK)) as server, receiving() as received:
         words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-l", "50", "--no-history", "--otlp"]
@@ -193,6 +193,23 @@ def test_a_run_sends_its_metrics_and_one_that_cannot_ends_as_it_would_have(tmp_p
     (line,) = [line for line in told.err.splitlines() if "metrics" in line]
     assert line.startswith("the metrics were not taken by http://")
     assert "hunter2" not in told.err + told.out
+
+
+def test_one_that_never_answers_is_given_up_after_two_seconds(folder, capsys):
+    with silent() as url:
+        started_s = time.monotonic()
+        assert main(["report", str(folder), "--otlp", url]) == 4
+    assert time.monotonic() - started_s < 9, "with what the machine takes to load the SDK"
+    assert "no answer in time, which OTEL_EXPORTER_OTLP_TIMEOUT sets" in capsys.readouterr().err
+
+
+def test_how_long_one_is_waited_for_is_the_sdks_own_variable_to_say(folder, capsys, monkeypatch):
+    monkeypatch.setattr(otlp, "_PATIENCE_S", 300)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    with silent() as url:
+        started_s = time.monotonic()
+        assert main(["report", str(folder), "--otlp", url]) == 4
+    assert time.monotonic() - started_s < 60
 
 
 def test_without_the_sdk_nothing_is_measured(tmp_path, capsys, monkeypatch):

@@ -1,12 +1,13 @@
 """A result's metrics, sent to a collector with OpenTelemetry's SDK: OTLP over HTTP, as protobuf.
 
 The time of each is when the measurement began, so that what is sent again is the same. Headers for the collector are
-those of the SDK's own variables (``OTEL_EXPORTER_OTLP_HEADERS``), as are certificates.
+those of the SDK's own variables (``OTEL_EXPORTER_OTLP_HEADERS``), as are certificates, and how long it is waited for.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,10 +25,14 @@ from servemark.workload.endpoint import without_user
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
-#: For so long a collector that does not answer, or says that it is busy, is tried again.
-_PATIENCE_S = 10
+#: For so long a collector that does not answer, or says that it is busy, is tried again, unless the SDK's variables say
+#: otherwise: long enough for a second try, and nobody waits at the end of a run for one that is not there.
+_PATIENCE_S = 2
+_PATIENCE_VARIABLES = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT")
+_NO_ANSWER = f"no answer in time, which {_PATIENCE_VARIABLES[0]} sets"
 _PATH = "/v1/metrics"
-#: What the SDK says around the reason why it tries again.
+#: What the SDK says when it gives up, and around the reason why it tries again.
+_GAVE_UP = "Failed to export metrics batch due to timeout"
 _TRIED_AGAIN = re.compile(r"^Transient error (.*) encountered while .*$", re.DOTALL)
 
 
@@ -42,16 +47,18 @@ def send(result: Result, url: str) -> None:
 
     endpoint = url if urlsplit(url).path.strip("/") else url.rstrip("/") + _PATH
     with _overheard() as said:
-        exporter = OTLPMetricExporter(endpoint=endpoint, timeout=_PATIENCE_S)
+        asked = any(name in os.environ for name in _PATIENCE_VARIABLES)
+        exporter = OTLPMetricExporter(endpoint=endpoint, timeout=None if asked else _PATIENCE_S)
         try:
-            taken = exporter.export(_data(result), timeout_millis=_PATIENCE_S * 1000)
+            taken = exporter.export(_data(result))
         except Exception as error:  # of requests, urllib3 or the SDK, as their versions have it
             raise _refused(url, str(error)) from error
         finally:
             exporter.shutdown()
     if taken is not MetricExportResult.SUCCESS:
-        # The last of what is said is only that it gave up.
-        raise _refused(url, _TRIED_AGAIN.sub(r"\1", said[0]) if said else "no answer")
+        # The last of what is said is only that it gave up; the first, where not even one try was answered.
+        no_answer = not said or said[0].startswith(_GAVE_UP)
+        raise _refused(url, _NO_ANSWER if no_answer else _TRIED_AGAIN.sub(r"\1", said[0]))
 
 
 def _data(result: Result) -> MetricsData:
