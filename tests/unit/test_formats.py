@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from servemark.cli import main
 from servemark.errors import OutputError
+from servemark.records import open_records
 from servemark.report import csv as summary_csv
 from servemark.report import extras
 from servemark.report.directory import remove_folder, result_text
@@ -39,8 +41,9 @@ GOLDEN_FIGURES = {
     "Std. Dev.": "2.916",
     "Not certified": "95% Line, 99% Line",
 }
-#: A result of every schema that was released; of the first there are no records any more.
-FIRST, SECOND = "result-schema-1", "result-schema-2"
+#: A result of every schema: of the first, one of many benchmarks whose records are gone, and one with its records,
+#: which the last servemark of that schema measured.
+FIRST, FIRST_RECORDED, SECOND = "result-schema-1", "result-schema-1-recorded", "result-schema-2"
 WITHOUT_RECORDS = [name for name, one in FORMATS.items() if not one.needs_records]
 TEXTS = [name for name, one in FORMATS.items() if one.shape == "text"]
 
@@ -69,7 +72,8 @@ def reported(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[in
     return status, told.out, told.err
 
 
-CASES = [(FIRST, name) for name in WITHOUT_RECORDS] + [(SECOND, name) for name in FORMATS]
+CASES = [(FIRST, name) for name in WITHOUT_RECORDS]
+CASES += [(golden, name) for golden in (FIRST_RECORDED, SECOND) for name in FORMATS]
 
 
 @pytest.mark.parametrize(("golden", "name"), CASES)
@@ -77,7 +81,9 @@ def test_results_of_every_schema_are_reported_in_every_format_beside_them(tmp_pa
     folder = folder_of(golden, tmp_path / "result")
     before, path = content(folder), FORMATS[name].path(folder)
     status, out, err = reported(capsys, folder, "--format", name)
-    assert (status, out, err) == (0, f"{path}\n", "")
+    assert (status, out) == (0, f"{path}\n")
+    lacking = f"servemark: {path} lacks what happened over time: cannot read the records in"
+    assert err.startswith(lacking) if (golden, name) == (FIRST, "html") else err == ""
     assert path.exists()
     added = {Path(one).parts[0] for one in content(folder).keys() - before.keys()}
     assert added == {FORMATS[name].file} - before.keys()
@@ -105,6 +111,19 @@ def test_key_figures_of_the_first_schema(tmp_path, capsys):
     (step,) = next(one for one in figures["benchmarks"] if one["name"] == "ping")["steps"]
     assert ping["Median"] == f"{step['response_ms']['p50']['value']:.3f}"
     assert ping["Throughput"] == f"{step['throughput_per_s']['value']:.3f}"
+
+
+def test_records_of_the_first_schema_say_what_its_result_does(tmp_path, capsys):
+    (row,) = rows_of(tmp_path, capsys, FIRST_RECORDED)
+    golden = Result.load(DATA / FIRST_RECORDED)
+    (run,) = golden.benchmarks[0].runs
+    records = open_records(DATA / FIRST_RECORDED / run.records)
+    median_ms = np.percentile(records.latency_ms(), 50, method="inverted_cdf")
+    assert row["Median"] == f"{median_ms:.3f}" == f"{run.steps[0].response_ms.p50.value:.3f}"
+    assert (len(records), run.steps[0].requests) == (230, 230)
+    page = tmp_path / "page.html"
+    assert reported(capsys, tmp_path / "golden", "--format", "html", "-o", page)[0] == 0
+    assert "Latency over time" in page.read_text(encoding="utf-8")
 
 
 def test_key_figures_of_the_second_schema(tmp_path, capsys):
@@ -178,13 +197,15 @@ WRONG = "servemark: error: "
         (["--otlp", "http://127.0.0.1:1", "-o", "x"], "-o takes one --format, and there are 0"),
         (["--format", "parquet", "-o", "-"], "--format parquet is no text for stdout; give -o a file"),
         (["--format", "hgrm", "-o", "-"], "--format hgrm is no text for stdout"),
-        (["--format", "csv", "-o", "none/x"], "cannot write none/x: No such file or directory; give -o a place"),
+        (["--format", "csv", "-o", "none/x"], "cannot write none/x: No such file or directory; name a place"),
         (["--format", "csv", "-o", "taken"], "cannot write taken: it is a folder"),
         (["--format", "hgrm", "-o", "file"], "cannot write file: it is no folder, and hgrm makes several files"),
         (["--format", "hgrm", "-o", "taken"], "cannot write taken: it holds mine.txt, which is no .hgrm file"),
         (["--otlp", "collector:4317"], "--otlp"),
         (["--otlp", "ftp://collector/"], "--otlp"),
         (["--format", "csv", "--benchmark", "latency"], "--benchmark goes with a JTL"),
+        (["--format", "csv", "--strict"], "--strict goes with --format junit"),
+        (["--allow-invalid"], "--allow-invalid goes with --format junit"),
     ],
     ids=str,
 )
@@ -202,6 +223,28 @@ def test_wrong_usage_is_found_before_anything_is_read(tmp_path, monkeypatch, cap
     assert says in err
     assert err.count("\n") == 1
     assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [
+        ([], ("1", "0", "1")),
+        (["--strict"], ("1", "1", "0")),
+        (["--allow-invalid"], ("0", "0", "1")),
+        (["--allow-invalid", "--strict"], ("0", "1", "0")),
+    ],
+    ids=str,
+)
+def test_what_counts_as_a_failure_in_junit_is_asked_as_of_a_run(folder, capsys, words, counts):
+    document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    (benchmark,) = document["benchmarks"]
+    benchmark["certificate"]["valid"] = False
+    benchmark["verdicts"] = [{"question": "is it so?", "answer": "who knows", "outcome": "undecided"}]
+    (folder / "result.json").write_text(json.dumps(document), encoding="utf-8")
+    status, out, _ = reported(capsys, folder, "--format", "junit", "-o", "-", *words)
+    assert status == 0
+    (suite,) = ElementTree.fromstring(out)
+    assert (suite.get("errors"), suite.get("failures"), suite.get("skipped")) == counts
 
 
 @pytest.mark.parametrize(("words", "extra"), [(["--format", "parquet"], "parquet"), (["--otlp", "http://h"], "otlp")])
@@ -267,6 +310,30 @@ def test_records_that_are_cut_short_are_named_and_the_last_report_stays(folder, 
     assert says in err
     assert str(records) in err
     assert content(folder) == before
+
+
+@pytest.mark.parametrize("words", [(), ("--format", "jtl")], ids=str)
+def test_reports_of_records_that_are_cut_short_are_not_made_again(folder, capsys, words):
+    (records,) = (folder / "records").glob("*.bin")
+    _cut(records, records.stat().st_size // 2)
+    before = content(folder)
+    status, out, err = reported(capsys, folder, *words)
+    assert (status, out) == (4, "")
+    assert "are cut short: they have" in err
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("keep", [0.5, 0])
+def test_a_page_of_records_that_are_not_all_there_says_what_it_lacks(folder, capsys, keep):
+    (records,) = (folder / "records").glob("*.bin")
+    _cut(records, int(records.stat().st_size * keep))
+    status, _, err = reported(capsys, folder, "--format", "html")
+    assert status == 0
+    assert err.startswith(f"servemark: {folder / 'report.html'} lacks what happened over time: ")
+    assert str(records) in err
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "What happened over time is not drawn: " in text
+    assert "Latency over time" not in text
 
 
 def test_a_report_on_a_full_disk_leaves_the_last_one_and_nothing_half_written(folder, capsys, monkeypatch):
@@ -353,4 +420,5 @@ def test_a_name_that_is_no_utf8_goes_into_every_text(tmp_path, capsys):
     for one in TEXTS:
         if not FORMATS[one].needs_records:
             status, _, err = reported(capsys, folder, "--format", one)
-            assert (one, status, err) == (one, 0, "")
+            lacking = "lacks what happened over time: cannot read the records" if one == "html" else ""
+            assert (one, status, bool(err), lacking in err) == (one, 0, bool(lacking), True)

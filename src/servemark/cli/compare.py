@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from servemark.cli.called import measuring
 from servemark.cli.json_output import json_output
+from servemark.cli.lines import say_what_lacks
 from servemark.cli.options import Parser, offer
 from servemark.cli.tables import reader
 from servemark.errors import UsageError
@@ -109,6 +110,7 @@ def _write_page(base: Result, found: Sequence[tuple[Path, Result, Comparison]], 
     from servemark.report.directory import folder_at
     from servemark.report.html import write_page
     from servemark.report.html.of_comparison import Side, comparison_page
+    from servemark.report.recorded import RecordedResult
 
     paths = [arguments.base, *arguments.new]
     results = [base, *(new for _, new, _ in found)]
@@ -116,6 +118,8 @@ def _write_page(base: Result, found: Sequence[tuple[Path, Result, Comparison]], 
     sides = [Side(label, result, folder) for label, result, folder in parts]
     others = [(side, comparison) for side, (_, _, comparison) in zip(sides[1:], found, strict=True)]
     write_page(comparison_page(sides[0], others), arguments.html)
+    for side in sides:
+        say_what_lacks(arguments.html, RecordedResult(side.result, side.folder).lacking)
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from servemark.cli.json_output import print_text
 from servemark.cli.jtl_import import add_import_options, check_no_import_options, import_jtl
+from servemark.cli.lines import say_what_lacks
 from servemark.cli.options import Parser
 from servemark.cli.tables import add_option
 from servemark.errors import EXIT_OK, RecordingError, UsageError
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _RESULT = "result.json"
 _STDOUT = "-"
+#: The format that has failures, as a run writes it with ``--junit``.
+_JUDGING = "junit"
+#: That which has charts of the records, as far as they are there.
+_WITH_CHARTS = "html"
 _KILLED = "servemark was killed before it had written its result, which was made from the records"
 _EPILOG = """\
 formats:
@@ -74,6 +79,8 @@ def report_parser(prog: str) -> Parser:
         default=[],
         help="report the result in that format, below, instead. Repeatable",
     )
+    parser.add_argument("--allow-invalid", action="store_true", help="in junit INVALID is no error")
+    parser.add_argument("--strict", action="store_true", help="in junit what stays undecided is a failure")
     (otlp,) = [one for one in options_of(OutputOptions) if one.field == "otlp"]
     add_option(parser, otlp)
     add_import_options(parser)
@@ -94,6 +101,10 @@ def main(words: list[str], prog: str) -> int:
     """Make the reports of a result again; returns the exit status."""
     arguments = report_parser(prog).parse_args(words)
     path: Path = arguments.path
+    for name in ("allow_invalid", "strict"):
+        if getattr(arguments, name) and _JUDGING not in {one.name for one in arguments.format}:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} goes with --format {_JUDGING}", next_step="leave it out")
     asked = [name for name, given in (("--format", arguments.format), ("--otlp", arguments.otlp)) if given]
     if path.is_file() and path.name != _RESULT:
         if asked:
@@ -106,7 +117,7 @@ def main(words: list[str], prog: str) -> int:
             raise UsageError("-o goes with --format, or with a JTL", next_step="leave it out")
         return _again(folder)
     targets = _targets(arguments, folder)
-    recorded = _recorded(folder)
+    recorded = replace(_recorded(folder), allow_invalid=arguments.allow_invalid, strict=arguments.strict)
     if any(one.needs_records for one in targets):
         _ = recorded.runs  # where they are missing nothing is written
     for one, target in targets.items():
@@ -115,6 +126,8 @@ def main(words: list[str], prog: str) -> int:
         else:
             one.write(recorded, target)
             print(target)
+        if one.name == _WITH_CHARTS:
+            say_what_lacks(one.file if target is None else target, recorded.lacking)
     if arguments.otlp:
         from servemark.report.otlp import send
 
@@ -156,7 +169,9 @@ def _again(folder: Path) -> int:
     from servemark.report.directory import ResultDirectory
     from servemark.report.terminal import print_summary
 
-    result = _recorded(folder).result
+    recorded = _recorded(folder)
+    _ = recorded.runs  # where they are missing, or are not all there, nothing is written
+    result = recorded.result
     directory = ResultDirectory(folder)
     directory.write(result)
     directory.write_page(result)

@@ -136,7 +136,7 @@ FORMATS = {
 
 
 def _unwritable(target: Path, cause: str) -> OutputError:
-    return OutputError(f"cannot write {target}", cause=cause, next_step="give -o a place that you may write")
+    return OutputError(f"cannot write {target}", cause=cause, next_step="name a place that you may write")
 
 
 @contextmanager
@@ -152,5 +152,5 @@ def saying_why_not(target: Path) -> Iterator[None]:
         raise RecordingError(
             f"cannot write {target}",
             cause=error.strerror or str(error),
-            next_step="free some space, or give -o a place on another disk",
+            next_step="free some space, or name a place on another disk",
         ) from error

@@ -14,7 +14,7 @@ _ELEMENTS = {"missed": "failure", "undecided": "skipped"}
 
 def report(out: TextIO, recorded: RecordedResult) -> None:
     """Write the verdicts of the result to `out`."""
-    out.write(junit_text(recorded.result, allow_invalid=False))
+    out.write(junit_text(recorded.result, allow_invalid=recorded.allow_invalid, strict=recorded.strict))
 
 
 def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> str:

@@ -25,10 +25,15 @@ class RunRecords:
 
 @dataclass(frozen=True)
 class RecordedResult:
-    """A result, and the folder that has its records."""
+    """A result, and the folder that has its records.
+
+    With `allow_invalid` a report that has failures counts INVALID as none, with `strict` what is undecided as one.
+    """
 
     result: Result
     folder: Path
+    allow_invalid: bool = False
+    strict: bool = False
 
     @cached_property
     def runs(self) -> tuple[RunRecords, ...]:
@@ -37,17 +42,36 @@ class RecordedResult:
         Raises:
             RecordingError: they are missing, cut short, or cannot be read.
         """
-        return tuple(self._opened(benchmark, run) for benchmark in self.result.benchmarks for run in benchmark.runs)
+        return tuple(
+            RunRecords(benchmark, run, opened_records(run, self.folder))
+            for benchmark in self.result.benchmarks
+            for run in benchmark.runs
+        )
 
-    def _opened(self, benchmark: BenchmarkResult, run: RunResult) -> RunRecords:
-        from servemark.records import open_records
+    @property
+    def lacking(self) -> str:
+        """Why records cannot be read; empty where all can."""
+        try:
+            _ = self.runs
+        except RecordingError as error:
+            return str(error)
+        return ""
 
-        files = tuple(open_records(self.folder / name) for name in run.record_files)
-        rows, sent = sum(file.rows for file in files), sum(step.requests for step in run.steps)
-        if rows < sent:
-            raise RecordingError(
-                f"the records in {', '.join(str(file.path) for file in files)} are cut short",
-                cause=f"they have {rows} of the {sent} requests of the result",
-                next_step="copy the whole folder of the result again",
-            )
-        return RunRecords(benchmark, run, files)
+
+def opened_records(run: RunResult, folder: Path) -> tuple[RecordFile, ...]:
+    """The record files of a run of a result in `folder`, all of what it sent in them.
+
+    Raises:
+        RecordingError: they are missing, cut short, or cannot be read.
+    """
+    from servemark.records import open_records
+
+    files = tuple(open_records(folder / name) for name in run.record_files)
+    rows, sent = sum(file.rows for file in files), sum(step.requests for step in run.steps)
+    if rows < sent:
+        raise RecordingError(
+            f"the records in {', '.join(str(file.path) for file in files)} are cut short",
+            cause=f"they have {rows} of the {sent} requests of the result",
+            next_step="copy the whole folder of the result again",
+        )
+    return files

@@ -10,11 +10,12 @@ import numpy as np
 
 from servemark.errors import RecordingError
 from servemark.printable import printable
-from servemark.records import RecordFile, open_records
+from servemark.records import RecordFile
 from servemark.report.html.of_run import Drawn, Mark
+from servemark.report.recorded import opened_records
 from servemark.result import BenchmarkResult, RunResult
-from servemark.stats.evidence import Window
 from servemark.stats.absences import absences
+from servemark.stats.evidence import Window
 from servemark.stats.timeline import Timeline, timeline_of
 from servemark.units import NS_PER_S, ns_from_s
 
@@ -27,9 +28,9 @@ _MOST_RUNS, _MOST_RUNS_OF_PAGE = 12, 24
 #: Steps that change the server.
 _CHANGES = {"scale_up": "scaled up", "scale_down": "scaled down"}
 _MOST_MARKS = 200
-
 #: The kind of failure where nobody is there.
 _CONNECT = "connect"
+
 
 class Room:
     """How many more runs the page has room for, and how finely the time of each is cut."""
@@ -50,7 +51,7 @@ def drawn_of(
     for place in shown:
         run, raw_run = benchmark.runs[place], raw.runs[place]
         try:
-            files = [open_records(folder / file) for file in raw_run.record_files]
+            files = opened_records(raw_run, folder)
             requests = sum(file.rows for file in files)
             if requests:
                 parts = min(max(requests // _REQUESTS_A_PART, _LEAST_PARTS), room.parts)
