@@ -189,10 +189,12 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
 
 
 def figure_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
-    """The three figures that matter, and how latencies lie, where all of it is of one step."""
-    only = _only_step(benchmark)
-    if only is not None and benchmark.runs:
-        yield from key_figures(benchmark, only, ramp_for(sys.stdout))
+    """The three figures that matter, and how latencies lie; of several steps those of the first."""
+    step = _headline_step(benchmark)
+    if step is not None and benchmark.runs:
+        if len(benchmark.steps) > 1:
+            yield Fact("step", f"{step.name}, the first of {len(benchmark.steps)}: length and comparisons go by it")
+        yield from key_figures(benchmark, step, ramp_for(sys.stdout))
 
 
 def measured_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Text]:
@@ -250,8 +252,14 @@ def _headline_run(benchmark: BenchmarkResult) -> RunResult | None:
 
 def _only_step(benchmark: BenchmarkResult) -> StepSummary | None:
     """The step that all of the summary is of; None where there are several, or points, or registrations."""
-    registers = benchmark.analysis is not None and benchmark.analysis.registrations is not None
-    return benchmark.steps[0] if len(benchmark.steps) == 1 and not registers else None
+    return _headline_step(benchmark) if len(benchmark.steps) == 1 else None
+
+
+def _headline_step(benchmark: BenchmarkResult) -> StepSummary | None:
+    """The step by which the benchmark goes; None where that is what it did to the server, or several points."""
+    analysis = benchmark.analysis
+    changes = analysis is not None and (analysis.registrations is not None or analysis.scaling is not None)
+    return benchmark.steps[0] if benchmark.steps and not changes else None
 
 
 def headline(benchmark: BenchmarkResult) -> Text:
