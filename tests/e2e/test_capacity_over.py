@@ -20,6 +20,7 @@ def test_each_configuration_is_searched_on_a_server_of_its_own_and_one_is_recomm
     assert benchmark["capacity"] in found
     for one in found:
         assert one["feasible_max"] >= 1
+        assert 0 < one["workers_busy_share"] <= 1
         runs = [benchmark["runs"][probe["run"]] for probe in one["probes"]]
         assert {run["server"]["read_back"]["workers"] for run in runs} == {one["configuration"]["workers"]}
     assert f"recommended    workers {benchmark['capacity']['configuration']['workers']}" in run.stdout

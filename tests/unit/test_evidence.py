@@ -265,6 +265,19 @@ def test_the_share_of_places_that_nobody_took(make_records):
     assert _in_flight(make_records, requests, places=0).starved_share is None
 
 
+def test_how_busy_workers_were_is_the_part_of_the_window_in_which_they_had_a_request(make_records):
+    sent, end = [0, 10, 30, 60], [20, 40, 50, 61]
+    file = make_records(4, scheduled=sent, sent=sent, end=end)
+
+    def share(workers, stop=100):
+        return gather([file], Question(window=Window(0, stop), workers=workers)).workers_busy_share
+
+    assert share(1) == pytest.approx((50 + 1) / 100)
+    assert share(2) == pytest.approx((10 + 20 + 10 + 20 + 10 + 1) / 200)
+    assert share(1, stop=50) == pytest.approx(1.0)
+    assert share(None) is None
+
+
 def _arrivals(rows):
     return gather([rows], Question(window=WINDOW)).arrivals
 

@@ -73,6 +73,7 @@ def _capacity_of(
         confirmed=found.confirmed,
         server_cpus=telemetry.server_cpu_s / seconds if telemetry and telemetry.server_cpu_s and seconds else None,
         machine_busy_share=telemetry.machine_busy_share if telemetry else None,
+        workers_busy_share=assessed[at.run].trial.evidence.workers_busy_share if at else None,
     )
 
 

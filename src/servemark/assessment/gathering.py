@@ -39,7 +39,7 @@ def evidence_of_part(part: Measured, window: Window) -> Evidence:
     Raises:
         RecordingError: its records cannot be read.
     """
-    return gather(part.records, replace(_question(part, window), processes={}, places=None, stages=()))
+    return gather(part.records, replace(_question(part, window), processes={}, places=None, workers=None, stages=()))
 
 
 def _question(measured: Measured, window: Window) -> Question:
@@ -60,6 +60,7 @@ def _question(measured: Measured, window: Window) -> Question:
         processes=dict(processes_of(measured)),
         places=places_of(measured) if _asks_of_places(measured) else None,
         from_ns=measured.compiled.warmup_ns,
+        workers=_workers_asked_of(measured),
         limits=limits_of(measured.objective),
     )
 
@@ -101,6 +102,14 @@ def places_of(measured: Measured) -> int | None:
 def _asks_of_places(measured: Measured) -> bool:
     benchmark = measured.benchmark
     return isinstance(measured.point.load, ClosedLoad) and (benchmark.asks_saturation or benchmark.asks_highest_rate)
+
+
+def _workers_asked_of(measured: Measured) -> int | None:
+    """The server's workers, where it is asked how busy they are and each has one request at a time; else None."""
+    settings = of_one(measured.settings_before)
+    workers = settings.get("workers")
+    is_told = measured.point.is_probe and settings.get("batch_size") == 1
+    return workers if is_told and isinstance(workers, int) else None
 
 
 def processes_of(measured: Measured) -> Iterator[tuple[str, Process]]:

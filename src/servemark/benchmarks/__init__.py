@@ -53,7 +53,7 @@ class Point:
     benchmark's other points, by name; empty for the one that gives the benchmark's headline. With `fresh_server` a
     server of ours is started for it, whatever the point before it had. `trial` says which it is of, from 1, and
     `repeats` that it was measured before in that trial, and was INVALID. One that `may_fall_behind` ends early when
-    what waits for the server grows and grows.
+    what waits for the server grows and grows. A search asks of its probes how busy they keep the server's workers.
     """
 
     server: ServerSettings
@@ -65,6 +65,7 @@ class Point:
     trial: int = 1
     repeats: bool = False
     may_fall_behind: bool = False
+    is_probe: bool = False
 
 
 #: Points, one after the other; each is answered with what all of them have shown so far, or with None where nothing is

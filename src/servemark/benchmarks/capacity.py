@@ -112,4 +112,4 @@ def _at(benchmark: Benchmark, request: RunRequest, load: float, seconds: float) 
             f"{benchmark.name} has several points, and a search needs one",
             next_step="choose from latency, throughput, ping and http",
         )
-    return replace(found[0], may_fall_behind=request.question.by == "rate")
+    return replace(found[0], is_probe=True, may_fall_behind=request.question.by == "rate")

@@ -50,6 +50,8 @@ def _limit(capacity: Capacity) -> str:
     if capacity.limiting is None:
         return ""
     used = []
+    if capacity.workers_busy_share is not None:
+        used.append(f"the server's workers are busy {capacity.workers_busy_share:.0%}")
     if capacity.server_cpus is not None:
         used.append(f"the server uses {capacity.server_cpus:.2g} CPUs")
     if (capacity.machine_busy_share or 0.0) > _BUSY_SHARE:

@@ -88,6 +88,8 @@ class Capacity:
         server_cpus: how many CPUs the server used at the highest load that was measured whole; None where that is
             unknown.
         machine_busy_share: of all CPUs then, likewise.
+        workers_busy_share: for what part of the time the server's workers had a request then, as seen from where
+            requests are sent; None where there is none of known workers, or where one takes several together.
     """
 
     by: By
@@ -102,6 +104,7 @@ class Capacity:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     server_cpus: float | None = None
     machine_busy_share: float | None = None
+    workers_busy_share: float | None = None
 
     @property
     def estimate(self) -> Estimate:

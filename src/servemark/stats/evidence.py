@@ -76,6 +76,7 @@ class Question:
         processes: of each group of an open loop, by any name.
         places: how many requests under way keep the server busy, where users of a closed loop are to do that.
         from_ns: before this time it is not looked at whether they do.
+        workers: of the server, each with one request at a time, where it is asked how busy the load keeps them.
         limits: latencies by name, each with a time in nanoseconds: how many requests of a step miss it.
     """
 
@@ -88,6 +89,7 @@ class Question:
     processes: Mapping[str, Process] = field(default_factory=dict)
     places: int | None = None
     from_ns: int = 0
+    workers: int | None = None
     limits: tuple[tuple[str, int], ...] = ()
 
 
@@ -260,7 +262,11 @@ class InFlight:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the records of a run add up to: one entry a step name in `steps`, in the order of the plan."""
+    """What the records of a run add up to: one entry a step name in `steps`, in the order of the plan.
+
+    `workers_busy_share` is the part of their time in the window for which workers had a request; None where it was not
+    asked.
+    """
 
     window: Window
     step_names: tuple[str, ...]
@@ -271,6 +277,7 @@ class Evidence:
     arrivals: Mapping[str, _loadgen.ArrivalAccount]
     under_way: UnderWay
     in_flight: InFlight | None
+    workers_busy_share: float | None = None
 
 
 def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
@@ -313,6 +320,7 @@ def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
         arrivals={name: _account(files, process) for name, process in question.processes.items()},
         under_way=UnderWay(*tally.under_way),
         in_flight=None if question.places is None else _in_flight(tally, files, question, question.places),
+        workers_busy_share=_busy_share(tally, files, question.window, question.workers) if question.workers else None,
     )
 
 
@@ -419,6 +427,14 @@ def _in_flight(tally: _loadgen.Tally, files: Sequence[RecordFile], question: Que
     all_ns = places * (stop_ns - start_ns)
     starved = 1 - taken_ns / all_ns if all_ns > 0 else None
     return InFlight(least, starved)
+
+
+def _busy_share(tally: _loadgen.Tally, files: Sequence[RecordFile], window: Window, workers: int) -> float | None:
+    """The part of the window for which workers had a request, as far as can be seen from where requests are sent."""
+    with reading(files):
+        _, taken_ns = tally.in_flight(window.start_ns, window.end_ns, workers)
+    all_ns = workers * (window.end_ns - window.start_ns)
+    return taken_ns / all_ns if all_ns > 0 else None
 
 
 def _account(files: Sequence[RecordFile], process: Process) -> _loadgen.ArrivalAccount:

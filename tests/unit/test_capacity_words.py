@@ -1,0 +1,31 @@
+"""The answer of a search in words: between what it lies, and what the server did there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from servemark.report.capacity import answer
+from servemark.result import Capacity, CapacityProbe, Estimate, ProbeShare
+
+PROBE = CapacityProbe(168.0, "met", {"p99<30ms": ProbeShare(1000, 1.0, 500.0)}, False, True, 0.01, 15.0, 0)
+FOUND = Capacity("rate", "p99<30ms", 168.0, 178.0, "decided", (PROBE,), Estimate(173.0, (168.0, 178.0)))
+BETWEEN = "capacity 173/s (168 to 178): p99<30ms holds at 168/s and fails at 178/s; the limit is p99"
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({}, ""),
+        ({"workers_busy_share": 0.981}, " (the server's workers are busy 98%)"),
+        ({"server_cpus": 1.94}, " (the server uses 1.9 CPUs)"),
+        (
+            {"workers_busy_share": 1.0, "server_cpus": 1.94, "machine_busy_share": 0.97},
+            " (the server's workers are busy 100%, the server uses 1.9 CPUs, the machine is busy 97%)",
+        ),
+        ({"machine_busy_share": 0.4}, ""),
+    ],
+)
+def test_what_the_server_did_stands_behind_what_limits_it_as_far_as_that_is_known(seen, words) -> None:
+    assert answer(replace(FOUND, **seen)).plain == BETWEEN + words
