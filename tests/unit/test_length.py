@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from servemark.benchmarks.capacity import sought_of
 from servemark.engines.native.length import Length, look
 from servemark.errors import UsageError
+from servemark.options import RunRequest
 from servemark.options.load import LoadOptions
 from servemark.records import write_records
 from servemark.workload.load import ADAPTIVE, Until
@@ -124,6 +126,14 @@ def test_without_a_precision_it_ends_at_its_successes(tmp_path):
 def test_what_says_how_long_it_is_goes_with_no_precision(options, words):
     with pytest.raises(UsageError, match=words):
         LoadOptions(**options)
+
+
+def test_a_duration_goes_with_a_precision_only_in_a_search_where_they_are_of_different_things():
+    with pytest.raises(UsageError, match="--precision and --duration"):
+        RunRequest.of("latency", precision_share=0.01, duration_s=5.0)
+    asked = RunRequest.of("latency", slo="p90<1s", by="rate", precision_share=0.01, duration_s=5.0)
+    sought = sought_of(asked)
+    assert (sought.precision_share, sought.probe_s) == (0.01, 5.0)
 
 
 def test_a_precision_is_asked_of_p99_too():

@@ -130,6 +130,8 @@ class RunRequest:
             raise refuse(asked, "--engine jmeter", "it knows of no events", "leave --engine out")
         if self.question.by is not None:
             self._check_search(by_jmeter=by_jmeter)
+        elif self.load.precision_share is not None and self.load.duration_s is not None:
+            raise refuse("--precision", "--duration", "that says how long it is")
         if self.load.fresh_server and server.server is not None:
             raise refuse("--fresh-server", "--server", "only a server of our own is restarted", "leave one of them out")
         if content.expect == "same" and self.generator.generators > 1:

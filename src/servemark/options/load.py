@@ -60,7 +60,8 @@ class LoadOptions(OptionGroup):
         kind=Seconds(above_zero=True),
         metavar="S",
         heading="load",
-        help="measure for S seconds (default: 10 to 60, until p50 or the rate is exact to 2%% and p99 has an interval)",
+        help="measure for S seconds (default: 10 to 60, until p50 or the rate is exact to 2%% and p99 has an interval; "
+        "in a search each probe, 15)",
         of_suites=True,
     )
     precision_share: float | None = option(
@@ -68,7 +69,8 @@ class LoadOptions(OptionGroup):
         kind=Share(),
         metavar="P",
         heading="load",
-        help="measure until p50 and the rate are exact to P, and p99 to 2.5 P (default: 2%%, of the headline alone)",
+        help="measure until p50 and the rate are exact to P, and p99 to 2.5 P (default: 2%%, of the headline alone); "
+        "in a search how near its answer is to be (default: 5%%)",
         of_suites=True,
     )
     max_duration_s: float | None = option(
@@ -179,7 +181,9 @@ class LoadOptions(OptionGroup):
         if self.loops is not None and self.duration_s is not None:
             raise refuse("--loops", "--duration", "one says how many requests, the other how long")
         for name, value in (("--precision", self.precision_share), ("--max-duration", self.max_duration_s)):
-            if value is not None and self.fixed_length:
+            # Of a search the one is how near it is to come, the other how long each of its probes is.
+            is_of_a_search = name == "--precision" and self.fixed_length == "--duration"
+            if value is not None and self.fixed_length and not is_of_a_search:
                 raise refuse(name, self.fixed_length, "that says how long it is")
         if self.precision_share == 0:
             raise UsageError("--precision 0% is never reached", next_step="give a share above 0%")
