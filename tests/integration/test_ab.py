@@ -67,7 +67,9 @@ def test_what_fails_leaves_what_was_measured(servers, tmp_path: Path, capsys) ->
 def test_the_same_with_itself_says_which_changes_can_be_shown(servers, tmp_path: Path, capsys) -> None:
     (quick, _), _ = servers
     side = f"http http://127.0.0.1:{quick}/ -t 1 -l 5"
-    status = main(["calibrate", "-o", str(tmp_path / "out"), "--blocks", "3", side], "servemark")
+    file = tmp_path / "calibration.json"
+    words = ["-o", str(tmp_path / "out"), "--blocks", "3", "--json", str(file), side]
+    status = main(["calibrate", *words], "servemark")
     captured = capsys.readouterr()
     result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     if status == 3:
@@ -75,6 +77,12 @@ def test_the_same_with_itself_says_which_changes_can_be_shown(servers, tmp_path:
     assert status == 0, captured.err
     assert captured.out.startswith("10 trials show a change of ")
     assert "undecided: 3 blocks can show nothing, 7 could" in " ".join(captured.out.split())
+    document = json.loads(file.read_text(encoding="utf-8"))
+    schema = json.loads(schema_text())
+    jsonschema.validate(document, {"$defs": schema["$defs"], "$ref": "#/$defs/calibration"})
+    assert [one["trials"] for one in document["changes"]] == [5, 7, 10, 15, 20, 30]
+    ten = next(one for one in document["changes"] if one["trials"] == 10)
+    assert captured.out.startswith(f"10 trials show a change of {ten['threshold']:.1%} or more")
 
 
 def test_what_was_interrupted_is_partial_on_both_sides_and_compares_nothing(servers, tmp_path: Path) -> None:

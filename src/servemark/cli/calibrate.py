@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 
 from servemark.cli.ab import add_turns, in_turns, side
 from servemark.cli.called import measuring
+from servemark.cli.json_output import json_output
 from servemark.cli.options import Parser
 from servemark.errors import UsageError
 from servemark.options.question import DEFAULT_THRESHOLD_SHARE
 
 _EPILOG = """\
-example:
+examples:
   {prog} 'latency -m noop --duration 5'
+  {prog} --json calibration.json 'latency -m noop --duration 5'
 
 What stands behind {measure} is measured in turns with itself. What its
 trials differ by says which change so many of them would show, 8 times in 10:
@@ -33,6 +36,9 @@ def calibrate_parser(prog: str) -> Parser:
     )
     parser.add_argument("sides", metavar="'ARGS'", nargs="*", help="what stands behind the run, quoted")
     add_turns(parser)
+    parser.add_argument(
+        "--json", metavar="FILE", help="write what trials can show to FILE too; - prints it alone on stdout"
+    )
     return parser
 
 
@@ -55,13 +61,27 @@ def parse_calibrate(prog: str, words: list[str]) -> argparse.Namespace:
 def main(words: list[str], prog: str) -> int:
     """Measure a benchmark in turns with itself; returns the exit status."""
     arguments = parse_calibrate(prog, words)
+    if not arguments.json:
+        return _measured(arguments, None)
+    with json_output(arguments.json) as write_json:
+        return _measured(arguments, write_json)
+
+
+def _measured(arguments: argparse.Namespace, write_json: Callable[[str], None] | None) -> int:
     performed = in_turns(arguments, DEFAULT_THRESHOLD_SHARE)
 
     from servemark.assessment.calibration import calibration_of
+    from servemark.report.calibration import calibration_text
     from servemark.report.terminal import print_calibration
     from servemark.verdict import exit_status
 
-    print_calibration(performed.result, performed.folder, calibration_of(performed.result))
+    calibration = calibration_of(performed.result)
+    try:
+        if write_json:
+            write_json(calibration_text(calibration))
+    finally:  # people are told all the same
+        if arguments.json != "-":
+            print_calibration(performed.result, performed.folder, calibration)
     result = performed.result
     if result.comparison is not None:  # that the same was called different is no failure: chance does so now and then
         first, second = result.benchmarks

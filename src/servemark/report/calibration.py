@@ -1,7 +1,8 @@
-"""A calibration for the terminal: which changes how many trials can show."""
+"""A calibration for people and for programs: which changes how many trials can show."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 #: The number of trials that the first line is of.
 _USUAL = 10
+SCHEMA = "servemark/calibration/1"
 _NAMES = {"p50_ms": "p50", "p99_ms": "p99", "throughput_per_s": "rate"}
 
 
@@ -31,3 +33,15 @@ def calibration_lines(calibration: Calibration) -> Iterator[Line]:
     for trials, shares in calibration.smallest.items():
         table.add_row(str(trials), *(f"{share:.1%}" for share in shares.values()), f"{max(shares.values()):.1%}")
     yield table
+
+
+def calibration_text(calibration: Calibration) -> str:
+    """The same as JSON: of each number of trials the smallest change that they would show, as shares.
+
+    Empty where too few trials were valid; `threshold` is the largest of them, the least that holds for all.
+    """
+    shown = [
+        {"trials": trials, "smallest": dict(shares), "threshold": max(shares.values())}
+        for trials, shares in calibration.smallest.items()
+    ]
+    return json.dumps({"schema": SCHEMA, "changes": shown}, indent=2, allow_nan=False) + "\n"
