@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from servemark.options import RunRequest
 from servemark.stats.warm_up import LEAST_VALUES, truncation_errors, warm_up_share
 
 
@@ -46,6 +47,13 @@ def test_a_stall_is_no_warm_up():
 def test_no_more_than_a_half_is_cut():
     times_ms = np.linspace(100, 1, 10_000)
     assert warm_up_share(*_above(times_ms)) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("slo", "is_found"), [(None, True), ("p99<1s", True), ("first_event.p50<1s,between_events.p99<1s", False)]
+)
+def test_none_is_looked_for_where_a_condition_is_on_what_cannot_be_cut(slo, is_found):
+    assert RunRequest.of("latency", slo=slo).finds_warm_up is is_found
 
 
 def test_few_values_say_nothing():

@@ -171,6 +171,16 @@ class RunRequest:
         return self.content.model or DEFAULT_MODEL
 
     @property
+    def finds_warm_up(self) -> bool:
+        """Whether what is left of the warm-up is looked for.
+
+        Nothing can be cut afterwards from the times between events, which are added up while they come: where a
+        condition is on them, everything is of the time after the warm-up that was asked for.
+        """
+        on_events = any(one.figure == "between_events" for one in self.question.objective)
+        return self.load.finds_warm_up and not on_events
+
+    @property
     def given(self) -> Mapping[str, Option]:
         """The options that are given, by name: that stood on the command line, or say something else than nothing."""
         named = {known.name: known for known in all_options()}

@@ -84,7 +84,8 @@ class EventSummary:
         per_request: events a stream; None without streams.
         events_per_s: events of the successes that ended inside the measured time, over it.
         time_to_first_event_ms: from the schedule to the first event, as a response is counted; of streams that had one.
-        between_events_ms: of all requests scheduled after the warm-up; None where no stream had two events.
+        between_events_ms: of all requests scheduled after the warm-up that was asked for; None where no stream had two
+            events.
     """
 
     count: int

@@ -291,7 +291,7 @@ def _measure(
         asked=asked,
         engine=engine.name,
         went_on=entry.request.output.go_on_errors,
-        finds_warm_up=engine.name == "native" and point.load.warmup_s > 0 and entry.request.load.finds_warm_up,
+        finds_warm_up=engine.name == "native" and point.load.warmup_s > 0 and entry.request.finds_warm_up,
         objective=entry.request.question.objective,
         lets_cpus_sleep=entry.request.generator.keep_awake == "off",
     )
