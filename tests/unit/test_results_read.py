@@ -154,6 +154,19 @@ def test_it_can_be_had_from_the_package() -> None:
     assert issubclass(servemark.Result, Result)
 
 
+def test_models_of_the_zoo_are_told_apart_by_their_checksums(first: Result) -> None:
+    (benchmark, *_) = first.benchmarks
+    own = replace(benchmark, archive=None, model_sha256={"lstm_ptb": "a" * 64, "resnet-18": "b" * 64})
+    same = replace(own, model_sha256=dict(reversed(own.model_sha256.items())))
+    other = replace(own, model_sha256={**own.model_sha256, "resnet-18": "c" * 64})
+    earlier = replace(own, model_sha256=None)
+    unlike = [set(fingerprint(first, own).unlike(fingerprint(first, one))) for one in (same, other, earlier)]
+    assert unlike == [set(), {"model"}, set()]
+    document = json.loads(result_text(replace(first, benchmarks=(own,))))
+    jsonschema.Draft202012Validator(json.loads(schema_text())).validate(document)
+    assert from_json(document).benchmarks[0].model_sha256 == own.model_sha256
+
+
 def test_a_fingerprint_tells_environments_apart_and_holds_against_none_what_it_does_not_say(first: Result) -> None:
     benchmark = first.benchmarks[0]
     own = fingerprint(first, benchmark)

@@ -39,7 +39,7 @@ from servemark.result import (
     answering,
     trials_by_point,
 )
-from servemark.servers import of_one
+from servemark.servers import checksums, of_one
 from servemark.stats.capacity import Sought
 from servemark.stats.evidence import Evidence
 from servemark.stats.summary import summarise
@@ -129,6 +129,7 @@ def _measured_result(measured: Sequence[Measured], assessed: Sequence[Assessed])
         model=", ".join(model.name for model in first.served) or None,
         backend=first.served[0].backend if first.served else None,
         archive=first.served[0].origin if first.served else None,
+        model_sha256=checksums(first.served),
         options=shown.asked,
         cold_start_ms=first.served[0].cold_start_ms if len(first.served) == 1 else None,
         partial=any(item.engine_run.interrupted for item in measured),
@@ -242,8 +243,8 @@ def _run_result(
         records=files[0],
         more_records=files[1:],
         repeat_of=measured.trial - 1 if point.repeats else None,
-    )
         incidents=measured.incidents,
+    )
 
 
 def _mib(memory_bytes: int | None) -> float | None:

@@ -311,7 +311,8 @@ class BenchmarkResult:
 
     `steps` is empty when it has several points: each of its runs then has its own. `analysis` is what all of them show
     together (a scalability law, a Pareto front), or why that cannot be said. `failure` is what ended it, if it failed.
-    `server` is its own where the result has several benchmarks; `archive` describes a model of the user's. `trials` is
+    `server` is its own where the result has several benchmarks; `archive` describes a model of the user's,
+    `model_sha256` has the checksums of archives of the zoo, by their models. `trials` is
     what was asked for with ``--trials``, over all of them; `steps` are those of the one that is shown. `capacity` is
     what a search for it found, whose probes the runs are; where it was repeated over configurations, that of the one
     that is recommended, and `capacity_over` has them all.
@@ -331,6 +332,7 @@ class BenchmarkResult:
     failure: Failure | None = None
     server: Mapping[str, Any] | None = None
     archive: Mapping[str, Any] | None = None
+    model_sha256: Mapping[str, str] | None = None
     trials: Trials | None = None
     capacity: Capacity | None = None
     capacity_over: tuple[Capacity, ...] | None = None

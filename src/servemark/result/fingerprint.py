@@ -31,7 +31,7 @@ class Fingerprint:
         realtime: what became of real-time priority, in any run: "rr 1", "off"; so too `keep_awake`.
         receive_clock: whose time of arrival answers have.
         generators: over how many the load was spread.
-        model: its checksum, of one of the user's.
+        model: its checksum; of the zoo's with their names. Of a model that the server had before none is known.
         backend: what computes it.
         inputs: the checksum of what is sent.
     """
@@ -75,7 +75,7 @@ def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
         keep_awake=_joined(load.keep_awake for load in loads),
         receive_clock=_joined(load.receive_clock for load in loads),
         generators=_joined(f"{len(run.generators or (run,))}" for run in benchmark.answering.values()),
-        model=_text((benchmark.archive or {}).get("sha256")),
+        model=_text((benchmark.archive or {}).get("sha256")) or _checksum(benchmark.model_sha256 or {}),
         backend=benchmark.backend,
         inputs=benchmark.options.input_sha256,
     )
@@ -133,6 +133,11 @@ def differences(own: Mapping[str, str | None], other: Mapping[str, str | None]) 
     pairs = {name: (own[name], other.get(name)) for name in own}
     told = {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
     return {name: (str(one), str(two)) for name, (one, two) in told.items()}
+
+
+def _checksum(of_zoo: Mapping[str, str]) -> str | None:
+    """The checksums of models of the zoo as one text, in any order the same."""
+    return ", ".join(f"{name} {sha256}" for name, sha256 in sorted(of_zoo.items())) or None
 
 
 def _server(result: Result, benchmark: BenchmarkResult) -> Mapping[str, Any]:

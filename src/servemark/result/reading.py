@@ -36,6 +36,7 @@ _LEFT_OUT = {
     (Verdict, "objective"),
     (RunResult, "repeat_of"),
     (RunResult, "generators"),
+    (BenchmarkResult, "model_sha256"),
     (BenchmarkResult, "trials"),
     (BenchmarkResult, "capacity"),
     (BenchmarkResult, "capacity_over"),

@@ -9,7 +9,7 @@ from servemark.benchmarks.asked import asked_options, load_asked
 from servemark.engines import Job
 from servemark.result import AskedOptions, BenchmarkResult, Certificate, RunResult, Telemetry
 from servemark.runner.entry import Entry
-from servemark.servers import LoadedModel, of_one
+from servemark.servers import LoadedModel, checksums, of_one
 from servemark.workload.plan import Plan
 
 
@@ -46,6 +46,7 @@ def _of(entry: Entry, served: tuple[LoadedModel, ...], asked: AskedOptions) -> B
         model=", ".join(model.name for model in served) or None,
         backend=served[0].backend if served else None,
         archive=served[0].origin if served else None,
+        model_sha256=checksums(served),
         options=asked,
         cold_start_ms=served[0].cold_start_ms if len(served) == 1 else None,
         partial=True,

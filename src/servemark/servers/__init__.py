@@ -92,6 +92,7 @@ class LoadedModel:
         read_back: settings as the server reports them: workers, batch_size, max_batch_delay_ms, ...
         requested: the same keys, as asked for; what could not be read back is only here.
         origin: of a model that is neither the zoo's nor the server's: where its archive came from, and what it is.
+        sha256: the checksum of an archive of the zoo that the server was given; else None.
     """
 
     name: str
@@ -103,6 +104,12 @@ class LoadedModel:
     read_back: Mapping[str, object] = field(default_factory=dict)
     requested: Mapping[str, object] = field(default_factory=dict)
     origin: Mapping[str, object] | None = None
+    sha256: str | None = None
+
+
+def checksums(served: Sequence[LoadedModel]) -> Mapping[str, str] | None:
+    """The checksums of the zoo's archives by their models' names; None where there are none."""
+    return {model.name: model.sha256 for model in served if model.sha256 is not None} or None
 
 
 def of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
@@ -171,13 +178,6 @@ class Server(Protocol):
         """Why the server can no longer be measured (it died, a worker ran out of memory), or None while it lives."""
         ...
 
-    def log_tail(self) -> str:
-        """The last lines of its log; empty when its log is not ours to read."""
-        ...
-
-    def save_logs(self, folder: Path) -> None:
-        """Write what there is of its configuration and logs into `folder`, which is made if it is missing."""
-        ...
     def incidents(self, since_unix_ns: int) -> Sequence[tuple[int, str]]:
         """What happened to it since then that nobody asked for, each with its wall-clock time in nanoseconds.
 
@@ -185,6 +185,13 @@ class Server(Protocol):
         """
         ...
 
+    def log_tail(self) -> str:
+        """The last lines of its log; empty when its log is not ours to read."""
+        ...
+
+    def save_logs(self, folder: Path) -> None:
+        """Write what there is of its configuration and logs into `folder`, which is made if it is missing."""
+        ...
 
 
 class Launcher(Protocol):

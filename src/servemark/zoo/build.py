@@ -21,6 +21,7 @@ _BUILD_TIMEOUT_S = 600.0
 _IMAGE_MODELS = ("resnet", "squeezenet")
 _IMAGE_FILE = "input.jpg"
 _SIDE = 224
+_PART_BYTES = 1 << 20
 #: A sentence of 32 words, all within the vocabulary of 10,000.
 _TOKENS = [(7919 * position + 17) % 10_000 for position in range(32)]
 
@@ -38,6 +39,15 @@ class BuiltModel:
     model: ZooModel
     archive: Path
     default_input: Input
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of its archive, in hexadecimal; the same wherever the same was built."""
+        digest = hashlib.sha256()
+        with self.archive.open("rb") as file:
+            while part := file.read(_PART_BYTES):
+                digest.update(part)
+        return digest.hexdigest()
 
 
 def build_model(model: ZooModel, environment: MmsEnvironment, progress: Progress) -> BuiltModel:

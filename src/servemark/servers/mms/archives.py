@@ -36,6 +36,7 @@ class ModelArchive:
         reports: its workers write into the server's log what they compute with.
         origin: of an archive that is not ours: what the result says of it; else None.
         lacking: of such an archive: what to do when its handler cannot import what it needs.
+        sha256: of an archive of the zoo, its checksum; else None.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ModelArchive:
     reports: bool = False
     origin: Mapping[str, object] | None = None
     lacking: str = ""
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ def archive_of_zoo(
         check=lambda body: check_prediction(model, DIALECT.decode(body)),
         backend=environment.backend,
         reports=model.name != "noop",
+        sha256=made.sha256,
     )
 
 
@@ -249,6 +252,7 @@ def loaded_model(
         backend=model.backend,
         inputs=model.inputs,
         origin=model.origin,
+        sha256=model.sha256,
         url=url,
         cold_start_ms=cold_start_ms,
         register_ms=register_ms,
