@@ -23,18 +23,13 @@ _OF_THE_EDGES = 1 / 6
 FloatArray = NDArray[np.float64]
 
 
-def block_length(covariances: FloatArray) -> float:
-    """The mean length of blocks that makes the error of the bootstrap's variance least, in batches.
+def block_length(covariances: FloatArray) -> tuple[float, float]:
+    """The mean length of blocks that makes the error of the bootstrap's variance least, in batches; and the bias.
 
-    `covariances` are those of every lag. Source: Politis and White, Automatic Block-Length Selection for the Dependent
-    Bootstrap (Econometric Reviews 23, 2004), as corrected by Patton, Politis and White (28, 2009).
+    `covariances` are those of every lag. The bias is by how much the variance is too small with blocks of length 1.
+    Source: Politis and White, Automatic Block-Length Selection for the Dependent Bootstrap (Econometric Reviews 23,
+    2004), as corrected by Patton, Politis and White (28, 2009).
     """
-    length, _ = _lengths(covariances)
-    return length
-
-
-def _lengths(covariances: FloatArray) -> tuple[float, float]:
-    """The mean length of blocks, and by how much the variance is too small with blocks of length 1, in batches' own."""
     n = len(covariances)
     if n < 3 or covariances[0] <= 0:
         return 1.0, 0.0
@@ -74,7 +69,7 @@ def bootstrap(residuals: FloatArray) -> Dependence:
     covariances = autocovariances(residuals)
     if n < 3 or covariances[0] <= 0:
         return Dependence(0.0, 1.0, max(n - 1.0, 1.0))
-    length, bias = _lengths(covariances)
+    length, bias = block_length(covariances)
     lag = np.arange(1, n)
     goes_on = 1 - 1 / length
     weights = (1 - lag / n) * goes_on**lag + lag / n * goes_on ** (n - lag)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,14 @@ def least_n(q: float) -> int:
     return max(smallest_n(q), LEAST_TIMES)
 
 
+@lru_cache(maxsize=1024)
 def interval_ranks(n: int, q: float, worth: Effective) -> tuple[int, int] | None:
     """Ranks (1-based) of the values that enclose the q-quantile with 95% confidence, or None when there are too few.
 
     Among as many independent values as the `n` are worth, the lower is the largest l with P(B < l) <= 2.5%, the upper
     the smallest u with P(B >= u) <= 2.5%, where B is binomial; each of those stands for as many of the `n`. The upper
-    one is the more cautious: what was not seen of rare groups is long.
+    one is the more cautious: what was not seen of rare groups is long. Remembered: the ranks are asked for when the
+    values that have them are looked for, and again of these values.
     """
     below, above = math.floor(worth.n), math.floor(worth.cautious_n)
     if worth.times < LEAST_TIMES or worth.groups < LEAST_GROUPS or above < smallest_n(q):
@@ -53,7 +56,8 @@ def interval_ranks(n: int, q: float, worth: Effective) -> tuple[int, int] | None
     # P(B < l) = cdf at l-1; P(B >= u) = 1 - cdf at u-1.
     first, cdf = _binomial_cdf(below, q)
     lower = max(first + int(np.searchsorted(cdf, _TAIL, side="right")), 1)
-    first, cdf = _binomial_cdf(above, q)
+    if above != below:
+        first, cdf = _binomial_cdf(above, q)
     upper = min(first + int(np.searchsorted(cdf, 1 - _TAIL, side="left")) + 1, above)
     return (lower - 1) * n // below + 1, -(-upper * n // above)
 
