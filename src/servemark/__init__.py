@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from servemark.errors import (
         DoesNotFitError,
+        GeneratorLostError,
         InputRefusedError,
         ManagementError,
         ModelError,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _HOME = {
     "servemark.errors": (
         "DoesNotFitError",
+        "GeneratorLostError",
         "InputRefusedError",
         "ManagementError",
         "ModelError",
@@ -94,6 +96,7 @@ __all__ = [
     "EventSummary",
     "Failure",
     "GapSummary",
+    "GeneratorLostError",
     "InputRefusedError",
     "LatencySummary",
     "ManagementError",

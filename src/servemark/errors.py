@@ -6,6 +6,7 @@
     ├── UsageError          exit 2  the command asks for something that cannot be had
     ├── OutputError         exit 2  the result cannot be written where it was asked for
     ├── SetupError          exit 4  something that is installed or allowed once was not (a venv, a JDK, a priority)
+    │   └── GeneratorLostError      one of several generators does not answer any more
     ├── RecordingError      exit 4  records or results could not be written (disk full) or read
     ├── UnexpectedError     exit 70 a fault of servemark's own, to be reported
     └── ServerError         exit 4  the server under test failed
@@ -79,6 +80,10 @@ class SetupError(ServemarkError):
     """Something that is installed, built or allowed once (environment, JDK, model, priority) could not be."""
 
     exit_status = EXIT_SERVER_FAILED
+
+
+class GeneratorLostError(SetupError):
+    """One of several generators does not answer any more: its process, or its machine, is gone."""
 
 
 class RecordingError(ServemarkError):

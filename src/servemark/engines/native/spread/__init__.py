@@ -16,12 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from servemark.engines import EngineRun
-from servemark.errors import SetupError
 from servemark.workload.plan import EnginePlan
-
-
-class GeneratorLostError(SetupError):
-    """A generator does not answer any more: its process, or its machine, is gone."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ class RemoteGenerator(Protocol):
     """One generator, as its driver sees it.
 
     What is asked is answered by a future, so that all are asked at once. `outcome` may be under way while the others
-    are called. A future raises ``GeneratorLostError`` when the generator is gone, or the error that it met.
+    are called. A future raises ``errors.GeneratorLostError`` when the generator is gone, or the error that it met.
 
     Attributes:
         facts: what it said of itself.

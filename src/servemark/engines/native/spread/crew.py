@@ -17,16 +17,16 @@ from typing import Any
 from servemark.engines import EngineRun, Job
 from servemark.engines.native.length import Length
 from servemark.engines.native.sending import DRAIN_S, build
-from servemark.engines.native.spread import Counts, GeneratorLostError, Order, Placement, RemoteGenerator
+from servemark.engines.native.spread import Counts, Order, Placement, RemoteGenerator
 from servemark.engines.native.spread.clocks import TOKEN_BYTES, Offset, Signs, measure_offset
 from servemark.engines.native.spread.joined import Part, joined
 from servemark.engines.watching import watch_machine
-from servemark.errors import ServemarkError, SetupError, UsageError
+from servemark.errors import GeneratorLostError, ServemarkError, SetupError, UsageError
 from servemark.interrupts import held_back
 from servemark.machine.network import is_loopback, is_remote
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S, ns_from_s
-from servemark.workload.plan import EngineShare
+from servemark.workload.plan import EnginePlan, EngineShare
 
 _LOOK_EVERY_S = 0.1
 #: Beyond what is awaited of requests under way: who has not told its outcome by then will not.
@@ -48,7 +48,7 @@ def execute(job: Job, placement: Placement) -> EngineRun:
     server_here = not is_remote(job.addresses.values())
     with placement.muster(job.record_paths, token, server_here=server_here) as generators:
         check_alike(generators)
-        _check_reachable(generators, job)
+        check_reachable(generators, job.compiled)
         clocks = [one.facts.clock for one in generators]
         signs = Signs(clocks, token) if placement.silence_s is not None else None
         with signs or nullcontext():
@@ -80,17 +80,33 @@ def check_alike(generators: Sequence[RemoteGenerator]) -> None:
         )
 
 
-def _check_reachable(generators: Sequence[RemoteGenerator], job: Job) -> None:
-    """Refuse a server that other machines reach by none of its addresses."""
+def check_reachable(generators: Sequence[RemoteGenerator], plan: EnginePlan) -> None:
+    """Refuse a server with an address that means another machine elsewhere.
+
+    Raises:
+        UsageError: names the address, and who cannot reach it.
+    """
     own = boot_id()
     elsewhere = sorted({one.facts.host for one in generators if one.facts.boot != own})
-    local = [address.url for address in job.compiled.addresses if is_loopback(address)]
+    local = [address.url for address in plan.addresses if is_loopback(address)]
     if elsewhere and local:
         raise UsageError(
             f"generators on {', '.join(elsewhere)} cannot reach {local[0]}",
             cause="that address is each machine's own",
             next_step="name the server by an address that they reach",
         )
+
+
+def slow_one(done: Sequence[int]) -> tuple[int, str] | None:
+    """Who has `done` much less than the others, by its place, and in words how much; None where nobody has.
+
+    `done` is how many requests of each have ended.
+    """
+    mean = sum(done) / len(done)
+    least = min(range(len(done)), key=lambda place: done[place])
+    if mean < _FEWEST or done[least] >= _SLOW_SHARE * mean:
+        return None
+    return least, f"{done[least]} requests done, where the mean is {mean:.0f}"
 
 
 class _Crew:
@@ -307,13 +323,8 @@ class _Crew:
                 self._asked[place], self._asked_at_s[place] = one.progress(), now_s
 
     def _slow(self) -> str:
-        """Who has done much less than the others, in words."""
-        done = [one.succeeded + one.failed for one in self._counts]
-        mean = sum(done) / len(done)
-        least = min(range(len(done)), key=lambda place: done[place])
-        if mean < _FEWEST or done[least] >= _SLOW_SHARE * mean:
-            return ""
-        return f"{self._named(least)} is slow, with {done[least]} of {mean:.0f} requests"
+        slow = slow_one([one.succeeded + one.failed for one in self._counts])
+        return f"{self._named(slow[0])} is slow: {slow[1]}" if slow else ""
 
     def _named(self, place: int) -> str:
         return f"generator {place + 1} of {len(self._generators)} ({self._generators[place].facts.host})"

@@ -14,6 +14,7 @@ from servemark.errors import RecordingError
 from servemark.machine.counters import MachineWatch
 from servemark.machine.processes import boot_id
 from servemark.result import ErrorExample
+from servemark.workload.plan import EnginePlan
 
 if TYPE_CHECKING:
     from servemark.certificate.conditions import MachineUse
@@ -51,13 +52,25 @@ def joined(
         for step, found in one.event_gaps.items():
             gaps[step] = (*gaps.get(step, ()), *found)
     return EngineRun(
-        generators=tuple(_generator(part, job, uses) for part in parts),
+        generators=with_connections(tuple(_generator(part, job, uses) for part in parts), job.compiled),
         scheduling_ended_ns=max((one.scheduling_ended_ns for one in told), default=0),
         ended_ns=ended_ns,
         interrupted=interrupted or any(one.interrupted for one in told),
         stop_reason=stop_reason,
         examples=first_examples([one.examples for one in told]),
         event_gaps=gaps,
+    )
+
+
+def with_connections(generators: tuple[GeneratorRun, ...], plan: EnginePlan) -> tuple[GeneratorRun, ...]:
+    """The generators with how many connections each had, where descriptors did not suffice for all of one of them."""
+    if not any(one.reduced_connections for one in generators):
+        return generators
+    most = max((group.arrivals.max_connections for group in plan.groups if group.arrivals), default=0)
+    shares = [most // len(generators) + (place < most % len(generators)) for place in range(len(generators))]
+    return tuple(
+        replace(one, reduced_connections=one.reduced_connections or share)
+        for one, share in zip(generators, shares, strict=True)
     )
 
 

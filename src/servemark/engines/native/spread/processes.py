@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any
 
 from servemark.engines import EngineRun
-from servemark.engines.native.spread import Counts, GeneratorFacts, GeneratorLostError, Order, RemoteGenerator
+from servemark.engines.native.spread import Counts, GeneratorFacts, Order, RemoteGenerator
 from servemark.engines.native.spread.channel import Channel
-from servemark.errors import SetupError
+from servemark.errors import GeneratorLostError, SetupError
 from servemark.interrupts import INTERRUPTS
 
 #: What the process executes: it imports what this one does, whatever lies in the current folder.

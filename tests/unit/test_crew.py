@@ -1,0 +1,87 @@
+"""The driver of several generators: whom it refuses, and what it makes of what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from servemark.engines import GeneratorRun, Job, Spread
+from servemark.engines.native.sending import build
+from servemark.engines.native.spread import Counts, GeneratorFacts
+from servemark.engines.native.spread.crew import check_alike, check_reachable, slow_one
+from servemark.engines.native.spread.joined import with_connections
+from servemark.errors import SetupError, UsageError
+from servemark.machine.processes import boot_id
+from servemark.workload.load import Arrivals, OpenLoad, RateSegment
+from servemark.workload.plan import Address, Group, Plan, compile_plan
+from servemark.workload.scenario import Request, Scenario, Step
+
+from .test_certificate import IDLE
+
+FACTS = GeneratorFacts("here", 1, "1.0", build(), "3.12", boot_id(), ("127.0.0.1", 1))
+
+
+@dataclass
+class Known:
+    """A generator of which only this is known."""
+
+    facts: GeneratorFacts
+
+
+def _crew(*changes: dict[str, Any]) -> list[Any]:
+    return [Known(replace(FACTS, **one)) for one in changes]
+
+
+def _plan(ip: str, max_connections: int = 100, unix_socket: str | None = None):
+    load = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=1, max_connections=max_connections)
+    plan = Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), load),))
+    addresses = {"inference": Address("server", ip, 80, unix_socket=unix_socket)}
+    return compile_plan(plan, addresses, timeout_s=1, connect_timeout_s=1, seed=0)
+
+
+def test_generators_of_another_build_are_refused_by_the_names_of_their_machines():
+    check_alike(_crew({}, {"host": "there", "python": "3.13"}))
+    with pytest.raises(SetupError, match=r"b has 0.9, build 123; c has 1.0, build 456; install the same wheel there"):
+        check_alike(_crew({}, {"host": "c", "build": "456"}, {"host": "b", "build": "123", "version": "0.9"}))
+
+
+@pytest.mark.parametrize("address", [{"ip": "127.0.0.1"}, {"ip": "::1"}, {"ip": "10.0.0.1", "unix_socket": "/s"}])
+def test_a_server_that_only_this_machine_reaches_is_refused_to_others(address):
+    check_reachable(_crew({}, {}), _plan(**address))
+    with pytest.raises(UsageError, match=r"^generators on far cannot reach http://server: that address is each"):
+        check_reachable(_crew({}, {"host": "far", "boot": "other"}), _plan(**address))
+
+
+def test_a_server_that_all_reach_is_refused_to_nobody():
+    check_reachable(_crew({}, {"host": "far", "boot": "other"}), _plan("10.0.0.1"))
+
+
+def test_one_that_has_done_much_less_than_the_others_is_slow():
+    assert slow_one([1000, 1000, 800]) == (2, "800 requests done, where the mean is 933")
+    assert slow_one([1000, 1000, 900]) is None
+    assert slow_one([100, 100, 0]) is None, "of so few nothing is said"
+
+
+def test_counts_of_several_are_their_sums():
+    one = Counts(elapsed_ns=5, scheduled=4, succeeded=2, failed=1, in_flight=1, measured_succeeded=2)
+    assert Counts.of_all([one, one], 9) == Counts(9, 8, 4, 2, 2, 4)
+
+
+def test_where_one_lacked_descriptors_the_connections_of_all_are_told():
+    one = GeneratorRun(records=Path("r"), scheduled=1, cpu_s=0.1, machine=IDLE)
+    assert with_connections((one, one), _plan("10.0.0.1")) == (one, one)
+    told = with_connections((replace(one, reduced_connections=20), one, one), _plan("10.0.0.1", 101))
+    assert [generator.reduced_connections for generator in told] == [20, 34, 33]
+
+
+def test_files_of_records_have_the_numbers_of_their_generators():
+    job = SimpleNamespace(record_path=Path("records/latency-2.bin"), spread=Spread(3))
+    assert [path.name for path in Job.record_paths.fget(job)] == [
+        "latency-2.bin",
+        "latency-2.g2.bin",
+        "latency-2.g3.bin",
+    ]
