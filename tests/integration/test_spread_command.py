@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from loadgen_servers import OK, answering, serving
+from loadgen_servers import OK, answering, serving, streaming
 
+from servemark import _loadgen
 from servemark.cli import main
-from servemark.records import open_records
+from servemark.event_files import events_path, gaps_path, read_gaps
+from servemark.records import open_events, open_records
 from servemark.result import from_json, to_json
+from servemark.units import NS_PER_MS
 
 from ..validity import status_but_for_the_machine
 from .test_signals import LIMIT_S, measuring, read
@@ -63,6 +66,24 @@ def test_the_result_tells_of_each_generator(tmp_path: Path, capsys: pytest.Captu
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "self-test ms" in page
     assert len((folder / "requests.jtl").read_text().splitlines()) == sum(recorded) + 1
+
+
+def test_events_of_streams_are_kept_and_counted_together(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with serving(streaming(5, 0.002)) as server:
+        words = ["run", "http", "--url", f"http://127.0.0.1:{server.port}/", "--generators", "2", "--record-events"]
+        status = main([*words, "-t", "4", "-l", "10", "-o", str(folder)])
+    result = read(folder)
+    assert status_but_for_the_machine(status, result) == 0
+    (run,) = result["benchmarks"][0]["runs"]
+    files = [folder / one["records"] for one in run["generators"]]
+    assert [len(open_events(events_path(path))) for path in files] == [100, 100]
+    gaps = [histogram for path in files for of_step in read_gaps(gaps_path(path)).values() for histogram in of_step]
+    assert _loadgen.histogram_statistics(gaps, []).count == 4 * 40
+    events = result["benchmarks"][0]["steps"][0]["events"]
+    assert events["count"] == 200
+    longest_ms = _loadgen.histogram_statistics(gaps, []).max / NS_PER_MS
+    assert events["between_events_ms"]["max"] == pytest.approx(longest_ms)
 
 
 def test_ctrl_c_ends_all_and_keeps_what_was_measured(tmp_path: Path) -> None:
