@@ -257,6 +257,15 @@ def test_one_that_is_told_too_late_to_begin_ends_the_run(port: int, tmp_path: Pa
     assert len(open_records(run.generators[1].records)) == 0
 
 
+def test_an_agent_that_is_stopped_before_it_is_armed_sends_nothing(port: int, tmp_path: Path) -> None:
+    agent = Agent(TOKEN)
+    agent.stop(0.0)
+    agent.arm(Order(plan_for(port, users=2, loops=5), tmp_path / "r.bin"))
+    run = agent.outcome()
+    agent.close()
+    assert (run.interrupted, run.scheduled, len(open_records(tmp_path / "r.bin"))) == (True, 0, 0)
+
+
 def test_an_agent_without_a_sign_of_its_driver_ends_by_itself(port: int, tmp_path: Path) -> None:
     is_alone = threading.Event()
     agent = Agent(TOKEN, alone=is_alone.set)

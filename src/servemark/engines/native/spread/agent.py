@@ -84,6 +84,8 @@ class Agent:
         plan = order.plan if awake else replace(order.plan, keep_awake="off")
         run = started(plan, order.records, _loadgen.arm)
         self._run = run
+        if self._is_stopped:  # while there was no run to stop
+            run.stop(0.0)
         longest_s = plan.connect_timeout_ns / NS_PER_S + _READY_WITHIN_S
         until_s = time.monotonic() + longest_s
         while not (run.wait_ready(_LOOK_EVERY_S) or self._is_stopped):
