@@ -21,6 +21,7 @@ ROW = np.dtype(
         for name in (
             *("user", "seq", "connection", "arrival", "service", "due", "first", "departed"),
             *("read", "written", "stamped"),
+            *("first_content", "last_content", "longest_gap", "contents", "tokens"),
         )
     ]
 )

@@ -7,13 +7,18 @@ use servemark_loadgen::clock::{NS_PER_MS, NS_PER_S};
 
 use crate::law::{Law, Service, Stall};
 
-/// What is sent for a request: one body, or server-sent events.
+/// What is sent for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Events {
-    /// How many; 0 means a plain body.
-    pub(crate) count: u32,
-    /// From one to the next.
-    pub(crate) every_ns: i64,
+pub(crate) enum Answers {
+    /// One body, or server-sent events.
+    Events {
+        /// How many; 0 means a plain body.
+        count: u32,
+        /// From one to the next.
+        every_ns: i64,
+    },
+    /// What the request asks of an LLM server (see `llm.rs`).
+    Tokens,
 }
 
 /// What was asked for.
@@ -22,7 +27,7 @@ pub(crate) struct Arguments {
     /// When answers are due.
     pub(crate) law: Law,
     /// What they are made of.
-    pub(crate) events: Events,
+    pub(crate) answers: Answers,
     /// Where the log goes.
     pub(crate) log: Option<PathBuf>,
 }
@@ -34,6 +39,7 @@ impl Arguments {
     /// * `--queue`: one server, first come, first served; without it every request has a server of its own.
     /// * `--stall AT_S:FOR_S` (repeatable): from so long after the first request on nothing is answered, then all.
     /// * `--events COUNT:EVERY_MS`: that many server-sent events, the first when a plain answer would be due.
+    /// * `--llm`: the answers of an LLM server, each as its request asks (see `llm.rs`).
     /// * `--seed N`: which exponential times are drawn.
     /// * `--log FILE`: where what happened to each request is written (see `log.rs`).
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -44,7 +50,7 @@ impl Arguments {
                 stalls: Vec::new(),
                 seed: 0,
             },
-            events: Events {
+            answers: Answers::Events {
                 count: 0,
                 every_ns: 0,
             },
@@ -71,11 +77,12 @@ impl Arguments {
                 }
                 "--events" => {
                     let (count, every) = halves(&value()?)?;
-                    parsed.events = Events {
+                    parsed.answers = Answers::Events {
                         count: number(&count)?,
                         every_ns: time_ns(&every, NS_PER_MS)?,
                     };
                 }
+                "--llm" => parsed.answers = Answers::Tokens,
                 "--seed" => parsed.law.seed = number(&value()?)?,
                 "--log" => parsed.log = Some(value()?.into()),
                 _ => return Err(format!("no option {option:?}")),
@@ -127,8 +134,12 @@ mod tests {
             .map(|s| (s.after_ns, s.lasting_ns))
             .collect();
         assert_eq!(stalls, [(3 * NS_PER_S, NS_PER_S), (8 * NS_PER_S, NS_PER_S / 4)]);
-        assert_eq!(parsed.events.count, 20);
-        assert_eq!(parsed.events.every_ns, 10 * NS_PER_MS);
+        let events = Answers::Events {
+            count: 20,
+            every_ns: 10 * NS_PER_MS,
+        };
+        assert_eq!(parsed.answers, events);
+        assert_eq!(parse("--llm").unwrap().answers, Answers::Tokens);
         assert_eq!(parsed.law.seed, 7);
         assert_eq!(parsed.log, Some("there".into()));
         assert_eq!(parse("").unwrap().law.service, Service::Constant { time_ns: 0 });

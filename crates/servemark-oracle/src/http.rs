@@ -1,10 +1,16 @@
 //! As much HTTP/1.1 as a load generator speaks: requests in, fixed answers out.
 
 /// A complete request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     /// Its bytes, head and body.
     pub(crate) length: usize,
+    /// Those of its head.
+    pub(crate) head_length: usize,
+    /// Whether it only asks what can be asked there.
+    pub(crate) is_look: bool,
+    /// Its path, and behind a question mark its query.
+    pub(crate) target: String,
     /// The number in the first segment of its path, or -1.
     pub(crate) user: i64,
     /// The number in the second, or -1.
@@ -34,10 +40,21 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Request>, Unreadable> {
         }
     }
     let length = head_length + body_length;
-    let mut segments = head.path.unwrap_or_default().split(['/', '?']).skip(1);
+    if bytes.len() < length {
+        return Ok(None);
+    }
+    let target = head.path.unwrap_or_default();
+    let mut segments = target.split(['/', '?']).skip(1);
     let mut numbered = || segments.next().and_then(|text| text.parse().ok()).unwrap_or(-1);
     let (user, seq) = (numbered(), numbered());
-    Ok((bytes.len() >= length).then_some(Request { length, user, seq }))
+    Ok(Some(Request {
+        length,
+        head_length,
+        is_look: head.method == Some("OPTIONS"),
+        target: target.to_owned(),
+        user,
+        seq,
+    }))
 }
 
 fn number(digits: &[u8]) -> Option<usize> {
@@ -76,10 +93,13 @@ mod tests {
         }
         let request = Request {
             length: bytes.len(),
+            head_length: bytes.len() - 4,
+            is_look: false,
+            target: "/0000000007/00000000000000000042/x".into(),
             user: 7,
             seq: 42,
         };
-        assert_eq!(parse(bytes), Ok(Some(request)));
+        assert_eq!(parse(bytes), Ok(Some(request.clone())));
         assert_eq!(parse(&[bytes, &b"GET "[..]].concat()), Ok(Some(request)));
     }
 

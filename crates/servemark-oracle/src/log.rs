@@ -1,4 +1,4 @@
-//! What happened to each request: rows of eleven little-endian i64, in order of arrival, without a header.
+//! What happened to each request: rows of sixteen little-endian i64, in order of arrival, without a header.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -35,6 +35,33 @@ pub(crate) struct Row {
     pub(crate) written_ns: i64,
     /// Whether `arrival_ns` is the kernel's.
     pub(crate) is_stamped: bool,
+    /// Of an LLM server's answers: when the first event with content was about to be written whole, and the last one.
+    pub(crate) first_content_ns: i64,
+    /// When the last one was.
+    pub(crate) last_content_ns: i64,
+    /// The longest time from one of them to the next.
+    pub(crate) longest_gap_ns: i64,
+    /// How many there were.
+    pub(crate) contents: i64,
+    /// The tokens in them.
+    pub(crate) tokens: i64,
+}
+
+impl Row {
+    /// Events with content, with so many tokens, left at `now_ns`.
+    pub(crate) fn note_content(&mut self, now_ns: i64, contents: u32, tokens: u32) {
+        if contents == 0 {
+            return;
+        }
+        if self.contents == 0 {
+            self.first_content_ns = now_ns;
+        } else {
+            self.longest_gap_ns = self.longest_gap_ns.max(now_ns - self.last_content_ns);
+        }
+        self.last_content_ns = now_ns;
+        self.contents += i64::from(contents);
+        self.tokens += i64::from(tokens);
+    }
 }
 
 /// All requests.
@@ -68,6 +95,11 @@ impl Log {
                 row.read_ns,
                 row.written_ns,
                 row.is_stamped.into(),
+                row.first_content_ns,
+                row.last_content_ns,
+                row.longest_gap_ns,
+                row.contents,
+                row.tokens,
             ];
             for value in values {
                 file.write_all(&value.to_le_bytes())?;
@@ -121,6 +153,11 @@ mod tests {
             read_ns: 9,
             written_ns: departed_ns + 10,
             is_stamped: true,
+            first_content_ns: NEVER_NS,
+            last_content_ns: NEVER_NS,
+            longest_gap_ns: 0,
+            contents: 0,
+            tokens: 0,
         }
     }
 
@@ -139,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_gap_is_between_events_with_content() {
+        let mut row = row(6, 8);
+        for (now_ns, contents, tokens) in [(10, 0, 0), (20, 1, 2), (25, 1, 2), (65, 2, 1), (70, 0, 0)] {
+            row.note_content(now_ns, contents, tokens);
+        }
+        assert_eq!((row.first_content_ns, row.last_content_ns), (20, 65));
+        assert_eq!((row.longest_gap_ns, row.contents, row.tokens), (40, 4, 5));
+    }
+
+    #[test]
     fn rows_are_written_as_they_stand() {
         let path = std::env::temp_dir().join(format!("servemark-oracle-{}", std::process::id()));
         let log = Log {
@@ -147,7 +194,7 @@ mod tests {
         log.write_to(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        let values = (1..=9_i64).chain([18, 1]);
+        let values = (1..=9_i64).chain([18, 1, -1, -1, 0, 0, 0]);
         assert_eq!(bytes, values.flat_map(i64::to_le_bytes).collect::<Vec<_>>());
     }
 }

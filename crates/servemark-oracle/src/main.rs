@@ -13,7 +13,9 @@ mod arguments;
 mod http;
 mod kernel;
 mod law;
+mod llm;
 mod log;
+mod script;
 mod server;
 mod stamps;
 
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let mut server = Server::new(arguments.law, arguments.events)?;
+    let mut server = Server::new(arguments.law, arguments.answers)?;
     writeln!(stdout(), "{}", server.port()?)?;
     server.run()?;
     if let Some(path) = &arguments.log {

@@ -1,22 +1,25 @@
 //! The server: one thread, one epoll, real sockets.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use servemark_loadgen::clock::{NS_PER_S, monotonic_ns};
 use servemark_loadgen::poller::{self, Poller};
 use slab::Slab;
 
-use crate::arguments::Events;
+use crate::arguments::Answers;
 use crate::http;
 use crate::kernel;
 use crate::law::{Departures, Law};
+use crate::llm::{self, Asked};
 use crate::log::{Log, NEVER_NS, Row};
+use crate::script::Script;
 use crate::stamps::Stamps;
 
 const LISTENER: u64 = u64::MAX;
@@ -36,9 +39,9 @@ type Due = BinaryHeap<Reverse<(i64, usize, Answer)>>;
 struct Answer {
     /// The connection's place among those that are open.
     key: usize,
-    /// Which event; 0 for a plain answer.
-    event: u32,
-    /// When it was ready, whatever held it back.
+    /// Which packet of its script.
+    packet: u32,
+    /// When the answer was ready, whatever held it back: its script's times count from here.
     ready_ns: i64,
 }
 
@@ -49,8 +52,8 @@ struct Connection {
     input: Vec<u8>,
     /// When the first bytes of `input` came.
     arrival: Arrival,
-    /// Whether a request waits for its answer: the next one is taken after that.
-    is_busy: bool,
+    /// What is sent for the request that waits for its answer: the next one is taken after that.
+    script: Option<Rc<Script>>,
 }
 
 /// When a request came.
@@ -72,13 +75,54 @@ impl Arrival {
     }
 }
 
+/// What is sent for requests, each script made once.
+struct Scripts {
+    /// Whatever is asked; none of an LLM server.
+    same: Option<Rc<Script>>,
+    asked: HashMap<Asked, Rc<Script>>,
+}
+
+impl Scripts {
+    fn new(answers: Answers) -> Self {
+        let same = match answers {
+            Answers::Events { count, every_ns } => Some(Rc::new(Script::of_events(count, every_ns))),
+            Answers::Tokens => None,
+        };
+        Self {
+            same,
+            asked: HashMap::new(),
+        }
+    }
+
+    /// The script of a request, or why there is none.
+    fn of(&mut self, request: &http::Request, body: &[u8]) -> Result<Rc<Script>, String> {
+        if let Some(same) = &self.same {
+            return Ok(Rc::clone(same));
+        }
+        let target = request.target.as_str();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if request.is_look {
+            return Ok(Rc::new(llm::look()));
+        }
+        if path.ends_with("/v1/models") {
+            return Ok(Rc::new(llm::models()));
+        }
+        let asked = Asked::read(path, query, body)?;
+        let made = self
+            .asked
+            .entry(asked)
+            .or_insert_with_key(|asked| Rc::new(llm::script(asked)));
+        Ok(Rc::clone(made))
+    }
+}
+
 /// The oracle's server.
 pub(crate) struct Server {
     /// What happened so far.
     pub(crate) log: Log,
     departures: Departures,
     stamps: Stamps,
-    events: Events,
+    scripts: Scripts,
     listener: TcpListener,
     poller: Poller,
     connections: Slab<Connection>,
@@ -91,7 +135,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server on a free port of 127.0.0.1, as many connections as the hard limit on descriptors allows.
-    pub(crate) fn new(law: Law, events: Events) -> io::Result<Self> {
+    pub(crate) fn new(law: Law, answers: Answers) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile);
         setrlimit(
             Resource::Nofile,
@@ -112,7 +156,7 @@ impl Server {
             log: Log::new(),
             departures: Departures::new(law),
             stamps: Stamps::new(),
-            events,
+            scripts: Scripts::new(answers),
             listener,
             poller,
             connections: Slab::new(),
@@ -200,7 +244,7 @@ impl Server {
                 number: self.accepted,
                 input: Vec::new(),
                 arrival: Arrival::when_read(0),
-                is_busy: false,
+                script: None,
             });
             self.accepted += 1;
         }
@@ -240,7 +284,7 @@ impl Server {
     /// Let the law decide on the request that a connection has brought, if it is complete and the first.
     fn take_request(&mut self, key: usize) {
         let connection = &mut self.connections[key];
-        if connection.is_busy {
+        if connection.script.is_some() {
             return;
         }
         let request = match http::parse(&connection.input) {
@@ -251,38 +295,51 @@ impl Server {
                 return self.close(key);
             }
         };
-        connection.is_busy = true;
+        let body = &connection.input[request.head_length..request.length];
+        let Ok(script) = self.scripts.of(&request, body) else {
+            self.unreadable += 1;
+            return self.close(key);
+        };
+        let lasts_ns = script.lasts_ns();
+        connection.script = Some(script);
         connection.input.drain(..request.length);
         let row = self.log.rows.len();
         let number = u64::try_from(request.seq).unwrap_or(row as u64);
         let arrival = connection.arrival;
         let (service_ns, ready_ns) = self.departures.add(arrival.at_ns, number);
-        let last_ready_ns = ready_ns + i64::from(self.events.count.saturating_sub(1)) * self.events.every_ns;
         self.log.rows.push(Row {
             user: request.user,
             seq: request.seq,
             connection: connection.number,
             arrival_ns: arrival.at_ns,
             service_ns,
-            due_ns: self.departures.held_back_ns(last_ready_ns),
+            due_ns: self.departures.held_back_ns(ready_ns + lasts_ns),
             first_ns: NEVER_NS,
             departed_ns: NEVER_NS,
             read_ns: arrival.read_ns,
             written_ns: NEVER_NS,
             is_stamped: arrival.is_stamped,
+            first_content_ns: NEVER_NS,
+            last_content_ns: NEVER_NS,
+            longest_gap_ns: 0,
+            contents: 0,
+            tokens: 0,
         });
         self.expect(
             row,
             Answer {
                 key,
-                event: 0,
+                packet: 0,
                 ready_ns,
             },
         );
     }
 
     fn expect(&mut self, row: usize, answer: Answer) {
-        let due_ns = self.departures.held_back_ns(answer.ready_ns);
+        let script = self.connections[answer.key].script.as_ref();
+        let packet = script.and_then(|script| script.packets.get(answer.packet as usize));
+        let after_ns = packet.map_or(0, |packet| packet.after_ns);
+        let due_ns = self.departures.held_back_ns(answer.ready_ns + after_ns);
         self.due.push(Reverse((due_ns, row, answer)));
     }
 
@@ -304,37 +361,41 @@ impl Server {
         if connection.number != self.log.rows[row].connection {
             return; // the one that asked has gone, and another has its place
         }
-        let count = self.events.count;
-        // Before the write, for it wakes the reader, who may take this thread's CPU: that is no time of the server's.
-        let leaving_ns = monotonic_ns();
-        let written = if count == 0 {
-            write_whole(&mut connection.stream, http::ANSWER)
-        } else {
-            write_whole(&mut connection.stream, &http::event(answer.event, count))
+        let Some(script) = connection.script.clone() else {
+            return;
         };
+        let packet = &script.packets[answer.packet as usize];
+        // Before the write, for it wakes the reader, who may take this thread's CPU: that is no time of the server's.
+        let first_ns = monotonic_ns();
+        let (mut leaving_ns, mut written) = (first_ns, Ok(()));
+        for (number, bytes) in packet.writes.iter().enumerate() {
+            if number > 0 {
+                leaving_ns = monotonic_ns();
+            }
+            written = written.and_then(|()| write_whole(&mut connection.stream, bytes));
+        }
         let written_ns = monotonic_ns();
         if written.is_err() {
             return self.close(answer.key);
         }
         let row_now = &mut self.log.rows[row];
-        if answer.event == 0 {
-            row_now.first_ns = leaving_ns;
+        if answer.packet == 0 {
+            row_now.first_ns = first_ns;
         }
-        if answer.event + 1 < count {
-            let ready_ns = answer.ready_ns + self.events.every_ns;
-            let event = answer.event + 1;
+        row_now.note_content(leaving_ns, packet.contents, packet.tokens);
+        let next = answer.packet + 1;
+        if (next as usize) < script.packets.len() {
             return self.expect(
                 row,
                 Answer {
-                    event,
-                    ready_ns,
+                    packet: next,
                     ..answer
                 },
             );
         }
         row_now.departed_ns = leaving_ns;
         row_now.written_ns = written_ns;
-        connection.is_busy = false;
+        connection.script = None;
         if !connection.input.is_empty() {
             connection.arrival = Arrival::when_read(written_ns);
             self.take_request(answer.key);
