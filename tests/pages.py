@@ -113,6 +113,11 @@ EXECUTED = {
 }
 #: What no test executes here, by how it begins, and why.
 NOT_HERE = {
+    "./benchmark.py latency --server 127.0.0.1:8000 --prompt-tokens 128 --output-tokens 64": (
+        "needs a server of tokens; test_prompts_sent.py has one of its own"
+    ),
+    "./benchmark.py http --url http://127.0.0.1:8000/v1/chat/completions --body-file prompts.jsonl --tokens openai "
+    "--rate 20": "needs a server of tokens; test_token_runs.py has one of its own",
     "./benchmark.py latency --trials 5 --against latest": (
         "its answer is the machine's; test_trials.py has servers that are slower"
     ),

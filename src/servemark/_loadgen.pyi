@@ -6,12 +6,18 @@ from servemark.records import RecordFile
 from servemark.stats.evidence import TallyQuestion
 from servemark.stats.timeline import TimelineQuestion
 from servemark.workload.plan import Address, EngineArrivals, EngineExpect, EnginePlan
+from servemark.workload.scenario import TokenFormat
 
 __all__ = [
+    "ANSWER_COLUMNS",
+    "ANSWER_ROW_BYTES",
     "ERROR_KINDS",
+    "FINISH_NAMES",
     "RECORD_COLUMNS",
     "RECORD_FLAGS",
     "RECORD_ROW_BYTES",
+    "AnswerTexts",
+    "AnswersRead",
     "ArrivalAccount",
     "ErrorExample",
     "EventGaps",
@@ -25,6 +31,7 @@ __all__ = [
     "Run",
     "ShortageError",
     "Tally",
+    "TallyAnswers",
     "TallySample",
     "TallyStage",
     "TallyStep",
@@ -34,6 +41,7 @@ __all__ = [
     "arm",
     "check_expect",
     "histogram_statistics",
+    "read_answers",
     "schedule",
     "span",
     "spin_until_eof",
@@ -46,6 +54,12 @@ __all__ = [
 RECORD_COLUMNS: tuple[tuple[str, str, int], ...]
 #: Bytes of one row of a record file.
 RECORD_ROW_BYTES: int
+#: The columns that records have of answers that were read, with their places behind those of the record.
+ANSWER_COLUMNS: tuple[tuple[str, str, int], ...]
+#: Bytes of these together.
+ANSWER_ROW_BYTES: int
+#: Names of the values of the `finish` column, by number; 0 is "none".
+FINISH_NAMES: tuple[str, ...]
 #: Names of the values of the `kind` column, by number; 0 is "ok".
 ERROR_KINDS: tuple[str, ...]
 #: Bits of the `flags` column by name: "warmup", "cut_body" ...
@@ -247,7 +261,8 @@ def schedule(arrivals: EngineArrivals, seed: int, first: int, count: int) -> byt
 def start(plan: EnginePlan, record_path: str) -> Run:
     """Open connections, wait for the start barrier, and start sending.
 
-    With `record_events`, the time of every event goes to a file beside `record_path`, with the suffix `.events.bin`.
+    With `record_events`, the time of every event goes to a file beside `record_path`, with the suffix `.events.bin`;
+    the bodies of the steps that keep them go to one with the suffix `.bodies.bin`.
 
     Raises:
         ValueError: the plan is inconsistent.
@@ -289,6 +304,33 @@ class TallyStep:
     batch_events: list[int]
     batch_first: list[int]
     batch_first_sums_ns: list[float]
+    answers: TallyAnswers
+    batch_tokens: list[int]
+    batch_first_token: list[int]
+    batch_first_token_sums_ns: list[float]
+
+@final
+class TallyAnswers:
+    """What the answers that were read add up to, of the measured successes of a step name.
+
+    Pairs are tokens and in how many answers; of `both` what the server and another counted of the same answers, of
+    `tokens_of_contents` tokens and events with content of the same streams.
+    """
+
+    count: int
+    streamed: int
+    contents: int
+    usage: tuple[int, int]
+    counted: tuple[int, int]
+    both: tuple[int, int]
+    tokens_of_contents: tuple[int, int]
+    first_told: int
+    """Streams that told how many tokens their first event with content held."""
+    finishes: list[int]
+    """By number, see FINISH_NAMES."""
+    unmarked: int
+    unread: int
+    cut: int
 
 @final
 class TallySample:
@@ -320,8 +362,8 @@ class Tally:
 
     steps: list[TallyStep]
     samples: list[TallySample]
-    """Ten of each step name: the four latencies, punctual, stamped, unpaused, failed, first event, events; then the
-    response and the queueing of each stage. See `Of` in servemark-records."""
+    """Sixteen of each step name: the four latencies, punctual, stamped, unpaused, failed, first event, events, and
+    those of answers; then the response and the queueing of each stage. See `Of` in servemark-records."""
     stages: list[TallyStage]
     begun: tuple[int, int, int]
     """Arrivals in the window, and when the first and the last was due."""
@@ -356,6 +398,53 @@ class Tally:
 
         Raises:
             OSError: the records cannot be read any more.
+        """
+
+@final
+class AnswersRead:
+    """What reading the answers of a run found beside the columns of its records."""
+
+    gaps: list[EventGaps]
+    """The times between events with content, of successes scheduled after the warm-up."""
+    failed: list[ErrorExample]
+    """The first failure of each step that an answer told of."""
+
+def read_answers(
+    records: RecordFile,
+    bodies: str,
+    *,
+    header_bytes: int,
+    formats: list[TokenFormat | None],
+    counted: dict[int, int],
+    warmup_ns: int,
+    out: str,
+) -> AnswersRead:
+    """Append the records of a file, each with what its answer said behind it (ANSWER_COLUMNS), to the file at `out`.
+
+    `bodies` is the file of the bodies, whose parts begin behind `header_bytes`; `formats` say of each step how its
+    answers are read, and `counted` has tokens that were counted in whole texts, by the number of the request. A success
+    whose answer says that it failed, or that was broken off, is of the kind application there.
+
+    Raises:
+        ValueError: there is no such format, or a column is lacking.
+        OSError: a file cannot be read or written.
+    """
+
+@final
+class AnswerTexts:
+    """What was said in each answer of a file of bodies, whole, in the order of their ends.
+
+    Raises:
+        ValueError: there is no such format.
+        OSError: the file cannot be read.
+    """
+
+    def __new__(cls, bodies: str, *, header_bytes: int, formats: list[TokenFormat | None]) -> AnswerTexts: ...
+    def next(self, most: int) -> list[tuple[int, str]]:
+        """The next of them, at most so many, with the numbers of their requests; none at the end.
+
+        Raises:
+            OSError: the file cannot be read any more.
         """
 
 @final

@@ -2,7 +2,7 @@
 
 Beside ``NAME.bin`` are ``NAME.gaps.hlog``, the times between the events (a histogram log, which the tools of
 HdrHistogram read), and with ``--record-events`` ``NAME.events.bin``, the time of each event, for
-``records.open_events``.
+``records.open_events``. What of the bodies of responses is read for tokens is meanwhile in ``NAME.bodies.bin``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from servemark.units import NS_PER_MS, NS_PER_S
 def events_path(record_path: Path) -> Path:
     """Where the events of the records at `record_path` are, if they were recorded."""
     return record_path.with_suffix(".events.bin")
+
+
+def bodies_path(record_path: Path) -> Path:
+    """Where the bodies of the responses of the records at `record_path` are, if they were recorded."""
+    return record_path.with_suffix(".bodies.bin")
 
 
 def gaps_path(record_path: Path) -> Path:

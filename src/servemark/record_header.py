@@ -1,4 +1,7 @@
-"""The header of record and event files. It is read without what the columns are read with: that takes long to load."""
+"""The header of the files of records, events and bodies.
+
+It is read without what the columns are read with: that takes long to load.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from servemark.errors import RecordingError
 #: A header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
 MAGIC = b"SERVEMARK-REC\0\0\0"
 EVENTS_MAGIC = b"SERVEMARK-EVT\0\0\0"
+BODIES_MAGIC = b"SERVEMARK-BDY\0\0\0"
 VERSION = 3
 FIXED = struct.Struct("<16s4I")
 _READABLE = (1, 2, VERSION)

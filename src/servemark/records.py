@@ -252,6 +252,21 @@ def begun_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> NDArray[np.int
     return begun
 
 
+def time_per_token_ns(rows: Rows) -> NDArray[np.int64]:
+    """The time per output token of each of `rows`, which have the columns of answers; -1 where there is none.
+
+    See ``AnswerRow::time_per_token_ns`` in servemark-records, which the statistics are made of.
+    """
+    tokens = np.where(rows["usage_tokens"] >= 0, rows["usage_tokens"], rows["counted_tokens"]).astype(np.int64)
+    later = tokens - np.maximum(rows["first_tokens"], 1)
+    has_several = (tokens >= 0) & (later > 0) & (rows["contents"] > 1) & (rows["first_content"] >= 0)
+    later = np.where(has_several, later, 1)
+    found: NDArray[np.int64] = np.where(
+        has_several, (rows["last_content"] - rows["first_content"] + later // 2) // later, -1
+    )
+    return found
+
+
 def row_dtype() -> np.dtype[np.void]:
     """The numpy dtype of a row as the native engine writes it; files tell their own."""
     names, formats, offsets = zip(*_loadgen.RECORD_COLUMNS, strict=True)

@@ -15,6 +15,12 @@ from servemark.servers.http.trust import Trust
 
 from ..validity import status_but_for_the_machine
 
+OPENAI: Answers = {
+    "GET /ping": (200, b""),  # as vLLM's, which answers SageMaker, too
+    "GET /v1/models": (200, b'{"data": [{"id": "one"}]}'),
+    "OPTIONS /v1/chat/completions": (405, b""),
+    "OPTIONS /invocations": (405, b""),
+}
 CONTAINER: Answers = {"GET /ping": (200, b""), "OPTIONS /invocations": (405, b""), "POST /invocations": (200, b"[1]")}
 
 
@@ -33,13 +39,15 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     return run
 
 
-@pytest.mark.parametrize(("answers", "name"), [(MMS, "mms"), (CONTAINER, "sagemaker")])
+@pytest.mark.parametrize(("answers", "name"), [(MMS, "mms"), (OPENAI, "openai"), (CONTAINER, "sagemaker")])
 def test_what_a_server_speaks_is_told_from_its_answers(answers: Answers, name: str) -> None:
     came: list[str] = []
     with answering(answers, came) as port:
         found = find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
         assert (found.dialect.name, found.address.port) == (name, port)
-    assert all(asked.startswith(("GET /ping", "OPTIONS ")) for asked in came), "nothing else is asked to know it"
+    assert all(asked.startswith(("GET /ping", "GET /v1/models", "OPTIONS ")) for asked in came), (
+        "nothing else is asked to know it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,7 @@ def test_a_container_is_measured_as_it_is(run) -> None:
     assert server["dialect"] == "sagemaker"
     assert (benchmark["model"], benchmark["steps"][0]["succeeded"]) == ("model", 40)
     assert came.count("POST /invocations") == 41, "the first prediction proves that it answers"
-    assert not [asked for asked in came if not asked.endswith(("/ping", "/invocations", " /"))]
+    assert not [asked for asked in came if not asked.endswith(("/ping", "/v1/models", "/invocations", " /"))]
 
 
 def test_the_failures_of_a_container_are_in_its_own_words(run) -> None:

@@ -12,8 +12,9 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.server import ServerOptions
 from servemark.runner.entry import Entry
-from servemark.servers.dialect import dialect, dialects, lacking
+from servemark.servers.dialect import dialect, dialects, lacking, tokens_of
 from servemark.servers.http.dialect import DIALECT as PLAIN
+from servemark.servers.openai.dialect import error_in, model_names
 from servemark.workload.inputs import Input
 
 MMS, SAGEMAKER = dialect("mms"), dialect("sagemaker")
@@ -21,7 +22,7 @@ TEXT = Input(b"hello", "text/plain", "test")
 
 
 def test_a_dialect_has_the_name_by_which_it_is_found_and_the_most_particular_is_tried_first() -> None:
-    assert [spoken.name for spoken in dialects()] == ["mms", "sagemaker"]
+    assert [spoken.name for spoken in dialects()] == ["mms", "openai", "sagemaker"]
     for spoken in dialects():
         assert dialect(spoken.name) is spoken
 
@@ -133,3 +134,49 @@ def test_mms_is_another_word_for_a_server_of_that_dialect() -> None:
     for contradiction in ({"server": "h:2"}, {"server": "h:1", "dialect": "auto"}, {"dialect": "sagemaker"}):
         with pytest.raises(UsageError, match=r"--mms and .* do not go together"):
             ServerOptions(mms="h:1", **contradiction)
+
+
+OPENAI = dialect("openai")
+MODELS = b'{"object": "list", "data": [{"id": "one"}, {"id": "two"}]}'
+
+
+@pytest.mark.parametrize(
+    ("health", "sign", "known"),
+    [
+        ((200, MODELS), (405, b""), (True, True)),
+        ((200, b'{"data": []}'), (200, b""), (True, True)),
+        ((401, b'{"error": {"message": "no key"}}'), (401, b""), (False, True)),
+        ((200, b'{"models": []}'), (404, b""), (False, False)),
+        ((200, b"OK"), (404, b""), (False, False)),
+    ],
+)
+def test_a_server_with_openais_api_is_known_by_its_list_of_models(health, sign, known) -> None:
+    assert (OPENAI.is_health(*health), OPENAI.is_sign(*sign)) == known
+
+
+def test_a_prompt_is_asked_of_the_model_where_its_kind_is_answered() -> None:
+    chat = OPENAI.prediction("one", Input(b'{"messages": [], "stream": true}', "application/json", "test"))
+    assert (chat.path, json.loads(chat.body)) == (
+        "/v1/chat/completions",
+        {"model": "one", "messages": [], "stream": True},
+    )
+    completed = OPENAI.prediction("one", Input(b'{"prompt": "a", "model": "lora"}', "application/json", "test"))
+    assert (completed.path, json.loads(completed.body)) == ("/v1/completions", {"model": "lora", "prompt": "a"})
+    text = json.loads(OPENAI.prediction("one", TEXT).body)
+    assert text["messages"] == [{"role": "user", "content": "hello"}]
+
+
+def test_the_words_of_an_error_object_are_the_servers() -> None:
+    refused = b'{"error": {"message": "maximum context length is 4096 tokens", "code": 400}}'
+    assert OPENAI.explain(400, refused) == "maximum context length is 4096 tokens"
+    assert (error_in(refused), error_in(MODELS), error_in(b"")) == ("maximum context length is 4096 tokens", "", "")
+    assert model_names(MODELS) == ("one", "two")
+    assert model_names(b'{"data": [1, {}]}') == ()
+
+
+def test_of_servers_that_generate_text_it_is_known_how_tokens_are_told() -> None:
+    assert {spoken.name: tokens_of(spoken) for spoken in dialects()} == {
+        "mms": None,
+        "openai": "openai",
+        "sagemaker": None,
+    }

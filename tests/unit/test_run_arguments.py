@@ -18,6 +18,7 @@ from servemark.workload.inputs import STANDARD_INPUT
 PATHS = (
     *("output", "source", "server_requirements", "server_python"),
     *("ca_file", "client_cert", "client_key", "unix_socket", "against"),
+    *("prompts", "tokenizer"),
 )
 
 

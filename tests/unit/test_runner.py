@@ -23,6 +23,10 @@ from servemark.runner.result_on_disk import empty_result
 from ..web_server import sending, web_server
 
 #: What an option needs beside it to be one that only the benchmark refuses.
+PROMPTED = (
+    *("prompts", "prompt_tokens", "shared_prefix", "output_tokens"),
+    *("ignore_eos", "completions", "no_stream"),
+)
 NEEDED = {
     "dialect": {"server": "h:80"},
     "management_port": {"server": "h:80"},
@@ -31,6 +35,7 @@ NEEDED = {
     "server_python": {"custom_model": "m.mar"},
     "arrival": {"rate": 5},
     "max_connections": {"rate": 5},
+    **{name: {"server": "h:80"} for name in PROMPTED},
 }
 
 

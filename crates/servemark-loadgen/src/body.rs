@@ -1,6 +1,12 @@
-//! What is kept of a response's body while it passes: its first bytes, its length and, where asked for, its digest.
+//! What is kept of a response's body while it passes: its first bytes, its length and, where asked for, its digest and
+//! the bytes that came last.
 
 use ring::digest::{Context, SHA256};
+
+use crate::body_part::MOST_BYTES;
+
+/// Room that a connection keeps for the bytes that come next.
+const PART_ROOM_BYTES: usize = 4096;
 
 /// A SHA-256 digest: two bodies with the same one are the same.
 pub type Digest = [u8; 32];
@@ -12,6 +18,8 @@ pub struct Watch {
     pub keep_bytes: usize,
     /// Whether the whole of it is digested.
     pub digest: bool,
+    /// Whether all of its bytes are handed on as they come, up to [`MOST_BYTES`].
+    pub hands_on: bool,
 }
 
 /// A body, decoded from its chunks, as far as it has come.
@@ -23,6 +31,8 @@ pub struct Body {
     /// Boxed, since it is larger than all the rest of a connection's state, and seldom there. It stays for the next body
     /// that is digested.
     digest: Option<Box<Context>>,
+    /// What came with the last bytes that were received, if it is handed on.
+    part: Vec<u8>,
 }
 
 impl Body {
@@ -31,6 +41,9 @@ impl Body {
     pub(crate) fn begin(&mut self, watch: Watch) {
         self.kept.clear();
         self.kept.shrink_to(watch.keep_bytes);
+        self.part.clear();
+        self.part
+            .shrink_to(if watch.hands_on { PART_ROOM_BYTES } else { 0 });
         self.bytes = 0;
         self.watch = watch;
         if watch.digest {
@@ -46,9 +59,28 @@ impl Body {
         let room = self.watch.keep_bytes.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&data[..room.min(data.len())]);
         self.bytes += data.len() as u64;
+        if self.watch.hands_on && self.bytes <= MOST_BYTES {
+            self.part.extend_from_slice(data);
+        }
         if let Some(digest) = self.digest.as_mut().filter(|_| self.watch.digest) {
             digest.update(data);
         }
+    }
+
+    /// Whatever comes now is another part.
+    pub(crate) fn begin_part(&mut self) {
+        self.part.clear();
+    }
+
+    /// What came since the part began, where it is handed on.
+    #[must_use]
+    pub fn part(&self) -> &[u8] {
+        &self.part
+    }
+
+    /// Whether it is longer than what is handed on of it.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.bytes > MOST_BYTES
     }
 
     /// Its first bytes.
@@ -97,6 +129,7 @@ mod tests {
         let watch = Watch {
             keep_bytes: 4,
             digest: true,
+            hands_on: false,
         };
         let mut body = Body::default();
         body.begin(watch);
@@ -117,6 +150,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_handed_on_is_what_came_since_the_part_began() {
+        let mut body = Body::default();
+        body.begin(Watch::default());
+        body.add(b"unseen");
+        assert_eq!(body.part(), b"");
+        body.begin(Watch {
+            hands_on: true,
+            ..Watch::default()
+        });
+        body.add(b"a");
+        body.add(b"b");
+        assert_eq!(body.part(), b"ab");
+        body.begin_part();
+        body.add(b"c");
+        assert_eq!((body.part(), body.is_cut()), (&b"c"[..], false));
+    }
+
+    #[test]
+    fn of_a_body_without_end_no_more_is_handed_on() {
+        let (mut body, large) = (Body::default(), vec![b'x'; 1 << 20]);
+        body.begin(Watch {
+            hands_on: true,
+            ..Watch::default()
+        });
+        let mut handed_on = 0;
+        for _ in 0..20 {
+            body.begin_part();
+            body.add(&large);
+            handed_on += body.part().len() as u64;
+        }
+        assert_eq!((handed_on, body.is_cut()), (MOST_BYTES, true));
+    }
+
+    #[test]
     fn a_body_that_was_looked_into_leaves_no_memory_behind() {
         let (mut body, large) = (Body::default(), vec![b'x'; 1 << 20]);
         for (keep_bytes, most) in [
@@ -128,6 +195,7 @@ mod tests {
             body.begin(Watch {
                 keep_bytes,
                 digest: false,
+                hands_on: false,
             });
             body.add(&large);
             assert_eq!((body.kept().len(), body.is_whole()), (keep_bytes, false));

@@ -20,6 +20,35 @@ pub(crate) fn draw(seed: u64, arrival: &Arrival, size: usize) -> u32 {
     ((u128::from(mixed) * size as u128) >> 64) as u32
 }
 
+/// Which of a pool of `size` requests is sent where each is sent once before any is sent again: a pure function of the
+/// plan's seed and of the number of the request among those that draw from it.
+///
+/// The numbers are passed through a permutation of the pool, another one each time that it has been used up: number n
+/// gets a n + b modulo `size`, with an a that shares no divisor with it.
+pub(crate) fn draw_each_once(seed: u64, number: u64, size: usize) -> u32 {
+    let size = size as u64;
+    if size <= 1 {
+        return 0;
+    }
+    let (round, place) = (number / size, number % size);
+    let mixed = splitmix64(splitmix64(seed) ^ round);
+    let mut factor = mixed % size;
+    while factor == 0 || common_divisor(factor, size) > 1 {
+        factor = (factor + 1) % size;
+    }
+    let offset = splitmix64(mixed) % size;
+    ((u128::from(factor) * u128::from(place) + u128::from(offset)) % u128::from(size)) as u32
+}
+
+/// The greatest common divisor, after Euclid.
+fn common_divisor(one: u64, other: u64) -> u64 {
+    if other == 0 {
+        one
+    } else {
+        common_divisor(other, one % other)
+    }
+}
+
 /// Which of a group's steps a user performs in a loop of a mix: a pure function of the plan's seed, the user and the
 /// number of the loop. The chance of each step is its share of the weights.
 pub(crate) fn draw_weighted(seed: u64, user: u64, loop_number: u64, weights: &[u32]) -> u16 {
@@ -88,6 +117,24 @@ mod tests {
             picks(1, 1, 1, 2),
         ] {
             assert_ne!(other, first);
+        }
+    }
+
+    #[test]
+    fn each_is_drawn_once_before_any_is_drawn_again() {
+        for size in [1, 2, 7, 12, 1000, 4096] {
+            let round = |first: u64| -> Vec<u32> {
+                (first..first + size)
+                    .map(|number| draw_each_once(5, number, size as usize))
+                    .collect()
+            };
+            let (first, second) = (round(0), round(size));
+            for drawn in [&first, &second] {
+                let mut sorted = drawn.clone();
+                sorted.sort_unstable();
+                assert!(sorted.into_iter().eq(0..size as u32), "{size}");
+            }
+            assert!(size < 1000 || first != second);
         }
     }
 

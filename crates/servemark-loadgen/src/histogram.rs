@@ -10,14 +10,15 @@ const DIGITS: u8 = 3;
 
 /// The times between events, by step. One histogram is made when a step's first pair of events has come, none later.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct EventGaps {
+pub struct EventGaps {
     longest_ns: u64,
     steps: Vec<Option<Histogram<u64>>>,
 }
 
 impl EventGaps {
     /// No time yet, of any of `steps` steps. What is longer than `longest_ns` counts as that.
-    pub(crate) fn new(steps: usize, longest_ns: i64) -> Self {
+    #[must_use]
+    pub fn new(steps: usize, longest_ns: i64) -> Self {
         Self {
             longest_ns: longest_ns.max(2).unsigned_abs(),
             steps: vec![None; steps],
@@ -25,7 +26,7 @@ impl EventGaps {
     }
 
     /// Events of `step` came `gap_ns` after the one before them, so many `times`.
-    pub(crate) fn note(&mut self, step: u16, gap_ns: i64, times: u32) {
+    pub fn note(&mut self, step: u16, gap_ns: i64, times: u32) {
         let histogram = self.steps[usize::from(step)].get_or_insert_with(|| empty(self.longest_ns));
         histogram.saturating_record_n(gap_ns.max(0).unsigned_abs(), u64::from(times));
     }
@@ -46,7 +47,8 @@ impl EventGaps {
     }
 
     /// The steps of which there are times, each with the V2-deflate bytes of its histogram of nanoseconds.
-    pub(crate) fn into_bytes(self) -> Vec<(u16, Vec<u8>)> {
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<(u16, Vec<u8>)> {
         let steps = (0_u16..).zip(&self.steps);
         steps
             .filter_map(|(step, histogram)| histogram.as_ref().map(|known| (step, to_bytes(known))))

@@ -136,6 +136,7 @@ impl<'plan> Protocol<'plan> for Http1<'plan> {
 
     fn receive(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
         let mut rest = bytes;
+        self.body.begin_part();
         while !rest.is_empty() {
             rest = match self.state {
                 State::Idle => {
@@ -296,6 +297,9 @@ impl Http1<'_> {
             BodyEnd::Chunked(chunked) => chunked.receive(bytes, add),
         };
         self.exchange.bytes_received += used as u64;
+        if !self.body.part().is_empty() {
+            events.push(Event::BodyPart(self.id));
+        }
         if dispatched > 0 {
             events.push(Event::ServerEvents(self.id, dispatched));
         }

@@ -8,6 +8,7 @@
 pub mod arrival;
 pub mod beside;
 pub mod body;
+pub mod body_part;
 pub mod clock;
 mod control;
 mod deadline;
@@ -35,7 +36,7 @@ pub mod request;
 pub mod run;
 pub mod share;
 mod source;
-mod sse;
+pub mod sse;
 mod start;
 mod table;
 pub mod tls;

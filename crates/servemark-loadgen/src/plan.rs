@@ -106,12 +106,16 @@ pub struct Step {
     pub address: usize,
     /// The pool; never empty.
     pub requests: Vec<Request>,
+    /// Each request of the pool is sent once before any is sent again; else each time one is drawn of all.
+    pub draws_each_once: bool,
     /// The one status that is a success; without it, any from 200 to 299.
     pub expect_status: Option<u16>,
     /// What the body of a success must say before its user goes on; until then the step is repeated.
     pub until: Option<Until>,
     /// What the body of a success must be.
     pub expect: Option<Expect>,
+    /// The bodies of its responses are written beside the records, as they come: see [`body_part`](crate::body_part).
+    pub keeps_bodies: bool,
     /// Its successes are those whose number ends a run of adaptive length.
     pub is_headline: bool,
 }

@@ -16,6 +16,8 @@ use crate::request::{Numbers, RequestId};
 pub enum Event {
     /// A head begins. It may come again: after an interim response (100, 103), the last one counts.
     FirstByte(RequestId),
+    /// The bytes that were received together had some of a body that is handed on: [`Body::part`] has them.
+    BodyPart(RequestId),
     /// So many server-sent events came, all in the bytes that were received together.
     ServerEvents(RequestId, u32),
     /// The response is complete.

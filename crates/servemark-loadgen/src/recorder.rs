@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::body_part::{Head, Part};
 use crate::clock::NS_PER_MS;
 use crate::event_row::event_row;
 use crate::record::Record;
@@ -16,13 +17,12 @@ use crate::writer::WriterHandle;
 /// The longest time for which a row stays in a buffer.
 pub(crate) const FLUSH_INTERVAL_NS: i64 = 250 * NS_PER_MS;
 
-const BUFFER_ROWS: usize = 4096;
-
-/// A generator thread's end: takes records, and the times of events where they are recorded.
+/// A generator thread's end: takes records, and the times of events and the bytes of bodies where they are recorded.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     records: Buffer,
     events: Option<Buffer>,
+    bodies: Option<Buffer>,
     written: u64,
     flushed_ns: i64,
     writer: WriterHandle,
@@ -42,7 +42,8 @@ impl WriterHandle {
     pub(crate) fn recorder(self) -> Recorder {
         Recorder {
             records: Buffer::new(Table::Records),
-            events: self.takes_events().then(|| Buffer::new(Table::Events)),
+            events: self.takes(Table::Events).then(|| Buffer::new(Table::Events)),
+            bodies: self.takes(Table::Bodies).then(|| Buffer::new(Table::Bodies)),
             written: 0,
             flushed_ns: 0,
             writer: self,
@@ -53,7 +54,7 @@ impl WriterHandle {
 impl Buffer {
     fn new(table: Table) -> Self {
         let (give_back, empty) = channel();
-        let capacity = BUFFER_ROWS * table.row_bytes();
+        let capacity = table.buffer_bytes();
         let _ = give_back.send(Vec::with_capacity(capacity));
         Self {
             table,
@@ -65,7 +66,7 @@ impl Buffer {
 
     fn push(&mut self, row: &[u8], writer: &WriterHandle) {
         self.rows.extend_from_slice(row);
-        if self.rows.len() >= BUFFER_ROWS * self.table.row_bytes() {
+        if self.rows.len() >= self.table.buffer_bytes() {
             self.flush(writer);
         }
     }
@@ -75,7 +76,7 @@ impl Buffer {
             return;
         }
         let empty = self.empty.try_recv();
-        let empty = empty.unwrap_or_else(|_| Vec::with_capacity(BUFFER_ROWS * self.table.row_bytes()));
+        let empty = empty.unwrap_or_else(|_| Vec::with_capacity(self.table.buffer_bytes()));
         let full = std::mem::replace(&mut self.rows, empty);
         writer.append(self.table, full, self.give_back.clone());
     }
@@ -97,6 +98,22 @@ impl Recorder {
         }
     }
 
+    /// Add a part of the body that answers the request `seq` of `step`: `bytes`, which arrived at `time_ns`, or none at its end.
+    pub(crate) fn push_body(&mut self, (seq, step): (u64, u16), time_ns: i64, part: Part, bytes: &[u8]) {
+        if let Some(bodies) = &mut self.bodies {
+            let head = Head {
+                seq,
+                time_ns,
+                bytes: bytes.len() as u32,
+                step,
+                part,
+            };
+            // Together in one buffer: what another thread hands over must not come between.
+            bodies.rows.extend_from_slice(&head.to_bytes());
+            bodies.push(bytes, &self.writer);
+        }
+    }
+
     /// How many records were added.
     pub(crate) fn records(&self) -> u64 {
         self.written
@@ -104,8 +121,8 @@ impl Recorder {
 
     /// When [`flush_if_due`](Self::flush_if_due) next has something to do, or `i64::MAX`.
     pub(crate) fn next_flush_ns(&self) -> i64 {
-        let has_events = self.events.as_ref().is_some_and(|events| !events.rows.is_empty());
-        if self.records.rows.is_empty() && !has_events {
+        let mut beside = self.events.iter().chain(&self.bodies);
+        if self.records.rows.is_empty() && beside.all(|buffer| buffer.rows.is_empty()) {
             i64::MAX
         } else {
             self.flushed_ns + FLUSH_INTERVAL_NS
@@ -123,8 +140,8 @@ impl Recorder {
     /// Hand over what is in the buffers.
     pub(crate) fn flush(&mut self) {
         self.records.flush(&self.writer);
-        if let Some(events) = &mut self.events {
-            events.flush(&self.writer);
+        for buffer in self.events.iter_mut().chain(&mut self.bodies) {
+            buffer.flush(&self.writer);
         }
     }
 }
@@ -135,6 +152,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::body_part::HEAD_BYTES;
     use crate::control::Control;
     use crate::error::Kind;
     use crate::event_row;
@@ -184,7 +202,7 @@ mod tests {
         let events_path = path.with_extension("events");
         let records = (File::create(&path).unwrap(), header(Table::Records));
         let events = (File::create(&events_path).unwrap(), header(Table::Events));
-        let (writer, handle) = Writer::new(records, Some(events)).unwrap();
+        let (writer, handle) = Writer::new(records, vec![events]).unwrap();
         let control = Arc::new(Control::new(1, 1, false).unwrap());
         let threads: Vec<_> = (0..2)
             .map(|thread| {
@@ -222,7 +240,7 @@ mod tests {
 
     #[test]
     fn rows_wait_at_most_a_quarter_of_a_second() {
-        let (handle, messages) = WriterHandle::new(true);
+        let (handle, messages) = WriterHandle::new(&[Table::Events, Table::Bodies]);
         let mut recorder = handle.recorder();
         assert_eq!(recorder.next_flush_ns(), i64::MAX);
         recorder.push(&record(0));
@@ -239,5 +257,10 @@ mod tests {
         assert_eq!(recorder.next_flush_ns(), 2 * FLUSH_INTERVAL_NS);
         recorder.flush_if_due(2 * FLUSH_INTERVAL_NS);
         assert!(rows_of(Table::Events, 3 * event_row::ROW_BYTES));
+        recorder.push_body((0, 0), 1, Part::Bytes, b"data");
+        recorder.push_body((0, 0), 2, Part::End, b"");
+        assert_eq!(recorder.next_flush_ns(), 3 * FLUSH_INTERVAL_NS);
+        recorder.flush_if_due(3 * FLUSH_INTERVAL_NS);
+        assert!(rows_of(Table::Bodies, 2 * HEAD_BYTES + 4));
     }
 }

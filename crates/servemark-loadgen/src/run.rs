@@ -43,7 +43,7 @@ struct Threads {
 
 impl Run {
     /// Check `plan`, create the record file (and beside it, if the plan has events recorded, one with the extension
-    /// `events.bin`), and start the threads: they open connections, wait for each other and send.
+    /// `events.bin`, and where a step keeps bodies one with `bodies.bin`), and start the threads: they open connections, wait for each other and send.
     pub fn start(plan: Plan, record_path: &Path) -> Result<Self, StartError> {
         Self::launch(plan, record_path, Start::WhenReady)
     }
@@ -72,20 +72,13 @@ impl Run {
             started_unix_ns: 0,
             warmup_ns: plan.warmup_ns,
         };
-        let events = if plan.record_events {
-            let table = Table::Events;
-            let file = File::create(record_path.with_extension("events.bin"))?;
-            Some((
-                file,
-                Header {
-                    table,
-                    ..header.clone()
-                },
-            ))
-        } else {
-            None
-        };
-        let (writer, handle) = Writer::new((File::create(record_path)?, header), events)?;
+        let beside = plan.tables_beside().into_iter().map(|table| {
+            let file = File::create(record_path.with_extension(table.extension()))?;
+            let header = header.clone();
+            Ok((file, Header { table, ..header }))
+        });
+        let beside = beside.collect::<io::Result<_>>()?;
+        let (writer, handle) = Writer::new((File::create(record_path)?, header), beside)?;
         let shared = Arc::new(Shared::new(plan, tls, most_open, stamping, start)?);
         shared.awake.start(shared.plan.keep_awake.as_deref());
         if shared.plan.awake_gives_way && shared.awake.is_on() {

@@ -7,7 +7,7 @@
 
 /// Counts the events of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct EventStream {
+pub struct EventStream {
     at: At,
     /// The block has a `data` field.
     has_data: bool,
@@ -36,7 +36,7 @@ const WHOLE_NAME: u8 = NAME.len() as u8;
 
 impl EventStream {
     /// Take the next bytes of the stream; returns how many events they completed. The sum does not depend on the cuts.
-    pub(crate) fn receive(&mut self, bytes: &[u8]) -> u32 {
+    pub fn receive(&mut self, bytes: &[u8]) -> u32 {
         let mut dispatched = 0;
         let mut rest = bytes;
         while let Some((&byte, others)) = rest.split_first() {

@@ -7,6 +7,7 @@
 
 use std::fmt::Write;
 
+use crate::body_part;
 use crate::error::Kind;
 use crate::event_row;
 use crate::record::{self, Column, flags};
@@ -17,6 +18,9 @@ pub(crate) const FORMAT_VERSION: u32 = 3;
 const HEADER_FIXED_BYTES: usize = 32;
 const HEADER_UNIT_BYTES: usize = 4096;
 
+const BUFFER_ROWS: usize = 4096;
+const BODIES_BUFFER_BYTES: usize = 256 * 1024;
+
 /// What the rows of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
@@ -24,6 +28,8 @@ pub(crate) enum Table {
     Records,
     /// One row an event of a streamed response: [`event_row`].
     Events,
+    /// Bytes: [`body_part`]s one behind the other.
+    Bodies,
 }
 
 impl Table {
@@ -32,6 +38,24 @@ impl Table {
         match self {
             Self::Records => record::ROW_BYTES,
             Self::Events => event_row::ROW_BYTES,
+            Self::Bodies => 1,
+        }
+    }
+
+    /// Bytes of a full buffer on its way to the file.
+    pub(crate) fn buffer_bytes(self) -> usize {
+        match self {
+            Self::Bodies => BODIES_BUFFER_BYTES,
+            Self::Records | Self::Events => BUFFER_ROWS * self.row_bytes(),
+        }
+    }
+
+    /// The extension of its file, beside that of the records.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Records => "bin",
+            Self::Events => "events.bin",
+            Self::Bodies => "bodies.bin",
         }
     }
 
@@ -39,6 +63,7 @@ impl Table {
         match self {
             Self::Records => record::MAGIC,
             Self::Events => event_row::MAGIC,
+            Self::Bodies => body_part::MAGIC,
         }
     }
 
@@ -46,6 +71,7 @@ impl Table {
         match self {
             Self::Records => &record::COLUMNS,
             Self::Events => &event_row::COLUMNS,
+            Self::Bodies => &body_part::COLUMNS,
         }
     }
 }

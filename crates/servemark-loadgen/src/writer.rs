@@ -21,14 +21,15 @@ pub(crate) enum Message {
 #[derive(Clone, Debug)]
 pub(crate) struct WriterHandle {
     sender: Sender<Message>,
-    takes_events: bool,
+    beside: Arc<[Table]>,
 }
 
 impl WriterHandle {
-    /// A handle, and what is sent by it.
-    pub(crate) fn new(takes_events: bool) -> (Self, Receiver<Message>) {
+    /// A handle, and what is sent by it; `beside` are the tables beside the records.
+    pub(crate) fn new(beside: &[Table]) -> (Self, Receiver<Message>) {
         let (sender, messages) = channel();
-        (Self { sender, takes_events }, messages)
+        let beside = beside.into();
+        (Self { sender, beside }, messages)
     }
 
     /// Tell the writer when the run started, for the files' headers.
@@ -37,9 +38,9 @@ impl WriterHandle {
         let _ = self.sender.send(Message::Started(unix_ns));
     }
 
-    /// Whether the times of events are written.
-    pub(crate) fn takes_events(&self) -> bool {
-        self.takes_events
+    /// Whether rows of that table are written, beside the records.
+    pub(crate) fn takes(&self, table: Table) -> bool {
+        self.beside.contains(&table)
     }
 
     /// Have whole rows of `table` written; their buffer comes back, empty, through `give_back`.
@@ -52,7 +53,7 @@ impl WriterHandle {
 #[derive(Debug)]
 pub(crate) struct Writer {
     records: TableFile,
-    events: Option<TableFile>,
+    beside: Vec<TableFile>,
     messages: Receiver<Message>,
 }
 
@@ -99,16 +100,19 @@ impl TableFile {
 }
 
 impl Writer {
-    /// Write the headers and take rows from the handle that is returned. Without `events`, their times are not recorded.
+    /// Write the headers and take rows from the handle that is returned; of what has no file `beside` none come.
     pub(crate) fn new(
         records: (File, Header),
-        events: Option<(File, Header)>,
+        beside: Vec<(File, Header)>,
     ) -> io::Result<(Self, WriterHandle)> {
-        let (handle, messages) = WriterHandle::new(events.is_some());
-        let events = events.map(|(file, header)| TableFile::new(file, header));
+        let tables: Vec<Table> = beside.iter().map(|(_, header)| header.table).collect();
+        let (handle, messages) = WriterHandle::new(&tables);
+        let beside = beside
+            .into_iter()
+            .map(|(file, header)| TableFile::new(file, header));
         let writer = Self {
             records: TableFile::new(records.0, records.1)?,
-            events: events.transpose()?,
+            beside: beside.collect::<io::Result<_>>()?,
             messages,
         };
         Ok((writer, handle))
@@ -136,15 +140,13 @@ impl Writer {
         match message {
             Message::Started(unix_ns) => {
                 self.records.started(unix_ns)?;
-                self.events
-                    .as_mut()
-                    .map_or(Ok(()), |events| events.started(unix_ns))
+                let mut beside = self.beside.iter_mut();
+                beside.try_for_each(|file| file.started(unix_ns))
             }
             Message::Rows(table, mut rows, give_back) => {
-                match (table, &mut self.events) {
-                    (Table::Events, Some(events)) => events.append(&rows)?,
-                    _ => self.records.append(&rows)?,
-                }
+                let mut beside = self.beside.iter_mut();
+                let other = beside.find(|file| file.header.table == table);
+                other.unwrap_or(&mut self.records).append(&rows)?;
                 rows.clear();
                 // The generator thread may have ended: then the buffer has done its work.
                 let _ = give_back.send(rows);
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn a_write_that_fails_ends_the_run() {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let (handle, messages) = WriterHandle::new(false);
+        let (handle, messages) = WriterHandle::new(&[]);
         let header = Header {
             table: Table::Records,
             steps: Vec::new(),
@@ -175,7 +177,7 @@ mod tests {
                 header,
                 end: 0,
             },
-            events: None,
+            beside: Vec::new(),
             messages,
         };
         let control = Arc::new(Control::new(1, 1, false).unwrap());

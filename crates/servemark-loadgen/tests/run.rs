@@ -67,6 +67,8 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
             expect_status: None,
             until: None,
             expect: None,
+            draws_each_once: false,
+            keeps_bodies: false,
             is_headline: true,
         }],
         groups: vec![Group {

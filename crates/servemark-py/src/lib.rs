@@ -3,6 +3,7 @@
 //!
 //! The interface, with its documentation for users, is `src/servemark/_loadgen.pyi`.
 
+mod answers;
 mod plan;
 mod records;
 
@@ -64,6 +65,7 @@ fn _loadgen(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
     module.add_function(wrap_pyfunction!(spin_until_eof, module)?)?;
     records::add_to(module)?;
+    answers::add_to(module)?;
     module.add_class::<HandshakeFailure>()?;
     module.add_function(wrap_pyfunction!(tls_handshake, module)?)?;
     module.add_function(wrap_pyfunction!(wake_up_lag, module)?)?;

@@ -72,6 +72,8 @@ struct EngineStep {
     expect_status: Option<u16>,
     until: Option<EngineUntil>,
     expect: Option<EngineExpect>,
+    draws_each_once: bool,
+    keeps_bodies: bool,
     is_headline: bool,
 }
 
@@ -243,6 +245,8 @@ impl EngineStep {
                 limit_ns: until.limit_ns,
             }),
             expect: self.expect.map(EngineExpect::into_expect).transpose()?,
+            draws_each_once: self.draws_each_once,
+            keeps_bodies: self.keeps_bodies,
             is_headline: self.is_headline,
         })
     }

@@ -18,6 +18,7 @@ use crate::plan::EngineArrivals;
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Tally>()?;
     module.add_class::<TallyStep>()?;
+    module.add_class::<TallyAnswers>()?;
     module.add_class::<TallySample>()?;
     module.add_class::<TallyStage>()?;
     module.add_class::<ArrivalAccount>()?;
@@ -28,7 +29,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 #[derive(FromPyObject)]
-struct RecordFile {
+pub(crate) struct RecordFile {
     path: PathBuf,
     header_bytes: u64,
     row_bytes: usize,
@@ -65,7 +66,7 @@ impl From<Window> for tally::Span {
     }
 }
 
-fn tables_of(files: Vec<RecordFile>) -> PyResult<Vec<Table>> {
+pub(crate) fn tables_of(files: Vec<RecordFile>) -> PyResult<Vec<Table>> {
     let tables = files.into_iter().map(|file| {
         Table::new(
             file.path,
@@ -79,7 +80,7 @@ fn tables_of(files: Vec<RecordFile>) -> PyResult<Vec<Table>> {
     tables.collect::<Result<_, _>>().map_err(PyValueError::new_err)
 }
 
-fn said(error: io::Error) -> PyErr {
+pub(crate) fn said(error: io::Error) -> PyErr {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => PyOSError::new_err("it became shorter while it was read"),
         io::ErrorKind::InvalidData => PyOSError::new_err(error.to_string()),
@@ -122,6 +123,27 @@ struct TallyStep {
     batch_events: Vec<u64>,
     batch_first: Vec<u64>,
     batch_first_sums_ns: Vec<f64>,
+    answers: Py<TallyAnswers>,
+    batch_tokens: Vec<u64>,
+    batch_first_token: Vec<u64>,
+    batch_first_token_sums_ns: Vec<f64>,
+}
+
+/// What the answers of one step name add up to.
+#[pyclass(module = "servemark._loadgen", frozen, get_all)]
+struct TallyAnswers {
+    count: u64,
+    streamed: u64,
+    contents: u64,
+    usage: (u64, u64),
+    counted: (u64, u64),
+    both: (u64, u64),
+    tokens_of_contents: (u64, u64),
+    first_told: u64,
+    finishes: Vec<u64>,
+    unmarked: u64,
+    unread: u64,
+    cut: u64,
 }
 
 /// The moments of a sample.
@@ -164,8 +186,8 @@ impl Tally {
     }
 
     #[getter]
-    fn steps(&self) -> Vec<TallyStep> {
-        self.0.steps.iter().map(TallyStep::from).collect()
+    fn steps(&self, py: Python<'_>) -> PyResult<Vec<TallyStep>> {
+        self.0.steps.iter().map(|step| TallyStep::of(py, step)).collect()
     }
 
     #[getter]
@@ -245,10 +267,29 @@ impl Tally {
     }
 }
 
-impl From<&tally::Step> for TallyStep {
-    fn from(step: &tally::Step) -> Self {
-        let as_floats = |sums: &Vec<i128>| sums.iter().map(|sum| *sum as f64).collect::<Vec<f64>>();
+impl From<tally::Answers> for TallyAnswers {
+    fn from(answers: tally::Answers) -> Self {
         Self {
+            count: answers.count,
+            streamed: answers.streamed,
+            contents: answers.contents,
+            usage: answers.usage,
+            counted: answers.counted,
+            both: answers.both,
+            tokens_of_contents: answers.tokens_of_contents,
+            first_told: answers.first_told,
+            finishes: answers.finishes.to_vec(),
+            unmarked: answers.unmarked,
+            unread: answers.unread,
+            cut: answers.cut,
+        }
+    }
+}
+
+impl TallyStep {
+    fn of(py: Python<'_>, step: &tally::Step) -> PyResult<Self> {
+        let as_floats = |sums: &Vec<i128>| sums.iter().map(|sum| *sum as f64).collect::<Vec<f64>>();
+        Ok(Self {
             requests: step.requests,
             closed: step.closed,
             succeeded: step.succeeded,
@@ -273,7 +314,11 @@ impl From<&tally::Step> for TallyStep {
             batch_events: step.batch_events.clone(),
             batch_first: step.batch_first.clone(),
             batch_first_sums_ns: as_floats(&step.batch_first_sums),
-        }
+            answers: Py::new(py, TallyAnswers::from(step.answers))?,
+            batch_tokens: step.batch_tokens.clone(),
+            batch_first_token: step.batch_first_token.clone(),
+            batch_first_token_sums_ns: as_floats(&step.batch_first_token_sums),
+        })
     }
 }
 

@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread;
 
+use crate::answers;
+
 /// Rows that are read at once, and whose latest end is known ([`Block`]).
 pub const BLOCK_ROWS: u64 = 8192;
 /// More threads than this would wait for memory.
@@ -16,6 +18,7 @@ const MOST_THREADS: u64 = 4;
 /// The columns of a file, by where they stand in a row. Those that older files lack have no place.
 #[derive(Clone, Debug)]
 struct Columns {
+    seq: usize,
     scheduled: usize,
     ready: usize,
     sent: usize,
@@ -34,6 +37,22 @@ struct Columns {
     group: usize,
     first_event: Option<usize>,
     read: Option<usize>,
+    answer: Option<AnswerColumns>,
+}
+
+/// Those of answers that were read ([`crate::answers`]); a file has all of them or none.
+#[derive(Clone, Debug)]
+struct AnswerColumns {
+    first_content: usize,
+    first_said: usize,
+    last_content: usize,
+    longest_gap: usize,
+    contents: usize,
+    usage_tokens: usize,
+    counted_tokens: usize,
+    first_tokens: usize,
+    finish: usize,
+    flags: usize,
 }
 
 /// The bits of the `flags` column; 0 of what a file does not know.
@@ -86,6 +105,43 @@ pub struct Row {
     pub is_streamed: bool,
     pub is_clock_read: bool,
     pub is_unsure_sent: bool,
+    /// Where one was read.
+    pub answer: Option<AnswerRow>,
+}
+
+/// What of the answer of one record is looked at; see [`crate::answers`]. -1 is what did not come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the columns")]
+pub struct AnswerRow {
+    pub first_content_ns: i64,
+    pub first_said_ns: i64,
+    pub last_content_ns: i64,
+    pub longest_gap_ns: i64,
+    pub contents: u32,
+    pub usage_tokens: i32,
+    pub counted_tokens: i32,
+    pub first_tokens: i32,
+    pub finish: u8,
+    pub flags: u8,
+}
+
+impl AnswerRow {
+    /// How many tokens were generated: by the server, else by who counted them in the text; `None` where nobody did.
+    #[must_use]
+    pub fn tokens(&self) -> Option<i64> {
+        let counts = [self.usage_tokens, self.counted_tokens];
+        counts.into_iter().find(|count| *count >= 0).map(i64::from)
+    }
+
+    /// From the first event with content to the last one, for each token that came with others than the first: that has
+    /// as many as the server says, or, where it does not say, one. `None` where there is nothing to divide by.
+    #[must_use]
+    pub fn time_per_token_ns(&self) -> Option<i64> {
+        let first = i64::from(self.first_tokens.max(1));
+        let later = self.tokens()? - first;
+        let has_several = self.contents > 1 && self.first_content_ns >= 0 && later > 0;
+        has_several.then(|| (self.last_content_ns - self.first_content_ns + later / 2) / later)
+    }
 }
 
 impl Table {
@@ -115,6 +171,7 @@ impl Table {
             row_bytes,
             rows,
             columns: Columns {
+                seq: at("seq", 8)?,
                 scheduled: at("scheduled", 8)?,
                 ready: at("ready", 8)?,
                 sent: at("sent", 8)?,
@@ -133,6 +190,7 @@ impl Table {
                 group: at("group", 2)?,
                 first_event: optional("first_event", 8)?,
                 read: optional("read", 8)?,
+                answer: answer_columns(&optional)?,
             },
             bits: Bits {
                 opened: bit("opened") | bit("reconnected"),
@@ -186,8 +244,76 @@ impl Table {
             is_streamed: has(self.bits.streamed),
             is_clock_read: has(self.bits.clock_read),
             is_unsure_sent: has(self.bits.unsure_sent),
+            answer: columns
+                .answer
+                .as_ref()
+                .and_then(|columns| answer_row(bytes, columns)),
         }
     }
+
+    /// Where in a row the number of the request stands.
+    pub(crate) fn seq_offset(&self) -> usize {
+        self.columns.seq
+    }
+
+    /// Where in a row its kind stands.
+    pub(crate) fn kind_offset(&self) -> usize {
+        self.columns.kind
+    }
+
+    /// Look at all rows, as bytes too, in the order of the file.
+    pub(crate) fn each_raw(&self, mut look: impl FnMut(&[u8], &Row) -> io::Result<()>) -> io::Result<()> {
+        let mut reader = Reader::open(self)?;
+        for number in 0..self.blocks() {
+            reader.read(number)?;
+            for bytes in reader.bytes.chunks_exact(self.row_bytes) {
+                look(bytes, &self.row(bytes))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn answer_columns(
+    optional: &impl Fn(&str, usize) -> Result<Option<usize>, String>,
+) -> Result<Option<AnswerColumns>, String> {
+    let Some(first_content) = optional("first_content", 8)? else {
+        return Ok(None);
+    };
+    let at = |name: &str, width| optional(name, width)?.ok_or_else(|| format!("there is no column {name}"));
+    Ok(Some(AnswerColumns {
+        first_content,
+        first_said: at("first_said", 8)?,
+        last_content: at("last_content", 8)?,
+        longest_gap: at("longest_gap", 8)?,
+        contents: at("contents", 4)?,
+        usage_tokens: at("usage_tokens", 4)?,
+        counted_tokens: at("counted_tokens", 4)?,
+        first_tokens: at("first_tokens", 4)?,
+        finish: at("finish", 1)?,
+        flags: at("answer_flags", 1)?,
+    }))
+}
+
+fn answer_row(bytes: &[u8], columns: &AnswerColumns) -> Option<AnswerRow> {
+    let tokens = |at| u32_at(bytes, at) as i32;
+    let flags = bytes[columns.flags];
+    (flags & answers::flags::READ != 0).then(|| AnswerRow {
+        first_content_ns: i64_at(bytes, columns.first_content),
+        first_said_ns: i64_at(bytes, columns.first_said),
+        last_content_ns: i64_at(bytes, columns.last_content),
+        longest_gap_ns: i64_at(bytes, columns.longest_gap),
+        contents: u32_at(bytes, columns.contents),
+        usage_tokens: tokens(columns.usage_tokens),
+        counted_tokens: tokens(columns.counted_tokens),
+        first_tokens: tokens(columns.first_tokens),
+        finish: bytes[columns.finish],
+        flags,
+    })
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    i64_at(bytes, at) as u64
 }
 
 fn i64_at(bytes: &[u8], at: usize) -> i64 {
@@ -220,13 +346,17 @@ impl<'table> Reader<'table> {
 
     /// The rows of a block, in the order of the file. A file that became shorter is an unexpected end.
     pub(crate) fn block(&mut self, number: u64) -> io::Result<impl Iterator<Item = Row> + '_> {
+        self.read(number)?;
+        let rows = self.bytes.chunks_exact(self.table.row_bytes);
+        Ok(rows.map(|bytes| self.table.row(bytes)))
+    }
+
+    fn read(&mut self, number: u64) -> io::Result<()> {
         let first = number * BLOCK_ROWS;
         let rows = BLOCK_ROWS.min(self.table.rows - first) as usize;
         self.bytes.resize(rows * self.table.row_bytes, 0);
         let offset = self.table.header_bytes + first * self.table.row_bytes as u64;
-        self.file.read_exact_at(&mut self.bytes, offset)?;
-        let rows = self.bytes.chunks_exact(self.table.row_bytes);
-        Ok(rows.map(|bytes| self.table.row(bytes)))
+        self.file.read_exact_at(&mut self.bytes, offset)
     }
 }
 
@@ -287,13 +417,15 @@ pub(crate) fn each_row<Gathered: Send>(
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::{env, fs, process};
 
     use servemark_loadgen::error::Kind;
-    use servemark_loadgen::record::{COLUMNS, ROW_BYTES, Record, flags};
+    use servemark_loadgen::record::{COLUMNS, Column, ROW_BYTES, Record, flags};
 
     use super::*;
+    use crate::answers::{ANSWER_COLUMNS, ANSWER_ROW_BYTES};
 
     /// What of a record a test sets.
     #[derive(Clone, Copy, Debug, Default)]
@@ -314,14 +446,47 @@ pub(crate) mod tests {
         }
     }
 
+    impl TestFile {
+        /// A new file of these bytes.
+        pub(crate) fn new(bytes: &[u8]) -> Self {
+            static FILES: AtomicU64 = AtomicU64::new(0);
+            let number = FILES.fetch_add(1, Ordering::Relaxed);
+            let path = env::temp_dir().join(format!("servemark-records-{}-{number}", process::id()));
+            fs::write(&path, bytes).unwrap();
+            Self(path)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
     /// A file without a header of successes of a closed loop at these times.
     pub(crate) fn table(times: &[Times]) -> (TestFile, Table) {
-        static FILES: AtomicU64 = AtomicU64::new(0);
-        let number = FILES.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("servemark-records-{}-{number}", process::id()));
-        let rows: Vec<u8> = times.iter().flat_map(|times| record(times).to_row()).collect();
-        fs::write(&path, rows).unwrap();
-        let columns = COLUMNS
+        let records: Vec<Record> = times.iter().map(record).collect();
+        let rows: Vec<u8> = records.iter().flat_map(Record::to_row).collect();
+        of_columns(&rows, ROW_BYTES, &COLUMNS)
+    }
+
+    /// The same of these records.
+    pub(crate) fn records_of(records: &[Record]) -> (TestFile, Table) {
+        let rows: Vec<u8> = records.iter().flat_map(Record::to_row).collect();
+        of_columns(&rows, ROW_BYTES, &COLUMNS)
+    }
+
+    /// A file of records with what their answers said.
+    pub(crate) fn wide(rows: &[u8]) -> (TestFile, Table) {
+        let behind = ANSWER_COLUMNS.map(|(name, dtype, offset)| (name, dtype, ROW_BYTES + offset));
+        of_columns(
+            rows,
+            ROW_BYTES + ANSWER_ROW_BYTES,
+            &[&COLUMNS[..], &behind].concat(),
+        )
+    }
+
+    fn of_columns(rows: &[u8], row_bytes: usize, columns: &[Column]) -> (TestFile, Table) {
+        let file = TestFile::new(rows);
+        let columns = columns
             .iter()
             .map(|(name, _, offset)| ((*name).to_owned(), *offset))
             .collect();
@@ -329,11 +494,12 @@ pub(crate) mod tests {
             .iter()
             .map(|(name, bit)| ((*name).to_owned(), *bit))
             .collect();
-        let table = Table::new(path.clone(), 0, ROW_BYTES, times.len() as u64, &columns, &bits).unwrap();
-        (TestFile(path), table)
+        let count = (rows.len() / row_bytes) as u64;
+        let table = Table::new(file.0.clone(), 0, row_bytes, count, &columns, &bits).unwrap();
+        (file, table)
     }
 
-    fn record(times: &Times) -> Record {
+    pub(crate) fn record(times: &Times) -> Record {
         Record {
             seq: 0,
             scheduled_ns: times.scheduled,

@@ -16,7 +16,7 @@ use part::note_end;
 pub(crate) use question::latencies;
 pub use question::{LATENCIES, Of, Question, SAMPLES};
 pub use span::Span;
-pub use step::Step;
+pub use step::{Answers, Step};
 
 /// What one stage of a profile of rates adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

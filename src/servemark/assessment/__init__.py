@@ -69,6 +69,7 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
         evidence,
         examples=_explained_examples(measured),
         event_gaps=measured.engine_run.event_gaps,
+        content_gaps=measured.engine_run.content_gaps,
     )
     if measured.objective:
         steps = tuple(
@@ -83,7 +84,7 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
     run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps, each))
     if each:
         run = replace(run, generators=tuple(map(generator_result, each)))
-    trial = Trial(evidence, measured.engine_run.event_gaps)
+    trial = Trial(evidence, measured.engine_run.event_gaps, measured.engine_run.content_gaps)
     lack = lacking(measured.objective, trial)
     failure = Failure(f"--slo {lack}", EXIT_USAGE) if lack else None
     return Assessed(run, tuple(verdicts), trial, tuple(stages(evidence, number)), failure)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from servemark import _loadgen
-from servemark.options.objectives import LATENCIES, Condition
-from servemark.records import RecordFile, begun_ns
+from servemark.options.objectives import BETWEEN, LATENCIES, OF_TOKENS, Condition
+from servemark.records import RecordFile, Rows, begun_ns, time_per_token_ns
 from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
@@ -18,7 +19,7 @@ from servemark.stats.summary import rate
 from servemark.units import NS_PER_MS, format_ms
 
 #: Latencies that a record has; the times between events are in histograms.
-_OF_RECORDS = ("response", "service", "first_event")
+_OF_RECORDS = ("response", "service", "first_event", "first_token", "time_per_output_token")
 #: How often the share of a histogram below a time is halved.
 _HALVINGS = 24
 
@@ -30,10 +31,14 @@ def limits_of(objective: Sequence[Condition]) -> tuple[tuple[str, int], ...]:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a run adds to the answer: its evidence, and the histograms of times between events, by the step's number."""
+    """What a run adds to the answer: its evidence, and the histograms of times between events, by the step's number.
+
+    `content_gaps` are those between events with content.
+    """
 
     evidence: Evidence
     event_gaps: Mapping[int, tuple[bytes, ...]]
+    content_gaps: Mapping[int, tuple[bytes, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class _OfStep:
         step, names = _step(condition, trial.evidence), trial.evidence.step_names
         if step is None:
             return None
-        gaps = tuple(gaps for number, found in trial.event_gaps.items() if names[number] == step.name for gaps in found)
+        of_events = trial.content_gaps if condition.figure == "between_content" else trial.event_gaps
+        gaps = tuple(gaps for number, found in of_events.items() if names[number] == step.name for gaps in found)
         return cls(step, gaps, trial.evidence.window.seconds)
 
     def lacks(self, condition: Condition) -> str:
@@ -58,6 +64,13 @@ class _OfStep:
             return "no response streamed"
         if condition.figure == "between_events" and self.step.measured and not self.gaps:
             return "no response had two events"
+        if condition.figure in OF_TOKENS and self.step.measured and self.step.tokens is None:
+            return "no answer was read for its tokens"
+        if condition.figure == "between_content" and self.step.measured and not self.gaps:
+            return "no response had two events with content"
+        times = self.step.tokens.times_ns if self.step.tokens else {}
+        if condition.figure in times and not times[condition.figure].count:
+            return "no response had what it is of: streamed content, and a number of tokens"
         return ""
 
 
@@ -79,7 +92,7 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
         if condition.figure == "rate":
             completed = np.concatenate([one.step.completed for one in found])
             yield _of_rate(condition, rate(completed, sum(one.seconds for one in found)))
-        elif condition.figure == "between_events":
+        elif condition.figure in BETWEEN:
             yield _of_share(condition, _of_gaps(condition, found), "gaps")
         else:
             seen = [_missed(condition, one.step) for one in found]
@@ -96,7 +109,7 @@ def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, ProbeShar
         found = _OfStep.of(condition, trial)
         if found is None or found.lacks(condition) or condition.figure == "rate":
             continue
-        if condition.figure == "between_events":
+        if condition.figure in BETWEEN:
             judged = _of_gaps(condition, [found])
             seen[condition.text] = ProbeShare(judged.requests, float(judged.missed), judged.independent)
         else:
@@ -206,18 +219,30 @@ def _within_all(
         for rows in file.chunks():
             rows = rows[np.isin(rows["step"], numbers)]
             rows = rows[(rows["scheduled"] >= window.start_ns) & (rows["scheduled"] < window.end_ns)]
-            took_ns = {
-                "response": rows["end"] - rows["scheduled"],
-                "service": rows["end"] - rows["sent"],
-                "first_event": np.where(
-                    rows["first_event"] >= 0, rows["first_event"] - begun_ns(rows, file.flags), np.iinfo(np.int64).max
-                ),
-            }
             beyond = rows["kind"] != 0
             for figure, limit_ns in limits.items():
-                beyond = beyond | (took_ns[figure] >= limit_ns)
+                beyond = beyond | (_took_ns(figure, rows, file) >= limit_ns)
             share = (rows["scheduled"] - window.start_ns) / max(window.end_ns - window.start_ns, 1)
             batch = np.clip((share * len(counts)).astype(np.intp), 0, len(counts) - 1)
             counts += np.bincount(batch, minlength=len(counts))
             missed += np.bincount(batch, beyond, minlength=len(counts))
     return Shares(missed, counts)
+
+
+def _took_ns(figure: str, rows: Rows, file: RecordFile) -> NDArray[np.int64]:
+    """The time of that name of each of `rows`; of one that had none, longer than any limit."""
+    never = np.iinfo(np.int64).max
+    took_ns: NDArray[np.int64]
+    if figure == "response":
+        took_ns = rows["end"] - rows["scheduled"]
+    elif figure == "service":
+        took_ns = rows["end"] - rows["sent"]
+    elif figure in OF_TOKENS and "first_content" not in (rows.dtype.names or ()):
+        took_ns = np.full(len(rows), never)  # of a generator that was lost before its answers were read
+    elif figure == "time_per_output_token":
+        took_ns = time_per_token_ns(rows)
+        took_ns = np.where(took_ns >= 0, took_ns, never)
+    else:
+        first = rows["first_event" if figure == "first_event" else "first_content"]
+        took_ns = np.where(first >= 0, first - begun_ns(rows, file.flags), never)
+    return took_ns

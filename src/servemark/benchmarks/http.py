@@ -12,7 +12,9 @@ _NO_MODEL = "it measures the endpoint of --url, whatever serves it"
 
 
 def _points(request: RunRequest) -> tuple[Point, ...]:
-    return without_model(request, _THREADS, lambda _: Step("request", request.content.requests))
+    return without_model(
+        request, _THREADS, lambda _: Step("request", request.content.requests, tokens=request.content.tokens)
+    )
 
 
 BENCHMARK = Benchmark(
@@ -30,6 +32,10 @@ BENCHMARK = Benchmark(
             _NO_MODEL,
         ),
         **dict.fromkeys(("server_requirements", "server_python"), _NO_MODEL),
+        **dict.fromkeys(
+            ("prompts", "prompt_tokens", "shared_prefix", "output_tokens", "ignore_eos", "completions", "no_stream"),
+            "its requests have the body of --body-file",
+        ),
         "fresh_server": "that server is not ours to start",
     },
     takes_url=True,

@@ -13,7 +13,7 @@ from servemark.options.table import Option
 from servemark.servers.dialect import Dialect, lacking
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
 
-_OF_URLS = ("url", "method", "body_file", "unix_socket")
+_OF_URLS = ("url", "method", "body_file", "unix_socket", "tokens")
 _OF_BODIES = ("content_type", "multipart")
 
 

@@ -187,6 +187,7 @@ class EngineRun:
         examples: the first failures of each step, by the step's number.
         event_gaps: the times between the events of streamed responses, by the step's number: of each generator that has
             some an HDR histogram of nanoseconds, as V2-deflate bytes.
+        content_gaps: the same of events with content, where answers were read for their tokens.
     """
 
     generators: tuple[GeneratorRun, ...]
@@ -196,6 +197,7 @@ class EngineRun:
     stop_reason: str | None
     examples: dict[int, tuple[ErrorExample, ...]]
     event_gaps: Mapping[int, tuple[bytes, ...]] = field(default_factory=dict)
+    content_gaps: Mapping[int, tuple[bytes, ...]] = field(default_factory=dict)
 
     @property
     def scheduled(self) -> int:

@@ -20,6 +20,7 @@ from servemark.options.content import ContentOptions
 from servemark.options.generator import GeneratorOptions
 from servemark.options.kinds import Inputs, nearest
 from servemark.options.load import LoadOptions
+from servemark.options.objectives import OF_TOKENS
 from servemark.options.output import OutputOptions
 from servemark.options.question import QuestionOptions
 from servemark.options.server import ServerOptions
@@ -124,6 +125,17 @@ class RunRequest:
             raise refuse(asked, "--engine jmeter", "its threads wait for their answers", "leave --engine out")
         if by_jmeter and self.load.precision_share is not None:
             raise refuse("--precision", "--engine jmeter", "it writes its times at the end", "leave --engine out")
+        of_tokens = [one.text for one in self.question.objective if one.figure in OF_TOKENS]
+        of_url = content.url is not None and content.tokens is None
+        if of_url and (of_tokens or content.tokenizer):
+            asked = f"--slo {of_tokens[0]}" if of_tokens else "--tokenizer"
+            raise UsageError(f"{asked} needs --tokens", cause="without it no answer is read for its tokens")
+        if content.asks_prompts and server.server is None:
+            raise UsageError(
+                "prompts need --server", cause="they are for a server with OpenAI's API, which has to run already"
+            )
+        if by_jmeter and content.tokens is not None:
+            raise refuse("--tokens", "--engine jmeter", "it knows of no events", "leave --engine out")
         of_events = [one.text for one in self.question.objective if one.figure in ("first_event", "between_events")]
         if by_jmeter and of_events:
             asked = f"--slo {of_events[0]}"

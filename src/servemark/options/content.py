@@ -8,13 +8,27 @@ from functools import cached_property
 from pathlib import Path
 
 from servemark.errors import UsageError
-from servemark.options.kinds import Headers, Inputs, Status, Text, field_name, media_type, method, readable
+from servemark.options.kinds import (
+    Headers,
+    Inputs,
+    OneOf,
+    PathTo,
+    Status,
+    Switch,
+    Text,
+    Whole,
+    field_name,
+    media_type,
+    method,
+    readable,
+)
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
 from servemark.workload.inputs import Input, Sending, read_inputs
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, made_prompts, prompts_in
+from servemark.workload.scenario import TOKEN_FORMATS, Expect, Request, TokenFormat
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO
 from servemark.zoo.model_source import ModelSource, model_source
 
@@ -40,6 +54,14 @@ class ContentOptions(OptionGroup):
         expect: of the body of a success: ``"same"``, ``"regex:R"``, ``"json:PATH"``, or ``"not:"`` before the last
             two; see ``scenario.Expect``.
         expect_status: of a success; None is any 2xx.
+        tokens: how the tokens of answers are told; None reads none of them.
+        prompts: JSONL file of what a server that generates text is asked.
+        prompt_tokens: words of each prompt that is made instead, and `shared_prefix` how many of them are those of all.
+        output_tokens: at most so many are asked for.
+        ignore_eos: answers go on to that number whatever the model says, on servers that can.
+        completions: texts are completed, instead of answered in a chat.
+        no_stream: answers come whole.
+        tokenizer: file of the tokenizer by which tokens are counted where a server does not.
     """
 
     model: str | None = option(
@@ -129,6 +151,78 @@ class ContentOptions(OptionGroup):
         of_suites=True,
     )
 
+    tokens: TokenFormat | None = option(
+        "--tokens",
+        kind=OneOf(TOKEN_FORMATS),
+        heading="request",
+        help="read the tokens of each answer: openai (chat and completions), text (each event is text)",
+        of_suites=True,
+    )
+    prompts: Path | None = option(
+        "--prompts",
+        kind=PathTo(),
+        metavar="FILE",
+        heading="request",
+        help="prompts to ask a server with OpenAI's API: a JSONL file",
+        of_suites=True,
+    )
+    prompt_tokens: int | None = option(
+        "--prompt-tokens",
+        kind=Whole(1),
+        metavar="N",
+        heading="request",
+        help=f"make prompts of so many words, no two alike (default: {PROMPT_TOKENS})",
+        of_suites=True,
+    )
+    shared_prefix: int | None = option(
+        "--shared-prefix",
+        kind=Whole(1),
+        metavar="N",
+        heading="request",
+        help="the first N words are the same in all of them",
+        of_suites=True,
+    )
+    output_tokens: int | None = option(
+        "--output-tokens",
+        kind=Whole(1),
+        metavar="N",
+        heading="request",
+        help=f"ask for answers of at most so many tokens (default: {OUTPUT_TOKENS})",
+        of_suites=True,
+    )
+    ignore_eos: bool = option(
+        "--ignore-eos",
+        kind=Switch(),
+        default=False,
+        heading="request",
+        help="have answers go on to that number, on servers that can (vLLM, SGLang)",
+        of_suites=True,
+    )
+    completions: bool = option(
+        "--completions",
+        kind=Switch(),
+        default=False,
+        heading="request",
+        help="have texts completed, instead of answered in a chat",
+        of_suites=True,
+    )
+    no_stream: bool = option(
+        "--no-stream",
+        kind=Switch(),
+        default=False,
+        heading="request",
+        help="have each answer come whole, instead of as a stream",
+        of_suites=True,
+    )
+    tokenizer: Path | None = option(
+        "--tokenizer",
+        kind=PathTo(),
+        metavar="FILE",
+        heading="request",
+        help="count tokens by this tokenizer.json where the server does not",
+        of_suites=True,
+    )
+
     @cached_property
     def archive(self) -> ModelSource | None:
         """Where the archive of the user's is."""
@@ -143,6 +237,24 @@ class ContentOptions(OptionGroup):
     def own_headers(self) -> tuple[Header, ...]:
         """The headers that are given."""
         return parse_headers(self.headers, os.environ)
+
+    @property
+    def asks_prompts(self) -> bool:
+        """Whether what is sent are prompts."""
+        asked = (self.prompts, self.prompt_tokens, self.shared_prefix, self.output_tokens)
+        return any(one is not None for one in asked) or self.ignore_eos or self.completions or self.no_stream
+
+    def prompt_inputs(self, seed: int) -> tuple[Input, ...]:
+        """The prompts that are asked, as requests without the name of a model; those that are made go by `seed`.
+
+        Raises:
+            UsageError: their file cannot be read, or holds something else.
+        """
+        asked = Asked(self.output_tokens or OUTPUT_TOKENS, not self.no_stream, self.ignore_eos, not self.completions)
+        if self.prompts is not None:
+            return prompts_in(self.prompts, asked)
+        tokens = self.prompt_tokens or PROMPT_TOKENS
+        return made_prompts(asked, tokens=tokens, shared_prefix=self.shared_prefix or 0, seed=seed)
 
     @property
     def all_headers(self) -> tuple[Header, ...]:
@@ -195,5 +307,14 @@ class ContentOptions(OptionGroup):
             raise refuse("-H Authorization", "a user in --url", "the user becomes that header")
         if self.custom_model is not None:
             model_source(self.custom_model)
+        if self.tokenizer is not None:
+            readable(self.tokenizer)
+        if self.prompts is not None:
+            if self.prompt_tokens or self.shared_prefix:
+                made = "--prompt-tokens" if self.prompt_tokens else "--shared-prefix"
+                raise refuse("--prompts", made, "one has the prompts, the other makes them")
+            readable(self.prompts)
+        if self.asks_prompts and self.inputs:
+            raise refuse("-i", "--prompts, --prompt-tokens and what goes with them", "each says what is sent")
         for path in self.inputs:
             readable(path)

@@ -15,8 +15,22 @@ from servemark.errors import UsageError
 from servemark.units import ns_from_s, seconds_of
 
 #: What a condition may be of: a latency, the errors, or the rate of successes.
-Figure = Literal["response", "service", "first_event", "between_events", "errors", "rate"]
-LATENCIES: tuple[Figure, ...] = ("response", "service", "first_event", "between_events")
+Figure = Literal[
+    "response",
+    "service",
+    "first_event",
+    "between_events",
+    "first_token",
+    "time_per_output_token",
+    "between_content",
+    "errors",
+    "rate",
+]
+#: Those of answers that are read for their tokens.
+OF_TOKENS: tuple[Figure, ...] = ("first_token", "time_per_output_token", "between_content")
+#: Those that are of pairs of events: each response has many.
+BETWEEN: tuple[Figure, ...] = ("between_events", "between_content")
+LATENCIES: tuple[Figure, ...] = ("response", "service", "first_event", "between_events", *OF_TOKENS)
 
 #: The step, the figure and, of a percentile, which; it may hold a dot itself (p99.9).
 _SUBJECT = re.compile(r"(?:(?P<before>.*?)\.)??(?P<figure>p[\d._]+|[^.]*)", re.DOTALL)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servemark.errors import OutputError, RecordingError, UsageError
-from servemark.event_files import events_path, gaps_path
+from servemark.event_files import bodies_path, events_path, gaps_path
 from servemark.report import csv, jtl
 from servemark.report.formats import FORMATS
 from servemark.report.recorded import RecordedResult
@@ -110,7 +110,7 @@ class ResultDirectory:
         """
         path = self.path / "records" / f"{name}.bin"
         others = [*path.parent.glob(f"{escape(name)}.g[0-9]*.*")]  # of more generators than one
-        for beside in (events_path(path), gaps_path(path), path.with_suffix(BEGUN), *others):
+        for beside in (events_path(path), gaps_path(path), bodies_path(path), path.with_suffix(BEGUN), *others):
             try:
                 beside.unlink(missing_ok=True)
             except OSError as error:

@@ -33,6 +33,7 @@ from servemark.report.recorded import RecordedResult
 from servemark.report.sparkline import ramp_for
 from servemark.report.streams import streamed, streams_of_all
 from servemark.report.suite import table_of_suite
+from servemark.report.tokens import tokens_of
 from servemark.report.words import (
     LEGEND,
     UNCERTIFIED,
@@ -358,6 +359,7 @@ def _facts(run: RunResult, step: StepSummary) -> Iterator[Fact]:
         failed = step.failed_response_ms
         yield Fact("failures", f"took {ms(failed.p50)} at the median, {ms(failed.max)} at most")
     yield from streamed(step)
+    yield from tokens_of(step)
     if step.measured:
         style = "bold yellow" if waited(run, step) else ""
         yield Fact("in the client", _client_side(step.client_queue_ms, step.generator_lag_ms), style)

@@ -66,8 +66,11 @@ from servemark.result.figures import EventSummary as EventSummary
 from servemark.result.figures import GapSummary as GapSummary
 from servemark.result.figures import Histogram as Histogram
 from servemark.result.figures import LatencySummary as LatencySummary
+from servemark.result.figures import OutputTokens as OutputTokens
 from servemark.result.figures import Spread as Spread
 from servemark.result.figures import Statistic as Statistic
+from servemark.result.figures import TokenSource as TokenSource
+from servemark.result.figures import TokenSummary as TokenSummary
 from servemark.result.figures import Trend as Trend
 from servemark.result.fingerprint import Fingerprint as Fingerprint
 from servemark.result.fingerprint import asked_of_point as asked_of_point

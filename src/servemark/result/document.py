@@ -10,7 +10,7 @@ from typing import Any, Literal
 from servemark.result.analysis import Analysis
 from servemark.result.capacity import Capacity
 from servemark.result.comparison import Comparison
-from servemark.result.figures import EventSummary, Histogram, LatencySummary, Statistic, Trend
+from servemark.result.figures import EventSummary, Histogram, LatencySummary, Statistic, TokenSummary, Trend
 from servemark.result.loads import LoadResult
 from servemark.result.trials import Trials
 
@@ -58,6 +58,7 @@ class StepSummary:
     step. `goodput_per_s` is the rate of the successes within the objective that was asked for; None without one.
     `trends` says of p50, p99 and rate whether they stood; one of which that cannot be told is left out. `distribution`
     is of the headline's latency, of what is measured; None of nothing, and of results from before it was kept.
+    `tokens` is None where no answer was read for them.
     """
 
     name: str
@@ -81,6 +82,7 @@ class StepSummary:
     goodput_per_s: Statistic | None = None
     trends: Mapping[str, Trend] = field(default_factory=dict)
     distribution: Histogram | None = None
+    tokens: TokenSummary | None = None
 
     @property
     def headline_ms(self) -> LatencySummary:
@@ -96,6 +98,11 @@ class StepSummary:
             first = self.events.time_to_first_event_ms
             found |= {"events_per_s": self.events.events_per_s}
             found |= {f"first_event_{name}_ms": getattr(first, name) for name in ("p50", "p99")}
+        if self.tokens is not None:
+            found |= {"output_tokens_per_s": self.tokens.output_tokens.per_s}
+            for figure in ("first_token", "time_per_output_token"):
+                times = getattr(self.tokens, f"{figure}_ms")
+                found |= {f"{figure}_{name}_ms": getattr(times, name) for name in ("p50", "p99")}
         return found
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,6 +95,75 @@ class EventSummary:
     events_per_s: Statistic
     time_to_first_event_ms: LatencySummary
     between_events_ms: GapSummary | None
+
+
+#: Who counted tokens: the server, a tokenizer over the whole text, either (the tokenizer where the server told none),
+#: or nobody.
+TokenSource = Literal["usage", "tokenizer", "usage, else tokenizer", "none"]
+
+
+@dataclass(frozen=True)
+class OutputTokens:
+    """Tokens that were generated.
+
+    Attributes:
+        count: in the measured answers whose tokens are known, `answers` of them; None where nobody counted.
+        per_s: those of the successes that ended inside the measured time, over it.
+        per_user_per_s: of one stream from its first to its last event with content: the inverse of the median time per
+            output token.
+        source: who counted.
+        per_request: tokens of an answer; None where nobody counted.
+        per_event: tokens of an event with content, on the mean over streams.
+        by_usage_and_tokenizer: what each of them counted of the answers that both did; None where not both did.
+    """
+
+    count: int | None
+    answers: int
+    per_s: Statistic
+    per_user_per_s: Statistic
+    source: TokenSource
+    per_request: Spread | None
+    per_event: float | None
+    by_usage_and_tokenizer: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class TokenSummary:
+    """What servers that send tokens answered, by what their events say; of the measured successes.
+
+    Attributes:
+        answers: how many were read, and `streams` those of them that streamed content.
+        events: events with content: text, reasoning or calls of tools; what else came is none.
+        first_token_ms: from where the headline counts to the first event with content.
+        first_said_ms: the same to the first that was not reasoning alone; None where none reasoned.
+        time_per_output_token_ms: from the first event with content to the last one, over the tokens that came after
+            those of the first one; of that, `first_event_told` streams told how many it held, and of the others it
+            counts as one.
+        between_content_ms: between events with content, of successes scheduled after the warm-up; None where no stream
+            had two.
+        longest_gap_ms: the longest time between two of them, of each stream.
+        tail_ms: from the last event with content to the end.
+        finish_reasons: how many answers ended why, by their own words; ``none`` said nothing.
+        without_end_mark: streams that lacked the mark behind the last event.
+        unread: answers that had something in them which was not understood.
+        cut: answers that were longer than what is kept of one.
+    """
+
+    answers: int
+    streams: int
+    events: int
+    first_token_ms: LatencySummary
+    first_said_ms: LatencySummary | None
+    time_per_output_token_ms: LatencySummary
+    first_event_told: int
+    between_content_ms: GapSummary | None
+    longest_gap_ms: LatencySummary
+    tail_ms: LatencySummary
+    output_tokens: OutputTokens
+    finish_reasons: Mapping[str, int]
+    without_end_mark: int
+    unread: int
+    cut: int
 
 
 @dataclass(frozen=True)

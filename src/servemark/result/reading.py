@@ -33,6 +33,7 @@ _LEFT_OUT = {
     *((AskedOptions, name) for name in ("threads", "rate", "arrival", "max_connections", "url", "method")),
     (StepSummary, "goodput_per_s"),
     (StepSummary, "distribution"),
+    (StepSummary, "tokens"),
     (Verdict, "objective"),
     (RunResult, "repeat_of"),
     (RunResult, "generators"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servemark.servers.mms.managed import ManagedLauncher
     from servemark.servers.mms.sites.docker import DockerLauncher
     from servemark.servers.mms.sites.source import SourceLauncher
+    from servemark.workload.inputs import Input
     from servemark.zoo.custom_model import CustomModel
 
 
@@ -60,7 +61,8 @@ class Launchers:
                 server.server,
                 (custom,) if custom else names,
                 is_named=content.model is not None or not entry.benchmark.needs_model,
-                inputs=inputs,
+                inputs=_asked_of(entry, inputs),
+                are_prompts=content.asks_prompts,
                 sending=content.sending,
                 dialect=None if server.dialect == "auto" else server.dialect,
                 option=server.named_with,
@@ -93,6 +95,13 @@ class Launchers:
         if source not in self._archives:
             self._archives[source] = custom_model(source, self._listener.note)
         return self._archives[source]
+
+
+def _asked_of(entry: Entry, inputs: tuple[Input, ...] | None) -> tuple[Input, ...] | None:
+    """What is sent to a server that runs: the inputs that are given, or prompts, where these are asked for."""
+    content = entry.request.content
+    is_prompted = content.asks_prompts or (inputs is None and entry.request.server.dialect == "openai")
+    return content.prompt_inputs(entry.request.load.seed) if is_prompted else inputs
 
 
 def engine_of(name: EngineName, listener: Listener) -> Engine:

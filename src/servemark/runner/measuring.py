@@ -348,6 +348,7 @@ def _job(
             receive_clock=generator.receive_clock,
             keep_awake=generator.keep_awake if generator.engine == "native" else "off",
             record_events=generator.record_events,
+            tokenizer=content.tokenizer,
         ),
         addresses=server.addresses,
         record_path=record_path,

@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import Literal, Protocol
 
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Request
+from servemark.workload.scenario import Request, TokenFormat
 
-DialectName = Literal["mms", "sagemaker"]
+DialectName = Literal["mms", "openai", "sagemaker"]
 #: What not every server can, and benchmarks need: to tell models by their names, to load and unload them, to change the
 #: number of their workers, and to answer in batches of a given size.
 Ability = Literal["models", "load", "scale", "batches"]
@@ -22,8 +22,11 @@ Ability = Literal["models", "load", "scale", "batches"]
 #: Where each dialect is, loaded when it is asked for; in the order in which a server is tried.
 _HOMES: Mapping[DialectName, str] = {
     "mms": "servemark.servers.mms.dialect",
+    "openai": "servemark.servers.openai.dialect",
     "sagemaker": "servemark.servers.sagemaker.dialect",
 }
+#: How the tokens of answers are told, of servers that generate text.
+_TOKENS: Mapping[str, TokenFormat] = {"openai": "openai"}
 #: What a server lacks that has not the ability.
 _LACKING: Mapping[Ability, str] = {
     "models": "it answers for one model, whatever that is called",
@@ -142,6 +145,11 @@ def dialect(name: DialectName) -> Dialect:
 def dialects() -> Iterator[Dialect]:
     """Every dialect by which a server can be known, in the order in which it is tried."""
     return map(dialect, _HOMES)
+
+
+def tokens_of(spoken: Dialect) -> TokenFormat | None:
+    """How the tokens in the answers of a dialect are told; None where there are none."""
+    return _TOKENS.get(spoken.name)
 
 
 def lacking(spoken: Dialect, needed: frozenset[Ability]) -> str:

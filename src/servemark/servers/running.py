@@ -18,7 +18,7 @@ from servemark.environments.mms import mms_environment
 from servemark.errors import UsageError
 from servemark.machine.memory import WorkerMemory
 from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
-from servemark.servers.dialect import DialectName
+from servemark.servers.dialect import DialectName, tokens_of
 from servemark.servers.http.existing import existing_model
 from servemark.servers.http.finding import Found, find_server
 from servemark.servers.http.plain import PlainServer
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 #: What the only model of a server is called, where the user did not name it.
 _UNNAMED = "model"
 #: What has a ``running_server`` for a dialect with calls of its own.
-_ROOMS: Mapping[str, str] = {"mms": "servemark.servers.mms.running"}
+_ROOMS: Mapping[str, str] = {
+    "mms": "servemark.servers.mms.running",
+    "openai": "servemark.servers.openai.running",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class RunningLauncher:
             measured (ping).
         is_named: whether the user named the model, and so says what it is.
         inputs: what is sent to the one model; None is each model's own input, which those on the server have not.
+        are_prompts: these are prompts, which only a server that generates text takes.
         sending: how each model's own input is sent.
         dialect: what it speaks; None is found out.
         option: with which the user named it, for errors.
@@ -69,6 +73,7 @@ class RunningLauncher:
     models: tuple[str | CustomModel, ...]
     is_named: bool = True
     inputs: tuple[Input, ...] | None = None
+    are_prompts: bool = False
     sending: Sending = field(default_factory=Sending)
     dialect: DialectName | None = None
     option: str = "--server"
@@ -108,6 +113,12 @@ class RunningLauncher:
             headers=self.headers,
             engine=self.engine,
         )
+        if self.are_prompts and tokens_of(found.dialect) is None:
+            raise UsageError(
+                f"a {found.dialect.product} takes no prompts",
+                cause=f"{found.address.url} was known by what it answers",
+                next_step="say with -i what to send to it, or with --dialect openai what it speaks",
+            )
         room = _ROOMS.get(found.dialect.name)
         if room is None:
             yield self._plain(found, settings)

@@ -27,9 +27,14 @@ SAMPLES: Mapping[str, tuple[float, ...]] = {
     **dict.fromkeys(LATENCIES, _REPORTED),
     **dict.fromkeys(("punctual", "stamped", "unpaused", "failed", "first_event"), _REPORTED),
     "events": _MEDIAN,
+    **dict.fromkeys(("first_token", "first_said", "time_per_output_token", "longest_gap", "tail"), _REPORTED),
+    "tokens": _MEDIAN,
 }
 #: Those whose quantiles have intervals.
-_WITH_INTERVALS = (*LATENCIES, "failed", "first_event")
+_WITH_INTERVALS = (
+    *(*LATENCIES, "failed", "first_event"),
+    *("first_token", "first_said", "time_per_output_token", "longest_gap"),
+)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from servemark.stats.counting import LATENCIES, SAMPLES, Counted, CountedSample,
 from servemark.stats.histograms import histogram
 from servemark.stats.percentiles import REPORTED, percentiles_ms, rank
 from servemark.stats.samples import Sample
+from servemark.stats.tokens import TokenEvidence, token_evidence
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.plan import EngineArrivals
 
@@ -149,6 +150,7 @@ class StepEvidence:
         paused: those whose answer may have come while the generator paused for longest.
         receive_lag_ms: for how long an answer lay there unread, on the mean; 0 without times of arrival.
         events: None where no response streamed.
+        tokens: None where no answer was read.
         distribution: of the headline's latency; None of nothing.
     """
 
@@ -175,6 +177,7 @@ class StepEvidence:
     receive_lag_ms: float
     events: EventEvidence | None
     distribution: Histogram | None = None
+    tokens: TokenEvidence | None = None
 
     @property
     def measured(self) -> int:
@@ -389,6 +392,7 @@ def _step(
         receive_lag_ms=tally.receive_lag_ns / max(measured, 1) / NS_PER_MS,
         events=events,
         distribution=_distribution(counted[headline]),
+        tokens=token_evidence(tally, samples),
     )
 
 

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.result import ErrorExample, EventSummary, LatencySummary, Statistic, StepSummary, Trend, error_name
+from servemark import _loadgen
+from servemark.result import (
+    ErrorExample,
+    EventSummary,
+    LatencySummary,
+    Statistic,
+    StepSummary,
+    TokenSummary,
+    Trend,
+    error_name,
+)
 from servemark.stats import intervals
 from servemark.stats.dependence import LEAST_TIMES
 from servemark.stats.distributions import NORMAL_REACH
@@ -20,6 +30,7 @@ from servemark.stats.events import between_events, spread
 from servemark.stats.evidence import Batches, EventEvidence, Evidence, StepEvidence, Window
 from servemark.stats.percentiles import as_independent, percentiles_ms
 from servemark.stats.samples import Sample
+from servemark.stats.tokens import TokenEvidence, output_tokens
 from servemark.units import NS_PER_MS
 
 #: A rate of fewer requests than this is not judged.
@@ -31,11 +42,13 @@ def summarise(
     *,
     examples: Mapping[int, tuple[ErrorExample, ...]] | None = None,
     event_gaps: Mapping[int, tuple[bytes, ...]] | None = None,
+    content_gaps: Mapping[int, tuple[bytes, ...]] | None = None,
 ) -> tuple[StepSummary, ...]:
     """Summarise a run, a step name at a time, in the order of the plan.
 
     `examples` holds the first failures of each step, by its number, and
-    `event_gaps` the histograms of the times between the events of streamed responses, likewise.
+    `event_gaps` the histograms of the times between the events of streamed responses, likewise, and `content_gaps`
+    those of events with content.
     """
     if not evidence.steps:
         return ()
@@ -49,6 +62,7 @@ def summarise(
             evidence,
             _first_examples(examples or {}, numbers[step.name]),
             [gaps for number, found in (event_gaps or {}).items() if number in numbers[step.name] for gaps in found],
+            [gaps for number, found in (content_gaps or {}).items() if number in numbers[step.name] for gaps in found],
         )
         for step in evidence.steps
     )
@@ -68,6 +82,7 @@ def _step_summary(
     evidence: Evidence,
     examples: tuple[ErrorExample, ...],
     gaps: Sequence[bytes],
+    content_gaps: Sequence[bytes],
 ) -> StepSummary:
     window = evidence.window
 
@@ -96,6 +111,7 @@ def _step_summary(
         trends=_trends(step, window, throughput_per_s),
         distribution=step.distribution,
         bytes_received_per_s=step.bytes_of_completed / window.seconds if window.seconds > 0 else None,
+        tokens=_token_summary(step.tokens, window, content_gaps) if step.tokens else None,
     )
 
 
@@ -148,6 +164,32 @@ def _event_summary(events: EventEvidence, window: Window, gaps: Sequence[bytes])
         events_per_s=rate(events.by_batch, window.seconds),
         time_to_first_event_ms=_latency_summary(events.first_event_ns, events.first_event),
         between_events_ms=between_events(gaps),
+    )
+
+
+def _token_summary(tokens: TokenEvidence, window: Window, gaps: Sequence[bytes]) -> TokenSummary:
+    found = tokens.found
+    times = {name: _latency_summary(sample, None) for name, sample in tokens.times_ns.items()}
+    batches = Batches(tokens.first_token_sums, tokens.first_token_counts)
+    time_per_token = times["time_per_output_token"]
+    return TokenSummary(
+        answers=found.count,
+        streams=found.streamed,
+        events=found.contents,
+        first_token_ms=_latency_summary(tokens.times_ns["first_token"], batches),
+        first_said_ms=times["first_said"] if tokens.times_ns["first_said"].count else None,
+        time_per_output_token_ms=time_per_token,
+        first_event_told=found.first_told,
+        between_content_ms=between_events(gaps),
+        longest_gap_ms=times["longest_gap"],
+        tail_ms=times["tail"],
+        output_tokens=output_tokens(tokens, rate(tokens.by_batch, window.seconds), time_per_token.p50),
+        finish_reasons={
+            name: count for name, count in zip(_loadgen.FINISH_NAMES, found.finishes, strict=True) if count
+        },
+        without_end_mark=found.unmarked,
+        unread=found.unread,
+        cut=found.cut,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from servemark.errors import UsageError
@@ -16,7 +17,17 @@ from servemark.units import ns_from_s
 from servemark.workload.endpoint import DEFAULT_PORTS, in_url, without_zone
 from servemark.workload.headers import Header, replaced, wire
 from servemark.workload.load import ClosedLoad, Load, OpenLoad, ProcessName, RateSegment
-from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Expect, ExpectKind, Request, Scenario, Step
+from servemark.workload.scenario import (
+    SEQ_MARK,
+    USER_MARK,
+    ApiName,
+    Expect,
+    ExpectKind,
+    Request,
+    Scenario,
+    Step,
+    TokenFormat,
+)
 
 #: Whether the generator does something to send more exactly: what it costs is not worth it everywhere.
 Switch = Literal["auto", "on", "off"]
@@ -186,7 +197,9 @@ class EngineStep:
     """A step: index into the plan's addresses, and the pool from which each user draws in each loop, or each arrival.
 
     `expect_status` None accepts any 2xx; `until` repeats the step; `expect` looks at the body of each success. The
-    successes of the steps that are `is_headline` are those whose number ends a run of adaptive length.
+    successes of the steps that are `is_headline` are those whose number ends a run of adaptive length. `tokens` says
+    how the bodies of its responses, which are recorded then, are read afterwards. With `draws_each_once` each request
+    of the pool is sent once before any is sent again.
     """
 
     name: str
@@ -196,6 +209,13 @@ class EngineStep:
     until: EngineUntil | None = None
     expect: EngineExpect | None = None
     is_headline: bool = True
+    tokens: TokenFormat | None = None
+    draws_each_once: bool = False
+
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether the bodies of its responses are recorded as they come."""
+        return self.tokens is not None
 
 
 @dataclass(frozen=True)
@@ -302,6 +322,7 @@ class EnginePlan:
         keep_body_bytes: how much of the first failed response of each kind is kept.
         seed: from which every random draw is derived.
         record_events: the time of every server-sent event goes to a file beside the records.
+        tokenizer: a file of the tokenizers package, by which tokens are counted where the server does not.
         realtime: real-time priority for the generator threads: "auto" asks for it in an open loop and goes without
             where it is refused, "on" asks always and does not start without, "off" never.
         receive_clock: whose time of arrival a response has: "auto" is the kernel's where it has one, else the time at
@@ -325,6 +346,7 @@ class EnginePlan:
     record_events: bool = False
     receive_clock: ReceiveClock = "auto"
     keep_awake: Switch = "off"
+    tokenizer: Path | None = None
     fault: EngineFault | None = None
 
 
@@ -381,6 +403,7 @@ def compile_plan(
     receive_clock: ReceiveClock = "auto",
     keep_awake: Switch = "off",
     record_events: bool = False,
+    tokenizer: Path | None = None,
 ) -> EnginePlan:
     """Compile `plan` for the server at `addresses`. Times are in seconds; `seed` drives every random draw."""
     names = sorted({step.api for group in plan.groups for step in group.scenario.steps})
@@ -408,6 +431,7 @@ def compile_plan(
         receive_clock=receive_clock,
         keep_awake=keep_awake,
         record_events=record_events,
+        tokenizer=tokenizer,
     )
 
 
@@ -463,4 +487,13 @@ def _compile_step(step: Step, address_index: int, address: Address) -> EngineSte
         interval_ns, limit_ns = ns_from_s(step.until.interval_s), ns_from_s(step.until.limit_s)
         until = EngineUntil(step.until.text, step.until.times, interval_ns, limit_ns)
     expect = EngineExpect(step.expect.kind, step.expect.pattern) if step.expect else None
-    return EngineStep(step.name, address_index, requests, expect_status=step.expect_status, until=until, expect=expect)
+    return EngineStep(
+        step.name,
+        address_index,
+        requests,
+        expect_status=step.expect_status,
+        until=until,
+        expect=expect,
+        tokens=step.tokens,
+        draws_each_once=step.draws_each_once,
+    )

@@ -9,6 +9,10 @@ from typing import Literal
 ApiName = Literal["inference", "management"]
 #: The ways to say what a body must be; see ``Expect``.
 ExpectKind = Literal["same", "regex", "json", "not_regex", "not_json"]
+#: How the tokens of an answer are told: ``openai`` as OpenAI's API has it, chat and completions, streamed or not;
+#: ``text`` that the data of each event is text.
+TokenFormat = Literal["openai", "text"]
+TOKEN_FORMATS: tuple[TokenFormat, ...] = ("openai", "text")
 
 #: Stand-ins in a numbered request's path or body that the engine overwrites, in place, for each request:
 #: the virtual user's number, and the request's sequence number, as zero-padded decimals of this width.
@@ -68,6 +72,8 @@ class Step:
     """A named request, and the pool of concrete requests it draws from (by the run's seed).
 
     A response succeeds when its status is `expect_status`, or 2xx when that is None, and its body what `expect` says.
+    With `draws_each_once` each request of the pool is sent once before any is sent again.
+    With `tokens` its body is recorded, and read afterwards as that says; one that says that it failed is a failure.
     """
 
     name: str
@@ -76,6 +82,8 @@ class Step:
     expect_status: int | None = None
     until: RepeatUntil | None = None
     expect: Expect | None = None
+    tokens: TokenFormat | None = None
+    draws_each_once: bool = False
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,10 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         for event in events.drain(..) {
             match event {
                 Event::FirstByte(request) => self.requests.note_first_byte(request, *moment),
+                Event::BodyPart(request) => {
+                    let bytes = self.connections.body(id, request).part();
+                    self.requests.note_body(request, bytes, *moment);
+                }
                 Event::ServerEvents(request, count) => self.requests.note_events(request, count, *moment),
                 Event::Ended(request, exchange) => {
                     self.due.extend(next.take());

@@ -15,7 +15,6 @@ use super::{EveryNth, Slot, Surroundings, Tally};
 use crate::body::Watch;
 use crate::control::{Control, Counters};
 use crate::deadline::Deadlines;
-use crate::draw::draw;
 use crate::due::Arrival;
 use crate::expect::{Expect, FirstBody};
 use crate::histogram::EventGaps;
@@ -177,8 +176,7 @@ impl<'plan> Requests<'plan> {
         if let Some(fault) = plan.fault {
             fault.before_begin(seq);
         }
-        let pool = &plan.steps[usize::from(arrival.step)].requests;
-        let input = draw(plan.seed, &arrival, pool.len());
+        let input = plan.input_of(&arrival);
         let mut request = InFlight::new(arrival, seq, input, plan.warmup_ns);
         request.noticed_ns = now_ns;
         let id = RequestId(self.by_id.insert(request));

@@ -113,7 +113,7 @@ fn header() -> Header {
 /// A recorder whose records nobody writes.
 fn nowhere() -> Recorder {
     let nowhere = File::options().write(true).open("/dev/null").unwrap();
-    let (_, writer) = Writer::new((nowhere, header()), None).unwrap();
+    let (_, writer) = Writer::new((nowhere, header()), Vec::new()).unwrap();
     writer.recorder()
 }
 

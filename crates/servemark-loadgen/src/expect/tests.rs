@@ -7,6 +7,7 @@ fn body(text: &str) -> Body {
     let watch = Watch {
         keep_bytes: 1024,
         digest: true,
+        hands_on: false,
     };
     let mut body = Body::default();
     body.begin(watch);

@@ -7,6 +7,7 @@ use crate::plan::{Part, Patch, PatchValue, SharedBytes};
 const WATCH: Watch = Watch {
     keep_bytes: 16,
     digest: true,
+    hands_on: false,
 };
 
 fn request(head_only: bool) -> Prepared {
@@ -197,6 +198,32 @@ fn a_large_body_follows_the_head_from_where_it_is() {
     assert_eq!(http.exchange.bytes_sent, sent.len() as u64);
 }
 
+#[test]
+fn a_body_that_is_recorded_is_handed_on_part_by_part_however_it_is_cut() {
+    let response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    let (request, watch) = (
+        request(false),
+        Watch {
+            hands_on: true,
+            ..WATCH
+        },
+    );
+    for size in 1..=response.len() {
+        let (mut http, mut events, mut body) = (Http1::new(), Vec::new(), Vec::new());
+        http.start(RequestId(0), &request, Numbers { user: 0, seq: 0 }, watch);
+        http.written(request.wire.len());
+        for piece in response.chunks(size) {
+            http.receive(piece, &mut events);
+            let told = events
+                .drain(..)
+                .filter(|event| *event == Event::BodyPart(RequestId(0)));
+            assert_eq!(told.count(), usize::from(!http.body.part().is_empty()), "{size}");
+            body.extend_from_slice(http.body.part());
+        }
+        assert_eq!(body, b"abcde", "{size}");
+    }
+}
+
 /// Kind and status of the end of a response, and how many events came if it was a stream of them.
 fn stream_of(pieces: &[&[u8]], ends: bool) -> (Option<(Kind, u16)>, Option<u32>) {
     let request = request(false);
@@ -223,7 +250,7 @@ fn stream_of(pieces: &[&[u8]], ends: bool) -> (Option<(Kind, u16)>, Option<u32>)
             Event::Failed(_, exchange, failure) => {
                 (end, is_stream) = (Some((failure.kind, exchange.status)), exchange.is_stream);
             }
-            Event::FirstByte(_) | Event::MustClose => {}
+            Event::FirstByte(_) | Event::BodyPart(_) | Event::MustClose => {}
         }
     }
     (end, is_stream.then_some(count))

@@ -2,9 +2,12 @@
 
 use super::{Group, Plan, Step};
 use crate::body::Watch;
+use crate::draw::{draw, draw_each_once};
+use crate::due::Arrival;
 use crate::expect::{Expect, FirstBody};
 use crate::realtime::Realtime;
 use crate::share::Share;
+use crate::table::Table;
 
 /// How much of a body is kept when a step looks into it: a description of a model with a hundred workers fits.
 const LOOKED_AT_BYTES: usize = 256 * 1024;
@@ -17,9 +20,38 @@ impl Plan {
             Watch {
                 keep_bytes: self.keep_body_bytes.max(looked_at),
                 digest: matches!(step.expect, Some(Expect::Same)),
+                hands_on: step.keeps_bodies,
             }
         };
         self.steps.iter().map(watch).collect()
+    }
+
+    /// Which request of its step's pool an arrival sends: a pure function of the seed and of whose it is.
+    pub(crate) fn input_of(&self, arrival: &Arrival) -> u32 {
+        let step = &self.steps[usize::from(arrival.step)];
+        if !step.draws_each_once {
+            return draw(self.seed, arrival, step.requests.len());
+        }
+        // Of an open loop each arrival is a user of its own, so many of whom fit into a number.
+        let users = if arrival.is_open {
+            1 << 32
+        } else {
+            self.groups
+                .iter()
+                .filter_map(Group::closed)
+                .map(|closed| u64::from(closed.users))
+                .sum()
+        };
+        let number = arrival.loop_number * users + u64::from(arrival.user);
+        draw_each_once(self.seed, number, step.requests.len())
+    }
+
+    /// What is recorded beside the records.
+    pub(crate) fn tables_beside(&self) -> Vec<Table> {
+        let events = self.record_events.then_some(Table::Events);
+        let keeps_bodies = self.steps.iter().any(|step| step.keeps_bodies);
+        let bodies = keeps_bodies.then_some(Table::Bodies);
+        events.into_iter().chain(bodies).collect()
     }
 
     /// Whether a group is an open loop.

@@ -48,7 +48,7 @@ impl Seen {
                 exchange.bytes_received,
                 failure.message.as_ref(),
             )),
-            Event::FirstByte(_) | Event::ServerEvents(..) | Event::MustClose => None,
+            Event::FirstByte(_) | Event::BodyPart(_) | Event::ServerEvents(..) | Event::MustClose => None,
         })
     }
 }
@@ -67,6 +67,7 @@ pub(crate) fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then, h
     let watch = Watch {
         keep_bytes: KEEP_BYTES,
         digest: true,
+        hands_on: false,
     };
     http.start(ID, &request, Numbers { user: 0, seq: 0 }, watch);
     http.written(http.output().len());

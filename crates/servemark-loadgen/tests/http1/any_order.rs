@@ -39,7 +39,7 @@ impl Model {
         for event in events.drain(..) {
             assert!(!self.is_closed, "after the close came {event:?}");
             match event {
-                Event::FirstByte(id) | Event::ServerEvents(id, 1..) => {
+                Event::FirstByte(id) | Event::BodyPart(id) | Event::ServerEvents(id, 1..) => {
                     assert_eq!(Some(id), self.in_flight);
                 }
                 Event::ServerEvents(_, 0) => panic!("no event is none"),
@@ -66,6 +66,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     let watch = Watch {
         keep_bytes: KEEP_BYTES,
         digest: false,
+        hands_on: false,
     };
     let (mut model, mut events, mut rest) = (Model::default(), Vec::new(), data);
     while let Some((&step, behind)) = rest.split_first() {

@@ -1,7 +1,7 @@
 //! What is asked of records, and which values each of them adds to which sample.
 
 use super::span::Span;
-use crate::table::Row;
+use crate::table::{AnswerRow, Row};
 
 /// What is asked of records.
 #[derive(Clone, Debug)]
@@ -49,10 +49,22 @@ pub enum Of {
     FirstEvent,
     /// Events of each stream.
     Events,
+    /// From where the headline counts to the first event with content.
+    FirstToken,
+    /// The same to the first that was not reasoning alone, of answers that had any reasoning.
+    FirstSaid,
+    /// From the first event with content to the last one, a token.
+    TimePerToken,
+    /// The longest time between two events with content.
+    LongestGap,
+    /// From the last event with content to the end.
+    Tail,
+    /// Tokens of each answer.
+    Tokens,
 }
 
 /// How many samples a step name has.
-pub const SAMPLES: usize = Of::Events as usize + 1;
+pub const SAMPLES: usize = Of::Tokens as usize + 1;
 /// The first of [`Of`] are the latencies that are summed up by batch.
 pub const LATENCIES: usize = Of::GeneratorLag as usize + 1;
 
@@ -103,6 +115,9 @@ impl Question {
                     put_of(Of::FirstEvent, row.first_event_ns - begun_ns(row));
                 }
             }
+            if let Some(answer) = &row.answer {
+                each_of_answer(row, answer, &mut put_of);
+            }
         }
         if row.kind == 0 {
             if let Some(stage) = self.stage(row.scheduled_ns) {
@@ -111,6 +126,26 @@ impl Question {
                 put(first + 1, row.ready_ns - row.scheduled_ns);
             }
         }
+    }
+}
+
+/// What an answer that was read adds to samples; what was not streamed came all at once.
+fn each_of_answer(row: &Row, answer: &AnswerRow, put: &mut impl FnMut(Of, i64)) {
+    if answer.first_content_ns >= 0 {
+        put(Of::FirstToken, answer.first_content_ns - begun_ns(row));
+        put(Of::Tail, row.end_ns - answer.last_content_ns);
+        if answer.first_said_ns > answer.first_content_ns {
+            put(Of::FirstSaid, answer.first_said_ns - begun_ns(row));
+        }
+    }
+    if let Some(time_ns) = answer.time_per_token_ns() {
+        put(Of::TimePerToken, time_ns);
+    }
+    if answer.longest_gap_ns >= 0 {
+        put(Of::LongestGap, answer.longest_gap_ns);
+    }
+    if let Some(tokens) = answer.tokens() {
+        put(Of::Tokens, tokens);
     }
 }
 

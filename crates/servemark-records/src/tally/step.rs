@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use super::question::{LATENCIES, Question, begun_ns, latencies};
-use crate::table::Row;
+use crate::answers::flags;
+use crate::table::{AnswerRow, Row};
 
 /// What one step name adds up to.
 #[derive(Clone, Debug)]
@@ -49,6 +50,94 @@ pub struct Step {
     pub batch_first: Vec<u64>,
     /// By batch: the sums of the times to it.
     pub batch_first_sums: Vec<i128>,
+    /// Of answers that were read.
+    pub answers: Answers,
+    /// By batch: tokens of the successes that ended in the window.
+    pub batch_tokens: Vec<u64>,
+    /// By batch: the sums of the times to the first event with content, of the measured ones that had one.
+    pub batch_first_token_sums: Vec<i128>,
+    /// By batch: how many these are.
+    pub batch_first_token: Vec<u64>,
+}
+
+/// What the answers that were read add up to, of the measured successes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// How many were read.
+    pub count: u64,
+    /// Those that were streams with content.
+    pub streamed: u64,
+    /// Events with content in these.
+    pub contents: u64,
+    /// Tokens by the server, in those whose tokens it counted, and how many these are.
+    pub usage: (u64, u64),
+    /// Tokens that somebody else counted in the text, likewise.
+    pub counted: (u64, u64),
+    /// Tokens by the server and by the other, in those where both counted.
+    pub both: (u64, u64),
+    /// Tokens and events with content of streams of which both are known.
+    pub tokens_of_contents: (u64, u64),
+    /// Those of which it is known how many tokens the first event with content had.
+    pub first_told: u64,
+    /// By why they ended; see [`crate::answers::FINISH_NAMES`].
+    pub finishes: [u64; 6],
+    /// Streams without the mark behind the last event.
+    pub unmarked: u64,
+    /// Those that had something in them that was not understood.
+    pub unread: u64,
+    /// Those that were longer than what is kept of one.
+    pub cut: u64,
+}
+
+impl Answers {
+    fn look(&mut self, row: &Row, answer: &AnswerRow) {
+        let has = |bit: u8| u64::from(answer.flags & bit != 0);
+        self.count += 1;
+        let (usage, counted) = (
+            u64::try_from(answer.usage_tokens),
+            u64::try_from(answer.counted_tokens),
+        );
+        let add = |sums: &mut (u64, u64), tokens: u64| *sums = (sums.0 + tokens, sums.1 + 1);
+        if let Ok(tokens) = usage {
+            add(&mut self.usage, tokens);
+        }
+        if let Ok(tokens) = counted {
+            add(&mut self.counted, tokens);
+        }
+        if let (Ok(one), Ok(other)) = (usage, counted) {
+            self.both = (self.both.0 + one, self.both.1 + other);
+        }
+        if answer.first_content_ns >= 0 {
+            self.streamed += 1;
+            self.contents += u64::from(answer.contents);
+            self.first_told += u64::from(answer.first_tokens > 0);
+            if let Ok(tokens) = usage.or(counted) {
+                let (tokens_before, contents) = self.tokens_of_contents;
+                self.tokens_of_contents = (tokens_before + tokens, contents + u64::from(answer.contents));
+            }
+        }
+        let finish = usize::from(answer.finish).min(self.finishes.len() - 1);
+        self.finishes[finish] += 1;
+        self.unmarked += u64::from(row.is_streamed) * (1 - has(flags::END_MARK));
+        self.unread += has(flags::UNREAD);
+        self.cut += has(flags::CUT);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let add = |own: &mut (u64, u64), others: (u64, u64)| *own = (own.0 + others.0, own.1 + others.1);
+        self.count += other.count;
+        self.streamed += other.streamed;
+        self.contents += other.contents;
+        add(&mut self.usage, other.usage);
+        add(&mut self.counted, other.counted);
+        add(&mut self.both, other.both);
+        add(&mut self.tokens_of_contents, other.tokens_of_contents);
+        self.first_told += other.first_told;
+        add_all(&mut self.finishes, &other.finishes);
+        self.unmarked += other.unmarked;
+        self.unread += other.unread;
+        self.cut += other.cut;
+    }
 }
 
 impl Step {
@@ -74,6 +163,10 @@ impl Step {
             batch_events: vec![0; batches],
             batch_first: vec![0; batches],
             batch_first_sums: vec![0; batches],
+            answers: Answers::default(),
+            batch_tokens: vec![0; batches],
+            batch_first_token_sums: vec![0; batches],
+            batch_first_token: vec![0; batches],
         }
     }
 
@@ -101,6 +194,8 @@ impl Step {
                 self.completed_streams += 1;
                 self.batch_events[batch] += u64::from(row.events);
             }
+            let tokens = row.answer.and_then(|answer| answer.tokens());
+            self.batch_tokens[batch] += tokens.map_or(0, i64::unsigned_abs);
         }
         if is_measured {
             let batch = window.part(row.scheduled_ns, batches);
@@ -111,6 +206,13 @@ impl Step {
             if row.is_streamed && row.events > 0 {
                 self.batch_first[batch] += 1;
                 self.batch_first_sums[batch] += i128::from(row.first_event_ns - begun_ns(row));
+            }
+            if let Some(answer) = &row.answer {
+                self.answers.look(row, answer);
+                if answer.first_content_ns >= 0 {
+                    self.batch_first_token[batch] += 1;
+                    self.batch_first_token_sums[batch] += i128::from(answer.first_content_ns - begun_ns(row));
+                }
             }
             self.clock_read += u64::from(row.is_clock_read);
             self.unsure_sent += u64::from(row.is_unsure_sent);
@@ -144,6 +246,10 @@ impl Step {
         add_all(&mut self.batch_events, &other.batch_events);
         add_all(&mut self.batch_first, &other.batch_first);
         add_all(&mut self.batch_first_sums, &other.batch_first_sums);
+        self.answers.merge(&other.answers);
+        add_all(&mut self.batch_tokens, &other.batch_tokens);
+        add_all(&mut self.batch_first_token_sums, &other.batch_first_token_sums);
+        add_all(&mut self.batch_first_token, &other.batch_first_token);
     }
 }
 

@@ -96,7 +96,7 @@ def execute(
     Raises:
         SetupError: real-time priority or the kernel's time of arrival is asked for, and refused.
         UsageError: this machine cannot hold so many users, or a certificate or key of the plan is of a kind that the
-            engine does not know.
+            engine does not know, or the file of its tokenizer is none.
         RecordingError: records could not be written.
     """
     run = started(plan, record_path, _loadgen.start)

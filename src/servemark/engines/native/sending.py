@@ -9,6 +9,7 @@ from pathlib import Path
 
 from servemark import _loadgen
 from servemark.engines import EngineRun, GeneratorCounts, GeneratorRun
+from servemark.engines.native.answers import load_tokenizer, read_answers
 from servemark.errors import RecordingError, SetupError, UsageError
 from servemark.event_files import write_gaps
 from servemark.machine.counters import MachineWatch
@@ -32,9 +33,11 @@ def started(plan: EnginePlan, record_path: Path, start: Callable[[EnginePlan, st
     Raises:
         SetupError: real-time priority or the kernel's time of arrival is asked for, and refused.
         UsageError: this machine cannot hold so many users, or a certificate or key of the plan is of a kind that the
-            engine does not know.
+            engine does not know, or the file of its tokenizer is none.
         RecordingError: records could not be written.
     """
+    if plan.tokenizer:
+        load_tokenizer(plan.tokenizer)  # what is wrong with it is said before anything is sent
     try:
         return start(plan, str(record_path))
     except ValueError as error:
@@ -76,8 +79,9 @@ def ended(
     if outcome.write_error:
         raise RecordingError.unwritable(record_path, outcome.write_error)
     _keep_gaps(outcome, plan, record_path)
+    answers = read_answers(plan, record_path)
     examples: dict[int, tuple[ErrorExample, ...]] = {}
-    for example in outcome.examples:
+    for example in [*outcome.examples, *(answers.failed if answers else ())]:
         examples[example.step] = (*examples.get(example.step, ()), _readable(example))
     progress = run.progress()
     return EngineRun(
@@ -100,6 +104,7 @@ def ended(
         stop_reason=stop_reason,
         examples=examples,
         event_gaps={gaps.step: (gaps.histogram,) for gaps in outcome.event_gaps},
+        content_gaps={gaps.step: (gaps.histogram,) for gaps in answers.gaps} if answers else {},
     )
 
 

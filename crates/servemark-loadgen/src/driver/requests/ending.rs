@@ -2,6 +2,7 @@
 
 use super::{Requests, judging};
 use crate::body::Body;
+use crate::body_part::Part;
 use crate::driver::moment::Moment;
 use crate::driver::seconds;
 use crate::due::Arrival;
@@ -59,6 +60,12 @@ impl Requests<'_> {
             .is_some_and(|fault| fault.loses_record(request.seq))
         {
             self.recorder.push(&record);
+        }
+        if self.plan.steps[usize::from(record.step)].keeps_bodies {
+            let is_cut = body.is_some_and(Body::is_cut);
+            let part = if is_cut { Part::CutEnd } else { Part::End };
+            let of = (record.seq, record.step);
+            self.recorder.push_body(of, record.end_ns, part, &[]);
         }
         if kind.is_response() {
             self.tally.receive_lag_ns += moment.now_ns.abs_diff(moment.reported_ns());

@@ -111,7 +111,7 @@ pub(super) fn run_reading<const SLOTS: usize>(
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let number = RUNS.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("servemark-{}-slots-{number}", std::process::id()));
-    let (writer, handle) = Writer::new((File::create(&path).unwrap(), header()), None).unwrap();
+    let (writer, handle) = Writer::new((File::create(&path).unwrap(), header()), Vec::new()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let around = Around::new(listener.local_addr().unwrap().port());
     thread::scope(|scope| {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -47,10 +47,6 @@ def joined(
     told = [part.outcome for part in parts if part.outcome is not None]
     uses = _uses(parts, machine)
     ended_ns = max((one.ended_ns for one in told), default=0)
-    gaps: dict[int, tuple[bytes, ...]] = {}
-    for one in told:
-        for step, found in one.event_gaps.items():
-            gaps[step] = (*gaps.get(step, ()), *found)
     return EngineRun(
         generators=with_connections(tuple(_generator(part, job, uses) for part in parts), job.compiled),
         scheduling_ended_ns=max((one.scheduling_ended_ns for one in told), default=0),
@@ -58,7 +54,8 @@ def joined(
         interrupted=interrupted or any(one.interrupted for one in told),
         stop_reason=stop_reason,
         examples=first_examples([one.examples for one in told]),
-        event_gaps=gaps,
+        event_gaps=_gaps([one.event_gaps for one in told]),
+        content_gaps=_gaps([one.content_gaps for one in told]),
     )
 
 
@@ -72,6 +69,15 @@ def with_connections(generators: tuple[GeneratorRun, ...], plan: EnginePlan) -> 
         replace(one, reduced_connections=one.reduced_connections or share)
         for one, share in zip(generators, shares, strict=True)
     )
+
+
+def _gaps(told: Sequence[Mapping[int, tuple[bytes, ...]]]) -> dict[int, tuple[bytes, ...]]:
+    """The histograms of all, by the step's number."""
+    gaps: dict[int, tuple[bytes, ...]] = {}
+    for one in told:
+        for step, found in one.items():
+            gaps[step] = (*gaps.get(step, ()), *found)
+    return gaps
 
 
 def first_examples(found: Sequence[dict[int, tuple[ErrorExample, ...]]]) -> dict[int, tuple[ErrorExample, ...]]:

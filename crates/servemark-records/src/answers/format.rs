@@ -1,0 +1,87 @@
+//! What an event means: one enum of the ways in which servers tell it.
+
+use super::openai;
+use super::row::Finish;
+
+/// How the answers of a step are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `OpenAI`'s API, chat and completions, streamed or not: what it is, each chunk says itself.
+    Openai,
+    /// Each event's data is text, and no more is known of it.
+    Text,
+}
+
+impl Format {
+    /// The format of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "openai" => Some(Self::Openai),
+            "text" => Some(Self::Text),
+            _ => None,
+        }
+    }
+
+    /// What an event means, whose type is `kind` and whose data is `data`.
+    pub(super) fn event(self, kind: &[u8], data: &[u8]) -> Meaning {
+        match self {
+            Self::Openai => openai::event(kind, data),
+            Self::Text => Meaning {
+                text: String::from_utf8_lossy(data).into_owned(),
+                ..Meaning::default()
+            },
+        }
+    }
+
+    /// What a body means that is no stream.
+    pub(super) fn whole(self, body: &[u8]) -> Meaning {
+        match self {
+            Self::Openai => openai::whole(body),
+            Self::Text => self.event(b"", body),
+        }
+    }
+
+    /// Whether a stream of this format says that it is complete; of another any end is as good.
+    pub(super) fn has_end(self) -> bool {
+        self == Self::Openai
+    }
+}
+
+/// Tokens as the server counted them, so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) prompt: Option<u32>,
+    pub(super) completion: u32,
+}
+
+/// What one event means; it may be several things, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// What was said.
+    pub(super) text: String,
+    /// What was thought.
+    pub(super) reasoning: String,
+    /// A call of a tool, or a piece of one.
+    pub(super) has_tool_call: bool,
+    pub(super) usage: Option<Usage>,
+    pub(super) finish: Option<Finish>,
+    /// That the answer failed, in the server's words.
+    pub(super) error: Option<String>,
+    /// The mark behind the last event.
+    pub(super) is_end: bool,
+    /// It is not what this format can hold.
+    pub(super) is_unread: bool,
+}
+
+impl Meaning {
+    /// Whether it brings something that was generated.
+    pub(super) fn has_content(&self) -> bool {
+        !self.text.is_empty() || !self.reasoning.is_empty() || self.has_tool_call
+    }
+
+    /// Whether all that it brings is reasoning.
+    pub(super) fn is_reasoning(&self) -> bool {
+        self.text.is_empty() && !self.reasoning.is_empty() && !self.has_tool_call
+    }
+}

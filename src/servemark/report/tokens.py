@@ -1,0 +1,86 @@
+"""What servers that send tokens answered, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from servemark.report.layout import Fact
+from servemark.report.words import counted, decimal, digits_of, marked, ms, per_s, per_s_interval
+from servemark.result import LatencySummary, OutputTokens, Statistic, StepSummary, TokenSummary
+from servemark.units import format_ms
+
+#: From here on what two counted of the same answers is not the same.
+_DISAGREEMENT = 0.01
+
+
+def tokens_of(step: StepSummary) -> Iterator[Fact]:
+    """A few lines about the tokens of `step`, if its answers were read for them."""
+    tokens = step.tokens
+    if tokens is None:
+        return
+    yield Fact("tokens", _count(tokens))
+    output = tokens.output_tokens
+    if output.count is not None:
+        yield Fact("token rate", f"{per_s(output.per_s)} {per_s_interval(output.per_s)}{_of_a_user(output)}")
+    if tokens.streams:
+        yield Fact("first token", _times(tokens.first_token_ms))
+        if tokens.first_said_ms is not None:
+            yield Fact("first said", f"{_times(tokens.first_said_ms)}, behind reasoning")
+    if tokens.time_per_output_token_ms.max is not None:
+        yield Fact("per token", f"{_times(tokens.time_per_output_token_ms)}{_divisor(tokens)}")
+    gaps = tokens.between_content_ms
+    if gaps is not None:
+        found = [f"{name} {marked(format_ms(getattr(gaps, name)), certain=False)}" for name in ("p50", "p99")]
+        yield Fact("content gaps", f"{', '.join(found)}, max {format_ms(gaps.max)}")
+        yield Fact("longest gap", f"{_times(tokens.longest_gap_ms)}, of each stream")
+    yield from _ends(tokens)
+
+
+def _count(tokens: TokenSummary) -> str:
+    output = tokens.output_tokens
+    answers = counted(tokens.answers, "answer")
+    if output.count is None:
+        return f"not counted (no usage, no --tokenizer): {counted(tokens.events, 'event')} with content in {answers}"
+    of = answers if output.answers == tokens.answers else f"{output.answers:,} of {answers}"
+    each = output.per_request
+    varied = ""
+    if each is not None:
+        mean = decimal(each.mean, 0 if each.mean == int(each.mean) else digits_of(each.mean))
+        varied = f", {mean} each" + ("" if each.min == each.max else f" ({each.min:,} to {each.max:,})")
+    event = "" if output.per_event is None else f", {decimal(output.per_event, 2)} an event"
+    return f"{output.count:,} in {of}{varied}{event}, by {output.source}"
+
+
+def _of_a_user(output: OutputTokens) -> str:
+    return f", {per_s(output.per_user_per_s)} a user" if output.per_user_per_s.value else ""
+
+
+def _times(latency: LatencySummary) -> str:
+    return f"p50 {ms(latency.p50)}{_interval(latency.p50)}, p99 {ms(latency.p99)}"
+
+
+def _interval(statistic: Statistic) -> str:
+    return f" ({ms(statistic.ci95[0])} to {ms(statistic.ci95[1])})" if statistic.ci95 else ""
+
+
+def _divisor(tokens: TokenSummary) -> str:
+    """What the first event with content counts as, where that is not told."""
+    return "" if tokens.first_event_told == tokens.streams else "; the first event counts as one token"
+
+
+def _ends(tokens: TokenSummary) -> Iterator[Fact]:
+    reasons = ", ".join(f"{name} {count:,}" for name, count in tokens.finish_reasons.items())
+    if reasons:
+        yield Fact("finish reasons", reasons)
+    faults = (
+        (tokens.without_end_mark, "without the end mark [DONE]"),
+        (tokens.unread, "with something that was not understood"),
+        (tokens.cut, "longer than the 16 MiB that are kept"),
+    )
+    for count, what in faults:
+        if count:
+            yield Fact("answers", f"{count:,} {what}")
+    both = tokens.output_tokens.by_usage_and_tokenizer
+    if both and abs(both[0] - both[1]) > _DISAGREEMENT * both[0]:
+        usage, tokenizer = both
+        yield Fact("disagreement", f"usage says {usage:,} tokens, the tokenizer {tokenizer:,} in the same answers")

@@ -1,0 +1,93 @@
+"""A running server with OpenAI's API: which models it has, and that the one that is measured answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from servemark.errors import UsageError
+from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
+from servemark.servers.http.connection import send_once
+from servemark.servers.http.finding import Found
+from servemark.servers.http.first_prediction import first_prediction
+from servemark.servers.http.plain import PlainServer
+from servemark.servers.openai.dialect import error_in, model_names
+
+if TYPE_CHECKING:
+    from servemark.servers.running import RunningLauncher
+
+_LIST_TIMEOUT_S = 30.0
+#: So many names are told where the one that was given is none of them.
+_MOST_NAMES = 8
+
+
+@contextmanager
+def running_server(launcher: RunningLauncher, found: Found, settings: ServerSettings) -> Iterator[Server]:
+    """The server that was found, measured as it is.
+
+    Raises:
+        UsageError: the model that is to be measured is not there.
+    """
+    if launcher.management_port:
+        raise UsageError(
+            f"--management-port makes no sense with a {found.dialect.product}", cause="it has no management API"
+        )
+    names = _names(found)
+    requested = {"job_queue_size": settings.job_queue_size, "response_timeout_s": settings.response_timeout_s}
+    facts = {"target": launcher.target, "url": found.address.url, "dialect": "openai", "requested": requested}
+    facts["models"] = list(names)
+    models = partial(_model, launcher, found, _chosen(launcher, names)) if launcher.models else (lambda _: ())
+    yield PlainServer(found.dialect, found.address, facts, models=models)
+
+
+def _names(found: Found) -> tuple[str, ...]:
+    answer = send_once(found.address, found.dialect.health(), _LIST_TIMEOUT_S)
+    return model_names(answer.body)
+
+
+def _chosen(launcher: RunningLauncher, names: Sequence[str]) -> str:
+    """The model that is measured: the one that is named, or the only one."""
+    if len(launcher.models) > 1:
+        raise UsageError("one benchmark measures one model of a server with OpenAI's API", next_step="name it with -m")
+    (asked,) = launcher.models
+    if not isinstance(asked, str):
+        raise UsageError(
+            f"a server with OpenAI's API cannot be given {asked.name}",
+            cause="it has no call that loads a model",
+            next_step="leave -c out, and name a model that it has with -m",
+        )
+    there = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES))
+    if launcher.is_named:
+        if names and asked not in names:
+            raise UsageError(f"the server has no model {asked!r}", next_step=f"give -m one of these: {there}")
+        return asked
+    if len(names) != 1:
+        raise UsageError(
+            "nobody knows which model is to be measured",
+            cause=f"the server has {there}" if names else "the server lists none",
+            next_step="name it with -m",
+        )
+    return names[0]
+
+
+def _model(launcher: RunningLauncher, found: Found, name: str, settings: ModelSettings) -> tuple[LoadedModel, ...]:
+    """The model, once it has answered the first prompt, which is in no pool then: a cache may know it.
+
+    Raises:
+        UsageError: `settings` ask for what would change it.
+        ModelError: it does not answer.
+    """
+    if settings.workers is not None or settings.batch_size != ModelSettings.batch_size or settings.scaled:
+        raise UsageError(
+            f"the model {name} was on the server before, so its workers and batches are not changed",
+            next_step="leave the option (-w) out",
+        )
+    inputs = launcher.inputs or ()
+    if not inputs:
+        raise UsageError("nobody knows what to ask", next_step="give --prompts, or --prompt-tokens")
+    status = launcher.sending.expect_status
+    first_prediction(found.dialect, found.address, name, inputs[:1], lambda body: error_in(body) or None, status)
+    pool = inputs[1:] or inputs
+    return (LoadedModel(name, backend=None, inputs=pool, url=None, cold_start_ms=None, register_ms=None),)

@@ -1,0 +1,157 @@
+"""Whole runs against an endpoint that streams tokens, from the command to the written result and what is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import tokenizers
+from loadgen_servers import OK, STREAM_HEAD, Serve, Server, answering, chunk, hang_up, saying, serving
+
+from servemark import cli, open_records
+from servemark.event_files import bodies_path
+from servemark.result import from_json, schema_text, to_json
+
+from ..validity import status_but_for_the_machine
+
+
+def sent(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+    """A chunk of OpenAI's API, as one event in one chunk of the body."""
+    data = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+    return chunk(b"data: " + json.dumps(data).encode() + b"\n\n")
+
+
+#: One answer a connection.
+HEAD = STREAM_HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+ROLE = sent({"role": "assistant", "content": ""})
+TOKENS = [sent({"content": f" word{number}"}) for number in range(4)]
+USAGE = chunk(b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n')
+DONE = chunk(b"data: [DONE]\n\n")
+END = b"0\r\n\r\n"
+WHOLE = (HEAD + ROLE, *TOKENS, sent({}, "length") + USAGE + DONE + END)
+
+
+def saying_once(*pieces: bytes) -> Serve:
+    """A server that says these, 20 ms apart, on each connection, and closes it."""
+    return saying(*pieces, then=hang_up)
+
+
+def run_http(server: Server, folder: Path, words: str) -> tuple[int, dict[str, Any]]:
+    """The exit status of ``servemark run http --tokens openai``, however busy the machine was, and its result."""
+    url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
+    command = ["run", "http", "--url", url, "-o", str(folder), "--tokens", "openai", "--no-history"]
+    status = cli.main([*command, *words.split()])
+    result = json.loads((folder / "result.json").read_text())
+    jsonschema.Draft202012Validator(json.loads(schema_text())).validate(result)
+    assert to_json(from_json(result)) == result
+    return status_but_for_the_machine(status, result), result
+
+
+def step_of(result: dict[str, Any]) -> dict[str, Any]:
+    (step,) = result["benchmarks"][0]["steps"]
+    found: dict[str, Any] = step
+    return found
+
+
+def test_a_run_over_tokens_reports_them_and_says_who_counted(tmp_path, capsys):
+    with serving(saying_once(*WHOLE)) as server:
+        status, result = run_http(server, tmp_path / "out", "-t 2 -l 5 --slo first_token.p50<30s")
+    assert status == 0
+    tokens = step_of(result)["tokens"]
+    assert (tokens["answers"], tokens["streams"], tokens["events"]) == (10, 10, 40)
+    output = tokens["output_tokens"]
+    assert (output["count"], output["source"], output["per_event"]) == (40, "usage", 1.0)
+    assert output["per_request"] == {"mean": 4.0, "min": 4, "p50": 4, "max": 4}
+    start_s, end_s = result["benchmarks"][0]["runs"][0]["window_s"]
+    assert output["per_s"]["value"] == pytest.approx(40 / (end_s - start_s))
+    assert tokens["finish_reasons"] == {"length": 10}
+    assert tokens["first_token_ms"]["min"] >= step_of(result)["events"]["time_to_first_event_ms"]["min"]
+    assert tokens["between_content_ms"]["count"] == 30
+    assert step_of(result)["goodput_per_s"]["value"] == pytest.approx(10 / (end_s - start_s))
+    printed = capsys.readouterr().out
+    assert "tokens         40 in 10 answers, 4 each, 1.00 an event, by usage\n" in printed
+    for label in ("token rate", "first token", "per token", "content gaps", "longest gap", "finish reasons"):
+        assert f"\n{label:15}" in printed
+    assert "inter-token" not in printed
+    path = tmp_path / "out" / "records" / "http.bin"
+    assert set(open_records(path)["usage_tokens"]) == {4}
+    assert not bodies_path(path).exists()
+
+
+def test_answers_that_fail_within_a_200_are_application_errors(tmp_path, capsys):
+    error = chunk(b'event: error\ndata: {"error": {"message": "out of memory"}}\n\n')
+    with serving(saying_once(HEAD + ROLE, TOKENS[0], error + END)) as server:
+        status, result = run_http(server, tmp_path / "out", "-t 1 -l 3")
+    assert status == 4
+    assert step_of(result)["errors"] == {"application": 3}
+    (example,) = step_of(result)["error_examples"]
+    assert example["message"] == "the answer says that it failed: out of memory"
+    assert "3 application; first at" in capsys.readouterr().out
+
+
+def test_a_stream_that_breaks_off_without_a_reason_is_no_success(tmp_path):
+    with serving(saying_once(HEAD + ROLE, *TOKENS, END)) as server:
+        status, result = run_http(server, tmp_path / "out", "-t 1 -l 2 --max-errors 100%")
+    assert status == 0
+    assert step_of(result)["errors"] == {"application": 2}
+    assert step_of(result)["error_examples"][0]["message"] == (
+        "the stream ended after 4 events with content without a finish reason and without its end mark"
+    )
+
+
+def test_bodies_stay_where_events_are_recorded(tmp_path):
+    with serving(saying_once(*WHOLE)) as server:
+        run_http(server, tmp_path / "out", "-t 1 -l 1 --record-events")
+    path = tmp_path / "out" / "records" / "http.bin"
+    assert b'" word3"' in bodies_path(path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--slo first_token.p99<1s", "needs --tokens"),
+        ("--tokenizer pyproject.toml", "--tokenizer needs --tokens"),
+        ("--tokens openai --engine jmeter", "do not go together"),
+        ("--tokens morse", "morse"),
+    ],
+)
+def test_what_makes_no_sense_is_said_before_anything_is_sent(tmp_path, capsys, words, said):
+    with serving(answering(OK)) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        status = cli.main(["run", "http", "--url", url, "-o", str(tmp_path / "out"), *words.split()])
+        assert server.accepted == 0
+    assert status == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_tokenizer_of_another_kind_is_refused_before_anything_is_sent(tmp_path, capsys):
+    file = tmp_path / "tokenizer.json"
+    file.write_text('{"model": "none"}')
+    with serving(saying_once(*WHOLE)) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        words = ["-t", "1", "-l", "1", "--tokens", "openai", "--tokenizer", str(file), "-o", str(tmp_path / "out")]
+        status = cli.main(["run", "http", "--url", url, *words])
+    assert status == 2
+    assert "is no tokenizer" in capsys.readouterr().err
+
+
+def test_a_tokenizer_counts_whole_texts_where_the_server_counts_nothing(tmp_path, capsys):
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.save(str(tmp_path / "tokenizer.json"))
+    untold = (HEAD + ROLE, *TOKENS, sent({}, "stop") + DONE + END)
+    words = f"-t 1 -l 3 --tokenizer {tmp_path / 'tokenizer.json'}"
+    with serving(saying_once(*untold)) as server:
+        _, result = run_http(server, tmp_path / "untold", words)
+    output = step_of(result)["tokens"]["output_tokens"]
+    assert (output["count"], output["source"]) == (12, "tokenizer")
+    other = chunk(b'data: {"choices":[],"usage":{"completion_tokens":5}}\n\n')
+    with serving(saying_once(*untold[:-1], sent({}, "stop") + other + DONE + END)) as server:
+        _, result = run_http(server, tmp_path / "told", words)
+    output = step_of(result)["tokens"]["output_tokens"]
+    assert (output["count"], output["source"]) == (15, "usage")
+    assert output["by_usage_and_tokenizer"] == [15, 12]
+    assert "disagreement   usage says 15 tokens, the tokenizer 12 in the same answers\n" in capsys.readouterr().out
