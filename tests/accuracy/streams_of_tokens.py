@@ -82,9 +82,18 @@ class Answers:
 
 
 def run_ways(
-    program: Path, folder: Path, ways: Mapping[str, str], *, rate_per_s: float, run_s: float, tls: Tls | None = None
+    program: Path,
+    folder: Path,
+    ways: Mapping[str, str],
+    *,
+    rate_per_s: float,
+    run_s: float,
+    tls: tuple[Path, Path] | None = None,
 ) -> Answers:
-    """One valid run in which each of `ways` arrives `rate_per_s` times a second; after some tries the last one."""
+    """One valid run in which each of `ways` arrives `rate_per_s` times a second; after some tries the last one.
+
+    `tls` are the files of a certificate and its key, where TLS is spoken.
+    """
     for _ in range(MOST_TRIES):
         answers = _run_once(program, folder, ways, rate_per_s, run_s, tls)
         if not answers.faults:
@@ -93,15 +102,17 @@ def run_ways(
 
 
 def _run_once(
-    program: Path, folder: Path, ways: Mapping[str, str], rate_per_s: float, run_s: float, tls: Tls | None
+    program: Path, folder: Path, ways: Mapping[str, str], rate_per_s: float, run_s: float, tls: tuple[Path, Path] | None
 ) -> Answers:
     number = len(list(folder.iterdir()))
     record_path = folder / f"{number}.bin"
     arrivals = Arrivals("constant", profile=(RateSegment(rate_per_s, rate_per_s),))
     load = OpenLoad(arrivals, duration_s=run_s, warmup_s=0.0)
     plan = Plan(tuple(Group(Scenario((_step(name, query),)), load) for name, query in ways.items()))
-    with serving(program, folder / f"{number}.log", "--llm") as oracle:
-        addresses: dict[ApiName, Address] = {"inference": Address("127.0.0.1", "127.0.0.1", oracle.port, tls=tls)}
+    options = ["--llm", *(["--tls", ":".join(map(str, tls))] if tls else [])]
+    spoken = Tls("test", verify=False) if tls else None
+    with serving(program, folder / f"{number}.log", *options) as oracle:
+        addresses: dict[ApiName, Address] = {"inference": Address("127.0.0.1", "127.0.0.1", oracle.port, tls=spoken)}
         compiled = compile_plan(plan, addresses, timeout_s=30, connect_timeout_s=10, seed=1, keep_awake="on")
         job = Job(
             plan=plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,32 @@ def test_at_200_a_second_the_figures_are_as_good(program: Path, tmp_path: Path) 
     assert tokens.between_content_ms is not None
     assert tokens.between_content_ms.p50 == pytest.approx(10, abs=0.5)
     assert tokens.output_tokens.per_user_per_s.value == pytest.approx(100, rel=0.01)
+
+
+def test_over_tls_the_figures_are_as_good(program: Path, tmp_path: Path) -> None:
+    key = [
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "test.key",
+        "-out",
+        "test.pem",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test",
+    ]
+    subprocess.run(["openssl", "req", "-x509", *key], cwd=tmp_path, check=True, capture_output=True)
+    runs, wanted = tmp_path / "runs", ("role first", "two events a packet", "torn chunks")
+    runs.mkdir()
+    ways = {name: WAYS[name] for name in wanted}
+    answers = run_ways(
+        program, runs, ways, rate_per_s=20, run_s=1.0, tls=(tmp_path / "test.pem", tmp_path / "test.key")
+    )
+    skip_where_too_busy(answers.faults)
+    for way in answers.ways.values():
+        assert_all([*judge_times(way), *judge_counts(way)])
 
 
 def test_what_is_said_beside_the_times_is_what_was_sent(answers: Answers) -> None:

@@ -28,6 +28,8 @@ pub(crate) struct Arguments {
     pub(crate) law: Law,
     /// What they are made of.
     pub(crate) answers: Answers,
+    /// The files of the certificate and of the key with which TLS is spoken, if it is.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Where the log goes.
     pub(crate) log: Option<PathBuf>,
 }
@@ -40,6 +42,7 @@ impl Arguments {
     /// * `--stall AT_S:FOR_S` (repeatable): from so long after the first request on nothing is answered, then all.
     /// * `--events COUNT:EVERY_MS`: that many server-sent events, the first when a plain answer would be due.
     /// * `--llm`: the answers of an LLM server, each as its request asks (see `llm.rs`).
+    /// * `--tls CERTIFICATE:KEY`: TLS is spoken, with these PEM files.
     /// * `--seed N`: which exponential times are drawn.
     /// * `--log FILE`: where what happened to each request is written (see `log.rs`).
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -54,6 +57,7 @@ impl Arguments {
                 count: 0,
                 every_ns: 0,
             },
+            tls: None,
             log: None,
         };
         while let Some(option) = words.next() {
@@ -83,6 +87,10 @@ impl Arguments {
                     };
                 }
                 "--llm" => parsed.answers = Answers::Tokens,
+                "--tls" => {
+                    let (certificate, key) = halves(&value()?)?;
+                    parsed.tls = Some((certificate.into(), key.into()));
+                }
                 "--seed" => parsed.law.seed = number(&value()?)?,
                 "--log" => parsed.log = Some(value()?.into()),
                 _ => return Err(format!("no option {option:?}")),
@@ -95,7 +103,7 @@ impl Arguments {
 fn halves(text: &str) -> Result<(String, String), String> {
     let (left, right) = text
         .split_once(':')
-        .ok_or_else(|| format!("{text:?} is not two numbers with a colon between"))?;
+        .ok_or_else(|| format!("{text:?} is not two values with a colon between"))?;
     Ok((left.to_owned(), right.to_owned()))
 }
 
@@ -139,6 +147,8 @@ mod tests {
             every_ns: 10 * NS_PER_MS,
         };
         assert_eq!(parsed.answers, events);
+        let files = Some(("a.pem".into(), "a.key".into()));
+        assert_eq!(parse("--tls a.pem:a.key").unwrap().tls, files);
         assert_eq!(parse("--llm").unwrap().answers, Answers::Tokens);
         assert_eq!(parsed.law.seed, 7);
         assert_eq!(parsed.log, Some("there".into()));

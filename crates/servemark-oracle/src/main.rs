@@ -18,6 +18,7 @@ mod log;
 mod script;
 mod server;
 mod stamps;
+mod wire;
 
 use std::error::Error;
 use std::io::{Write, stdout};
@@ -38,7 +39,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let mut server = Server::new(arguments.law, arguments.answers)?;
+    let files = arguments.tls.as_ref();
+    let tls = files
+        .map(|(certificate, key)| wire::tls_config(certificate, key))
+        .transpose()?;
+    let mut server = Server::new(arguments.law, arguments.answers, tls)?;
     writeln!(stdout(), "{}", server.port()?)?;
     server.run()?;
     if let Some(path) = &arguments.log {

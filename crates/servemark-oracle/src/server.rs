@@ -2,13 +2,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::io::{self, ErrorKind, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, TcpListener};
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::ServerConfig;
 use servemark_loadgen::clock::{NS_PER_S, monotonic_ns};
 use servemark_loadgen::poller::{self, Poller};
 use slab::Slab;
@@ -21,6 +23,7 @@ use crate::llm::{self, Asked};
 use crate::log::{Log, NEVER_NS, Row};
 use crate::script::Script;
 use crate::stamps::Stamps;
+use crate::wire::Wire;
 
 const LISTENER: u64 = u64::MAX;
 const STDIN: u64 = u64::MAX - 1;
@@ -46,7 +49,7 @@ struct Answer {
 }
 
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     number: i64,
     /// What was read and not yet taken.
     input: Vec<u8>,
@@ -123,6 +126,7 @@ pub(crate) struct Server {
     departures: Departures,
     stamps: Stamps,
     scripts: Scripts,
+    tls: Option<Arc<ServerConfig>>,
     listener: TcpListener,
     poller: Poller,
     connections: Slab<Connection>,
@@ -135,7 +139,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server on a free port of 127.0.0.1, as many connections as the hard limit on descriptors allows.
-    pub(crate) fn new(law: Law, answers: Answers) -> io::Result<Self> {
+    pub(crate) fn new(law: Law, answers: Answers, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile);
         setrlimit(
             Resource::Nofile,
@@ -157,6 +161,7 @@ impl Server {
             departures: Departures::new(law),
             stamps: Stamps::new(),
             scripts: Scripts::new(answers),
+            tls,
             listener,
             poller,
             connections: Slab::new(),
@@ -237,10 +242,11 @@ impl Server {
             };
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
+            let wire = Wire::new(stream, self.tls.as_ref())?;
             let entry = self.connections.vacant_entry();
-            self.poller.watch(stream.as_fd(), entry.key() as u64)?;
+            self.poller.watch(wire.stream.as_fd(), entry.key() as u64)?;
             entry.insert(Connection {
-                stream,
+                wire,
                 number: self.accepted,
                 input: Vec::new(),
                 arrival: Arrival::when_read(0),
@@ -256,7 +262,7 @@ impl Server {
             let Some(connection) = self.connections.get_mut(key) else {
                 return;
             };
-            match kernel::receive(connection.stream.as_fd(), &mut self.buffer) {
+            match kernel::receive(connection.wire.stream.as_fd(), &mut self.buffer) {
                 Ok((0, _)) => return self.close(key),
                 Ok((count, stamp_ns)) => {
                     if connection.input.is_empty() {
@@ -268,7 +274,10 @@ impl Server {
                             read_ns,
                         };
                     }
-                    connection.input.extend_from_slice(&self.buffer[..count]);
+                    let received = &self.buffer[..count];
+                    if connection.wire.receive(received, &mut connection.input).is_err() {
+                        return self.close(key);
+                    }
                     self.take_request(key);
                     if count < self.buffer.len() && !hang_up {
                         return;
@@ -372,7 +381,7 @@ impl Server {
             if number > 0 {
                 leaving_ns = monotonic_ns();
             }
-            written = written.and_then(|()| write_whole(&mut connection.stream, bytes));
+            written = written.and_then(|()| connection.wire.send(bytes));
         }
         let written_ns = monotonic_ns();
         if written.is_err() {
@@ -404,15 +413,5 @@ impl Server {
 
     fn close(&mut self, key: usize) {
         self.connections.remove(key);
-    }
-}
-
-/// Write all of `bytes` at once. Answers are short, so a socket that cannot take one is that of a peer that does not read.
-fn write_whole(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    let count = stream.write(bytes)?;
-    if count == bytes.len() {
-        Ok(())
-    } else {
-        Err(ErrorKind::WriteZero.into())
     }
 }
