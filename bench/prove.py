@@ -49,6 +49,7 @@ from bench.histories import prove_histories
 from bench.injected import prove_faults
 from bench.machine import Machine
 from bench.proof import Section, page, part_text, parts_of, section_of
+from bench.tokens import prove_tokens
 from servemark.workload.load import Arrivals, OpenLoad, RateSegment
 
 PROOF = Path(__file__).with_name("PROOF.md")
@@ -267,6 +268,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
     "capacity-mms": lambda _program, folder, _scale: prove_capacities_of_mms(folder),
     "compare": lambda _program, _folder, scale: prove_comparisons(scale.experiments),
     "handlers": lambda _program, folder, scale: prove_handlers(folder, scale.pairs),
+    "tokens": lambda program, folder, scale: prove_tokens(program, folder, scale.loop_s),
     "histories": lambda _program, _folder, scale: prove_histories(scale.experiments),
 }
 

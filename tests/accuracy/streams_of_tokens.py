@@ -6,6 +6,7 @@ reported of each is judged by the truth of the same requests.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from servemark.records import open_records, time_per_token_ns
 from servemark.result import AskedOptions, Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.dialect import DIALECT
-from servemark.workload.load import Arrivals, OpenLoad, RateSegment
+from servemark.units import NS_PER_S
+from servemark.workload.load import Arrivals, Load, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan, Tls, compile_plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
 
@@ -39,7 +41,7 @@ WAYS: Mapping[str, str] = {
     "reasoning": "usage=last&reasoning=4",
     "usage alone": "usage=last&tail_ms=5",
     "no end mark": "usage=last&done=0",
-    "stall": "usage=last&stall=5:200",
+    "stall": "usage=last&stall=5:500",
     "a byte a packet": "usage=last&cut=bytes&tokens=3",
     "two events a packet": "usage=last&cut=pairs",
     "torn chunks": "usage=last&cut=torn",
@@ -70,10 +72,12 @@ class Way:
 
 @dataclass(frozen=True)
 class Answers:
-    """A run over several ways."""
+    """A run over several ways, and how much of a CPU the generator took for it."""
 
     ways: Mapping[str, Way]
     certificate: Certificate
+    generator_share: float
+    tries: int = 1
 
     @property
     def faults(self) -> dict[str, str]:
@@ -85,30 +89,43 @@ def run_ways(
     program: Path,
     folder: Path,
     ways: Mapping[str, str],
+    load: Load,
     *,
-    rate_per_s: float,
-    run_s: float,
+    tokens: int = 10,
     tls: tuple[Path, Path] | None = None,
+    most_tries: int = MOST_TRIES,
 ) -> Answers:
-    """One valid run in which each of `ways` arrives `rate_per_s` times a second; after some tries the last one.
+    """One valid run in which each of `ways` is sent under `load`; after some tries the last one.
 
-    `tls` are the files of a certificate and its key, where TLS is spoken.
+    Answers have `tokens` unless their way says otherwise. `tls` are the files of a certificate and its key, where TLS
+    is spoken.
     """
-    for _ in range(MOST_TRIES):
-        answers = _run_once(program, folder, ways, rate_per_s, run_s, tls)
-        if not answers.faults:
-            break
-    return answers
+    tries = 1
+    while (answers := _run_once(program, folder, ways, load, tokens, tls)).faults and tries < most_tries:
+        tries += 1
+    return replace(answers, tries=tries)
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """The files of a certificate for "test" that signs itself, and of its key."""
+    files = ["-keyout", "test.key", "-out", "test.pem"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files, "-days", "2", "-subj", "/CN=test"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "test.pem", folder / "test.key"
+
+
+def at_rate(rate_per_s: float, run_s: float) -> OpenLoad:
+    """Arrivals of a constant rate."""
+    arrivals = Arrivals("constant", profile=(RateSegment(rate_per_s, rate_per_s),))
+    return OpenLoad(arrivals, duration_s=run_s, warmup_s=0.0)
 
 
 def _run_once(
-    program: Path, folder: Path, ways: Mapping[str, str], rate_per_s: float, run_s: float, tls: tuple[Path, Path] | None
+    program: Path, folder: Path, ways: Mapping[str, str], load: Load, tokens: int, tls: tuple[Path, Path] | None
 ) -> Answers:
     number = len(list(folder.iterdir()))
     record_path = folder / f"{number}.bin"
-    arrivals = Arrivals("constant", profile=(RateSegment(rate_per_s, rate_per_s),))
-    load = OpenLoad(arrivals, duration_s=run_s, warmup_s=0.0)
-    plan = Plan(tuple(Group(Scenario((_step(name, query),)), load) for name, query in ways.items()))
+    plan = Plan(tuple(Group(Scenario((_step(name, tokens, query),)), load) for name, query in ways.items()))
     options = ["--llm", *(["--tls", ":".join(map(str, tls))] if tls else [])]
     spoken = Tls("test", verify=False) if tls else None
     with serving(program, folder / f"{number}.log", *options) as oracle:
@@ -149,12 +166,13 @@ def _run_once(
             for place, step in enumerate(run.steps)
         },
         run.certificate,
+        engine_run.generator_cpu_s / (engine_run.ended_ns / NS_PER_S),
     )
 
 
-def _step(name: str, query: str) -> Step:
+def _step(name: str, tokens: int, query: str) -> Step:
     api = "completions" if name == "completions" else "chat/completions"
-    path = f"/{USER_MARK}/{SEQ_MARK}/v1/{api}?tokens=10&{query}"
+    path = f"/{USER_MARK}/{SEQ_MARK}/v1/{api}?tokens={tokens}&{query}"
     return Step(name, (Request("GET", path, numbered=True),), tokens="openai")
 
 

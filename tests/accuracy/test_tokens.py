@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from judging import MS, assert_all, failed
-from streams_of_tokens import FAILING, WAYS, Answers, Way, judge_counts, judge_times, reported_of, run_ways
+from streams_of_tokens import (
+    FAILING,
+    WAYS,
+    Answers,
+    Way,
+    at_rate,
+    judge_counts,
+    judge_times,
+    make_certificate,
+    reported_of,
+    run_ways,
+)
 
 from ..validity import skip_where_too_busy
 
@@ -23,7 +33,7 @@ TIMED = [name for name in WAYS if name != "whole"]
 def answers(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """Every way at 20/s: 40 requests of each."""
     folder = tmp_path_factory.mktemp("tokens")
-    answers = run_ways(program, folder, {**WAYS, **FAILING}, rate_per_s=20, run_s=2.0)
+    answers = run_ways(program, folder, {**WAYS, **FAILING}, at_rate(20, 2.0))
     skip_where_too_busy(answers.faults)
     return answers
 
@@ -48,7 +58,7 @@ def test_an_answer_that_says_that_it_failed_is_a_failure(answers: Answers, name:
 
 
 def test_at_200_a_second_the_figures_are_as_good(program: Path, tmp_path: Path) -> None:
-    answers = run_ways(program, tmp_path, {"plain": WAYS["plain"]}, rate_per_s=200, run_s=2.0)
+    answers = run_ways(program, tmp_path, {"plain": WAYS["plain"]}, at_rate(200, 2.0))
     skip_where_too_busy(answers.faults)
     way = answers.ways["plain"]
     assert_all([*judge_times(way), *judge_counts(way)])
@@ -60,26 +70,10 @@ def test_at_200_a_second_the_figures_are_as_good(program: Path, tmp_path: Path) 
 
 
 def test_over_tls_the_figures_are_as_good(program: Path, tmp_path: Path) -> None:
-    key = [
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "test.key",
-        "-out",
-        "test.pem",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=test",
-    ]
-    subprocess.run(["openssl", "req", "-x509", *key], cwd=tmp_path, check=True, capture_output=True)
     runs, wanted = tmp_path / "runs", ("role first", "two events a packet", "torn chunks")
     runs.mkdir()
     ways = {name: WAYS[name] for name in wanted}
-    answers = run_ways(
-        program, runs, ways, rate_per_s=20, run_s=1.0, tls=(tmp_path / "test.pem", tmp_path / "test.key")
-    )
+    answers = run_ways(program, runs, ways, at_rate(20, 1.0), tls=make_certificate(tmp_path))
     skip_where_too_busy(answers.faults)
     for way in answers.ways.values():
         assert_all([*judge_times(way), *judge_counts(way)])

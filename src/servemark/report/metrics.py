@@ -59,6 +59,7 @@ METRICS = {
         *_with_bounds("throughput", "{request}/s", "Successes in the measured time, over it."),
         *_with_bounds("goodput", "{request}/s", "Successes within the objective's times, over the measured time."),
         *_with_bounds("events", "{event}/s", "Server-sent events of the successes in the measured time, over it."),
+        *_with_bounds("output_tokens", "{token}/s", "Tokens of the answers in the measured time, over it."),
         Metric("offered", "{request}/s", "Arrivals of an open loop in the measured time, over it."),
         Metric("requests", "{request}", "Requests by outcome: of all that were sent, and of those that were measured."),
         Metric("errors", "{request}", "Failures by kind, of all that were sent."),
@@ -145,6 +146,10 @@ def _of_step(step: StepSummary, labels: Mapping[str, str]) -> Iterator[Sample]:
     if step.events is not None:
         yield from _figure("events", labels, step.events.events_per_s)
         latencies["first_event"] = step.events.time_to_first_event_ms
+    if step.tokens is not None:
+        yield from _figure("output_tokens", labels, step.tokens.output_tokens.per_s)
+        for name in ("first_token", "time_per_output_token", "longest_gap"):
+            latencies[name] = getattr(step.tokens, f"{name}_ms")
     for name, latency in latencies.items():
         yield from _latency(latency, {**labels, "latency": name})
     counts = {
