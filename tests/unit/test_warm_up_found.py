@@ -50,7 +50,13 @@ def test_no_more_than_a_half_is_cut():
 
 
 @pytest.mark.parametrize(
-    ("slo", "is_found"), [(None, True), ("p99<1s", True), ("first_event.p50<1s,between_events.p99<1s", False)]
+    ("slo", "is_found"),
+    [
+        (None, True),
+        ("p99<1s", True),
+        ("first_event.p50<1s,between_events.p99<1s", False),
+        ("between_content.p99<1s", False),
+    ],
 )
 def test_none_is_looked_for_where_a_condition_is_on_what_cannot_be_cut(slo, is_found):
     assert RunRequest.of("latency", slo=slo).finds_warm_up is is_found

@@ -20,7 +20,7 @@ from servemark.options.content import ContentOptions
 from servemark.options.generator import GeneratorOptions
 from servemark.options.kinds import Inputs, nearest
 from servemark.options.load import LoadOptions
-from servemark.options.objectives import OF_TOKENS
+from servemark.options.objectives import BETWEEN, OF_TOKENS
 from servemark.options.output import OutputOptions
 from servemark.options.question import QuestionOptions
 from servemark.options.server import ServerOptions
@@ -189,7 +189,7 @@ class RunRequest:
         Nothing can be cut afterwards from the times between events, which are added up while they come: where a
         condition is on them, everything is of the time after the warm-up that was asked for.
         """
-        on_events = any(one.figure == "between_events" for one in self.question.objective)
+        on_events = any(one.figure in BETWEEN for one in self.question.objective)
         return self.load.finds_warm_up and not on_events
 
     @property
