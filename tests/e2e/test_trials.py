@@ -9,7 +9,7 @@ from .conftest import Command
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("words", "starts"), [("", 1), (" --fresh-server", 3)])
+@pytest.mark.parametrize(("words", "starts"), [(" -t 2 --generators 2", 1), (" --fresh-server", 3)])
 def test_a_server_is_started_again_for_each_trial_where_asked(command: Command, words: str, starts: int) -> None:
     run = command.run(f"latency -m noop -l 20 --trials 3{words}")
     assert run.status == 0, run.stderr
@@ -19,6 +19,8 @@ def test_a_server_is_started_again_for_each_trial_where_asked(command: Command, 
     assert (trials["asked"], trials["fresh_server"]) == (3, starts == 3)
     between = "restarted" if starts == 3 else "kept running"
     assert f"server {between} between them" in " ".join(run.stdout.split())
+    generators = 2 if "--generators" in words else 0
+    assert {len(run.get("generators", ())) for run in benchmark["runs"]} == {generators}
 
 
 def test_two_servers_in_turns(command: Command) -> None:
