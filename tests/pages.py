@@ -149,6 +149,15 @@ NOT_HERE = {
     "pipx install": "test_wheel.py does, with the wheel that it builds",
     "uv tool install": "test_wheel.py does, with the wheel that it builds",
     "uvx --from": "test_wheel.py does, with the wheel that it builds",
+    "pip install 'servemark[ray]'": "brings Ray, which the environment of the tests has",
+    "servemark run http http://127.0.0.1:8080/health --rate 2000 --generators 2 --on ray": (
+        "starts a cluster; test_ray.py has one"
+    ),
+    "ray start --head --port 6379": "starts a cluster; test_ray.py has one",
+    "servemark run http http://HOST:8080/health": "takes a cluster; test_ray.py has one",
+    "pip wheel --no-deps --wheel-dir dist .": "EC2 costs money; test_cluster_files.py has Ray read the file",
+    "kubectl apply -f docs/cluster/rayjob.yaml": "takes Kubernetes; test_cluster_files.py holds the file to KubeRay's words",
+    ".venv/bin/python -m bench.scale": "test_many_generators.py measures two hundred",
     "sha256sum --check": "test_release.py does, with the sums that the workflow makes",
     ".venv/bin/python scripts/sbom.py": "test_sbom.py runs the script",
     "docker build --file Containerfile": "takes a Docker daemon; test_container_image.py has one",

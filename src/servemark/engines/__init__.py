@@ -248,10 +248,26 @@ def _different(words: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Spread:
-    """Over how many generators a plan is spread, and where these run."""
+    """Over how many generators a plan is spread, and where these run.
+
+    Attributes:
+        ray_address: of the Ray cluster, ``HOST:PORT``; None is that of RAY_ADDRESS, else one of this machine alone.
+        pack: several may be on one node of it.
+        ship: its nodes get a copy of this servemark.
+        cpus_each: what of a node's CPUs each takes up.
+    """
 
     generators: int = 1
     on: Where = "processes"
+    ray_address: str | None = None
+    pack: bool = False
+    ship: bool = False
+    cpus_each: int = 1
+
+    @property
+    def has_crew(self) -> bool:
+        """Whether anybody but this process sends."""
+        return self.generators > 1 or self.on == "ray"
 
 
 @dataclass(frozen=True)

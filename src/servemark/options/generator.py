@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from servemark.engines import ENGINES, WHERE, EngineName, Spread, Where
-from servemark.options.kinds import OneOf, Switch, Whole
+from servemark.options.kinds import OneOf, Switch, Text, Whole
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.plan import RECEIVE_CLOCKS, SWITCHES, ReceiveClock
 from servemark.workload.plan import Switch as Setting
@@ -18,7 +18,10 @@ class GeneratorOptions(OptionGroup):
     """What sends the requests.
 
     Attributes:
-        generators: over how many the load is spread; on: where these run.
+        generators: over how many the load is spread; `on` says where these run.
+        ray_address: of the Ray cluster on which they do; None is that of RAY_ADDRESS, else one of this machine alone.
+        pack: several may be on one node of the cluster.
+        ship: nodes get a copy of this servemark.
         realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
         receive_clock: whose time of arrival a response has: "kernel", "user" (when the generator read it), or "auto".
         keep_awake: keep idle CPUs from halting; "auto" does so in an open loop where they wake late.
@@ -55,6 +58,19 @@ class GeneratorOptions(OptionGroup):
         heading="load",
         help="where they run (default: processes, of this machine)",
     )
+    ray_address: str | None = option(
+        "--ray-address",
+        kind=Text(),
+        metavar="HOST:PORT",
+        heading="load",
+        help="the Ray cluster of --on ray (default: RAY_ADDRESS, else one of this machine alone, for the run)",
+    )
+    pack: bool = option(
+        "--pack", kind=Switch(), default=False, heading="load", help="with --on ray several share a node"
+    )
+    ship: bool = option(
+        "--ship", kind=Switch(), default=False, heading="load", help="with --on ray send nodes this servemark"
+    )
     record_events: bool = option(
         "--record-events",
         kind=Switch(),
@@ -85,9 +101,14 @@ class GeneratorOptions(OptionGroup):
     )
 
     def check(self) -> None:
-        """Refuse what JMeter has not."""
+        """Refuse what is for a cluster without one, and what JMeter has not."""
+        for name, value in (("--ray-address", self.ray_address), ("--pack", self.pack), ("--ship", self.ship)):
+            if value and self.on != "ray":
+                raise refuse(name, f"--on {self.on}", "it is for generators on a Ray cluster", "add --on ray")
         if self.engine != "jmeter":
             return
+        if self.on == "ray":
+            raise refuse("--engine jmeter", "--on ray", "JMeter sends from one process", "leave --engine out")
         if self.generators > 1:
             raise refuse("--engine jmeter", "--generators", "JMeter sends from one process", "leave --engine out")
         if self.generator_threads > 1:
@@ -105,4 +126,11 @@ class GeneratorOptions(OptionGroup):
     @property
     def spread(self) -> Spread:
         """Over which generators the load is spread."""
-        return Spread(self.generators, self.on)
+        return Spread(
+            generators=self.generators,
+            on=self.on,
+            ray_address=self.ray_address,
+            pack=self.pack,
+            ship=self.ship,
+            cpus_each=self.generator_threads,
+        )

@@ -1,4 +1,4 @@
-"""Packages that only some reports need: extras of servemark's own package."""
+"""Packages that only some reports, and generators on a cluster, need: extras of servemark's own package."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from servemark.errors import UsageError
 EXTRAS = {
     "parquet": "pyarrow",
     "otlp": "opentelemetry.exporter.otlp.proto.http",
+    "ray": "ray",
 }
 
 

@@ -73,6 +73,8 @@ def perform(
     first, baseline = requests[0], Baseline.of(requests)
     if first.output.otlp is not None:
         check_extra("otlp", "--otlp")
+    if any(request.generator.on == "ray" for request in requests):
+        check_extra("ray", "--on ray")
     entries = [Entry.of(request) for request in requests]
     redaction = Redaction(header for entry in entries for header in entry.request.content.all_headers)
     listener = redaction.listener(listener)

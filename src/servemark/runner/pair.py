@@ -10,6 +10,7 @@ from servemark.engines import Job
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.load import MOST_TRIALS, LoadOptions
+from servemark.report.extras import check_extra
 from servemark.runner import WrittenResult
 from servemark.runner.afterwards import draw
 from servemark.runner.entry import Entry
@@ -70,6 +71,8 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
         ServemarkError: something failed; what was measured before is in the result.
         KeyboardInterrupt: interrupted before anything was measured.
     """
+    if any(request.generator.on == "ray" for request in asked.requests):
+        check_extra("ray", "--on ray")
     entries = asked.entries()
     redaction = Redaction(header for entry in entries for header in entry.request.content.all_headers)
     listener = redaction.listener(listener)

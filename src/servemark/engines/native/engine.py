@@ -42,7 +42,7 @@ class NativeEngine:
         A second Ctrl-C does not wait. Either way this returns normally, with `interrupted` set.
         """
         loopback_p50_ns = measure_loopback(job.compiled.fault)
-        if job.spread.generators > 1:
+        if job.spread.has_crew:
             from servemark.engines.native.spread import crew  # what one generator does without
 
             return crew.execute(job, self._placement(job.spread))
@@ -58,12 +58,11 @@ class NativeEngine:
         )
 
     def _placement(self, spread: Spread) -> Placement:
-        """Where that many generators run; the same for all runs that ask for the same."""
-        if spread not in self._placements:
-            from servemark.engines.native.spread.processes import Processes
-
-            self._placements[spread] = Processes()
-        return self._placements[spread]
+        """Where its generators run; the same for all runs that ask for the same, however many they are."""
+        asked = replace(spread, generators=1)
+        if asked not in self._placements:
+            self._placements[asked] = _placement_of(asked)
+        return self._placements[asked]
 
     def close(self) -> None:
         """Give back what outlived the runs: a cluster that was started for them."""
@@ -75,6 +74,17 @@ class NativeEngine:
 
     def merge(self, jobs: Sequence[Job], folder: Path) -> None:
         """It has no reports of its own."""
+
+
+def _placement_of(spread: Spread) -> Placement:
+    """A new one; what Ray needs is loaded only for it."""
+    if spread.on == "ray":
+        from servemark.engines.native.cluster.mustering import RayPlacement
+
+        return RayPlacement(spread)
+    from servemark.engines.native.spread.processes import Processes
+
+    return Processes()
 
 
 def execute(

@@ -1,0 +1,113 @@
+"""How records come to the driver while they are made: chunk by chunk, straight from shared memory into files.
+
+A generator has one chunk on its way at a time, and all of them together so many that the driver's shared memory holds
+them. What arrives is written to where the same bytes are in the generator's own file: in the end both are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Hashable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from servemark.errors import RecordingError
+
+#: What of one generator's records is on its way at once.
+CHUNK_BYTES = 8 << 20
+#: And of all of them.
+MOST_ON_THEIR_WAY = 16
+#: How long a generator is left alone that had nothing more.
+PAUSE_S = 1.0
+
+#: What stands for a chunk that was asked for.
+Asked = TypeVar("Asked", bound=Hashable)
+
+
+class Chunks(Protocol[Asked]):
+    """Where chunks come from."""
+
+    def ask(self, generator: int, offset: int, most_bytes: int) -> Asked:
+        """Ask a generator for what is in its file from `offset` on."""
+        ...
+
+    def arrived(self, asked: Sequence[Asked], timeout_s: float) -> Sequence[Asked]:
+        """Which of those that were asked for are here, or will never be; waits for the first."""
+        ...
+
+    def take(self, asked: Asked) -> memoryview | None:
+        """What arrived, where it lies: empty where there is nothing more yet, None where its generator is gone."""
+        ...
+
+
+class Carrying(Generic[Asked]):
+    """Files that fill with what generators record; a context manager.
+
+    Args:
+        chunks: where it comes from.
+        files: where it goes, of each generator.
+
+    Raises:
+        RecordingError: one of the files cannot be written, here or in any turn.
+    """
+
+    def __init__(self, chunks: Chunks[Asked], files: Sequence[Path]) -> None:
+        self._chunks, self._files = chunks, files
+        self._offsets = [0] * len(files)
+        self._sizes: list[int | None] = [None] * len(files)
+        self._due_s = [0.0] * len(files)
+        self._asked: dict[Asked, int] = {}
+        with ExitStack() as opened:
+            try:
+                self._opened = [opened.enter_context(file.open("wb", buffering=0)) for file in files]
+            except OSError as error:
+                raise RecordingError.unwritable(error.filename, error.strerror or str(error)) from error
+            self._close = opened.pop_all()
+
+    def __enter__(self) -> Carrying[Asked]:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._close.close()
+
+    def end_at(self, generator: int, size: int | None) -> None:
+        """A generator has ended, and its file has `size` bytes; None where it is lost, and with it what is missing."""
+        self._sizes[generator] = self._offsets[generator] if size is None else size
+        self._due_s[generator] = 0.0
+
+    def is_whole(self, generator: int) -> bool:
+        """Whether it has ended, and everything is here that can be had."""
+        size = self._sizes[generator]
+        return size is not None and size <= self._offsets[generator]
+
+    def turn(self, timeout_s: float) -> None:
+        """Ask for what may be asked for, wait for what arrives first, and write all that is here."""
+        now_s, busy = time.monotonic(), set(self._asked.values())
+        for generator in sorted(range(len(self._files)), key=self._due_s.__getitem__):
+            if len(self._asked) >= MOST_ON_THEIR_WAY or self._due_s[generator] > now_s:
+                break
+            size = self._sizes[generator]
+            if generator not in busy and (size is None or self._offsets[generator] < size):
+                self._asked[self._chunks.ask(generator, self._offsets[generator], CHUNK_BYTES)] = generator
+        if not self._asked:
+            time.sleep(timeout_s)
+            return
+        for one in self._chunks.arrived(list(self._asked), timeout_s):
+            self._write(self._asked.pop(one), self._chunks.take(one))
+
+    def _write(self, generator: int, chunk: memoryview | None) -> None:
+        if chunk is None:
+            self.end_at(generator, None)
+            return
+        written = 0
+        while written < len(chunk):
+            try:
+                written += os.pwrite(
+                    self._opened[generator].fileno(), chunk[written:], self._offsets[generator] + written
+                )
+            except OSError as error:
+                raise RecordingError.unwritable(self._files[generator], error.strerror or str(error)) from error
+        self._offsets[generator] += written
+        self._due_s[generator] = time.monotonic() + (0.0 if written == CHUNK_BYTES else PAUSE_S)

@@ -1,0 +1,178 @@
+"""Generators on the nodes of a Ray cluster, as their driver sees them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from servemark.engines.native.cluster.carrying import CHUNK_BYTES, Carrying
+from servemark.engines.native.spread import Counts, GeneratorFacts, GeneratorLostError, Order
+from servemark.errors import RecordingError, ServemarkError
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
+    from servemark.engines import EngineRun
+
+_TURN_S = 0.1
+
+
+class RayGenerator:
+    """One generator, in an actor; see ``RemoteGenerator``."""
+
+    asked_every_s = 1.0
+    lead_s = 0.5
+
+    def __init__(self, actor: ActorHandle[Any], facts: GeneratorFacts, records: Path) -> None:
+        self.actor = actor
+        self.facts = facts
+        self.records = records
+        self.ended: Future[tuple[EngineRun, dict[str, int]]] | None = None
+        self.whole: Future[EngineRun] = Future()
+
+    def arm(self, order: Order) -> Future[None]:
+        """See ``RemoteGenerator``."""
+        return self._answer(self.actor.arm.remote(order))
+
+    def begin_at(self, monotonic_ns: int) -> Future[None]:
+        """See ``RemoteGenerator``."""
+        return self._answer(self.actor.ask.remote("begin_at", monotonic_ns))
+
+    def progress(self) -> Future[Counts]:
+        """See ``RemoteGenerator``."""
+        return self._answer(self.actor.ask.remote("progress"))
+
+    def stop_at(self, elapsed_ns: int) -> Future[int]:
+        """See ``RemoteGenerator``."""
+        return self._answer(self.actor.ask.remote("stop_at", elapsed_ns))
+
+    def stop(self, drain_s: float) -> Future[None]:
+        """See ``RemoteGenerator``."""
+        return self._answer(self.actor.ask.remote("stop", drain_s))
+
+    def outcome(self) -> Future[EngineRun]:
+        """See ``RemoteGenerator``."""
+        if self.ended is None:
+            self.ended = self._answer(self.actor.outcome.remote())
+        return self.whole
+
+    def _answer(self, asked: ObjectRef[Any]) -> Future[Any]:
+        return answer_of(asked, self.facts.host)
+
+
+class RecordTraffic(threading.Thread):
+    """Carries the records of generators while they send, and gives each its outcome when they are whole."""
+
+    def __init__(self, generators: Sequence[RayGenerator]) -> None:
+        super().__init__(name="record traffic", daemon=True)
+        self._generators = generators
+        self._carrying = Carrying(RayChunks(generators), [one.records for one in generators])
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Carry until ``stop``."""
+        with self._carrying:
+            try:
+                while not self._stopped.is_set():
+                    self._carrying.turn(_TURN_S)
+                    for number, generator in enumerate(self._generators):
+                        self._look_at(number, generator)
+            except ServemarkError as error:  # the disk here is full
+                for generator in self._generators:
+                    if not generator.whole.done():
+                        generator.whole.set_exception(error)
+
+    def stop(self) -> None:
+        """Carry no more, and wait until nothing is written any more."""
+        self._stopped.set()
+        self.join()
+
+    def _look_at(self, number: int, generator: RayGenerator) -> None:
+        if generator.ended is None or not generator.ended.done() or generator.whole.done():
+            return
+        try:
+            run, sizes = generator.ended.result()
+            self._carrying.end_at(number, next(iter(sizes.values())))
+            if not self._carrying.is_whole(number):
+                return
+            for suffix, size in list(sizes.items())[1:]:
+                self._fetch(generator, suffix, size)
+        except Exception as error:
+            self._carrying.end_at(number, None)
+            generator.whole.set_exception(error)
+            return
+        (one,) = run.generators
+        generator.whole.set_result(replace(run, generators=(replace(one, records=generator.records),)))
+
+    def _fetch(self, generator: RayGenerator, suffix: str, size: int) -> None:
+        """Have a file that lies beside the records, too, as large as it is."""
+        import ray
+
+        path = generator.records.with_suffix(suffix)
+        try:
+            with path.open("wb") as file:
+                while file.tell() < size:
+                    asked: Any = generator.actor.read.remote(suffix, file.tell(), CHUNK_BYTES)
+                    file.write(ray.get(asked))
+        except OSError as error:
+            raise RecordingError.unwritable(path, error.strerror or str(error)) from error
+
+
+class RayChunks:
+    """Chunks of what actors read; see ``Chunks``."""
+
+    def __init__(self, generators: Sequence[RayGenerator]) -> None:
+        self._generators = generators
+
+    def ask(self, generator: int, offset: int, most_bytes: int) -> ObjectRef[Any]:
+        """See ``Chunks``."""
+        return self._generators[generator].actor.read.remote(".bin", offset, most_bytes)
+
+    def arrived(self, asked: Sequence[ObjectRef[Any]], timeout_s: float) -> Sequence[ObjectRef[Any]]:
+        """See ``Chunks``."""
+        import ray
+
+        ready: Sequence[ObjectRef[Any]] = ray.wait(list(asked), num_returns=1, timeout=timeout_s)[0]
+        return ready
+
+    def take(self, asked: ObjectRef[Any]) -> memoryview | None:
+        """See ``Chunks``."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            return memoryview(ray.get(asked))
+        except RayError:
+            return None
+
+
+def answer_of(asked: ObjectRef[Any], host: str) -> Future[Any]:
+    """What an actor on `host` answers, its errors in our words."""
+    answer: Future[Any] = Future()
+
+    def pass_on(done: Future[Any]) -> None:
+        error = done.exception()
+        if error is None:
+            answer.set_result(done.result())
+        else:
+            answer.set_exception(understood(error, host))
+
+    asked.future().add_done_callback(pass_on)
+    return answer
+
+
+def understood(error: BaseException, host: str) -> BaseException:
+    """The error that an actor on `host` met, or that it is gone."""
+    from ray.exceptions import RayError, RayTaskError
+
+    if isinstance(error, RayTaskError):
+        cause: BaseException = error.cause
+        return cause if isinstance(cause, ServemarkError) else error
+    if isinstance(error, RayError):
+        return GeneratorLostError(f"the generator on {host} is gone", cause=str(error).partition("\n")[0])
+    return error

@@ -1,0 +1,136 @@
+"""Generators started on the nodes of a Ray cluster; see ``servemark.engines.native.spread.Placement``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from servemark.engines import Spread
+from servemark.engines.native.cluster.actor import GeneratorActor
+from servemark.engines.native.cluster.connecting import Cluster, connected
+from servemark.engines.native.cluster.generators import RayGenerator, RecordTraffic
+from servemark.engines.native.cluster.placement import Node, Places, node_of, place
+from servemark.errors import SetupError
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+    from ray.util.placement_group import PlacementGroup
+
+#: A worker has to start, and to load what it executes, on a machine that may be busy.
+_STARTED_WITHIN_S = 30.0
+_CLOSED_WITHIN_S = 5.0
+#: Of an actor's methods so many may be under way: its outcome, a chunk of records, its progress, and what stops it.
+_AT_ONCE = 8
+
+
+class RayPlacement:
+    """Generators on a cluster, which is connected to when the first are mustered.
+
+    On a cluster of this machine alone they share its node.
+    """
+
+    silence_s: float | None = 1.0
+
+    def __init__(self, spread: Spread) -> None:
+        self._cluster = Cluster.of(spread)
+        self._cpus_each = spread.cpus_each
+        self._pack = spread.pack or self._cluster.address is None
+        self._connection: ExitStack | None = None
+
+    @contextmanager
+    def muster(self, records: Sequence[Path], token: bytes, *, server_here: bool) -> Iterator[Sequence[RayGenerator]]:
+        """See ``Placement``; none is on the node of a server that is here, unless they may share one."""
+        self._connect()
+        import ray
+
+        here = ray.get_runtime_context().get_node_id() if server_here and not self._pack else None
+        with ExitStack() as mustered:
+            group = place(Places(len(records), self._cpus_each, self._pack, without=here))
+            mustered.callback(_remove, group)
+            actors = self._started(group, len(records), token)
+            mustered.callback(_end, actors)
+            answers = _facts(actors, group)
+            generators = [RayGenerator(*one) for one in zip(actors, answers, records, strict=True)]
+            traffic = RecordTraffic(generators)
+            traffic.start()
+            mustered.callback(traffic.stop)
+            yield generators
+
+    def close(self) -> None:
+        """See ``Placement``."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> None:
+        if self._connection is None:
+            with ExitStack() as connection:
+                connection.enter_context(connected(self._cluster))
+                self._connection = connection.pop_all()
+
+    def _started(self, group: PlacementGroup, number: int, token: bytes) -> list[ActorHandle[Any]]:
+        import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        remote: Any = ray.remote(GeneratorActor)
+        return [
+            remote.options(
+                num_cpus=self._cpus_each,
+                max_restarts=0,
+                max_concurrency=_AT_ONCE,
+                scheduling_strategy=PlacementGroupSchedulingStrategy(group, place),
+            ).remote(token)
+            for place in range(number)
+        ]
+
+
+def _facts(actors: Sequence[ActorHandle[Any]], group: PlacementGroup) -> list[Any]:
+    """What the generators say of themselves, when all have started.
+
+    Raises:
+        SetupError: one did not start; says on which node, and why.
+    """
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+
+    asked: list[Any] = [actor.facts.remote() for actor in actors]
+    ray.wait(asked, num_returns=len(asked), timeout=_STARTED_WITHIN_S)
+    found: list[Any] = []
+    for number, one in enumerate(asked):
+        try:
+            found.append(ray.get(one, timeout=0))
+        except GetTimeoutError:
+            raise _not_started(number, node_of(group, number), f"not within {_STARTED_WITHIN_S:g} s") from None
+        except RayError as error:
+            raise _not_started(number, node_of(group, number), str(error)) from error
+    return found
+
+
+def _not_started(number: int, node: Node | None, why: str) -> SetupError:
+    """That a generator did not start, in words."""
+    where = f"generator {number + 1} did not start on {node.host if node else 'its node'}"
+    lines = why.strip().splitlines() or [""]
+    if "No module named 'servemark" in why:
+        step = "install the same servemark there, or have this one sent with --ship"
+        return SetupError(where, cause="that node has no servemark, or another one", next_step=step)
+    return SetupError(where, cause=lines[-1].strip(), detail="\n".join(lines[-20:]))
+
+
+def _end(actors: Sequence[ActorHandle[Any]]) -> None:
+    """Have each end its generator and remove what it wrote, then end it; those that are gone have done so."""
+    import ray
+    from ray.exceptions import RayError
+
+    with suppress(RayError):
+        ray.wait([one.close.remote() for one in actors], num_returns=len(actors), timeout=_CLOSED_WITHIN_S)
+    for actor in actors:
+        with suppress(RayError):
+            ray.kill(actor)
+
+
+def _remove(group: PlacementGroup) -> None:
+    from ray.util.placement_group import remove_placement_group
+
+    remove_placement_group(group)

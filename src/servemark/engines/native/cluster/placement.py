@@ -1,0 +1,121 @@
+"""Where on a cluster generators go: one a node, and none beside a server of ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from servemark.errors import SetupError
+
+if TYPE_CHECKING:
+    from ray.util.placement_group import PlacementGroup
+
+#: How long nodes may take to come; a cluster that grows is given that since the last of them came.
+_PATIENCE_S, _LONGEST_S = 8.0, 25.0
+_LOOK_EVERY_S = 0.25
+_NODE_ID = "ray.io/node-id"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster, or what passes for one.
+
+    Attributes:
+        id: in hexadecimal.
+        host: its name.
+        cpus: what it gives away in all, and what of that is free.
+    """
+
+    id: str
+    host: str
+    cpus: float
+    free_cpus: float
+
+    @property
+    def in_words(self) -> str:
+        """Its name and its CPUs."""
+        return f"{self.host} ({self.free_cpus:g} of {self.cpus:g} CPUs free)"
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is asked of a cluster.
+
+    Attributes:
+        generators: how many.
+        cpus_each: what each is given.
+        pack: several may be on one node.
+        without: the node on which there are to be none.
+    """
+
+    generators: int
+    cpus_each: int
+    pack: bool
+    without: str | None = None
+
+
+def place(wanted: Places) -> PlacementGroup:
+    """Have the places of all generators reserved, in the order of their shares, or none.
+
+    Raises:
+        SetupError: there are too few nodes, or CPUs, and no more came in time; says which there are.
+    """
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    group: PlacementGroup = placement_group(
+        [{"CPU": wanted.cpus_each}] * wanted.generators,
+        strategy="PACK" if wanted.pack else "STRICT_SPREAD",
+        bundle_label_selector=[{_NODE_ID: f"!{wanted.without}"}] * wanted.generators if wanted.without else None,
+    )
+    began_s = since_s = time.monotonic()
+    known = set[str]()
+    while not group.wait(_LOOK_EVERY_S):
+        now_s, there = time.monotonic(), {node.id for node in nodes()}
+        if there != known:
+            known, since_s = there, now_s
+        if now_s - since_s > _PATIENCE_S or now_s - began_s > _LONGEST_S:
+            remove_placement_group(group)
+            raise _too_few(wanted, nodes())
+    return group
+
+
+def nodes() -> list[Node]:
+    """The nodes that live, by name."""
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    free: Mapping[str, Mapping[str, float]] = available_resources_per_node()  # type: ignore[no-untyped-call]
+    found: Sequence[Mapping[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    living = [
+        Node(
+            id=node["NodeID"],
+            host=node["NodeManagerHostname"],
+            cpus=node["Resources"].get("CPU", 0.0),
+            free_cpus=free.get(node["NodeID"], {}).get("CPU", 0.0),
+        )
+        for node in found
+        if node["Alive"]
+    ]
+    return sorted(living, key=lambda node: (node.host, node.id))
+
+
+def node_of(group: PlacementGroup, place: int) -> Node | None:
+    """The node on which a place is; None where it is gone."""
+    from ray.util.placement_group import placement_group_table
+
+    found = placement_group_table(group)["bundles_to_node_id"].get(place)
+    return next((node for node in nodes() if node.id == found), None)
+
+
+def _too_few(wanted: Places, there: Sequence[Node]) -> SetupError:
+    each = f"{wanted.cpus_each} free CPU{'s' * (wanted.cpus_each > 1)}"
+    where = f"{each} each" if wanted.pack else f"a node each, with {each}"
+    has = ", ".join(node.in_words + " with the server" * (node.id == wanted.without) for node in there)
+    instead = "add nodes, or lower --generators" + ("" if wanted.pack else "; --pack has several share a node")
+    return SetupError(
+        f"{wanted.generators} generators need {where}, and the Ray cluster has too few",
+        cause=f"{len(there)} node{'s' * (len(there) != 1)}: {has}" if there else "no node lives",
+        next_step=instead,
+    )

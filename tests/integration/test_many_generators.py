@@ -1,0 +1,97 @@
+"""Two hundred generators, whose records are made and not sent: what they cost the driver, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.scale import MadeRecords
+from servemark.engines.native.cluster import carrying
+from servemark.engines.native.cluster.carrying import MOST_ON_THEIR_WAY, Carrying
+from servemark.errors import RecordingError
+from servemark.records import open_records, rows_of, write_records
+
+GIB = 1 << 30
+_MEASURED = """\
+import dataclasses, json, sys
+from pathlib import Path
+from bench.scale import measure
+print(json.dumps(dataclasses.asdict(measure(200, 2_000_000, Path(sys.argv[1])))))
+"""
+
+
+def test_the_driver_joins_two_hundred_generators_within_its_memory_and_a_microsecond_a_record(tmp_path):
+    words = [sys.executable, "-c", _MEASURED, str(tmp_path)]  # by itself: what it has at most is then its own
+    told = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    cost = json.loads(told.stdout)
+    assert cost["records"] == 2_000_000
+    assert cost["most_memory_bytes"] < GIB
+    assert cost["joining_cpu_s"] < 2_000_000 * 1e-6
+    assert 0.98 < cost["p99_ms"] < 1.0  # of all records: of one generator's it is another
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeRecords:
+    """What forty generators would have recorded."""
+    write_records(tmp_path / "header.bin", [], steps=("predict",), started_unix_ns=0, warmup_ns=0)
+    return MadeRecords(40, 3_999, (tmp_path / "header.bin").read_bytes())
+
+
+class Watched:
+    """Chunks of which it is seen how many are on their way; those of generator 7 never come again after `lost`."""
+
+    def __init__(self, made: MadeRecords, lost: int | None = None) -> None:
+        self._made, self._lost = made, lost
+        self.most = self.asked = 0
+
+    def ask(self, generator: int, offset: int, most_bytes: int) -> tuple[int, int, int]:
+        self.asked += 1
+        return self._made.ask(generator, offset, most_bytes)
+
+    def arrived(self, asked, timeout_s):
+        self.most = max(self.most, len(asked))
+        assert len({generator for generator, _, _ in asked}) == len(asked), "one of each at a time"
+        return asked[:1]
+
+    def take(self, asked: tuple[int, int, int]) -> memoryview | None:
+        generator, offset, _ = asked
+        return None if generator == 7 and self._lost is not None and offset >= self._lost else self._made.take(asked)
+
+
+def carried(chunks: Watched, made: MadeRecords, files: list[Path]) -> None:
+    with Carrying(chunks, files) as under_way:
+        for generator in range(len(files)):
+            under_way.end_at(generator, made.size(generator))
+        while not all(map(under_way.is_whole, range(len(files)))):
+            under_way.turn(0.0)
+
+
+def test_every_file_is_in_the_end_what_its_generator_wrote(tmp_path, made, monkeypatch):
+    monkeypatch.setattr(carrying, "CHUNK_BYTES", 5_000)
+    files = [tmp_path / f"{number}.bin" for number in range(40)]
+    chunks = Watched(made)
+    carried(chunks, made, files)
+    rows = np.sort(rows_of([open_records(file) for file in files]), order="seq")
+    assert (rows["seq"] == np.arange(3_999)).all()
+    assert [file.stat().st_size for file in files] == [made.size(number) for number in range(40)]
+    assert chunks.most == MOST_ON_THEIR_WAY
+    assert chunks.asked > 3 * 40
+
+
+def test_of_a_generator_that_is_lost_what_came_is_kept_and_the_others_are_whole(tmp_path, made, monkeypatch):
+    monkeypatch.setattr(carrying, "CHUNK_BYTES", 5_000)
+    files = [tmp_path / f"{number}.bin" for number in range(40)]
+    carried(Watched(made, lost=5_000), made, files)
+    assert files[7].stat().st_size == 5_000
+    assert all(len(open_records(file)) == 100 for number, file in enumerate(files) if number not in (7, 39))
+
+
+def test_a_full_disk_of_the_driver_is_an_error_of_recording(tmp_path, made):
+    full = Path("/dev/full")
+    with pytest.raises(RecordingError, match=r"^cannot write records to /dev/full: "):
+        carried(Watched(made), made, [full])

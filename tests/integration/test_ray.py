@@ -1,0 +1,354 @@
+"""Generators on real Ray clusters of this machine: what they send, what is refused, and what ends them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loadgen_servers import OK, answering, serving
+
+import servemark
+from servemark.engines import Job, Spread
+from servemark.engines.native.cluster import placement
+from servemark.engines.native.cluster.mustering import RayPlacement
+from servemark.engines.native.engine import NativeEngine
+from servemark.engines.native.spread import ClockFault, GeneratorLostError, RemoteGenerator, crew
+from servemark.engines.native.spread.clocks import TOKEN_BYTES
+from servemark.errors import SetupError
+from servemark.machine.processes import members
+from servemark.records import open_records
+from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad, RateSegment
+
+from ..processes import await_end
+from ..ray_nodes import NO_TOKEN, Cluster, Node, ray_cluster
+from ..validity import status_but_for_the_machine
+from .test_signals import LIMIT_S, measuring, read
+from .test_spread import WHOSE, Altered, job_of, rows_sent
+
+pytestmark = pytest.mark.slow
+
+POISSON = Arrivals("poisson", profile=(RateSegment(400.0, 400.0),))
+LONG = OpenLoad(POISSON, duration_s=30.0)
+#: Nobody who is alone goes on for longer than a second; the rest is what a busy machine may take.
+GONE_WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patched, ray_cluster(nodes=2) as cluster:
+        for name, value in NO_TOKEN.items():
+            patched.setenv(name, value)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Of a server that answers at once."""
+    with serving(answering(OK)) as server:
+        yield server.port
+
+
+def on_ray(job: Job, cluster: Cluster, generators: int = 2, **more: Any) -> Job:
+    return replace(job, spread=Spread(generators, "ray", cluster.address, **more))
+
+
+def executed(job: Job, tamper: Callable[[int, Any], RemoteGenerator] | None = None) -> Any:
+    """The run of `job`, each of whose generators `tamper` has in its hands before it is used."""
+    generators = Tampered(job.spread, tamper or (lambda _, one: one))
+    try:
+        return crew.execute(job, generators)
+    finally:
+        generators.close()
+
+
+class Tampered(RayPlacement):
+    def __init__(self, spread: Spread, tamper: Callable[[int, Any], RemoteGenerator]) -> None:
+        super().__init__(spread)
+        self._tamper = tamper
+
+    @contextmanager
+    def muster(
+        self, records: Sequence[Path], token: bytes, *, server_here: bool
+    ) -> Iterator[Sequence[RemoteGenerator]]:
+        with super().muster(records, token, server_here=server_here) as generators:
+            yield [self._tamper(place, one) for place, one in enumerate(generators)]
+
+
+def folders() -> set[Path]:
+    """What generators have for their files."""
+    return set(Path("/tmp").glob("servemark-generator-*"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """Whatever happens to generators, none of their folders stays."""
+    before = folders()
+    yield
+    until_s = time.monotonic() + GONE_WITHIN_S
+    while folders() - before:
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+
+
+def node_of(cluster: Cluster, pid: int) -> Node:
+    (node,) = (one for one in cluster.nodes if pid in one.generators)
+    return node
+
+
+class TestWhatIsSent:
+    """The schedule of one generator, whoever sends it."""
+
+    def test_two_on_nodes_of_their_own_record_what_one_would_have(self, cluster, port, tmp_path):
+        load = OpenLoad(POISSON, requests=400)
+        alone = NativeEngine().execute(job_of(port, load, tmp_path / "one", 1))
+        pids = []
+
+        def tamper(_place: int, one: Any) -> RemoteGenerator:
+            pids.append(one.facts.pid)
+            return one
+
+        run = executed(on_ray(job_of(port, load, tmp_path / "two", 1), cluster), tamper)
+        assert [one.records.name for one in run.generators] == ["run.bin", "run.g2.bin"]
+        rows = rows_sent(run)
+        assert (rows[WHOSE] == rows_sent(alone)[WHOSE]).all()
+        assert set(rows["kind"]) == {0}
+        assert [(one.scheduled, one.lost) for one in run.generators] == [(200, ""), (200, "")]
+        assert [len(open_records(one.records)) for one in run.generators] == [200, 200]
+        assert (run.interrupted, run.stop_reason) == (False, None)
+        await_end(*pids, within_s=GONE_WITHIN_S)
+
+    def test_users_of_a_closed_loop_and_a_search_find_their_generators(self, cluster, port, tmp_path):
+        load = ClosedLoad(users=3, duration_s=0.5, warmup_s=0.2)
+        rows = rows_sent(executed(on_ray(job_of(port, load, tmp_path, 1), cluster)))
+        assert set(rows["user"]) == {0, 1, 2}
+
+    @pytest.mark.parametrize(
+        ("fault", "apart_ms"),
+        [(ClockFault(skew_ns=50 * NS_PER_MS), (0, 10)), (ClockFault(step_ns=50 * NS_PER_MS), (40, 60))],
+        ids=["skewed", "stepped"],
+    )
+    def test_a_clock_that_is_skewed_is_allowed_for_and_one_that_is_stepped_found(
+        self, cluster, port, tmp_path, fault, apart_ms
+    ):
+        def tamper(place: int, one: Any) -> RemoteGenerator:
+            return Altered(one, lambda order: replace(order, fault=fault)) if place == 1 else one
+
+        run = executed(on_ray(job_of(port, OpenLoad(POISSON, requests=40), tmp_path, 1), cluster), tamper)
+        assert apart_ms[0] * NS_PER_MS <= run.generators[1].clock.apart_ns <= apart_ms[1] * NS_PER_MS
+        assert run.generators[0].clock.apart_ns == 0
+        starts = [open_records(one.records).started_unix_ns for one in run.generators]
+        assert abs(starts[0] - starts[1]) < 20 * NS_PER_MS
+
+
+class TestWhatIsRefused:
+    """In words, and at once."""
+
+    def test_more_generators_than_nodes(self, cluster, port, tmp_path, monkeypatch):
+        monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
+        refusal = (
+            r"^3 generators need a node each, with 1 free CPU, and the Ray cluster has too few: 3 nodes: .*\S+ \(1 of 1"
+            r" CPUs free\), .*; add nodes, or lower --generators; --pack has several share a node$"
+        )
+        with pytest.raises(SetupError, match=refusal):
+            executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster, 3))
+        with pytest.raises(SetupError, match=r"^3 generators need 1 free CPU each, and the Ray cluster has too few"):
+            executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster, 3, pack=True))
+
+    def test_a_cluster_whose_nodes_are_taken(self, cluster, port, tmp_path, monkeypatch):
+        monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
+        taking = RayPlacement(Spread(2, "ray", cluster.address))
+        files = [tmp_path / "1.bin", tmp_path / "2.bin"]
+        try:
+            with (
+                taking.muster(files, b"t" * TOKEN_BYTES, server_here=True),
+                pytest.raises(SetupError, match=r"\(0 of 1 CPUs free\)"),
+            ):
+                crew.execute(
+                    on_ray(job_of(port, LONG, tmp_path, 1), cluster), RayPlacement(Spread(2, "ray", cluster.address))
+                )
+        finally:
+            taking.close()
+
+    def test_another_build_and_none_at_all_by_the_name_of_the_node(self, cluster, port, tmp_path):
+        job = on_ray(job_of(port, OpenLoad(POISSON, requests=30), tmp_path, 1), cluster, 3)
+        other = tmp_path / "other"
+        shutil.copytree(Path(servemark.__file__).parent, other / "servemark", ignore=lambda *_: {"__pycache__"})
+        with next((other / "servemark").glob("_loadgen*.so")).open("ab") as library:
+            library.write(b"\0")
+        node = cluster.add({"PYTHONPATH": str(other)})
+        try:
+            own = _loadgen_build()
+            refusal = rf"^generators of one run need the same build of servemark, {own}: \S+ has \S+, build (?!{own})"
+            with pytest.raises(SetupError, match=refusal):
+                executed(job)
+            (other / "servemark" / "__init__.py").write_text(
+                "raise ModuleNotFoundError(\"No module named 'servemark'\")"
+            )
+            with pytest.raises(SetupError, match=r"did not start on \S+: that node has no servemark"):
+                executed(job)
+            shipped = executed(replace(job, spread=replace(job.spread, ship=True)))
+            assert len(rows_sent(shipped)) == 30
+        finally:
+            node.end()
+            cluster.nodes.remove(node)
+
+    @pytest.mark.parametrize("other", [{"ray_version": "2.9.0"}, {"python_version": "3.8.1"}], ids=["Ray", "Python"])
+    def test_a_cluster_of_another_ray_or_python(self, cluster, port, tmp_path, other):
+        from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
+        from ray._raylet import GcsClient
+
+        head = GcsClient(address=cluster.address)
+        said = head.internal_kv_get(b"CLUSTER_METADATA", KV_NAMESPACE_CLUSTER)
+        head.internal_kv_put(
+            b"CLUSTER_METADATA", json.dumps(json.loads(said) | other).encode(), True, KV_NAMESPACE_CLUSTER
+        )
+        try:
+            with pytest.raises(SetupError, match=r"is of another Ray or Python: Version mismatch: .*; use the Ray and"):
+                executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster))
+        finally:
+            head.internal_kv_put(b"CLUSTER_METADATA", said, True, KV_NAMESPACE_CLUSTER)
+
+
+class TestTheCommand:
+    """``servemark run --on ray``, and what is left when it is ended."""
+
+    OPEN = ("--on", "ray", "--generators", "2", "--rate", "300", "--duration", "30", "--warmup", "0", "--no-report")
+
+    def test_ctrl_c_ends_all_and_keeps_what_was_measured(self, cluster, tmp_path):
+        with measuring(tmp_path, *self.OPEN, "--ray-address", cluster.address, "-o", "out") as process:
+            generators = [pid for node in cluster.nodes for pid in node.generators]
+            assert len(generators) == 2
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=LIMIT_S) == 130
+        await_end(*generators, within_s=GONE_WITHIN_S)
+        (run,) = read(tmp_path / "out")["benchmarks"][0]["runs"]
+        assert all(one["recorded"] == one["sent"] > 0 for one in run["generators"])
+        assert [one["lost"] for one in run["generators"]] == [None, None]
+
+    def test_two_runs_at_once_share_a_cluster_that_has_room_for_both(self, cluster, port, tmp_path):
+        words = ["run", "http", f"http://127.0.0.1:{port}/", "--on", "ray", "--ray-address", cluster.address]
+        words += ["-t", "1", "-l", "300", "--think", "5ms", "--no-report", "--allow-invalid", "-o"]
+        both = [
+            subprocess.Popen([sys.executable, "-m", "servemark", *words, str(tmp_path / name)], stderr=subprocess.PIPE)
+            for name in ("a", "b")
+        ]
+        said = [one.communicate(timeout=LIMIT_S)[1] for one in both]
+        assert [one.returncode for one in both] == [0, 0], said
+        records = [open_records(tmp_path / name / "records" / "http.bin") for name in ("a", "b")]
+        assert list(map(len, records)) == [300, 300]
+
+    def test_a_driver_that_is_killed_leaves_no_generator(self, cluster, tmp_path):
+        with measuring(tmp_path, *self.OPEN, "--ray-address", cluster.address) as process:
+            generators = [pid for node in cluster.nodes for pid in node.generators]
+            assert len(generators) == 2
+            process.kill()
+            await_end(*generators, within_s=GONE_WITHIN_S)
+
+    def test_a_cluster_of_this_machine_goes_with_who_started_it(self, tmp_path):
+        before = clusters()
+        with measuring(tmp_path, *self.OPEN) as process:
+            (folder,) = clusters() - before
+            everything = [one.pid for one in members(folder)]
+            assert {one.name() for one in members(folder)} >= {"gcs_server", "raylet"}
+            process.kill()
+            await_end(*everything, within_s=GONE_WITHIN_S)
+        until_s = time.monotonic() + GONE_WITHIN_S
+        while clusters() - before:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+
+    def test_a_cluster_of_this_machine_ends_with_the_run(self, port, tmp_path):
+        before, out = clusters(), tmp_path / "out"
+        words = ["run", "http", f"http://127.0.0.1:{port}/", "--on", "ray", "--generators", "2", "-t", "2", "-l", "20"]
+        program = [sys.executable, "-m", "servemark", *words, "--no-report", "--json", "-", "-o", str(out)]
+        ended = subprocess.run(program, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert status_but_for_the_machine(ended.returncode, read(out)) == 0
+        assert [one["recorded"] for one in read(out)["benchmarks"][0]["runs"][0]["generators"]] == [20, 20]
+        assert json.loads(ended.stdout)["benchmarks"], "Ray printed nothing between"
+        assert clusters() == before
+
+
+class TestWhoIsLost:
+    """A node that is killed, as if its machine had gone, and a raylet that leaves its generator an orphan.
+
+    The last of all: for seconds Ray goes on to count such a node among those that live.
+    """
+
+    @pytest.fixture(autouse=True)
+    def _two_nodes(self, cluster):
+        yield
+        for node in [one for one in cluster.nodes if one.is_broken]:
+            node.end()
+            cluster.nodes.remove(node)
+            cluster.add()
+
+    def test_before_the_run_it_is_an_error(self, cluster, port, tmp_path):
+        def tamper(place: int, one: Any) -> RemoteGenerator:
+            if place == 1:
+                node_of(cluster, one.facts.pid).fail()
+            return one
+
+        with pytest.raises(GeneratorLostError, match=r"^generator 2 of 2 \(\S+\) was lost before the run began: "):
+            executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster), tamper)
+
+    def test_a_raylet_that_is_killed_ends_its_generator_and_the_run(self, cluster, port, tmp_path):
+        pids: list[int] = []
+        killed_at_ns: list[int] = []
+
+        def tamper(_place: int, one: Any) -> RemoteGenerator:
+            pids.append(one.facts.pid)
+            return one
+
+        def watch(progress: Any, _words: str) -> None:
+            if progress.elapsed_ns > 2 * NS_PER_S and not killed_at_ns:
+                killed_at_ns.append(progress.elapsed_ns)
+                os.kill(node_of(cluster, pids[1]).raylet, signal.SIGKILL)
+
+        run = executed(on_ray(job_of(port, LONG, tmp_path, 1, watch), cluster), tamper)
+        await_end(pids[1], within_s=GONE_WITHIN_S)
+        assert run.stop_reason.startswith("generator 2 of 2 (")
+        assert [bool(one.lost) for one in run.generators] == [False, True]
+        assert run.ended_ns - killed_at_ns[0] < GONE_WITHIN_S * NS_PER_S
+        assert len(open_records(run.generators[0].records)) == run.generators[0].scheduled
+        assert len(open_records(run.generators[1].records)) > 50, "what came before is kept"
+
+    def test_one_whose_node_goes_when_it_has_told_its_outcome_is_no_loss(self, cluster, port, tmp_path):
+        class Leaving:
+            def __init__(self, one: Any) -> None:
+                self._one = one
+
+            def outcome(self) -> Any:
+                node = node_of(cluster, self._one.facts.pid)
+                told = self._one.outcome()
+                told.add_done_callback(lambda _: node.fail())
+                return told
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._one, name)
+
+        def tamper(place: int, one: Any) -> RemoteGenerator:
+            return Leaving(one) if place == 1 else one
+
+        run = executed(on_ray(job_of(port, OpenLoad(POISSON, requests=40), tmp_path, 1), cluster), tamper)
+        assert (run.stop_reason, run.interrupted, len(rows_sent(run))) == (None, False, 40)
+
+
+def clusters() -> set[Path]:
+    """The folders of clusters that servemark has started."""
+    return set(Path("/tmp").glob("servemark-ray-*"))
+
+
+def _loadgen_build() -> str:
+    return NativeEngine().versions["build"]
