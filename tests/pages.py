@@ -156,7 +156,7 @@ NOT_HERE = {
     "ray start --head --port 6379": "starts a cluster; test_ray.py has one",
     "servemark run http http://HOST:8080/health": "takes a cluster; test_ray.py has one",
     "pip wheel --no-deps --wheel-dir dist .": "EC2 costs money; test_cluster_files.py has Ray read the file",
-    "kubectl apply -f docs/cluster/rayjob.yaml": "takes Kubernetes; test_cluster_files.py holds the file to KubeRay's words",
+    "kubectl apply -f docs/cluster/rayjob.yaml": "takes Kubernetes; test_cluster_files.py holds the file to its words",
     ".venv/bin/python -m bench.scale": "test_many_generators.py measures two hundred",
     "sha256sum --check": "test_release.py does, with the sums that the workflow makes",
     ".venv/bin/python scripts/sbom.py": "test_sbom.py runs the script",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -21,11 +23,15 @@ from loadgen_servers import OK, answering, serving
 import servemark
 from servemark.engines import Job, Spread
 from servemark.engines.native.cluster import placement
+from servemark.engines.native.cluster.connecting import Cluster as ClusterAsked
+from servemark.engines.native.cluster.connecting import connected
 from servemark.engines.native.cluster.mustering import RayPlacement
+from servemark.engines.native.cluster.placement import Places, place, remove
+from servemark.engines.native.cluster.placement import node_of as node_of_place
 from servemark.engines.native.engine import NativeEngine
-from servemark.engines.native.spread import ClockFault, GeneratorLostError, RemoteGenerator, crew
+from servemark.engines.native.spread import ClockFault, RemoteGenerator, crew
 from servemark.engines.native.spread.clocks import TOKEN_BYTES
-from servemark.errors import SetupError
+from servemark.errors import GeneratorLostError, SetupError
 from servemark.machine.processes import members
 from servemark.records import open_records
 from servemark.units import NS_PER_MS, NS_PER_S
@@ -181,6 +187,16 @@ class TestWhatIsRefused:
         finally:
             taking.close()
 
+    def test_the_node_of_the_server(self, cluster, monkeypatch):
+        monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
+        with connected(ClusterAsked.of(Spread(on="ray", ray_address=cluster.address))):
+            first, second = (node for node in placement.nodes() if node.cpus)
+            group = place(Places(1, 1, pack=False, without=first.id))
+            assert node_of_place(group, 0).id == second.id
+            remove(group)
+            with pytest.raises(SetupError, match=r"\(1 of 1 CPUs free\) with the server"):
+                place(Places(2, 1, pack=False, without=first.id))
+
     def test_another_build_and_none_at_all_by_the_name_of_the_node(self, cluster, port, tmp_path):
         job = on_ray(job_of(port, OpenLoad(POISSON, requests=30), tmp_path, 1), cluster, 3)
         other = tmp_path / "other"
@@ -293,6 +309,18 @@ class TestWhoIsLost:
             node.end()
             cluster.nodes.remove(node)
             cluster.add()
+
+    def test_a_full_disk_of_one_ends_the_run_and_says_so(self, cluster, port, tmp_path):
+        def tamper(place: int, one: Any) -> RemoteGenerator:
+            if place == 1:
+                resource.prlimit(one.facts.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+            return one
+
+        run = executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster), tamper)
+        assert "generator 2 of 2 (" in run.stop_reason
+        assert re.search(r"cannot write records to \S+/records\.bin: File too large", run.stop_reason)
+        assert run.ended_ns < GONE_WITHIN_S * NS_PER_S
+        assert [len(open_records(one.records)) > 20 for one in run.generators] == [True, True]
 
     def test_before_the_run_it_is_an_error(self, cluster, port, tmp_path):
         def tamper(place: int, one: Any) -> RemoteGenerator:

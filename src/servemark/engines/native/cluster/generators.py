@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servemark.engines.native.cluster.carrying import CHUNK_BYTES, Carrying
-from servemark.engines.native.spread import Counts, GeneratorFacts, GeneratorLostError, Order
-from servemark.errors import RecordingError, ServemarkError
+from servemark.engines.native.spread import Counts, GeneratorFacts, Order
+from servemark.errors import GeneratorLostError, RecordingError, ServemarkError
 
 if TYPE_CHECKING:
     from ray import ObjectRef

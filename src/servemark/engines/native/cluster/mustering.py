@@ -11,7 +11,7 @@ from servemark.engines import Spread
 from servemark.engines.native.cluster.actor import GeneratorActor
 from servemark.engines.native.cluster.connecting import Cluster, connected
 from servemark.engines.native.cluster.generators import RayGenerator, RecordTraffic
-from servemark.engines.native.cluster.placement import Node, Places, node_of, place
+from servemark.engines.native.cluster.placement import Node, Places, node_of, place, remove
 from servemark.errors import SetupError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class RayPlacement:
         here = ray.get_runtime_context().get_node_id() if server_here and not self._pack else None
         with ExitStack() as mustered:
             group = place(Places(len(records), self._cpus_each, self._pack, without=here))
-            mustered.callback(_remove, group)
+            mustered.callback(remove, group)
             actors = self._started(group, len(records), token)
             mustered.callback(_end, actors)
             answers = _facts(actors, group)
@@ -128,9 +128,3 @@ def _end(actors: Sequence[ActorHandle[Any]]) -> None:
     for actor in actors:
         with suppress(RayError):
             ray.kill(actor)
-
-
-def _remove(group: PlacementGroup) -> None:
-    from ray.util.placement_group import remove_placement_group
-
-    remove_placement_group(group)

@@ -62,7 +62,7 @@ def place(wanted: Places) -> PlacementGroup:
     Raises:
         SetupError: there are too few nodes, or CPUs, and no more came in time; says which there are.
     """
-    from ray.util.placement_group import placement_group, remove_placement_group
+    from ray.util.placement_group import placement_group
 
     group: PlacementGroup = placement_group(
         [{"CPU": wanted.cpus_each}] * wanted.generators,
@@ -76,9 +76,16 @@ def place(wanted: Places) -> PlacementGroup:
         if there != known:
             known, since_s = there, now_s
         if now_s - since_s > _PATIENCE_S or now_s - began_s > _LONGEST_S:
-            remove_placement_group(group)
+            remove(group)
             raise _too_few(wanted, nodes())
     return group
+
+
+def remove(group: PlacementGroup) -> None:
+    """Give the places of a group back."""
+    from ray.util.placement_group import remove_placement_group
+
+    remove_placement_group(group)
 
 
 def nodes() -> list[Node]:
