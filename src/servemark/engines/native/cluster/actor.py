@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from servemark.engines.native.spread import GeneratorFacts, Order
 from servemark.engines.native.spread.agent import Agent
+from servemark.errors import ServemarkError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,9 +61,16 @@ class GeneratorActor:
         """What one of the agent's methods answers."""
         return getattr(self._agent, what)(*arguments)
 
-    def outcome(self) -> tuple[EngineRun, dict[str, int]]:
-        """What its run was; and of each file that it left the suffix and the size in bytes, the records first."""
-        run = self._agent.outcome()
+    def outcome(self) -> tuple[EngineRun | ServemarkError, dict[str, int]]:
+        """What its run was, or what it failed of; and of each file that it left the suffix and the size in bytes.
+
+        The records are the first of these.
+        """
+        run: EngineRun | ServemarkError
+        try:
+            run = self._agent.outcome()
+        except ServemarkError as error:  # its disk is full: what is on it is to be had all the same
+            run = error
         files = sorted(self._folder.iterdir(), key=lambda path: path.name != f"{_NAME}.bin")
         return run, {path.name.removeprefix(_NAME): path.stat().st_size for path in files}
 

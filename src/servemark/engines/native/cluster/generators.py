@@ -32,7 +32,7 @@ class RayGenerator:
         self.actor = actor
         self.facts = facts
         self.records = records
-        self.ended: Future[tuple[EngineRun, dict[str, int]]] | None = None
+        self.ended: Future[tuple[EngineRun | ServemarkError, dict[str, int]]] | None = None
         self.whole: Future[EngineRun] = Future()
 
     def arm(self, order: Order) -> Future[None]:
@@ -97,11 +97,13 @@ class RecordTraffic(threading.Thread):
             return
         try:
             run, sizes = generator.ended.result()
-            self._carrying.end_at(number, next(iter(sizes.values())))
+            self._carrying.end_at(number, next(iter(sizes.values()), 0))
             if not self._carrying.is_whole(number):
                 return
             for suffix, size in list(sizes.items())[1:]:
                 self._fetch(generator, suffix, size)
+            if isinstance(run, ServemarkError):
+                raise run
         except Exception as error:
             self._carrying.end_at(number, None)
             generator.whole.set_exception(error)
