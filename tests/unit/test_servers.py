@@ -25,6 +25,8 @@ from servemark.machine.processes import (
     start_process,
     stop_members,
 )
+from servemark.result import Incident
+from servemark.runner.measuring import _incidents
 from servemark.servers.mms import server_log
 from servemark.servers.mms.archive_download import downloadable_archive
 from servemark.servers.mms.archives import ServeRequest
@@ -136,6 +138,19 @@ def test_a_log_says_when_each_worker_had_loaded_its_model_for_the_first_time_and
     assert starts[-1].at_unix_ns == pytest.approx(again.timestamp() * 1e9, abs=1e3)
     known = server_log.sizes(tmp_path)
     assert server_log.worker_starts(tmp_path, known) == []
+
+
+def test_what_happened_to_a_server_counts_from_the_runs_origin_and_without_one_is_not_told() -> None:
+    asked: list[int] = []
+
+    class Restarted:
+        def incidents(self, since_unix_ns: int) -> list[tuple[int, str]]:
+            asked.append(since_unix_ns)
+            return [(5_500_000_000, "a worker was started again")]
+
+    assert _incidents(Restarted(), 2_000_000_000) == (Incident(3.5, "a worker was started again"),)
+    assert _incidents(Restarted(), 0) == (), "JMeter's records without a sample"
+    assert asked == [2_000_000_000]
 
 
 def test_logs_are_followed_to_their_last_line(tmp_path: Path) -> None:

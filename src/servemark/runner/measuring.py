@@ -298,7 +298,9 @@ def _measure(
 
 
 def _incidents(server: Server, started_unix_ns: int) -> tuple[Incident, ...]:
-    """What has happened to the server since the run began."""
+    """What has happened to the server since the run began; nothing where no record says when that was."""
+    if not started_unix_ns:
+        return ()
     return tuple(
         Incident((at_unix_ns - started_unix_ns) / NS_PER_S, what)
         for at_unix_ns, what in server.incidents(started_unix_ns)
