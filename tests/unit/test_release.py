@@ -6,11 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.markers import Marker
+from packaging.specifiers import SpecifierSet
 
 from scripts.release_notes import ReleaseError, notes
 from scripts.sbom import TARGETS, pins, version_of
@@ -21,6 +24,22 @@ CARGO = '[workspace.package]\nversion = "1.2.3"\n'
 CHANGELOG = (
     "# Changelog\n\n## [Unreleased]\n\n- later\n\n## [1.2.3] - 2026-11-29\n\n- what is new\n\n## [1.2.2] - 2026-01-01\n"
 )
+
+
+#: From the oldest that servemark is for to the newest, the first release of each, and the one of which markers speak.
+_PYTHONS = ("3.10.0", "3.11.0", "3.11.5", "3.12.0", "3.13.0", "3.14.0")
+
+
+def _is(python: str) -> dict[str, str]:
+    """What markers see in that Python."""
+    return {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+
+
+def _installed(name: str) -> metadata.Distribution | None:
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _workflow(name: str) -> dict[Any, Any]:
@@ -108,6 +127,20 @@ def test_wheels_are_those_of_the_bill_built_by_the_pinned_maturin():
     assert wheel["maturin-version"] == sdist["maturin-version"] == f"v{maturin.version}"
     assert (wheel["manylinux"], wheel["args"]) == ("2_28", "--release --locked --out dist")
     assert (sdist["command"], sdist["args"]) == ("sdist", "--out dist")
+
+
+def test_what_is_pinned_can_be_installed_by_the_oldest_python_that_its_marker_admits():
+    """Distributions stay with the first releases of a Python: Debian 12 has 3.11.2."""
+    looked_at = []
+    for name, pinned in pins((ROOT / "constraints.txt").read_text(encoding="utf-8")).items():
+        for pin in pinned:
+            if (found := _installed(name)) is None or found.version != pin.version:
+                continue
+            oldest = next(python for python in _PYTHONS if not pin.marker or Marker(pin.marker).evaluate(_is(python)))
+            needs = SpecifierSet(found.metadata.get("Requires-Python") or "")
+            assert oldest in needs, f"{name} {pin.version} needs Python {needs}"
+            looked_at.append(name)
+    assert len(looked_at) > 50
 
 
 def test_one_wheel_serves_every_python_from_the_oldest_on():
