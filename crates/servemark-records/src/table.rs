@@ -212,7 +212,9 @@ impl Table {
         self.rows.div_ceil(BLOCK_ROWS)
     }
 
-    #[inline]
+    // What is not looked at is not made: a pass over millions takes a fifth longer where this stays a call.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "measured")]
     fn row(&self, bytes: &[u8]) -> Row {
         let columns = &self.columns;
         let flags = bytes[columns.flags];
@@ -391,8 +393,9 @@ pub(crate) fn each_row<Gathered: Send>(
                         table: number,
                         number: block - first,
                     };
-                    for row in reader.block(block.number)? {
-                        look(&mut gathered, block, &row);
+                    reader.read(block.number)?;
+                    for bytes in reader.bytes.chunks_exact(table.row_bytes) {
+                        look(&mut gathered, block, &table.row(bytes));
                     }
                 }
             }

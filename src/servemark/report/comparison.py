@@ -13,7 +13,14 @@ from servemark.result import Change, ComparedBenchmark, Comparison
 _STYLES = {"slower": "bold red", "faster": "bold green", "undecided": "bold yellow", "no difference": "bold green"}
 #: Changes that the first line names one by one.
 _MOST_NAMED = 3
-_NAMES = {"throughput_per_s": "per s", "events_per_s": "events per s", "p99_9_ms": "p99.9 ms"}
+_NAMES = {
+    "throughput_per_s": "per s",
+    "events_per_s": "events per s",
+    "output_tokens_per_s": "tokens per s",
+    "p99_9_ms": "p99.9 ms",
+}
+#: What figures of one kind begin with, and what that is called.
+_KINDS = {"first_event_": "first event ", "first_token_": "first token ", "time_per_output_token_": "per token "}
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[Line]:
@@ -158,7 +165,12 @@ def _facts(one: ComparedBenchmark, comparison: Comparison) -> Iterator[Fact]:
 
 
 def _name(change: Change) -> str:
-    return _NAMES.get(change.figure, change.figure.replace("_ms", " ms").replace("first_event_", "first event "))
+    if change.figure in _NAMES:
+        return _NAMES[change.figure]
+    name = change.figure.replace("_ms", " ms")
+    for kind, called in _KINDS.items():
+        name = name.replace(kind, called)
+    return name
 
 
 def _median(values: Sequence[float]) -> float:

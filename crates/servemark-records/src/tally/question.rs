@@ -115,8 +115,10 @@ impl Question {
                     put_of(Of::FirstEvent, row.first_event_ns - begun_ns(row));
                 }
             }
-            if let Some(answer) = &row.answer {
-                each_of_answer(row, answer, &mut put_of);
+            if let Some(answer) = row.answer {
+                each_of_answer(begun_ns(row), row.end_ns, answer, &mut |of, value| {
+                    put_of(of, value);
+                });
             }
         }
         if row.kind == 0 {
@@ -130,12 +132,15 @@ impl Question {
 }
 
 /// What an answer that was read adds to samples; what was not streamed came all at once.
-fn each_of_answer(row: &Row, answer: &AnswerRow, put: &mut impl FnMut(Of, i64)) {
+///
+/// Apart, by value and through a pointer: most records have none, and theirs should stay in registers.
+#[inline(never)]
+fn each_of_answer(begun_ns: i64, end_ns: i64, answer: AnswerRow, put: &mut dyn FnMut(Of, i64)) {
     if answer.first_content_ns >= 0 {
-        put(Of::FirstToken, answer.first_content_ns - begun_ns(row));
-        put(Of::Tail, row.end_ns - answer.last_content_ns);
+        put(Of::FirstToken, answer.first_content_ns - begun_ns);
+        put(Of::Tail, end_ns - answer.last_content_ns);
         if answer.first_said_ns > answer.first_content_ns {
-            put(Of::FirstSaid, answer.first_said_ns - begun_ns(row));
+            put(Of::FirstSaid, answer.first_said_ns - begun_ns);
         }
     }
     if let Some(time_ns) = answer.time_per_token_ns() {

@@ -90,7 +90,8 @@ pub struct Answers {
 }
 
 impl Answers {
-    fn look(&mut self, row: &Row, answer: &AnswerRow) {
+    #[inline(never)]
+    fn look(&mut self, is_streamed: bool, answer: AnswerRow) {
         let has = |bit: u8| u64::from(answer.flags & bit != 0);
         self.count += 1;
         let (usage, counted) = (
@@ -118,7 +119,7 @@ impl Answers {
         }
         let finish = usize::from(answer.finish).min(self.finishes.len() - 1);
         self.finishes[finish] += 1;
-        self.unmarked += u64::from(row.is_streamed) * (1 - has(flags::END_MARK));
+        self.unmarked += u64::from(is_streamed) * (1 - has(flags::END_MARK));
         self.unread += has(flags::UNREAD);
         self.cut += has(flags::CUT);
     }
@@ -207,8 +208,8 @@ impl Step {
                 self.batch_first[batch] += 1;
                 self.batch_first_sums[batch] += i128::from(row.first_event_ns - begun_ns(row));
             }
-            if let Some(answer) = &row.answer {
-                self.answers.look(row, answer);
+            if let Some(answer) = row.answer {
+                self.answers.look(row.is_streamed, answer);
                 if answer.first_content_ns >= 0 {
                     self.batch_first_token[batch] += 1;
                     self.batch_first_token_sums[batch] += i128::from(answer.first_content_ns - begun_ns(row));
