@@ -256,6 +256,11 @@ def test_times_finer_than_jmeters_are_refused(load: ClosedLoad, said: str, tmp_p
         _write(_plan(ONE_REQUEST, load=load), tmp_path)
 
 
+def test_answers_whose_tokens_are_to_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="JMeter does not tell the tokens of predict"):
+        _write(_plan(replace(ONE_REQUEST, tokens="openai")), tmp_path)
+
+
 def test_a_certificate_that_would_have_to_be_checked_is_refused(tmp_path: Path) -> None:
     address = replace(ADDRESS, tls=Tls("example", verify=True, ca_pem=b"-"))
     with pytest.raises(UsageError, match=r"does not check the certificate.*--insecure"):

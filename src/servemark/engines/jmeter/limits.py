@@ -53,6 +53,12 @@ def check_plan(plan: Plan, addresses: Mapping[ApiName, Address]) -> None:
                     "JMeter does not check the certificate of a server",
                     next_step=f"give --insecure to measure without a check, or {_OTHER_ENGINE}",
                 )
+            if step.tokens:
+                raise UsageError(
+                    f"JMeter does not tell the tokens of {step.name}",
+                    cause="to it a stream is a response like any other",
+                    next_step=_OTHER_ENGINE,
+                )
             if step.expect:
                 raise UsageError(f"JMeter cannot look at the answers to {step.name}", cause=NOT_JMETER)
             if step.until:
