@@ -14,6 +14,8 @@ from itertools import product
 from servemark.environments.chart_library import chart_library
 from servemark.environments.jmeter import jmeter_home
 from servemark.environments.mms import mms_environment
+from servemark.environments.model_servers import server_environment
+from servemark.environments.server_kinds import SERVER_KINDS
 from servemark.errors import ServemarkError
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import BACKENDS, ZOO
@@ -33,7 +35,12 @@ def parts() -> dict[str, Callable[[], object]]:
         for one, model in product(BACKENDS, ZOO)
     }
     jmeter = {"JMeter": lambda: jmeter_home(_nothing)} if shutil.which("java") and shutil.which("mvn") else {}
-    return {**servers, **models, **jmeter, "what draws charts": chart_library}
+    others = {
+        f"the server {kind}": lambda kind=kind: server_environment(kind, _nothing)
+        for kind in SERVER_KINDS
+        if kind != "mms"
+    }
+    return {**servers, **others, **models, **jmeter, "what draws charts": chart_library}
 
 
 def prepare(making: dict[str, Callable[[], object]], say: Callable[[str], None]) -> None:

@@ -24,6 +24,19 @@ OPENAI: Answers = {
 CONTAINER: Answers = {"GET /ping": (200, b""), "OPTIONS /invocations": (405, b""), "POST /invocations": (200, b"[1]")}
 
 
+#: As TensorFlow Serving answers by its documentation ("RESTful API"): no server of it can be had here.
+NO_MODEL = (404, b'{"error": "Could not find any versions of model servemark-asks-what-this-is"}')
+STATE = b'{"model_version_status": [{"version": "1", "state": "%s", "status": {"error_code": "OK"}}]}'
+TFSERVING: Answers = {
+    "GET /v1/models/servemark-asks-what-this-is": NO_MODEL,
+    "GET /v1/models": (400, b'{"error": "Missing model name in request."}'),
+    "GET /v1/models/half": (200, STATE % b"AVAILABLE"),
+    "GET /v1/models/late": (200, STATE % b"LOADING"),
+    "GET /v1/models/other": (404, b'{"error": "Could not find any versions of model other"}'),
+    "POST /v1/models/half:predict": (200, b'{"predictions": [0.5, 1.0]}'),
+}
+
+
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Execute a command line with an input; its exit status, what it says, and its result if it has one."""
@@ -39,15 +52,16 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     return run
 
 
-@pytest.mark.parametrize(("answers", "name"), [(MMS, "mms"), (OPENAI, "openai"), (CONTAINER, "sagemaker")])
+@pytest.mark.parametrize(
+    ("answers", "name"), [(MMS, "mms"), (OPENAI, "openai"), (CONTAINER, "sagemaker"), (TFSERVING, "tfserving")]
+)
 def test_what_a_server_speaks_is_told_from_its_answers(answers: Answers, name: str) -> None:
     came: list[str] = []
     with answering(answers, came) as port:
         found = find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
         assert (found.dialect.name, found.address.port) == (name, port)
-    assert all(asked.startswith(("GET /ping", "GET /v1/models", "OPTIONS ")) for asked in came), (
-        "nothing else is asked to know it"
-    )
+    looks = ("GET /ping", "GET /v2", "OPTIONS ", "GET /v1/models")
+    assert all(asked.startswith(looks) for asked in came), "nothing else is asked to know it"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +106,8 @@ def test_a_container_is_measured_as_it_is(run) -> None:
     assert server["dialect"] == "sagemaker"
     assert (benchmark["model"], benchmark["steps"][0]["succeeded"]) == ("model", 40)
     assert came.count("POST /invocations") == 41, "the first prediction proves that it answers"
-    assert not [asked for asked in came if not asked.endswith(("/ping", "/v1/models", "/invocations", " /"))]
+    looked = ("/ping", "/invocations", " /", "/v1/models", "/v2/health/live", "GET /models?limit=100")
+    assert not [asked for asked in came if not asked.endswith(looked)]
 
 
 def test_the_failures_of_a_container_are_in_its_own_words(run) -> None:
@@ -132,3 +147,48 @@ def test_what_a_container_cannot_is_refused_in_words_with_status_2(run, line: st
     assert (status, result) == (2, {})
     assert said in " ".join(words.split())
     assert "POST /invocations" not in came
+
+
+def test_a_stand_in_for_tensorflow_serving_is_measured(run) -> None:
+    came: list[str] = []
+    with answering(TFSERVING, came) as port:
+        status, said, result = run(f"latency --server 127.0.0.1:{port} -m half -i INPUT -l 20")
+    assert status_but_for_the_machine(status, result) == 0, said
+    assert result["server"]["product"] == "TensorFlow Serving"
+    assert (result["benchmarks"][0]["model"], result["benchmarks"][0]["steps"][0]["succeeded"]) == ("half", 20)
+    assert came.count("POST /v1/models/half:predict") == 21
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("latency -i INPUT", "the model is not named; give -m NAME"),
+        ("latency -m other -i INPUT", "the server has no model 'other': Could not find any versions of model other"),
+        ("latency -m late -i INPUT", "the model late is not available"),
+        ("latency -m half", "the model half is not one of ours; say with -i what to send to it"),
+        ("latency -m half --shape x:1", "--shape makes no sense with a TensorFlow Serving"),
+        ("ping", "its health checks name a model"),
+        ("load -m half -i INPUT", "it has no call that loads a model"),
+    ],
+)
+def test_what_a_tensorflow_serving_cannot_is_refused_in_words_with_status_2(run, line: str, said: str) -> None:
+    came: list[str] = []
+    with answering(TFSERVING, came) as port:
+        status, words, result = run(f"{line} --server 127.0.0.1:{port}")
+    assert (status, result) == (2, {})
+    assert said in " ".join(words.split())
+    assert "POST /v1/models/half:predict" not in came
+
+
+def test_a_dialect_that_is_named_and_wrong_is_told_from_that_which_answers() -> None:
+    with answering(CONTAINER) as port, pytest.raises(UnreachableError) as error:
+        find_server(f"127.0.0.1:{port}", named="oip", trust=Trust(), progress=print)
+    assert "GET /v2/health/live with 404" in error.value.cause
+    assert "it answers as a SageMaker container does: give --dialect sagemaker" in error.value.cause
+
+
+def test_a_server_that_wants_a_token_says_how_to_give_it() -> None:
+    refused = (401, b'{"error": "no token"}')
+    with answering({"GET /v2/health/live": refused}) as port, pytest.raises(UnreachableError) as error:
+        find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
+    assert error.value.next_step == "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"

@@ -14,27 +14,44 @@ from servemark.options.server import ServerOptions
 from servemark.runner.entry import Entry
 from servemark.servers.dialect import dialect, dialects, lacking, tokens_of
 from servemark.servers.http.dialect import DIALECT as PLAIN
+from servemark.servers.oip.dialect import OF_ALL, OF_OWN_TRITON, OF_TRITON, OipDialect, with_batches, with_instances
 from servemark.servers.openai.dialect import error_in, model_names
+from servemark.servers.sagemaker.dialect import SageMakerDialect
 from servemark.workload.inputs import Input
+from servemark.workload.scenario import Expect
 
-MMS, SAGEMAKER = dialect("mms"), dialect("sagemaker")
+MMS, OIP, TORCHSERVE, TFSERVING = map(dialect, ("mms", "oip", "torchserve", "tfserving"))
+SAGEMAKER, SEVERAL = SageMakerDialect(), dialect("sagemaker")
+TRITON, MLSERVER = OipDialect("triton", OF_TRITON), OipDialect("mlserver", OF_ALL)
 TEXT = Input(b"hello", "text/plain", "test")
 
 
 def test_a_dialect_has_the_name_by_which_it_is_found_and_the_most_particular_is_tried_first() -> None:
-    assert [spoken.name for spoken in dialects()] == ["mms", "openai", "sagemaker"]
+    assert [spoken.name for spoken in dialects()] == ["oip", "torchserve", "mms", "openai", "sagemaker", "tfserving"]
     for spoken in dialects():
         assert dialect(spoken.name) is spoken
 
 
-@pytest.mark.parametrize(("spoken", "path"), [(MMS, "/predictions/a%20b"), (SAGEMAKER, "/invocations"), (PLAIN, "/")])
+@pytest.mark.parametrize(
+    ("spoken", "path"),
+    [
+        (OIP, "/v2/models/a%20b/infer"),
+        (OipDialect(call="generate"), "/v2/models/a%20b/generate"),
+        (TORCHSERVE, "/predictions/a%20b"),
+        (MMS, "/predictions/a%20b"),
+        (SAGEMAKER, "/invocations"),
+        (SEVERAL, "/models/a%20b/invoke"),
+        (TFSERVING, "/v1/models/a%20b:predict"),
+        (PLAIN, "/"),
+    ],
+)
 def test_a_prediction_is_the_input_sent_to_the_model(spoken, path) -> None:
     request = spoken.prediction("a b", TEXT)
     assert (request.method, request.path, request.body) == ("POST", path, b"hello")
     assert request.headers == (("Content-Type", "text/plain"),)
 
 
-@pytest.mark.parametrize("spoken", [MMS, SAGEMAKER, PLAIN])
+@pytest.mark.parametrize("spoken", [OIP, TORCHSERVE, MMS, SAGEMAKER, TFSERVING, PLAIN])
 def test_a_prediction_is_decoded_where_it_is_json_and_else_itself(spoken) -> None:
     assert spoken.decode(b'[{"class": 3}]') == [{"class": 3}]
     assert spoken.decode(b"OK") == b"OK"
@@ -43,6 +60,9 @@ def test_a_prediction_is_decoded_where_it_is_json_and_else_itself(spoken) -> Non
 
 
 HEALTHY = b'{\n  "status": "Healthy!"\n}'
+TORCH_API = b'{"openapi": "3.0.1", "info": {"title": "TorchServe APIs"}, "paths": {}}'
+NO_TOKEN = b'{"code": 400, "type": "InvalidKeyException", "message": "Token Authorization failed. Token incorrect"}'
+UNKNOWN = b'{"error": "Could not find any versions of model servemark-asks-what-this-is"}'
 API = json.dumps({"openapi": "3.0.1", "paths": {"/ping": {}, "/predictions/{model_name}": {}}}).encode()
 
 
@@ -54,6 +74,15 @@ API = json.dumps({"openapi": "3.0.1", "paths": {"/ping": {}, "/predictions/{mode
         (MMS, (200, b'{"status": 1}'), (200, b'{"paths": ["/predictions/{model_name}"]}'), (False, False)),
         (MMS, (503, HEALTHY), (404, API), (False, False)),
         (MMS, (200, b"[]"), (200, b"\xff"), (False, False)),
+        (OIP, (200, b""), (200, b'{"name": "triton", "extensions": []}'), (True, True)),
+        (OIP, (400, b""), (200, b'{"name": "triton"}'), (False, False)),
+        (OIP, (404, HEALTHY), (200, b'[{"name": "triton", "extensions": []}]'), (False, False)),
+        (TORCHSERVE, (200, b'{"status": "Healthy"}'), (200, TORCH_API), (True, True)),
+        (TORCHSERVE, (200, HEALTHY), (200, API), (True, False)),
+        (TORCHSERVE, (400, NO_TOKEN), (400, NO_TOKEN), (True, True)),
+        (TFSERVING, (404, UNKNOWN), (404, UNKNOWN), (True, True)),
+        (TFSERVING, (404, b'{"error": "Not Found"}'), (404, b'{"error": "Not Found"}'), (True, False)),
+        (TFSERVING, (200, UNKNOWN), (404, b"no such page"), (False, False)),
         (SAGEMAKER, (200, b""), (405, b""), (True, True)),
         (SAGEMAKER, (200, b"\n"), (501, b"?"), (True, True)),
         (SAGEMAKER, (503, b""), (404, b""), (False, False)),
@@ -66,7 +95,7 @@ def test_a_server_is_known_by_its_health_and_by_what_only_its_kind_answers(spoke
 def test_looking_at_a_server_changes_nothing_there() -> None:
     for spoken in dialects():
         assert spoken.health().method == "GET"
-        assert spoken.sign().method == "OPTIONS"
+        assert spoken.sign().method in ("GET", "OPTIONS")
 
 
 def test_the_calls_of_an_admin_are_requests_with_what_proves_them_done() -> None:
@@ -110,6 +139,13 @@ NEEDS = {
     "batching": "no call that sets how a model batches",
     "multiple_models": "answers for one model",
 }
+#: Of those who tell models by their names, what else each lacks.
+OTHERS = {name: why for name, why in NEEDS.items() if name != "multiple_models"}
+LACKS = (
+    (TRITON, {"load": "no call that loads a model under another name"}),
+    (MLSERVER, OTHERS),
+    (TFSERVING, {**OTHERS, "ping": "its health checks name a model"}),
+)
 
 
 @pytest.mark.parametrize("name", catalogue())
@@ -120,10 +156,51 @@ def test_a_benchmark_is_refused_of_what_a_server_lacks_and_of_nothing_else(name)
         with pytest.raises(UsageError, match=rf"^{name} makes no sense with a SageMaker container: .*{NEEDS[name]}"):
             check_needs(benchmark, SAGEMAKER)
         with pytest.raises(UsageError, match=NEEDS[name]):
-            Entry.of(RunRequest.of(name, server="h:1", dialect="sagemaker"))
+            check_needs(benchmark, SAGEMAKER)
     else:
         check_needs(benchmark, SAGEMAKER)
+    for full in (MMS, TORCHSERVE, SEVERAL, OipDialect("triton", OF_OWN_TRITON)):
+        check_needs(benchmark, full)
+    for spoken, lacks in LACKS:
+        if name in lacks:
+            with pytest.raises(UsageError, match=lacks[name]):
+                check_needs(benchmark, spoken)
+        else:
+            check_needs(benchmark, spoken)
     assert lacking(PLAIN, benchmark.needs) == lacking(SAGEMAKER, benchmark.needs)
+
+
+def test_what_a_dialect_lacks_whatever_the_server_is_refused_before_it_is_looked_for() -> None:
+    with pytest.raises(UsageError, match="its health checks name a model"):
+        Entry.of(RunRequest.of("ping", server="h:1", dialect="tfserving"))
+
+
+def test_a_triton_is_told_to_serve_otherwise_by_its_whole_configuration() -> None:
+    config = {"name": "m", "max_batch_size": 16, "instance_group": [{"name": "m_0", "kind": "KIND_GPU", "count": 2}]}
+    admin = OipDialect("triton", OF_TRITON, configs={"m": config}).admin
+    assert admin is not None
+    up = admin.scale("m", 3)
+    asked = json.loads(json.loads(up.request.body)["parameters"]["config"])
+    assert asked == {**config, "instance_group": [{"kind": "KIND_GPU", "count": 3}]}
+    assert up.proof is not None
+    assert (up.proof.request.path, up.proof.text) == ("/v2/models/m/config", b'"count":3,')
+    load = admin.load("m-1", "m", workers=1)
+    assert load.request.path == "/v2/repository/models/m-1/load"
+    assert json.loads(json.loads(load.request.body)["parameters"]["config"])["name"] == "m-1"
+    assert OipDialect("mlserver", OF_ALL).admin is None
+
+
+def test_batches_of_a_triton_wait_for_each_other_and_a_batch_of_one_for_nobody() -> None:
+    config = {"max_batch_size": 16, "dynamic_batching": {"preferred_batch_size": [8]}}
+    assert with_batches(config, 1, 10) == {"max_batch_size": 1}
+    batching = {"preferred_batch_size": [4], "max_queue_delay_microseconds": 10_000}
+    assert with_batches(config, 4, 10) == {"max_batch_size": 4, "dynamic_batching": batching}
+    assert with_instances({}, 2) == {"instance_group": [{"kind": "KIND_CPU", "count": 2}]}
+
+
+def test_an_error_object_in_an_answer_is_looked_for_where_a_success_may_hold_one() -> None:
+    assert OipDialect(call="generate").expects == Expect("not_json", "error")
+    assert [spoken.expects for spoken in dialects()] == [None] * 6
 
 
 def test_mms_is_another_word_for_a_server_of_that_dialect() -> None:

@@ -242,7 +242,9 @@ def test_every_equal_of_another_tools_command_is_understood(tool, beside, monkey
             parse_run("run", words)
         elif words[0].startswith("-"):
             url = "https://h/" if words[0] in ("--insecure", "--ca-file", "--client-cert") else "http://h/"
-            parse_run("run", [*(["latency"] if words[0] == "-i" else ["http", url]), *words])
+            of_server = words[0] in ("--input-data", "--shape", "--tensors", "--dialect")
+            first = ["latency", "--server", "h"] if of_server else ["latency"] if words[0] == "-i" else ["http", url]
+            parse_run("run", [*first, *words])
         else:
             assert words in (["requests.jtl"], ["summary.csv"], ["report.html"]), code
             continue

@@ -19,6 +19,7 @@ PATHS = (
     *("output", "source", "server_requirements", "server_python"),
     *("ca_file", "client_cert", "client_key", "unix_socket", "against"),
     *("prompts", "tokenizer"),
+    *("token_file", "model_repository"),
 )
 
 

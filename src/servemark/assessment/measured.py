@@ -12,7 +12,7 @@ from servemark.errors import ServerError
 from servemark.options.objectives import Condition
 from servemark.records import RecordFile
 from servemark.result import AskedOptions, Incident
-from servemark.servers import LoadedModel
+from servemark.servers import InsideCounts, LoadedModel
 from servemark.servers.dialect import Dialect
 from servemark.workload.plan import EnginePlan, Plan
 
@@ -36,6 +36,7 @@ class Measured:
         served: the models, with their settings as read back before, in the order of the benchmark.
         settings_after: the same settings as read back afterwards, by model.
         memory_bytes: of the server's processes before and after the load (PSS); None where that cannot be seen.
+        inside: what the server had counted of each model before and after; empty where it counts nothing.
         removal: of the models that the plan registered, if any.
         failure: why the server could no longer be measured, if that ended the run, or was so at its end.
         incidents: what happened to the server meanwhile, and nobody asked for.
@@ -68,6 +69,7 @@ class Measured:
     lets_cpus_sleep: bool = False
     finds_warm_up: bool = False
     objective: tuple[Condition, ...] = ()
+    inside: tuple[Mapping[str, InsideCounts], Mapping[str, InsideCounts]] = ({}, {})
     trial: int = 1
     took_s: float = 0.0
     falls_behind: bool = False

@@ -140,7 +140,7 @@ def prediction(name: str, dialect: Dialect, model: LoadedModel) -> Step:
     requests = tuple(dialect.prediction(model.name, what) for what in model.inputs)
     tokens = tokens_of(dialect)
     # What generates text may have a cache of the prompts that it was asked: none comes twice before all have come.
-    return Step(name, requests, tokens=tokens, draws_each_once=tokens is not None)
+    return Step(name, requests, tokens=tokens, expect=dialect.expects, draws_each_once=tokens is not None)
 
 
 def one_point(request: RunRequest, users: int) -> tuple[Point, ...]:

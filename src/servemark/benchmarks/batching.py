@@ -24,7 +24,7 @@ def _points(request: RunRequest) -> tuple[Point, ...]:
     return tuple(
         Point(
             server,
-            ModelSettings(workers=number, batch_size=size, max_batch_delay_ms=delay_ms),
+            ModelSettings(workers=number, batch_size=size, max_batch_delay_ms=delay_ms, batches=True),
             load,
             predictions(load),
             values={"batch_size": size, "max_batch_delay_ms": delay_ms} | ({"workers": number} if number else {}),

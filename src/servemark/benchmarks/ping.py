@@ -21,6 +21,7 @@ BENCHMARK = Benchmark(
     threads=_THREADS,
     points=fixed(_points),
     models=lambda _request: (),
+    needs=frozenset({"health"}),
     refuses=dict.fromkeys(
         ("model", "custom_model", "input", "content_type", "multipart", "workers", "gpus"), "it uses no model"
     ),

@@ -11,7 +11,13 @@ from servemark.options.server import ServerOptions
 
 def or_here(chosen: ServerOptions, say: Callable[[str], None]) -> ServerOptions:
     """`chosen`; where that names no server, the one of the checkout that we are in, which is said."""
-    if chosen.source is not None or chosen.image is not None or chosen.docker or chosen.server is not None:
+    if (
+        chosen.server_kind != "mms"
+        or chosen.source is not None
+        or chosen.image is not None
+        or chosen.docker
+        or chosen.server is not None
+    ):
         return chosen
     # What knows checkouts knows compilers, too, which most have no use for.
     from servemark.environments.source import find_checkout

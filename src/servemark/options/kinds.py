@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from servemark.errors import UsageError
+from servemark.servers.oip.asked import TensorShape, parse_shape
 from servemark.units import seconds_of
 from servemark.workload.inputs import STANDARD_INPUT
 
@@ -230,6 +231,22 @@ class Headers(Kind):
         if isinstance(value, Mapping):
             return tuple(f"{field}: {text}" for field, text in value.items())
         return tuple(_several(value))
+
+    def settings(self) -> Mapping[str, Any]:
+        """What argparse has to know of it besides how it is read."""
+        return {"action": "append", "default": []}
+
+
+class Shapes(Kind):
+    """Shapes of tensors, ``NAME:1,4``; Python may give one alone, or a mapping from names to numbers."""
+
+    def read(self, text: str) -> TensorShape:
+        return parse_shape(text)
+
+    def take(self, value: Any) -> tuple[TensorShape, ...]:
+        if isinstance(value, Mapping):
+            return tuple(self.read(f"{name}:{','.join(map(str, dims))}") for name, dims in value.items())
+        return tuple(one if isinstance(one, TensorShape) else self.read(one) for one in _several(value))
 
     def settings(self) -> Mapping[str, Any]:
         """What argparse has to know of it besides how it is read."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 from servemark.environments.backends import BACKENDS, Backend
+from servemark.environments.server_kinds import SERVER_KINDS, ServerKind
 from servemark.errors import UsageError
 from servemark.options.kinds import OneOf, PathTo, Switch, Text, Whole, readable_file
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.servers.dialect import DialectName
 from servemark.servers.http.trust import Trust
+from servemark.servers.torchserve.tokens import Tokens, read_tokens
 from servemark.workload.endpoint import Endpoint, Place, parse_place, without_user
+from servemark.workload.headers import Header
 
 #: What the kernel has room for, the zero behind it not counted.
 _LONGEST_SOCKET = 107
@@ -29,6 +33,9 @@ class ServerOptions(OptionGroup):
         server: ``[SCHEME://]HOST[:PORT]`` of one that runs; None starts one.
         dialect: what that speaks; ``"auto"`` is told from its answers.
         mms: the same as `server`, of one whose dialect is ``"mms"``.
+        token_file: where a TorchServe that runs has written the tokens that it asks for.
+        server_kind: of one that is started.
+        model_repository: what such a server serves, in the form of its kind; None is the zoo.
         docker: start it in a container of our image; or of `image`.
         source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         workers: of each model; None is one a GPU with `gpus`, else one a CPU.
@@ -68,6 +75,27 @@ class ServerOptions(OptionGroup):
         metavar="[SCHEME://]HOST[:PORT]",
         heading="server",
         help="as --server with --dialect mms",
+    )
+    token_file: Path | None = option(
+        "--token-file",
+        kind=PathTo(),
+        metavar="FILE",
+        heading="server",
+        help="key_file.json of a TorchServe that wants its tokens",
+    )
+    server_kind: ServerKind = option(
+        "--server-kind",
+        kind=OneOf(SERVER_KINDS),
+        default="mms",
+        heading="server",
+        help="which server is started (default: mms, Multi Model Server)",
+    )
+    model_repository: Path | None = option(
+        "--model-repository",
+        kind=PathTo(),
+        metavar="DIR",
+        heading="server",
+        help="what a server of --server-kind triton or mlserver serves, instead of the zoo",
     )
     docker: bool = option(
         "--docker", kind=Switch(), default=False, heading="server", help="run it in a container of our image"
@@ -178,6 +206,20 @@ class ServerOptions(OptionGroup):
         """How far certificates are checked, and the client's own."""
         return Trust(self.ca_file, self.insecure, self.client_cert, self.client_key)
 
+    @cached_property
+    def tokens(self) -> Tokens | None:
+        """The tokens in `token_file`; it is read when first asked for.
+
+        Raises:
+            UsageError: it cannot be read, or holds none.
+        """
+        return None if self.token_file is None else read_tokens(self.token_file)
+
+    @property
+    def secret_headers(self) -> tuple[Header, ...]:
+        """Headers that carry what may be written nowhere, besides those that the user gives."""
+        return (self.tokens.inference, self.tokens.management) if self.tokens else ()
+
     @property
     def workers_of_model(self) -> int | None:
         """How many workers a model has; None is one a CPU."""
@@ -210,13 +252,23 @@ class ServerOptions(OptionGroup):
         for name, text in (("-d", self.image), ("--build-command", self.build_command)):
             if text is not None and not text.strip():
                 raise UsageError(f"{name} is empty", next_step="leave it out, or say which")
+        self._check_kind()
         self._check_python()
         self._check_address()
         if self.ca_file and self.insecure:
             raise refuse("--ca-file", "--insecure", "one checks the certificate, the other does not")
         if self.client_key is not None and self.client_cert is None:
             raise UsageError("--client-key needs --client-cert", next_step="name the certificate that it belongs to")
-        files = (self.server_requirements, self.server_python, self.ca_file, self.client_cert, self.client_key)
+        if self.token_file is not None and self.server is None:
+            raise UsageError("--token-file needs --server", next_step="a server of our own asks for no token")
+        files = (
+            self.token_file,
+            self.server_requirements,
+            self.server_python,
+            self.ca_file,
+            self.client_cert,
+            self.client_key,
+        )
         for file in filter(None, files):
             readable_file(file)
         if self.source is not None:
@@ -224,6 +276,26 @@ class ServerOptions(OptionGroup):
             from servemark.environments.source import check_checkout
 
             check_checkout(self.source, own_build=self.build_command is not None)
+
+    def _check_kind(self) -> None:
+        """Refuse what only another kind of server can be started with."""
+        others = {
+            self.named_with: self.server is not None,
+            "-g": bool(self.gpus),
+            "--docker": self.docker,
+            "-d": self.image is not None,
+            "--source": self.source is not None,
+            "--backend": self.backend is not None,
+            "--server-requirements": self.server_requirements is not None,
+            "--server-python": self.server_python is not None,
+        }
+        if self.server_kind != "mms":
+            for name in filter(others.get, others):
+                why = _ONE_STARTS if name == self.named_with else "only a Multi Model Server is started so"
+                raise refuse(f"--server-kind {self.server_kind}", name, why, "leave one of them out")
+        if self.model_repository is not None and self.server_kind not in ("triton", "mlserver"):
+            step = "give --server-kind triton or mlserver, or an archive with -c"
+            raise UsageError("--model-repository needs --server-kind", next_step=step)
 
     def _check_python(self) -> None:
         given = {"--server-requirements": self.server_requirements, "--server-python": self.server_python}

@@ -24,6 +24,7 @@ from servemark.report.comparison import (
     details_of_comparison,
 )
 from servemark.report.generators import sent_by
+from servemark.report.inside import inside_facts
 from servemark.report.judgements import judgements
 from servemark.report.key_figures import key_figures
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
@@ -241,6 +242,7 @@ def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
     yield from whose_clock(benchmark.runs[0])
     yield from sent_by(headline_run or benchmark.runs[0])
     if headline_run:
+        yield from inside_facts(headline_run)
         yield from _memory(headline_run)
     if benchmark.cold_start_ms is not None:
         yield Fact("cold start", f"{format_ms(benchmark.cold_start_ms)}, the first prediction after registering")

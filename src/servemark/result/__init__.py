@@ -47,6 +47,7 @@ from servemark.result.document import Failure as Failure
 from servemark.result.document import GeneratorResult as GeneratorResult
 from servemark.result.document import HeadlineLatency as HeadlineLatency
 from servemark.result.document import Incident as Incident
+from servemark.result.document import InsideServer as InsideServer
 from servemark.result.document import Outcome as Outcome
 from servemark.result.document import Result as Result
 from servemark.result.document import RunResult as RunResult

@@ -235,6 +235,24 @@ class GeneratorResult:
     lost: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class InsideServer:
+    """What the server counted of a model's requests during a run, the warm-up's too; None of what it does not tell.
+
+    An execution answers one request, or several as a batch. Times are means a request, from the server's own clock: in
+    its queue, having the input ready, in the model, and having the output ready.
+    """
+
+    model: str
+    requests: int
+    failed: int
+    executions: int | None
+    queue_ms: float | None
+    input_ms: float | None
+    infer_ms: float | None
+    output_ms: float | None
+
+
 @dataclass(frozen=True)
 class Incident:
     """Something that happened to the server meanwhile and that nobody asked for: when, in seconds from the origin."""
@@ -250,7 +268,8 @@ class RunResult:
     `repeat_of` is the `trial` that it repeats, because that was INVALID; None where it repeats none. `records` is the
     file of its records in the folder of the result; where several generators sent it, that of the first, and
     `more_records` those of the others, and `generators` says of each what it did; None where there was one. `incidents`
-    are what the log of a server of ours says of it, in order.
+    are what the log of a server of ours says of it, in order, and `inside` is what the server itself counted, where it
+    does.
     """
 
     trial: int
@@ -267,6 +286,7 @@ class RunResult:
     repeat_of: int | None = None
     generators: tuple[GeneratorResult, ...] | None = None
     incidents: tuple[Incident, ...] = ()
+    inside: tuple[InsideServer, ...] | None = None
 
     @property
     def name(self) -> str:

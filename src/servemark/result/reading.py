@@ -38,6 +38,7 @@ _LEFT_OUT = {
     (RunResult, "repeat_of"),
     (RunResult, "generators"),
     (BenchmarkResult, "model_sha256"),
+    (RunResult, "inside"),
     (BenchmarkResult, "trials"),
     (BenchmarkResult, "capacity"),
     (BenchmarkResult, "capacity_over"),

@@ -76,7 +76,7 @@ def perform(
     if any(request.generator.on == "ray" for request in requests):
         check_extra("ray", "--on ray")
     entries = [Entry.of(request) for request in requests]
-    redaction = Redaction(header for entry in entries for header in entry.request.content.all_headers)
+    redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
     listener = redaction.listener(listener)
     for remark in dict.fromkeys(entry.remark for entry in entries if entry.remark):
         listener.note(remark)

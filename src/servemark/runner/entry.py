@@ -75,10 +75,10 @@ class Entry:
             check_expect(request.content.expected_body, request.generator.engine)
         if request.server.dialect != "auto":
             check_needs(benchmark, dialect(request.server.dialect))
-        if request.server.server is None:
+        if request.server.server is None and request.server.model_repository is None:
             for name in benchmark.models(request):
                 zoo_model(name)
-        _ = request.content.bodies
+        _ = request.content.bodies, request.server.tokens
         points = tuple(asked_points(benchmark, request))
         if request.question.by != "threads":  # whose search finds the number of users
             check_spread([point.load for point in points], request.generator.generators)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servemark.engines import Engine, EngineName
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from servemark.servers.mms.managed import ManagedLauncher
     from servemark.servers.mms.sites.docker import DockerLauncher
     from servemark.servers.mms.sites.source import SourceLauncher
+    from servemark.servers.own import OwnLauncher
+    from servemark.servers.running import RunningLauncher
     from servemark.workload.inputs import Input
     from servemark.zoo.custom_model import CustomModel
 
@@ -56,25 +59,30 @@ class Launchers:
         archive = content.archive if entry.benchmark.needs_model else None
         custom = self._archive(archive) if archive else None
         inputs = content.bodies or None
+        asked = RunningLauncher(
+            server.server or "",
+            (custom,) if custom else names,
+            is_named=content.model is not None or not entry.benchmark.needs_model,
+            inputs=_asked_of(entry, inputs) if server.server is not None else inputs,
+            are_prompts=content.asks_prompts,
+            tensors=content.tensors_asked,
+            sending=content.sending,
+            tokens=server.tokens,
+            dialect=None if server.dialect == "auto" else server.dialect,
+            option=server.named_with,
+            backend=server.backend,
+            management_port=server.management_port,
+            trust=server.trust,
+            connect_to=server.connect_to,
+            headers=content.all_headers,
+            engine=entry.request.generator.engine,
+            progress=self._listener.note,
+            log=self._listener.log,
+        )
         if server.server is not None:
-            return RunningLauncher(
-                server.server,
-                (custom,) if custom else names,
-                is_named=content.model is not None or not entry.benchmark.needs_model,
-                inputs=_asked_of(entry, inputs),
-                are_prompts=content.asks_prompts,
-                sending=content.sending,
-                dialect=None if server.dialect == "auto" else server.dialect,
-                option=server.named_with,
-                backend=server.backend,
-                management_port=server.management_port,
-                trust=server.trust,
-                connect_to=server.connect_to,
-                headers=content.all_headers,
-                engine=entry.request.generator.engine,
-                progress=self._listener.note,
-                log=self._listener.log,
-            )
+            return asked
+        if server.server_kind != "mms":
+            return launcher_of_kind(asked, server)
         return own_launcher(
             ServeRequest(
                 models=(custom,) if custom else tuple(map(zoo_model, names)),
@@ -136,3 +144,20 @@ def own_launcher(serving: ServeRequest, chosen: ServerOptions) -> ManagedLaunche
     from servemark.servers.mms.managed import ManagedLauncher
 
     return ManagedLauncher(serving)
+
+
+def launcher_of_kind(asked: RunningLauncher, chosen: ServerOptions, port: int | None = None) -> OwnLauncher:
+    """What starts a server of the kind that is `chosen`, with the models that are `asked` for: the zoo's, or its own.
+
+    Raises:
+        UsageError: there is no such model in the zoo.
+    """
+    from servemark.servers.own import OwnLauncher
+
+    if chosen.model_repository is not None:
+        return OwnLauncher(chosen.server_kind, asked, (), chosen.model_repository, port)
+    names = [model for model in asked.models if isinstance(model, str)]
+    if chosen.server_kind == "torchserve":  # which is given them when it runs
+        return OwnLauncher(chosen.server_kind, replace(asked, backend="onnx"), (), None, port)
+    zoo = tuple(map(zoo_model, names))
+    return OwnLauncher(chosen.server_kind, replace(asked, is_named=True), zoo, None, port)

@@ -257,7 +257,7 @@ def _measure(
 ) -> Measured:
     """Execute one point."""
     with server.temporary_models(job.plan.registers) as remove:
-        memory_before = server.memory_bytes()
+        memory_before, inside_before = server.memory_bytes(), server.inside()
         try:
             engine_run = redaction.run(engine.execute(job))
         finally:
@@ -266,6 +266,7 @@ def _measure(
         if failure:
             redaction.error(failure)
         memory_after = None if failure else server.memory_bytes()
+        inside_after = {} if failure else server.inside()
         settings_after = {} if failure else server.read_back()
         started_s = time.monotonic()
         failures = remove() if not failure else {}
@@ -285,6 +286,7 @@ def _measure(
         served=served,
         settings_after=settings_after,
         memory_bytes=(memory_before, memory_after),
+        inside=(inside_before, inside_after),
         removal=Removal(removal_s, failures) if job.plan.registers and not failure else None,
         failure=failure,
         incidents=_incidents(server, records[0].started_unix_ns),

@@ -74,7 +74,7 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
     if any(request.generator.on == "ray" for request in asked.requests):
         check_extra("ray", "--on ray")
     entries = asked.entries()
-    redaction = Redaction(header for entry in entries for header in entry.request.content.all_headers)
+    redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
     listener = redaction.listener(listener)
     written = begun_result([entry.request for entry in entries], entries, redaction, None, None)
     launchers = Launchers(listener)

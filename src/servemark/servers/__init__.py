@@ -60,13 +60,20 @@ class ModelSettings:
 
     `workers` None is one a GPU that the server was asked for, else one a CPU (see :func:`default_workers`). A model
     that is not ours keeps its own.
-    `scaled` says that the load changes the number of workers: that is no failure then.
+    `scaled` says that the load changes the number of workers: that is no failure then. `batches` says that how it
+    batches is what is measured, so that a batch of one is asked for, too, and no default.
     """
 
     workers: int | None
     batch_size: int = 1
     max_batch_delay_ms: int = 100
     scaled: bool = False
+    batches: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether a model that is there has to be served otherwise for it."""
+        return self.workers is not None or self.scaled or self.batches or self.batch_size != 1
 
 
 def default_workers(gpus: int = 0, root: Path = Path("/")) -> int:
@@ -112,6 +119,22 @@ def checksums(served: Sequence[LoadedModel]) -> Mapping[str, str] | None:
     return {model.name: model.sha256 for model in served if model.sha256 is not None} or None
 
 
+@dataclass(frozen=True)
+class InsideCounts:
+    """What a server has counted of a model's requests since it runs; times are sums over them, in nanoseconds.
+
+    None of what it does not tell. An execution answers one request, or a batch of them.
+    """
+
+    requests: int
+    failed: int
+    executions: int | None
+    queue_ns: int | None
+    input_ns: int | None
+    infer_ns: int | None
+    output_ns: int | None
+
+
 def of_one(settings: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
     """Settings by model; those of the only one are plain."""
     return next(iter(settings.values())) if len(settings) == 1 else settings
@@ -130,11 +153,14 @@ class Server(Protocol):
     """
 
     launcher: str
-    dialect: Dialect
     product: str
     version: str | None
     addresses: Mapping[ApiName, Address]
     facts: Mapping[str, object]
+
+    @property
+    def dialect(self) -> Dialect:  # noqa: D102 - as above
+        ...
 
     @property
     def pid(self) -> int | None:
@@ -162,6 +188,10 @@ class Server(Protocol):
 
     def cpu_s(self) -> float | None:
         """The CPU time that its processes have used on this machine; None where they are not ours to look at."""
+        ...
+
+    def inside(self) -> Mapping[str, InsideCounts]:
+        """What it has counted of each served model by its name; empty where it counts nothing that can be asked for."""
         ...
 
     def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Callable[[], Mapping[str, str]]]:

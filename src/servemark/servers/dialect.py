@@ -12,27 +12,32 @@ from importlib import import_module
 from typing import Literal, Protocol
 
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Request, TokenFormat
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
-DialectName = Literal["mms", "openai", "sagemaker"]
+DialectName = Literal["oip", "torchserve", "mms", "openai", "sagemaker", "tfserving"]
 #: What not every server can, and benchmarks need: to tell models by their names, to load and unload them, to change the
-#: number of their workers, and to answer in batches of a given size.
-Ability = Literal["models", "load", "scale", "batches"]
+#: number of their workers, to answer in batches of a given size, and to say that it is there without naming a model.
+Ability = Literal["models", "load", "scale", "batches", "health"]
 
-#: Where each dialect is, loaded when it is asked for; in the order in which a server is tried.
+#: Where each dialect is, loaded when it is asked for; in the order in which a server is tried: TorchServe came of Multi
+#: Model Server, which answers what a SageMaker container does.
 _HOMES: Mapping[DialectName, str] = {
+    "oip": "servemark.servers.oip.dialect",
+    "torchserve": "servemark.servers.torchserve.dialect",
     "mms": "servemark.servers.mms.dialect",
     "openai": "servemark.servers.openai.dialect",
     "sagemaker": "servemark.servers.sagemaker.dialect",
+    "tfserving": "servemark.servers.tfserving.dialect",
 }
 #: How the tokens of answers are told, of servers that generate text.
 _TOKENS: Mapping[str, TokenFormat] = {"openai": "openai"}
 #: What a server lacks that has not the ability.
 _LACKING: Mapping[Ability, str] = {
     "models": "it answers for one model, whatever that is called",
-    "load": "it has no call that loads a model",
+    "load": "it has no call that loads a model under another name",
     "scale": "it has no call that changes a model's workers",
     "batches": "it has no call that sets how a model batches",
+    "health": "its health checks name a model",
 }
 
 
@@ -93,11 +98,24 @@ class Dialect(Protocol):
         name: what ``--dialect`` calls it.
         product: what people call a server that speaks it.
         abilities: what it can, of what not every server can.
+        expects: what the body of a prediction that succeeded says, where its status alone does not tell that.
     """
 
-    name: str
-    product: str
-    abilities: frozenset[Ability]
+    @property
+    def name(self) -> str:  # noqa: D102 - as above, and so are those that follow
+        ...
+
+    @property
+    def product(self) -> str:  # noqa: D102
+        ...
+
+    @property
+    def abilities(self) -> frozenset[Ability]:  # noqa: D102
+        ...
+
+    @property
+    def expects(self) -> Expect | None:  # noqa: D102
+        ...
 
     @property
     def admin(self) -> Admin | None:

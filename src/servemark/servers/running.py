@@ -21,9 +21,11 @@ from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
 from servemark.servers.dialect import DialectName, tokens_of
 from servemark.servers.http.existing import existing_model
 from servemark.servers.http.finding import Found, find_server
-from servemark.servers.http.plain import PlainServer
+from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.http.trust import Trust
 from servemark.servers.mms.archives import archive_of_zoo
+from servemark.servers.oip.asked import TensorsAsked
+from servemark.servers.torchserve.tokens import Tokens
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending
@@ -37,8 +39,12 @@ if TYPE_CHECKING:
 _UNNAMED = "model"
 #: What has a ``running_server`` for a dialect with calls of its own.
 _ROOMS: Mapping[str, str] = {
+    "oip": "servemark.servers.oip.running",
+    "torchserve": "servemark.servers.torchserve.running",
     "mms": "servemark.servers.mms.running",
     "openai": "servemark.servers.openai.running",
+    "sagemaker": "servemark.servers.sagemaker.running",
+    "tfserving": "servemark.servers.tfserving.running",
 }
 
 
@@ -53,7 +59,9 @@ class RunningLauncher:
         is_named: whether the user named the model, and so says what it is.
         inputs: what is sent to the one model; None is each model's own input, which those on the server have not.
         are_prompts: these are prompts, which only a server that generates text takes.
+        tensors: what is asked of the models of a server that describes them, and with which tensors.
         sending: how each model's own input is sent.
+        tokens: of a TorchServe; None where none are given.
         dialect: what it speaks; None is found out.
         option: with which the user named it, for errors.
         backend: of a zoo model that has to be offered to the server; None is what a server of ours would use.
@@ -74,7 +82,9 @@ class RunningLauncher:
     is_named: bool = True
     inputs: tuple[Input, ...] | None = None
     are_prompts: bool = False
+    tensors: TensorsAsked = field(default_factory=TensorsAsked)
     sending: Sending = field(default_factory=Sending)
+    tokens: Tokens | None = None
     dialect: DialectName | None = None
     option: str = "--server"
     backend: Backend | None = None
@@ -110,7 +120,7 @@ class RunningLauncher:
             trust=self.trust,
             progress=self.progress,
             connect_to=self.connect_to,
-            headers=self.headers,
+            headers=(*self.headers, *((self.tokens.inference,) if self.tokens else ())),
             engine=self.engine,
         )
         if self.are_prompts and tokens_of(found.dialect) is None:
@@ -119,12 +129,29 @@ class RunningLauncher:
                 cause=f"{found.address.url} was known by what it answers",
                 next_step="say with -i what to send to it, or with --dialect openai what it speaks",
             )
+        self._check_options(found)
         room = _ROOMS.get(found.dialect.name)
         if room is None:
-            yield self._plain(found, settings)
+            yield self.plain(found, settings)
             return
         with import_module(room).running_server(self, found, settings) as server:
             yield server
+
+    def _check_options(self, found: Found) -> None:
+        """Refuse what has no meaning for the dialect that was found."""
+        product = found.dialect.product
+        if self.tensors.named and found.dialect.name != "oip":
+            raise UsageError(
+                f"{self.tensors.named[0]} makes no sense with a {product}",
+                cause="it does not describe what its models take",
+                next_step="leave it out, and say with -i what to send",
+            )
+        if self.tokens is not None and found.dialect.name != "torchserve":
+            raise UsageError(
+                f"--token-file makes no sense with a {product}",
+                cause="only TorchServe has such a file",
+                next_step="where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'",
+            )
 
     def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:
         """Empty: what a worker costs is known of servers of our own alone."""
@@ -149,14 +176,15 @@ class RunningLauncher:
             model, None, self.sending, mms_environment(self.backend, self.progress), self.progress
         ).inputs
 
-    def _plain(self, found: Found, settings: ServerSettings) -> PlainServer:
+    def plain(self, found: Found, settings: ServerSettings) -> PlainServer:
         """A server that is asked for predictions, and told nothing."""
         product = found.dialect.product
         if self.management_port:
             raise UsageError(f"--management-port makes no sense with a {product}", cause="it has no management API")
         requested = {"job_queue_size": settings.job_queue_size, "response_timeout_s": settings.response_timeout_s}
         facts = {"target": self.target, "url": found.address.url, "dialect": found.dialect.name, "requested": requested}
-        return PlainServer(found.dialect, found.address, facts, models=partial(self._existing, found))
+        hosting = StillModels(found.dialect, partial(self._existing, found))
+        return PlainServer(hosting, {"inference": found.address}, facts)
 
     def _existing(self, found: Found, settings: ModelSettings) -> tuple[LoadedModel, ...]:
         return tuple(self._existing_model(found, model, settings) for model in self.models)

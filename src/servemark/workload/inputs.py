@@ -37,13 +37,15 @@ _LINES = {".jsonl", ".ndjson"}
 class Input:
     """One input: the bytes of a request's body, their media type, and where they came from (for the result).
 
-    `file_name` is what a form calls it; empty when it came from no file.
+    `file_name` is what a form calls it; empty when it came from no file. `headers` say of the body what its media type
+    does not, for those who send it as it is.
     """
 
     body: bytes
     content_type: str
     origin: str
     file_name: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class Plan:
         groups = []
         for group in self.groups:
             steps = tuple(
-                replace(step, expect_status=status, expect=body) if step.api == "inference" else step
+                replace(step, expect_status=status, expect=body or step.expect) if step.api == "inference" else step
                 for step in group.scenario.steps
             )
             groups.append(replace(group, scenario=replace(group.scenario, steps=steps)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from servemark.servers.dialect import Ability
 from servemark.servers.http.words import decoded, said
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Request
+from servemark.workload.scenario import Expect, Request
 
 
 class HttpDialect:
@@ -16,7 +16,8 @@ class HttpDialect:
 
     name = "http"
     product = "HTTP endpoint"
-    abilities: frozenset[Ability] = frozenset()
+    abilities: frozenset[Ability] = frozenset({"health"})
+    expects: Expect | None = None
     admin = None
 
     def health(self) -> Request:

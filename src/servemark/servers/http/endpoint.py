@@ -15,7 +15,7 @@ from servemark.environments.cache import Progress
 from servemark.servers import ServerSettings
 from servemark.servers.http.dialect import DIALECT
 from servemark.servers.http.handshake import shake_hands, shake_hands_for_jmeter
-from servemark.servers.http.plain import PlainServer
+from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.http.reachability import check_unix_socket, connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
 from servemark.workload.endpoint import Endpoint, Place
@@ -107,4 +107,5 @@ def _server(endpoint: Endpoint, address: Address) -> PlainServer:
     at: dict[str, object] = {"ip": address.ip, "port": address.port}
     if address.unix_socket is not None:
         at = {"unix_socket": address.unix_socket}
-    return PlainServer(DIALECT, address, {"url": endpoint.url, **at}, called="endpoint")
+    facts = {"url": endpoint.url, **at}
+    return PlainServer(StillModels(DIALECT), {"inference": address}, facts, called="endpoint")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_PORTS = {"http": 8080, "https": 8443}
 _PROBE_TIMEOUT_S = 5.0
+#: How what was answered is told of a server that does not answer to everybody.
+_WANTS_TOKEN = re.compile(r" with 40[13] ")
 _FORM = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:/\[\]@?#]+))(?::(?P<port>[^/]*))?/?"
 )
@@ -140,13 +142,17 @@ class _Look:
             spoken = self._spoken(address, said)
             if spoken:
                 return Found(address, spoken, self.judge)
+            speaks = self.named and replace(self, named=None)._spoken(address, [])
+            if speaks:
+                said.append(f"it answers as a {speaks.product} does: give --dialect {speaks.name}, or leave it out")
         what = self.named.product if self.named else "model server that is known"
         other = "" if self.named else "say with --dialect what it speaks, "
+        next_step = f"give the address of its inference API in {option}, {other}or measure anything else with the "
+        next_step += "benchmark http"
+        if any(_WANTS_TOKEN.search(line) for line in said):
+            next_step = "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
         raise UnreachableError(
-            f"no {what} answers at {target.host} port {port}",
-            cause="; ".join(said),
-            next_step=f"give the address of its inference API in {option}, {other}or measure anything else with the "
-            "benchmark http",
+            f"no {what} answers at {target.host} port {port}", cause="; ".join(said), next_step=next_step
         )
 
     def _spoken(self, address: Address, said: list[str]) -> Dialect | None:

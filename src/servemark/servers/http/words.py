@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+#: Where servers have their words: MMS and its kin, those of the Open Inference Protocol, those made with FastAPI.
+_FIELDS = ("message", "error", "detail")
+
 
 def server_message(body: bytes | str) -> str:
-    """The `message` of a JSON error, as MMS and many others have it, or the start of whatever else, in one line."""
+    """The words of a JSON error, or the start of whatever else, in one line."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    message = json_object(text).get("message")
-    return " ".join((message if isinstance(message, str) else text).split())[:300]
+    found = json_object(text)
+    inner = found.get("error")
+    words = [found.get(field) for field in _FIELDS] + [inner.get("message") if isinstance(inner, dict) else None]
+    message = next((one for one in words if isinstance(one, str)), text)
+    return " ".join(message.split())[:300]
 
 
 def json_object(body: bytes | str) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from servemark.servers.dialect import Ability, Call, Proof
 from servemark.servers.http.words import decoded, json_object, server_message
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Request
+from servemark.workload.scenario import Expect, Request
 
 #: What the description of a model says once for each worker that has loaded it.
 READY = b'"status": "READY"'
@@ -81,7 +81,8 @@ class MmsDialect:
 
     name = "mms"
     product = "Multi Model Server"
-    abilities: frozenset[Ability] = frozenset({"models", "load", "scale", "batches"})
+    abilities: frozenset[Ability] = frozenset({"models", "load", "scale", "batches", "health"})
+    expects: Expect | None = None
     admin = MmsAdmin()
 
     def health(self) -> Request:

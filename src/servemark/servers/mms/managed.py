@@ -21,7 +21,7 @@ from servemark.machine.cpu import processes_cpu_s
 from servemark.machine.fitting import may_lack_room, memory_need
 from servemark.machine.gpus import Gpus, devices_of, gpus_for
 from servemark.machine.memory import WorkerMemory, processes_memory_bytes
-from servemark.servers import LoadedModel, ModelSettings, ServerSettings, default_workers
+from servemark.servers import InsideCounts, LoadedModel, ModelSettings, ServerSettings, default_workers
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.mms import load_failure, server_log
@@ -250,6 +250,10 @@ class ManagedServer:
         finally:
             self._served.pop(model.name, None)
             self._remove(model.name)
+
+    def inside(self) -> Mapping[str, InsideCounts]:
+        """Empty: it counts nothing that could be asked for."""
+        return {}
 
     def temporary_models(self, names: Sequence[str]) -> AbstractContextManager[Remove]:
         """See ``servemark.servers.Server``."""

@@ -243,6 +243,8 @@ class ManagementClient:
             answer = response.json()
         except ValueError:
             answer = None
+        if isinstance(answer, list) and answer:  # TorchServe's: a model has versions
+            answer = answer[0]
         if not isinstance(answer, dict):
             raise ManagementError(
                 f"cannot {what}",

@@ -18,7 +18,7 @@ import httpx
 
 from servemark.environments.mms import MmsEnvironment, mms_environment
 from servemark.errors import ModelError, ServerDiedError, ServerError, UnreachableError, UsageError
-from servemark.servers import LoadedModel, ModelSettings, ServerSettings, default_workers
+from servemark.servers import InsideCounts, LoadedModel, ModelSettings, ServerSettings, default_workers
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.connection import send_once
 from servemark.servers.http.existing import existing_model
@@ -26,7 +26,6 @@ from servemark.servers.http.finding import Found
 from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.http.reachability import refuses
 from servemark.servers.mms.archives import ModelArchive, archive_of_user, archive_of_zoo, backend_of, loaded_model
-from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.management import ManagementClient, ModelDescription
 from servemark.servers.mms.management_address import find_management
 from servemark.servers.mms.readiness import changed_workers, settings_now, settings_of, wait_for_workers
@@ -39,8 +38,11 @@ from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.custom_model import CustomModel
 
 if TYPE_CHECKING:
+    from servemark.servers.own_process import OwnProcess
     from servemark.servers.running import RunningLauncher
 
+#: Gives what a server has counted of its models.
+Counted = Callable[[], Mapping[str, InsideCounts]]
 _WATCH_TIMEOUT_S = 2.0
 #: Watching takes at most this share of the time.
 _WATCH_SHARE = 0.05
@@ -54,34 +56,56 @@ def running_server(asked: RunningLauncher, found: Found, settings: ServerSetting
     Raises:
         UnreachableError: no management API answers at the port that was given for it.
     """
-    addresses: dict[ApiName, Address] = {"inference": found.address}
     management = find_management(found, asked.management_port, asked.trust, asked.progress)
+    with server_with_management(asked, found, settings, management) as server:
+        yield server
+
+
+@contextmanager
+def server_with_management(
+    asked: RunningLauncher,
+    found: Found,
+    settings: ServerSettings,
+    management: Address | None,
+    process: OwnProcess | None = None,
+    counted: Counted = dict,
+) -> Iterator[RunningServer]:
+    """The server that was `found`, of whatever dialect has the management API of MMS, which is at `management`.
+
+    `process` is that of a server of ours, and `counted` gives what it has counted of its models.
+    """
+    addresses: dict[ApiName, Address] = {"inference": found.address}
     if management is None:
-        yield RunningServer(asked, addresses, None, settings)
+        yield RunningServer(asked, found.dialect, addresses, None, settings, process, counted)
         return
     with ManagementClient(management, asked.log) as client:
-        yield RunningServer(asked, {**addresses, "management": management}, client, settings)
+        addresses["management"] = management
+        yield RunningServer(asked, found.dialect, addresses, client, settings, process, counted)
 
 
 class RunningServer:
-    """A server that somebody else started; see ``servemark.servers.Server``."""
-
-    launcher = "running"
-    dialect: Dialect = DIALECT
-    product = DIALECT.product
+    """A server that somebody else started, or whose process is ours; see ``servemark.servers.Server``."""
 
     def __init__(
         self,
         launcher: RunningLauncher,
+        dialect: Dialect,
         addresses: Mapping[ApiName, Address],
         management: ManagementClient | None,
         settings: ServerSettings,
+        process: OwnProcess | None = None,
+        counted: Counted = dict,
     ) -> None:
+        self.launcher = "running" if process is None else "managed"
+        self.dialect = dialect
+        self.product = dialect.product
         self.addresses = addresses
         self.management = management
         # No API of MMS tells its version.
         self.version: str | None = None
-        self.pid: int | None = None
+        self.pid = process.pid if process else None
+        self._process = process
+        self._counted = counted
         self.facts: Mapping[str, object] = {
             "target": launcher.target,
             "url": addresses["inference"].url,
@@ -141,12 +165,16 @@ class RunningServer:
         return settings_now(self._served, self.management, self._tell) if self.management else {}
 
     def memory_bytes(self) -> int | None:
-        """None: its processes are not ours to look at."""
-        return None
+        """What its processes hold in memory; None where they are not ours to look at."""
+        return self._process.memory_bytes() if self._process else None
 
     def cpu_s(self) -> float | None:
-        """None: its processes are not ours to look at."""
-        return None
+        """The CPU time that its processes have used; None where they are not ours to look at."""
+        return self._process.cpu_s() if self._process else None
+
+    def inside(self) -> Mapping[str, InsideCounts]:
+        """What it has counted of each served model, where it counts: MMS has nothing that could be asked for it."""
+        return {name: counts for name, counts in self._counted().items() if name in self._served}
 
     @contextmanager
     def temporary_models(self, names: Sequence[str]) -> Iterator[Remove]:
@@ -158,7 +186,8 @@ class RunningServer:
 
     def failure(self) -> ServerError | None:
         """Why the server can no longer be measured, or None as far as can be told from here."""
-        self._failed = self._failed or self._look_for_failure()
+        died = self._process.death() if self._process else None
+        self._failed = self._failed or died or self._look_for_failure()
         return self._failed
 
     def _look_for_failure(self) -> ServerError | None:
@@ -183,8 +212,8 @@ class RunningServer:
         return ()
 
     def log_tail(self) -> str:
-        """Empty: its log is not ours to read."""
-        return ""
+        """The last lines of its log; empty where that is not ours to read."""
+        return self._process.log_tail() if self._process else ""
 
     def save_logs(self, folder: Path) -> None:
         """Write what is known of it into ``server.json``: addresses, settings requested and read back."""
@@ -198,6 +227,8 @@ class RunningServer:
             },
         }
         (folder / "server.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        if self._process:
+            self._process.save_log(folder)
 
     def _find_on_server(self, name: str, zoo_model: ZooModel | None) -> str | None:
         """The spelling under which the server has the model; None when it has not."""
@@ -209,7 +240,7 @@ class RunningServer:
 
     def _knows(self, name: str) -> bool:
         """Whether the inference API knows a model of that name. OPTIONS describes its API and runs nothing."""
-        address, path = self.addresses["inference"], DIALECT.prediction(name, Input(b"", "", "")).path
+        address, path = self.addresses["inference"], self.dialect.prediction(name, Input(b"", "", "")).path
         try:
             return send_once(address, Request("OPTIONS", path), _READY_TIMEOUT_S).status != 404
         except httpx.TransportError as error:
@@ -232,7 +263,7 @@ class RunningServer:
     def _existing(self, name: str, inputs: Callable[[], tuple[Input, ...]], settings: ModelSettings) -> LoadedModel:
         """A model that the server had before: looked at, asked once, left alone."""
         there = existing_model(
-            DIALECT, self.addresses["inference"], name, settings, inputs, self._ask.sending.expect_status
+            self.dialect, self.addresses["inference"], name, settings, inputs, self._ask.sending.expect_status
         )
         description = self.management.describe(name) if self.management else None
         if description is None:
@@ -285,7 +316,9 @@ class RunningServer:
         ) as offered:
             description = wait_for_workers(self.management, model.name, workers, _READY_TIMEOUT_S, lambda: None)
             address, expect_status = self.addresses["inference"], self._ask.sending.expect_status
-            cold_start_ms = first_prediction(DIALECT, address, model.name, model.inputs, model.check, expect_status)
+            cold_start_ms = first_prediction(
+                self.dialect, address, model.name, model.inputs, model.check, expect_status
+            )
             self._served[model.name] = description
             yield loaded_model(model, settings, workers, offered.url, description, offered.register_ms, cold_start_ms)
 

@@ -13,7 +13,7 @@ from typing import Any
 from servemark.servers.dialect import Ability
 from servemark.servers.http.words import decoded, json_object, server_message
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Request
+from servemark.workload.scenario import Expect, Request
 
 _CHAT, _COMPLETIONS, _MODELS = "/v1/chat/completions", "/v1/completions", "/v1/models"
 _JSON = (("Content-Type", "application/json"),)
@@ -24,7 +24,8 @@ class OpenAIDialect:
 
     name = "openai"
     product = "server with OpenAI's API"
-    abilities: frozenset[Ability] = frozenset({"models"})
+    abilities: frozenset[Ability] = frozenset({"models", "health"})
+    expects: Expect | None = None
     admin = None
 
     def health(self) -> Request:

@@ -12,7 +12,7 @@ from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
 from servemark.servers.http.connection import send_once
 from servemark.servers.http.finding import Found
 from servemark.servers.http.first_prediction import first_prediction
-from servemark.servers.http.plain import PlainServer
+from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.openai.dialect import error_in, model_names
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def running_server(launcher: RunningLauncher, found: Found, settings: ServerSett
     facts = {"target": launcher.target, "url": found.address.url, "dialect": "openai", "requested": requested}
     facts["models"] = list(names)
     models = partial(_model, launcher, found, _chosen(launcher, names)) if launcher.models else (lambda _: ())
-    yield PlainServer(found.dialect, found.address, facts, models=models)
+    yield PlainServer(StillModels(found.dialect, models), {"inference": found.address}, facts)
 
 
 def _names(found: Found) -> tuple[str, ...]:

@@ -1,0 +1,128 @@
+"""Triton out of its wheel, and MLServer, started here: with the zoo's graphs, or a repository of the user's.
+
+Triton binds its ports so that another may share them: who answers there is it only once it listens there itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from servemark.environments.model_servers import ServerEnvironment, server_environment
+from servemark.environments.variables import inherited
+from servemark.servers import ServerSettings
+from servemark.servers.http.connection import send_once
+from servemark.servers.http.plain import PlainServer
+from servemark.servers.mms.config import LOOPBACK, check_ports, free_port_pair
+from servemark.servers.mms.instance import Instance
+from servemark.servers.oip.asked import TensorsAsked
+from servemark.servers.oip.calls import OipCalls
+from servemark.servers.oip.dialect import PRODUCTS
+from servemark.servers.oip.repository import copied_repository, mlserver_repository, shape_sent, triton_repository
+from servemark.servers.oip.running import OipModels, served
+from servemark.servers.own import OwnLauncher
+from servemark.servers.own_process import OwnStart, started_process
+from servemark.workload.plan import Address
+from servemark.workload.scenario import Request
+
+_READY_TIMEOUT_S = 5.0
+#: A command, and what it needs in its environment.
+_Command = tuple[Sequence["str | Path"], Mapping[str, str]]
+#: What has every model of a repository of each kind.
+_SIGNS = {"triton": "config.pbtxt", "mlserver": "model-settings.json"}
+
+
+@contextmanager
+def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[PlainServer]:
+    """The server that `launcher` asks for; see ``servemark.servers.own.OwnLauncher``."""
+    kind, progress = launcher.kind, launcher.asked.progress
+    environment = server_environment(kind, progress)
+    port, other = _ports(launcher)
+    address = Address(LOOPBACK, LOOPBACK, port, None, headers=launcher.asked.headers)
+
+    def prepare(instance: Instance) -> OwnStart:
+        repository = instance.store
+        if launcher.repository is not None:
+            copied_repository(launcher.repository, repository, _SIGNS[kind])
+        elif kind == "triton":
+            triton_repository(repository, launcher.zoo, progress)
+        else:
+            mlserver_repository(repository, launcher.zoo, progress)
+        start = _triton if kind == "triton" else partial(_mlserver, grpc_port=other)
+        command, environ = start(environment, repository, port)
+        return OwnStart(command, {**_environ(environment, instance), **environ})
+
+    with started_process(prepare, launcher.asked.log) as process:
+        progress(f"starting {PRODUCTS[kind]}")
+        process.wait_until(lambda: _is_ready(address), [port])
+        asked = replace(launcher.at(f"{LOOPBACK}:{port}"), tensors=_tensors(launcher))
+        facts = {"command": list(process.command), "pid": process.pid, "versions": dict(environment.versions)}
+        with OipCalls(address, asked.log) as calls:
+            models = OipModels(asked, calls, process.instance.store if kind == "triton" else None)
+            yield served(models, calls, settings, facts, process)
+
+
+def _ports(launcher: OwnLauncher) -> tuple[int, int]:
+    """The port of its inference API, and another."""
+    if launcher.port is None:
+        return free_port_pair()
+    check_ports((launcher.port, launcher.port + 1))
+    return launcher.port, launcher.port + 1
+
+
+def _tensors(launcher: OwnLauncher) -> TensorsAsked:
+    """What is asked, with the shapes of the zoo's models that leave theirs open."""
+    asked = launcher.asked.tensors
+    if launcher.repository is not None or asked.shapes or len(launcher.zoo) != 1:
+        return asked
+    return replace(asked, shapes=(shape_sent(launcher.zoo[0]),))
+
+
+def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, str]:
+    ours = inherited()
+    path = f"{environment.root / 'bin'}{os.pathsep}{ours.get('PATH', os.defpath)}"
+    temporary = str(instance.temporary)
+    return {**ours, "PATH": path, "TMPDIR": temporary, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _triton(environment: ServerEnvironment, repository: Path, port: int) -> _Command:
+    """How Triton is started: HTTP alone, and its models loaded by name, so that they can be loaded again."""
+    packages = environment.packages
+    command: list[str | Path] = [packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"]
+    command += ["--model-repository", repository, "--backend-directory", environment.root / "backends"]
+    command += ["--model-control-mode", "explicit", "--load-model", "*", "--http-address", LOOPBACK]
+    command += ["--http-port", str(port), "--allow-grpc", "false", "--allow-metrics", "false"]
+    environ = {"LD_LIBRARY_PATH": str(packages / "nvidia_pytriton.libs"), "PYTHONPATH": str(packages)}
+    return command, environ
+
+
+def _mlserver(environment: ServerEnvironment, repository: Path, port: int, *, grpc_port: int) -> _Command:
+    """How MLServer is started: with a model's work in its own process, and no port for metrics."""
+    settings = {
+        "host": LOOPBACK,
+        "http_port": port,
+        "grpc_port": grpc_port,
+        "metrics_endpoint": None,
+        "parallel_workers": 0,
+        "debug": False,
+    }
+    if not (repository / "settings.json").exists():
+        (repository / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    environ = {"PYTHONPATH": str(repository)}
+    ports = {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(grpc_port), "MLSERVER_HOST": LOOPBACK}
+    return [environment.root / "bin" / "mlserver", "start", repository], {**environ, **ports}
+
+
+def _is_ready(address: Address) -> bool:
+    """Whether the server and all of its models are ready."""
+    try:
+        return send_once(address, Request("GET", "/v2/health/ready"), _READY_TIMEOUT_S).status == 200
+    except httpx.TransportError:
+        return False

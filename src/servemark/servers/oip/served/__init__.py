@@ -1,0 +1,1 @@
+"""What runs inside Triton and MLServer: the zoo's graphs. Copied to where each of them looks for its models."""

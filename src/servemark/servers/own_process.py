@@ -1,0 +1,156 @@
+"""A server that we start, whichever it is: on ports of its own, recognised by its processes, and stopped with them all.
+
+Whoever answers on its ports before it listens there itself is somebody else: Triton, for one, shares its ports.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from servemark.errors import ServerDiedError, ServerStartError
+from servemark.machine.cpu import processes_cpu_s
+from servemark.machine.memory import processes_memory_bytes
+from servemark.machine.processes import listening_ports, members, start_process, stop_members
+from servemark.servers.mms.instance import Instance, new_instance
+
+_LOG = "server.log"
+_START_TIMEOUT_S = 120.0
+_LOOK_EVERY_S = 0.05
+_TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class OwnStart:
+    """How a server is started: its command, and the whole of its environment."""
+
+    command: Sequence[str | Path]
+    environ: Mapping[str, str]
+
+
+@dataclass
+class OwnProcess:
+    """A server's process, with all that it started, in `instance`."""
+
+    instance: Instance
+    process: subprocess.Popen[bytes]
+    command: tuple[str, ...]
+    _died: ServerDiedError | None = field(default=None, repr=False)
+
+    @property
+    def pid(self) -> int:
+        """The process that leads the server's session."""
+        return self.process.pid
+
+    def processes(self) -> list[psutil.Process]:
+        """The living processes of the server."""
+        return members(self.instance.root)
+
+    def memory_bytes(self) -> int | None:
+        """What they hold in memory; see ``servemark.machine.memory``."""
+        return processes_memory_bytes(self.processes())
+
+    def cpu_s(self) -> float | None:
+        """The CPU time that they have used; see ``servemark.machine.cpu``."""
+        return processes_cpu_s(self.processes())
+
+    def death(self) -> ServerDiedError | None:
+        """That it has ended, and how; None while it lives."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+        return ServerDiedError(
+            "the server died while it was in use",
+            cause=how,
+            next_step="see the end of its log below",
+            detail=self.log_tail(),
+        )
+
+    def log_tail(self) -> str:
+        """The last lines that it printed."""
+        with suppress(OSError):
+            lines = (self.instance.logs / _LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+            return "\n".join(lines[-_TAIL_LINES:])
+        return ""
+
+    def save_log(self, folder: Path) -> None:
+        """Copy what it printed into `folder`."""
+        with suppress(FileNotFoundError):
+            shutil.copyfile(self.instance.logs / _LOG, folder / _LOG)
+
+    def wait_until(self, is_ready: Callable[[], bool], ports: Sequence[int]) -> None:
+        """Wait until it listens on `ports` itself, and `is_ready`.
+
+        Raises:
+            ServerStartError: it ended, or did neither in time; `detail` has the end of what it printed.
+        """
+        give_up_s = time.monotonic() + _START_TIMEOUT_S
+        while not (set(ports) <= listening_ports(self.processes()) and is_ready()):
+            tail = self.log_tail()
+            if (status := self.process.poll()) is not None:
+                lines = tail.splitlines()
+                cause = f"exit status {status}" + (f", {lines[-1].strip()}" if lines else "")
+                raise ServerStartError(
+                    "the server ended while it was starting",
+                    cause=cause,
+                    next_step="see the end of its log below",
+                    detail=tail,
+                )
+            if time.monotonic() > give_up_s:
+                raise ServerStartError(
+                    f"the server was not ready within {_START_TIMEOUT_S:g} s",
+                    next_step="see the end of its log below",
+                    detail=tail,
+                )
+            time.sleep(_LOOK_EVERY_S)
+        self.instance = self.instance.with_processes(process.pid for process in self.processes())
+
+    def stop(self) -> None:
+        """End it, and everything that it started; nothing of it is left when this returns."""
+        stop_members(self.instance.root)
+
+
+@contextmanager
+def started_process(
+    prepare: Callable[[Instance], OwnStart], log: Callable[[str], None] | None = None
+) -> Iterator[OwnProcess]:
+    """What `prepare` says of how it is started in an instance, started, and stopped at the end.
+
+    Raises:
+        ServerStartError: it cannot be started.
+        SetupError: its directory cannot be written.
+    """
+    with new_instance() as instance:
+        try:
+            start = prepare(instance)
+            command = tuple(map(str, start.command))
+            if log:
+                log(f"command: {' '.join(command)}")
+            try:
+                process = start_process(
+                    command,
+                    instance=instance.root,
+                    environ=start.environ,
+                    output=instance.logs / _LOG,
+                    cwd=instance.root,
+                )
+            except OSError as error:
+                raise ServerStartError(
+                    f"cannot start {command[0]}",
+                    cause=error.strerror or str(error),
+                    next_step="remove the folder environments from the cache; it is installed again",
+                ) from error
+            own = OwnProcess(instance.with_processes([process.pid]), process, command)
+            yield own
+        finally:
+            stop_members(instance.root)
+            if log:
+                log("the server is stopped")

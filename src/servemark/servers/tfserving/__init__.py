@@ -1,0 +1,1 @@
+"""Servers with ``:predict`` below ``/v1/models``: TensorFlow Serving, and KServe's first protocol."""

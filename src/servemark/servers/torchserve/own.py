@@ -1,0 +1,127 @@
+"""A TorchServe of ours: started without models, which it is given as one that somebody else runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from servemark.environments.model_servers import ServerEnvironment, server_environment
+from servemark.environments.variables import inherited, locale_for
+from servemark.errors import SetupError, UsageError
+from servemark.servers import ServerSettings
+from servemark.servers.http.connection import send_once
+from servemark.servers.http.finding import Found
+from servemark.servers.http.handshake import refusal
+from servemark.servers.mms.config import LOOPBACK, check_ports, free_port_pair, properties_text
+from servemark.servers.mms.instance import Instance
+from servemark.servers.mms.running import RunningServer, server_with_management
+from servemark.servers.own import OwnLauncher
+from servemark.servers.own_process import OwnStart, started_process
+from servemark.servers.torchserve.dialect import DIALECT
+from servemark.servers.torchserve.metrics import counted_at
+from servemark.workload.plan import Address
+
+_READY_TIMEOUT_S = 5.0
+_JOB_QUEUE_SIZE = 100
+#: Warnings, and what workers print, to stdout; nothing that grows with every request.
+_LOGGING = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="ERROR">
+  <Appenders>
+    <Console name="console" target="SYSTEM_OUT"><PatternLayout pattern="%d{ISO8601} [%-5p] %t %c{1} - %m%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="MODEL_METRICS" level="off"/>
+    <Logger name="TS_METRICS" level="off"/>
+    <Logger name="org.pytorch.serve.wlm.WorkerLifeCycle" level="warn"/>
+    <Root level="warn"><AppenderRef ref="console"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+@contextmanager
+def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[RunningServer]:
+    """The server that `launcher` asks for; see ``servemark.servers.own.OwnLauncher``."""
+    if launcher.repository is not None:
+        raise UsageError(
+            "--model-repository makes no sense with --server-kind torchserve",
+            next_step="give -m a model of the zoo, or -c an archive",
+        )
+    asked = launcher.asked
+    environment = server_environment("torchserve", asked.progress)
+    port = launcher.port or free_port_pair()[0]
+    check_ports((port, port + 1))
+    others = free_port_pair()
+    inference = Address(LOOPBACK, LOOPBACK, port, None, headers=asked.headers)
+    management = Address(LOOPBACK, LOOPBACK, port + 1, None)
+    properties = properties_of(port, others, settings)
+
+    prepare = partial(how_to_start, environment, properties)
+    with started_process(prepare, asked.log) as process:
+        asked.progress("starting TorchServe")
+        process.wait_until(lambda: _is_up(inference), [port, port + 1])
+        found = Found(inference, DIALECT, refusal)
+        counted = partial(counted_at, replace(inference, port=others[1] + 1, headers=()))
+        known = launcher.at(f"{LOOPBACK}:{port}")
+        with server_with_management(known, found, settings, management, process, counted) as server:
+            server.version = environment.version
+            facts = {"versions": dict(environment.versions), "command": list(process.command), "pid": process.pid}
+            server.facts = {**server.facts, **facts, "config": properties}
+            yield server
+
+
+def how_to_start(
+    environment: ServerEnvironment, properties: Mapping[str, str], instance: Instance, *, asks_for_tokens: bool = False
+) -> OwnStart:
+    """How a server with these properties is started in `instance`, in whose folder it writes its tokens."""
+    instance.configure(properties_text(properties), _LOGGING)
+    command: list[str | Path] = [environment.root / "bin" / "torchserve", "--start", "--foreground", "--ncs"]
+    command += ["--model-store", instance.store, "--ts-config", instance.config, "--log-config", instance.log_config]
+    command += [] if asks_for_tokens else ["--disable-token-auth"]
+    return OwnStart(command, _environ(environment, instance))
+
+
+def properties_of(port: int, others: tuple[int, int], settings: ServerSettings) -> Mapping[str, str]:
+    """Its configuration: its APIs at `port` and the one above, its others at `others` and the one above."""
+    grpc_inference, grpc_management = others
+    return {
+        "inference_address": f"http://{LOOPBACK}:{port}",
+        "management_address": f"http://{LOOPBACK}:{port + 1}",
+        "metrics_address": f"http://{LOOPBACK}:{grpc_management + 1}",
+        "grpc_inference_port": str(grpc_inference),
+        "grpc_inference_address": LOOPBACK,
+        "grpc_management_port": str(grpc_management),
+        "grpc_management_address": LOOPBACK,
+        "enable_model_api": "true",
+        "metrics_mode": "prometheus",
+        "job_queue_size": str(settings.job_queue_size or _JOB_QUEUE_SIZE),
+        "default_response_timeout": str(settings.response_timeout_s),
+        "install_py_dep_per_model": "false",
+    }
+
+
+def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, str]:
+    if environment.java_home is None:
+        raise SetupError("there is no JDK in the environment of TorchServe", next_step="remove it from the cache")
+    ours = inherited()
+    path = os.pathsep.join(
+        (str(environment.root / "bin"), str(environment.java_home / "bin"), ours.get("PATH", os.defpath))
+    )
+    folders = {"TMPDIR": str(instance.temporary), "TEMP": str(instance.temporary)}
+    logs = {"LOG_LOCATION": str(instance.logs), "METRICS_LOCATION": str(instance.logs)}
+    java = {"JAVA_HOME": str(environment.java_home), "PATH": path}
+    return {**ours, **locale_for(instance.root), **folders, **logs, **java}
+
+
+def _is_up(address: Address) -> bool:
+    try:
+        return send_once(address, DIALECT.health(), _READY_TIMEOUT_S).status == 200
+    except httpx.TransportError:
+        return False
