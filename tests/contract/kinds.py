@@ -21,10 +21,10 @@ REPOSITORIES = Path(__file__).parent / "repositories"
 
 
 @contextmanager
-def started(kind: ServerKind) -> Iterator[Server]:
-    """A server of that kind, with its models below ``repositories/``, if it takes any."""
+def started(kind: ServerKind, *models: str) -> Iterator[Server]:
+    """A server of that kind, with its models below ``repositories/``, if it takes any; `models` are asked of it."""
     repository = REPOSITORIES / kind
-    asked = RunningLauncher("", ())
+    asked = RunningLauncher("", models, backend="onnx")
     with OwnLauncher(kind, asked, (), repository if repository.is_dir() else None).serve(ServerSettings()) as server:
         yield server
 

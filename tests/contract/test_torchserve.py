@@ -11,12 +11,11 @@ import pytest
 
 from servemark.environments.model_servers import server_environment
 from servemark.servers import ModelSettings, Server, ServerSettings
+from servemark.servers.http.connection import send_once
 from servemark.servers.http.finding import find_server
 from servemark.servers.http.trust import Trust
 from servemark.servers.mms.config import free_port_pair
-from servemark.servers.own import OwnLauncher
 from servemark.servers.own_process import started_process
-from servemark.servers.running import RunningLauncher
 from servemark.servers.torchserve.own import how_to_start, properties_of
 
 from .kinds import Command, started
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def torchserve() -> Iterator[Server]:
-    with started("torchserve") as server:
+    with started("torchserve", "noop") as server:
         yield server
 
 
@@ -64,13 +63,13 @@ def test_its_calls_load_scale_and_batch(command: Command) -> None:
     assert result["benchmarks"][0]["runs"][0]["server"]["read_back"]["batch_size"] == 4
 
 
-def test_what_it_counts_is_beside_what_we_measure() -> None:
-    asked = RunningLauncher("", ("noop",), backend="onnx")
-    launcher = OwnLauncher("torchserve", asked, ())  # whose metrics are where we put them
-    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)) as (model,):
-        counts = server.inside()[model.name]
-    assert counts.requests == 1, "the first prediction"
-    assert 0 < counts.infer_ns < 10**10
+def test_what_it_counts_is_beside_what_we_measure(torchserve: Server) -> None:
+    with torchserve.serve_models(ModelSettings(workers=1)) as (model,):
+        before = torchserve.inside()[model.name]
+        send_once(torchserve.addresses["inference"], torchserve.dialect.prediction(model.name, model.inputs[0]), 10)
+        after = torchserve.inside()[model.name]
+    assert after.requests - before.requests == 1
+    assert 0 < after.infer_ns - before.infer_ns < 10**10
 
 
 def test_one_that_wants_tokens_is_measured_with_them_and_says_so_without(

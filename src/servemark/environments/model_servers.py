@@ -25,9 +25,9 @@ _FACTS = "environment.json"
 _COMMAND_TIMEOUT_S = 120.0
 #: By kind: what people call it, its package, what installing takes, and the minor versions of CPython that it runs on.
 _RECIPES: Mapping[ServerKind, tuple[str, str, str, tuple[int, ...]]] = {
-    "triton": ("Triton Inference Server", "nvidia-pytriton", "170 MB, about 40 s", (11, 10)),
-    "mlserver": ("MLServer", "mlserver", "300 MB, about 45 s", (11,)),
-    "torchserve": ("TorchServe", "torchserve", "180 MB, about 35 s", (11, 10)),
+    "triton": ("Triton Inference Server", "nvidia-pytriton", "310 MB, about 40 s", (11, 10)),
+    "mlserver": ("MLServer", "mlserver", "470 MB, about 45 s", (11,)),
+    "torchserve": ("TorchServe", "torchserve", "340 MB, about 35 s", (11, 10)),
 }
 #: TorchServe's worker imports torch to ask whether something is one of its tensors; the zoo's models have none.
 _NO_TORCH = '''"""Stands in for torch, of which TorchServe's worker only asks whether something is a tensor of it."""

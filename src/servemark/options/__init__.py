@@ -125,6 +125,9 @@ class RunRequest:
             needs = "--dialect oip" if server.server else "--server"
             step = "it is for servers that describe their models' inputs; say with -i what to send"
             raise UsageError(f"{content.tensors_asked.named[0]} needs {needs}", next_step=step)
+        if content.custom_model is not None and server.server_kind in ("triton", "mlserver"):
+            why = "it takes no archives of Multi Model Server"
+            raise refuse("-c", f"--server-kind {server.server_kind}", why, "give --model-repository DIR")
         server.check_reachability(endpoint, by_jmeter=by_jmeter)
         if by_jmeter and self.load.is_open:
             asked = "--rate" if self.load.rate is not None else "--arrival trace"

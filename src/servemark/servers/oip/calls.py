@@ -5,7 +5,7 @@ Triton's repository. Each has a time limit; whatever is not a success is a ``Man
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,13 +110,13 @@ class OipCalls:
         """The configuration with which Triton has loaded a model."""
         return self._object(f"ask how {model} is served", Request("GET", f"{model_path(model)}/config"))
 
-    def statistics(self, model: str) -> Mapping[str, Any] | None:
-        """What the server counted of a model; None where it counts nothing."""
+    def statistics(self, model: str) -> Sequence[Mapping[str, Any]]:
+        """What the server counted of each version of a model; empty where it counts nothing."""
         try:
             said = self._object(f"ask what {model} did", Request("GET", f"{model_path(model)}/stats"))
-            return next(iter(said["model_stats"]), None)
+            return [one for one in said["model_stats"] if isinstance(one, dict)]
         except (ManagementError, KeyError, TypeError):
-            return None
+            return []
 
     def load(self, model: str, config: Mapping[str, Any] | None = None) -> float:
         """Have Triton load a model, with that configuration or its own; how long the call took, in ms."""

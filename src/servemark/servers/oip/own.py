@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from servemark.servers.http.connection import send_once
 from servemark.servers.http.plain import PlainServer
 from servemark.servers.mms.config import LOOPBACK, check_ports, free_port_pair
 from servemark.servers.mms.instance import Instance
-from servemark.servers.oip.asked import TensorsAsked
 from servemark.servers.oip.calls import OipCalls
 from servemark.servers.oip.dialect import PRODUCTS
-from servemark.servers.oip.repository import copied_repository, mlserver_repository, shape_sent, triton_repository
+from servemark.servers.oip.repository import copied_repository, mlserver_repository, triton_repository
 from servemark.servers.oip.running import OipModels, served
 from servemark.servers.own import OwnLauncher
 from servemark.servers.own_process import OwnStart, started_process
@@ -62,7 +60,7 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
     with started_process(prepare, launcher.asked.log) as process:
         progress(f"starting {PRODUCTS[kind]}")
         process.wait_until(lambda: _is_ready(address), [port])
-        asked = replace(launcher.at(f"{LOOPBACK}:{port}"), tensors=_tensors(launcher))
+        asked = launcher.at(f"{LOOPBACK}:{port}")
         facts = {"command": list(process.command), "pid": process.pid, "versions": dict(environment.versions)}
         with OipCalls(address, asked.log) as calls:
             models = OipModels(asked, calls, process.instance.store if kind == "triton" else None)
@@ -75,14 +73,6 @@ def _ports(launcher: OwnLauncher) -> tuple[int, int]:
         return free_port_pair()
     check_ports((launcher.port, launcher.port + 1))
     return launcher.port, launcher.port + 1
-
-
-def _tensors(launcher: OwnLauncher) -> TensorsAsked:
-    """What is asked, with the shapes of the zoo's models that leave theirs open."""
-    asked = launcher.asked.tensors
-    if launcher.repository is not None or asked.shapes or len(launcher.zoo) != 1:
-        return asked
-    return replace(asked, shapes=(shape_sent(launcher.zoo[0]),))
 
 
 def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, str]:

@@ -16,20 +16,19 @@ from pathlib import Path
 from servemark.environments.cache import Progress
 from servemark.environments.mms import mms_environment
 from servemark.errors import UsageError
-from servemark.servers.oip.asked import TensorShape
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import ZooModel
 
 _SERVED = Path(__file__).parent / "served"
 _GRAPH = "model.onnx"
 _BATCH = 16
-#: The words of a sentence, where a model takes any number of them.
+#: The words of a sentence: the graph takes any number of them, and a server is told what is sent.
 _WORDS = 32
 
 
 @dataclass(frozen=True)
 class _Signature:
-    """The tensors of a model of the zoo, without the batch; -1 is any number."""
+    """The tensors of a model of the zoo, without the batch."""
 
     datatype: str
     dims: tuple[int, ...]
@@ -41,15 +40,9 @@ _IMAGE = _Signature("FP32", (3, 224, 224), "FP32", (1000,))
 _SIGNATURES: Mapping[str, _Signature] = {
     "resnet": _IMAGE,
     "squeezenet": _IMAGE,
-    "lstm": _Signature("INT64", (-1,), "FP32", (-1, 10_000)),
+    "lstm": _Signature("INT64", (_WORDS,), "FP32", (_WORDS, 10_000)),
     "noop": _Signature("BYTES", (1,), "BYTES", (1,)),
 }
-
-
-def shape_sent(model: ZooModel) -> TensorShape:
-    """The shape of what is sent to a model of the zoo, where nothing else is asked: a batch of one."""
-    dims = tuple(dim if dim > 0 else _WORDS for dim in _SIGNATURES[model.name].dims)
-    return TensorShape("data", (1, *dims))
 
 
 def triton_repository(folder: Path, models: Iterable[ZooModel], progress: Progress) -> None:

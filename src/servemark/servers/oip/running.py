@@ -237,7 +237,8 @@ class OipModels:
                 next_step="leave the option (-w) out",
             )
         config = self._calls.config(name)
-        if settings.batches and not config.get("max_batch_size"):
+        batches = settings.batches or settings.batch_size > 1
+        if batches and not config.get("max_batch_size"):
             raise UsageError(
                 f"the model {name} takes no batches",
                 cause="its max_batch_size is 0",
@@ -246,7 +247,7 @@ class OipModels:
         wanted: dict[str, Any] = dict(config)
         if settings.workers is not None:
             wanted = with_instances(wanted, settings.workers)
-        if settings.batches:
+        if batches:
             wanted = with_batches(wanted, settings.batch_size, settings.max_batch_delay_ms)
         self._ask.progress(f"loading {name} with other settings; afterwards with those that it has now")
         try:
@@ -280,15 +281,19 @@ class OipModels:
         }
 
     def _counts_of(self, name: str) -> InsideCounts | None:
-        counted = self._calls.statistics(name)
-        if counted is None:
+        versions = self._calls.statistics(name)
+        if not versions:
             return None
-        parts = counted.get("inference_stats", {})
+        parts = [one.get("inference_stats", {}) for one in versions]
+
+        def total(part: str, what: str) -> int:
+            return sum(int(one.get(part, {}).get(what, 0)) for one in parts)
+
         return InsideCounts(
-            requests=int(parts.get("success", {}).get("count", 0)),
-            failed=int(parts.get("fail", {}).get("count", 0)),
-            executions=int(counted.get("execution_count", 0)),
-            **{ours: int(parts.get(theirs, {}).get("ns", 0)) for ours, theirs in _PARTS.items()},
+            requests=total("success", "count"),
+            failed=total("fail", "count"),
+            executions=sum(int(one.get("execution_count", 0)) for one in versions),
+            **{ours: total(theirs, "ns") for ours, theirs in _PARTS.items()},
         )
 
 
