@@ -197,7 +197,7 @@ REFUSED = [
     ("latency --server-kind triton --docker", "--server-kind triton and --docker do not go together"),
     ("latency --server-kind triton -g 1", "--server-kind triton and -g do not go together"),
     ("latency --server-kind triton -m nothing", "unknown model 'nothing'"),
-    ("latency --server-kind triton -c a.mar", "-c and --server-kind triton do not go together"),
+    ("latency --server-kind triton -c http://h/a.mar", "-c and --server-kind triton do not go together"),
     ("latency --model-repository .", "--model-repository needs --server-kind"),
     ("latency --token-file nowhere", "--token-file needs --server"),
     ("http --url http://h --source .", "--source makes no sense with http"),

@@ -9,6 +9,7 @@ that is one. Standard library only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from servemark.servers.dialect import Ability, Admin
 from servemark.servers.http.words import decoded, said
@@ -31,7 +32,7 @@ class SageMakerDialect:
     is_multi_model: bool = False
     name = "sagemaker"
     product = "SageMaker container"
-    expects: Expect | None = None
+    expects: ClassVar[Expect | None] = None
 
     @property
     def abilities(self) -> frozenset[Ability]:

@@ -6,6 +6,8 @@ only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import quote
 
 from servemark.servers.dialect import Ability
@@ -22,13 +24,14 @@ def model_path(model: str) -> str:
     return f"/v1/models/{quote(model, safe='')}"
 
 
+@dataclass(frozen=True)
 class TfServingDialect:
     """What TensorFlow Serving and KServe's first protocol speak; see ``servemark.servers.dialect.Dialect``."""
 
+    product: str = "TensorFlow Serving"
     name = "tfserving"
-    product = "TensorFlow Serving"
-    abilities: frozenset[Ability] = frozenset({"models"})
-    expects: Expect | None = None
+    abilities: ClassVar[frozenset[Ability]] = frozenset({"models"})
+    expects: ClassVar[Expect | None] = None
     admin = None
 
     def health(self) -> Request:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servemark.errors import UsageError
@@ -12,7 +13,7 @@ from servemark.servers.http.connection import send_once
 from servemark.servers.http.finding import Found
 from servemark.servers.http.plain import PlainServer
 from servemark.servers.http.words import json_object, server_message
-from servemark.servers.tfserving.dialect import model_path
+from servemark.servers.tfserving.dialect import TfServingDialect, model_path
 from servemark.workload.scenario import Request
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def running_server(asked: RunningLauncher, found: Found, settings: ServerSetting
             raise UsageError(
                 f"the model {model} is not available", cause=server_message(answer.body), next_step="wait until it is"
             )
-    yield asked.plain(found, settings)
+    known = replace(found, dialect=TfServingDialect("KServe")) if isinstance(models, list) else found
+    yield asked.plain(known, settings)
 
 
 def _is_available(state: object) -> bool:
