@@ -39,7 +39,7 @@ define rust_tests
 	$(call with_rust,cargo,cargo test --workspace --locked --quiet,$(HAS_CARGO),$(INSTALL))
 endef
 
-.PHONY: help setup lint test test-fast test-steady docs bench prove fuzz clean
+.PHONY: help setup lint test test-fast test-servers test-steady docs bench prove fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ test: setup lint ## everything: lint, and all tests, the last against a real Mul
 	@echo "what the slow tests need, which is downloaded and built once:"
 	$(BIN)/python -m tests.prepare
 	$(SLOW) --durations=30
+
+test-servers: setup ## servers that `make test` does not install (KServe, LitServe, BentoML), into bench/SERVERS.md: minutes
+	$(BIN)/python -m bench.servers $(SERVERS)
 
 test-steady: setup ## everything but lint, 10 times beside two processes that compute all the time: what failed how often
 	$(BIN)/python -m tests.prepare
