@@ -62,7 +62,10 @@ class Node:
 
 @dataclass
 class Cluster:
-    """A head, which has no CPU to give and is where drivers are, and nodes of one CPU each."""
+    """A head, which has no CPU to give and is where drivers are, and nodes of one CPU each.
+
+    What generators on its nodes write is in `folder`, too.
+    """
 
     folder: Path
     head: Node = field(default_factory=Node)
@@ -72,7 +75,8 @@ class Cluster:
     def add(self, environ: Mapping[str, str] | None = None) -> Node:
         """Start one more node, and wait until it is there."""
         self.nodes.append(Node())
-        _start(self.nodes[-1], ["--address", self.address], 1, environ or {})
+        own = {"TMPDIR": str(self.folder)}
+        _start(self.nodes[-1], ["--address", self.address], 1, own | dict(environ or {}))
         return self.nodes[-1]
 
     def start(self) -> None:

@@ -93,18 +93,12 @@ class Tampered(RayPlacement):
             yield [self._tamper(place, one) for place, one in enumerate(generators)]
 
 
-def folders() -> set[Path]:
-    """What generators have for their files."""
-    return set(Path("/tmp").glob("servemark-generator-*"))
-
-
 @pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
+def _nothing_left(cluster: Cluster) -> Iterator[None]:
     """Whatever happens to generators, none of their folders stays."""
-    before = folders()
     yield
     until_s = time.monotonic() + GONE_WITHIN_S
-    while folders() - before:
+    while list(cluster.folder.glob("servemark-generator-*")):
         assert time.monotonic() < until_s
         time.sleep(0.05)
 
