@@ -83,6 +83,24 @@ def check_spread(loads: Sequence[Load], generators: int) -> None:
         )
 
 
+def check_records(loads: Sequence[Load], most: int) -> None:
+    """Refuse a load of several generators that is foreseen to make more records than the `most` that may be.
+
+    How many a closed loop makes that ends with its time is not foreseen.
+
+    Raises:
+        UsageError: says how many there would be.
+    """
+    for load in loads:
+        foreseen = _parts_of(load) if isinstance(load, OpenLoad) else load.scenarios or 0
+        if foreseen != math.inf and foreseen > most:
+            raise UsageError(
+                f"{foreseen:,.0f} requests are more than --max-records {most}",
+                cause="each has a record of 112 bytes, all of which are joined, and none may be left out",
+                next_step="measure for a shorter time, or raise --max-records where the disk holds them",
+            )
+
+
 def spread_of(load: Load, asked: Spread) -> Spread:
     """Over which generators `load` is spread, where those are `asked`: no more than it has users or arrivals."""
     return replace(asked, generators=int(min(asked.generators, _parts_of(load))))

@@ -22,6 +22,7 @@ class GeneratorOptions(OptionGroup):
         ray_address: of the Ray cluster on which they do; None is that of RAY_ADDRESS, else one of this machine alone.
         pack: several may be on one node of the cluster.
         ship: nodes get a copy of this servemark.
+        max_records: a load of several generators that is foreseen to make more is refused.
         realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
         receive_clock: whose time of arrival a response has: "kernel", "user" (when the generator read it), or "auto".
         keep_awake: keep idle CPUs from halting; "auto" does so in an open loop where they wake late.
@@ -70,6 +71,14 @@ class GeneratorOptions(OptionGroup):
     )
     ship: bool = option(
         "--ship", kind=Switch(), default=False, heading="load", help="with --on ray send nodes this servemark"
+    )
+    max_records: int = option(
+        "--max-records",
+        kind=Whole(1),
+        default=100_000_000,
+        metavar="N",
+        heading="load",
+        help="records that several generators may be foreseen to make (default: 100 million)",
     )
     record_events: bool = option(
         "--record-events",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from servemark import benchmarks
 from servemark.benchmarks import Benchmark, Point
-from servemark.benchmarks.refusals import check_given, check_needs, check_spread
+from servemark.benchmarks.refusals import check_given, check_needs, check_records, check_spread
 from servemark.benchmarks.trials import asked_points
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
@@ -82,6 +82,8 @@ class Entry:
         points = tuple(asked_points(benchmark, request))
         if request.question.by != "threads":  # whose search finds the number of users
             check_spread([point.load for point in points], request.generator.generators)
+        if request.generator.spread.has_crew:
+            check_records([point.load for point in points], request.generator.max_records)
         return cls(request, benchmark, points, benchmark.name)
 
 
