@@ -106,6 +106,7 @@ REFUSED = [
     ("latency --rate 1 --duration 3 --generators 4", "more than the load has requests: 3 requests"),
     ("latency --rate 1..2/2s --generators 4", "more than the load has requests: 3 requests"),
     ("latency -t 4 --generators 2 --expect same", "--expect same and --generators do not go together"),
+    ("load --on ray", "--on makes no sense with load: it manages the server, which is one generator's"),
     ("load --generators 2", "--generators makes no sense with load: it manages the server, which is one generator's"),
     ("repeated_scale_calls --generators 2", "--generators makes no sense with repeated_scale_calls"),
     ("latency --engine jmeter --record-events", "events are not told by JMeter"),

@@ -47,7 +47,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({"load"}),
     refuses={
         "threads": "each registration has a user of its own; give --options count",
-        "generators": "it manages the server, which is one generator's",
+        **dict.fromkeys(("generators", "on"), "it manages the server, which is one generator's"),
         **dict.fromkeys(("header", "expect_status", "expect"), "registrations go to the management API"),
         **dict.fromkeys(
             ("loops", "duration", "warmup", "ramp", "think", *OPEN_LOOP), "every model is registered once, at once"

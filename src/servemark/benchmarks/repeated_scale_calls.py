@@ -89,7 +89,7 @@ BENCHMARK = Benchmark(
     needs=frozenset({"scale"}),
     refuses={
         "threads": "one user scales; for predictions meanwhile give --options background_threads",
-        "generators": "it manages the server, which is one generator's",
+        **dict.fromkeys(("generators", "on"), "it manages the server, which is one generator's"),
         "workers": "it scales; give --options scale_up_workers and scale_down_workers",
         **dict.fromkeys(OPEN_LOOP, "each call waits for the one before"),
     },
