@@ -82,7 +82,7 @@ KINDS = (
         ("litserve==0.2.19",),
         ("python", str(_SCRIPTS / "serve_litserve.py"), "PORT"),
         "/health",
-        (Asked("http --url URL/predict --body-file BODY --expect json:y.2", _X),),
+        (Asked("http --url URL/predict --body-file BODY -t 1 --expect json:y.2", _X),),
     ),
     Kind(
         "BentoML",
@@ -90,7 +90,7 @@ KINDS = (
         ("bentoml==1.4.40",),
         ("bentoml", "serve", "serve_bentoml:Linear", "--host", LOOPBACK, "--port", "PORT"),
         "/readyz",
-        (Asked("http --url URL/linear --body-file BODY --expect json:0.2", '{"x": [[1, 2, 3, 4]]}'),),
+        (Asked("http --url URL/linear --body-file BODY -t 1 --expect json:0.2", '{"x": [[1, 2, 3, 4]]}'),),
     ),
 )
 
