@@ -224,7 +224,8 @@ _TOGETHER = 16
 class _HeldHandshakes:
     """A server's side of TLS: of all connections but the first it sends its part of the handshake when told.
 
-    Each answers one request, the first after all others have.
+    Each answers one request, when all but the first have one: none that became free sooner would be sent another's.
+    The first answers after all others have.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -232,7 +233,8 @@ class _HeldHandshakes:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(folder / "signed.pem", folder / "signed.key")
         self._numbers = itertools.count()
-        self._there, self._sent, self._answered = (threading.Barrier(_TOGETHER + more) for more in (0, 0, 1))
+        self._there, self._sent, self._asked = (threading.Barrier(_TOGETHER) for _ in range(3))
+        self._answered = threading.Barrier(_TOGETHER + 1)
 
     def serve(self, connection: socket.socket) -> None:
         is_first = next(self._numbers) == 0
@@ -255,8 +257,7 @@ class _HeldHandshakes:
                 tls.do_handshake()
                 tls.read(65536)
                 break
-        if is_first:
-            self._answered.wait(10)
+        (self._answered if is_first else self._asked).wait(10)
         tls.write(OK)
         connection.sendall(outgoing.read())
         if not is_first:
