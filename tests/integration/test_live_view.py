@@ -32,7 +32,7 @@ def test_the_view_takes_less_than_a_hundredth_of_a_core_and_knows_the_run(tmp_pa
         performed = perform((request,), Listener(note=view.say, progress=progress, place=view.place))
     assert 0 < view.cpu_s < 0.01 * SECONDS
     (run,) = performed.result.benchmarks[0].runs
-    assert {str(one.records) for one in seen} == {str(performed.folder / run.records)}
+    assert {one.records for one in seen} == {(performed.folder / run.records,)}
     assert {(one.step, one.requests) for one in seen} == {(run.steps[0].name, None)}
     assert sum(run.steps[0].distribution.counts) == run.steps[0].measured
 
