@@ -79,7 +79,7 @@ def test_a_rate_far_beyond_is_told_early(url: str, tmp_path: Path, capsys) -> No
 @pytest.mark.slow
 def test_users_are_searched_by_whole_numbers(url: str, tmp_path: Path, capsys) -> None:
     """By two generators, of which a single user has only one."""
-    words = ["--by", "threads", "--generators", "2", "--slo", "p90<150ms", "--search-budget", "40", *_QUICK]
+    words = ["--by", "threads", "--generators", "2", "--slo", "p90<150ms", "--search-budget", "120", *_QUICK]
     status, result = _searched(tmp_path / "out", url, *words)
     captured = capsys.readouterr()
     capacity = result["benchmarks"][0]["capacity"]

@@ -72,6 +72,7 @@ def test_python_refuses_what_the_command_line_refuses(name, tmp_path, monkeypatc
         "multipart": "field",
         "fresh_server": True,
         "generators": 2,
+        "on": "ray",
         "server_requirements": "m.mar",
         "server_python": "m.mar",
     }
