@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "accuracy"))
+
+from oracle import ROW
 
 from bench.process import Process
 from bench.receiver import await_port
@@ -28,8 +34,6 @@ SERVICE_MS = 5.0
 STALL_AT_S = 5.0
 STALL_S = 1.0
 _SLACK_S = 60.0
-#: The oracle's log (its log.rs): columns, and those used.
-_LOG_COLUMNS, _ARRIVED, _DEPARTED = 11, 3, 7
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def measure(bench: Bench, tool: Tool) -> Told:
         oracle.close_stdin()
         if oracle.wait(_SLACK_S) != 0:
             raise SetupError("the oracle failed", cause=oracle.complaint)
-    rows = np.fromfile(folder / "log", dtype="<i8").reshape(-1, _LOG_COLUMNS)
+    rows = np.fromfile(folder / "log", dtype=ROW)
     try:
         reported_ms = tool.p99_ms(bench.peer(tool), process.folder)
     except (OSError, ValueError, KeyError, StopIteration, ServemarkError) as error:
@@ -87,7 +91,7 @@ def measure(bench: Bench, tool: Tool) -> Told:
     return Told(reported_ms, _seen_p99_ms(rows), len(rows))
 
 
-def _seen_p99_ms(rows: NDArray[np.int64]) -> float:
-    answered = rows[rows[:, _DEPARTED] >= 0]
-    took_ns = np.sort(answered[:, _DEPARTED] - answered[:, _ARRIVED])
+def _seen_p99_ms(rows: NDArray[np.void]) -> float:
+    answered = rows[rows["departed"] >= 0]
+    took_ns = np.sort(answered["departed"] - answered["arrival"])
     return float(took_ns[math.ceil(0.99 * len(took_ns)) - 1]) / 1e6 if len(took_ns) else 0.0

@@ -110,6 +110,14 @@ def test_too_few_arrivals_are_no_measurement(arrivals):
         pacing.fit_grid(np.array(arrivals, dtype=np.int64), 1_000)
 
 
+def test_what_the_server_saw_is_read_of_the_log_that_the_oracle_writes():
+    rows = np.zeros(100, dtype=truth.ROW)
+    rows["arrival"] = np.arange(100) * 1_000_000
+    rows["departed"] = rows["arrival"] + np.arange(1, 101) * 1_000_000
+    rows["departed"][-1] = -1
+    assert truth._seen_p99_ms(rows) == 99
+
+
 def test_the_truth_of_the_stall_is_what_arithmetic_says():
     # 22 of 2,200 are above p99. The first after the stall began was due 5 ms after it, and waits 995 ms; that which the
     # stall caught under way waits a full second. So the 23rd longest is the one due 0.1 s later.
