@@ -19,6 +19,21 @@ BODIES_MAGIC = b"SERVEMARK-BDY\0\0\0"
 VERSION = 3
 FIXED = struct.Struct("<16s4I")
 _READABLE = (1, 2, VERSION)
+_UNIT_BYTES = 4096
+_LONGEST_U32 = len(str(0xFFFF_FFFF))
+
+
+def with_size(header: dict[str, Any]) -> dict[str, Any]:
+    """The header with as many `header_bytes` as it needs: whole units of 4,096."""
+    unpadded = len(packed({**header, "header_bytes": 0})) + _LONGEST_U32
+    return {**header, "header_bytes": -(-unpadded // _UNIT_BYTES) * _UNIT_BYTES}
+
+
+def packed(header: dict[str, Any]) -> bytes:
+    """The header of a record file as it stands at its beginning, filled up to its `header_bytes`; longer if need be."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    fixed = FIXED.pack(MAGIC, header["version"], header["row_bytes"], header["header_bytes"], len(text))
+    return (fixed + text).ljust(header["header_bytes"], b"\0")
 
 
 def read_header(file: BinaryIO, path: Path, magic: bytes, what: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ generator had read it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +20,10 @@ from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.errors import RecordingError
-from servemark.record_header import EVENTS_MAGIC, FIXED, MAGIC, VERSION, read_header
+from servemark.record_header import EVENTS_MAGIC, MAGIC, VERSION, packed, read_header, with_size
 from servemark.units import NS_PER_MS, ns_from_s
 
 _CHUNK_ROWS = 1 << 17
-_HEADER_UNIT_BYTES = 4096
-_LONGEST_U32 = len(str(0xFFFF_FFFF))
 
 Rows = NDArray[np.void]
 
@@ -186,12 +183,11 @@ def mark_warm_up(file: RecordFile, warmup_s: float) -> None:
     try:
         with file.path.open("r+b") as opened:
             header = read_header(opened, file.path, MAGIC, "a record file")
-            text = json.dumps({**header, "warmup_ns": warmup_ns}, separators=(",", ":")).encode()
-            if FIXED.size + len(text) > file.header_bytes:
+            written = packed({**header, "warmup_ns": warmup_ns})
+            if len(written) > file.header_bytes:
                 raise RecordingError(f"the header of {file.path} has no room left")
             opened.seek(0)
-            fixed = FIXED.pack(MAGIC, header["version"], file.row_bytes, file.header_bytes, len(text))
-            opened.write((fixed + text).ljust(file.header_bytes, b"\0"))
+            opened.write(written)
     except OSError as error:
         raise RecordingError.unwritable(file.path, error.strerror or str(error)) from error
 
@@ -285,7 +281,6 @@ def write_records(
     header = {
         "version": VERSION,
         "row_bytes": _loadgen.RECORD_ROW_BYTES,
-        "header_bytes": 0,
         "columns": [{"name": name, "dtype": dtype, "offset": at} for name, dtype, at in _loadgen.RECORD_COLUMNS],
         "error_kinds": list(_loadgen.ERROR_KINDS),
         "flags": _loadgen.RECORD_FLAGS,
@@ -293,13 +288,9 @@ def write_records(
         "started_unix_ns": started_unix_ns,
         "warmup_ns": warmup_ns,
     }
-    unpadded = FIXED.size + len(json.dumps(header).encode()) + _LONGEST_U32
-    header["header_bytes"] = header_bytes = -(-unpadded // _HEADER_UNIT_BYTES) * _HEADER_UNIT_BYTES
-    text = json.dumps(header).encode()
-    fixed = FIXED.pack(MAGIC, VERSION, _loadgen.RECORD_ROW_BYTES, header_bytes, len(text))
     try:
         with path.open("wb") as file:
-            file.write((fixed + text).ljust(header_bytes, b"\0"))
+            file.write(packed(with_size(header)))
             for rows in chunks:
                 rows.tofile(file)
     except OSError as error:

@@ -6,7 +6,6 @@ that it failed becomes an application failure: that is what happened to the requ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import Any, Protocol
 from servemark import _loadgen
 from servemark.errors import RecordingError, UsageError
 from servemark.event_files import bodies_path
-from servemark.record_header import BODIES_MAGIC, FIXED, MAGIC, read_header
+from servemark.record_header import BODIES_MAGIC, MAGIC, packed, read_header, with_size
 from servemark.records import open_records
 from servemark.workload.plan import EnginePlan
 from servemark.workload.scenario import TokenFormat
 
 #: Texts that are counted at once.
 _TEXTS_AT_ONCE = 256
-_HEADER_UNIT_BYTES = 4096
 
 
 class Tokenizer(Protocol):
@@ -119,12 +117,7 @@ def _header_with_answers(header: dict[str, Any]) -> bytes:
         "columns": [*header["columns"], *columns],
         "finish_names": list(_loadgen.FINISH_NAMES),
     }
-    unpadded = FIXED.size + len(json.dumps(wider).encode()) + len(str(_HEADER_UNIT_BYTES))
-    wider["header_bytes"] = header_bytes = -(-unpadded // _HEADER_UNIT_BYTES) * _HEADER_UNIT_BYTES
-    text = json.dumps(wider).encode()
-    return (FIXED.pack(MAGIC, header["version"], wider["row_bytes"], header_bytes, len(text)) + text).ljust(
-        header_bytes, b"\0"
-    )
+    return packed(with_size(wider))
 
 
 def _count(
