@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servemark.environments.commands import finish
+from servemark.environments.variables import path_with
 
 _LOOK_TIMEOUT_S = 30.0
 
@@ -28,8 +29,7 @@ class Jdk:
 
     def environ(self) -> dict[str, str]:
         """Variables with which programs compile by it, take names of files as UTF-8, and tell errors in English."""
-        path = f"{self.home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return {"JAVA_HOME": str(self.home), "PATH": path, "LC_ALL": "C.UTF-8"}
+        return {"JAVA_HOME": str(self.home), "PATH": path_with(self.home), "LC_ALL": "C.UTF-8"}
 
 
 def find_jdk() -> Jdk | None:

@@ -77,6 +77,11 @@ def locale_for(folder: Path, environ: Mapping[str, str] | None = None) -> dict[s
     return {} if str(folder).isascii() or _UTF_8.search(locale) else {"LC_ALL": "C.UTF-8"}
 
 
+def path_with(*homes: Path) -> str:
+    """PATH with the programs of `homes`, which are in their ``bin``, before all others."""
+    return os.pathsep.join([*(str(home / "bin") for home in homes), os.environ.get("PATH", os.defpath)])
+
+
 def _is_left_out(name: str) -> bool:
     if _INSTALLERS.fullmatch(name):
         return not _INDEX.fullmatch(name)

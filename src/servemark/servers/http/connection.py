@@ -56,6 +56,14 @@ def http_client(address: Address, timeout_s: float) -> httpx.Client:
     )
 
 
+def is_ok(address: Address, request: Request, timeout_s: float) -> bool:
+    """Whether it is answered with 200; it is not where nobody answers in time."""
+    try:
+        return send_once(address, request, timeout_s).status == 200
+    except httpx.TransportError:
+        return False
+
+
 def send_once(address: Address, request: Request, timeout_s: float) -> Answer:
     """Send one request on a connection of its own, and time it.
 

@@ -9,12 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from servemark.errors import ServerDiedError, ServerStartError
 from servemark.machine.processes import members, start_process
 from servemark.servers import ServerSettings
-from servemark.servers.http.connection import send_once
+from servemark.servers.http.connection import is_ok
 from servemark.servers.mms import server_log
 from servemark.servers.mms.certificate_store import make_keystore
 from servemark.servers.mms.config import LOOPBACK, is_free, log4j_text, properties_text, server_properties
@@ -180,7 +178,7 @@ def _wait_until_up(mms: MmsProcess) -> None:
     """Wait until the server listens on both ports (it, not somebody else) and answers."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     wanted = {mms.inference.port, mms.management.port}
-    while not (mms.site.listens(mms.instance, wanted) and _answers(mms.inference)):
+    while not (mms.site.listens(mms.instance, wanted) and is_ok(mms.inference, DIALECT.health(), _START_TIMEOUT_S)):
         ended = not mms.is_alive()
         output = server_log.tail(mms.instance.logs)
         if ended:
@@ -206,10 +204,3 @@ def _wait_until_up(mms: MmsProcess) -> None:
 def _last_words(output: str, status: int | None) -> str:
     lines = output.strip().splitlines()
     return f"exit status {status}" + (f", {lines[-1].strip()}" if lines else "")
-
-
-def _answers(address: Address) -> bool:
-    try:
-        return send_once(address, DIALECT.health(), _START_TIMEOUT_S).status == 200
-    except httpx.TransportError:
-        return False

@@ -6,18 +6,15 @@ Triton binds its ports so that another may share them: who answers there is it o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import httpx
-
 from servemark.environments.model_servers import ServerEnvironment, server_environment
-from servemark.environments.variables import inherited
+from servemark.environments.variables import inherited, path_with
 from servemark.servers import ServerSettings
-from servemark.servers.http.connection import send_once
+from servemark.servers.http.connection import is_ok
 from servemark.servers.http.plain import PlainServer
 from servemark.servers.mms.config import LOOPBACK, check_ports, free_port_pair
 from servemark.servers.mms.instance import Instance
@@ -31,6 +28,8 @@ from servemark.workload.plan import Address
 from servemark.workload.scenario import Request
 
 _READY_TIMEOUT_S = 5.0
+#: Is answered with 200 when the server and all of its models are ready.
+_ARE_MODELS_READY = Request("GET", "/v2/health/ready")
 #: A command, and what it needs in its environment.
 _Command = tuple[Sequence["str | Path"], Mapping[str, str]]
 #: What has every model of a repository of each kind.
@@ -59,7 +58,7 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
 
     with started_process(prepare, launcher.asked.log) as process:
         progress(f"starting {PRODUCTS[kind]}")
-        process.wait_until(lambda: _is_ready(address), [port])
+        process.wait_until(lambda: is_ok(address, _ARE_MODELS_READY, _READY_TIMEOUT_S), [port])
         asked = launcher.at(f"{LOOPBACK}:{port}")
         facts = {"command": list(process.command), "pid": process.pid, "versions": dict(environment.versions)}
         with OipCalls(address, asked.log) as calls:
@@ -76,10 +75,8 @@ def _ports(launcher: OwnLauncher) -> tuple[int, int]:
 
 
 def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, str]:
-    ours = inherited()
-    path = f"{environment.root / 'bin'}{os.pathsep}{ours.get('PATH', os.defpath)}"
-    temporary = str(instance.temporary)
-    return {**ours, "PATH": path, "TMPDIR": temporary, "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = {"PATH": path_with(environment.root), "TMPDIR": str(instance.temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**inherited(), **ours}
 
 
 def _triton(environment: ServerEnvironment, repository: Path, port: int) -> _Command:
@@ -108,11 +105,3 @@ def _mlserver(environment: ServerEnvironment, repository: Path, port: int, *, gr
     environ = {"PYTHONPATH": str(repository)}
     ports = {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(grpc_port), "MLSERVER_HOST": LOOPBACK}
     return [environment.root / "bin" / "mlserver", "start", repository], {**environ, **ports}
-
-
-def _is_ready(address: Address) -> bool:
-    """Whether the server and all of its models are ready."""
-    try:
-        return send_once(address, Request("GET", "/v2/health/ready"), _READY_TIMEOUT_S).status == 200
-    except httpx.TransportError:
-        return False

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import httpx
-
 from servemark.environments.model_servers import ServerEnvironment, server_environment
-from servemark.environments.variables import inherited, locale_for
+from servemark.environments.variables import inherited, locale_for, path_with
 from servemark.errors import SetupError, UsageError
 from servemark.servers import ServerSettings
-from servemark.servers.http.connection import send_once
+from servemark.servers.http.connection import is_ok
 from servemark.servers.http.finding import Found
 from servemark.servers.http.handshake import refusal
 from servemark.servers.mms.config import LOOPBACK, check_ports, free_port_pair, properties_text
@@ -66,7 +63,7 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
     prepare = partial(how_to_start, environment, properties)
     with started_process(prepare, asked.log) as process:
         asked.progress("starting TorchServe")
-        process.wait_until(lambda: _is_up(inference), [port, port + 1])
+        process.wait_until(lambda: is_ok(inference, DIALECT.health(), _READY_TIMEOUT_S), [port, port + 1])
         found = Found(inference, DIALECT, refusal)
         counted = partial(counted_at, replace(inference, port=others[1] + 1, headers=()))
         known = launcher.at(f"{LOOPBACK}:{port}")
@@ -110,18 +107,8 @@ def properties_of(port: int, others: tuple[int, int], settings: ServerSettings) 
 def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, str]:
     if environment.java_home is None:
         raise SetupError("there is no JDK in the environment of TorchServe", next_step="remove it from the cache")
-    ours = inherited()
-    path = os.pathsep.join(
-        (str(environment.root / "bin"), str(environment.java_home / "bin"), ours.get("PATH", os.defpath))
-    )
+    path = path_with(environment.root, environment.java_home)
     folders = {"TMPDIR": str(instance.temporary), "TEMP": str(instance.temporary)}
     logs = {"LOG_LOCATION": str(instance.logs), "METRICS_LOCATION": str(instance.logs)}
     java = {"JAVA_HOME": str(environment.java_home), "PATH": path}
-    return {**ours, **locale_for(instance.root), **folders, **logs, **java}
-
-
-def _is_up(address: Address) -> bool:
-    try:
-        return send_once(address, DIALECT.health(), _READY_TIMEOUT_S).status == 200
-    except httpx.TransportError:
-        return False
+    return {**inherited(), **locale_for(instance.root), **folders, **logs, **java}

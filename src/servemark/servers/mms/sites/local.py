@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from servemark.environments.build_log import BUILD_LOG
 from servemark.environments.commands import Finished, finish
 from servemark.environments.mms import MmsEnvironment
 from servemark.environments.source import SourceBuild
-from servemark.environments.variables import inherited, locale_for, passed_on
+from servemark.environments.variables import inherited, locale_for, passed_on, path_with
 from servemark.machine.processes import listening_ports, members, stop_members
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.load_failure import load_outside
@@ -136,12 +135,7 @@ class LocalSite:
         return WorkerPython(f"{self._environment.root.name} {packages} {root.name if root else ''}", run)
 
     def _environ(self) -> Mapping[str, str]:
-        ours = inherited()
-        return {
-            **ours,
-            "PATH": f"{self._environment.root / 'bin'}{os.pathsep}{ours.get('PATH', os.defpath)}",
-            "JAVA_HOME": str(self.java_home),
-        }
+        return {**inherited(), "PATH": path_with(self._environment.root), "JAVA_HOME": str(self.java_home)}
 
 
 def server_arguments(instance: Instance) -> tuple[str | Path, ...]:
