@@ -26,9 +26,9 @@ from servemark.environments.commands import run_command
 from servemark.environments.interpreters import find_interpreter
 from servemark.environments.mms import make_venv, uses_uv
 from servemark.environments.variables import inherited
-from servemark.servers.mms.config import LOOPBACK, free_port_pair
 from servemark.servers.mms.instance import Instance
-from servemark.servers.own_process import OwnProcess, OwnStart, started_process
+from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
+from servemark.servers.ports import LOOPBACK, free_ports
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _REPORT = Path(__file__).parent / "SERVERS.md"
@@ -135,29 +135,25 @@ def _environment(kind: Kind) -> tuple[Path, str]:
 @contextmanager
 def _running(kind: Kind, root: Path) -> Iterator[str]:
     """The URL of the server, started, and stopped at the end with all that it started."""
-    port, _ = free_port_pair()
-    words = [str(port) if word == "PORT" else word for word in kind.command]
     ours = inherited()
     path = f"{root / 'bin'}{os.pathsep}{ours.get('PATH', os.defpath)}"
 
-    def prepare(_instance: Instance) -> OwnStart:
+    def prepare(_instance: Instance, ports: Ports) -> OwnStart:
+        words = [str(ports[0]) if word == "PORT" else word for word in kind.command]
         environ = {**ours, "PATH": path, "PYTHONPATH": str(_SCRIPTS), "BENTOML_DO_NOT_TRACK": "true"}
         return OwnStart([root / "bin" / words[0], *words[1:]], environ)
 
-    with started_process(prepare) as process:
-        url = f"http://{LOOPBACK}:{port}"
-        _wait(process, url + kind.health, port)
-        yield url
+    def url_of(process: OwnProcess) -> str:
+        return f"http://{LOOPBACK}:{process.ports[0]}"
 
-
-def _wait(process: OwnProcess, url: str, port: int) -> None:
-    def is_ready() -> bool:
+    def is_ready(process: OwnProcess) -> bool:
         try:
-            return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+            return httpx.get(url_of(process) + kind.health, timeout=5, trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
 
-    process.wait_until(is_ready, [port])
+    with started_process(lambda: free_ports(1), prepare, is_ready) as process:
+        yield url_of(process)
 
 
 def _answer(asked: Asked, url: str) -> tuple[int, str]:

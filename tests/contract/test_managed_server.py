@@ -20,9 +20,9 @@ from servemark.errors import ModelError, ServerDiedError, ServerStartError
 from servemark.servers import ModelSettings, ServerSettings, default_workers
 from servemark.servers.http.connection import send_once
 from servemark.servers.mms.archives import ModelArchive, ServeRequest, accept_any
-from servemark.servers.mms.config import free_port_pair
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
+from servemark.servers.ports import free_port_pair
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import find
 
@@ -303,7 +303,7 @@ def test_a_port_taken_between_choice_and_bind_is_replaced(obedient: ModelArchive
 
 
 def test_ports_that_are_always_taken_end_in_an_error(obedient: ModelArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servemark.servers.mms.process._START_TRIES", 1)
+    monkeypatch.setattr("servemark.servers.ports._START_TRIES", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -10,10 +10,11 @@ import pytest
 
 from servemark.environments.mms import mms_environment
 from servemark.servers.http.connection import send_once
-from servemark.servers.mms.config import LOOPBACK, free_port_pair, properties_text
+from servemark.servers.mms.config import properties_text
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.sites.local import LocalSite, server_arguments
-from servemark.servers.own_process import OwnStart, started_process
+from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
+from servemark.servers.ports import LOOPBACK, free_ports
 from servemark.workload.plan import Address
 from servemark.workload.scenario import Request
 from servemark.zoo.build import build_model
@@ -29,10 +30,9 @@ def container() -> Iterator[str]:
     """The URL of a server that has one model from its start, and both of its APIs at one port, as SageMaker has it."""
     environment = mms_environment("onnx", print)
     archive = build_model(find("noop"), environment, print).archive
-    port, _ = free_port_pair()
-    url = f"http://{LOOPBACK}:{port}"
 
-    def prepare(instance: Instance) -> OwnStart:
+    def prepare(instance: Instance, ports: Ports) -> OwnStart:
+        url = f"http://{LOOPBACK}:{ports[0]}"
         instance.configure(properties_text({"inference_address": url, "management_address": url}), "")
         instance.log_config.unlink()
         shutil.copy(archive, instance.store / "one.mar")
@@ -41,11 +41,12 @@ def container() -> Iterator[str]:
         command = [environment.server_command, *words[: words.index("--log-config")], "--models", "one=one.mar"]
         return OwnStart(command, start.environ)
 
-    with started_process(prepare) as process:
-        address = Address(LOOPBACK, LOOPBACK, port, None)
-        described = Request("GET", "/models/one")
-        process.wait_until(lambda: b"READY" in send_once(address, described, 10).body, [port])
-        yield url
+    def is_ready(process: OwnProcess) -> bool:
+        address = Address(LOOPBACK, LOOPBACK, process.ports[0], None)
+        return b"READY" in send_once(address, Request("GET", "/models/one"), 10).body
+
+    with started_process(lambda: free_ports(1), prepare, is_ready) as process:
+        yield f"http://{LOOPBACK}:{process.ports[0]}"
 
 
 @pytest.fixture

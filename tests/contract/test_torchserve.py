@@ -14,9 +14,8 @@ from servemark.servers import ModelSettings, Server, ServerSettings
 from servemark.servers.http.connection import send_once
 from servemark.servers.http.finding import find_server
 from servemark.servers.http.trust import Trust
-from servemark.servers.mms.config import free_port_pair
-from servemark.servers.own_process import started_process
-from servemark.servers.torchserve.own import how_to_start, properties_of
+from servemark.servers.own_process import OwnProcess, started_process
+from servemark.servers.torchserve.own import how_to_start, ports_for
 
 from .kinds import Command, started
 
@@ -75,13 +74,14 @@ def test_what_it_counts_is_beside_what_we_measure(torchserve: Server) -> None:
 def test_one_that_wants_tokens_is_measured_with_them_and_says_so_without(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment, (port, _) = server_environment("torchserve", print), free_port_pair()
-    properties = properties_of(port, free_port_pair(), ServerSettings())
-    start = partial(how_to_start, environment, properties, asks_for_tokens=True)
-    with started_process(start) as process:
-        keys = process.instance.root / "key_file.json"
-        process.wait_until(keys.exists, [port, port + 1])
-        command = Command(f"http://127.0.0.1:{port}", tmp_path, capsys)
+    def keys_of(process: OwnProcess) -> Path:
+        return process.instance.root / "key_file.json"
+
+    environment = server_environment("torchserve", print)
+    start = partial(how_to_start, environment, ServerSettings(), asks_for_tokens=True)
+    with started_process(lambda: ports_for(None), start, lambda process: keys_of(process).exists()) as process:
+        keys = keys_of(process)
+        command = Command(f"http://127.0.0.1:{process.ports[0]}", tmp_path, capsys)
         status, said, _ = command.run("latency -m noop -w 1 -l 5")
         assert (status, "wants a token" in said, "--token-file" in said) == (2, True, True), said
         status, said, result = command.run(f"latency -m noop -w 1 -l 5 -v --token-file {keys}")

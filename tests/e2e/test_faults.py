@@ -15,7 +15,7 @@ import time
 import pytest
 
 from servemark import open_records
-from servemark.servers.mms.config import free_port_pair
+from servemark.servers.ports import free_port_pair
 
 pytestmark = pytest.mark.slow
 

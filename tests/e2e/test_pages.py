@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from servemark.environments.mms import mms_environment
-from servemark.servers.mms.config import free_port_pair, is_free
+from servemark.servers.ports import free_port_pair, is_free
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
 

@@ -20,12 +20,12 @@ from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.dialect import dialect
 from servemark.servers.http.connection import send_once
 from servemark.servers.mms.archives import ServeRequest
-from servemark.servers.mms.config import free_port_pair
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.managed import ManagedLauncher, ManagedServer
 from servemark.servers.mms.management import ModelDescription
 from servemark.servers.mms.process import started_mms
 from servemark.servers.mms.sites.local import LocalSite, Start
+from servemark.servers.ports import free_port_pair
 from servemark.workload.inputs import Input
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find

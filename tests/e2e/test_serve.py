@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from servemark.servers.mms.config import free_port_pair, is_free
+from servemark.servers.ports import free_port_pair, is_free
 
 from ..caches import fresh_cache
 from .conftest import Command, Run, Started

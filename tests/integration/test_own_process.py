@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,8 @@ import pytest
 
 from servemark.errors import ServerStartError
 from servemark.servers.mms.instance import Instance
-from servemark.servers.own_process import OwnStart, started_process
+from servemark.servers.own_process import OwnStart, Ports, started_process
+from servemark.servers.ports import free_port_pair
 
 from ..caches import fresh_cache
 
@@ -46,22 +47,53 @@ def shared() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def started(program: str, port: int):
-    def prepare(_instance: Instance) -> OwnStart:
-        return OwnStart([sys.executable, "-c", program, str(port)], dict(os.environ))
+#: Listens on the port, which nobody else may share.
+ALONE = """
+import socket, sys, time
+listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(600)
+"""
 
-    return started_process(prepare)
+
+def started(program: str, *ports: int, log: Callable[[str], None] | None = None):
+    """`program` on the first of `ports`, or the next where that one cannot be had."""
+    left = list(ports)
+
+    def prepare(_instance: Instance, ports: Ports) -> OwnStart:
+        return OwnStart([sys.executable, "-c", program, *map(str, ports)], dict(os.environ))
+
+    return started_process(lambda: (left.pop(0) if len(left) > 1 else left[0],), prepare, lambda _: True, log)
 
 
 def test_whoever_answers_at_its_port_is_not_it(shared: int) -> None:
     gives_up = started("import time; time.sleep(0.5); print('gave up')", shared)
-    with gives_up as process, pytest.raises(ServerStartError, match="while it was starting: exit status 0, gave up"):
-        process.wait_until(lambda: True, [shared])
+    with pytest.raises(ServerStartError, match=f"not have a port in 3 tries: port {shared} was taken"), gives_up:
+        pytest.fail("it started")
+
+
+def test_one_that_gives_up_for_another_reason_is_not_tried_again() -> None:
+    gives_up = started("print('gave up')", free_port_pair()[0])
+    with pytest.raises(ServerStartError, match="while it was starting: exit status 0, gave up"), gives_up:
+        pytest.fail("it started")
+
+
+def test_it_is_started_on_another_port_where_somebody_was_quicker(shared: int) -> None:
+    lines: list[str] = []
+    free, _ = free_port_pair()
+    with started(ALONE, shared, free, log=lines.append) as process:
+        assert process.ports == (free,)
+    assert f"port {shared} was taken meanwhile; trying others" in lines
+
+
+def test_a_port_that_is_free_again_when_it_ended_was_taken_all_the_same() -> None:
+    ports = free_port_pair()
+    said = "if sys.argv[1] == '{}': sys.exit('Errors$NativeIoException: bind(..) failed: Address already in use')"
+    with started(f"import sys\n{said.format(ports[0])}\n{ALONE}", *ports) as process:
+        assert process.ports == ports[1:]
 
 
 def test_it_is_there_when_it_listens_itself_and_its_children_go_with_it(shared: int) -> None:
     with started(LISTENING, shared) as process:
-        process.wait_until(lambda: True, [shared])
         assert process.log_tail() == "there"
         of_it = process.processes()
         assert len(of_it) == 2
@@ -71,9 +103,9 @@ def test_it_is_there_when_it_listens_itself_and_its_children_go_with_it(shared: 
 
 
 def test_a_program_that_is_not_there_is_an_error_in_words() -> None:
-    def prepare(_instance: Instance) -> OwnStart:
+    def prepare(_instance: Instance, _ports: Ports) -> OwnStart:
         return OwnStart(["/nowhere/tritonserver"], {})
 
     refused = pytest.raises(ServerStartError, match="cannot start /nowhere/tritonserver: No such file")
-    with refused, started_process(prepare):
+    with refused, started_process(free_port_pair, prepare, lambda _: True):
         pass

@@ -18,10 +18,10 @@ from servemark.options.server import ServerOptions
 from servemark.runner.launching import own_launcher
 from servemark.servers import ServerSettings
 from servemark.servers.mms.archives import ServeRequest
-from servemark.servers.mms.config import check_ports, free_port_pair, is_free
 from servemark.servers.mms.managed import ManagedLauncher
 from servemark.servers.mms.sites.docker import DockerLauncher
 from servemark.servers.mms.sites.source import SourceLauncher
+from servemark.servers.ports import check_ports, free_port_pair, is_free
 
 PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradlew")
 ONE_STARTS = "one starts a server of our own, the other measures one that runs"

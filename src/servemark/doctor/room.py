@@ -17,7 +17,7 @@ from servemark.environments.mms import installed_environment
 from servemark.errors import ServerStartError, SetupError
 from servemark.machine import cgroups
 from servemark.servers import default_workers
-from servemark.servers.mms.config import LOOPBACK, free_port_pair
+from servemark.servers.ports import LOOPBACK, free_port_pair
 
 _MB = 1_000_000
 #: The server's environment with MXNet takes 434 MB, the image models 47 MB each; a run some of each.

@@ -20,11 +20,15 @@ from servemark.machine.cpu import processes_cpu_s
 from servemark.machine.memory import processes_memory_bytes
 from servemark.machine.processes import listening_ports, members, start_process, stop_members
 from servemark.servers.mms.instance import Instance, new_instance
+from servemark.servers.ports import check_not_taken, started_on_ports
 
 _LOG = "server.log"
 _START_TIMEOUT_S = 120.0
 _LOOK_EVERY_S = 0.05
 _TAIL_LINES = 20
+
+
+Ports = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,12 @@ class OwnStart:
 
 @dataclass
 class OwnProcess:
-    """A server's process, with all that it started, in `instance`."""
+    """A server's process, with all that it started, in `instance`; it listens on `ports`."""
 
     instance: Instance
     process: subprocess.Popen[bytes]
     command: tuple[str, ...]
+    ports: Ports
     _died: ServerDiedError | None = field(default=None, repr=False)
 
     @property
@@ -86,16 +91,18 @@ class OwnProcess:
         with suppress(FileNotFoundError):
             shutil.copyfile(self.instance.logs / _LOG, folder / _LOG)
 
-    def wait_until(self, is_ready: Callable[[], bool], ports: Sequence[int]) -> None:
-        """Wait until it listens on `ports` itself, and `is_ready`.
+    def wait_until(self, is_ready: Callable[[OwnProcess], bool]) -> None:
+        """Wait until it listens on its ports itself, and `is_ready`.
 
         Raises:
+            PortTakenError: it ended since somebody else had one of them.
             ServerStartError: it ended, or did neither in time; `detail` has the end of what it printed.
         """
         give_up_s = time.monotonic() + _START_TIMEOUT_S
-        while not (set(ports) <= listening_ports(self.processes()) and is_ready()):
+        while not (set(self.ports) <= listening_ports(self.processes()) and is_ready(self)):
             tail = self.log_tail()
             if (status := self.process.poll()) is not None:
+                check_not_taken(self.ports, tail)
                 lines = tail.splitlines()
                 cause = f"exit status {status}" + (f", {lines[-1].strip()}" if lines else "")
                 raise ServerStartError(
@@ -120,17 +127,41 @@ class OwnProcess:
 
 @contextmanager
 def started_process(
-    prepare: Callable[[Instance], OwnStart], log: Callable[[str], None] | None = None
+    choose_ports: Callable[[], Ports],
+    prepare: Callable[[Instance, Ports], OwnStart],
+    is_ready: Callable[[OwnProcess], bool],
+    log: Callable[[str], None] | None = None,
 ) -> Iterator[OwnProcess]:
-    """What `prepare` says of how it is started in an instance, started, and stopped at the end.
+    """A server that listens and `is_ready`, stopped at the end with every process it started.
+
+    Args:
+        choose_ports: gives all the ports that it listens on; asked again when they turn out to be taken.
+        prepare: says how it is started in an instance, on those ports.
+        is_ready: whether one that listens on all of them answers as it should.
+        log: told its command, and that it is stopped.
 
     Raises:
-        ServerStartError: it cannot be started.
+        ServerStartError: it cannot be started, or did not come up.
         SetupError: its directory cannot be written.
     """
+
+    @contextmanager
+    def start(ports: Ports) -> Iterator[OwnProcess]:
+        with _one_start(ports, prepare, log) as process:
+            process.wait_until(is_ready)
+            yield process
+
+    with started_on_ports(choose_ports, start, log) as process:
+        yield process
+
+
+@contextmanager
+def _one_start(
+    ports: Ports, prepare: Callable[[Instance, Ports], OwnStart], log: Callable[[str], None] | None
+) -> Iterator[OwnProcess]:
     with new_instance() as instance:
         try:
-            start = prepare(instance)
+            start = prepare(instance, ports)
             command = tuple(map(str, start.command))
             if log:
                 log(f"command: {' '.join(command)}")
@@ -148,8 +179,7 @@ def started_process(
                     cause=error.strerror or str(error),
                     next_step="remove the folder environments from the cache; it is installed again",
                 ) from error
-            own = OwnProcess(instance.with_processes([process.pid]), process, command)
-            yield own
+            yield OwnProcess(instance.with_processes([process.pid]), process, command, ports)
         finally:
             stop_members(instance.root)
             if log:

@@ -1,20 +1,14 @@
-"""What Multi Model Server is configured with: its properties file, its log4j file, and free ports."""
+"""What Multi Model Server is configured with: its properties file, and its log4j file."""
 
 from __future__ import annotations
 
-import random
-import socket
 from collections.abc import Mapping
 
-from servemark.errors import ServerStartError
 from servemark.servers import ServerSettings
+from servemark.servers.ports import LOOPBACK
 
 #: MMS's own default.
 DEFAULT_JOB_QUEUE_SIZE = 100
-LOOPBACK = "127.0.0.1"
-#: Below the range from which systems take the ports of outgoing connections (32768 on), which a load test eats.
-_PORTS = range(18000, 32000, 2)
-_PORT_TRIES = 100
 
 
 def server_properties(
@@ -78,52 +72,3 @@ def log4j_text() -> str:
   </Loggers>
 </Configuration>
 """
-
-
-def free_port_pair() -> tuple[int, int]:
-    """Two ports on the loopback address, one after the other, on which nobody listens now.
-
-    Somebody else may take them before the server does: whoever starts one has to be ready to try again.
-
-    Raises:
-        ServerStartError: there seem to be none.
-    """
-    for _ in range(_PORT_TRIES):
-        port = random.choice(_PORTS)
-        if is_free(port) and is_free(port + 1):
-            return port, port + 1
-    raise ServerStartError(
-        f"found no free ports on {LOOPBACK} between {_PORTS.start} and {_PORTS.stop}", next_step="stop what uses them"
-    )
-
-
-def check_ports(ports: tuple[int, int]) -> None:
-    """Refuse ports that were asked for and cannot be had.
-
-    Raises:
-        ServerStartError: names the port, and says why.
-    """
-    for port in ports:
-        error = _refusal(port)
-        if error:
-            raise ServerStartError(
-                f"the server cannot listen on {LOOPBACK} port {port}",
-                cause=error.strerror or str(error),
-                next_step="stop what uses it, or give another --port; the management API gets the one above",
-            )
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on that port of the loopback address now."""
-    return _refusal(port) is None
-
-
-def _refusal(port: int) -> OSError | None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
-        # As Java does: connections that are still dying do not keep a port from the next server.
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind((LOOPBACK, port))
-        except OSError as error:
-            return error
-    return None

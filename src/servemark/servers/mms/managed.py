@@ -27,7 +27,7 @@ from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.mms import load_failure, server_log
 from servemark.servers.mms.archives import ModelArchive, ServeRequest, loaded_model
 from servemark.servers.mms.certificate_store import certificate_in
-from servemark.servers.mms.config import check_ports, free_port_pair, properties_text
+from servemark.servers.mms.config import properties_text
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import sweep_stale
 from servemark.servers.mms.management import ManagementClient, ModelDescription, Refusal, refusal_of
@@ -36,6 +36,7 @@ from servemark.servers.mms.readiness import changed_workers, settings_now, wait_
 from servemark.servers.mms.sites.local import LocalSite, Site
 from servemark.servers.mms.temporary_models import Remove, temporary_models
 from servemark.servers.mms.worker_memory import worker_memory
+from servemark.servers.ports import check_ports, free_port_pair
 from servemark.workload.plan import Address
 from servemark.workload.scenario import ApiName
 

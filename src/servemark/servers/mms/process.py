@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +15,15 @@ from servemark.servers import ServerSettings
 from servemark.servers.http.connection import is_ok
 from servemark.servers.mms import server_log
 from servemark.servers.mms.certificate_store import make_keystore
-from servemark.servers.mms.config import LOOPBACK, is_free, log4j_text, properties_text, server_properties
+from servemark.servers.mms.config import log4j_text, properties_text, server_properties
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import Instance, new_instance
 from servemark.servers.mms.sites.local import Site, Start
+from servemark.servers.ports import LOOPBACK, check_not_taken, started_on_ports
 from servemark.workload.plan import Address, Tls
 
 _START_TIMEOUT_S = 60.0
 _LOOK_EVERY_S = 0.05
-_START_TRIES = 3
-
-
-class _PortTakenError(Exception):
-    """Somebody else got a port between our choosing it and the server's binding it."""
 
 
 @dataclass
@@ -104,22 +100,7 @@ def started_mms(
         ServerStartError: it did not come up; `detail` has the end of its log.
         SetupError: its directory cannot be written.
     """
-    with ExitStack() as stack:
-        for tries_left in reversed(range(_START_TRIES)):
-            attempt = ExitStack()
-            try:
-                mms = attempt.enter_context(_one_start(site, settings, tls, choose_ports(), log))
-                stack.push(attempt.pop_all())
-                break
-            except _PortTakenError as error:
-                if not tries_left:
-                    raise ServerStartError(
-                        f"the server could not have a port in {_START_TRIES} tries",
-                        cause=str(error),
-                        next_step="stop what uses the ports, or run again",
-                    ) from error
-                if log:
-                    log(f"{error}; trying others")
+    with started_on_ports(choose_ports, lambda ports: _one_start(site, settings, tls, ports, log), log) as mms:
         yield mms
 
 
@@ -183,9 +164,7 @@ def _wait_until_up(mms: MmsProcess) -> None:
         output = server_log.tail(mms.instance.logs)
         if ended:
             # MMS itself says nothing of a port that it could not have.
-            for port in sorted(wanted):
-                if not is_free(port):
-                    raise _PortTakenError(f"port {port} was taken meanwhile")
+            check_not_taken(sorted(wanted), output)
             raise ServerStartError(
                 "the server ended while it was starting",
                 cause=server_log.start_exception(mms.instance.logs) or _last_words(output, mms.process.poll()),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from servemark.environments.model_servers import ServerEnvironment, server_environment
@@ -16,14 +15,14 @@ from servemark.environments.variables import inherited, path_with
 from servemark.servers import ServerSettings
 from servemark.servers.http.connection import is_ok
 from servemark.servers.http.plain import PlainServer
-from servemark.servers.mms.config import LOOPBACK, check_ports, free_port_pair
 from servemark.servers.mms.instance import Instance
 from servemark.servers.oip.calls import OipCalls
 from servemark.servers.oip.dialect import PRODUCTS
 from servemark.servers.oip.repository import copied_repository, mlserver_repository, triton_repository
 from servemark.servers.oip.running import OipModels, served
 from servemark.servers.own import OwnLauncher
-from servemark.servers.own_process import OwnStart, started_process
+from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
+from servemark.servers.ports import LOOPBACK, check_ports, free_port_pair
 from servemark.workload.plan import Address
 from servemark.workload.scenario import Request
 
@@ -41,10 +40,8 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
     """The server that `launcher` asks for; see ``servemark.servers.own.OwnLauncher``."""
     kind, progress = launcher.kind, launcher.asked.progress
     environment = server_environment(kind, progress)
-    port, other = _ports(launcher)
-    address = Address(LOOPBACK, LOOPBACK, port, None, headers=launcher.asked.headers)
 
-    def prepare(instance: Instance) -> OwnStart:
+    def prepare(instance: Instance, ports: Ports) -> OwnStart:
         repository = instance.store
         if launcher.repository is not None:
             copied_repository(launcher.repository, repository, _SIGNS[kind])
@@ -52,26 +49,30 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
             triton_repository(repository, launcher.zoo, progress)
         else:
             mlserver_repository(repository, launcher.zoo, progress)
-        start = _triton if kind == "triton" else partial(_mlserver, grpc_port=other)
-        command, environ = start(environment, repository, port)
+        start = _triton if kind == "triton" else _mlserver
+        command, environ = start(environment, repository, ports)
+        progress(f"starting {PRODUCTS[kind]}")
         return OwnStart(command, {**_environ(environment, instance), **environ})
 
-    with started_process(prepare, launcher.asked.log) as process:
-        progress(f"starting {PRODUCTS[kind]}")
-        process.wait_until(lambda: is_ok(address, _ARE_MODELS_READY, _READY_TIMEOUT_S), [port])
-        asked = launcher.at(f"{LOOPBACK}:{port}")
+    def address(process: OwnProcess) -> Address:
+        return Address(LOOPBACK, LOOPBACK, process.ports[0], None, headers=launcher.asked.headers)
+
+    def is_ready(process: OwnProcess) -> bool:
+        return is_ok(address(process), _ARE_MODELS_READY, _READY_TIMEOUT_S)
+
+    with started_process(lambda: _ports(launcher), prepare, is_ready, launcher.asked.log) as process:
+        asked = launcher.at(f"{LOOPBACK}:{process.ports[0]}")
         facts = {"command": list(process.command), "pid": process.pid, "versions": dict(environment.versions)}
-        with OipCalls(address, asked.log) as calls:
+        with OipCalls(address(process), asked.log) as calls:
             models = OipModels(asked, calls, process.instance.store if kind == "triton" else None)
             yield served(models, calls, settings, facts, process)
 
 
-def _ports(launcher: OwnLauncher) -> tuple[int, int]:
-    """The port of its inference API, and another."""
-    if launcher.port is None:
-        return free_port_pair()
-    check_ports((launcher.port, launcher.port + 1))
-    return launcher.port, launcher.port + 1
+def _ports(launcher: OwnLauncher) -> Ports:
+    """The port of its inference API; MLServer has one more, for gRPC."""
+    ports = free_port_pair() if launcher.port is None else (launcher.port, launcher.port + 1)
+    check_ports(ports)
+    return ports[:1] if launcher.kind == "triton" else ports
 
 
 def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, str]:
@@ -79,19 +80,20 @@ def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, st
     return {**inherited(), **ours}
 
 
-def _triton(environment: ServerEnvironment, repository: Path, port: int) -> _Command:
+def _triton(environment: ServerEnvironment, repository: Path, ports: Ports) -> _Command:
     """How Triton is started: HTTP alone, and its models loaded by name, so that they can be loaded again."""
     packages = environment.packages
     command: list[str | Path] = [packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"]
     command += ["--model-repository", repository, "--backend-directory", environment.root / "backends"]
     command += ["--model-control-mode", "explicit", "--load-model", "*", "--http-address", LOOPBACK]
-    command += ["--http-port", str(port), "--allow-grpc", "false", "--allow-metrics", "false"]
+    command += ["--http-port", str(ports[0]), "--allow-grpc", "false", "--allow-metrics", "false"]
     environ = {"LD_LIBRARY_PATH": str(packages / "nvidia_pytriton.libs"), "PYTHONPATH": str(packages)}
     return command, environ
 
 
-def _mlserver(environment: ServerEnvironment, repository: Path, port: int, *, grpc_port: int) -> _Command:
+def _mlserver(environment: ServerEnvironment, repository: Path, ports: Ports) -> _Command:
     """How MLServer is started: with a model's work in its own process, and no port for metrics."""
+    port, grpc_port = ports
     settings = {
         "host": LOOPBACK,
         "http_port": port,
@@ -103,5 +105,5 @@ def _mlserver(environment: ServerEnvironment, repository: Path, port: int, *, gr
     if not (repository / "settings.json").exists():
         (repository / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     environ = {"PYTHONPATH": str(repository)}
-    ports = {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(grpc_port), "MLSERVER_HOST": LOOPBACK}
-    return [environment.root / "bin" / "mlserver", "start", repository], {**environ, **ports}
+    environ |= {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(grpc_port), "MLSERVER_HOST": LOOPBACK}
+    return [environment.root / "bin" / "mlserver", "start", repository], environ

@@ -15,11 +15,12 @@ from servemark.servers import ServerSettings
 from servemark.servers.http.connection import is_ok
 from servemark.servers.http.finding import Found
 from servemark.servers.http.handshake import refusal
-from servemark.servers.mms.config import LOOPBACK, check_ports, free_port_pair, properties_text
+from servemark.servers.mms.config import properties_text
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.running import RunningServer, server_with_management
 from servemark.servers.own import OwnLauncher
-from servemark.servers.own_process import OwnStart, started_process
+from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
+from servemark.servers.ports import LOOPBACK, check_ports, free_ports
 from servemark.servers.torchserve.dialect import DIALECT
 from servemark.servers.torchserve.metrics import counted_at
 from servemark.workload.plan import Address
@@ -53,45 +54,58 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
         )
     asked = launcher.asked
     environment = server_environment("torchserve", asked.progress)
-    port = launcher.port or free_port_pair()[0]
-    check_ports((port, port + 1))
-    others = free_port_pair()
-    inference = Address(LOOPBACK, LOOPBACK, port, None, headers=asked.headers)
-    management = Address(LOOPBACK, LOOPBACK, port + 1, None)
-    properties = properties_of(port, others, settings)
 
-    prepare = partial(how_to_start, environment, properties)
-    with started_process(prepare, asked.log) as process:
-        asked.progress("starting TorchServe")
-        process.wait_until(lambda: is_ok(inference, DIALECT.health(), _READY_TIMEOUT_S), [port, port + 1])
-        found = Found(inference, DIALECT, refusal)
-        counted = partial(counted_at, replace(inference, port=others[1] + 1, headers=()))
+    def is_ready(process: OwnProcess) -> bool:
+        return is_ok(_address(process.ports[0]), DIALECT.health(), _READY_TIMEOUT_S)
+
+    asked.progress("starting TorchServe")
+    prepare = partial(how_to_start, environment, settings)
+    with started_process(lambda: ports_for(launcher.port), prepare, is_ready, asked.log) as process:
+        port, management_port, _, _, metrics_port = process.ports
+        found = Found(replace(_address(port), headers=asked.headers), DIALECT, refusal)
+        counted = partial(counted_at, _address(metrics_port))
         known = launcher.at(f"{LOOPBACK}:{port}")
-        with server_with_management(known, found, settings, management, process, counted) as server:
+        with server_with_management(known, found, settings, _address(management_port), process, counted) as server:
             server.version = environment.version
             facts = {"versions": dict(environment.versions), "command": list(process.command), "pid": process.pid}
-            server.facts = {**server.facts, **facts, "config": properties}
+            server.facts = {**server.facts, **facts, "config": _properties(settings, process.ports)}
             yield server
 
 
+def ports_for(port: int | None) -> Ports:
+    """Its five ports: of inference, at `port` if there is one, of management above it, of both by gRPC, of metrics."""
+    if port is None:
+        return free_ports(5)
+    check_ports((port, port + 1))
+    return (port, port + 1, *free_ports(3))
+
+
 def how_to_start(
-    environment: ServerEnvironment, properties: Mapping[str, str], instance: Instance, *, asks_for_tokens: bool = False
+    environment: ServerEnvironment,
+    settings: ServerSettings,
+    instance: Instance,
+    ports: Ports,
+    *,
+    asks_for_tokens: bool = False,
 ) -> OwnStart:
-    """How a server with these properties is started in `instance`, in whose folder it writes its tokens."""
-    instance.configure(properties_text(properties), _LOGGING)
+    """How a server with these settings is started in `instance`, in whose folder it writes its tokens."""
+    instance.configure(properties_text(_properties(settings, ports)), _LOGGING)
     command: list[str | Path] = [environment.root / "bin" / "torchserve", "--start", "--foreground", "--ncs"]
     command += ["--model-store", instance.store, "--ts-config", instance.config, "--log-config", instance.log_config]
     command += [] if asks_for_tokens else ["--disable-token-auth"]
     return OwnStart(command, _environ(environment, instance))
 
 
-def properties_of(port: int, others: tuple[int, int], settings: ServerSettings) -> Mapping[str, str]:
-    """Its configuration: its APIs at `port` and the one above, its others at `others` and the one above."""
-    grpc_inference, grpc_management = others
+def _address(port: int) -> Address:
+    return Address(LOOPBACK, LOOPBACK, port, None)
+
+
+def _properties(settings: ServerSettings, ports: Ports) -> Mapping[str, str]:
+    inference, management, grpc_inference, grpc_management, metrics = ports
     return {
-        "inference_address": f"http://{LOOPBACK}:{port}",
-        "management_address": f"http://{LOOPBACK}:{port + 1}",
-        "metrics_address": f"http://{LOOPBACK}:{grpc_management + 1}",
+        "inference_address": f"http://{LOOPBACK}:{inference}",
+        "management_address": f"http://{LOOPBACK}:{management}",
+        "metrics_address": f"http://{LOOPBACK}:{metrics}",
         "grpc_inference_port": str(grpc_inference),
         "grpc_inference_address": LOOPBACK,
         "grpc_management_port": str(grpc_management),

@@ -1,0 +1,125 @@
+"""Ports of the loopback address for servers that we start, and others where somebody else was quicker."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
+
+from servemark.errors import ServerStartError
+
+LOOPBACK = "127.0.0.1"
+#: Below the range from which systems take the ports of outgoing connections (32768 on), which a load test eats.
+_PORTS = range(18000, 32000, 2)
+_CHOICES = 100
+_START_TRIES = 3
+
+_Ports = TypeVar("_Ports", bound=Sequence[int])
+_Started = TypeVar("_Started")
+
+
+class PortTakenError(Exception):
+    """Somebody else got a port between our choosing it and the server's binding it."""
+
+
+def free_port_pair() -> tuple[int, int]:
+    """Two ports, one after the other, on which nobody listens now; see ``free_ports``."""
+    first, second = free_ports(2)
+    return first, second
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """That many ports, one after the other, on which nobody listens now.
+
+    Somebody else may take them before the server does: whoever starts one has to be ready to try again
+    (``started_on_ports``).
+
+    Raises:
+        ServerStartError: there seem to be none.
+    """
+    for _ in range(_CHOICES):
+        first = random.choice(_PORTS)
+        ports = tuple(range(first, first + count))
+        if all(map(is_free, ports)):
+            return ports
+    raise ServerStartError(
+        f"found no free ports on {LOOPBACK} between {_PORTS.start} and {_PORTS.stop}", next_step="stop what uses them"
+    )
+
+
+def check_ports(ports: tuple[int, int]) -> None:
+    """Refuse ports that were asked for and cannot be had.
+
+    Raises:
+        ServerStartError: names the port, and says why.
+    """
+    for port in ports:
+        error = _refusal(port)
+        if error:
+            raise ServerStartError(
+                f"the server cannot listen on {LOOPBACK} port {port}",
+                cause=error.strerror or str(error),
+                next_step="stop what uses it, or give another --port; the management API gets the one above",
+            )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on that port of the loopback address now."""
+    return _refusal(port) is None
+
+
+def check_not_taken(ports: Sequence[int], printed: str) -> None:
+    """Raise PortTakenError when a server that ended at its start could not have one of its ports.
+
+    Args:
+        ports: all that it was to listen on.
+        printed: the end of what it printed; whoever had the port may have let go of it since.
+    """
+    for port in sorted(ports):
+        if not is_free(port):
+            raise PortTakenError(f"port {port} was taken meanwhile")
+    if "address already in use" in printed.lower():
+        raise PortTakenError("one of its ports was taken meanwhile")
+
+
+@contextmanager
+def started_on_ports(
+    choose: Callable[[], _Ports],
+    start: Callable[[_Ports], AbstractContextManager[_Started]],
+    log: Callable[[str], None] | None,
+) -> Iterator[_Started]:
+    """What `start` starts on the ports that `choose` gives, which is asked again where they turn out to be taken.
+
+    Raises:
+        ServerStartError: each of a few times somebody else had one of them.
+    """
+    with ExitStack() as stack:
+        for tries_left in reversed(range(_START_TRIES)):
+            attempt = ExitStack()
+            try:
+                started = attempt.enter_context(start(choose()))
+                stack.push(attempt.pop_all())
+                break
+            except PortTakenError as error:
+                if not tries_left:
+                    raise ServerStartError(
+                        f"the server could not have a port in {_START_TRIES} tries",
+                        cause=str(error),
+                        next_step="stop what uses the ports, or run again",
+                    ) from error
+                if log:
+                    log(f"{error}; trying others")
+        yield started
+
+
+def _refusal(port: int) -> OSError | None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        # As Java does: connections that are still dying do not keep a port from the next server.
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((LOOPBACK, port))
+        except OSError as error:
+            return error
+    return None
