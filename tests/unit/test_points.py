@@ -69,6 +69,25 @@ def test_an_invalid_point_of_several_is_measured_once_more_when_all_have_been(st
     assert again in shapes
 
 
+def test_a_point_that_becomes_invalid_by_what_another_shows_once_more_is_repeated_too() -> None:
+    """The best of the points answers for how busy the server was; which one that is can change."""
+    request = RunRequest.of("concurrent_inference", parameters={"threads": (1, 4)})
+    points = asked_points(catalogue()["concurrent_inference"], request)
+    first, second = next(points), points.send(_known((1, True)))
+    again = points.send(_known((1, True), (4, False)))
+    assert (again.values, again.repeats) == (second.values, True)
+    again = points.send(_known((1, False), (4, False), (4, True)))
+    assert (again.values, again.repeats) == (first.values, True)
+    with pytest.raises(StopIteration):
+        points.send(_known((1, False), (4, False), (4, False), (1, False)))
+
+
+def _known(*executions: tuple[int, bool]) -> SimpleNamespace:
+    """That points of so many threads were measured, each valid or not."""
+    runs = [_run(SimpleNamespace(values={"threads": threads}), valid=valid) for threads, valid in executions]  # type: ignore[arg-type]
+    return SimpleNamespace(runs=tuple(runs))
+
+
 @pytest.mark.parametrize("name", sorted({*catalogue()} - {"concurrent_inference", "batching", "http"}))
 def test_the_points_of_other_benchmarks_are_fixed_whatever_they_show(name: str) -> None:
     benchmark = catalogue()[name]

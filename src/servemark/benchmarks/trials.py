@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Benchmark, Point, Points
@@ -20,7 +21,8 @@ def asked_points(benchmark: Benchmark, request: RunRequest) -> Points:
     """Each trial is one pass over all points, so that what drifts meanwhile is in all of them alike.
 
     An INVALID execution is repeated once, at the end of its pass, since how much of the load the generator sent is
-    judged of the best of the points. A single trial of a benchmark that has one point is not.
+    judged of the best of the points. Which one that is may change with what is repeated, so that an earlier point can
+    become INVALID by it. A single trial of a benchmark that has one point is not repeated.
     """
     if request.question.by is not None:
         yield from searched_points(benchmark, request)
@@ -37,9 +39,10 @@ def asked_points(benchmark: Benchmark, request: RunRequest) -> Points:
             points.append(asked)
             known = yield asked
             point = following(one_pass, known)
-        for point in points if trials > 1 or benchmark.repeats_invalid else ():
-            if known is not None and _is_invalid(point, known):
-                known = yield replace(point, repeats=True, fresh_server=fresh or point.fresh_server)
+        repeatable = points if trials > 1 or benchmark.repeats_invalid else []
+        while known is not None and (invalid := next(filter(partial(_is_invalid, known), repeatable), None)):
+            repeatable.remove(invalid)
+            known = yield replace(invalid, repeats=True, fresh_server=fresh or invalid.fresh_server)
 
 
 def following(points: Points, known: BenchmarkResult | None) -> Point | None:
@@ -50,7 +53,7 @@ def following(points: Points, known: BenchmarkResult | None) -> Point | None:
         return None
 
 
-def _is_invalid(point: Point, known: BenchmarkResult) -> bool:
+def _is_invalid(known: BenchmarkResult, point: Point) -> bool:
     """Whether the last execution of `point` was INVALID."""
     executions = [run for run in known.runs if dict(run.point) == dict(point.values)]
     return bool(executions) and not executions[-1].certificate.valid
