@@ -51,8 +51,9 @@ def system_authorities() -> bytes:
             for match in _PEM.finditer(path.read_bytes()):
                 with suppress(ssl.SSLError, ValueError):  # one that nobody can read keeps no other from being trusted
                     der = _der(match[1])
-                    judge.load_verify_locations(cadata=der)
-                    found[der] = None
+                    if der not in found:  # most are in the file and in the folder
+                        judge.load_verify_locations(cadata=der)
+                        found[der] = None
     if found:
         return _pem(list(found))
     import certifi

@@ -7,6 +7,7 @@ import json
 import re
 import types
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -161,10 +162,10 @@ def _read(wanted: Any, value: Any) -> Any:
             return None
         options = [one for one in arguments if one is not type(None)]
         return _read(options[0] if len(options) == 1 else _fitting(options, value), value)
-    if dataclasses.is_dataclass(wanted):
-        hints = get_type_hints(wanted)
+    if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
+        hints = _hints(wanted)
         fields = (field.name for field in dataclasses.fields(wanted) if field.name in value)
-        return wanted(**{name: _read(hints[name], value[name]) for name in fields})  # type: ignore[operator]
+        return wanted(**{name: _read(hints[name], value[name]) for name in fields})
     if get_origin(wanted) is tuple:
         return tuple(_read(arguments[0], item) for item in value)
     if get_origin(wanted) is Mapping:
@@ -175,13 +176,19 @@ def _read(wanted: Any, value: Any) -> Any:
 def _fitting(options: Sequence[Any], value: Mapping[str, Any]) -> Any:
     """Of several dataclasses the one that `value` can be: it has all that it needs, and the words that tell it."""
     for option in options:
-        hints = get_type_hints(option)
+        hints = _hints(option)
         fields = dataclasses.fields(option)
         needed = {field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING}
         told = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
         if needed <= value.keys() and all(value[name] in words for name, words in told.items() if name in value):
             return option
     raise TypeError(f"{sorted(value)} is none of {', '.join(option.__name__ for option in options)}")
+
+
+@cache
+def _hints(of: type) -> dict[str, Any]:
+    """The annotations of a dataclass, evaluated: once, for a result holds thousands of values of few kinds."""
+    return get_type_hints(of)
 
 
 def schema_text() -> str:
