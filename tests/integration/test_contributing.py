@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import re
@@ -22,10 +23,12 @@ from ..pages import ROOT
 from ..validity import status_but_for_the_machine
 from ..web_server import pythons_web_server
 
+pytestmark = pytest.mark.seconds
+
 _PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 _EXAMPLES = dict(re.findall(r"^### \.\.\. an? (\w+)\n.*?^```diff\n(.*?)^```$", _PAGE, re.DOTALL | re.MULTILINE))
 #: What is not sources: made here, large, or of no use to Python.
-_NOT_COPIED = (".git", ".venv*", "target", "dist", "servemark-results", "fuzz", "*.so", "__pycache__", ".*_cache")
+_NOT_COPIED = (".git", ".venv*", "target", "dist", "build", "servemark-results", "fuzz", "*.so", ".*_cache")
 _MOST_LINES = 60
 _LIMIT_S = 120
 
@@ -33,10 +36,9 @@ _LIMIT_S = 120
 class Example:
     """A copy of the sources with an example applied; `changed` are the files of the example that are Python."""
 
-    def __init__(self, folder: Path, patch: str) -> None:
+    def __init__(self, sources: Path, folder: Path, patch: str) -> None:
         self.folder = folder
-        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
-        shutil.copy(_loadgen.__file__, folder / "src" / "servemark")
+        shutil.copytree(sources, folder)
         self.changed = [path for path in applied(patch, folder) if path.endswith(".py")]
 
     def call(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -81,9 +83,19 @@ def applied(patch: str, folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Example]:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, compiled: each example has Python compile what it changes, and no more."""
+    folder = tmp_path_factory.mktemp("sources") / "servemark"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+    shutil.copy(_loadgen.__file__, folder / "src" / "servemark")
+    compileall.compile_dir(folder / "src", quiet=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def example(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Example]:
     """Makes the copy with the example of that name."""
-    return lambda name: Example(tmp_path_factory.mktemp(name) / "servemark", _EXAMPLES[name])
+    return lambda name: Example(sources, tmp_path_factory.mktemp(name) / "servemark", _EXAMPLES[name])
 
 
 @pytest.fixture
