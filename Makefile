@@ -15,12 +15,13 @@ PROVE ?=
 STEADY ?= 10
 STEADY_ONLY ?=
 
-# The tests in three parts. Most wait, for servers to start and for time to pass, longer than they compute: so more of them
-# run at a time than there are processors, the slow ones 3 on 2, which takes half the time of one after the other. More
-# would have those that measure wait for a processor too often. A slow file is one worker's, with its servers; each worker
-# has a cache of its own for what is written, and shares what is installed. Those of accuracy measure, alone.
-FAST := $(BIN)/pytest -n 4 -m "not slow" --ignore tests/accuracy tests
-SLOW := $(BIN)/pytest -n 3 --dist loadfile -m slow --ignore tests/accuracy tests
+# The tests in three parts. The fast ones compute, and are what is run after each change: one more at a time than there are
+# processors. Those marked `seconds` and `slow` wait, for servers to start and for time to pass, longer than they compute:
+# 4 at a time on 2, of which the longest files begin first (tests/longest.py), or one worker would be left with them. A file
+# is one worker's, with its servers; each worker has a cache of its own for what is written, and shares what is installed.
+# Those of accuracy measure, alone.
+FAST := $(BIN)/pytest -n 3 -m "not slow and not seconds" --ignore tests/accuracy tests
+SLOW := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "slow or seconds" --ignore tests/accuracy tests
 ALONE := $(BIN)/pytest tests/accuracy
 
 # Runs $(2) if $(3) succeeds; otherwise says that it was skipped, and in CI fails unless $(1) is allowed to be.
@@ -57,9 +58,9 @@ lint: setup ## format, style, types and import order, of Python, Rust and shell
 	$(call with_rust,fmt,cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check,cargo fmt --version,$(INSTALL) or rustup component add rustfmt)
 	$(call with_rust,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings,cargo clippy --version && $(HAS_CARGO),$(INSTALL) or rustup component add clippy)
 
-test-fast: setup ## unit and integration tests: a minute, most of which is waiting
+test-fast: setup ## what needs neither a command nor a server that is started, nor a second: within a minute
 	$(rust_tests)
-	$(FAST)
+	$(FAST) --durations=5 --durations-min=2
 
 test: setup lint ## everything: lint, and all tests, the last against a real Multi Model Server
 	$(rust_tests)
@@ -68,7 +69,7 @@ test: setup lint ## everything: lint, and all tests, the last against a real Mul
 	$(ALONE)
 	@echo "what the slow tests need, which is downloaded and built once:"
 	$(BIN)/python -m tests.prepare
-	$(SLOW) --durations=30
+	$(SLOW) --durations=50
 
 test-servers: setup ## servers that `make test` does not install (KServe, LitServe, BentoML), into bench/SERVERS.md: minutes
 	$(BIN)/python -m bench.servers $(SERVERS)

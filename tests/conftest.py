@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +12,8 @@ import numpy as np
 import pytest
 
 from servemark.records import RecordFile, open_records, row_dtype, write_records
+
+from .longest import longest_files, longest_first
 
 #: Why a test may be skipped in CI, and the command that enables it elsewhere.
 ALLOWED_SKIPS: dict[str, str] = {
@@ -84,16 +84,23 @@ def make_records(tmp_path: Path) -> MakeRecords:
     return make
 
 
-def pytest_configure(config: pytest.Config) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def history_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No run of a test's, here or in what is started, is in the user's history.
+
+    It lies among the folders of the tests, which pytest removes, also those of a run of it that was killed.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.delenv("SERVEMARK_HISTORY", raising=False)
+        yield
+
+
+def pytest_configure() -> None:
     """Have signals do what they do by default, here and in what is started: ignored ones stay ignored in servemark.
 
-    A shell has those of what it runs in the background ignored, and nohup SIGHUP. And no run of a test's, here or in
-    what is started, is in the user's history.
+    A shell has those of what it runs in the background ignored, and nohup SIGHUP.
     """
-    state = tempfile.mkdtemp(prefix="servemark-tests-state-")
-    config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
-    os.environ["XDG_STATE_HOME"] = state
-    os.environ.pop("SERVEMARK_HISTORY", None)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
@@ -101,8 +108,18 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was skipped, and the command that enables it."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    longest_first(items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was skipped, and the command that enables it; and which files took longest, where that matters."""
+    if config.getoption("dist", "no") == "loadfile":
+        reports = [report for found in terminalreporter.stats.values() for report in found]
+        told = longest_files(report for report in reports if isinstance(report, pytest.TestReport))
+        terminalreporter.section("the files that took longest, see tests/longest.py")
+        terminalreporter.write_line("\n".join(told))
     for reason in sorted({str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])}):
         plain = reason.removeprefix("Skipped: ")
         terminalreporter.write_line(f"skipped: {plain}; to enable it: {ALLOWED_SKIPS.get(plain, 'see the test')}")

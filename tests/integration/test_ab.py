@@ -18,6 +18,8 @@ from servemark.result import Result, schema_text
 
 from ..validity import skip_where_too_busy, status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 _ANSWERS = {"GET /": (200, b"OK")}
 
 

@@ -20,6 +20,8 @@ from servemark.result import Result, schema_text
 
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 #: The worker of the server takes so long: it answers fewer than 50 a second.
 _SERVICE_S = 0.02
 _QUICK = ["--duration", "1.5", "--warmup", "0.5", "--no-history"]

@@ -24,6 +24,8 @@ from servemark.workload.plan import EngineArrivals, EngineFault, EngineRateSegme
 
 from ..validity import skip_where_too_busy
 
+pytestmark = pytest.mark.seconds
+
 INVALID, TRIES = 3, 3
 _BODY = b'{"status": "Healthy!"}'
 _HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)

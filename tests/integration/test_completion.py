@@ -27,6 +27,8 @@ from servemark.cli.history import COMMANDS
 from servemark.cli.options import run_parser
 from servemark.zoo.catalogue import ZOO
 
+pytestmark = pytest.mark.seconds
+
 READY = "READY> "
 #: What inserts all that a shell offers into its line.
 ALL = "\x18a"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.seconds
+
 _SAY = """
 import dataclasses, json, sys
 from servemark.doctor import CHECKS

@@ -18,6 +18,8 @@ from loadgen_servers import MS, read_request, serving
 
 from servemark.records import open_records
 
+pytestmark = pytest.mark.seconds
+
 _BODY = b'{"status": "Healthy!"}'
 _HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 _SERVICE_S = 0.02

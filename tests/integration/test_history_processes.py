@@ -23,6 +23,8 @@ from ..processes import await_end
 from ..unit.histories import measured, write
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 CANNOT_MOUNT = "no file system can be mounted here"
 LIMIT_S = 60.0
 #: Adds results to the history, and says each as soon as it is in; ends after so many.

@@ -128,6 +128,7 @@ def test_it_sends_the_plans_requests_and_nothing_else(run: Run) -> None:
     jsonschema.validate(done.result, json.loads(schema_text()))
 
 
+@pytest.mark.seconds
 def test_a_look_whether_it_lives_sends_nothing_while_it_is_measured(run: Run) -> None:
     with endpoint() as (server, came):
         done = run("--url", f"http://127.0.0.1:{server.port}/", "-t", "1", "--duration", "1.5", "--warmup", "0")
@@ -265,6 +266,7 @@ def test_what_cannot_be_reached_is_said_before_anything_is_sent(run: Run, url: s
     assert message.format(free=free, plain=plain.port) in done.err
 
 
+@pytest.mark.seconds
 def test_an_endpoint_that_goes_away_ends_the_run(run: Run) -> None:
     came = Came()
     answer = keeping(came)

@@ -26,6 +26,8 @@ from servemark.workload.scenario import Request, Scenario, Step
 
 from ..processes import await_end
 
+pytestmark = pytest.mark.seconds
+
 #: A "java": what it does after its start is in the environment, `samples` of 10 ms and how it minds being asked.
 _FAKE = """#!{python}
 import os, pathlib, socket, sys, time

@@ -20,6 +20,8 @@ from servemark.servers.mms.management import ManagementClient
 from servemark.servers.mms.temporary_models import temporary_models
 from servemark.workload.plan import Address
 
+pytestmark = pytest.mark.seconds
+
 
 class SlowServer:
     """The models of a server, some of which come later than they were asked for."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.seconds
+
 _ADDRESS = "fe80::7"
 _WITHIN = ("unshare", "--net", "--map-root-user", "sh", "-c")
 _MAKE = f"ip link set lo up && ip -6 address add {_ADDRESS}/64 dev lo nodad"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from loadgen_servers import answering, serving
 
 from servemark.options import RunRequest
 from servemark.report.live import LiveView
 from servemark.runner import Listener, perform
+
+pytestmark = pytest.mark.seconds
 
 SECONDS = 4.0
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

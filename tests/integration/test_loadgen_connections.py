@@ -23,6 +23,8 @@ from test_loadgen_open_loop import arriving
 
 from servemark import _loadgen
 
+pytestmark = pytest.mark.seconds
+
 GOES_AWAY_AFTER_S, AWAY_S = 0.3, 0.2
 #: A user waits for at most a second, however long the server was away.
 LONGEST_RETRY_S = 1.2

@@ -25,6 +25,8 @@ from servemark.workload.plan import EnginePlan, Switch
 
 from ..processes import await_end, command_line
 
+pytestmark = pytest.mark.seconds
+
 _MAY = subprocess.run(
     [sys.executable, "-c", "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"], capture_output=True
 )

@@ -18,6 +18,8 @@ from servemark.records import open_records
 from servemark.stats.evidence import Process, Question, Window, gather
 from servemark.workload.plan import EngineArrivals, EngineGroup, EnginePlan, EngineShare
 
+pytestmark = pytest.mark.seconds
+
 #: What a request is, whoever sends it and however long it takes.
 _WHOSE = ["seq", "user", "scheduled", "step", "group", "input"]
 _LEAD_NS = 200 * MS

@@ -16,6 +16,8 @@ from servemark.engines.native.cluster.carrying import MOST_ON_THEIR_WAY, Carryin
 from servemark.errors import RecordingError
 from servemark.records import open_records, rows_of, write_records
 
+pytestmark = pytest.mark.seconds
+
 GIB = 1 << 30
 _MEASURED = """\
 import dataclasses, json, sys

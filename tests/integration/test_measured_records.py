@@ -16,6 +16,8 @@ from servemark.stats.percentiles import REPORTED
 
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 _ANSWER, _BUSY = (
     b"HTTP/1.1 %s\r\nContent-Length: 2\r\n\r\nok" % status for status in (b"200 OK", b"503 Service Unavailable")
 )

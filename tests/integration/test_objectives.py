@@ -21,6 +21,8 @@ from servemark.result import schema_text
 
 from ..validity import TOO_BUSY, status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 Run = Callable[..., tuple[int, dict[str, Any], str]]
 
 
@@ -231,12 +233,12 @@ def test_a_warm_up_that_is_given_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_load_goes_on_through_the_end_of_the_warm_up(tmp_path: Path) -> None:
-    """No user waits at the end of the warm-up: requests are under way across it."""
+    """No user waits at the end of the warm-up: requests are under way across it, of 0.3 s, whoever needs the CPUs."""
     folder = tmp_path / "result"
-    with serving(after(0.02)) as server:
+    with serving(after(0.3)) as server:
         words = ["run", "http", f"http://127.0.0.1:{server.port}/", "-o", str(folder), "-t", "8", "--duration", "1"]
         main([*words, "--warmup", "1", "--allow-invalid"])
     rows = open_records(folder / "records" / "http.bin").memmap()
     warmup_ns = 1_000_000_000
     across = (rows["sent"] < warmup_ns) & (rows["end"] >= warmup_ns)
-    assert across.sum() >= 3, "nearly all of the eight, where nobody else needs the CPUs"
+    assert across.sum() >= 3, "all of the eight, where nobody else needs the CPUs"

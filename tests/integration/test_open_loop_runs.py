@@ -26,6 +26,8 @@ from servemark.result import BenchmarkResult, schema_text
 from servemark.runner import Listener, perform
 from servemark.units import NS_PER_MS, NS_PER_S
 
+pytestmark = pytest.mark.seconds
+
 BODY = b'{"status": "Healthy!"}'
 HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 PAUSE_S = 0.4

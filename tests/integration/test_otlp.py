@@ -195,6 +195,7 @@ def test_a_run_sends_its_metrics_and_one_that_cannot_ends_as_it_would_have(tmp_p
     assert "hunter2" not in told.err + told.out
 
 
+@pytest.mark.seconds
 def test_one_that_never_answers_is_given_up_after_two_seconds(folder, capsys):
     with silent() as url:
         started_s = time.monotonic()

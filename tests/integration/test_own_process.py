@@ -18,6 +18,8 @@ from servemark.servers.ports import free_port_pair
 
 from ..caches import fresh_cache
 
+pytestmark = pytest.mark.seconds
+
 #: Listens on the port, starts a child that outlives whoever asks it to end, and waits.
 LISTENING = """
 import signal, socket, subprocess, sys, time

@@ -19,6 +19,8 @@ from servemark.workload.plan import EngineFault
 
 from ..validity import TOO_BUSY, skip_where_too_busy
 
+pytestmark = pytest.mark.seconds
+
 TRIES = 3
 _LOST = EngineFault("lost_record", 7)
 

@@ -14,6 +14,8 @@ from servemark import cli
 
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 STREAM = (
     b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
     b'data: {"choices":[{"delta":{},"finish_reason":"length"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from loadgen_servers import OK, read_request, serving
 
+pytestmark = pytest.mark.seconds
+
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 

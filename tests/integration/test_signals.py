@@ -22,6 +22,8 @@ from servemark.result import from_json, schema_text, to_json
 
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 LIMIT_S = 60.0
 #: The header of the records; behind it they are.
 HEADER_BYTES = 4096

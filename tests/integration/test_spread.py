@@ -32,6 +32,8 @@ from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSe
 from servemark.workload.plan import Address, Group, Plan, compile_plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
 
+pytestmark = pytest.mark.seconds
+
 #: What a request is, whoever sends it and however long it takes.
 WHOSE = ["seq", "user", "scheduled", "step", "group", "input"]
 POISSON = Arrivals("poisson", profile=(RateSegment(400.0, 400.0),))

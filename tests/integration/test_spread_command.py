@@ -21,6 +21,8 @@ from servemark.units import NS_PER_MS
 from ..validity import status_but_for_the_machine
 from .test_signals import LIMIT_S, measuring, read
 
+pytestmark = pytest.mark.seconds
+
 #: Processes of this machine see at once that their driver is gone; the rest is what a busy one may take.
 _GONE_WITHIN_S = 5.0
 _OPEN = ("--generators", "2", "--rate", "300", "--duration", "30", "--warmup", "0")

@@ -31,6 +31,8 @@ from servemark.workload.load import ClosedLoad
 
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 PROGRAM = [sys.executable, "-m", "servemark"]
 LIMIT_S = 60
 

@@ -27,6 +27,8 @@ from servemark.result import schema_text
 
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 
 @dataclass
 class Endpoint:

@@ -17,6 +17,8 @@ from servemark.result import from_json, schema_text, to_json
 
 from ..validity import status_but_for_the_machine
 
+pytestmark = pytest.mark.seconds
+
 
 def sent(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
     """A chunk of OpenAI's API, as one event in one chunk of the body."""

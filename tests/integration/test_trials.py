@@ -19,6 +19,8 @@ from servemark.workload.plan import EngineFault
 
 from ..validity import skip_where_too_busy
 
+pytestmark = pytest.mark.seconds
+
 _LOST = EngineFault("lost_record", 7)
 _ANSWERS = {"GET /": (200, b"OK")}
 #: A server that takes three times as long is slower on the busiest machine.

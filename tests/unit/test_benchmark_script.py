@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.seconds
+
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 

@@ -10,6 +10,8 @@ import pytest
 
 from servemark.stats.change_points import LEAST_N, LEVEL, MOST_N, ChangePoint, change_points
 
+pytestmark = pytest.mark.seconds
+
 #: A share that is truly so large is seen below this, or above the other, in one of a thousand tries.
 SURE = 3.1
 

@@ -144,11 +144,13 @@ def test_what_could_have_been_shown_grows_with_the_spread_and_is_never_below_the
     assert 1.02 < smallest_shown_of_pairs(*pairs, 3, 0.02) < 1.1
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("trials", "between"), [(5, 0.05), (10, 0.01)])
 def test_what_could_have_been_shown_is_shown_in_eight_of_ten(trials: int, between: float) -> None:
     assert shown_share(400, trials, seed=7, between=between) == pytest.approx(0.8, abs=0.07)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("trials", [5, 10])
 def test_of_identical_servers_whose_requests_depend_on_each_other_few_are_called_different(trials: int) -> None:
     answers = answers_of(200, trials, seed=11)
@@ -156,6 +158,7 @@ def test_of_identical_servers_whose_requests_depend_on_each_other_few_are_called
     assert answers["no difference"] >= 190
 
 
+@pytest.mark.seconds
 def test_what_is_five_per_cent_slower_is_found_by_ten_trials() -> None:
     answers = answers_of(100, 10, seed=12, slower=SLOWER, between=SPREAD, autocorrelation=0.0)
     assert answers["slower"] >= 90

@@ -11,6 +11,8 @@ import pytest
 
 from servemark.environments.jmeter import _key
 
+pytestmark = pytest.mark.seconds
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "install_dependencies.sh"
 TOOLS = ("bash", "sh", "cat", "sed", "grep", "sort", "tr", "env", "head", "ln", "mkdir", "cut")

@@ -22,6 +22,8 @@ from servemark.stats.samples import sample_of
 
 from .dependent import autoregressive, bursts, by_batch, covered, independent, queue
 
+pytestmark = pytest.mark.seconds
+
 
 def test_autocovariances_are_those_of_the_definition():
     values = np.random.default_rng(1).normal(size=50)

@@ -30,6 +30,7 @@ def test_prompts_that_are_made_have_their_length_and_share_no_more_than_the_pref
     assert texts != [text_of(one.body) for one in made_prompts(ASKED, tokens=20, shared_prefix=5, seed=2)]
 
 
+@pytest.mark.seconds
 def test_long_prompts_are_fewer_so_that_they_fit() -> None:
     assert len(made_prompts(ASKED, tokens=100_000, shared_prefix=0, seed=0)) == 111
 

@@ -49,6 +49,7 @@ def test_an_error_reads_as_one_line():
     assert str(error) == "cannot do it: no way; try another"
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     "code",
     [

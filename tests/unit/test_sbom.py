@@ -22,6 +22,8 @@ from servemark import _loadgen
 
 from ..rust import cargo, needs_cargo
 
+pytestmark = pytest.mark.seconds
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:

@@ -19,6 +19,8 @@ from servemark.suites import names
 
 from ..pages import PAGES, ROOT
 
+pytestmark = pytest.mark.seconds
+
 pytest.importorskip("mkdocs", reason="no mkdocs here, which the extra docs brings")
 
 

@@ -115,6 +115,7 @@ def test_misses_that_come_together_count_for_fewer():
     assert bursts.low < spread.low
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("share", [0.985, 0.9945])
 def test_an_answer_is_wrong_in_no_more_than_one_of_twenty(share):
     rng = np.random.default_rng(8)

@@ -19,6 +19,8 @@ from servemark.errors import SetupError, UsageError
 from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.sites.source import SourceLauncher
 
+pytestmark = pytest.mark.seconds
+
 JAR = "frontend/server/build/libs/server-1.0.jar"
 #: Builds a jar that says what was in a source.
 BUILD = f"mkdir -p frontend/server/build/libs; cp frontend/Server.java {JAR}; echo built >> builds.log"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from ..longest import LONGEST
 
 TESTS = Path(__file__).parents[1]
 #: Exit statuses that are apart: done, and INVALID. ``tests/validity.py`` tells which a run would have had.
@@ -80,3 +83,9 @@ def test_these_cannot(source: str) -> None:
 )
 def test_these_can(source: str) -> None:
     assert list(_found(source)) == []
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_what_is_begun_first_is_there_and_takes_longer_than_what_is_run_after_each_change(name: str) -> None:
+    source = (TESTS / name).read_text(encoding="utf-8")
+    assert re.search(r"pytest\.mark\.(slow|seconds)\b", source)
