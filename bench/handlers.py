@@ -5,15 +5,17 @@ Each is one call of ``servemark ab``, with a server of its own for each of 28 ru
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from judging import Finding
 
+from bench.kept import Kept
+from bench.process import run_servemark
 from bench.proof import Section
 from servemark.result import Result
 from servemark.zoo.pack.mar import write_archive
@@ -35,10 +37,10 @@ _OF, _MOST_FALSE, _LEAST_FOUND = 20, 3, 18
 _MOST_S = 300.0
 
 
-def prove_handlers(folder: Path, pairs: int) -> Iterator[Section]:
+def prove_handlers(folder: Path, pairs: int, kept: Kept) -> Iterator[Section]:
     """So many comparisons of the same, and as many with what is slower."""
     for name, slower in (("the same", 0.0), (f"{_SLOWER:.0%} slower", _SLOWER)):
-        answers, longest_s = _answers(folder, pairs, slower)
+        answers, longest_s = _answers(folder, pairs, slower, kept)
         shares = ", ".join(f"{answer} {number}" for answer, number in answers.most_common())
         different = answers["slower"] + answers["faster"]
         most, least = _MOST_FALSE * pairs / _OF, _LEAST_FOUND * pairs / _OF
@@ -55,21 +57,27 @@ def prove_handlers(folder: Path, pairs: int) -> Iterator[Section]:
         )
 
 
-def _answers(folder: Path, pairs: int, slower: float) -> tuple[Counter[str], float]:
+def _answers(folder: Path, pairs: int, slower: float, kept: Kept) -> tuple[Counter[str], float]:
     """What was answered how often, and the longest time that one took."""
-    sides = [_side(folder / "a", _TAKES_S), _side(folder / "b", _TAKES_S * (1 + slower))]
+    sides = (_side(folder / "a", _TAKES_S), _side(folder / "b", _TAKES_S * (1 + slower)))
     answers: Counter[str] = Counter()
     longest_s = 0.0
     for number in range(pairs):
-        output = folder / f"ab-{slower:g}-{number}"
-        started_s = time.monotonic()
-        command = ["ab", "--seed", str(number), "-o", str(output), sides[0], "--", sides[1]]
-        subprocess.run([sys.executable, "-m", "servemark", *command], capture_output=True, check=False)
-        longest_s = max(longest_s, time.monotonic() - started_s)
-        comparison = Result.load(output).comparison
-        answers[comparison.answer if comparison else "no answer"] += 1
+        name = f"ab-{slower:g}-{number}"
+        answer, took_s = kept.tried(name, partial(_pair, folder / name, number, sides))
+        longest_s = max(longest_s, took_s)
+        answers[answer] += 1
         print(f"       {number + 1} of {pairs}: {dict(answers)}", file=sys.stderr)
     return answers, longest_s
+
+
+def _pair(output: Path, seed: int, sides: tuple[str, str]) -> tuple[str, float]:
+    """What one comparison answers, and how long it takes."""
+    started_s = time.monotonic()
+    run_servemark(output.parent, "ab", "--seed", str(seed), "-o", str(output), sides[0], "--", sides[1])
+    took_s = time.monotonic() - started_s
+    comparison = Result.load(output).comparison
+    return (comparison.answer if comparison else "no answer"), took_s
 
 
 def _side(folder: Path, seconds: float) -> str:

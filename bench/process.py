@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,8 @@ import psutil
 #: Of a process's clock, as the kernel counts it: user and system time of all its threads, dead ones too, in ns.
 _CPU_CLOCK = 2
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME")
+#: After SIGTERM servemark awaits its requests, stops its server and writes what it has.
+_SERVEMARK_ENDS_S = 60.0
 
 
 class Process:
@@ -97,7 +100,7 @@ class Process:
         except psutil.Error:
             return 0.0
 
-    def wait(self, timeout_s: float) -> int | None:
+    def wait(self, timeout_s: float | None = None) -> int | None:
         """Its exit status as soon as it has one, or None when it still runs after `timeout_s`."""
         if self._popen.poll() is None:
             # Popen's own wait looks only every 50 ms.
@@ -121,6 +124,20 @@ class Process:
             self.wait(self._end_s)
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def end_with_what_was_started() -> None:
+    """From now on this process ends at SIGTERM and SIGHUP as at Ctrl-C: by an exception, which ends what it started."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+
+
+def run_servemark(folder: Path, *arguments: str) -> int:
+    """The exit status of a servemark command; however the caller ends, it and its servers end before."""
+    with Process([sys.executable, "-m", "servemark", *arguments], folder, end_s=_SERVEMARK_ENDS_S) as process:
+        status = process.wait()
+    assert status is not None
+    return status
 
 
 def _tree(pid: int) -> list[psutil.Process]:

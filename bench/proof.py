@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from judging import Finding
 from measuring import MOST_TRIES, Sample
 
+from bench.kept import Kept
 from bench.machine import Machine
 
-_MARK = re.compile(r"^<!-- part: (\w+) -->\n", re.MULTILINE)
+_MARK = re.compile(r"^<!-- part: ([\w-]+) -->\n", re.MULTILINE)
 _OK, _FAILED = "| ok |", "| **FAILED** |"
 
 
@@ -55,12 +56,18 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
-def part_text(name: str, sections: Sequence[Section], machine: Machine) -> str:
-    """A part of the proof, in Markdown; `machine` is that which it was proven on, when it was done."""
-    minutes = f"{machine.minutes:.0f} minutes" if machine.minutes >= 1.5 else f"{machine.minutes * 60:.0f} s"
+def part_text(name: str, sections: Sequence[Section], machine: Machine, kept: Kept) -> str:
+    """A part of the proof, in Markdown; `machine` is that which it was proven on, when it was done.
+
+    Tries of earlier sessions, which are `kept`, count with the time that they took then.
+    """
+    took_min = machine.minutes + kept.known_s / 60
+    minutes = f"{took_min:.0f} minutes" if took_min >= 1.5 else f"{took_min * 60:.0f} s"
+    earlier = f", {kept.known_s / 60:.0f} of them in earlier sessions" if kept.known_s >= 60 else ""
+    commits = f" Its tries are of {', '.join(sorted(kept.commits))}." if kept.commits else ""
     took = (
-        f"It took {minutes}; {machine.load_before:.1f} processes ran before, and the hypervisor took "
-        f"{machine.steal:.1%} of the CPUs for others."
+        f"It took {minutes}{earlier}; {machine.load_before:.1f} processes ran before, and the hypervisor took "
+        f"{machine.steal:.1%} of the CPUs for others.{commits}"
     )
     texts = [_section_text(section) for section in sections]
     return f"<!-- part: {name} -->\n" + "\n".join([*texts, took + "\n"])

@@ -3,7 +3,9 @@
 Run: make prove   (about an hour, on a machine that does nothing else)
 
 ``--only closed,alarms,faults`` proves these parts again and leaves the others in the file as they are. ``--runs 3``
-tries parts with fewer runs, ``--short`` a little of everything; both print, and write no file.
+tries parts with fewer runs, ``--short`` a little of everything; both print, and write no file. ``--keep FOLDER`` keeps
+each try of capacity, capacity-mms, handlers and histories as a file: what was proven when it is ended is not measured
+again by the same command, and a part is written when it is whole.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ from bench.coverage import prove_coverage
 from bench.handlers import prove_handlers
 from bench.histories import prove_histories
 from bench.injected import prove_faults
+from bench.kept import Kept, OtherMachineError
 from bench.machine import Machine
+from bench.process import end_with_what_was_started
 from bench.proof import Section, page, part_text, parts_of, section_of
 from bench.tokens import prove_tokens
 from servemark.workload.load import Arrivals, OpenLoad, RateSegment
@@ -202,17 +206,23 @@ beside hogs each run counts.
 def main() -> int:
     """Prove what was asked for; 1 when something is out of its bounds."""
     options = _parse()
+    end_with_what_was_started()
+    try:
+        kept = Kept.opened(options.keep, Machine.now()) if options.keep else Kept()
+    except OtherMachineError as error:
+        sys.exit(f"error: {error}")
     program = build_oracle()
     texts, all_passed = {}, True
     for name in options.only:
         machine = Machine.now()
         sections = []
+        kept.forget_told()
         with tempfile.TemporaryDirectory(prefix="servemark-proof-") as folder:
-            for section in _PARTS[name](program, Path(folder), options.scale):
+            for section in _PARTS[name](program, Path(folder), options.scale, kept):
                 sections.append(section)
                 print(f"{'ok    ' if section.passed else 'FAILED'} {section.title}", file=sys.stderr)
                 all_passed &= section.passed
-        texts[name] = part_text(name, sections, machine.after())
+        texts[name] = part_text(name, sections, machine.after(), kept)
         if options.is_whole:
             # After each part, so that the next one's failing costs only itself.
             known = parts_of(PROOF.read_text(encoding="utf-8")) if PROOF.exists() else {}
@@ -234,6 +244,7 @@ def _parse() -> argparse.Namespace:
         help=f"these parts, with commas: {names} (default: all but {', '.join(_LONG)})",
     )
     parser.add_argument("--runs", type=int, help="of each queue, loop, command and fault; printed, to try it")
+    parser.add_argument("--keep", metavar="FOLDER", type=Path, help="keep each try there, and measure none again")
     options = parser.parse_args()
     options.is_whole = not options.short and options.runs is None
     options.scale = SHORT if options.short else Scale()
@@ -254,22 +265,24 @@ def _part_names(text: str) -> list[str]:
 
 #: Parts that take hours.
 _LONG = ("handlers",)
-_PARTS: dict[str, Callable[[Path, Path, Scale], Iterator[Section]]] = {
-    "counts": lambda program, folder, scale: iter([prove_counts(program, folder, scale)]),
-    "generators": lambda program, folder, scale: iter([prove_generators(program, folder, scale)]),
-    "queues": prove_queues,
-    "stalls": prove_stalls,
-    "schedules": lambda _program, _folder, scale: iter([prove_schedules(scale)]),
-    "closed": lambda program, folder, scale: prove_closed(program, folder, scale.loops, scale.loop_s),
-    "alarms": lambda _program, folder, scale: prove_alarms(folder, scale.commands),
-    "coverage": lambda _program, _folder, scale: prove_coverage(scale.experiments),
-    "faults": lambda program, folder, scale: prove_faults(program, folder, scale.faults),
-    "capacity": lambda program, folder, scale: prove_capacities(program, folder, scale.experiments, scale.searches),
-    "capacity-mms": lambda _program, folder, _scale: prove_capacities_of_mms(folder),
-    "compare": lambda _program, _folder, scale: prove_comparisons(scale.experiments),
-    "handlers": lambda _program, folder, scale: prove_handlers(folder, scale.pairs),
-    "tokens": lambda program, folder, scale: prove_tokens(program, folder, scale.loop_s),
-    "histories": lambda _program, _folder, scale: prove_histories(scale.experiments),
+_PARTS: dict[str, Callable[[Path, Path, Scale, Kept], Iterator[Section]]] = {
+    "counts": lambda program, folder, scale, _kept: iter([prove_counts(program, folder, scale)]),
+    "generators": lambda program, folder, scale, _kept: iter([prove_generators(program, folder, scale)]),
+    "queues": lambda program, folder, scale, _kept: prove_queues(program, folder, scale),
+    "stalls": lambda program, folder, scale, _kept: prove_stalls(program, folder, scale),
+    "schedules": lambda _program, _folder, scale, _kept: iter([prove_schedules(scale)]),
+    "closed": lambda program, folder, scale, _kept: prove_closed(program, folder, scale.loops, scale.loop_s),
+    "alarms": lambda _program, folder, scale, _kept: prove_alarms(folder, scale.commands),
+    "coverage": lambda _program, _folder, scale, _kept: prove_coverage(scale.experiments),
+    "faults": lambda program, folder, scale, _kept: prove_faults(program, folder, scale.faults),
+    "capacity": lambda program, folder, scale, kept: prove_capacities(
+        program, folder, scale.experiments, scale.searches, kept
+    ),
+    "capacity-mms": lambda _program, folder, _scale, kept: prove_capacities_of_mms(folder, kept),
+    "compare": lambda _program, _folder, scale, _kept: prove_comparisons(scale.experiments),
+    "handlers": lambda _program, folder, scale, kept: prove_handlers(folder, scale.pairs, kept),
+    "tokens": lambda program, folder, scale, _kept: prove_tokens(program, folder, scale.loop_s),
+    "histories": lambda _program, _folder, scale, kept: prove_histories(scale.experiments, kept),
 }
 
 

@@ -168,13 +168,25 @@ class Tries:
     decided: int
     longest_s: float
 
+    def __add__(self, other: Tries) -> Tries:
+        return Tries(
+            self.tries + other.tries,
+            self.within_6_percent + other.within_6_percent,
+            self.covered + other.covered,
+            self.decided + other.decided,
+            max(self.longest_s, other.longest_s),
+        )
 
-def found_of(case: Case, tries: int, seed: int) -> Tries:
-    """What so many searches find."""
+
+NO_TRIES = Tries(0, 0, 0, 0, 0.0)
+
+
+def found_of(case: Case, tries: int, seed: int, first: int = 0) -> Tries:
+    """What so many searches find, whose seeds are made of `seed` and their numbers, from `first` on."""
     limit_s, truth = limit_at(case.servers, case.share, 0.7), case.capacity_per_s
     near = covered = decided = 0
     longest_s = 0.0
-    for number in range(tries):
+    for number in range(first, first + tries):
         found, search = searched(case.servers, case.share, limit_s, case.budget_s, seed * 1_000 + number)
         value, ci90 = found.estimate.value, found.estimate.ci90
         near += value is not None and abs(value / truth - 1) <= 0.06
