@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -94,11 +95,18 @@ def test_the_words_of_both_sides_are_quoted() -> None:
     assert not any(entry.request.load.fresh_server for entry in both_up)
 
 
+def test_options_of_both_may_stand_behind_b() -> None:
+    arguments = parse_ab("servemark ab", ["latency -m noop", "--", "latency -w 4", "--blocks", "3", "-o", "x"])
+    assert [request.server.workers for request in arguments.requests] == [None, 4]
+    assert (arguments.blocks, arguments.output) == (3, Path("x"))
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["latency"], "it takes two benchmarks, and there are 1"),
         (["latency", "--", "latency", "-w", "4"], "it takes two benchmarks, and there are 4"),
+        (["--", "latency", "-o", "x", "latency"], "it takes two benchmarks, and there are 2"),
         (["latency", "--", "--all"], "'--all' is a suite"),
         (["latency", "--", "latency --trials 3"], "--trials makes no sense in 'latency --trials 3'"),
         (["latency", "--", "latency -o x"], "--output makes no sense"),

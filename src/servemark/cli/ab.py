@@ -84,13 +84,18 @@ def parse_ab(prog: str, words: list[str]) -> argparse.Namespace:
         SystemExit: argparse printed help.
     """
     place = words.index("--") if "--" in words else len(words)
-    arguments = ab_parser(prog).parse_args(words[:place])
-    arguments.sides += words[place + 1 :]
-    if len(arguments.sides) != len("AB"):
+    before, after = words[:place], words[place + 1 :]
+    # Options of both may stand behind B, too, where a person writes them.
+    behind = next((number for number, word in enumerate(after) if number and word.startswith("-")), len(after))
+    sides = [*ab_parser(prog).parse_args(before).sides, *after[:behind]]
+    arguments, unknown = ab_parser(prog).parse_known_args([*before, *after[behind:]])
+    found = len(arguments.sides) + behind + len(unknown)
+    if unknown or found != len(sides) or found != len("AB"):
         raise UsageError(
-            f"it takes two benchmarks, and there are {len(arguments.sides)}",
+            f"it takes two benchmarks, and there are {found}",
             next_step=f"quote each: {prog} 'latency' -- 'latency -w 4'",
         )
+    arguments.sides = sides
     arguments.requests = [side(text, prog, words, arguments) for text in arguments.sides]
     return arguments
 
