@@ -274,7 +274,7 @@ def test_no_figure_is_nan(compare) -> None:
     words["benchmarks"][0]["runs"][0]["steps"][0]["service_ms"]["p50"]["value"] = "fast"
     status, _, err = compare(simulated(1), json.dumps(words))
     assert status == 2
-    assert "p50_ms of predict is 'fast', which is no figure" in err
+    assert 'service_ms: p50: value: "fast" is no number' in err
 
 
 def test_what_is_not_there_is_said(compare, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

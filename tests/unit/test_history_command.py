@@ -160,7 +160,7 @@ def test_show_says_when_another_run_was_written_over_it(capsys, folder):
     [
         ('{"schema": "servemark/result/99"}', "it is servemark/result/99, which a newer servemark wrote"),
         ('{"schema": "servemark/result/2", "id": "x"}', "it is no whole servemark/result/2"),
-        ("{", "Expecting property name"),
+        ("{", "it is no JSON (Expecting property name"),
     ],
 )
 def test_a_result_that_cannot_be_read_is_said(capsys, folder, content, said):

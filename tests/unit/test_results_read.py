@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from servemark.result import (
     GeneratorResult,
     NotFitted,
     OpenLoadResult,
+    RateSegmentResult,
     Registrations,
     Result,
     Scalability,
@@ -29,6 +31,7 @@ from servemark.result import (
     Telemetry,
     TraceResult,
     Verdict,
+    asked_of_point,
     fingerprint,
     from_json,
     schema_text,
@@ -140,14 +143,32 @@ def test_what_is_no_result_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"result.json is no result: No such file.*name a result's folder"):
         Result.load(tmp_path)
     for text, why in (
-        ("{", "Expecting"),
+        ("{", r"it is no JSON \(Expecting.*cut short, or changed\? copy it again"),
+        ('{"schema": "servemark/result/0"}', "it is no servemark/result/2, so no result of servemark's"),
         ('{"schema": "servemark/result/99"}', "it is servemark/result/99, which a newer servemark wrote"),
         ('{"schema": "else"}', "it is no servemark/result/2"),
-        ('{"schema": "servemark/result/2"}', "it is no whole servemark/result/2"),
+        ('{"schema": "servemark/result/2"}', "it is no whole servemark/result/2: it lacks id, started_at, command"),
     ):
         (tmp_path / "result.json").write_text(text)
         with pytest.raises(RecordingError, match=why):
             Result.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("measured", "many", 'measured: "many" is no whole number'),
+        ("measured", True, "measured: true is no whole number"),
+        ("throughput_per_s", 3.5, "throughput_per_s: 3.5 is no object"),
+        ("throughput_per_s", {"value": "fast", "ci95": None}, 'throughput_per_s: value: "fast" is no number'),
+        ("name", None, "name: null is no text"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_with_its_field(first: Result, field: str, value: object, why: str) -> None:
+    data = json.loads(result_text(first))
+    data["benchmarks"][0]["runs"][0]["steps"][0][field] = value
+    with pytest.raises(ValueError, match=re.escape(f"benchmarks: runs: steps: {why}; copy the file again")):
+        from_json(data)
 
 
 def test_it_can_be_had_from_the_package() -> None:
@@ -190,3 +211,25 @@ def test_when_a_thread_lost_its_priority_makes_no_other_environment(first: Resul
         replace(run, load=replace(run.load, realtime=one)) for run, one in zip(benchmark.runs, lost, strict=False)
     )
     assert fingerprint(first, replace(benchmark, runs=runs)).realtime == "dropped after a while"
+
+
+def test_that_cpus_were_busy_by_themselves_makes_no_other_environment(first: Result) -> None:
+    benchmark = first.benchmarks[0]
+
+    def awake(words: str) -> str:
+        runs = tuple(replace(run, load=replace(run.load, keep_awake=words)) for run in benchmark.runs)
+        return fingerprint(first, replace(benchmark, runs=runs)).keep_awake
+
+    assert awake("2 CPUs until 3.2 s, when the machine was busy by itself") == awake("2 CPUs") == "2 CPUs"
+    assert awake("off") == "off"
+
+
+def test_what_was_asked_is_told_in_words(first: Result) -> None:
+    benchmark = first.benchmarks[0]
+    run = replace(benchmark.runs[0], load=replace(CLOSED, duration_s=2.0, until=AdaptiveLength(400, 10.0, 60.0)))
+    asked = asked_of_point(first, benchmark, run)
+    assert asked["load duration_s"] == "2"
+    assert asked["load until"] == "successes 400, min_s 10, max_s 60"
+    profile = (RateSegmentResult(100.0, 200.0, 5.0), RateSegmentResult(200.0, 200.0, None))
+    asked = asked_of_point(first, benchmark, replace(run, load=replace(OPEN, profile=profile)))
+    assert asked["load profile"] == ("from_per_s 100, to_per_s 200, duration_s 5; from_per_s 200, to_per_s 200")

@@ -72,7 +72,8 @@ def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
         jdk=_text(server.get("java")),
         engine=f"{tool.engine} of servemark {tool.version}" + (f" ({versions})" if versions else ""),
         realtime=_joined(load.realtime for load in loads),
-        keep_awake=_joined(load.keep_awake for load in loads),
+        # What is busy by itself does not halt: that it was seen, and when, makes no other machine.
+        keep_awake=_joined(load.keep_awake.partition(" until ")[0] for load in loads),
         receive_clock=_joined(load.receive_clock for load in loads),
         generators=_joined(f"{len(run.generators or (run,))}" for run in benchmark.answering.values()),
         model=_text((benchmark.archive or {}).get("sha256")) or _checksum(benchmark.model_sha256 or {}),
@@ -150,7 +151,16 @@ def _versions(server: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    """`value` in words; of what has fields those that are not None, with their names."""
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(value):
+        fields = ((item.name, getattr(value, item.name)) for item in dataclasses.fields(value))
+        return ", ".join(f"{name} {_text(one)}" for name, one in fields if one is not None)
+    if isinstance(value, (list, tuple)):
+        return "; ".join(str(_text(one)) for one in value)
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value)
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -28,6 +28,15 @@ from servemark.result.document import (
 from servemark.result.figures import Statistic
 
 _FIRST = "servemark/result/1"
+#: How much of a value that is not what it should be is shown.
+_LONGEST_SHOWN = 60
+#: What ``json`` gives of each kind of value, and what a person calls it.
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "whole number"),
+    float: ((int, float), "number"),
+    str: ((str,), "text"),
+    bool: ((bool,), "true or false"),
+}
 #: What is left out of the JSON where it is None: answers to what was not asked, and options of other kinds of load.
 _LEFT_OUT = {
     *((Analysis, field.name) for field in dataclasses.fields(Analysis)),
@@ -101,11 +110,18 @@ def read_result(file: Path) -> Result:
         OSError: it cannot be read.
         ValueError: it holds no result, or one of a newer schema.
     """
-    return from_json(json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number))
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        again = "cut short, or changed? copy it again from where it was written"
+        raise ValueError(f"it is no JSON ({error}); {again}") from error
+    return from_json(data)
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"it holds {text}, which is no figure and no JSON")
+    raise ValueError(
+        f"it holds {text}, which is no figure and no JSON; make it again from its records, or measure again"
+    )
 
 
 def load_result(path: Path) -> Result:
@@ -128,8 +144,10 @@ def _migrated(data: Any) -> Any:
     if schema == SCHEMA:
         return data
     if schema != _FIRST:
-        newer = isinstance(schema, str) and re.fullmatch(r"servemark/result/\d+", schema)
-        raise ValueError(f"it is {schema}, which a newer servemark wrote" if newer else f"it is no {SCHEMA}")
+        number = re.fullmatch(r"servemark/result/(\d+)", schema) if isinstance(schema, str) else None
+        if number and int(number[1]) > int(SCHEMA.rpartition("/")[2]):
+            raise ValueError(f"it is {schema}, which a newer servemark wrote; read it with that one")
+        raise ValueError(f"it is no {SCHEMA}, so no result of servemark's; name the folder that a run has written")
     benchmarks = [_migrated_benchmark(benchmark) for benchmark in data.get("benchmarks", ())]
     return {**data, "schema": SCHEMA, "benchmarks": benchmarks}
 
@@ -151,7 +169,7 @@ def _whole(wanted: Any, data: Any) -> Any:
     try:
         return _read(wanted, data)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no whole {SCHEMA}: {error}") from error
+        raise ValueError(f"it is no whole {SCHEMA}: {error}; copy the file again from where it was written") from error
 
 
 def _read(wanted: Any, value: Any) -> Any:
@@ -162,23 +180,45 @@ def _read(wanted: Any, value: Any) -> Any:
             return None
         options = [one for one in arguments if one is not type(None)]
         return _read(options[0] if len(options) == 1 else _fitting(options, value), value)
-    if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
-        hints = _hints(wanted)
-        fields = (field.name for field in dataclasses.fields(wanted) if field.name in value)
-        return wanted(**{name: _read(hints[name], value[name]) for name in fields})
+    if dataclasses.is_dataclass(wanted):
+        return _read_fields(wanted, value)
     if get_origin(wanted) is tuple:
         return tuple(_read(arguments[0], item) for item in value)
     if get_origin(wanted) is Mapping:
         return {key: _read(arguments[1], item) for key, item in value.items()}
+    if wanted in _KINDS and (not isinstance(value, _KINDS[wanted][0]) or (isinstance(value, bool) != (wanted is bool))):
+        raise TypeError(f"{json.dumps(value)[:_LONGEST_SHOWN]} is no {_KINDS[wanted][1]}")
     return value
+
+
+def _read_fields(wanted: Any, value: Any) -> Any:
+    """`value` as the dataclass `wanted`; an error names the field that it is of."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{json.dumps(value)[:_LONGEST_SHOWN]} is no object")
+    lacking = [name for name in _needed(wanted) if name not in value]
+    if lacking:
+        raise TypeError(f"it lacks {', '.join(lacking)}")
+    hints, read = _hints(wanted), {}
+    for field in dataclasses.fields(wanted):
+        if field.name in value:
+            try:
+                read[field.name] = _read(hints[field.name], value[field.name])
+            except TypeError as error:
+                raise TypeError(f"{field.name}: {error}") from error
+    return wanted(**read)
+
+
+def _needed(wanted: Any) -> list[str]:
+    """The fields of a dataclass that have no default."""
+    fields = dataclasses.fields(wanted)
+    return [field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING]
 
 
 def _fitting(options: Sequence[Any], value: Mapping[str, Any]) -> Any:
     """Of several dataclasses the one that `value` can be: it has all that it needs, and the words that tell it."""
     for option in options:
         hints = _hints(option)
-        fields = dataclasses.fields(option)
-        needed = {field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING}
+        needed = set(_needed(option))
         told = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
         if needed <= value.keys() and all(value[name] in words for name, words in told.items() if name in value):
             return option
