@@ -10,6 +10,7 @@ from servemark.report.history import facts_of, title_of, verdict_of
 from servemark.report.html.charts import INK, MAIN, WARN, Chart, Spec, data, layered, tooltip
 from servemark.report.html.page import Answer, Page, Section, blocks_of
 from servemark.report.words import decimal, digits_of
+from servemark.stats.change_points import LEAST_N
 
 _UNITS = {"rate": "per s"}
 
@@ -28,10 +29,10 @@ def _section(series: Series, statistic: str) -> Section:
     outcome = "" if last is None else {"slower": "missed", "faster": "met"}[verdict_of(last, statistic)]
     facts = list(facts_of(series, statistic))
     changed = [fact.text.plain for fact in facts if fact.label == "changed"]
-    answer = f"changed {changed[-1]}" if changed else "no change was found"
+    none = "no change was found" if len(series.members) >= LEAST_N else f"fewer than {LEAST_N} results tell no change"
     return Section(
         title=title_of(series, statistic),
-        answers=(Answer(f"{title_of(series, statistic)}: {answer}", outcome),),
+        answers=(Answer(f"changed {changed[-1]}" if changed else none, outcome),),
         measured=(printable("; ".join(filter(None, (series.point, series.setup, series.machine)))),),
         charts=(_chart(series, statistic),),
         summary=blocks_of(facts),
@@ -41,10 +42,12 @@ def _section(series: Series, statistic: str) -> Section:
 def _chart(series: Series, statistic: str) -> Chart:
     """Each result with its interval; the median between changes."""
     values, rows = [], []
-    for place, member in enumerate(series.members):
+    for place, member in enumerate(series.members, 1):
         low, high = member.figure.ci95 or (member.value, member.value)
         date = member.result.started_at
-        values.append({"n": place, "date": date, "value": member.value, "low": low, "high": high})
+        values.append(
+            {"n": place, "number": member.result.number, "date": date, "value": member.value, "low": low, "high": high}
+        )
         digits = digits_of(member.value)
         interval = f"{decimal(low, digits)} to {decimal(high, digits)}" if member.figure.ci95 else "-"
         folder = f"{member.result.folder}{' (gone)' if member.result.is_gone else ''}"
@@ -53,12 +56,12 @@ def _chart(series: Series, statistic: str) -> Chart:
     ends = [*(change.at - 1 for change in series.changes), len(values) - 1]
     middles = [change.before for change in series.changes[:1]] + [change.after for change in series.changes]
     segments = [
-        {"from": start, "to": end, "value": middle}
+        {"from": start + 1, "to": end + 1, "value": middle}
         for start, end, middle in zip(starts, ends, middles, strict=False)
         if middles
     ]
     unit = _UNITS.get(statistic, "ms")
-    axis: Spec = {"title": "result", "grid": False, "format": "d", "tickMinStep": 1}
+    axis: Spec = {"title": "results, the first to the last", "grid": False, "format": "d", "tickMinStep": 1}
     x: Spec = {"field": "n", "type": "quantitative", "axis": axis, "scale": {"nice": False}}
     y: Spec = {
         "field": "value",
@@ -66,7 +69,7 @@ def _chart(series: Series, statistic: str) -> Chart:
         "scale": {"zero": False},
         "axis": {"title": f"{statistic} {unit}"},
     }
-    changed = [{"n": change.at - 0.5, "verdict": verdict_of(change, statistic)} for change in series.changes]
+    changed = [{"n": change.at + 0.5, "verdict": verdict_of(change, statistic)} for change in series.changes]
     layers: list[Spec] = [
         {
             "data": data(changed),
@@ -86,7 +89,11 @@ def _chart(series: Series, statistic: str) -> Chart:
         {
             "data": data(values),
             "mark": {"type": "point", "filled": True, "size": 50, "color": MAIN, "opacity": 1},
-            "encoding": {"x": x, "y": y, "tooltip": tooltip(date="date", value=unit, low="95% from", high="to")},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "tooltip": tooltip(number="result", date="date", value=unit, low="95% from", high="to"),
+            },
         },
     ]
     return Chart(
