@@ -27,7 +27,7 @@ def errors_within(step: StepSummary, limit_share: float) -> Verdict:
     share = step.failed / step.requests if step.requests else 0.0
     answer = f"{step.failed} of all {step.requests} sent failed ({share:.2%})"
     return Verdict(
-        f"{step.name}: at most {limit_share:.3g} of the requests failed",
+        f"{step.name}: at most {100 * limit_share:g}% of the requests failed",
         answer,
         "met" if share <= limit_share else "missed",
     )

@@ -170,7 +170,7 @@ def test_a_collector_that_is_not_there_is_status_4_of_a_report_and_no_password_i
     assert main(["report", str(folder), "--otlp", url]) == 4
     err = capsys.readouterr().err
     assert "the metrics were not taken by" in err
-    assert "Connection refused" in err
+    assert ": Connection refused; is there a collector that takes OTLP over HTTP? servemark report" in err
     assert "hunter2" not in err
     assert err.count("\n") == 1
 

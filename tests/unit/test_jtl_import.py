@@ -182,7 +182,7 @@ def test_its_folder_is_like_a_runs(capsys, jtl, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([], "line 1 is neither a header that begins with timeStamp nor a sample"),
+        ([], "it is empty, or its first line is; give JMeter's CSV"),
         ([HEADER], "there is no sample in it"),
         (['<?xml version="1.0"?>', "<testResults>"], "it is XML; only JMeter's CSV is read"),
         (["hello"], "line 1 is neither a header that begins with timeStamp nor a sample with the 17 columns"),

@@ -51,6 +51,10 @@ def times(rows: int, took_ms: float = 5.0):
         (RunUnderWay(counts(1.9, 20), LOAD), "warming up: 1 of 12 s, 20 succeeded"),
         (RunUnderWay(counts(2.0, 20), LOAD), "measuring: 2 of 12 s, 20 succeeded"),
         (
+            RunUnderWay(counts(2.0, 20), ClosedLoad(users=1, duration_s=14.30876, warmup_s=2.0)),
+            "measuring: 2 of 16.3 s, 20 succeeded",
+        ),
+        (
             RunUnderWay(counts(20, 200), ClosedLoad(users=1, until=ADAPTIVE, warmup_s=2.0)),
             "measuring: 20 of at most 62 s, 200 succeeded",
         ),
@@ -68,7 +72,7 @@ def times(rows: int, took_ms: float = 5.0):
         ),
         (RunUnderWay(counts(1), ClosedLoad(users=4, loops=100), requests=400), "measuring: 1 s, 0 succeeded"),
     ],
-    ids=["warm-up", "fixed", "adaptive", "slow", "enough", "counted", "none yet"],
+    ids=["warm-up", "fixed", "of a search", "adaptive", "slow", "enough", "counted", "none yet"],
 )
 def test_the_state_says_what_is_done_and_for_how_long_yet(run, words):
     assert progress.state(run) == words

@@ -310,7 +310,7 @@ def test_a_run_has_its_load_its_window_and_the_rate_that_was_offered(make_record
     assert benchmark.options.arrival == "poisson"
     assert benchmark.options.threads is None
     assert benchmark.analysis is None
-    assert [verdict.question for verdict in benchmark.verdicts] == ["predict: at most 0.01 of the requests failed"]
+    assert [verdict.question for verdict in benchmark.verdicts] == ["predict: at most 1% of the requests failed"]
     _valid(benchmark)
 
 

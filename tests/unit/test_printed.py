@@ -215,3 +215,14 @@ def test_a_result_can_be_read_back(tmp_path):
 def test_what_is_no_result_is_not_read(data):
     with pytest.raises(ValueError, match="servemark/result/2"):
         from_json(data)
+
+
+def test_a_goodput_of_nothing_is_said_in_words_and_a_time_that_it_takes_is_more_than_was_measured(capsys):
+    print_summary(result(replace(STEP, goodput_per_s=Statistic(0.0, None, 100))), Path("out"))
+    assert fact_of(capsys.readouterr().out, "goodput") == "0/s: no request was within the SLO's times"
+    print_summary(result(replace(STEP, goodput_per_s=Statistic(2.0, None, None, 2.01))), Path("out"))
+    assert fact_of(capsys.readouterr().out, "goodput") == "~2.000/s (no interval below 3 s) within the SLO's times"
+
+
+def fact_of(out: str, label: str) -> str:
+    return next(line for line in out.splitlines() if line.startswith(label)).removeprefix(label).strip()

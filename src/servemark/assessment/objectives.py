@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -150,7 +151,7 @@ def _of_rate(condition: Condition, found: Statistic) -> Verdict:
     outcome: Outcome = "undecided"
     value = f"{found.value or 0.0:,.4g}/s"
     if found.ci95 is None:
-        needs = f", {found.needs_s:.0f} s would tell" if found.needs_s else ""
+        needs = f", {math.ceil(found.needs_s)} s would tell" if found.needs_s else ""
         return _verdict(condition, outcome, f"{value} (no interval{needs})")
     low, high = found.ci95
     if low >= condition.limit:

@@ -36,7 +36,8 @@ def goodput_fact(step: StepSummary) -> Iterator[Fact]:
     """The rate of the successes within the objective."""
     if step.goodput_per_s is not None:
         found = step.goodput_per_s
-        yield Fact("goodput", f"{per_s(found)} {per_s_interval(found)} within the SLO's times")
+        rate = f"{per_s(found)} {per_s_interval(found)} within the SLO's times"
+        yield Fact("goodput", rate if found.value else "0/s: no request was within the SLO's times")
 
 
 def trend_facts(step: StepSummary) -> Iterator[Fact]:

@@ -34,6 +34,8 @@ _PATH = "/v1/metrics"
 #: What the SDK says when it gives up, and around the reason why it tries again.
 _GAVE_UP = "Failed to export metrics batch due to timeout"
 _TRIED_AGAIN = re.compile(r"^Transient error (.*) encountered while .*$", re.DOTALL)
+#: Of what requests and urllib3 wrap around what the system said, that.
+_SAID_BY_SYSTEM = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
 
 
 def send(result: Result, url: str) -> None:
@@ -105,10 +107,13 @@ def _data(result: Result) -> MetricsData:
 
 
 def _refused(url: str, cause: str) -> RecordingError:
+    said = _SAID_BY_SYSTEM.search(cause)
+    if said:
+        cause = f"{said[1].strip()}"
     return RecordingError(
         f"the metrics were not taken by {without_user(url)}",
         cause=cause.replace(url, without_user(url)),
-        next_step="servemark report DIR --otlp URL sends them again",
+        next_step="is there a collector that takes OTLP over HTTP? servemark report DIR --otlp URL sends them again",
     )
 
 

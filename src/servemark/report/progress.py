@@ -51,13 +51,18 @@ def state(run: RunUnderWay) -> str:
     done = f"{counts.succeeded} succeeded" + (f", {counts.failed} failed" if counts.failed else "")
     if ends_s is not None and elapsed_s >= ends_s + _AT_ONCE_S:
         what = "the backlog" if run.is_open else "the last answers"
-        beyond = f"{elapsed_s - ends_s:.0f} s beyond the {ends_s:g} s of load"
+        beyond = f"{elapsed_s - ends_s:.0f} s beyond the {_rounded(ends_s)} s of load"
         return f"awaiting {what}: {counts.in_flight} left, {beyond}; {done}"
     under_way = f", {counts.in_flight} under way" if run.is_open else ""
     doing = "warming up" if elapsed_s < load.warmup_s else "measuring"
     at_most = " of" if load.until is None else " of at most"
-    limit = f"{at_most} {ends_s:g}" if ends_s is not None else ""
+    limit = f"{at_most} {_rounded(ends_s)}" if ends_s is not None else ""
     return f"{doing}: {int(elapsed_s)}{limit} s{_left(run)}, {done}{under_way}"
+
+
+def _rounded(seconds: float) -> str:
+    """What a search is given for a probe has any number of decimals, of which nobody can see more than one."""
+    return f"{round(seconds, 1):g}"
 
 
 def _ends_s(run: RunUnderWay) -> float | None:

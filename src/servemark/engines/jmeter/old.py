@@ -147,6 +147,8 @@ def _rewrite(lines: Iterator[str], out: TextIO, threads: _Threads, names: Mappin
 def _columns(first: str) -> tuple[tuple[str, ...], str]:
     """The columns, and what is between them, as the first line says."""
     line = first.rstrip("\r\n")
+    if not line:
+        raise ValueError("it is empty, or its first line is; give JMeter's CSV, with a header or in JMeter 5's order")
     names_them = line.lstrip('"').startswith(_DEFAULT[0])
     delimiter = ","
     if names_them:
