@@ -603,6 +603,22 @@ def test_several_steps_lead_with_the_figures_of_the_first_after_the_rate_of_all(
     ]
 
 
+def test_several_points_lead_with_the_figures_of_the_best_which_is_named(capsys):
+    what = result()
+    (run,) = what.benchmarks[0].runs
+    slow = replace(STEP, response_ms=latency(10.0), throughput_per_s=Statistic(2.0, (1.9, 2.1)))
+    runs = tuple(replace(run, point={"threads": n}, steps=(step,)) for n, step in ((1, slow), (4, STEP), (8, slow)))
+    benchmark = replace(what.benchmarks[0], steps=(), runs=runs)
+    lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
+    assert lines[:5] == [
+        "latency resnet-18: at best 48.77/s, p99 40.0 ms (threads 4)",
+        "point          threads 4: of 3 that with the highest rate",
+        "p50            20.0 ms (19.8 ms to 20.2 ms)",
+        "p99            40.0 ms (35.0 ms to 50.0 ms)",
+        "throughput     48.77/s (47.10 to 50.20)",
+    ]
+
+
 def test_what_happened_to_the_server_is_told_with_when(capsys):
     what = result()
     (run,) = what.benchmarks[0].runs

@@ -132,6 +132,18 @@ def test_parts_with_too_few_requests_have_no_percentile(make_records):
     assert np.isnan(found[1])
 
 
+def test_neighbours_with_too_few_requests_share_a_percentile(make_records):
+    times = np.arange(1000) * MS
+    took = np.where(times < 500 * MS, 4, 8) * MS
+    file = make_records(1000, scheduled=times, sent=times, first_byte=times, end=times + took)
+    (step,) = timeline_of([file], Window(0, 1000 * MS), 100).steps
+    found = step.percentiles_ms(0.99, 100)  # ten a part, so that 13 parts have 130
+    assert found[:13] == pytest.approx(np.full(13, 4.0), rel=0.012)
+    assert found[60:] == pytest.approx(np.full(40, 8.0), rel=0.012)
+    assert len(np.unique(found)) == 2
+    assert np.isnan(step.percentiles_ms(0.99, 250)).all(), "four groups tell no course of time"
+
+
 def test_records_that_became_shorter_are_said(make_records):
     file = make_records(100, end=np.full(100, 5 * MS))
     with file.path.open("r+b") as opened:

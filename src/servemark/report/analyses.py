@@ -31,6 +31,7 @@ from servemark.result import (
     OpenLoadResult,
     Predictions,
     Registrations,
+    RunResult,
     Scaling,
     ScalingCalls,
     StepSummary,
@@ -44,14 +45,11 @@ _MOST_EACH = 32
 def headline(benchmark: BenchmarkResult) -> Text | None:
     """The first line of a benchmark whose answer is in its analysis, or in several runs; None of any other."""
     analysis = benchmark.analysis or Analysis()
-    if benchmark.runs and not benchmark.steps and not analysis.scaling:
-        found = {
-            place: medians(benchmark, tuple(run.point.items()), run.steps[0])
-            for place, run in benchmark.answering.items()
-        }
-        best = max(found, key=lambda place: found[place]["throughput_per_s"].value or 0.0)
-        figures = f"at best {per_s(found[best]['throughput_per_s'])}, p99 {ms(found[best]['p99_ms'])}"
-        where = f"{described(benchmark.runs[best].point)}{in_words(benchmark)}"
+    best = best_point(benchmark)
+    if best is not None:
+        found = medians(benchmark, tuple(best.point.items()), best.steps[0])
+        figures = f"at best {per_s(found['throughput_per_s'])}, p99 {ms(found['p99_ms'])}"
+        where = f"{described(best.point)}{in_words(benchmark)}"
         return subject(benchmark).append(f"{figures} ({where})", style="bold green")
     if analysis.registrations:
         (step,) = benchmark.steps
@@ -63,6 +61,19 @@ def headline(benchmark: BenchmarkResult) -> Text | None:
     if len(benchmark.steps) > 1:
         return _with_failures(benchmark, f"{_total_per_s(benchmark.steps)} in all")
     return None
+
+
+def best_point(benchmark: BenchmarkResult) -> RunResult | None:
+    """Of a benchmark of several points the run of that with the highest rate; None of any other."""
+    analysis = benchmark.analysis
+    if not benchmark.runs or benchmark.steps or benchmark.capacity is not None or (analysis and analysis.scaling):
+        return None
+
+    def rate_per_s(run: RunResult) -> float:
+        figures = medians(benchmark, tuple(run.point.items()), run.steps[0])
+        return figures["throughput_per_s"].value or 0.0
+
+    return max(benchmark.answering.values(), key=rate_per_s)
 
 
 def _settled(to: str, calls: ScalingCalls) -> str:

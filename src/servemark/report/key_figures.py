@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from servemark.report.histogram import Chart
 from servemark.report.layout import Fact, Line
@@ -11,12 +12,16 @@ from servemark.report.words import in_brackets, ms, per_s, per_s_interval
 from servemark.result import BenchmarkResult, StepSummary
 
 
-def key_figures(benchmark: BenchmarkResult, step: StepSummary, ramp: str) -> Iterator[Line]:
+def key_figures(
+    benchmark: BenchmarkResult, step: StepSummary, ramp: str, point: tuple[Any, ...] = ()
+) -> Iterator[Line]:
     """p50, p99 and the rate of `step` with their intervals, over trials where there were several, and its histogram.
+
+    `point` has the names and values that tell the point of the step from the others, where there are several.
 
     `ramp` has the characters that the histogram is drawn of.
     """
-    over = over_trials(benchmark, step)
+    over = over_trials(benchmark, point, step)
     noun = "trials" if over else "requests"
     for name in ("p50", "p99") if step.measured else ():
         found = over.get(f"{name}_ms", getattr(step.headline_ms, name))

@@ -191,7 +191,15 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
 
 
 def figure_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
-    """The three figures that matter, and how latencies lie; of several steps those of the first."""
+    """The three figures that matter, and how latencies lie; of several steps those of the first, of several points
+    those of the point with the highest rate.
+    """
+    best = analyses.best_point(benchmark)
+    if best is not None and best.steps[0].succeeded:
+        of_all = f"of {len(benchmark.answering)} that with the highest rate"
+        yield Fact("point", f"{analyses.described(best.point)}: {of_all}")
+        yield from key_figures(benchmark, best.steps[0], ramp_for(sys.stdout), tuple(best.point.items()))
+        return
     step = _headline_step(benchmark)
     if step is not None and benchmark.runs:
         if len(benchmark.steps) > 1:

@@ -26,12 +26,12 @@ def medians(benchmark: BenchmarkResult, point: tuple[Any, ...], step: StepSummar
     }
 
 
-def over_trials(benchmark: BenchmarkResult, step: StepSummary) -> dict[str, Statistic]:
-    """The medians of the only point's figures of `step` with their intervals between trials; empty of a single one."""
-    points = _points(benchmark)
-    if len(points) != 1 or len(points[0].counted) < 2:
+def over_trials(benchmark: BenchmarkResult, point: tuple[Any, ...], step: StepSummary) -> dict[str, Statistic]:
+    """The medians of a point's figures of `step` with their intervals between trials; empty of a single trial."""
+    over = next((one for one in _points(benchmark) if tuple(one.point.items()) == point), None)
+    if over is None or len(over.counted) < 2:
         return {}
-    known = next((one.figures for one in points[0].steps if one.name == step.name), {})
+    known = next((one.figures for one in over.steps if one.name == step.name), {})
     return {name: one.median for name, one in known.items()}
 
 

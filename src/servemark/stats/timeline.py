@@ -25,6 +25,9 @@ IntArray = NDArray[np.int64]
 
 #: Parts of a decade: of latencies by time, and over all of the measured time.
 _PARTS_BY_TIME, _PARTS = 100, 1000
+#: How many groups of neighbours a percentile over time has at least, and how many more requests than the least these
+#: have in the mean, so that few are left without.
+_LEAST_JOINED, _SPARE = 5, 1.3
 #: What the time of a request is spent on, in order.
 SPENT = ("waiting for a connection", "sent late", "until the first byte", "until the last byte")
 
@@ -83,14 +86,24 @@ class StepTimeline:
     distribution: Distribution
 
     def percentiles_ms(self, quantile: float, least: int) -> FloatArray:
-        """That percentile of the latencies of each part of the time; NaN where there are fewer than `least`."""
-        found = np.full(len(self.scheduled), np.nan)
-        starts = np.searchsorted(self.cells[:, 0], np.arange(len(found) + 1))
-        for part, (start, end) in enumerate(pairwise(starts)):
-            counts = np.cumsum(self.cells[start:end, 2])
+        """That percentile of the latencies of each part of the time; NaN where there are fewer than `least`.
+
+        Where parts have fewer in the mean, as many neighbours as have enough together share their percentile, if at
+        least `_LEAST_JOINED` such groups are left.
+        """
+        parts = len(self.scheduled)
+        found = np.full(parts, np.nan)
+        joined = max(1, math.ceil(least * _SPARE * parts / max(int(self.cells[:, 2].sum()), 1)))
+        joined = joined if parts >= _LEAST_JOINED * joined else 1
+        firsts = np.append(np.arange(0, parts - joined + 1, joined), parts)  # the last one has what is left, too
+        for (first, last), (start, end) in zip(
+            pairwise(firsts), pairwise(np.searchsorted(self.cells[:, 0], firsts)), strict=True
+        ):
+            of_bins = np.bincount(self.cells[start:end, 1], weights=self.cells[start:end, 2])
+            counts = np.cumsum(of_bins)
             if end > start and counts[-1] >= least:
                 at = np.searchsorted(counts, max(1, np.ceil(quantile * counts[-1])))
-                found[part] = _middle_ms(self.cells[start + at, 1:2], _PARTS_BY_TIME)[0]
+                found[first:last] = _middle_ms(np.array([at]), _PARTS_BY_TIME)[0]
         return found
 
     def density(self, most: int) -> tuple[FloatArray, IntArray]:

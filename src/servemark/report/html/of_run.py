@@ -257,7 +257,7 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
     return Chart(
         f"Latency over time{said}",
         f"Where the {drawn.latency} of requests lies, by when they were due: the darker, the more. Lines are the "
-        "median and p99 of each part of the time, where it has enough requests for one; a shaded time is the warm-up"
+        "median and p99 of parts of the time that have enough requests for one; a shaded time is the warm-up"
         + ("; red marks are failures" if drawn.failed else "")
         + (f"; rules are what happened to the server: {_told(drawn)}" if drawn.marks else "")
         + ".",
