@@ -15,10 +15,11 @@ from servemark.cli.history import COMMANDS, history_parser
 from servemark.history.index import indexed
 from servemark.report.directory import ResultDirectory
 from servemark.report.sparkline import BLOCKS, PLAIN, marks, sparkline
-from servemark.result import AskedOptions
+from servemark.result import AskedOptions, Estimate
 from servemark.terminals import takes_letters
 
 from .histories import measured, remembered, write
+from .test_capacity_words import FOUND
 from .test_reports import INVALID, STARTED
 
 
@@ -379,3 +380,21 @@ def test_a_damaged_history_is_an_error_of_every_command(capsys, folder):
     for words in (["list"], ["show"], ["trend"], ["baseline"], ["prune", "--gone"]):
         assert "is damaged: file is not a database; move it away" in history(capsys, *words, status=2)
     assert (folder / "history.db").read_text() == "This is no database." * 100
+
+
+def test_searches_are_listed_with_their_capacity_and_have_a_trend_of_their_own(capsys, folder):
+    for day, found in enumerate((173.0, 175.0)):
+        what = measured(day)
+        (benchmark,) = what.benchmarks
+        (run,) = benchmark.runs
+        # No two searches have the same probes.
+        runs = (replace(run, point={"rate": 168.0 + day}),)
+        capacity = replace(FOUND, feasible_max=168.0, rate_per_s=Estimate(found, (168.0, 178.0)))
+        remembered(folder / str(day), replace(what, benchmarks=(replace(benchmark, runs=runs, capacity=capacity),)))
+    listed = " ".join(history(capsys, "list").split())
+    assert "latency resnet-18 173.0/s - - capacity by rate, p99<30ms 2 2026-01-02" in listed
+    trend = history(capsys, "trend", "--statistic", "rate")
+    assert trend.startswith(
+        "latency resnet-18: rate of 2 results, 2026-01-01 to 2026-01-02\ncapacity by rate, p99<30ms;"
+    )
+    assert "nothing to tell a trend of" in history(capsys, "trend", status=2)

@@ -612,7 +612,7 @@ def test_several_points_lead_with_the_figures_of_the_best_which_is_named(capsys)
     lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
     assert lines[:5] == [
         "latency resnet-18: at best 48.77/s, p99 40.0 ms (threads 4)",
-        "point          threads 4: of 3 that with the highest rate",
+        "point          threads 4, the one of 3 with the highest rate",
         "p50            20.0 ms (19.8 ms to 20.2 ms)",
         "p99            40.0 ms (35.0 ms to 50.0 ms)",
         "throughput     48.77/s (47.10 to 50.20)",

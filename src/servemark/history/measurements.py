@@ -10,6 +10,7 @@ from servemark.result import (
     IMPORTED,
     KERNEL_CLOCK,
     BenchmarkResult,
+    Capacity,
     ClosedLoadResult,
     Result,
     RunResult,
@@ -24,6 +25,8 @@ STATISTICS = ("rate", "p50", "p99")
 #: Settings of a model that are told where they are more than this.
 _SETTINGS = {"workers": 0, "batch_size": 1}
 _SHA256_SHOWN = 8
+#: How the point of a search begins.
+CAPACITY = "capacity"
 #: Between the words of a setup.
 _BETWEEN = "; "
 
@@ -43,7 +46,8 @@ class Measurement:
         fingerprint: the environment, and the server; what of it may change within a series, and is told where the
             figures change.
         valid: whether its certificate is; `partial` says that the benchmark did not come to its end.
-        rate: successes a second; `p50` and `p99` are of the headline's latency, in milliseconds.
+        rate: successes a second, of a search by rate the capacity with its interval of 90%; `p50` and `p99` are of the
+            headline's latency, in milliseconds, and those of a search nothing.
     """
 
     entry: int
@@ -63,6 +67,11 @@ class Measurement:
     def is_imported(self) -> bool:
         """Whether it was read from another tool's file: nothing vouches for it."""
         return IMPORTED in self.setup.split(_BETWEEN)
+
+    @property
+    def is_capacity(self) -> bool:
+        """Whether it is what a search found."""
+        return self.point.startswith(CAPACITY)
 
 
 def measurements(result: Result) -> tuple[Measurement, ...]:
@@ -92,28 +101,39 @@ def _measurement(
     result: Result, entry: int, benchmark: BenchmarkResult, run: RunResult, step: StepSummary
 ) -> Measurement:
     environment = fingerprint(result, benchmark)
-    certificate = benchmark.certificate if not run.point else run.certificate
+    found = benchmark.capacity
+    certificate = benchmark.certificate if not run.point or found else run.certificate
     nothing = Statistic(None, None)
+    rate = step.throughput_per_s if step.measured else nothing
+    if found is not None and found.rate_per_s is not None:
+        rate = Statistic(found.rate_per_s.value, found.rate_per_s.ci90)
     return Measurement(
         entry=entry,
         benchmark=benchmark.name,
         model=benchmark.model or benchmark.options.url or "",
-        point=run.place,
+        point=run.place if found is None else f"{CAPACITY} by {found.by}, {_conditions(found)}",
         setup=_BETWEEN.join(_setup(result, benchmark, run)),
         machine=", ".join(filter(None, (environment.machine, environment.cpu_model))),
         fingerprint={**dataclasses.asdict(environment), **served_by(result, benchmark)},
         valid=certificate is not None and certificate.valid,
         partial=benchmark.partial or benchmark.failure is not None,
-        rate=step.throughput_per_s if step.measured else nothing,
-        p50=step.headline_ms.p50,
-        p99=step.headline_ms.p99,
+        rate=rate,
+        # A search has no load of its own at which latencies could be held against each other.
+        p50=nothing if found else step.headline_ms.p50,
+        p99=nothing if found else step.headline_ms.p99,
     )
+
+
+def _conditions(found: Capacity) -> str:
+    return " and ".join(dict.fromkeys(text for probe in found.probes for text in probe.conditions))
 
 
 def _setup(result: Result, benchmark: BenchmarkResult, run: RunResult) -> Iterator[str]:
     asked, load = benchmark.options, run.load
     server = benchmark.server or result.server or {}
-    if not isinstance(load, ClosedLoadResult):
+    if benchmark.capacity is not None:
+        yield from [str(asked.arrival)] if asked.arrival and not isinstance(load, ClosedLoadResult) else []
+    elif not isinstance(load, ClosedLoadResult):
         yield f"{asked.rate}/s {asked.arrival}" if asked.rate else str(asked.arrival or "open loop")
     elif "threads" not in run.point:
         yield f"{load.users} thread" if load.users == 1 else f"{load.users} threads"

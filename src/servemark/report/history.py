@@ -130,6 +130,8 @@ def _remarks(result: Indexed, one: Measurement, points: int, *, told_names: bool
         yield "INVALID"
     if one.is_imported:
         yield "IMPORTED"
+    if one.is_capacity:
+        yield printable(one.point)
     if one.partial:
         yield "PARTIAL"
     if points > 1:

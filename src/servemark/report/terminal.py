@@ -196,8 +196,8 @@ def figure_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
     """
     best = analyses.best_point(benchmark)
     if best is not None and best.steps[0].succeeded:
-        of_all = f"of {len(benchmark.answering)} that with the highest rate"
-        yield Fact("point", f"{analyses.described(best.point)}: {of_all}")
+        of_all = f"the one of {len(benchmark.answering)} with the highest rate"
+        yield Fact("point", f"{analyses.described(best.point)}, {of_all}")
         yield from key_figures(benchmark, best.steps[0], ramp_for(sys.stdout), tuple(best.point.items()))
         return
     step = _headline_step(benchmark)

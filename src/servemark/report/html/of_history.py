@@ -98,8 +98,8 @@ def _chart(series: Series, statistic: str) -> Chart:
     ]
     return Chart(
         f"{statistic} of each result",
-        "Each point is a result, in the order in which they were measured, with its interval of 95%; dashed rules are "
-        "where the series changed, and lines the median between them.",
+        "Each point is a result, in the order in which they were measured, with its interval of 95%, of a capacity "
+        "that of 90%; dashed rules are where the series changed, and lines the median between them.",
         layered(layers),
         ("result", "date", f"{statistic} {unit}", "95% interval", "folder"),
         tuple(rows),
