@@ -160,3 +160,12 @@ def test_what_cannot_be_searched_is_refused(words: list[str], said: str, capsys)
 def test_a_run_knows_nothing_of_searches(capsys) -> None:
     assert main(["run", "latency", "--slo", "p99<5ms", "--by", "rate"], "servemark") == 2
     assert "unrecognized arguments: --by" in capsys.readouterr().err
+
+
+def test_a_condition_on_what_the_server_does_not_do_is_the_first_line(url: str, tmp_path: Path, capsys) -> None:
+    status, result = _searched(tmp_path / "out", url, "--slo", "first_event.p90<400ms", *_QUICK)
+    out = capsys.readouterr().out
+    assert status == 2
+    assert out.splitlines()[0].startswith("FAILED http ")
+    assert "--slo first_event.p90<400ms: no response streamed" in " ".join(out.split())
+    assert len(result["benchmarks"][0]["runs"]) == 1

@@ -29,3 +29,8 @@ BETWEEN = "capacity 173/s (168 to 178): p99<30ms holds at 168/s and fails at 178
 )
 def test_what_the_server_did_stands_behind_what_limits_it_as_far_as_that_is_known(seen, words) -> None:
     assert answer(replace(FOUND, **seen)).plain == BETWEEN + words
+
+
+def test_a_search_that_saw_nothing_says_so() -> None:
+    nothing = replace(FOUND, probes=(), rate_per_s=None, feasible_max=None, infeasible_min=None, limiting=None)
+    assert answer(nothing).plain == "capacity unknown: no probe saw what is asked"

@@ -392,7 +392,7 @@ def test_searches_are_listed_with_their_capacity_and_have_a_trend_of_their_own(c
         capacity = replace(FOUND, feasible_max=168.0, rate_per_s=Estimate(found, (168.0, 178.0)))
         remembered(folder / str(day), replace(what, benchmarks=(replace(benchmark, runs=runs, capacity=capacity),)))
     listed = " ".join(history(capsys, "list").split())
-    assert "latency resnet-18 173.0/s - - capacity by rate, p99<30ms 2 2026-01-02" in listed
+    assert "latency resnet-18 173.0/s - - capacity 2 2026-01-02 latency resnet-18 175.0/s - - capacity" in listed
     trend = history(capsys, "trend", "--statistic", "rate")
     assert trend.startswith(
         "latency resnet-18: rate of 2 results, 2026-01-01 to 2026-01-02\ncapacity by rate, p99<30ms;"

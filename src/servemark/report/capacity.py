@@ -30,7 +30,8 @@ def answer(capacity: Capacity) -> Text:
         return Text(f"capacity 0: {texts} fails at {_load(capacity, fails)}, the lowest load", _STYLES["missed"])
     found = capacity.estimate
     if found.value is None:
-        return Text(f"capacity unknown: {texts or 'nothing was seen'}{_between(capacity)}", _STYLES["undecided"])
+        seen = f"{texts}{_between(capacity)}" if texts else "no probe saw what is asked"
+        return Text(f"capacity unknown: {seen}", _STYLES["undecided"])
     interval = f" ({found.ci90[0]:,.4g} to {found.ci90[1]:,.4g})" if found.ci90 else ""
     at_least = "at least " if fails is None else ""
     style = _STYLES["met" if holds is not None and fails is not None else "undecided"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from servemark.history.index import Indexed
-from servemark.history.measurements import Measurement
+from servemark.history.measurements import CAPACITY, Measurement
 from servemark.history.trends import Change, Series
 from servemark.printable import printable
 from servemark.report.layout import Columns, Fact, Line
@@ -48,7 +48,7 @@ def table_of_results(results: Sequence[Indexed]) -> Columns:
                 ms(of_benchmark.p50),
                 ms(of_benchmark.p99),
                 ", ".join(_remarks(result, of_benchmark, points, told_names=told)),
-                printable(of_benchmark.setup),
+                printable("; ".join(filter(None, (_sought(of_benchmark), of_benchmark.setup)))),
                 style="bold" if result.baselines else "dim",
             )
     return table
@@ -124,6 +124,11 @@ def _named(one: Measurement) -> str:
     return printable(f"{one.benchmark} {shortened(model, _LONGEST_NAME)}".strip())
 
 
+def _sought(one: Measurement) -> str:
+    """What a search sought."""
+    return one.point if one.is_capacity else ""
+
+
 def _remarks(result: Indexed, one: Measurement, points: int, *, told_names: bool) -> Iterator[str]:
     """What has to be known of a row; what is of the whole result stands in its first."""
     if not one.valid:
@@ -131,7 +136,7 @@ def _remarks(result: Indexed, one: Measurement, points: int, *, told_names: bool
     if one.is_imported:
         yield "IMPORTED"
     if one.is_capacity:
-        yield printable(one.point)
+        yield CAPACITY
     if one.partial:
         yield "PARTIAL"
     if points > 1:

@@ -175,7 +175,7 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
     """The summary of a benchmark: its answer, what was measured, what that came to, and what is made of it."""
     found = benchmark.capacity
     if found is not None:
-        yield capacity.answer(found)
+        yield capacity.answer(found) if benchmark.failure is None else headline(benchmark)
     else:
         yield from answer(benchmark)
         yield headline(benchmark)
