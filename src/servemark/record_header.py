@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from servemark.errors import RecordingError
 
+#: What to try where records are missing, or not what a run wrote.
+COPY_WHOLE = "copy the whole folder of the result again"
 #: A header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
 MAGIC = b"SERVEMARK-REC\0\0\0"
 EVENTS_MAGIC = b"SERVEMARK-EVT\0\0\0"
@@ -44,7 +46,7 @@ def read_header(file: BinaryIO, path: Path, magic: bytes, what: str) -> dict[str
     """
     fixed = file.read(FIXED.size)
     if len(fixed) < FIXED.size or fixed[: len(magic)] != magic:
-        raise RecordingError(f"{path} is not {what}")
+        raise RecordingError(f"{path} is not {what}", next_step=COPY_WHOLE)
     _, version, _, _, json_bytes = FIXED.unpack(fixed)
     if version not in _READABLE:
         known = " and ".join(map(str, _READABLE))
@@ -52,5 +54,7 @@ def read_header(file: BinaryIO, path: Path, magic: bytes, what: str) -> dict[str
     try:
         header: dict[str, Any] = json.loads(file.read(json_bytes))
     except ValueError as error:
-        raise RecordingError(f"{path} is {what} whose header is cut short", cause=str(error)) from error
+        raise RecordingError(
+            f"{path} is {what} whose header is cut short", cause=str(error), next_step=COPY_WHOLE
+        ) from error
     return header

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.errors import RecordingError
-from servemark.record_header import EVENTS_MAGIC, MAGIC, VERSION, packed, read_header, with_size
+from servemark.record_header import COPY_WHOLE, EVENTS_MAGIC, MAGIC, VERSION, packed, read_header, with_size
 from servemark.units import NS_PER_MS, ns_from_s
 
 _CHUNK_ROWS = 1 << 17
@@ -219,7 +219,7 @@ def reading(files: Sequence[RecordFile]) -> Iterator[None]:
         yield
     except OSError as error:
         paths = ", ".join(str(file.path) for file in files)
-        raise RecordingError(f"cannot read the records in {paths}", cause=error.strerror or str(error)) from error
+        raise _unreadable(paths, error) from error
 
 
 def span_ns(files: Sequence[RecordFile]) -> tuple[int, int]:
@@ -297,6 +297,12 @@ def write_records(
         raise RecordingError.unwritable(path, error.strerror or str(error)) from error
 
 
+def _unreadable(paths: str, error: OSError) -> RecordingError:
+    return RecordingError(
+        f"cannot read the records in {paths}", cause=error.strerror or str(error), next_step=COPY_WHOLE
+    )
+
+
 def _open_table(path: Path, magic: bytes, what: str) -> tuple[dict[str, Any], np.dtype[np.void], int]:
     """The header of a file that begins with `magic`, the dtype of its rows, and how many whole ones there are."""
     try:
@@ -304,7 +310,7 @@ def _open_table(path: Path, magic: bytes, what: str) -> tuple[dict[str, Any], np
             header = read_header(file, path, magic, what)
         size = path.stat().st_size
     except OSError as error:
-        raise RecordingError(f"cannot read the records in {path}", cause=error.strerror or str(error)) from error
+        raise _unreadable(str(path), error) from error
     dtype = np.dtype(
         {
             "names": [column["name"] for column in header["columns"]],

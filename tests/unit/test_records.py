@@ -91,7 +91,7 @@ def test_an_empty_file_has_no_rows(make_records):
 def test_what_is_not_a_record_file_is_refused(tmp_path, content):
     path = tmp_path / "x.bin"
     path.write_bytes(content)
-    with pytest.raises(RecordingError, match="is not a record file"):
+    with pytest.raises(RecordingError, match="is not a record file; copy the whole folder"):
         open_records(path)
 
 
@@ -145,7 +145,9 @@ def test_a_missing_histogram_log_is_named(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(RecordingError, match=r"cannot read the records in .*none\.bin: No such file"):
+    with pytest.raises(
+        RecordingError, match=r"cannot read the records in .*none\.bin: No such file.*; copy the whole folder"
+    ):
         open_records(tmp_path / "none.bin")
 
 

@@ -64,6 +64,7 @@ def opened_records(run: RunResult, folder: Path) -> tuple[RecordFile, ...]:
     Raises:
         RecordingError: they are missing, cut short, or cannot be read.
     """
+    from servemark.record_header import COPY_WHOLE
     from servemark.records import open_records
 
     files = tuple(open_records(folder / name) for name in run.record_files)
@@ -72,6 +73,6 @@ def opened_records(run: RunResult, folder: Path) -> tuple[RecordFile, ...]:
         raise RecordingError(
             f"the records in {', '.join(str(file.path) for file in files)} are cut short",
             cause=f"they have {rows} of the {sent} requests of the result",
-            next_step="copy the whole folder of the result again",
+            next_step=COPY_WHOLE,
         )
     return files
