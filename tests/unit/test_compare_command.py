@@ -16,6 +16,8 @@ from servemark.cli import main
 from servemark.report.directory import result_text
 from servemark.result import Certificate, Check, Result, schema_text
 
+from .test_capacity_words import FOUND
+
 INVALID = Certificate(False, (Check("accounted", False, "lost"),))
 
 
@@ -307,3 +309,23 @@ def test_a_rate_of_nothing_is_no_change_that_can_be_told(compare) -> None:
     assert status == 0
     (row,) = [row for row in out.splitlines() if row.startswith("per s")]
     assert row.split()[-2:] == ["-", "-"]
+
+
+def test_searches_are_not_compared_by_the_loads_that_each_chose(compare) -> None:
+    base, new = (changed(simulated(seed), capacity=FOUND) for seed in (1, 2))
+    status, _, err = compare(base, new)
+    assert status == 2
+    assert (
+        "a search for the capacity has no trials to compare: what was found is 173 and 173; compare runs at one" in err
+    )
+
+
+def test_cpus_that_were_busy_by_themselves_in_some_trials_refuse_nothing(compare) -> None:
+    base, new = simulated(1), simulated(2)
+    awake = ("2 CPUs", "2 CPUs until 1.3 s, when the machine was busy by itself", "off", "2 CPUs", "2 CPUs")
+    base = with_load(base, keep_awake="2 CPUs")
+    runs = zip(new.benchmarks[0].runs, awake, strict=True)
+    new = changed(new, runs=tuple(replace(run, load=replace(run.load, keep_awake=one)) for run, one in runs))
+    status, out, err = compare(base, new)
+    assert (status, err) == (0, "")
+    assert out.startswith("no difference")

@@ -216,12 +216,16 @@ def test_when_a_thread_lost_its_priority_makes_no_other_environment(first: Resul
 def test_that_cpus_were_busy_by_themselves_makes_no_other_environment(first: Result) -> None:
     benchmark = first.benchmarks[0]
 
-    def awake(words: str) -> str:
-        runs = tuple(replace(run, load=replace(run.load, keep_awake=words)) for run in benchmark.runs)
+    def awake(*words: str) -> str:
+        runs = tuple(
+            replace(run, load=replace(run.load, keep_awake=one)) for one in words for run in benchmark.runs[:1]
+        )
+        runs = tuple(replace(run, point={"threads": number}) for number, run in enumerate(runs))
         return fingerprint(first, replace(benchmark, runs=runs)).keep_awake
 
     assert awake("2 CPUs until 3.2 s, when the machine was busy by itself") == awake("2 CPUs") == "2 CPUs"
-    assert awake("off") == "off"
+    assert awake("2 CPUs", "off", "2 CPUs") == "2 CPUs"
+    assert awake("off", "off") == "off"
 
 
 def test_what_was_asked_is_told_in_words(first: Result) -> None:

@@ -24,7 +24,7 @@ def compare(base: Result, new: Result, judging: Judging) -> Comparison:
     """What differs between the benchmarks that both results have, by name, model and points.
 
     Raises:
-        UsageError: they have none in common, or none with such a step; or a figure is none.
+        UsageError: they have none in common, or none with such a step; one is a search; or a figure is none.
     """
     ours, theirs = named(base), named(new)
     both = [name for name in ours if name in theirs]
@@ -34,6 +34,7 @@ def compare(base: Result, new: Result, judging: Judging) -> Comparison:
             cause=f"one has {_listed(ours) or 'nothing'}, the other {_listed(theirs) or 'nothing'}",
             next_step="compare results of the same benchmark and model",
         )
+    _check_no_search([one[name] for one in (ours, theirs) for name in both])
     _check_steps(judging.steps, [one[name] for one in (ours, theirs) for name in both])
     compared = tuple(
         _benchmark(name, Side.of_trials(base, ours[name]), Side.of_trials(new, theirs[name]), judging) for name in both
@@ -74,6 +75,18 @@ def _refusal(unlike: Mapping[str, tuple[str, ...]]) -> str:
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(names)
+
+
+def _check_no_search(benchmarks: Sequence[BenchmarkResult]) -> None:
+    """Searches measure at loads that each chooses for itself, once: they have no trials that could be compared."""
+    found = [one.capacity.estimate for one in benchmarks if one.capacity is not None]
+    if found:
+        values = " and ".join("nothing" if one.value is None else f"{one.value:.4g}" for one in found)
+        raise UsageError(
+            "a search for the capacity has no trials to compare",
+            cause=f"what was found is {values}",
+            next_step="compare runs at one load, with --trials 5 each",
+        )
 
 
 def _check_steps(asked: Collection[str], benchmarks: Sequence[BenchmarkResult]) -> None:

@@ -72,8 +72,7 @@ def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
         jdk=_text(server.get("java")),
         engine=f"{tool.engine} of servemark {tool.version}" + (f" ({versions})" if versions else ""),
         realtime=_joined(load.realtime for load in loads),
-        # What is busy by itself does not halt: that it was seen, and when, makes no other machine.
-        keep_awake=_joined(load.keep_awake.partition(" until ")[0] for load in loads),
+        keep_awake=_kept_awake(load.keep_awake for load in loads),
         receive_clock=_joined(load.receive_clock for load in loads),
         generators=_joined(f"{len(run.generators or (run,))}" for run in benchmark.answering.values()),
         model=_text((benchmark.archive or {}).get("sha256")) or _checksum(benchmark.model_sha256 or {}),
@@ -161,6 +160,16 @@ def _text(value: Any) -> str | None:
         return "; ".join(str(_text(one)) for one in value)
     is_whole = isinstance(value, float) and value.is_integer()
     return str(int(value) if is_whole else value)
+
+
+def _kept_awake(words: Iterable[str]) -> str:
+    """Which CPUs were kept from halting, in any run.
+
+    CPUs that are busy by themselves do not halt: that it was left to them in some runs, or from some time on, makes no
+    other environment.
+    """
+    kept = {word.partition(" until ")[0] for word in words}
+    return _joined(kept - {"off"} or kept)
 
 
 def _joined(words: Iterable[str]) -> str:
