@@ -122,6 +122,7 @@ def test_a_history_shows_each_result_and_where_it_changed(here: Path, capsys) ->
     assert [row["n"] for row in rules["data"]["values"]] == [14.5]
     assert [(row["from"], row["to"]) for row in segments["data"]["values"]] == [(1, 14), (15, 24)]
     assert len(points["data"]["values"]) == 24
+    assert points["encoding"]["x"]["scale"]["domain"] == [0.5, 24.5]
     assert str(here / "23") in text
 
 

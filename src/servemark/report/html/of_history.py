@@ -62,7 +62,12 @@ def _chart(series: Series, statistic: str) -> Chart:
     ]
     unit = _UNITS.get(statistic, "ms")
     axis: Spec = {"title": "results, the first to the last", "grid": False, "format": "d", "tickMinStep": 1}
-    x: Spec = {"field": "n", "type": "quantitative", "axis": axis, "scale": {"nice": False}}
+    x: Spec = {
+        "field": "n",
+        "type": "quantitative",
+        "axis": axis,
+        "scale": {"nice": False, "domain": [0.5, len(values) + 0.5]},
+    }
     y: Spec = {
         "field": "value",
         "type": "quantitative",
