@@ -12,6 +12,7 @@ import pytest
 from servemark.cli import main
 from servemark.environments.server_kinds import ServerKind
 from servemark.servers import Server, ServerSettings
+from servemark.servers.oip.asked import TensorsAsked, parse_shape
 from servemark.servers.own import OwnLauncher
 from servemark.servers.running import RunningLauncher
 
@@ -21,11 +22,13 @@ REPOSITORIES = Path(__file__).parent / "repositories"
 
 
 @contextmanager
-def started(kind: ServerKind, *models: str) -> Iterator[Server]:
+def started(kind: ServerKind, *models: str, workers: int | None = None, shapes: str = "") -> Iterator[Server]:
     """A server of that kind, with its models below ``repositories/``, if it takes any; `models` are asked of it."""
-    repository = REPOSITORIES / kind
-    asked = RunningLauncher("", models, backend="onnx")
-    with OwnLauncher(kind, asked, (), repository if repository.is_dir() else None).serve(ServerSettings()) as server:
+    folder = REPOSITORIES / kind
+    repository = folder if folder.is_dir() else None
+    tensors = TensorsAsked(shapes=tuple(map(parse_shape, shapes.split())))
+    asked = RunningLauncher("", models, backend="onnx", tensors=tensors)
+    with OwnLauncher(kind, asked, (), repository, workers=workers).serve(ServerSettings()) as server:
         yield server
 
 

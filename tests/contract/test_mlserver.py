@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from servemark.servers import Server
+from servemark.servers import ModelSettings, Server
 
+from ..processes import command_line, runs
 from .kinds import Command, started
 
 pytestmark = pytest.mark.slow
@@ -39,13 +41,37 @@ def test_a_stream_is_one_of_events(command: Command) -> None:
     status, said, result = command.run("latency -m tokens --call infer_stream --tensors json -l 2")
     (step,) = result["benchmarks"][0]["steps"]
     assert (status, step["events"]["count"]) == (0, 20), said
+    assert step["tokens"]["events"] == 20
+
+
+def test_a_stream_that_fails_is_broken_off(command: Command) -> None:
+    line = "latency -m broken --call infer_stream --input-data zeros --tensors json -l 5 --max-errors 60%"
+    status, said, result = command.run(line)
+    (step,) = result["benchmarks"][0]["steps"]
+    assert (status, step["errors"], step["succeeded"]) == (0, {"closed_early": 3}, 2), said
+
+
+def test_workers_of_one_that_we_start_are_processes_and_gone_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with started("mlserver", "linear", workers=2, shapes="x:FP32:1,4") as server:
+        assert server.pid is not None
+        leader = psutil.Process(server.pid)
+        with server.serve_models(ModelSettings(2)) as (model,):
+            assert model.requested["workers"] == 2
+        status, said, result = Command(server, tmp_path, capsys).run("latency -m linear -l 20 -t 4 --shape x:FP32:1,4")
+        assert (status, result["benchmarks"][0]["steps"][0]["succeeded"]) == (0, 80), said
+        processes = leader.children(recursive=True)
+        predicting = [one for one in processes if "spawn_main" in command_line(one)]
+        assert len(predicting) == 2
+    assert not [one for one in (leader, *processes) if runs(one.pid)]
 
 
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
         ("latency -m linear", 2, "the server does not say which inputs linear has; give --shape NAME:FP32:1,4"),
-        ("latency -m other", 2, "the server has no model 'other': it has linear, tokens"),
+        ("latency -m other", 2, "the server has no model 'other': it has broken, linear, tokens"),
         ("batching -m linear", 2, "batching makes no sense with a MLServer: it has no call that sets how a model"),
         ("repeated_scale_calls -m linear", 2, "it has no call that changes a model's workers"),
         ("load -m linear", 2, "it has no call that loads a model under another name"),

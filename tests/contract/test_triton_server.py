@@ -44,7 +44,7 @@ def test_it_is_known_by_what_it_answers_and_is_ours_by_its_process(triton: Serve
     assert found.dialect.name == "oip"
     assert (triton.product, triton.version, triton.launcher) == ("Triton Inference Server", "2.51.0", "managed")
     assert triton.memory_bytes() > 10 * 2**20
-    assert triton.facts["models"] == ["echo", "linear", "moody", "tokens"]
+    assert triton.facts["models"] == ["broken", "echo", "failing", "linear", "moody", "tokens"]
 
 
 @pytest.mark.parametrize("form", ["json", "binary"])
@@ -75,8 +75,12 @@ def test_every_data_type_comes_back_as_it_was_sent(triton: Server) -> None:
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
-        ("latency -m linaer", 2, "the server has no model 'linaer': it has echo, linear, moody, tokens; give -m"),
-        ("latency", 2, "the model is not named: the server has echo, linear, moody, tokens"),
+        (
+            "latency -m linaer",
+            2,
+            "the server has no model 'linaer': it has broken, echo, failing, linear, moody, tokens; give -m",
+        ),
+        ("latency", 2, "the model is not named: the server has broken, echo, failing, linear, moody, tokens"),
         ("latency -m echo --tensors json --shape fp16:3", 2, "cannot be written as JSON"),
         ("latency -m linear --shape x:4", 2, "--shape x: [4] does not fit the input x FP32 [-1,4] of linear"),
         ("latency -m linear --management-port 9", 2, "its calls go to the same port"),
@@ -84,6 +88,7 @@ def test_every_data_type_comes_back_as_it_was_sent(triton: Server) -> None:
         ("load -m linear", 2, "it has no call that loads a model under another name"),
         ("batching -m echo --options batch_size 1,4", 2, "the model echo takes no batches: its max_batch_size is 0"),
         ("latency -m tokens --call generate", 4, "it answered with an error"),
+        ("latency -m failing --call generate_stream", 4, "it answered with an error: no more words"),
     ],
 )
 def test_what_cannot_be_is_one_line(command: Command, line: str, status: int, said: str) -> None:
@@ -98,10 +103,21 @@ def test_an_error_within_a_200_is_an_application_error(command: Command) -> None
     assert (status, step["errors"]) == (0, {"application": 10}), said
 
 
-def test_a_stream_is_one_of_events(command: Command) -> None:
+def test_a_stream_is_one_of_events_and_of_what_they_hold(command: Command) -> None:
     status, said, result = command.run("latency -m tokens --call generate_stream -l 3")
     (step,) = result["benchmarks"][0]["steps"]
     assert (status, step["events"]["count"]) == (0, 30), said
+    assert (step["tokens"]["streams"], step["tokens"]["events"]) == (3, 30)
+    assert "first token" in said
+
+
+def test_an_error_in_the_middle_of_a_stream_is_an_application_error(command: Command) -> None:
+    status, said, result = command.run(
+        "latency -m broken --call generate_stream --input-data zeros -l 5 --max-errors 60%"
+    )
+    (step,) = result["benchmarks"][0]["steps"]
+    assert (status, step["errors"], step["succeeded"]) == (0, {"application": 3}, 2), said
+    assert "the answer says that it failed: out of words" in said
 
 
 def test_scaling_is_read_back_and_undone(command: Command, calls: OipCalls) -> None:

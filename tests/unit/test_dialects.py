@@ -12,8 +12,9 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.server import ServerOptions
 from servemark.runner.entry import Entry
-from servemark.servers.dialect import dialect, dialects, lacking, tokens_of
+from servemark.servers.dialect import dialect, dialects, lacking
 from servemark.servers.http.dialect import DIALECT as PLAIN
+from servemark.servers.oip.asked import CALLS
 from servemark.servers.oip.dialect import OF_ALL, OF_OWN_TRITON, OF_TRITON, OipDialect, with_batches, with_instances
 from servemark.servers.openai.dialect import error_in, model_names
 from servemark.servers.sagemaker.dialect import SageMakerDialect
@@ -251,5 +252,8 @@ def test_the_words_of_an_error_object_are_the_servers() -> None:
     assert model_names(b'{"data": [1, {}]}') == ()
 
 
-def test_of_servers_that_generate_text_it_is_known_how_tokens_are_told() -> None:
-    assert {spoken.name: tokens_of(spoken) for spoken in dialects() if tokens_of(spoken)} == {"openai": "openai"}
+def test_what_is_generated_is_read_of_streams_and_of_servers_that_generate_text_alone() -> None:
+    told = {spoken.name: spoken.tokens for spoken in dialects() if spoken.tokens}
+    assert told == {"openai": "openai"}
+    of_calls = {call: OipDialect(call=call).tokens for call in CALLS}
+    assert of_calls == {"infer": None, "infer_stream": "oip", "generate": None, "generate_stream": "oip"}

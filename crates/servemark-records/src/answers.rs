@@ -7,9 +7,11 @@
 mod answer;
 mod events;
 mod format;
+mod oip;
 mod openai;
 mod parts;
 mod row;
+mod words;
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;

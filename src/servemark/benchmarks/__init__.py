@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.servers import LoadedModel, ModelSettings, ServerSettings
-from servemark.servers.dialect import Ability, Dialect, tokens_of
+from servemark.servers.dialect import Ability, Dialect
 from servemark.workload.load import ADAPTIVE, Load
 from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Scenario, Step
@@ -138,9 +138,10 @@ def predictions(load: Load) -> PlanFor:
 def prediction(name: str, dialect: Dialect, model: LoadedModel) -> Step:
     """The step of that name in which a model is asked for a prediction, of each of its inputs."""
     requests = tuple(dialect.prediction(model.name, what) for what in model.inputs)
-    tokens = tokens_of(dialect)
     # What generates text may have a cache of the prompts that it was asked: none comes twice before all have come.
-    return Step(name, requests, tokens=tokens, expect=dialect.expects, draws_each_once=tokens is not None)
+    return Step(
+        name, requests, tokens=dialect.tokens, expect=dialect.expects, draws_each_once=dialect.tokens is not None
+    )
 
 
 def one_point(request: RunRequest, users: int) -> tuple[Point, ...]:

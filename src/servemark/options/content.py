@@ -195,7 +195,7 @@ class ContentOptions(OptionGroup):
         "--tokens",
         kind=OneOf(TOKEN_FORMATS),
         heading="request",
-        help="read the tokens of each answer: openai (chat and completions), text (each event is text)",
+        help="read the tokens of each answer: openai (chat, completions), oip (its streams), text (each event is text)",
         of_suites=True,
     )
     prompts: Path | None = option(

@@ -155,9 +155,9 @@ def launcher_of_kind(asked: RunningLauncher, chosen: ServerOptions, port: int | 
     from servemark.servers.own import OwnLauncher
 
     if chosen.model_repository is not None:
-        return OwnLauncher(chosen.server_kind, asked, (), chosen.model_repository, port)
+        return OwnLauncher(chosen.server_kind, asked, (), chosen.model_repository, port, chosen.workers_of_model)
     names = [model for model in asked.models if isinstance(model, str)]
     if chosen.server_kind == "torchserve":  # which is given them when it runs
         return OwnLauncher(chosen.server_kind, replace(asked, backend="onnx"), (), None, port)
     zoo = tuple(map(zoo_model, names))
-    return OwnLauncher(chosen.server_kind, replace(asked, is_named=True), zoo, None, port)
+    return OwnLauncher(chosen.server_kind, replace(asked, is_named=True), zoo, None, port, chosen.workers_of_model)

@@ -29,8 +29,6 @@ _HOMES: Mapping[DialectName, str] = {
     "sagemaker": "servemark.servers.sagemaker.dialect",
     "tfserving": "servemark.servers.tfserving.dialect",
 }
-#: How the tokens of answers are told, of servers that generate text.
-_TOKENS: Mapping[str, TokenFormat] = {"openai": "openai"}
 #: What a server lacks that has not the ability.
 _LACKING: Mapping[Ability, str] = {
     "models": "it answers for one model, whatever that is called",
@@ -99,6 +97,7 @@ class Dialect(Protocol):
         product: what people call a server that speaks it.
         abilities: what it can, of what not every server can.
         expects: what the body of a prediction that succeeded says, where its status alone does not tell that.
+        tokens: how what was generated is told in the answers, which are read for it; None where they are not.
     """
 
     @property
@@ -115,6 +114,10 @@ class Dialect(Protocol):
 
     @property
     def expects(self) -> Expect | None:  # noqa: D102
+        ...
+
+    @property
+    def tokens(self) -> TokenFormat | None:  # noqa: D102
         ...
 
     @property
@@ -163,11 +166,6 @@ def dialect(name: DialectName) -> Dialect:
 def dialects() -> Iterator[Dialect]:
     """Every dialect by which a server can be known, in the order in which it is tried."""
     return map(dialect, _HOMES)
-
-
-def tokens_of(spoken: Dialect) -> TokenFormat | None:
-    """How the tokens in the answers of a dialect are told; None where there are none."""
-    return _TOKENS.get(spoken.name)
 
 
 def lacking(spoken: Dialect, needed: frozenset[Ability]) -> str:

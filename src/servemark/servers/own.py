@@ -40,6 +40,8 @@ class OwnLauncher:
         zoo: the models of the zoo that it serves.
         repository: a folder of the user's that it serves instead.
         port: of its inference API; None is a free one.
+        workers: of an MLServer, which is told when it starts; None leaves a model's work in the server's own process,
+            or what the repository says.
     """
 
     kind: ServerKind
@@ -47,6 +49,7 @@ class OwnLauncher:
     zoo: tuple[ZooModel, ...]
     repository: Path | None = None
     port: int | None = None
+    workers: int | None = None
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[Server]:

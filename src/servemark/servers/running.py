@@ -18,7 +18,7 @@ from servemark.environments.mms import mms_environment
 from servemark.errors import UsageError
 from servemark.machine.memory import WorkerMemory
 from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
-from servemark.servers.dialect import DialectName, tokens_of
+from servemark.servers.dialect import DialectName
 from servemark.servers.http.existing import existing_model
 from servemark.servers.http.finding import Found, find_server
 from servemark.servers.http.plain import PlainServer, StillModels
@@ -123,7 +123,7 @@ class RunningLauncher:
             headers=(*self.headers, *((self.tokens.inference,) if self.tokens else ())),
             engine=self.engine,
         )
-        if self.are_prompts and tokens_of(found.dialect) is None:
+        if self.are_prompts and found.dialect.tokens is None:
             raise UsageError(
                 f"a {found.dialect.product} takes no prompts",
                 cause=f"{found.address.url} was known by what it answers",

@@ -10,9 +10,9 @@ ApiName = Literal["inference", "management"]
 #: The ways to say what a body must be; see ``Expect``.
 ExpectKind = Literal["same", "regex", "json", "not_regex", "not_json"]
 #: How the tokens of an answer are told: ``openai`` as OpenAI's API has it, chat and completions, streamed or not;
-#: ``text`` that the data of each event is text.
-TokenFormat = Literal["openai", "text"]
-TOKEN_FORMATS: tuple[TokenFormat, ...] = ("openai", "text")
+#: ``oip`` as the streams of the Open Inference Protocol have it; ``text`` that the data of each event is text.
+TokenFormat = Literal["openai", "oip", "text"]
+TOKEN_FORMATS: tuple[TokenFormat, ...] = ("openai", "oip", "text")
 
 #: Stand-ins in a numbered request's path or body that the engine overwrites, in place, for each request:
 #: the virtual user's number, and the request's sequence number, as zero-padded decimals of this width.

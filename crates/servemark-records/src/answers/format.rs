@@ -1,5 +1,6 @@
 //! What an event means: one enum of the ways in which servers tell it.
 
+use super::oip;
 use super::openai;
 use super::row::Finish;
 
@@ -8,6 +9,8 @@ use super::row::Finish;
 pub enum Format {
     /// `OpenAI`'s API, chat and completions, streamed or not: what it is, each chunk says itself.
     Openai,
+    /// The Open Inference Protocol: Triton's `generate_stream`, `MLServer`'s `infer_stream`.
+    Oip,
     /// Each event's data is text, and no more is known of it.
     Text,
 }
@@ -18,6 +21,7 @@ impl Format {
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "openai" => Some(Self::Openai),
+            "oip" => Some(Self::Oip),
             "text" => Some(Self::Text),
             _ => None,
         }
@@ -27,6 +31,7 @@ impl Format {
     pub(super) fn event(self, kind: &[u8], data: &[u8]) -> Meaning {
         match self {
             Self::Openai => openai::event(kind, data),
+            Self::Oip => oip::event(kind, data),
             Self::Text => Meaning {
                 text: String::from_utf8_lossy(data).into_owned(),
                 ..Meaning::default()
@@ -38,6 +43,7 @@ impl Format {
     pub(super) fn whole(self, body: &[u8]) -> Meaning {
         match self {
             Self::Openai => openai::whole(body),
+            Self::Oip => oip::whole(body),
             Self::Text => self.event(b"", body),
         }
     }

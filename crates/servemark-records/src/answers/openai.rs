@@ -4,10 +4,9 @@ use serde_json::Value;
 
 use super::format::{Meaning, Usage};
 use super::row::Finish;
+use super::words::{shortened, words_of};
 
 const END: &[u8] = b"[DONE]";
-/// So much of a server's words is kept.
-const MOST_WORDS: usize = 300;
 
 /// What an event means.
 pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
@@ -85,17 +84,6 @@ fn usage(said: &Value) -> Option<Usage> {
         prompt: count("prompt_tokens").and_then(as_u32),
         completion: count("completion_tokens").and_then(as_u32)?,
     })
-}
-
-/// What an error object says: its message, or all of it.
-fn words_of(error: &Value) -> String {
-    let message = error.get("message").and_then(Value::as_str);
-    let words = message.or_else(|| error.as_str());
-    words.map_or_else(|| shortened(&error.to_string()), shortened)
-}
-
-fn shortened(words: &str) -> String {
-    words.chars().take(MOST_WORDS).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from servemark.servers.dialect import Ability
 from servemark.servers.http.words import decoded, said
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
 
 class HttpDialect:
@@ -18,6 +18,7 @@ class HttpDialect:
     product = "HTTP endpoint"
     abilities: frozenset[Ability] = frozenset({"health"})
     expects: Expect | None = None
+    tokens: TokenFormat | None = None
     admin = None
 
     def health(self) -> Request:

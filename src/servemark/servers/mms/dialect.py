@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from servemark.servers.dialect import Ability, Call, Proof
 from servemark.servers.http.words import decoded, json_object, server_message
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
 #: What the description of a model says once for each worker that has loaded it.
 READY = b'"status": "READY"'
@@ -83,6 +83,7 @@ class MmsDialect:
     product = "Multi Model Server"
     abilities: frozenset[Ability] = frozenset({"models", "load", "scale", "batches", "health"})
     expects: Expect | None = None
+    tokens: TokenFormat | None = None
     admin = MmsAdmin()
 
     def health(self) -> Request:

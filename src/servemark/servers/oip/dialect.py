@@ -15,7 +15,7 @@ from servemark.servers.dialect import Ability, Admin, Call, Proof
 from servemark.servers.http.words import json_object, said
 from servemark.servers.oip.asked import CallName
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
 #: What each server calls itself, and what people call it.
 PRODUCTS = {"triton": "Triton Inference Server", "mlserver": "MLServer", "kserve": "KServe"}
@@ -132,6 +132,11 @@ class OipDialect:
         """Of ``generate`` no `error`: what goes wrong after Triton has begun to answer comes with the status 200."""
         return Expect("not_json", "error") if self.call == "generate" else None
 
+    @property
+    def tokens(self) -> TokenFormat | None:
+        """Of streams how they tell what was generated, and that they failed: their status was sent before that."""
+        return "oip" if self.call in ("generate_stream", "infer_stream") else None
+
     def health(self) -> Request:
         """The request for its health."""
         return Request("GET", "/v2/health/live")
@@ -164,9 +169,13 @@ class OipDialect:
         return value
 
     def explain(self, status: int, body: bytes | str, *, reason: str = "", ready_workers: int | None = None) -> str:
-        """What its body says: the protocol has no words for what a failure means."""
+        """What its body says: the protocol has no words for what a failure means.
+
+        Triton refuses what would be a stream with an event, whatever the status.
+        """
         del reason, ready_workers
-        return said("", body, status)
+        event = b"data: " if isinstance(body, bytes) else "data: "
+        return said("", body.removeprefix(event), status)  # type: ignore[arg-type]
 
 
 DIALECT = OipDialect()

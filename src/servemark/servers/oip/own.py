@@ -12,6 +12,7 @@ from pathlib import Path
 
 from servemark.environments.model_servers import ServerEnvironment, server_environment
 from servemark.environments.variables import inherited, path_with
+from servemark.errors import UsageError
 from servemark.servers import ServerSettings
 from servemark.servers.http.connection import is_ok
 from servemark.servers.http.plain import PlainServer
@@ -49,8 +50,10 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
             triton_repository(repository, launcher.zoo, progress)
         else:
             mlserver_repository(repository, launcher.zoo, progress)
-        start = _triton if kind == "triton" else _mlserver
-        command, environ = start(environment, repository, ports)
+        if kind == "triton":
+            command, environ = _triton(environment, repository, ports)
+        else:
+            command, environ = _mlserver(environment, repository, ports, launcher.workers)
         progress(f"starting {PRODUCTS[kind]}")
         return OwnStart(command, {**_environ(environment, instance), **environ})
 
@@ -64,7 +67,10 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
         asked = launcher.at(f"{LOOPBACK}:{process.ports[0]}")
         facts = {"command": list(process.command), "pid": process.pid, "versions": dict(environment.versions)}
         with OipCalls(address(process), asked.log) as calls:
-            models = OipModels(asked, calls, process.instance.store if kind == "triton" else None)
+            if kind == "triton":
+                models = OipModels(asked, calls, process.instance.store)
+            else:
+                models = OipModels(asked, calls, workers=launcher.workers)
             yield served(models, calls, settings, facts, process)
 
 
@@ -91,19 +97,26 @@ def _triton(environment: ServerEnvironment, repository: Path, ports: Ports) -> _
     return command, environ
 
 
-def _mlserver(environment: ServerEnvironment, repository: Path, ports: Ports) -> _Command:
-    """How MLServer is started: with a model's work in its own process, and no port for metrics."""
+def _mlserver(environment: ServerEnvironment, repository: Path, ports: Ports, workers: int | None) -> _Command:
+    """How MLServer is started: on our ports, without one for metrics, with so many processes that predict.
+
+    Its file of settings goes before variables, so that what is ours stands in that, whatever else the user's has.
+    """
     port, grpc_port = ports
-    settings = {
-        "host": LOOPBACK,
-        "http_port": port,
-        "grpc_port": grpc_port,
-        "metrics_endpoint": None,
-        "parallel_workers": 0,
-        "debug": False,
-    }
-    if not (repository / "settings.json").exists():
-        (repository / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-    environ = {"PYTHONPATH": str(repository)}
-    environ |= {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(grpc_port), "MLSERVER_HOST": LOOPBACK}
-    return [environment.root / "bin" / "mlserver", "start", repository], environ
+    ours = {"host": LOOPBACK, "http_port": port, "grpc_port": grpc_port, "metrics_endpoint": None}
+    if workers is not None:
+        ours["parallel_workers"] = workers
+    file = repository / "settings.json"
+    settings = {"parallel_workers": 0, "debug": False} if not file.exists() else _settings_in(file)
+    file.write_text(json.dumps({**settings, **ours}), encoding="utf-8")
+    return [environment.root / "bin" / "mlserver", "start", repository], {"PYTHONPATH": str(repository)}
+
+
+def _settings_in(file: Path) -> Mapping[str, object]:
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"the {file.name} of the repository is no JSON", cause=str(error)) from error
+    if not isinstance(settings, dict):
+        raise UsageError(f"the {file.name} of the repository holds no settings", cause="it is no JSON object")
+    return settings

@@ -89,14 +89,18 @@ class OipModels:
         asked: which models, and what is sent to them.
         calls: to the server.
         repository: of a Triton of ours, into which models may be put.
+        workers: that an MLServer of ours was started with, for all of its models.
     """
 
-    def __init__(self, asked: RunningLauncher, calls: OipCalls, repository: Path | None = None) -> None:
+    def __init__(
+        self, asked: RunningLauncher, calls: OipCalls, repository: Path | None = None, workers: int | None = None
+    ) -> None:
         self.about = calls.about()
         of_triton = OF_OWN_TRITON if repository else OF_TRITON
         abilities = of_triton if self.about.name == "triton" else OF_ALL
         self.dialect = OipDialect(self.about.name, abilities, asked.tensors.call)
         self._repository = repository
+        self._workers = workers
         self._ask = asked
         self._calls = calls
         self._served: list[str] = []
@@ -176,7 +180,8 @@ class OipModels:
 
     @contextmanager
     def _serve(self, name: str, settings: ModelSettings) -> Iterator[LoadedModel]:
-        with self._changed(name, settings) if settings.changes else nullcontext():
+        changes = settings if settings.workers != self._workers else replace(settings, workers=None)
+        with self._changed(name, changes) if changes.changes else nullcontext():
             signature = self._calls.signature(name) or Signature((), ())
             inputs = self._inputs(name, signature)
             first_prediction(
@@ -215,12 +220,10 @@ class OipModels:
         return sent
 
     def _check(self, signature: Signature) -> Callable[[bytes], str | None]:
-        """What tells a right answer: by name, shape and data type; of a text, that it is no error."""
+        """What tells a right answer: by name, shape and data type; of a text or a stream, that it is no error."""
         if self.dialect.call == "infer":
             return lambda body: wrong_in(body, signature.outputs)
-        if self.dialect.call == "generate":
-            return _error_in
-        return lambda _body: None
+        return _error_in if self.dialect.call == "generate" else _error_in_events
 
     @contextmanager
     def _changed(self, name: str, settings: ModelSettings) -> Iterator[None]:
@@ -307,3 +310,8 @@ def _requested(settings: ModelSettings) -> Mapping[str, object]:
 def _error_in(body: bytes) -> str | None:
     error = json_object(body).get("error")
     return None if error is None else f"it answered with an error: {error}"
+
+
+def _error_in_events(body: bytes) -> str | None:
+    data = (line.removeprefix(b"data:") for line in body.splitlines() if line.startswith(b"data:"))
+    return next(filter(None, map(_error_in, data)), None)

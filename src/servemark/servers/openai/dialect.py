@@ -13,7 +13,7 @@ from typing import Any
 from servemark.servers.dialect import Ability
 from servemark.servers.http.words import decoded, json_object, server_message
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
 _CHAT, _COMPLETIONS, _MODELS = "/v1/chat/completions", "/v1/completions", "/v1/models"
 _JSON = (("Content-Type", "application/json"),)
@@ -26,6 +26,7 @@ class OpenAIDialect:
     product = "server with OpenAI's API"
     abilities: frozenset[Ability] = frozenset({"models", "health"})
     expects: Expect | None = None
+    tokens: TokenFormat | None = "openai"
     admin = None
 
     def health(self) -> Request:

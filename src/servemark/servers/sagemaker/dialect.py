@@ -15,7 +15,7 @@ from servemark.servers.dialect import Ability, Admin
 from servemark.servers.http.words import decoded, said
 from servemark.servers.mms.dialect import MmsAdmin, model_path
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
 _INVOCATIONS = "/invocations"
 _OF_ONE: frozenset[Ability] = frozenset({"health"})
@@ -33,6 +33,7 @@ class SageMakerDialect:
     name = "sagemaker"
     product = "SageMaker container"
     expects: ClassVar[Expect | None] = None
+    tokens: ClassVar[TokenFormat | None] = None
 
     @property
     def abilities(self) -> frozenset[Ability]:

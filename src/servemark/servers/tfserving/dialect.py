@@ -13,7 +13,7 @@ from urllib.parse import quote
 from servemark.servers.dialect import Ability
 from servemark.servers.http.words import decoded, json_object, said
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
 #: What no server has: asked for it, each says so in its own words.
 _NO_MODEL = "servemark-asks-what-this-is"
@@ -32,6 +32,7 @@ class TfServingDialect:
     name = "tfserving"
     abilities: ClassVar[frozenset[Ability]] = frozenset({"models"})
     expects: ClassVar[Expect | None] = None
+    tokens: ClassVar[TokenFormat | None] = None
     admin = None
 
     def health(self) -> Request:

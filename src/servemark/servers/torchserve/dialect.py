@@ -11,7 +11,7 @@ from servemark.servers.dialect import Ability, Call
 from servemark.servers.http.words import decoded, json_object, server_message
 from servemark.servers.mms.dialect import DIALECT as MMS
 from servemark.workload.inputs import Input
-from servemark.workload.scenario import Expect, Request
+from servemark.workload.scenario import Expect, Request, TokenFormat
 
 #: What its description calls it; Multi Model Server's says "Model Serving APIs".
 _TITLE = "TorchServe"
@@ -72,6 +72,7 @@ class TorchServeDialect:
     product = "TorchServe"
     abilities: frozenset[Ability] = frozenset({"models", "load", "scale", "batches", "health"})
     expects: Expect | None = None
+    tokens: TokenFormat | None = None
     admin = TorchServeAdmin()
 
     def health(self) -> Request:

@@ -28,3 +28,20 @@ class Tokens(MLModel):
                 await asyncio.sleep(0.01)
                 word = ResponseOutput(name="y", shape=[1], datatype="BYTES", data=[f"tok{number} "])
                 yield InferenceResponse(model_name=self.name, outputs=[word])
+
+
+class Broken(MLModel):
+    """Two words, and every second time it fails then."""
+
+    async def load(self) -> bool:
+        self.count = 0
+        return True
+
+    async def predict_stream(self, payloads):
+        async for _ in payloads:
+            self.count += 1
+            for _ in range(2):
+                word = ResponseOutput(name="y", shape=[1], datatype="BYTES", data=["word "])
+                yield InferenceResponse(model_name=self.name, outputs=[word])
+            if self.count % 2 == 0:
+                raise ValueError("out of words")

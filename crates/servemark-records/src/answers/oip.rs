@@ -1,0 +1,133 @@
+//! The events and bodies of the Open Inference Protocol: Triton's `generate_stream`, and `MLServer`'s `infer_stream`.
+
+use serde_json::{Map, Value};
+
+use super::format::Meaning;
+use super::words::{shortened, words_of};
+
+/// What Triton's backends of language models call what they generate.
+const TEXT: &str = "text_output";
+/// What stands beside the outputs in an answer of `generate_stream`, and is none.
+const NO_OUTPUTS: [&str; 7] = [
+    "model_name",
+    "model_version",
+    "id",
+    "parameters",
+    "sequence_id",
+    "sequence_start",
+    "sequence_end",
+];
+
+/// What an event means.
+pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
+    let mut meaning = whole(data);
+    if kind == b"error" && meaning.error.is_none() {
+        meaning.error = Some(shortened(&String::from_utf8_lossy(data)));
+    }
+    meaning
+}
+
+/// What a body means: an error, or outputs, whose values are its content.
+pub(super) fn whole(body: &[u8]) -> Meaning {
+    let mut meaning = Meaning::default();
+    // Bytes of tensors may stand behind the JSON.
+    let first = serde_json::Deserializer::from_slice(body).into_iter().next();
+    let Some(Ok(Value::Object(said))) = first else {
+        meaning.is_unread = true;
+        return meaning;
+    };
+    if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
+        meaning.error = Some(words_of(error));
+        return meaning;
+    }
+    look_at_outputs(&said, &mut meaning.text);
+    meaning
+}
+
+fn look_at_outputs(said: &Map<String, Value>, text: &mut String) {
+    if let Some(outputs) = said.get("outputs").and_then(Value::as_array) {
+        for data in outputs.iter().filter_map(|output| output.get("data")) {
+            add_values(data, text);
+        }
+    } else if let Some(generated) = said.get(TEXT) {
+        add_values(generated, text);
+    } else {
+        let outputs = said
+            .iter()
+            .filter(|(name, _)| !NO_OUTPUTS.contains(&name.as_str()));
+        outputs.for_each(|(_, value)| add_values(value, text));
+    }
+}
+
+/// Texts as they are, one behind the other, and numbers as JSON has them.
+fn add_values(value: &Value, text: &mut String) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| add_values(value, text)),
+        Value::String(said) => text.push_str(said),
+        other => text.push_str(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_what_the_model_put_out() {
+        for (text, said) in [
+            (
+                r#"{"model_name":"m","model_version":"1","text_output":"tok0 "}"#,
+                "tok0 ",
+            ),
+            (
+                r#"{"cum_log_probs":0.5,"model_name":"m","sequence_id":0,"text_output":["a","b"]}"#,
+                "ab",
+            ),
+            (r#"{"model_name":"m","model_version":"1","text_output":""}"#, ""),
+            (r#"{"model_name":"m","model_version":"1"}"#, ""),
+            (
+                r#"{"model_name":"m","model_version":"1","y":[60.0,70.0]}"#,
+                "60.070.0",
+            ),
+            (
+                r#"{"model_name":"m","id":"7","outputs":[{"name":"y","datatype":"BYTES","data":["tok0 "]}]}"#,
+                "tok0 ",
+            ),
+            (r#"{"model_name":"m","outputs":[]}"#, ""),
+        ] {
+            let meaning = event(b"", text.as_bytes());
+            assert_eq!(
+                (meaning.text.as_str(), meaning.is_unread),
+                (said, false),
+                "{text}"
+            );
+            assert_eq!(meaning.error, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_wherever_it_stands() {
+        for (kind, text, said) in [
+            ("", r#"{"error":"out of words"}"#, "out of words"),
+            ("error", r#"{"error":{"message":"out of words"}}"#, "out of words"),
+            ("error", "it broke", "it broke"),
+        ] {
+            let meaning = event(kind.as_bytes(), text.as_bytes());
+            assert_eq!(meaning.error.as_deref(), Some(said), "{text}");
+        }
+        assert_eq!(event(b"", br#"{"y":1,"error":null}"#).error, None);
+    }
+
+    #[test]
+    fn bytes_behind_the_json_are_no_part_of_it() {
+        let meaning = whole(b"{\"outputs\":[{\"name\":\"y\"}]}\x00\xff\x01");
+        assert_eq!((meaning.text.as_str(), meaning.is_unread), ("", false));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_not_understood() {
+        for text in ["", "{", "1", "[]", "hello"] {
+            assert!(event(b"", text.as_bytes()).is_unread, "{text}");
+        }
+    }
+}
