@@ -23,6 +23,7 @@ from servemark.result import (
     Failure,
     Histogram,
     Incident,
+    InsideServer,
     LatencySummary,
     Result,
     RunResult,
@@ -224,6 +225,18 @@ def test_a_server_that_was_away_is_seen_in_the_records(tmp_path):
     write_record_file(tmp_path / "records" / "1.bin", len(ends), columns)
     text = _text(_result(benchmark), tmp_path)
     assert "rules are what happened to the server: no longer there at 4.0 s, there again at 6.0 s." in text
+
+
+def test_what_the_server_counted_is_a_table(tmp_path):
+    times = {"queue_ms": 0.5, "input_ms": 0.25, "infer_ms": 2.0, "output_ms": None}
+    inside = InsideServer(model="m", requests=100, failed=0, executions=25, **times)
+    benchmark = _benchmark(tmp_path)
+    counted = replace(benchmark, runs=(replace(benchmark.runs[0], inside=(inside,)),))
+    text = _text(_result(counted), tmp_path)
+    assert '<th scope="col">in the server</th>' in text
+    cells = "".join(f"<td>{cell}</td>" for cell in ("100", "25", "0.500", "0.250", "2.000", ""))
+    assert f'<th scope="row">m</th>{cells}' in text
+    assert "in the server" not in _text(_result(benchmark), tmp_path)
 
 
 def test_nothing_is_fetched(tmp_path):

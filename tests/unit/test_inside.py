@@ -7,9 +7,15 @@ from dataclasses import replace
 import pytest
 
 from servemark.assessment.inside import inside_of
-from servemark.report.inside import inside_facts
-from servemark.result import ClosedLoadResult, InsideServer, RunResult, Telemetry
+from servemark.report.inside import HEADINGS, inside_facts, rows_of_inside, tables_of_inside
+from servemark.report.markdown import markdown_text
+from servemark.report.metrics import samples
+from servemark.result import BenchmarkResult, ClosedLoadResult, InsideServer, RunResult, Telemetry
 from servemark.servers import InsideCounts
+
+from .test_reports import result
+
+SOME = result()
 
 BEFORE = InsideCounts(10, 1, 10, queue_ns=1_000_000, input_ns=0, infer_ns=5_000_000, output_ns=0)
 AFTER = InsideCounts(30, 2, 15, queue_ns=5_000_000, input_ns=2_000_000, infer_ns=45_000_000, output_ns=1_000_000)
@@ -54,3 +60,33 @@ def test_a_line_a_model_says_where_the_time_went() -> None:
     words = "queue 0.200 ms, infer 2.00 ms; mean of 20 requests, the warm-up's too"
     assert _told(alone, alone) == [f"m: {words}"] * 2
     assert _told() == _told(replace(one, requests=0)) == []
+
+
+def _benchmark(*inside: InsideServer) -> BenchmarkResult:
+    (run,) = SOME.benchmarks[0].runs
+    return replace(SOME.benchmarks[0], runs=(replace(run, inside=inside or None),))
+
+
+def test_a_table_has_a_row_a_model_beside_what_it_took_here() -> None:
+    (one,) = inside_of({"m": BEFORE}, {"m": AFTER})
+    (row,) = rows_of_inside(_benchmark(one))
+    service_ms = SOME.benchmarks[0].runs[0].steps[0].service_ms.mean.value
+    assert row == ("m", "20", "5", "0.200", "0.100", "2.000", "0.050", f"{service_ms:.3f}")
+    assert len(row) == len(HEADINGS)
+    untold = replace(one, executions=None, input_ms=None)
+    assert [row[-1] for row in rows_of_inside(_benchmark(one, untold))] == ["", ""], "of several models it is nobody's"
+    (table,) = tables_of_inside(_benchmark(one))
+    assert table.headings == HEADINGS
+    assert list(tables_of_inside(_benchmark())) == list(tables_of_inside(_benchmark(replace(one, requests=0)))) == []
+
+
+def test_markdown_and_metrics_have_it_too() -> None:
+    (one,) = inside_of({"m": BEFORE}, {"m": AFTER})
+    what = replace(SOME, benchmarks=(_benchmark(one),))
+    assert "| m | 20 | 5 | 0.200 | 0.100 | 2.000 | 0.050 |" in markdown_text(what)
+    assert "in the server" not in markdown_text(SOME)
+    found = {(one.metric, one.labels.get("part") or one.labels.get("outcome")): one for one in samples(what)}
+    assert found["server_time", "infer"].value == pytest.approx(0.002)
+    assert found["server_time", "infer"].labels["model"] == "m"
+    assert (found["server_requests", "succeeded"].value, found["server_requests", "failed"].value) == (20, 1)
+    assert found["server_executions", None].value == 5

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from servemark.printable import printable_in
 from servemark.report.comparison import comparison_in_words, rows_of_comparison
+from servemark.report.inside import HEADINGS, rows_of_inside
 from servemark.report.objectives import answer
 from servemark.report.recorded import RecordedResult
 from servemark.report.terminal import headline
@@ -59,6 +60,7 @@ def _of_benchmark(benchmark: BenchmarkResult) -> Iterator[str]:
         if verdict.outcome != "finding"
     ]
     yield from _table([f"{named(benchmark)}: question", "outcome", "answer"], rows)
+    yield from _table(HEADINGS, list(rows_of_inside(benchmark)))
     certificate = benchmark.certificate
     if certificate is not None:
         failed = [f"{check.name}: {check.reason}" for check in certificate.checks if check.passed is False]

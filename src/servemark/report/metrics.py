@@ -12,6 +12,7 @@ from servemark.printable import printable_in
 from servemark.result import (
     STATISTICS,
     BenchmarkResult,
+    InsideServer,
     LatencySummary,
     OpenLoadResult,
     Result,
@@ -66,6 +67,9 @@ METRICS = {
         Metric("sent", "By", "Bytes that were sent."),
         Metric("received", "By", "Bytes that were received."),
         Metric("measured", "s", "The measured time."),
+        Metric("server_time", "s", "Mean time a request in a part of the server, as the server counts."),
+        Metric("server_requests", "{request}", "Requests by outcome, as the server counts, the warm-up's too."),
+        Metric("server_executions", "{execution}", "Executions that answered them, of a request or of a batch."),
         Metric("cold_start", "s", "The first prediction after registering."),
         Metric("valid", "", "1 where the certificate of the run is valid, 0 where it is INVALID."),
         Metric("partial", "", "1 where the benchmark was ended before its end, else 0."),
@@ -129,6 +133,20 @@ def _of_run(run: RunResult, labels: Mapping[str, str]) -> Iterator[Sample]:
         yield Sample("offered", labels, run.load.offered_per_s)
     for step in run.steps:
         yield from _of_step(step, {**labels, "step": step.name})
+    for inside in run.inside or ():
+        yield from _of_server(inside, {**labels, "model": inside.model})
+
+
+def _of_server(inside: InsideServer, labels: Mapping[str, str]) -> Iterator[Sample]:
+    """What the server itself counted of a model."""
+    for outcome, count in (("succeeded", inside.requests), ("failed", inside.failed)):
+        yield Sample("server_requests", {**labels, "outcome": outcome}, count)
+    if inside.executions is not None:
+        yield Sample("server_executions", labels, inside.executions)
+    for part in ("queue", "input", "infer", "output"):
+        mean_ms = getattr(inside, f"{part}_ms")
+        if mean_ms is not None:
+            yield Sample("server_time", {**labels, "part": part}, mean_ms / _MS_PER_S)
 
 
 def _of_step(step: StepSummary, labels: Mapping[str, str]) -> Iterator[Sample]:

@@ -14,6 +14,7 @@ from servemark.report.html.charts import SERIES, Chart
 from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.of_run import Drawn
 from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunCharts, Section, blocks_of
+from servemark.report.inside import tables_of_inside
 from servemark.report.judgements import judgements
 from servemark.report.layout import texts_of
 from servemark.report.objectives import answer
@@ -62,6 +63,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
     charts = [*together, *(chart for one in headlines for chart in of_run.charts_of(one))]
     runs = tuple(RunCharts(_title(one.run), tuple(of_run.charts_of(one))) for one in drawn if one not in headlines)
     summary = [*figure_lines(benchmark), *detail_lines(benchmark)]
+    tables = [*tables_of_inside(benchmark), *tables_of(benchmark)]
     answers = [headline(benchmark)] if benchmark.capacity is not None else [*answer(benchmark), headline(benchmark)]
     return Section(
         title=named(benchmark),
@@ -74,7 +76,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
             if verdict.outcome != "finding" and (verdict.objective or verdict.outcome != "met")
         ),
         charts=tuple(charts),
-        summary=blocks_of([*summary, *legend_of(texts_of(summary)), *tables_of(benchmark)]),
+        summary=blocks_of([*summary, *legend_of(texts_of(summary)), *tables]),
         steps=_steps(benchmark),
         runs=runs,
         notes=tuple(notes),
