@@ -3,7 +3,7 @@
 from typing import final
 
 from servemark.records import RecordFile
-from servemark.stats.evidence import TallyQuestion
+from servemark.stats.tally_question import TallyQuestion
 from servemark.stats.timeline import TimelineQuestion
 from servemark.workload.plan import Address, EngineArrivals, EngineExpect, EnginePlan
 from servemark.workload.scenario import TokenFormat
@@ -389,6 +389,18 @@ class Tally:
 
         Raises:
             ValueError: there is no such sample, or its thresholds fall.
+            OSError: the records cannot be read any more.
+        """
+    def binned(self) -> list[tuple[int, int, int]]:
+        """How many values fall into which bin: number of the sample, middle of the bin, and how many, in order.
+
+        No value is further from the middle of its bin than a thousandth of it; below 1024 it is the middle.
+        """
+    def binned_by_batch(self, wanted: list[int]) -> list[tuple[int, int, int, int]]:
+        """The same of some samples, by number, in each batch, whose number is the second: by batch, sample, value.
+
+        Raises:
+            ValueError: there is no such sample.
             OSError: the records cannot be read any more.
         """
     def in_flight(self, start_ns: int, stop_ns: int, places: int) -> tuple[int | None, int]:

@@ -1,8 +1,9 @@
-"""What lies beside a run's records where responses streamed.
+"""What lies beside a run's records: where responses streamed, and where records were condensed.
 
 Beside ``NAME.bin`` are ``NAME.gaps.hlog``, the times between the events (a histogram log, which the tools of
 HdrHistogram read), and with ``--record-events`` ``NAME.events.bin``, the time of each event, for
-``records.open_events``. What of the bodies of responses is read for tokens is meanwhile in ``NAME.bodies.bin``.
+``records.open_events``. What of the bodies of responses is read for tokens is meanwhile in ``NAME.bodies.bin``, and
+what is kept of records beyond as many as may be, in ``NAME.condensed.npz`` (``condensed_files``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from servemark.units import NS_PER_MS, NS_PER_S
 def events_path(record_path: Path) -> Path:
     """Where the events of the records at `record_path` are, if they were recorded."""
     return record_path.with_suffix(".events.bin")
+
+
+def condensed_path(record_path: Path) -> Path:
+    """Where the condensed records of the file at `record_path` are, if it has any."""
+    return record_path.with_suffix(".condensed.npz")
 
 
 def bodies_path(record_path: Path) -> Path:

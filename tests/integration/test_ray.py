@@ -22,6 +22,7 @@ import pytest
 from loadgen_servers import OK, answering, serving
 
 import servemark
+from servemark.assessment.condensing import condensing_of
 from servemark.engines import Job, Spread
 from servemark.engines.native.cluster import placement
 from servemark.engines.native.cluster.connecting import Cluster as ClusterAsked
@@ -35,6 +36,7 @@ from servemark.engines.native.spread.clocks import TOKEN_BYTES
 from servemark.errors import GeneratorLostError, SetupError
 from servemark.machine.processes import members
 from servemark.records import open_records
+from servemark.stats.condensed import condensed_of
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad, RateSegment
 
@@ -134,6 +136,15 @@ class TestWhatIsSent:
         load = ClosedLoad(users=3, duration_s=0.5, warmup_s=0.2)
         rows = rows_sent(executed(on_ray(job_of(port, load, tmp_path, 1), cluster)))
         assert set(rows["user"]) == {0, 1, 2}
+
+    def test_records_that_are_too_many_are_condensed_on_their_nodes(self, cluster, port, tmp_path):
+        load = ClosedLoad(users=4, duration_s=1.5)
+        job = on_ray(job_of(port, load, tmp_path, 1), cluster)
+        run = executed(replace(job, most_records=50, condensing=condensing_of(load, job.compiled)))
+        files = [open_records(one.records) for one in run.generators]
+        assert [file.rows for file in files] == [0, 0], "none has come that is counted"
+        assert condensed_of(files).records == run.scheduled
+        assert condensed_of(files).sent == sum(one.counts.sent for one in run.generators)
 
     @pytest.mark.parametrize(
         ("fault", "apart_ms"),

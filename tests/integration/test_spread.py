@@ -19,6 +19,7 @@ import psutil
 import pytest
 from loadgen_servers import OK, answering, plan_for, serving
 
+from servemark.assessment.condensing import condensing_of
 from servemark.engines import EngineRun, Job, Spread, Watch
 from servemark.engines.native.engine import NativeEngine
 from servemark.engines.native.spread import ClockFault, Order, RemoteGenerator, crew
@@ -27,6 +28,7 @@ from servemark.engines.native.spread.clocks import TOKEN_BYTES
 from servemark.engines.native.spread.processes import GeneratorProcess, Processes
 from servemark.errors import RecordingError, SetupError
 from servemark.records import open_records, rows_of
+from servemark.stats.condensed import condensed_of
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan, compile_plan
@@ -164,6 +166,25 @@ def test_one_that_is_killed_ends_the_run_for_all_and_what_was_recorded_is_kept(p
     assert all(len(open_records(one.records)) > 20 for one in run.generators)
     for one in (run.generators[0], run.generators[2]):
         assert len(open_records(one.records)) == one.scheduled
+
+
+def test_of_one_that_is_killed_what_was_condensed_and_what_stood_in_its_file_counts(port: int, tmp_path: Path) -> None:
+    placement = Tampered(lambda _, one: one)
+    killed: list[int] = []
+
+    def watch(progress: Any, _words: str) -> None:
+        if progress.elapsed_ns > 1.2 * NS_PER_S and not killed:
+            killed.append(placement.pids[1])
+            os.kill(placement.pids[1], signal.SIGKILL)
+
+    load = ClosedLoad(users=4, duration_s=20.0)
+    job = job_of(port, load, tmp_path, 2, watch)
+    job = replace(job, most_records=50, condensing=condensing_of(load, job.compiled))
+    run = crew.execute(job, placement)
+    assert [bool(one.lost) for one in run.generators] == [False, True]
+    files = [open_records(one.records) for one in run.generators]
+    assert condensed_of([files[0]]).records == run.generators[0].scheduled
+    assert condensed_of(files).records > run.generators[0].scheduled
 
 
 def test_one_that_is_lost_before_the_run_begins_is_an_error(port: int, tmp_path: Path) -> None:

@@ -70,6 +70,35 @@ def test_the_result_tells_of_each_generator(tmp_path: Path, capsys: pytest.Captu
     assert len((folder / "requests.jtl").read_text().splitlines()) == sum(recorded) + 1
 
 
+def test_records_that_are_too_many_are_condensed_and_what_that_costs_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A closed loop that ends with its time: that there are too many is seen when there are."""
+    folder = tmp_path / "out"
+    with serving(answering(OK)) as server:
+        words = ["run", "http", "--url", f"http://127.0.0.1:{server.port}/", "--generators", "2", "-t", "4"]
+        load = ["--duration", "1.5", "--warmup", "0.3", "--think", "2ms", "--max-records", "100"]
+        status = main([*words, *load, "--slo", "p50<10s", "-o", str(folder)])
+    result = read(folder)
+    assert status_but_for_the_machine(status, result) == 0
+    assert to_json(from_json(result)) == result
+    (benchmark,) = result["benchmarks"]
+    (run,) = benchmark["runs"]
+    requests = benchmark["steps"][0]["requests"]
+    assert run["condensed"]["records"] == requests == sum(one["sent"] for one in run["generators"])
+    assert [one["recorded"] for one in run["generators"]] == [one["sent"] for one in run["generators"]]
+    assert [open_records(folder / one["records"]).rows for one in run["generators"]] == [0, 0]
+    checks = {check["name"]: check for check in run["certificate"]["checks"]}
+    assert checks["accounted"]["passed"] is True
+    assert checks["in flight"]["reason"].startswith("records were condensed (--max-records)")
+    assert benchmark["verdicts"][-1]["outcome"] == "met"
+    said = " ".join(capsys.readouterr().out.split())
+    assert " condensed, more than --max-records: latencies are exact to 0.1%" in said
+    assert "records of records/http.bin were condensed" in (folder / "report.html").read_text(encoding="utf-8")
+    assert main(["report", str(folder), "--format", "jtl"]) == 4
+    assert "run again with a greater --max-records" in capsys.readouterr().err
+
+
 def test_events_of_streams_are_kept_and_counted_together(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     with serving(streaming(5, 0.002)) as server:

@@ -99,10 +99,13 @@ REFUSED = [
     ("concurrent_inference --options threads 1,2 --generators 3", "is more than the load has users: 2 users"),
     ("latency --rate 10 -l 3 --generators 4", "--generators 4 is more than the load has requests: 3 requests"),
     (
-        "latency --rate 100 --duration 20 --generators 2 --max-records 1999",
+        "latency --rate 100 --duration 20 --generators 2 --max-records 1999 --record-events",
+        "2,000 requests are more than --max-records 1999: --record-events needs the record of each",
+    ),
+    (
+        "throughput -t 10 -l 200 --on ray --max-records 1999 --record-events",
         "2,000 requests are more than --max-records 1999",
     ),
-    ("throughput -t 10 -l 200 --on ray --max-records 1999", "2,000 requests are more than --max-records 1999"),
     ("latency --rate 1 --duration 3 --generators 4", "more than the load has requests: 3 requests"),
     ("latency --rate 1..2/2s --generators 4", "more than the load has requests: 3 requests"),
     ("latency -t 4 --generators 2 --expect same", "--expect same and --generators do not go together"),

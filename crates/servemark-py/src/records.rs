@@ -249,6 +249,20 @@ impl Tally {
         py.detach(|| self.0.above(&wanted)).map_err(said)
     }
 
+    /// How many values of each sample, by number, fall into which bin, which is told by its middle.
+    fn binned(&self) -> Vec<tally::Binned> {
+        self.0.binned()
+    }
+
+    /// The same of some samples, by number, and batch.
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 makes owned values of a list")]
+    fn binned_by_batch(&self, py: Python<'_>, wanted: Vec<usize>) -> PyResult<Vec<tally::BinnedInBatch>> {
+        if wanted.iter().any(|sample| *sample >= self.0.samples.len()) {
+            return Err(PyValueError::new_err("there is no such sample"));
+        }
+        py.detach(|| self.0.binned_by_batch(&wanted)).map_err(said)
+    }
+
     /// The fewest requests under way after a response of that time, and for how long places were taken.
     fn in_flight(
         &self,

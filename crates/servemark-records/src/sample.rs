@@ -38,7 +38,7 @@ enum Kept {
 
 /// How often there are values, by bin.
 #[derive(Clone, Debug, Default)]
-struct Counts {
+pub(crate) struct Counts {
     negative: Pages,
     rest: Pages,
 }
@@ -94,7 +94,7 @@ impl Counts {
         counts
     }
 
-    fn add(&mut self, value: i64) {
+    pub(crate) fn add(&mut self, value: i64) {
         let (is_negative, magnitude) = magnitude(value);
         if is_negative {
             &mut self.negative
@@ -104,9 +104,20 @@ impl Counts {
         .add(magnitude);
     }
 
-    fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.negative.merge(other.negative);
         self.rest.merge(other.rest);
+    }
+
+    /// The middles of the bins that hold something, and how many, from the smallest value.
+    ///
+    /// No value is further from the middle of its bin than a thousandth of it; below 1024 it is the middle.
+    pub(crate) fn middles(&self) -> Vec<(i64, u64)> {
+        let middle = |bin: Bin| value_of(bin.is_negative, bin.low + ((1_u64 << bin.shift) >> 1));
+        self.bins()
+            .into_iter()
+            .map(|(bin, count)| (middle(bin), count))
+            .collect()
     }
 
     /// The bins that hold something, with how many, from the smallest value.
@@ -206,6 +217,14 @@ impl Sample {
             }
             (Kept::Counts(own), Kept::Values(others)) => own.merge(Counts::of(&others)),
             (Kept::Counts(own), Kept::Counts(others)) => own.merge(others),
+        }
+    }
+
+    /// The middles of the bins that hold something, and how many, from the smallest value.
+    pub(crate) fn middles(&self) -> Vec<(i64, u64)> {
+        match &self.kept {
+            Kept::Values(values) => Counts::of(values).middles(),
+            Kept::Counts(counts) => counts.middles(),
         }
     }
 

@@ -7,7 +7,7 @@ mod step;
 
 use std::io;
 
-use crate::sample::{Sample, Search, Seen};
+use crate::sample::{Counts, Sample, Search, Seen};
 use crate::table::{Block, Table, each_row};
 
 use part::Part;
@@ -55,6 +55,11 @@ pub struct UnderWay {
 
 /// Values of a sample by batch: all of them, then those above each threshold.
 pub type Above = Vec<Vec<u64>>;
+
+/// Values that fall into one bin: the number of their sample, the middle of the bin, and how many they are.
+pub type Binned = (usize, i64, u64);
+/// The same of one batch, whose number stands behind that of the sample.
+pub type BinnedInBatch = (usize, usize, i64, u64);
 
 /// What the records of a run add up to.
 #[derive(Debug)]
@@ -234,6 +239,54 @@ impl Tally {
             }
         }
         Ok(whole)
+    }
+}
+
+/// What is left of records that are not kept.
+impl Tally {
+    /// How many values of each sample fall into which bin, by sample and value.
+    #[must_use]
+    pub fn binned(&self) -> Vec<Binned> {
+        let bins = self.samples.iter().enumerate().flat_map(|(sample, of)| {
+            let middles = of.middles().into_iter();
+            middles.map(move |(middle, count)| (sample, middle, count))
+        });
+        bins.collect()
+    }
+
+    /// How many values of some samples fall into which bin in each batch, by batch, sample and value.
+    ///
+    /// A value is of the batch in which its request was scheduled.
+    pub fn binned_by_batch(&self, wanted: &[usize]) -> io::Result<Vec<BinnedInBatch>> {
+        let (window, batches) = (self.question.window, self.question.batches);
+        let mut places: Vec<Option<usize>> = vec![None; self.samples.len()];
+        for (place, sample) in wanted.iter().enumerate() {
+            places[*sample] = Some(place);
+        }
+        let start = || vec![None; batches * wanted.len()];
+        let parts = each_row(&self.tables, start, |counts: &mut Vec<Option<Counts>>, _, row| {
+            let first = window.part(row.scheduled_ns, batches) * wanted.len();
+            self.question.each_value(row, &mut |sample, value| {
+                if let Some(place) = places[sample] {
+                    counts[first + place].get_or_insert_default().add(value);
+                }
+            });
+        })?;
+        let mut whole = start();
+        for part in parts {
+            for (own, others) in whole.iter_mut().zip(part) {
+                if let Some(others) = others {
+                    own.get_or_insert_default().merge(others);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for (number, counts) in whole.iter().enumerate() {
+            let (batch, sample) = (number / wanted.len(), wanted[number % wanted.len()]);
+            let middles = counts.iter().flat_map(Counts::middles);
+            found.extend(middles.map(|(middle, count)| (sample, batch, middle, count)));
+        }
+        Ok(found)
     }
 }
 
@@ -483,6 +536,34 @@ mod tests {
                 each(0)
             ]
         );
+    }
+
+    #[test]
+    fn values_are_counted_by_bin_in_all_and_by_batch() {
+        let times: Vec<Times> = (0..9_000_i64)
+            .map(|number| Times {
+                scheduled: 100 + number / 10,
+                sent: 100,
+                end: 100 + number / 10 + [7, 100_000_000, 100_000_003][(number % 3) as usize],
+                ..Times::default()
+            })
+            .collect();
+        let (_file, table) = table(&times);
+        let found = Tally::new(vec![table], question()).unwrap();
+        let (response, failed) = (Of::Response as usize, Of::Failed as usize);
+        let binned = found.binned();
+        let of_all: Vec<_> = binned.iter().filter(|bin| bin.0 == response).collect();
+        let [(_, 7, 3_000), (_, middle, 6_000)] = of_all[..] else {
+            panic!("{of_all:?}")
+        };
+        assert!((middle - 100_000_000).abs() * 1000 < 100_000_000);
+        let by_batch = found.binned_by_batch(&[failed, response]).unwrap();
+        assert_eq!(by_batch.len(), 2 * 9, "two bins of each batch, and none failed");
+        for (place, (sample, batch, value, count)) in by_batch.iter().enumerate() {
+            assert_eq!((*sample, *batch), (response, place / 2));
+            assert_eq!(*value, if place % 2 == 0 { 7 } else { *middle });
+            assert!([333, 334, 666, 667].contains(count));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from servemark.assessment.analysis import analyse
 from servemark.assessment.capacity import capacities_of, certificate_of_search, recommended
 from servemark.assessment.certification import certificate_of, check_highest_rate, conditions_of
+from servemark.assessment.condensing import condensed_records
 from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
 from servemark.assessment.generators import generator_result, generators_of
@@ -247,6 +248,7 @@ def _run_result(
         repeat_of=measured.trial - 1 if point.repeats else None,
         incidents=measured.incidents,
         inside=tuple(inside_of(*measured.inside)) or None,
+        condensed=condensed_records(measured.records, evidence) if evidence.is_condensed else None,
     )
 
 

@@ -39,6 +39,8 @@ _NOT_OF_JMETER = (
     "loopback self-test",
     "pauses",
 )
+#: Why a check cannot be made that looks at one record beside another.
+_CONDENSED = "records were condensed (--max-records), and are not there one by one"
 
 
 def certificate_of(
@@ -118,11 +120,13 @@ def _of_records(measured: Measured, evidence: Evidence) -> list[Check]:
         check_accounted(
             expected=measured.plan.exact_requests,
             scheduled=engine_run.scheduled,
-            recorded=sum(map(len, measured.records)),
+            recorded=evidence.recorded,
             sent=(counts.sent, evidence.under_way.sent) if counts else None,
             interrupted=engine_run.interrupted,
         ),
-        check_schedule(evidence.arrivals, interrupted=engine_run.interrupted),
+        Check("schedule", None, _CONDENSED)
+        if evidence.is_condensed
+        else check_schedule(evidence.arrivals, interrupted=engine_run.interrupted),
     ]
 
 
@@ -135,7 +139,9 @@ def _of_generator(
         return [Check(name, None, why) for name in _NOT_OF_JMETER]
     asks = measured.benchmark.asks_highest_rate and not measured.point.values
     return [
-        check_in_flight(
+        Check("in flight", None, _CONDENSED)
+        if evidence.is_condensed
+        else check_in_flight(
             counted_ns=counts.in_flight_ns, recorded_ns=under_way.in_flight_ns, completions=under_way.completions
         ),
         check_highest_rate(measured, evidence, steps, asked=asks),
@@ -196,7 +202,7 @@ def _of_one(one: OfGenerator, of: int) -> list[Check]:
     if counts is None:  # of one that was lost another check tells
         return []
     seen, steps = conditions_of(part, one.evidence.steps), _bounded(one.steps, one.evidence)
-    recorded = sum(map(len, part.records))
+    recorded = one.evidence.recorded
     sent = counts.sent, one.evidence.under_way.sent
     checks = [
         check_accounted(expected=None, scheduled=one.run.scheduled, recorded=recorded, sent=sent, interrupted=False),

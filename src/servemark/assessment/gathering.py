@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
 from servemark.assessment.measured import Measured
 from servemark.assessment.objectives import limits_of
-from servemark.records import span_ns
+from servemark.records import RecordFile, span_ns
 from servemark.servers import of_one
+from servemark.stats.condensed import condensed_of, is_condensed
 from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window, gather
 from servemark.stats.warm_up import warm_up_share
 from servemark.units import ns_from_s
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad
+from servemark.workload.plan import EnginePlan
 
 #: Parts of a ramp's time that are told apart.
 _PARTS_OF_RAMP = 10
@@ -27,7 +29,8 @@ def evidence_of(measured: Measured) -> Evidence:
     """
     question = _question(measured, measured_window(measured))
     evidence = gather(measured.records, question)
-    window = _without_warm_up(evidence) if measured.finds_warm_up else evidence.window
+    finds_warm_up = measured.finds_warm_up and not evidence.is_condensed
+    window = _without_warm_up(evidence) if finds_warm_up else evidence.window
     return evidence if window == evidence.window else gather(measured.records, replace(question, window=window))
 
 
@@ -44,25 +47,35 @@ def evidence_of_part(part: Measured, window: Window) -> Evidence:
 
 def _question(measured: Measured, window: Window) -> Question:
     """What is asked of the records of a run whose measured time is `window`."""
-    counts, groups = measured.engine_run.counts, measured.compiled.groups
+    counts = measured.engine_run.counts
     pause = NO_TIME
     if counts:
         pause = Window(counts.longest_pause_at_ns - counts.longest_pause_ns, counts.longest_pause_at_ns)
-    opened = [group for group in groups if group.arrivals]
     return Question(
         window=window,
         pause=pause,
         accounted=_accounted_window(measured),
         stages=tuple(_stages(measured)),
-        # Of a mix each step is an arrival of its own.
-        begins=tuple(step for group in opened for step in (group.steps if group.weights else group.steps[:1])),
-        ends=tuple(step for group in opened for step in (group.steps if group.weights else group.steps[-1:])),
+        begins=begins_of(measured.compiled),
+        ends=ends_of(measured.compiled),
         processes=dict(processes_of(measured)),
         places=places_of(measured) if _asks_of_places(measured) else None,
         from_ns=measured.compiled.warmup_ns,
         workers=_workers_asked_of(measured),
         limits=limits_of(measured.objective),
     )
+
+
+def begins_of(plan: EnginePlan) -> tuple[int, ...]:
+    """The steps with which an arrival of an open loop begins; of a mix each step is an arrival of its own."""
+    opened = [group for group in plan.groups if group.arrivals]
+    return tuple(step for group in opened for step in (group.steps if group.weights else group.steps[:1]))
+
+
+def ends_of(plan: EnginePlan) -> tuple[int, ...]:
+    """The steps with which an arrival of an open loop ends, likewise."""
+    opened = [group for group in plan.groups if group.arrivals]
+    return tuple(step for group in opened for step in (group.steps if group.weights else group.steps[-1:]))
 
 
 def _without_warm_up(evidence: Evidence) -> Window:
@@ -77,8 +90,20 @@ def _without_warm_up(evidence: Evidence) -> Window:
 def measured_window(measured: Measured) -> Window:
     """Of an exact number of requests, from the first to the last response; else from the warm-up to the end."""
     if measured.point.load.scenarios is not None:
-        return Window(*span_ns(measured.records))
+        return Window(*recorded_span_ns(measured.records))
     return counted_window(measured)
+
+
+def recorded_span_ns(files: Sequence[RecordFile]) -> tuple[int, int]:
+    """The first `scheduled` and the last `end` of a run's records, which are kept or condensed.
+
+    Raises:
+        RecordingError: they cannot be read.
+    """
+    if not is_condensed(files):
+        return span_ns(files)
+    condensed = condensed_of(files)
+    return condensed.first_ns, condensed.last_ns
 
 
 def counted_window(measured: Measured) -> Window:

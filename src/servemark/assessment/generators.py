@@ -77,7 +77,7 @@ def generator_result(one: OfGenerator) -> GeneratorResult:
         number=one.place + 1,
         host=run.host,
         records=f"{run.records.parent.name}/{run.records.name}",
-        recorded=sum(map(len, one.part.records)),
+        recorded=one.evidence.recorded,
         sent=counts.sent if counts else None,
         generator_lag_p99_ms=step.generator_lag_ms.p99.value if step else None,
         run_queue_delay_ms=counts.run_queue_delay_ns / waits / NS_PER_MS if counts and waits else None,
@@ -97,7 +97,8 @@ def losses(measured: Measured, evidence: Evidence, each: tuple[OfGenerator, ...]
     found = []
     for one in each:
         if one.run.lost:
-            owed = "; ".join(_owed(measured, evidence, one, len(each))) or "nothing that can be told"
+            told = () if evidence.is_condensed else _owed(measured, evidence, one, len(each))
+            owed = "; ".join(told) or "what cannot be told"
             found.append(f"{named(one.place, len(each), one.run)} was lost {one.run.lost}; it owed {owed}")
     return found
 

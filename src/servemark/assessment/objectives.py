@@ -202,6 +202,8 @@ def goodput(
     of_records = {figure: int(one.limit) for figure, one in limits.items() if figure in _OF_RECORDS}
     if not of_records:
         return None
+    if len(of_records) > 1 and evidence.is_condensed:  # which of several limits one request missed is not known
+        return None
     if len(of_records) == 1:
         shares = step.missed[next(iter(of_records.items()))]
     else:

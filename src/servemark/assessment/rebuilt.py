@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from servemark.assessment.gathering import recorded_span_ns
 from servemark.assessment.open_loop import offered_per_s
 from servemark.assessment.trials import over_trials
 from servemark.benchmarks import catalogue
 from servemark.certificate import certify, combine
-from servemark.records import RecordFile, span_ns
+from servemark.records import RecordFile
 from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
 from servemark.stats.evidence import Evidence, Question, Window, gather
 from servemark.stats.summary import summarise
@@ -26,7 +27,7 @@ _UNKNOWN = Check(
 
 def rebuilt_run(begun: RunResult, records: Sequence[RecordFile]) -> RunResult:
     """The run that `begun` was to become, as far as its records go, in the files of its generators; there is one."""
-    first_ns, last_ns = span_ns(records)
+    first_ns, last_ns = recorded_span_ns(records)
     exact = begun.load.exact is not None
     ended_ns = last_ns if exact else min(last_ns, _longest_ns(begun))
     window = Window(first_ns if exact else min(records[0].warmup_ns, ended_ns), ended_ns)

@@ -83,22 +83,27 @@ def check_spread(loads: Sequence[Load], generators: int) -> None:
         )
 
 
-def check_records(loads: Sequence[Load], most: int) -> None:
-    """Refuse a load of several generators that is foreseen to make more records than the `most` that may be.
+def check_records(loads: Sequence[Load], most: int, needs_all: str) -> None:
+    """Refuse a load of several generators that is foreseen to make more records than the `most` that may be kept.
 
-    How many a closed loop makes that ends with its time is not foreseen.
+    Only where an option `needs_all` of them: else they are condensed.
 
     Raises:
         UsageError: says how many there would be.
     """
     for load in loads:
-        foreseen = _parts_of(load) if isinstance(load, OpenLoad) else load.scenarios or 0
-        if foreseen != math.inf and foreseen > most:
+        if needs_all and foreseen_requests(load) > most:
             raise UsageError(
-                f"{foreseen:,.0f} requests are more than --max-records {most}",
-                cause="each has a record of 112 bytes, all of which are joined, and none may be left out",
+                f"{foreseen_requests(load):,} requests are more than --max-records {most}",
+                cause=f"{needs_all} needs the record of each, which has 112 bytes",
                 next_step="measure for a shorter time, or raise --max-records where the disk holds them",
             )
+
+
+def foreseen_requests(load: Load) -> int:
+    """How many requests a load sends at least; 0 where that is not foreseen: a closed loop that ends with its time."""
+    foreseen = _parts_of(load) if isinstance(load, OpenLoad) else load.scenarios or 0
+    return 0 if foreseen == math.inf else int(foreseen)
 
 
 def spread_of(load: Load, asked: Spread) -> Spread:

@@ -16,6 +16,7 @@ from servemark.workload.scenario import ApiName
 
 if TYPE_CHECKING:  # help and usage errors do without it
     from servemark.certificate.conditions import MachineUse
+    from servemark.condensed_files import Condensing
 
 EngineName = Literal["native", "jmeter"]
 ENGINES: tuple[EngineName, ...] = ("native", "jmeter")
@@ -286,6 +287,8 @@ class Job:
         figure: what is to be exact where the length of the run adapts.
         enough: looks at the progress, and says whether nothing more has to be sent; only the native engine asks.
         spread: over which generators; only the native engine has more than one.
+        most_records: so many may be kept of several generators together; beyond it all are condensed.
+        condensing: how; None where they are kept however many they are.
     """
 
     plan: Plan
@@ -299,6 +302,8 @@ class Job:
     figure: Figure = "p50"
     enough: Callable[[ProgressReport], bool] = lambda _progress: False
     spread: Spread = Spread()
+    most_records: int = 0
+    condensing: Condensing | None = None
 
     @property
     def record_paths(self) -> tuple[Path, ...]:

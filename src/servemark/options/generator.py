@@ -22,7 +22,7 @@ class GeneratorOptions(OptionGroup):
         ray_address: of the Ray cluster on which they do; None is that of RAY_ADDRESS, else one of this machine alone.
         pack: several may be on one node of the cluster.
         ship: nodes get a copy of this servemark.
-        max_records: a load of several generators that is foreseen to make more is refused.
+        max_records: so many records of several generators are kept; of more there are counts instead.
         realtime: real-time priority for the generator's threads; "auto" asks for it in an open loop.
         receive_clock: whose time of arrival a response has: "kernel", "user" (when the generator read it), or "auto".
         keep_awake: keep idle CPUs from halting; "auto" does so in an open loop where they wake late.
@@ -78,7 +78,7 @@ class GeneratorOptions(OptionGroup):
         default=100_000_000,
         metavar="N",
         heading="load",
-        help="records that several generators may be foreseen to make (default: 100 million)",
+        help="records of several generators that are kept; beyond them counts are (default: 100 million)",
     )
     record_events: bool = option(
         "--record-events",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servemark.errors import OutputError, RecordingError, UsageError
-from servemark.event_files import bodies_path, events_path, gaps_path
+from servemark.event_files import bodies_path, condensed_path, events_path, gaps_path
 from servemark.report import csv, jtl
 from servemark.report.formats import FORMATS
 from servemark.report.recorded import RecordedResult
@@ -34,6 +34,8 @@ _DEFAULT_PARENT = Path("servemark-results")
 _LATEST = _DEFAULT_PARENT / "latest"
 #: Behind the name of a run's records: what was known of it before.
 BEGUN = ".begun.json"
+#: What lies beside them.
+_BESIDE = (events_path, gaps_path, bodies_path, condensed_path)
 _RESULT, _SUMMARY, _REQUESTS, _PAGE = "result.json", "summary.csv", "requests.jtl", "report.html"
 #: All that a run, and ``servemark report``, write into the folder of a result, beside the tracebacks of faults.
 _HOLDS = {_RESULT, "records", "server", "jmeter", *(one.file for one in FORMATS.values())}
@@ -110,7 +112,7 @@ class ResultDirectory:
         """
         path = self.path / "records" / f"{name}.bin"
         others = [*path.parent.glob(f"{escape(name)}.g[0-9]*.*")]  # of more generators than one
-        for beside in (events_path(path), gaps_path(path), bodies_path(path), path.with_suffix(BEGUN), *others):
+        for beside in (*(of(path) for of in _BESIDE), path.with_suffix(BEGUN), *others):
             try:
                 beside.unlink(missing_ok=True)
             except OSError as error:
@@ -196,6 +198,8 @@ class ResultDirectory:
         from servemark.records import open_records
 
         for path in (self.path / "records").glob("*.bin"):
+            if condensed_path(path).exists():
+                return True
             with suppress(RecordingError):  # not even a header
                 if open_records(path).rows:
                     return True

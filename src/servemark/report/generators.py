@@ -31,6 +31,15 @@ def sent_by(run: RunResult) -> Iterator[Fact]:
     yield Fact("generators", words)
 
 
+def condensed_words(run: RunResult) -> Iterator[Fact]:
+    """That records were condensed, and what of that is in the figures; nothing of a run that has all."""
+    if run.condensed:
+        exact = (
+            f"latencies are exact to {run.condensed.within_share:.1%}, intervals of parts of {run.condensed.slot_s:g} s"
+        )
+        yield Fact("records", f"{run.condensed.records:,} condensed, more than --max-records: {exact}")
+
+
 def tables_of(benchmark: BenchmarkResult) -> Iterator[Columns]:
     """Of each run that answers, and had several, a row a generator."""
     for run in benchmark.answering.values():

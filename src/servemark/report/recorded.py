@@ -67,6 +67,12 @@ def opened_records(run: RunResult, folder: Path) -> tuple[RecordFile, ...]:
     from servemark.record_header import COPY_WHOLE
     from servemark.records import open_records
 
+    if run.condensed:
+        raise RecordingError(
+            f"the {run.condensed.records:,} records of {run.records} were condensed",
+            cause="they were more than --max-records, and are not there one by one",
+            next_step="run again with a greater --max-records where the disk holds them",
+        )
     files = tuple(open_records(folder / name) for name in run.record_files)
     rows, sent = sum(file.rows for file in files), sum(step.requests for step in run.steps)
     if rows < sent:

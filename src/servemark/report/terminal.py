@@ -23,7 +23,7 @@ from servemark.report.comparison import (
     comparison_lines,
     details_of_comparison,
 )
-from servemark.report.generators import sent_by
+from servemark.report.generators import condensed_words, sent_by
 from servemark.report.inside import inside_facts
 from servemark.report.judgements import judgements
 from servemark.report.key_figures import key_figures
@@ -249,6 +249,7 @@ def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
     yield from analyses.facts(benchmark)
     yield from whose_clock(benchmark.runs[0])
     yield from sent_by(headline_run or benchmark.runs[0])
+    yield from condensed_words(headline_run or benchmark.runs[0])
     if headline_run:
         yield from inside_facts(headline_run)
         yield from _memory(headline_run)

@@ -40,6 +40,7 @@ from servemark.result.document import AskedOptions as AskedOptions
 from servemark.result.document import BenchmarkResult as BenchmarkResult
 from servemark.result.document import Certificate as Certificate
 from servemark.result.document import Check as Check
+from servemark.result.document import CondensedRecords as CondensedRecords
 from servemark.result.document import Disturbance as Disturbance
 from servemark.result.document import Environment as Environment
 from servemark.result.document import ErrorExample as ErrorExample

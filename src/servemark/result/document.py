@@ -262,6 +262,23 @@ class Incident:
 
 
 @dataclass(frozen=True)
+class CondensedRecords:
+    """What there is of records that were too many to be kept: counts, by slot of time and by bin.
+
+    Attributes:
+        records: how many they were.
+        within_share: how far at most a latency is from the one that is reported for it, as a share of it.
+        slot_s: what is known of when a request was due, or ended: in which slot of so long.
+        lacking: what cannot be told without them, in words.
+    """
+
+    records: int
+    within_share: float
+    slot_s: float
+    lacking: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One execution of one point; `trial` counts those of the same point, from 1.
 
@@ -269,7 +286,7 @@ class RunResult:
     file of its records in the folder of the result; where several generators sent it, that of the first, and
     `more_records` those of the others, and `generators` says of each what it did; None where there was one. `incidents`
     are what the log of a server of ours says of it, in order, and `inside` is what the server itself counted, where it
-    does.
+    does. `condensed` says what is there instead of records, where these were too many; None where all are there.
     """
 
     trial: int
@@ -287,6 +304,7 @@ class RunResult:
     generators: tuple[GeneratorResult, ...] | None = None
     incidents: tuple[Incident, ...] = ()
     inside: tuple[InsideServer, ...] | None = None
+    condensed: CondensedRecords | None = None
 
     @property
     def name(self) -> str:

@@ -49,6 +49,7 @@ _LEFT_OUT = {
     (RunResult, "generators"),
     (BenchmarkResult, "model_sha256"),
     (RunResult, "inside"),
+    (RunResult, "condensed"),
     (BenchmarkResult, "trials"),
     (BenchmarkResult, "capacity"),
     (BenchmarkResult, "capacity_over"),

@@ -78,12 +78,13 @@ class Entry:
         if request.server.server is None and request.server.model_repository is None:
             for name in benchmark.models(request):
                 zoo_model(name)
-        _ = request.content.bodies, request.server.tokens
+        _, tokens = request.content.bodies, request.server.tokens
         points = tuple(asked_points(benchmark, request))
         if request.question.by != "threads":  # whose search finds the number of users
             check_spread([point.load for point in points], request.generator.generators)
         if request.generator.spread.has_crew:
-            check_records([point.load for point in points], request.generator.max_records)
+            needs_all = "--record-events" if request.generator.record_events else "--tokens" if tokens else ""
+            check_records([point.load for point in points], request.generator.max_records, needs_all)
         return cls(request, benchmark, points, benchmark.name)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point
 from servemark.benchmarks.capacity import probed_load, sought_of
-from servemark.benchmarks.refusals import check_needs, spread_of
+from servemark.benchmarks.refusals import check_needs, foreseen_requests, spread_of
 from servemark.benchmarks.trials import asked_points, following
 from servemark.engines import Engine, Figure, Job, ProgressReport
 from servemark.engines.native.engine import check_users
@@ -33,10 +33,11 @@ from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.servers import Launcher, LoadedModel, ModelSettings, Server, ServerSettings, default_workers
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
-from servemark.workload.plan import Plan, compile_plan, headline_step
+from servemark.workload.plan import EnginePlan, Plan, compile_plan, headline_step
 
 if TYPE_CHECKING:
     from servemark.assessment import Assessed, Measured
+    from servemark.condensed_files import Condensing
     from servemark.stats.capacity import Sought
 
 _CONNECT_TIMEOUT_S = 30.0
@@ -93,6 +94,7 @@ def trial_by_trial(
             job = replace(job, watch=watch)
             job = replace(job, enough=backlog) if backlog else job
             _tell_plan(job.plan, listener)
+            _tell_condensing(job, foreseen_requests(point.load), listener)
             asked = asked_of(entry, point, job.plan)
             written.begin(entry, begun(entry, point, trial, served, job, asked, known), server)
             with held_back():  # by the engine an interruption is heard at once, and what it measured is written
@@ -309,6 +311,13 @@ def _incidents(server: Server, started_unix_ns: int) -> tuple[Incident, ...]:
     )
 
 
+def _tell_condensing(job: Job, requests: int, listener: Listener) -> None:
+    """Say that records will not be kept, where that is foreseen."""
+    if job.condensing and requests > job.most_records:
+        limit = f"{requests:,} requests are more than --max-records {job.most_records}"
+        listener.note(f"{limit}: from there on counts are kept instead of records")
+
+
 def _tell_plan(plan: Plan, listener: Listener) -> None:
     """What is about to be sent, for people who want to see everything."""
     if listener.log:
@@ -339,21 +348,22 @@ def _job(
     content, load, generator = request.content, request.load, request.generator
     plan = point.plan(server.dialect, served).expecting(content.expect_status, content.expected_body)
     _check_steps(request, plan)
+    compiled = compile_plan(
+        plan,
+        server.addresses,
+        timeout_s=load.timeout_s,
+        connect_timeout_s=min(_CONNECT_TIMEOUT_S, load.timeout_s),
+        seed=load.seed + point.trial - 1,
+        threads=generator.generator_threads,
+        realtime=generator.realtime,
+        receive_clock=generator.receive_clock,
+        keep_awake=generator.keep_awake if generator.engine == "native" else "off",
+        record_events=generator.record_events,
+        tokenizer=content.tokenizer,
+    )
     return Job(
         plan=plan,
-        compiled=compile_plan(
-            plan,
-            server.addresses,
-            timeout_s=load.timeout_s,
-            connect_timeout_s=min(_CONNECT_TIMEOUT_S, load.timeout_s),
-            seed=load.seed + point.trial - 1,
-            threads=generator.generator_threads,
-            realtime=generator.realtime,
-            receive_clock=generator.receive_clock,
-            keep_awake=generator.keep_awake if generator.engine == "native" else "off",
-            record_events=generator.record_events,
-            tokenizer=content.tokenizer,
-        ),
+        compiled=compiled,
         addresses=server.addresses,
         record_path=record_path,
         folder=record_path.parent.parent / generator.engine / record_path.stem,
@@ -361,7 +371,16 @@ def _job(
         server_cpu_s=server.cpu_s,
         figure=figure,
         spread=spread_of(point.load, generator.spread),
+        most_records=generator.max_records,
+        condensing=_condensing(point.load, compiled) if generator.spread.has_crew else None,
     )
+
+
+def _condensing(load: Load, plan: EnginePlan) -> Condensing | None:
+    """How records of several generators are condensed once there are too many."""
+    from servemark.assessment.condensing import condensing_of  # one generator does without
+
+    return condensing_of(load, plan)
 
 
 def _check_steps(request: RunRequest, plan: Plan) -> None:

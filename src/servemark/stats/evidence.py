@@ -8,42 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from servemark import _loadgen
+from servemark.condensed_files import Condensed
 from servemark.records import RecordFile, reading
 from servemark.result import HeadlineLatency, Histogram
 from servemark.stats import intervals
+from servemark.stats.condensed import CondensedTally, condensed_of, is_condensed
 from servemark.stats.counting import LATENCIES, SAMPLES, Counted, CountedSample, headline_of, samples_of
 from servemark.stats.histograms import histogram
 from servemark.stats.percentiles import REPORTED, percentiles_ms, rank
 from servemark.stats.samples import Sample
+from servemark.stats.tally_question import NO_TIME as NO_TIME
+from servemark.stats.tally_question import TallyQuestion
+from servemark.stats.tally_question import Window as Window
 from servemark.stats.tokens import TokenEvidence, token_evidence
-from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.units import NS_PER_MS
 from servemark.workload.plan import EngineArrivals
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Window:
-    """A time of a run, in nanoseconds from its origin.
-
-    Of the measured time: successes scheduled in it make the latencies, successes that end in it the rate.
-    """
-
-    start_ns: int
-    end_ns: int
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return (self.end_ns - self.start_ns) / NS_PER_S
-
-
-NO_TIME = Window(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +255,8 @@ class Evidence:
     """What the records of a run add up to: one entry a step name in `steps`, in the order of the plan.
 
     `workers_busy_share` is the part of their time in the window for which workers had a request; None where it was not
-    asked.
+    asked. `is_condensed` says that records were not kept: then nothing is known of their order, `arrivals` and
+    `in_flight` are empty, and values are as exact as ``condensed_files.WITHIN_SHARE``.
     """
 
     window: Window
@@ -281,6 +269,12 @@ class Evidence:
     under_way: UnderWay
     in_flight: InFlight | None
     workers_busy_share: float | None = None
+    is_condensed: bool = False
+
+    @property
+    def recorded(self) -> int:
+        """Records of everything that was sent."""
+        return sum(step.requests for step in self.steps)
 
 
 def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
@@ -289,6 +283,8 @@ def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
     Raises:
         RecordingError: they cannot be read.
     """
+    if is_condensed(files):
+        return _gather_condensed(files, question)
     first = files[0]
     names = list(dict.fromkeys(first.step_names))
     asked = TallyQuestion(
@@ -327,19 +323,47 @@ def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
     )
 
 
-@dataclass(frozen=True)
-class TallyQuestion:
-    """What the tally is asked, see its stub: the question with the steps by number."""
+def _gather_condensed(files: Sequence[RecordFile], question: Question) -> Evidence:
+    """The evidence of condensed records: of a measured time that ends with a slot, unless it ends with the last of all.
 
-    places: tuple[int, ...]
-    window: Window
-    batches: int
-    pause: Window
-    accounted: Window
-    stages: tuple[Window, ...]
-    begins: tuple[bool, ...]
-    ends: tuple[bool, ...]
-    users: bool
+    Nothing is known of their order, and so nothing of the schedule, and of what was under way only how much was sent.
+    """
+    first, condensed = files[0], condensed_of(files)
+    names, how = list(dict.fromkeys(first.step_names)), condensed.how
+    window, slots = _slots(question.window, condensed)
+    tally: Any = CondensedTally(condensed, slots, intervals.MOST_BATCHES)
+    counted = Counted.of(tally, len(names), question.limits)
+    samples = iter(list(samples_of(tally, counted)))
+    count, first_ns, last_ns = tally.begun
+    steps = tuple(
+        _step(name, step, {of: next(samples) for of in SAMPLES}, counted.of_step(number), question.limits)
+        for number, (name, step) in enumerate(zip(names, tally.steps, strict=True))
+    )
+    stages = [
+        StageEvidence(Window(*stage), of.requests, of.failed, of.begun, of.ended, next(samples), next(samples))
+        for stage, of in zip(how.stages, tally.stages, strict=True)
+    ]
+    return Evidence(
+        window=window,
+        step_names=first.step_names,
+        error_kinds=first.error_kinds,
+        steps=steps,
+        stages=tuple(stages[: len(question.stages)]),
+        begun=Begun(count, last_ns - first_ns if count else 0),
+        arrivals={},
+        under_way=UnderWay(*tally.under_way),
+        in_flight=None,
+        is_condensed=True,
+    )
+
+
+def _slots(window: Window, condensed: Condensed) -> tuple[Window, int]:
+    """The part of the measured time that is whole slots, or all of it where everything ended in it; and how many."""
+    start_ns, slot_ns = condensed.how.start_ns, condensed.how.slot_ns
+    if condensed.last_ns <= window.end_ns:
+        return window, max(1, -(-(condensed.last_ns + 1 - start_ns) // slot_ns))
+    slots = max(1, (window.end_ns - start_ns) // slot_ns)
+    return Window(start_ns, start_ns + slots * slot_ns), slots
 
 
 def _step(

@@ -79,7 +79,7 @@ class GeneratorActor:
         import numpy as np
 
         path = self._folder / f"{_NAME}{suffix}"
-        if not path.exists():
+        if not path.exists() or (suffix == ".bin" and self._agent.condenses):
             return np.empty(0, dtype=np.uint8)
         return np.fromfile(path, dtype=np.uint8, count=most_bytes, offset=offset)
 

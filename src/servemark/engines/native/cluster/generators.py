@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from servemark.engines.native.cluster.carrying import CHUNK_BYTES, Carrying
 from servemark.engines.native.spread import Counts, GeneratorFacts, Order
 from servemark.errors import GeneratorLostError, RecordingError, ServemarkError
+from servemark.event_files import condensed_path
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -102,6 +104,8 @@ class RecordTraffic(threading.Thread):
                 return
             for suffix, size in list(sizes.items())[1:]:
                 self._fetch(generator, suffix, size)
+            if condensed_path(generator.records).exists():  # what came of the records before is in it
+                os.truncate(generator.records, sizes[".bin"])
             if isinstance(run, ServemarkError):
                 raise run
         except Exception as error:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from servemark.condensed_files import Condensing
 from servemark.engines import EngineRun
 from servemark.workload.plan import EnginePlan
 
@@ -60,6 +61,8 @@ class Order:
         server_pid: the process that leads the server, where that is on the generator's machine and known.
         silence_s: for how long it goes on without a sign of its driver at its clock; None where the end of the channel
             tells at once that the driver is gone.
+        most_records: so many of its own may be kept; beyond it all are condensed.
+        condensing: how; None where they are kept however many they are.
         fault: for tests only.
     """
 
@@ -67,6 +70,8 @@ class Order:
     records: Path
     server_pid: int | None = None
     silence_s: float | None = None
+    most_records: int = 0
+    condensing: Condensing | None = None
     fault: ClockFault = ClockFault()
 
 

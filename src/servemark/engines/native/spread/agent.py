@@ -20,6 +20,7 @@ from servemark.engines.native.loopback import measure_loopback
 from servemark.engines.native.sending import build, ended, started
 from servemark.engines.native.spread import ClockFault, Counts, GeneratorFacts, Order
 from servemark.engines.native.spread.clocks import ClockAnswers
+from servemark.engines.native.spread.condensing import Condenser
 from servemark.engines.watching import watch_machine
 from servemark.errors import SetupError
 from servemark.machine.counters import MachineWatch
@@ -53,6 +54,7 @@ class Agent:
         self._order: Order | None = None
         self._run: _loadgen.Run | None = None
         self._machine: MachineWatch | None = None
+        self._condenser: Condenser | None = None
         self._loopback_p50_ns: int | None = None
         self._is_stopped = False
         self._is_over = threading.Event()
@@ -84,6 +86,8 @@ class Agent:
         plan = order.plan if awake else replace(order.plan, keep_awake="off")
         run = started(plan, order.records, _loadgen.arm)
         self._run = run
+        if order.condensing is not None:
+            self._condenser = Condenser(order.records, order.condensing, order.most_records)
         if self._is_stopped:  # while there was no run to stop
             run.stop(0.0)
         longest_s = plan.connect_timeout_ns / NS_PER_S + _READY_WITHIN_S
@@ -104,6 +108,11 @@ class Agent:
         except ValueError as error:
             raise SetupError("the generator could not begin with the others", cause=str(error)) from error
         self._begins_ns = monotonic_ns - self._fault.skew_ns
+
+    @property
+    def condenses(self) -> bool:
+        """Whether records are condensed, so that the file of them no longer has all."""
+        return self._condenser is not None and self._condenser.has_begun
 
     def progress(self) -> Counts:
         """Its counts so far; none before it is armed."""
@@ -141,6 +150,8 @@ class Agent:
         while not run.wait(_LOOK_EVERY_S):
             pass
         found = ended(run, order.plan, order.records, machine=self._machine, loopback_p50_ns=self._loopback_p50_ns)
+        if self._condenser:
+            self._condenser.finish()
         self._is_over.set()
         return found
 
@@ -157,6 +168,8 @@ class Agent:
     def close(self) -> None:
         """Answer no more."""
         self._is_over.set()
+        if self._condenser:
+            self._condenser.abandon()
         self._clock.close()
 
     def _armed(self) -> _loadgen.Run:

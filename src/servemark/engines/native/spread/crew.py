@@ -178,7 +178,8 @@ class _Crew:
                 plan = replace(plan, keep_awake="off")
             awake.add(one.facts.boot)
             server_pid = self._job.server_pid if one.facts.boot == own else None
-            yield Order(plan, one.records, server_pid, self._silence_s)
+            most_records = self._job.most_records // len(self._generators)
+            yield Order(plan, one.records, server_pid, self._silence_s, most_records, self._job.condensing)
 
     def begin(self) -> None:
         """Agree with all on an instant, each by its own clock, and have them begin; nothing once it was interrupted.

@@ -1,0 +1,201 @@
+"""Records that are too many to be kept: what is counted instead says what they would have, as exactly as it tells."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from functools import reduce
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from servemark.assessment.condensing import condensing_of
+from servemark.assessment.gathering import evidence_of
+from servemark.condensed_files import WITHIN_SHARE, Condensed, merged, read_condensed, write_condensed
+from servemark.engines.native.spread.condensing import Condenser
+from servemark.errors import RecordingError
+from servemark.event_files import condensed_path
+from servemark.options.objectives import parse_objective
+from servemark.records import open_records, write_records
+from servemark.result import from_json, to_json
+from servemark.stats.condensed import condense
+from servemark.units import NS_PER_MS
+
+from .test_open_loop import _assessed, _measured, _times, _valid
+
+ROWS, LIMIT_NS = 12_000, 40 * NS_PER_MS
+
+
+@pytest.fixture
+def measured(make_records):
+    """An open loop of 20 s after a warm-up of 2 s, with failures, and answers that come when it is over."""
+    random = np.random.default_rng(5)
+    scheduled_s, took_ms = np.sort(random.random(ROWS) * 22), random.exponential(20.0, ROWS)
+    times = _times(scheduled_s)
+    times["end"] = [at_ns + round(ms * 1e6) for at_ns, ms in zip(times["sent"], took_ms, strict=True)]
+    times["kind"] = (random.random(ROWS) < 0.01).astype(int)
+    return _measured(make_records, "latency", 22.0, times, rate="600", duration_s=20.0)
+
+
+def _how(measured):
+    return condensing_of(measured.point.load, measured.compiled)
+
+
+def _condensed(measured):
+    """The same run, whose records are condensed."""
+    (file,) = measured.records
+    write_condensed(file.path, condense(file, _how(measured)))
+    os.truncate(file.path, file.header_bytes)
+    return replace(measured, records=(open_records(file.path),))
+
+
+def test_figures_of_condensed_records_are_those_of_all_as_far_as_they_tell(measured):
+    of_all = evidence_of(measured)
+    found = evidence_of(_condensed(measured))
+    assert (of_all.is_condensed, found.is_condensed) == (False, True)
+    assert found.recorded == of_all.recorded == ROWS
+    (one,), (other,) = of_all.steps, found.steps
+    for name in ("requests", "succeeded", "measured", "errors", "bytes_sent", "clock_read", "headline"):
+        assert getattr(other, name) == getattr(one, name)
+    assert (other.completed.sum(), len(other.completed)) == (one.completed.sum(), 250)
+    for name, sample in one.latencies_ns.items():
+        counted = other.latencies_ns[name]
+        for what in ("count", "total", "squares", "min", "max"):
+            assert getattr(counted, what) == getattr(sample, what)
+        for rank in sample.ordered.keys() & counted.ordered.keys():
+            assert counted.ordered[rank] == pytest.approx(sample.ordered[rank], rel=WITHIN_SHARE, abs=1)
+    assert found.begun == of_all.begun
+
+
+def test_a_run_of_condensed_records_says_what_it_lacks_and_has_intervals(measured):
+    whole = _assessed(measured)[0].run
+    assessed, benchmark = _assessed(_condensed(measured))
+    run = assessed.run
+    assert run.condensed.records == ROWS
+    assert run.condensed.within_share < 0.001
+    assert run.condensed.slot_s == 0.08
+    checks = {check.name: check for check in run.certificate.checks}
+    for name in ("schedule", "in flight"):
+        assert checks[name].passed is None
+    assert checks["schedule"].reason == "records were condensed (--max-records), and are not there one by one"
+    assert checks["accounted"].passed
+    (one,), (other,) = whole.steps, run.steps
+    assert other.response_ms.mean.value == pytest.approx(one.response_ms.mean.value)
+    assert other.throughput_per_s.value == pytest.approx(one.throughput_per_s.value)
+    assert other.response_ms.p99.value == pytest.approx(one.response_ms.p99.value, rel=WITHIN_SHARE)
+    for figure in ("mean", "p50"):
+        low, high = getattr(one.response_ms, figure).ci95
+        assert getattr(other.response_ms, figure).ci95 == pytest.approx((low, high), rel=0.02)
+    result = _valid(benchmark)
+    assert from_json(to_json(result)) == result
+
+
+def test_an_objective_is_judged_by_condensed_records(measured):
+    asked = replace(measured, objective=parse_objective("p90<40ms"))
+    (step,) = evidence_of(asked).steps
+    missed = step.missed["response", LIMIT_NS].meant.sum()
+    (counted,) = evidence_of(_condensed(asked)).steps
+    assert counted.missed["response", LIMIT_NS].meant.sum() == pytest.approx(missed, rel=0.05)
+    assert counted.missed["response", LIMIT_NS].counts.sum() == step.missed["response", LIMIT_NS].counts.sum()
+
+
+def test_parts_add_up_to_what_all_are_however_they_are_cut(measured):
+    (file,), how = measured.records, _how(measured)
+    whole = condense(file, how)
+    cuts = [0, 1, 5_000, 5_001, ROWS]
+    parts = [condense(replace(file, rows=end), how, begin) for begin, end in pairwise(cuts)]
+    found = reduce(merged, parts, Condensed(how=how))
+    assert (found.bins == whole.bins).all()
+    assert (found.slots == whole.slots).all()
+    for name in ("records", "first_ns", "last_ns", "moments", "begun", "sent", "stages"):
+        assert getattr(found, name) == getattr(whole, name)
+    for one, other in zip(found.steps, whole.steps, strict=True):
+        assert {name: np.array(one[name]).tolist() for name in one if name != "batch_sums_ns"} == {
+            name: np.array(other[name]).tolist() for name in other if name != "batch_sums_ns"
+        }
+        for sums, others in zip(one["batch_sums_ns"], other["batch_sums_ns"], strict=True):
+            assert sums == pytest.approx(others)
+
+
+def test_what_was_written_is_read_again_and_what_is_damaged_is_said(measured):
+    (file,) = measured.records
+    whole = condense(file, _how(measured))
+    assert read_condensed(file.path) is None
+    write_condensed(file.path, whole)
+    found = read_condensed(file.path)
+    assert (found.how, found.moments, found.begun, found.steps) == (whole.how, whole.moments, whole.begun, whole.steps)
+    assert (found.bins == whole.bins).all()
+    assert (found.slots == whole.slots).all()
+    condensed_path(file.path).write_bytes(b"PK\3\4 not all of it")
+    with pytest.raises(RecordingError, match=r"^cannot read the condensed records in \S+\.condensed\.npz"):
+        read_condensed(file.path)
+
+
+def test_what_was_recorded_after_the_last_part_counts_too(measured):
+    """As a generator leaves it that is killed: what is condensed is a hole in the file, the rest stands there."""
+    of_all = evidence_of(measured)
+    (file,) = measured.records
+    write_condensed(file.path, condense(replace(file, rows=7_000), _how(measured)))
+    with file.path.open("r+b") as opened:
+        opened.seek(file.header_bytes)
+        opened.write(bytes(7_000 * file.row_bytes))
+    found = evidence_of(measured)
+    assert found.recorded == ROWS
+    assert found.steps[0].latencies_ns["response"].total == of_all.steps[0].latencies_ns["response"].total
+
+
+def _appended(path: Path, rows: np.ndarray) -> None:
+    with path.open("ab") as file:
+        rows.tofile(file)
+
+
+@pytest.fixture
+def growing(measured, tmp_path):
+    """A file without records, the records that it is to have, and how these are condensed."""
+    (file,) = measured.records
+    path = tmp_path / "growing.bin"
+    names = {"steps": file.step_names, "started_unix_ns": file.started_unix_ns, "warmup_ns": file.warmup_ns}
+    write_records(path, [], **names)
+    return path, np.array(file.memmap()), _how(measured)
+
+
+def test_records_are_condensed_from_one_more_than_may_be_kept(growing):
+    path, rows, how = growing
+    condenser = Condenser(path, how, 100, part_rows=1_000)
+    _appended(path, rows[:100])
+    time.sleep(0.5)
+    assert not condenser.has_begun
+    _appended(path, rows[100:10_000])
+    until_s = time.monotonic() + 30
+    while (read_condensed(path) or Condensed(how=how)).records < 8_000:
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    assert path.stat().st_blocks * 512 < 10_000 * 112 / 2, "what is condensed takes no place"
+    assert open_records(path).rows == 10_000
+    _appended(path, rows[10_000:])
+    condenser.finish()
+    assert open_records(path).rows == 0
+    whole = read_condensed(path)
+    assert whole.records == ROWS
+    assert int(whole.bins[:, 2].sum()) == sum(count for count, *_ in whole.moments)
+
+
+def test_of_no_more_than_may_be_kept_all_records_stay(growing):
+    path, rows, how = growing
+    condenser = Condenser(path, how, ROWS, part_rows=1_000)
+    _appended(path, rows)
+    condenser.finish()
+    assert open_records(path).rows == ROWS
+    assert not condensed_path(path).exists()
+
+
+def test_counts_that_cannot_be_written_are_an_error_of_recording(growing):
+    path, rows, how = growing
+    condensed_path(path).with_suffix(".new").mkdir()
+    condenser = Condenser(path, how, 0, part_rows=1_000)
+    _appended(path, rows)
+    with pytest.raises(RecordingError, match=r"^cannot write records to \S+condensed\.npz: Is a directory"):
+        condenser.finish()
