@@ -45,6 +45,12 @@ class Machine:
             steal_s=_steal_s(),
         )
 
+    @property
+    def in_words(self) -> str:
+        """What it is, and the servemark on it."""
+        room = f"{self.cpus} CPUs, {self.memory_gib} GiB"
+        return f"{self.processor}, {room}, {self.system}, Linux {self.kernel}, servemark {self.servemark}"
+
     def after(self) -> Machine:
         """The same, when all was measured."""
         took_s = time.time() - self.started_at

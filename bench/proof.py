@@ -66,8 +66,8 @@ def part_text(name: str, sections: Sequence[Section], machine: Machine, kept: Ke
     earlier = f", {kept.known_s / 60:.0f} of them in earlier sessions" if kept.known_s >= 60 else ""
     commits = f" Its tries are of {', '.join(sorted(kept.commits))}." if kept.commits else ""
     took = (
-        f"It took {minutes}{earlier}; {machine.load_before:.1f} processes ran before, and the hypervisor took "
-        f"{machine.steal:.1%} of the CPUs for others.{commits}"
+        f"It took {minutes}{earlier} on {machine.in_words}; {machine.load_before:.1f} processes ran before, and the "
+        f"hypervisor took {machine.steal:.1%} of the CPUs for others.{commits}"
     )
     texts = [_section_text(section) for section in sections]
     return f"<!-- part: {name} -->\n" + "\n".join([*texts, took + "\n"])

@@ -186,14 +186,11 @@ def prove_schedules(scale: Scale) -> Section:
     return Section("Times between arrivals", f"`_loadgen.schedule`, {n:,} arrivals, seed 1", findings)
 
 
-def intro(machine: Machine) -> str:
-    """What stands before the parts."""
+def intro() -> str:
+    """What stands before the parts, each of which says what it was proven on."""
     return f"""# The proof of servemark's accuracy
 
 Written by `make prove` ([prove.py](prove.py)); [docs/accuracy.md](../docs/accuracy.md) says what is judged, and how.
-
-Machine: {machine.processor}, {machine.cpus} CPUs, {machine.memory_gib} GiB, {machine.system}, Linux {machine.kernel};
-servemark {machine.servemark}.
 
 Bounds: a percentile of the response is within {SHARE:.0%} and {SLACK_MS:g} ms of the truth; one of a stall within
 {STALL_SLACK_MS:g} ms, and {STALL_APART_MS:g} ms or more from what a closed loop would say; a mean over runs within
@@ -227,9 +224,9 @@ def main() -> int:
             # After each part, so that the next one's failing costs only itself.
             known = parts_of(PROOF.read_text(encoding="utf-8")) if PROOF.exists() else {}
             parts = {name: text for name in _PARTS if (text := texts.get(name, known.get(name)))}
-            PROOF.write_text(page(parts, intro(machine)), encoding="utf-8")
+            PROOF.write_text(page(parts, intro()), encoding="utf-8")
     if not options.is_whole:
-        print(page(texts, intro(Machine.now())))
+        print(page(texts, intro()))
     return int(not all_passed)
 
 

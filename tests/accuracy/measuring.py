@@ -20,7 +20,7 @@ from oracle import serving
 from servemark import _loadgen
 from servemark.assessment import Measured, assess_run, measured_window
 from servemark.benchmarks import Benchmark, Point, http
-from servemark.engines import Job, Spread
+from servemark.engines import Job, Sharing
 from servemark.engines.native.engine import NativeEngine
 from servemark.records import open_records, rows_of, write_records
 from servemark.result import AskedOptions, Certificate, StepSummary
@@ -172,7 +172,7 @@ def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path, c
         server_pid=None,
         server_cpu_s=lambda: None,
         watch=lambda _progress, _words: None,
-        spread=Spread(conditions.generators),
+        spread=Sharing(conditions.generators),
     )
 
 

@@ -23,7 +23,7 @@ from loadgen_servers import OK, answering, serving
 
 import servemark
 from servemark.assessment.condensing import condensing_of
-from servemark.engines import Job, Spread
+from servemark.engines import Job, Sharing
 from servemark.engines.native.cluster import placement
 from servemark.engines.native.cluster.connecting import Cluster as ClusterAsked
 from servemark.engines.native.cluster.connecting import connected
@@ -70,7 +70,7 @@ def port() -> Iterator[int]:
 
 
 def on_ray(job: Job, cluster: Cluster, generators: int = 2, **more: Any) -> Job:
-    return replace(job, spread=Spread(generators, "ray", cluster.address, **more))
+    return replace(job, spread=Sharing(generators, "ray", cluster.address, **more))
 
 
 def executed(job: Job, tamper: Callable[[int, Any], RemoteGenerator] | None = None) -> Any:
@@ -83,7 +83,7 @@ def executed(job: Job, tamper: Callable[[int, Any], RemoteGenerator] | None = No
 
 
 class Tampered(RayPlacement):
-    def __init__(self, spread: Spread, tamper: Callable[[int, Any], RemoteGenerator]) -> None:
+    def __init__(self, spread: Sharing, tamper: Callable[[int, Any], RemoteGenerator]) -> None:
         super().__init__(spread)
         self._tamper = tamper
 
@@ -180,7 +180,7 @@ class TestWhatIsRefused:
 
     def test_a_cluster_whose_nodes_are_taken(self, cluster, port, tmp_path, monkeypatch):
         monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
-        taking = RayPlacement(Spread(2, "ray", cluster.address))
+        taking = RayPlacement(Sharing(2, "ray", cluster.address))
         files = [tmp_path / "1.bin", tmp_path / "2.bin"]
         try:
             with (
@@ -188,14 +188,14 @@ class TestWhatIsRefused:
                 pytest.raises(SetupError, match=r"\(0 of 1 CPUs free\)"),
             ):
                 crew.execute(
-                    on_ray(job_of(port, LONG, tmp_path, 1), cluster), RayPlacement(Spread(2, "ray", cluster.address))
+                    on_ray(job_of(port, LONG, tmp_path, 1), cluster), RayPlacement(Sharing(2, "ray", cluster.address))
                 )
         finally:
             taking.close()
 
     def test_the_node_of_the_server(self, cluster, monkeypatch):
         monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
-        with connected(ClusterAsked.of(Spread(on="ray", ray_address=cluster.address))):
+        with connected(ClusterAsked.of(Sharing(on="ray", ray_address=cluster.address))):
             first, second = (node for node in placement.nodes() if node.cpus)
             group = place(Places(1, 1, pack=False, without=first.id))
             assert node_of_place(group, 0).id == second.id

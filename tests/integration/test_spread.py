@@ -20,7 +20,7 @@ import pytest
 from loadgen_servers import OK, answering, plan_for, serving
 
 from servemark.assessment.condensing import condensing_of
-from servemark.engines import EngineRun, Job, Spread, Watch
+from servemark.engines import EngineRun, Job, Sharing, Watch
 from servemark.engines.native.engine import NativeEngine
 from servemark.engines.native.spread import ClockFault, Order, RemoteGenerator, crew
 from servemark.engines.native.spread.agent import Agent
@@ -57,7 +57,7 @@ def job_of(port: int, load: Load, folder: Path, generators: int, watch: Watch = 
         server_pid=None,
         server_cpu_s=lambda: None,
         watch=watch,
-        spread=Spread(generators),
+        spread=Sharing(generators),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from servemark.cli import main
-from servemark.engines import Spread
+from servemark.engines import Sharing
 from servemark.engines.native.cluster import answering
 from servemark.engines.native.cluster.answering import check_answers
 from servemark.engines.native.cluster.connecting import Cluster
@@ -78,22 +78,22 @@ def test_an_address_that_nobody_answers_is_exit_4_in_words_and_at_once(tmp_path,
 @pytest.mark.parametrize("address", ["nowhere", "host:0", "host:65536", "http://host:8265", "host:port", ":6379"])
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(UsageError, match=r"is no HOST:PORT; give the HOST:PORT that ray start --head printed"):
-        Cluster.of(Spread(on="ray", ray_address=address))
+        Cluster.of(Sharing(on="ray", ray_address=address))
 
 
 def test_a_ray_client_is_refused_which_cannot_carry_records():
     with pytest.raises(
         UsageError, match=r"^--ray-address ray://host:10001: a Ray client cannot carry records: .*HOST:PORT$"
     ):
-        Cluster.of(Spread(on="ray", ray_address="ray://host:10001"))
+        Cluster.of(Sharing(on="ray", ray_address="ray://host:10001"))
 
 
 def test_the_environment_names_a_cluster_where_no_option_does(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    assert Cluster.of(Spread(on="ray")) == Cluster("head:6379", "RAY_ADDRESS")
-    assert Cluster.of(Spread(on="ray", ray_address="[::1]:1")) == Cluster("[::1]:1", "--ray-address")
+    assert Cluster.of(Sharing(on="ray")) == Cluster("head:6379", "RAY_ADDRESS")
+    assert Cluster.of(Sharing(on="ray", ray_address="[::1]:1")) == Cluster("[::1]:1", "--ray-address")
     monkeypatch.delenv("RAY_ADDRESS")
-    assert Cluster.of(Spread(on="ray", ship=True)).address is None
+    assert Cluster.of(Sharing(on="ray", ship=True)).address is None
 
 
 @pytest.mark.parametrize(("option", "value"), [("ray_address", "head:6379"), ("pack", True), ("ship", True)])

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from servemark.engines import GeneratorRun, Job, Spread
+from servemark.engines import GeneratorRun, Job, Sharing
 from servemark.engines.native.sending import build
 from servemark.engines.native.spread import Counts, GeneratorFacts
-from servemark.engines.native.spread.crew import check_alike, check_reachable, slow_one
+from servemark.engines.native.spread.crew import slow_one
 from servemark.engines.native.spread.joined import with_connections
+from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.errors import SetupError, UsageError
 from servemark.machine.processes import boot_id
 from servemark.workload.load import Arrivals, OpenLoad, RateSegment
@@ -51,13 +52,17 @@ def test_generators_of_another_build_are_refused_by_the_names_of_their_machines(
 
 @pytest.mark.parametrize("address", [{"ip": "127.0.0.1"}, {"ip": "::1"}, {"ip": "10.0.0.1", "unix_socket": "/s"}])
 def test_a_server_that_only_this_machine_reaches_is_refused_to_others(address):
-    check_reachable(_crew({}, {}), _plan(**address))
-    with pytest.raises(UsageError, match=r"^generators on far cannot reach http://server: that address is each"):
-        check_reachable(_crew({}, {"host": "far", "boot": "other"}), _plan(**address))
+    check_reachable(_crew({}, {}), _plan(**address), is_ours=False)
+    elsewhere = _crew({}, {"host": "far", "boot": "other"})
+    refusal = r"^generators on far cannot reach http://server: that address is each machine's own; "
+    with pytest.raises(UsageError, match=refusal + "name the server by an address"):
+        check_reachable(elsewhere, _plan(**address), is_ours=False)
+    with pytest.raises(UsageError, match=refusal + r"a server that servemark starts .* name it with --server$"):
+        check_reachable(elsewhere, _plan(**address), is_ours=True)
 
 
 def test_a_server_that_all_reach_is_refused_to_nobody():
-    check_reachable(_crew({}, {"host": "far", "boot": "other"}), _plan("10.0.0.1"))
+    check_reachable(_crew({}, {"host": "far", "boot": "other"}), _plan("10.0.0.1"), is_ours=False)
 
 
 def test_one_that_has_done_much_less_than_the_others_is_slow():
@@ -79,7 +84,7 @@ def test_where_one_lacked_descriptors_the_connections_of_all_are_told():
 
 
 def test_files_of_records_have_the_numbers_of_their_generators():
-    job = SimpleNamespace(record_path=Path("records/latency-2.bin"), spread=Spread(3))
+    job = SimpleNamespace(record_path=Path("records/latency-2.bin"), spread=Sharing(3))
     assert [path.name for path in Job.record_paths.fget(job)] == [
         "latency-2.bin",
         "latency-2.g2.bin",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from servemark.benchmarks import Benchmark
-from servemark.engines import Spread
+from servemark.engines import Sharing
 from servemark.errors import UsageError
 from servemark.options.table import Option
 from servemark.servers.dialect import Dialect, lacking
@@ -106,7 +106,7 @@ def foreseen_requests(load: Load) -> int:
     return 0 if foreseen == math.inf else int(foreseen)
 
 
-def spread_of(load: Load, asked: Spread) -> Spread:
+def spread_of(load: Load, asked: Sharing) -> Sharing:
     """Over which generators `load` is spread, where those are `asked`: no more than it has users or arrivals."""
     return replace(asked, generators=int(min(asked.generators, _parts_of(load))))
 

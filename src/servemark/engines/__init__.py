@@ -248,7 +248,7 @@ def _different(words: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Sharing:
     """Over how many generators a plan is spread, and where these run.
 
     Attributes:
@@ -301,7 +301,7 @@ class Job:
     watch: Watch = lambda _progress, _words: None
     figure: Figure = "p50"
     enough: Callable[[ProgressReport], bool] = lambda _progress: False
-    spread: Spread = Spread()
+    spread: Sharing = Sharing()
     most_records: int = 0
     condensing: Condensing | None = None
 

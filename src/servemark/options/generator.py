@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from servemark.engines import ENGINES, WHERE, EngineName, Spread, Where
+from servemark.engines import ENGINES, WHERE, EngineName, Sharing, Where
 from servemark.options.kinds import OneOf, Switch, Text, Whole
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.workload.plan import RECEIVE_CLOCKS, SWITCHES, ReceiveClock
@@ -133,9 +133,9 @@ class GeneratorOptions(OptionGroup):
             raise refuse("--engine jmeter", "--record-events", "events are not told by JMeter")
 
     @property
-    def spread(self) -> Spread:
+    def spread(self) -> Sharing:
         """Over which generators the load is spread."""
-        return Spread(
+        return Sharing(
             generators=self.generators,
             on=self.on,
             ray_address=self.ray_address,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from servemark import _loadgen
-from servemark.engines import EngineName, EngineRun, Job, ProgressReport, Spread, Watch
+from servemark.engines import EngineName, EngineRun, Job, ProgressReport, Sharing, Watch
 from servemark.engines.native.awake import keeps_awake
 from servemark.engines.native.length import Length
 from servemark.engines.native.loopback import measure_loopback
@@ -29,7 +29,7 @@ class NativeEngine:
     environ: Mapping[str, object] | None = None
 
     def __init__(self) -> None:
-        self._placements: dict[Spread, Placement] = {}
+        self._placements: dict[Sharing, Placement] = {}
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -57,7 +57,7 @@ class NativeEngine:
             loopback_p50_ns=loopback_p50_ns,
         )
 
-    def _placement(self, spread: Spread) -> Placement:
+    def _placement(self, spread: Sharing) -> Placement:
         """Where its generators run; the same for all runs that ask for the same, however many they are."""
         asked = replace(spread, generators=1)
         if asked not in self._placements:
@@ -76,7 +76,7 @@ class NativeEngine:
         """It has no reports of its own."""
 
 
-def _placement_of(spread: Spread) -> Placement:
+def _placement_of(spread: Sharing) -> Placement:
     """A new one; what Ray needs is loaded only for it."""
     if spread.on == "ray":
         from servemark.engines.native.cluster.mustering import RayPlacement

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import servemark
-from servemark.engines import Spread
+from servemark.engines import Sharing
 from servemark.engines.native.cluster.answering import check_answers, host_and_port
 from servemark.engines.native.cluster.local import local_cluster
 from servemark.errors import ServemarkError, SetupError, UnreachableError
@@ -39,7 +39,7 @@ class Cluster:
     ships: bool = False
 
     @classmethod
-    def of(cls, spread: Spread) -> Cluster:
+    def of(cls, spread: Sharing) -> Cluster:
         """The one that is asked for.
 
         Raises:

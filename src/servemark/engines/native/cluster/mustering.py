@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from servemark.engines import Spread
+from servemark.engines import Sharing
 from servemark.engines.native.cluster.actor import GeneratorActor
 from servemark.engines.native.cluster.connecting import Cluster, connected
 from servemark.engines.native.cluster.generators import RayGenerator, RecordTraffic
@@ -33,7 +33,7 @@ class RayPlacement:
 
     silence_s: float | None = 1.0
 
-    def __init__(self, spread: Spread) -> None:
+    def __init__(self, spread: Sharing) -> None:
         self._cluster = Cluster.of(spread)
         self._cpus_each = spread.cpus_each
         self._pack = spread.pack or self._cluster.address is None

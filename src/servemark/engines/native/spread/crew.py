@@ -16,17 +16,18 @@ from typing import Any
 
 from servemark.engines import EngineRun, Job
 from servemark.engines.native.length import Length
-from servemark.engines.native.sending import DRAIN_S, build
+from servemark.engines.native.sending import DRAIN_S
 from servemark.engines.native.spread import Counts, Order, Placement, RemoteGenerator
 from servemark.engines.native.spread.clocks import TOKEN_BYTES, Offset, Signs, measure_offset
 from servemark.engines.native.spread.joined import Part, joined
+from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.engines.watching import watch_machine
-from servemark.errors import GeneratorLostError, ServemarkError, SetupError, UsageError
+from servemark.errors import GeneratorLostError, ServemarkError, SetupError
 from servemark.interrupts import held_back
-from servemark.machine.network import is_loopback, is_remote
+from servemark.machine.network import is_remote
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S, ns_from_s
-from servemark.workload.plan import EnginePlan, EngineShare
+from servemark.workload.plan import EngineShare
 
 _LOOK_EVERY_S = 0.1
 #: Beyond what is awaited of requests under way: who has not told its outcome by then will not.
@@ -48,7 +49,7 @@ def execute(job: Job, placement: Placement) -> EngineRun:
     server_here = not is_remote(job.addresses.values())
     with placement.muster(job.record_paths, token, server_here=server_here) as generators:
         check_alike(generators)
-        check_reachable(generators, job.compiled)
+        check_reachable(generators, job.compiled, is_ours=job.server_pid is not None)
         clocks = [one.facts.clock for one in generators]
         signs = Signs(clocks, token) if placement.silence_s is not None else None
         with signs or nullcontext():
@@ -58,43 +59,6 @@ def execute(job: Job, placement: Placement) -> EngineRun:
                 crew.begin()
                 crew.await_end()
             return joined(job, crew.parts(), machine, interrupted=crew.is_interrupted, stop_reason=crew.stop_reason)
-
-
-def check_alike(generators: Sequence[RemoteGenerator]) -> None:
-    """Refuse generators whose engine is not this one's: what they would send, and record, could be something else.
-
-    Raises:
-        SetupError: names their machines.
-    """
-    own = build()
-    others = {
-        f"{one.facts.host} has {one.facts.version}, build {one.facts.build}"
-        for one in generators
-        if one.facts.build != own
-    }
-    if others:
-        raise SetupError(
-            f"generators of one run need the same build of servemark, {own}",
-            cause="; ".join(sorted(others)),
-            next_step="install the same wheel there",
-        )
-
-
-def check_reachable(generators: Sequence[RemoteGenerator], plan: EnginePlan) -> None:
-    """Refuse a server with an address that means another machine elsewhere.
-
-    Raises:
-        UsageError: names the address, and who cannot reach it.
-    """
-    own = boot_id()
-    elsewhere = sorted({one.facts.host for one in generators if one.facts.boot != own})
-    local = [address.url for address in plan.addresses if is_loopback(address)]
-    if elsewhere and local:
-        raise UsageError(
-            f"generators on {', '.join(elsewhere)} cannot reach {local[0]}",
-            cause="that address is each machine's own",
-            next_step="name the server by an address that they reach",
-        )
 
 
 def slow_one(done: Sequence[int]) -> tuple[int, str] | None:
