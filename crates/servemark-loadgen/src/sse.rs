@@ -3,9 +3,9 @@
 //!
 //! A state machine without a socket and without a buffer. An event is what a browser would dispatch: a block of lines with
 //! at least one `data` field, ended by a blank line. Comments, other fields, blocks without data, and a block that the
-//! stream's end cuts off are none. What an event says is not looked at.
+//! stream's end cuts off are none. What an event says is not looked at; who wants to know is told where blocks end.
 
-/// Counts the events of one stream.
+/// Counts the events of one stream, or cuts it into its blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventStream {
     at: At,
@@ -38,6 +38,13 @@ impl EventStream {
     /// Take the next bytes of the stream; returns how many events they completed. The sum does not depend on the cuts.
     pub fn receive(&mut self, bytes: &[u8]) -> u32 {
         let mut dispatched = 0;
+        self.cut(bytes, |_, is_event| dispatched += u32::from(is_event));
+        dispatched
+    }
+
+    /// Take the next bytes of the stream; `block` is told behind which of them a block ends, a blank line being one too,
+    /// and whether that dispatched an event.
+    pub fn cut(&mut self, bytes: &[u8], mut block: impl FnMut(usize, bool)) {
         let mut rest = bytes;
         while let Some((&byte, others)) = rest.split_first() {
             rest = others;
@@ -46,7 +53,9 @@ impl EventStream {
             }
             if byte == b'\n' || byte == b'\r' {
                 self.after_return = byte == b'\r';
-                dispatched += u32::from(self.end_line());
+                if let Some(is_event) = self.end_line() {
+                    block(bytes.len() - rest.len(), is_event);
+                }
                 continue;
             }
             self.at = self.step(byte);
@@ -55,18 +64,17 @@ impl EventStream {
                 rest = &rest[end.unwrap_or(rest.len())..];
             }
         }
-        dispatched
     }
 
-    /// A line is over. Returns whether that dispatched an event.
-    fn end_line(&mut self) -> bool {
+    /// A line is over. Returns of a blank one whether that dispatched an event.
+    fn end_line(&mut self) -> Option<bool> {
         match std::mem::replace(&mut self.at, At::LineStart) {
-            At::Start | At::LineStart => return std::mem::take(&mut self.has_data),
+            At::Start | At::LineStart => return Some(std::mem::take(&mut self.has_data)),
             // A line without a colon is a field's name alone, and an empty value is data too.
             At::Name(WHOLE_NAME) => self.has_data = true,
             At::Mark(_) | At::Name(_) | At::Rest => {}
         }
-        false
+        None
     }
 
     /// Where the byte after `byte` stands, which ends no line.

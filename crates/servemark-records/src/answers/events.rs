@@ -1,79 +1,64 @@
-//! A stream of server-sent events cut into its events, as `servemark_loadgen::sse` counts them, with what they say.
+//! A stream of server-sent events with what they say, where `servemark_loadgen::sse` cuts it.
 
-/// So much of an event is kept; of a longer one it is only known that it was there.
-const MOST_EVENT_BYTES: usize = 1 << 20;
+use servemark_loadgen::sse::EventStream;
+
+/// So much of a block is kept; of an event in a longer one it is only known that it was there.
+const MOST_BLOCK_BYTES: usize = 1 << 20;
+/// So much room stays between two blocks.
+const ROOM_BYTES: usize = 4096;
+/// So much of an event's type is looked at.
+const MOST_KIND_BYTES: usize = 64;
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Cuts one stream.
+/// Reads one stream.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is of something else")]
 pub(super) struct Events {
-    line: Vec<u8>,
-    data: Vec<u8>,
-    kind: Vec<u8>,
-    has_data: bool,
+    stream: EventStream,
+    block: Vec<u8>,
     is_too_long: bool,
-    after_return: bool,
-    has_lines: bool,
+    is_begun: bool,
 }
 
 impl Events {
     /// Take the next bytes; `dispatch` gets the type and the data of each event that they complete. Of one that is too
     /// long the data is `None`.
     pub(super) fn receive(&mut self, bytes: &[u8], mut dispatch: impl FnMut(&[u8], Option<&[u8]>)) {
-        let mut rest = bytes;
-        if std::mem::take(&mut self.after_return) && rest.first() == Some(&b'\n') {
-            rest = &rest[1..];
-        }
-        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
-            self.keep(&rest[..end]);
-            let is_return = rest[end] == b'\r';
-            rest = &rest[end + 1..];
-            if is_return && rest.first() == Some(&b'\n') {
-                rest = &rest[1..];
-            } else if is_return && rest.is_empty() {
-                self.after_return = true;
+        let (mut stream, mut from) = (self.stream, 0);
+        stream.cut(bytes, |end, is_event| {
+            self.keep(&bytes[from..end]);
+            from = end;
+            if is_event {
+                let (kind, data) = said(&self.block);
+                dispatch(&kind, (!self.is_too_long).then_some(data.as_slice()));
             }
-            self.end_line(&mut dispatch);
-        }
-        self.keep(rest);
+            self.block.clear();
+            self.block.shrink_to(ROOM_BYTES);
+            (self.is_too_long, self.is_begun) = (false, true);
+        });
+        self.stream = stream;
+        self.keep(&bytes[from..]);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let kept = self.line.len() + self.data.len();
-        if kept + bytes.len() > MOST_EVENT_BYTES {
+        if self.block.len() + bytes.len() > MOST_BLOCK_BYTES {
             self.is_too_long = true;
-            // Its name is enough to know what the line is.
-            let room = 8_usize.saturating_sub(self.line.len()).min(bytes.len());
-            self.line.extend_from_slice(&bytes[..room]);
             return;
         }
-        self.line.extend_from_slice(bytes);
-    }
-
-    fn end_line(&mut self, dispatch: &mut impl FnMut(&[u8], Option<&[u8]>)) {
-        let mut line = std::mem::take(&mut self.line);
-        if !std::mem::replace(&mut self.has_lines, true) && line.starts_with(MARK) {
-            line.drain(..MARK.len());
-        }
-        if line.is_empty() {
-            if self.has_data {
-                let data = (!self.is_too_long).then_some(self.data.as_slice());
-                dispatch(&self.kind, data);
+        self.block.extend_from_slice(bytes);
+        if !self.is_begun && self.block.len() >= MARK.len() {
+            self.is_begun = true;
+            if self.block.starts_with(MARK) {
+                self.block.drain(..MARK.len());
             }
-            self.data.clear();
-            self.data.shrink_to(4096);
-            self.kind.clear();
-            (self.has_data, self.is_too_long) = (false, false);
-        } else {
-            self.take_field(&line);
         }
-        line.clear();
-        line.shrink_to(4096);
-        self.line = line;
     }
+}
 
-    fn take_field(&mut self, line: &[u8]) {
+/// The type and the data of the event that a block is. Of a line feed that belongs to a carriage return before it an
+/// empty line is left, which says nothing.
+fn said(block: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut kind, mut data, mut has_data) = (Vec::new(), Vec::new(), false);
+    for line in block.split(|byte| matches!(byte, b'\n' | b'\r')) {
         let colon = line.iter().position(|byte| *byte == b':');
         let (name, value) = match colon {
             Some(colon) => (&line[..colon], &line[colon + 1..]),
@@ -82,22 +67,20 @@ impl Events {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match name {
             b"data" => {
-                if self.has_data {
-                    self.data.push(b'\n');
+                if std::mem::replace(&mut has_data, true) {
+                    data.push(b'\n');
                 }
-                self.data.extend_from_slice(value);
-                self.has_data = true;
+                data.extend_from_slice(value);
             }
-            b"event" => self.kind = value[..value.len().min(64)].to_vec(),
+            b"event" => kind = value[..value.len().min(MOST_KIND_BYTES)].to_vec(),
             _ => {}
         }
     }
+    (kind, data)
 }
 
 #[cfg(test)]
 mod tests {
-    use servemark_loadgen::sse::EventStream;
-
     use super::*;
 
     fn cut(pieces: &[&[u8]]) -> Vec<(String, Option<String>)> {
@@ -119,9 +102,39 @@ mod tests {
         assert_eq!(cut(&bytes), expected);
     }
 
+    /// What the standard says, word by word, on a whole stream.
+    fn as_the_standard_says(bytes: &[u8]) -> Vec<(String, Option<String>)> {
+        let whole = String::from_utf8_lossy(bytes)
+            .replace("\r\n", "\n")
+            .replace('\r', "\n");
+        let text = whole.strip_prefix('\u{feff}').unwrap_or(&whole);
+        let (mut found, mut kind, mut data) = (Vec::new(), String::new(), String::new());
+        let ended = text.rfind('\n').map_or("", |end| &text[..end]);
+        for line in ended
+            .split('\n')
+            .filter(|_| !text.is_empty() && text.contains('\n'))
+        {
+            if line.is_empty() {
+                if let Some(said) = data.strip_suffix('\n') {
+                    found.push((kind.clone(), Some(said.to_owned())));
+                }
+                (kind, data) = (String::new(), String::new());
+            } else if !line.starts_with(':') {
+                let (name, value) = line.split_once(':').unwrap_or((line, ""));
+                let value = value.strip_prefix(' ').unwrap_or(value);
+                match name {
+                    "data" => data = format!("{data}{value}\n"),
+                    "event" => value.clone_into(&mut kind),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
     #[test]
-    fn it_finds_the_events_that_the_generator_counted_at_the_same_bytes() {
-        const PIECES: [&[u8]; 14] = [
+    fn what_the_events_of_any_stream_say_does_not_depend_on_the_cuts() {
+        const PIECES: [&[u8]; 15] = [
             b"data",
             b":",
             b" ",
@@ -132,6 +145,7 @@ mod tests {
             b"\r\r",
             b"data: x",
             b"event",
+            b"event:e",
             b"d",
             b"a",
             b"\xef\xbb\xbf",
@@ -149,20 +163,18 @@ mod tests {
                 .flat_map(|_| PIECES[random(PIECES.len())])
                 .copied()
                 .collect();
-            let (mut counter, mut events) = (EventStream::default(), Events::default());
-            let mut rest = &bytes[..];
+            let (mut pieces, mut rest) = (Vec::new(), &bytes[..]);
             while !rest.is_empty() {
                 let (piece, others) = rest.split_at(1 + random(rest.len()));
-                let mut found = 0;
-                events.receive(piece, |_, _| found += 1);
-                assert_eq!(
-                    found,
-                    counter.receive(piece),
-                    "{:?}",
-                    String::from_utf8_lossy(&bytes)
-                );
+                pieces.push(piece);
                 rest = others;
             }
+            assert_eq!(
+                cut(&pieces),
+                as_the_standard_says(&bytes),
+                "{:?}",
+                String::from_utf8_lossy(&bytes)
+            );
         }
     }
 
@@ -174,9 +186,9 @@ mod tests {
         for _ in 0..64 {
             events.receive(&vec![b'x'; 1 << 16], |_, _| {});
         }
-        assert!(events.line.capacity() <= 2 * MOST_EVENT_BYTES);
+        assert!(events.block.capacity() <= 2 * MOST_BLOCK_BYTES);
         events.receive(b"\n\ndata: y\n\n", |_, data| found.push(data.map(<[u8]>::to_vec)));
         assert_eq!(found, [None, Some(b"y".to_vec())]);
-        assert!(events.line.capacity() + events.data.capacity() <= 8192 + 4096);
+        assert!(events.block.capacity() <= ROOM_BYTES);
     }
 }
