@@ -67,11 +67,15 @@ def parse_target(text: str, option: str = "--server") -> Target:
 
 @dataclass(frozen=True)
 class Found:
-    """A server that answers: where its predictions are asked for, what it speaks, and who judges its TLS."""
+    """A server that answers: where its predictions are asked for, what it speaks, and who judges its TLS.
+
+    `health` is what it answered when its health was asked, which of some dialects is the list of its models.
+    """
 
     address: Address
     dialect: Dialect
     judge: Callable[[Address], Refusal | None]
+    health: bytes = b""
 
 
 def find_server(
@@ -141,13 +145,14 @@ class _Look:
                 continue
             spoken = self._spoken(address, said)
             if spoken:
-                return Found(address, spoken, self.judge)
-            speaks = self.named and replace(self, named=None)._spoken(address, [])
-            if speaks:
+                return Found(address, spoken[0], self.judge, spoken[1])
+            other = self.named and replace(self, named=None)._spoken(address, [])
+            if other:
+                speaks = other[0]
                 said.append(f"it answers as a {speaks.product} does: give --dialect {speaks.name}, or leave it out")
         what = self.named.product if self.named else "model server that is known"
-        other = "" if self.named else "say with --dialect what it speaks, "
-        next_step = f"give the address of its inference API in {option}, {other}or measure anything else with the "
+        or_say = "" if self.named else "say with --dialect what it speaks, "
+        next_step = f"give the address of its inference API in {option}, {or_say}or measure anything else with the "
         next_step += "benchmark http"
         if any(_WANTS_TOKEN.search(line) for line in said):
             next_step = "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
@@ -155,8 +160,8 @@ class _Look:
             f"no {what} answers at {target.host} port {port}", cause="; ".join(said), next_step=next_step
         )
 
-    def _spoken(self, address: Address, said: list[str]) -> Dialect | None:
-        """What is spoken at `address`, or None; `said` is told what was answered instead."""
+    def _spoken(self, address: Address, said: list[str]) -> tuple[Dialect, bytes] | None:
+        """What is spoken at `address`, and what its health was answered with; `said` is told what was instead."""
         answers: dict[Request, Answer | None] = {}
 
         def asked(request: Request) -> Answer | None:
@@ -174,12 +179,16 @@ class _Look:
                 said.append(line)
             return False
 
+        def with_health(spoken: Dialect) -> tuple[Dialect, bytes]:
+            answer = answers[spoken.health()]
+            return spoken, answer.body if answer else b""
+
         if self.named:
-            return self.named if is_answered(self.named.health(), self.named.is_health) else None
+            return with_health(self.named) if is_answered(self.named.health(), self.named.is_health) else None
         for known in dialects():
             health = known.health()
             if is_answered(health, known.is_health) and is_answered(known.sign(), known.is_sign):
-                return known
+                return with_health(known)
             if answers[health] is None:  # nobody is there, whatever it would speak
                 return None
         return None

@@ -18,6 +18,7 @@ from servemark.errors import ManagementError, UsageError
 from servemark.servers import InsideCounts, LoadedModel, ModelSettings, ServerSettings
 from servemark.servers.http.finding import Found
 from servemark.servers.http.first_prediction import first_prediction
+from servemark.servers.http.model_names import no_such_model, not_named
 from servemark.servers.http.plain import PlainServer, Remove
 from servemark.servers.http.words import json_object
 from servemark.servers.oip.calls import OipCalls, Signature
@@ -163,10 +164,7 @@ class OipModels:
         if names and not self._ask.is_named:
             there = self._calls.models()
             if len(there) != 1:
-                has = ", ".join(there) or "none that it lists"
-                raise UsageError(
-                    "the model is not named", cause=f"the server has {has}", next_step="give -m one of these"
-                )
+                raise not_named(there)
             return there
         return tuple(self._spelled(name) for name in names)
 
@@ -175,8 +173,7 @@ class OipModels:
         for spelling in dict.fromkeys((name, *(zoo.all_names if zoo else ()))):
             if self._calls.signature(spelling) is not None:
                 return spelling
-        has = ", ".join(self._calls.models()) or "none that it lists"
-        raise UsageError(f"the server has no model {name!r}", cause=f"it has {has}", next_step="give -m one of these")
+        raise no_such_model(name, self._calls.models())
 
     @contextmanager
     def _serve(self, name: str, settings: ModelSettings) -> Iterator[LoadedModel]:

@@ -11,6 +11,7 @@ from servemark.errors import UsageError
 from servemark.servers import ServerSettings
 from servemark.servers.http.connection import send_once
 from servemark.servers.http.finding import Found
+from servemark.servers.http.model_names import no_such_model, not_named
 from servemark.servers.http.plain import PlainServer
 from servemark.servers.http.words import json_object, server_message
 from servemark.servers.tfserving.dialect import TfServingDialect, model_path
@@ -31,14 +32,13 @@ def running_server(asked: RunningLauncher, found: Found, settings: ServerSetting
     """
     listed = send_once(found.address, Request("GET", "/v1/models"), _LOOK_TIMEOUT_S)  # KServe's; the other has no list
     models = json_object(listed.body).get("models")
-    has = f"the server has {', '.join(map(str, models))}" if isinstance(models, list) else ""
+    names = [str(model) for model in models] if isinstance(models, list) else None
     if not asked.is_named:
-        raise UsageError("the model is not named", cause=has, next_step="give -m NAME, and -i for what to send to it")
+        raise not_named(names, ", and -i for what to send to it")
     for model in map(str, asked.models):
         answer = send_once(found.address, Request("GET", model_path(model)), _LOOK_TIMEOUT_S)
         if answer.status == 404:
-            cause = has or server_message(answer.body)
-            raise UsageError(f"the server has no model {model!r}", cause=cause, next_step="give -m one that it has")
+            raise no_such_model(model, names, server_message(answer.body))
         if not _is_available(json_object(answer.body)):
             raise UsageError(
                 f"the model {model} is not available", cause=server_message(answer.body), next_step="wait until it is"
