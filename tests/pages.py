@@ -113,6 +113,8 @@ EXECUTED = {
 }
 #: What no test executes here, by how it begins, and why.
 NOT_HERE = {
+    "./benchmark.py latency --server 127.0.0.1:8000 --dialect openai --arrival trace:mooncake_trace.jsonl:timestamp "
+    "-l 1000": ("a trace that has to be downloaded; tests/integration/test_prompts_sent.py sends one of its form"),
     "./benchmark.py latency --server 127.0.0.1:8000 --prompt-tokens 128 --output-tokens 64": (
         "needs a server of tokens; test_prompts_sent.py has one of its own"
     ),

@@ -328,6 +328,10 @@ class TallyAnswers:
     """Streams that told how many tokens their first event with content held."""
     finishes: list[int]
     """By number, see FINISH_NAMES."""
+    asked: int
+    """Answers of which it is known how many tokens were asked for, and how many came."""
+    short: list[int]
+    """Those of them that had fewer, as `finishes`."""
     unmarked: int
     unread: int
     cut: int
@@ -428,14 +432,16 @@ def read_answers(
     header_bytes: int,
     formats: list[TokenFormat | None],
     counted: dict[int, int],
+    tokens: list[list[int]],
     warmup_ns: int,
     out: str,
 ) -> AnswersRead:
     """Append the records of a file, each with what its answer said behind it (ANSWER_COLUMNS), to the file at `out`.
 
     `bodies` is the file of the bodies, whose parts begin behind `header_bytes`; `formats` say of each step how its
-    answers are read, and `counted` has tokens that were counted in whole texts, by the number of the request. A success
-    whose answer says that it failed, or that was broken off, is of the kind application there.
+    answers are read, `counted` has tokens that were counted in whole texts, by the number of the request, and `tokens`
+    those that each request asks for, by step and place in its pool, 0 of one that asks for none. A success whose answer
+    says that it failed, or that was broken off, is of the kind application there.
 
     Raises:
         ValueError: there is no such format, or a column is lacking.

@@ -248,12 +248,20 @@ def begun_ns(rows: NDArray[np.void], flags: Mapping[str, int]) -> NDArray[np.int
     return begun
 
 
+def tokens_of(rows: Rows) -> NDArray[np.int64]:
+    """The tokens of each of `rows`, which have the columns of answers: the server's, else the tokenizer's, else -1."""
+    tokens: NDArray[np.int64] = np.where(
+        rows["usage_tokens"] >= 0, rows["usage_tokens"], rows["counted_tokens"]
+    ).astype(np.int64)
+    return tokens
+
+
 def time_per_token_ns(rows: Rows) -> NDArray[np.int64]:
     """The time per output token of each of `rows`, which have the columns of answers; -1 where there is none.
 
     See ``AnswerRow::time_per_token_ns`` in servemark-records, which the statistics are made of.
     """
-    tokens = np.where(rows["usage_tokens"] >= 0, rows["usage_tokens"], rows["counted_tokens"]).astype(np.int64)
+    tokens = tokens_of(rows)
     later = tokens - np.maximum(rows["first_tokens"], 1)
     has_several = (tokens >= 0) & (later > 0) & (rows["contents"] > 1) & (rows["first_content"] >= 0)
     later = np.where(has_several, later, 1)

@@ -89,6 +89,8 @@ def test_what_is_said_beside_the_times_is_what_was_sent(answers: Answers) -> Non
     assert two.output_tokens.per_event == 2.0
     assert (counted.output_tokens.count, counted.output_tokens.source) == (None, "none")
     assert dict(short.finish_reasons) == {"stop": short.answers}
+    assert (short.asked, dict(short.short)) == (short.answers, {"stop": short.answers})
+    assert (two.asked, dict(two.short)) == (0, {})
     assert dict(two.finish_reasons) == {"length": two.answers}
     assert (whole.streams, whole.first_token_ms.p50.value) == (0, None)
     without = told["no end mark"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from loadgen_servers import Serve, Server, serving
 
-from servemark import cli
+from servemark import cli, open_records
 
 from ..validity import status_but_for_the_machine
 
@@ -30,8 +30,13 @@ def answer(status: str, content_type: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def openai(models: list[str], asked: list[tuple[str, Any]], refusal: bytes = b"") -> Serve:
-    """A server that has these models, and notes what it was asked; with `refusal` that is its answer to prompts."""
+def openai(
+    models: list[str], asked: list[tuple[str, Any]], refusal: bytes = b"", looks: list[str] | None = None
+) -> Serve:
+    """A server that has these models, and notes what it was asked; with `refusal` that is its answer to prompts.
+
+    `looks` gets a word each time that its models are asked for.
+    """
     listed = json.dumps({"data": [{"id": name} for name in models]}).encode()
 
     def serve(connection: socket.socket) -> None:
@@ -44,6 +49,8 @@ def openai(models: list[str], asked: list[tuple[str, Any]], refusal: bytes = b""
                 method, path, _ = first.decode().split()
                 body = lines.read(length)
                 if path == "/v1/models":
+                    if looks is not None:
+                        looks.append(method)
                     connection.sendall(answer("200 OK", "application/json", listed))
                 elif method == "POST" and path.startswith("/v1/"):
                     asked.append((path, json.loads(body)))
@@ -82,10 +89,57 @@ def test_each_prompt_is_asked_once_of_the_only_model(tmp_path):
     assert step["tokens"]["output_tokens"]["count"] == 10
 
 
+def test_the_list_of_models_is_asked_for_once(tmp_path):
+    looks: list[str] = []
+    with serving(openai(ONE, [], looks=looks)) as server:
+        status, _ = run(server, tmp_path / "out", "--dialect openai -l 1 --prompt-tokens 4")
+    assert (status, looks) == (0, ["GET"])
+
+
+def test_of_many_models_some_are_named(tmp_path, capsys):
+    models = [f"m{number}" for number in range(30)]
+    with serving(openai(models, [])) as server:
+        status, _ = run(server, tmp_path / "out", "--dialect openai -l 1 --prompt-tokens 4 -m other")
+    assert status == 2
+    said = "the server has no model 'other': it has m0, m1, m2, m3, m4, m5, m6, m7 and 22 more; give -m one of these"
+    assert said in capsys.readouterr().err
+
+
+def test_a_trace_with_lengths_is_sent_in_its_order_with_prompts_as_long(tmp_path):
+    asked: list[tuple[str, Any]] = []
+    lengths = [(5, 3), (700, 1), (1, 9), (7, 2)]
+    trace = tmp_path / "trace.jsonl"
+    lines = [
+        {"timestamp": 100 * place, "input_length": one, "output_length": other, "hash_ids": [0, place]}
+        for place, (one, other) in enumerate(lengths)
+    ]
+    trace.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with serving(openai(ONE, asked)) as server:
+        status, result = run(server, tmp_path / "out", f"--dialect openai --arrival trace:{trace}:timestamp -l 3")
+    assert status == 0
+    bodies = [body for _, body in asked[1:]]
+    said = [(len(body["messages"][0]["content"].split()), body["max_tokens"]) for body in bodies]
+    assert sorted(said) == sorted(lengths[:3]), "a connection may be quicker than the one before it"
+    rows = open_records(tmp_path / "out" / "records" / "latency.bin")
+    assert dict(zip(rows["user"].tolist(), rows["input"].tolist(), strict=True)) == {0: 0, 1: 1, 2: 2}
+    (step,) = result["benchmarks"][0]["steps"]
+    assert (step["tokens"]["asked"], step["tokens"]["short"]) == (3, {"length": 2})
+
+
+def test_a_line_of_a_trace_without_its_lengths_is_said_and_nothing_is_asked(tmp_path, capsys):
+    asked: list[tuple[str, Any]] = []
+    trace = tmp_path / "trace.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n0,5,1\n1,many,1\n")
+    with serving(openai(ONE, asked)) as server:
+        status, _ = run(server, tmp_path / "out", f"--dialect openai --arrival trace:{trace}:TIMESTAMP")
+        assert (status, asked, server.accepted) == (2, [], 0)
+    assert "line 3: contexttokens is 'many'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("models", "words", "said"),
     [
-        (TWO, "--prompt-tokens 8", "name it with -m"),
+        (TWO, "--prompt-tokens 8", "the server has one, two; give -m one of these"),
         (TWO, "--prompt-tokens 8 -m three", "one, two"),
         (TWO, "--prompt-tokens 8 -m one -w 2", "workers and batches are not changed"),
         (ONE, "--prompt-tokens 8 --shared-prefix 8", "leaves nothing"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dialect_servers import answering
+from loadgen_servers import STREAM_HEAD, hang_up, saying, serving
 from playwright.sync_api import Browser
 
 from servemark.cli import main
@@ -14,6 +15,13 @@ from servemark.cli import main
 from ..browser import axe_core, chromium, grave_faults, opened
 
 pytestmark = pytest.mark.slow
+#: An answer of two tokens, of a server that closes its connection behind it.
+TOKENS = (
+    STREAM_HEAD + b"Connection: close\r\n\r\n",
+    b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n',
+    b'data: {"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}],"usage":{"completion_tokens":2}}\n\n',
+    b"data: [DONE]\n\n",
+)
 HOSTILE = "</script><script>window.hurt=1</script><img src=x onerror=window.hurt=2>"
 
 
@@ -37,6 +45,9 @@ def reports(tmp_path_factory) -> dict[str, Path]:
             "failing": f"run http {url}/no?{HOSTILE.replace(' ', '%20')} -t 1 -l 20 --max-errors 100%",
         }.items():
             main([*words.split(), "--no-history", "-o", str(folder / name)], "servemark")
+        with serving(saying(*TOKENS, then=hang_up)) as server:
+            words = f"run http http://127.0.0.1:{server.port}/ -t 4 -l 30 --tokens openai --no-history"
+            main([*words.split(), "-o", str(folder / "tokens")], "servemark")
         again = str(folder / "again")
         main(["run", "http", f"{url}/", "-t", "2", "--duration", "2", "--warmup", "0.5", "-o", again], "servemark")
     found = {path.name: path / "report.html" for path in folder.iterdir()}
@@ -46,7 +57,7 @@ def reports(tmp_path_factory) -> dict[str, Path]:
     return found | pages
 
 
-@pytest.mark.parametrize("name", ["closed", "rates", "search", "failing", "comparison", "history"])
+@pytest.mark.parametrize("name", ["closed", "rates", "search", "failing", "tokens", "comparison", "history"])
 @pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 1200), (False, 400)], ids=["light", "dark", "phone"])
 def test_every_chart_is_drawn_and_nothing_is_asked_for(browser, reports, name, dark, width):
     with opened(browser, reports[name], dark=dark, width=width) as found:
@@ -96,6 +107,15 @@ def test_a_table_of_steps_sorts_by_number(browser, reports):
         assert table.locator("thead th").nth(column).get_attribute("aria-sort") == "descending"
 
 
+def test_times_of_tokens_have_charts_and_a_table(browser, reports):
+    with opened(browser, reports["tokens"]) as found:
+        titles = found.page.locator("figcaption").all_inner_texts()
+        assert titles[-5:][0] == "Times of tokens by percentile"
+        assert titles[-1] == "Why answers ended"
+        table = found.page.locator("h3", has_text="Tokens").locator("xpath=following-sibling::div[1]//tbody/tr/th")
+        assert table.all_inner_texts() == ["first token", "per output token", "longest gap", "tail", "between content"]
+
+
 def test_the_time_of_a_run_is_drawn_when_it_is_opened(browser, reports):
     with opened(browser, reports["search"]) as found:
         before = found.charts
@@ -111,7 +131,7 @@ def test_the_time_of_a_run_is_drawn_when_it_is_opened(browser, reports):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_everybody_can_use_it(browser, reports, tmp_path_factory, dark):
     axe = axe_core(tmp_path_factory.mktemp("axe"))
-    for name in ("closed", "search", "failing", "comparison"):
+    for name in ("closed", "search", "failing", "tokens", "comparison"):
         with opened(browser, reports[name], dark=dark) as found:
             for part in found.page.locator("details").all():
                 part.evaluate("one => one.open = true")

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
+import pandas as pd
 import pytest
 import tokenizers
 from loadgen_servers import OK, STREAM_HEAD, Serve, Server, answering, chunk, hang_up, saying, serving
 
 from servemark import cli, open_records
+from servemark.engines.native.answers import load_tokenizer
 from servemark.event_files import bodies_path
 from servemark.result import from_json, schema_text, to_json
+from servemark.stats.evidence import Window
+from servemark.stats.timeline import timeline_of
+from servemark.stats.token_timeline import TOKEN_TIMES, token_timelines
+from servemark.units import ns_from_s
 
 from ..validity import status_but_for_the_machine
 
@@ -139,6 +149,26 @@ def test_what_makes_no_sense_is_said_before_anything_is_sent(tmp_path, capsys, w
     assert said in capsys.readouterr().err
 
 
+def test_a_tokenizers_file_is_read_once_and_again_where_it_has_changed(tmp_path, monkeypatch):
+    file, reads = tmp_path / "tokenizer.json", []
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.save(str(file))
+
+    class Noting:
+        @staticmethod
+        def from_file(path: str) -> tokenizers.Tokenizer:
+            reads.append(path)
+            return tokenizer
+
+    monkeypatch.setattr(tokenizers, "Tokenizer", Noting)
+    for _ in range(3):
+        load_tokenizer(file)
+    assert len(reads) == 1
+    file.write_text(file.read_text() + " ")
+    load_tokenizer(file)
+    assert len(reads) == 2
+
+
 def test_a_tokenizer_of_another_kind_is_refused_before_anything_is_sent(tmp_path, capsys):
     file = tmp_path / "tokenizer.json"
     file.write_text('{"model": "none"}')
@@ -167,3 +197,101 @@ def test_a_tokenizer_counts_whole_texts_where_the_server_counts_nothing(tmp_path
     assert (output["count"], output["source"]) == (15, "usage")
     assert output["by_usage_and_tokenizer"] == [15, 12]
     assert "disagreement   usage says 15 tokens, the tokenizer 12 in the same answers\n" in capsys.readouterr().out
+
+
+def answering_bodies(connection: socket.socket) -> None:
+    """Read a request with a body, and say what ``saying_once(*WHOLE)`` says."""
+    with connection.makefile("rb") as lines:
+        head = list(iter(lines.readline, b"\r\n"))
+        (length,) = (int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:"))
+        lines.read(length)
+        for piece in WHOLE:
+            connection.sendall(piece)
+            time.sleep(0.02)
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run whose answers have 4 tokens, where every other request asks for 6; its folder and its result."""
+    folder = tmp_path_factory.mktemp("short")
+    bodies = folder / "bodies.jsonl"
+    bodies.write_text('{"max_tokens": 6}\n{"max_completion_tokens": 4}\n')
+    with serving(answering_bodies) as server:
+        status, result = run_http(server, folder / "out", f"-t 2 -l 15 --body-file {bodies}")
+    assert status == 0
+    return folder / "out", result
+
+
+def test_answers_that_are_shorter_than_was_asked_for_are_counted_by_their_reason(short_run):
+    folder, result = short_run
+    rows = open_records(folder / "records" / "http.bin")
+    asked = rows["asked_tokens"]
+    assert set(asked) == {4, 6}
+    tokens = step_of(result)["tokens"]
+    assert tokens["asked"] == 30
+    assert tokens["short"] == {"length": int((asked == 6).sum())}
+
+
+def test_parquet_has_the_tokens_of_each_request(short_run, tmp_path):
+    folder, result = short_run
+    path = tmp_path / "requests.parquet"
+    assert cli.main(["report", str(folder), "--format", "parquet", "-o", str(path)]) == 0
+    table = pd.read_parquet(path)
+    tokens = step_of(result)["tokens"]
+    assert set(table["tokens"]) == {4}
+    assert set(table["finish"]) == {"length"}
+    assert (table["tokens"] < table["asked_tokens"]).sum() == tokens["short"]["length"]
+    for name, column in (
+        ("first_token_ms", "first_token_ns"),
+        ("time_per_output_token_ms", "time_per_output_token_ns"),
+        ("longest_gap_ms", "longest_gap_ns"),
+    ):
+        assert table[column].max() / 1e6 == pytest.approx(tokens[name]["max"])
+    assert table["counted_tokens"].isna().all()
+
+
+def test_the_page_has_charts_and_tables_of_tokens(short_run):
+    folder, result = short_run
+    text = (folder / "report.html").read_text()
+    titles = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert titles[-5:] == [
+        "Times of tokens by percentile",
+        "First token over time",
+        "Time per output token over time",
+        "Tokens a second over time",
+        "Why answers ended",
+    ]
+    short = step_of(result)["tokens"]["short"]["length"]
+    assert f'<th scope="row">length</th><td>{30 - short}</td><td>{short}</td>' in text
+    rows = re.findall(r'<tr><th scope="row">([^<]*)</th><td>request</td>', text)
+    assert rows[-6:] == ["first token", "per output token", "longest gap", "tail", "between content", "length"]
+
+
+def test_hgrm_and_metrics_have_the_times_of_tokens(short_run, tmp_path):
+    folder, result = short_run
+    short = step_of(result)["tokens"]["short"]["length"]
+    assert cli.main(["report", str(folder), "--format", "hgrm", "-o", str(tmp_path / "hgrm")]) == 0
+    written = sorted(path.name.removeprefix("http-request-") for path in (tmp_path / "hgrm").iterdir())
+    times = ["first_token", "longest_gap", "response", "service", "tail", "time_per_output_token"]
+    assert written == [f"{name}.hgrm" for name in times]
+    metrics = tmp_path / "metrics.prom"
+    assert cli.main(["report", str(folder), "--format", "openmetrics", "-o", str(metrics)]) == 0
+    lines = metrics.read_text().splitlines()
+    assert any(line.startswith("servemark_tokens{") and line.endswith(" 120") for line in lines)
+    assert any(line.endswith(f'finish_reason="length"}} {short}') for line in lines if "short_answers" in line)
+    assert any('latency="between_content",statistic="p99"' in line for line in lines)
+
+
+def test_what_is_drawn_adds_up_to_what_is_reported(short_run):
+    folder, result = short_run
+    run = result["benchmarks"][0]["runs"][0]
+    file = open_records(folder / "records" / "http.bin")
+    window = Window(*(ns_from_s(time_s) for time_s in run["window_s"]))
+    (found,) = token_timelines([file], window, timeline_of([file], window, 24)).values()
+    assert found.tokens.sum() == 120
+    assert {name: times.count for name, times in found.times.items()} == dict.fromkeys(TOKEN_TIMES, 30)
+    tokens = step_of(result)["tokens"]
+    for name in ("first_token", "time_per_output_token", "longest_gap"):
+        drawn = float(found.times[name].quantiles_ms(np.array([0.5]))[0])
+        assert drawn == pytest.approx(tokens[f"{name}_ms"]["p50"]["value"], rel=0.002)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from servemark.errors import UsageError
 from servemark.options.content import ContentOptions
-from servemark.workload.prompts import Asked, made_prompts, prompts_in
+from servemark.servers.openai.dialect import DIALECT
+from servemark.workload.inputs import Input
+from servemark.workload.made_prompts import made_prompts, prompts_of_trace
+from servemark.workload.plan import Address, _compile_step
+from servemark.workload.prompts import Asked, prompts_in, tokens_asked
+from servemark.workload.scenario import Step
+from servemark.workload.trace import read_lengths
+from servemark.workload.trace_lengths import Lengths
 
 ASKED = Asked(output_tokens=64)
 
@@ -21,18 +29,96 @@ def text_of(body: bytes) -> str:
 
 
 def test_prompts_that_are_made_have_their_length_and_share_no_more_than_the_prefix() -> None:
-    texts = [text_of(one.body) for one in made_prompts(ASKED, tokens=20, shared_prefix=5, seed=1)]
+    made = made_prompts(ASKED, tokens=20, shared_prefix=5, seed=1)
+    texts = [text_of(one.body) for one in made]
     words = [text.split() for text in texts]
     assert {len(of) for of in words} == {20}
     assert len({tuple(of[:5]) for of in words}) == 1
-    assert len({of[5] for of in words}) == len(words) == 10_000
+    assert len({of[5] for of in words}) == len(words) == len(made) == 100_000
+    assert text_of(made.first.body).split()[5] not in {of[5] for of in words}
     assert texts == [text_of(one.body) for one in made_prompts(ASKED, tokens=20, shared_prefix=5, seed=1)]
     assert texts != [text_of(one.body) for one in made_prompts(ASKED, tokens=20, shared_prefix=5, seed=2)]
 
 
 @pytest.mark.seconds
 def test_long_prompts_are_fewer_so_that_they_fit() -> None:
-    assert len(made_prompts(ASKED, tokens=100_000, shared_prefix=0, seed=0)) == 111
+    assert len(made_prompts(ASKED, tokens=100_000, shared_prefix=0, seed=0)) == 167
+
+
+def test_no_more_prompts_are_made_than_are_asked() -> None:
+    assert len(list(made_prompts(ASKED, tokens=8, shared_prefix=0, seed=0, most=7))) == 7
+
+
+def test_a_pool_takes_no_more_memory_than_its_requests() -> None:
+    step = Step(
+        "predict",
+        tuple(DIALECT.prediction("m", one) for one in made_prompts(ASKED, tokens=8, shared_prefix=0, seed=0, most=50)),
+    )
+    compiled = _compile_step(step, 0, Address("h", "127.0.0.1", 80)).requests
+    assert all(one.body is request.body for one, request in zip(compiled, step.requests, strict=True))
+    assert len({id(one.headers) for one in compiled}) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ('{"messages":[{"role":"user","content":"say \\"model\\": x"}],"max_tokens":5}', "/v1/chat/completions"),
+        ('{"prompt":"a","max_tokens":5}', "/v1/completions"),
+        ('{"messages":[],"prompt":"a"}', "/v1/completions"),
+        ('{"messages":[],"model":"own"}', "/v1/chat/completions"),
+        ('{ "messages" : [] }', "/v1/chat/completions"),
+    ],
+)
+def test_the_name_of_the_model_is_put_into_a_request_of_any_form(body, path) -> None:
+    request = DIALECT.prediction("m\u00fc", Input(body.encode(), "application/json", "here"))
+    assert request.path == path
+    assert json.loads(request.body) == {"model": "m\u00fc", **json.loads(body)}
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        ('{"max_tokens": 5}', 5),
+        ('{"max_tokens": 5, "max_completion_tokens": 7}', 7),
+        ('{"text_input": "a", "parameters": {"max_tokens": 9}}', 9),
+        ('{"prompt": "max_tokens: 5"}', 0),
+        ('{"max_tokens": true}', 0),
+        ('{"max_tokens": -1}', 0),
+        ("[1]", 0),
+        ("no JSON", 0),
+    ],
+)
+def test_how_many_tokens_a_request_asks_for(body, tokens) -> None:
+    assert tokens_asked(body.encode()) == tokens
+
+
+def test_prompts_of_a_trace_are_as_long_as_it_says_and_in_its_order() -> None:
+    lengths = [Lengths(1, 600, 5), Lengths(2, 3, 700), Lengths(3, 1, 1)]
+    prompts = prompts_of_trace(Asked(None), lengths, seed=1)
+    bodies = [json.loads(one.body) for one in prompts]
+    assert [len(body["messages"][0]["content"].split()) for body in bodies] == [600, 3, 1]
+    assert [body["max_tokens"] for body in bodies] == [5, 700, 1]
+    assert prompts.is_in_order
+    assert [one.origin for one in prompts] == ["line 1", "line 2", "line 3"]
+    assert len({body["messages"][0]["content"].split()[0] for body in bodies}) == 3
+    assert prompts.first.body not in {one.body for one in prompts}
+    (short, *_) = prompts_of_trace(Asked(8), lengths, seed=1)
+    assert json.loads(short.body)["max_tokens"] == 8
+
+
+def test_blocks_of_the_same_number_are_the_same_words() -> None:
+    lengths = [Lengths(1, 1200, 5, (0, 7, 9)), Lengths(2, 1200, 5, (0, 8, 9)), Lengths(3, 1100, 5, (0, 7))]
+    one, other, third = (text_of(prompt.body).split() for prompt in prompts_of_trace(ASKED, lengths, seed=1))
+    assert one[:512] == other[:512]
+    assert one[512] != other[512]
+    assert one[:1024] == third[:1024]
+    assert one[1024] != third[1024]
+    assert [len(words) for words in (one, other, third)] == [1200, 1200, 1100]
+
+
+def test_prompts_of_a_trace_that_would_not_fit_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"11,444 MiB of memory.*-l or --duration"):
+        prompts_of_trace(ASKED, [Lengths(1, 10_000_000, 1)] * 200, seed=0)
 
 
 def test_a_prefix_leaves_each_prompt_a_word_of_its_own() -> None:
@@ -58,18 +144,38 @@ def test_the_lines_of_a_file_are_prompts_of_any_of_the_usual_forms(tmp_path) -> 
         "a text",
         {"prompt": "to be completed", "output_tokens": 5},
         {"messages": [{"role": "system", "content": "be short"}], "temperature": 0},
-        {"conversations": [{"from": "human", "value": "shared"}, {"from": "gpt", "value": "answer"}]},
+        {
+            "id": "x",
+            "conversations": [
+                {"from": "system", "value": "be kind"},
+                {"from": "human", "value": "shared"},
+                {"from": "gpt", "value": "answer"},
+            ],
+        },
     ]
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    text, completed, messages, shared = (json.loads(one.body) for one in prompts_in(path, ASKED))
+    prompts = prompts_in(path, ASKED)
+    assert len(prompts) == 3
+    text, completed, messages, shared = (json.loads(one.body) for one in (prompts.first, *prompts))
     assert text["messages"][0]["content"] == "a text"
     assert (completed["prompt"], completed["max_tokens"], "messages" in completed) == ("to be completed", 5, False)
     assert (messages["temperature"], messages["max_tokens"]) == (0, 64)
     assert shared["messages"] == [{"role": "user", "content": "shared"}]
 
 
-@pytest.mark.parametrize("line", ["1", "{}", '""', '{"conversations": []}', '{"prompt": ""}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1",
+        "{}",
+        '""',
+        '{"conversations": []}',
+        '{"conversations": [{"from": "gpt", "value": "a"}]}',
+        '{"conversations": [{"from": "human", "value": 1}]}',
+        '{"prompt": ""}',
+    ],
+)
 def test_a_line_that_is_no_prompt_is_said(tmp_path, line) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text(f'"first"\n{line}\n')
@@ -94,3 +200,54 @@ def test_what_contradicts_prompts_of_a_file_is_refused(tmp_path, given) -> None:
     path.write_text('"a"\n')
     with pytest.raises(UsageError, match="do not go together"):
         ContentOptions(prompts=path, **given)
+
+
+TRACES = Path(__file__).parent / "data" / "traces"
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("mooncake.jsonl:timestamp", Lengths(1, 6755, 500, (0, 1, 2, 3))),
+        ("azure-2023.csv:TIMESTAMP", Lengths(2, 374, 44)),
+        ("azure-2024.csv:timestamp", Lengths(2, 2162, 5)),
+        ("burstgpt.csv:Timestamp", Lengths(2, 472, 18)),
+    ],
+)
+def test_lengths_of_published_traces_are_read(name, first) -> None:
+    found = read_lengths(str(TRACES / name), 1000)
+    assert found is not None
+    assert found[0] == first
+    assert read_lengths(str(TRACES / name), 2) == found[:2]
+
+
+def test_a_trace_of_times_alone_says_nothing_of_lengths(tmp_path) -> None:
+    path = tmp_path / "times"
+    for content in ("0\n1\n", "time,bytes\n0,1\n", '{"time": 0}\n'):
+        path.write_text(content)
+        assert read_lengths(str(path), 10) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            '{"timestamp": 0, "input_length": 1, "output_length": 1}\n{"timestamp": 1, "input_length": 2}\n',
+            "output_length",
+        ),
+        ('{"timestamp": 0, "input_length": 1, "output_length": 1}\n{"input_length": -1, "output_length": 1}\n', "-1"),
+        ('{"input_length": 1, "output_length": 1}\n{"input_length": 1.5, "output_length": 1}\n', "1.5"),
+        (
+            '{"input_length": 1, "output_length": 1}\n{"input_length": 1, "output_length": 1, "hash_ids": 3}\n',
+            "hash_ids",
+        ),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n0,x,1\n", "contexttokens is 'x'"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n0,1\n", "generatedtokens is nothing"),
+    ],
+)
+def test_a_line_without_its_lengths_is_said_with_its_number(tmp_path, content, said) -> None:
+    path = tmp_path / "trace"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"line 2: ") as refused:
+        read_lengths(str(path), 10)
+    assert said in str(refused.value)

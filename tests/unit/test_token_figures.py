@@ -68,6 +68,8 @@ def lines(**changed: Any) -> dict[str, str]:
         "longest_gap_ms": latency(10.0),
         "output_tokens": output,
         "finish_reasons": {"length": 10},
+        "asked": 10,
+        "short": {},
         **changed,
     }
     step: Any = SimpleNamespace(tokens=SimpleNamespace(**tokens))
@@ -79,6 +81,12 @@ def test_a_summary_says_what_a_token_is_counted_by_and_what_the_first_event_coun
     assert told["tokens"] == "100 in 10 answers, 1.00 an event, by usage"
     assert told["per token"].endswith("; the first event counts as one token")
     assert "counts as" not in lines(first_event_told=10)["per token"]
+
+
+def test_answers_that_are_shorter_than_was_asked_for_have_a_line_with_their_reasons() -> None:
+    assert "short answers" not in lines()
+    told = lines(asked=10, short={"stop": 3, "length": 1})
+    assert told["short answers"] == "4 of 10 have fewer tokens than were asked for (stop 3, length 1)"
 
 
 def test_without_anybody_who_counts_events_are_shown_as_events() -> None:

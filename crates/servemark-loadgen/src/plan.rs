@@ -106,8 +106,8 @@ pub struct Step {
     pub address: usize,
     /// The pool; never empty.
     pub requests: Vec<Request>,
-    /// Each request of the pool is sent once before any is sent again; else each time one is drawn of all.
-    pub draws_each_once: bool,
+    /// Which request of the pool is sent when.
+    pub draws: Draws,
     /// The one status that is a success; without it, any from 200 to 299.
     pub expect_status: Option<u16>,
     /// What the body of a success must say before its user goes on; until then the step is repeated.
@@ -118,6 +118,30 @@ pub struct Step {
     pub keeps_bodies: bool,
     /// Its successes are those whose number ends a run of adaptive length.
     pub is_headline: bool,
+}
+
+/// How a step chooses of its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draws {
+    /// One of all, each time.
+    Any,
+    /// Each is sent once before any is sent again.
+    EachOnce,
+    /// In the order in which they stand there, again and again: the n-th of a trace with the n-th arrival.
+    InOrder,
+}
+
+impl Draws {
+    /// The way that `name` says, as Python has it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "any" => Some(Self::Any),
+            "each_once" => Some(Self::EachOnce),
+            "in_order" => Some(Self::InOrder),
+            _ => None,
+        }
+    }
 }
 
 /// A condition on a body, and how long it is asked for.

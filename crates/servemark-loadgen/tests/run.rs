@@ -14,7 +14,7 @@ use servemark_loadgen::arrival::{Arrivals, Gaps, RateSegment, Times};
 use servemark_loadgen::error::{Kind, StartError};
 use servemark_loadgen::fault::Fault;
 use servemark_loadgen::plan::{
-    Address, Closed, Field, Group, GroupLoad, Open, Plan, Request, SharedBytes, Step,
+    Address, Closed, Draws, Field, Group, GroupLoad, Open, Plan, Request, SharedBytes, Step,
 };
 use servemark_loadgen::realtime::Realtime;
 use servemark_loadgen::receive_clock::ReceiveClock;
@@ -67,7 +67,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
             expect_status: None,
             until: None,
             expect: None,
-            draws_each_once: false,
+            draws: Draws::Any,
             keeps_bodies: false,
             is_headline: true,
         }],

@@ -72,7 +72,7 @@ struct EngineStep {
     expect_status: Option<u16>,
     until: Option<EngineUntil>,
     expect: Option<EngineExpect>,
-    draws_each_once: bool,
+    draws: String,
     keeps_bodies: bool,
     is_headline: bool,
 }
@@ -245,7 +245,8 @@ impl EngineStep {
                 limit_ns: until.limit_ns,
             }),
             expect: self.expect.map(EngineExpect::into_expect).transpose()?,
-            draws_each_once: self.draws_each_once,
+            draws: plan::Draws::named(&self.draws)
+                .ok_or_else(|| PyValueError::new_err(format!("requests are never drawn {:?}", self.draws)))?,
             keeps_bodies: self.keeps_bodies,
             is_headline: self.is_headline,
         })

@@ -21,7 +21,7 @@ use std::path::Path;
 use servemark_loadgen::error::Kind;
 use servemark_loadgen::histogram::EventGaps;
 
-use crate::table::{Row, Table, u64_at};
+use crate::table::{Row, Table, u32_at, u64_at};
 
 use answer::Answer;
 use parts::{Unfinished, opened};
@@ -67,8 +67,19 @@ pub struct Asked<'asked> {
     pub formats: &'asked [Option<Format>],
     /// Tokens that somebody else counted in the text of an answer, by the number of its request.
     pub counted: &'asked HashMap<u64, u32>,
+    /// By step: the tokens that each request of its pool asks for, by its place there; 0 of one that asks for none.
+    pub tokens: &'asked [Vec<u32>],
     /// Records scheduled before it are the warm-up.
     pub warmup_ns: i64,
+}
+
+impl Asked<'_> {
+    /// How many tokens the request of that place in the pool of a step asks for.
+    fn tokens_of(&self, step: u16, input: u32) -> Option<u32> {
+        let of_step = self.tokens.get(usize::from(step))?;
+        let tokens = of_step.get(usize::try_from(input).ok()?)?;
+        (*tokens > 0).then_some(*tokens)
+    }
 }
 
 /// Append to the file at `out` each record of `records`, with what its answer said behind it.
@@ -81,7 +92,7 @@ pub fn complete(records: &Table, bodies: (&Path, u64), asked: Asked<'_>, out: &P
     let mut out = BufWriter::with_capacity(1 << 20, OpenOptions::new().append(true).open(out)?);
     let mut gaps = EventGaps::new(asked.formats.len(), LONGEST_GAP_NS);
     let mut failed: HashMap<u16, Failed> = HashMap::new();
-    let seq_at = records.seq_offset();
+    let (seq_at, input_at) = (records.seq_offset(), records.input_offset());
     records.each_raw(|bytes, row| {
         let is_read = asked
             .formats
@@ -93,6 +104,7 @@ pub fn complete(records: &Table, bodies: (&Path, u64), asked: Asked<'_>, out: &P
             return write_row(&mut out, bytes, &row::NONE);
         };
         let counted = asked.counted.get(&seq).copied();
+        let tokens = asked.tokens_of(row.step, u32_at(bytes, input_at));
         let failure = (row.kind == 0).then(|| failure_of(&answer, row)).flatten();
         let mut whole = bytes.to_vec();
         if let Some(message) = failure {
@@ -104,7 +116,11 @@ pub fn complete(records: &Table, bodies: (&Path, u64), asked: Asked<'_>, out: &P
                 gaps.note(row.step, *gap_ns, 1);
             }
         }
-        write_row(&mut out, &whole, &row::of(&answer, row.is_streamed, counted))
+        write_row(
+            &mut out,
+            &whole,
+            &row::of(&answer, row.is_streamed, counted, tokens),
+        )
     })?;
     out.flush()?;
     let mut failed: Vec<Failed> = failed.into_values().collect();

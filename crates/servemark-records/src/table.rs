@@ -35,6 +35,7 @@ struct Columns {
     kind: usize,
     flags: usize,
     group: usize,
+    input: usize,
     first_event: Option<usize>,
     read: Option<usize>,
     answer: Option<AnswerColumns>,
@@ -51,6 +52,7 @@ struct AnswerColumns {
     usage_tokens: usize,
     counted_tokens: usize,
     first_tokens: usize,
+    asked_tokens: Option<usize>,
     finish: usize,
     flags: usize,
 }
@@ -121,6 +123,8 @@ pub struct AnswerRow {
     pub usage_tokens: i32,
     pub counted_tokens: i32,
     pub first_tokens: i32,
+    /// What its request asked for.
+    pub asked_tokens: i32,
     pub finish: u8,
     pub flags: u8,
 }
@@ -131,6 +135,13 @@ impl AnswerRow {
     pub fn tokens(&self) -> Option<i64> {
         let counts = [self.usage_tokens, self.counted_tokens];
         counts.into_iter().find(|count| *count >= 0).map(i64::from)
+    }
+
+    /// Whether it has fewer tokens than its request asked for; `None` where one of the two is not known.
+    #[must_use]
+    pub fn is_short(&self) -> Option<bool> {
+        let asked = i64::from(self.asked_tokens);
+        (asked > 0).then(|| self.tokens().map(|tokens| tokens < asked))?
     }
 
     /// From the first event with content to the last one, for each token that came with others than the first: that has
@@ -188,6 +199,7 @@ impl Table {
                 kind: at("kind", 1)?,
                 flags: at("flags", 1)?,
                 group: at("group", 2)?,
+                input: at("input", 4)?,
                 first_event: optional("first_event", 8)?,
                 read: optional("read", 8)?,
                 answer: answer_columns(&optional)?,
@@ -258,6 +270,11 @@ impl Table {
         self.columns.seq
     }
 
+    /// Where in a row the place of the request in the pool of its step stands.
+    pub(crate) fn input_offset(&self) -> usize {
+        self.columns.input
+    }
+
     /// Where in a row its kind stands.
     pub(crate) fn kind_offset(&self) -> usize {
         self.columns.kind
@@ -292,6 +309,7 @@ fn answer_columns(
         usage_tokens: at("usage_tokens", 4)?,
         counted_tokens: at("counted_tokens", 4)?,
         first_tokens: at("first_tokens", 4)?,
+        asked_tokens: optional("asked_tokens", 4)?,
         finish: at("finish", 1)?,
         flags: at("answer_flags", 1)?,
     }))
@@ -309,6 +327,7 @@ fn answer_row(bytes: &[u8], columns: &AnswerColumns) -> Option<AnswerRow> {
         usage_tokens: tokens(columns.usage_tokens),
         counted_tokens: tokens(columns.counted_tokens),
         first_tokens: tokens(columns.first_tokens),
+        asked_tokens: columns.asked_tokens.map_or(-1, tokens),
         finish: bytes[columns.finish],
         flags,
     })
@@ -322,7 +341,7 @@ fn i64_at(bytes: &[u8], at: usize) -> i64 {
     i64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 

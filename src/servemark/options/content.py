@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +31,10 @@ from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
 from servemark.workload.inputs import Input, Sending, read_inputs
-from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, made_prompts, prompts_in
+from servemark.workload.made_prompts import made_prompts, prompts_of_trace
+from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, Prompts, prompts_in
 from servemark.workload.scenario import TOKEN_FORMATS, Expect, Request, TokenFormat
+from servemark.workload.trace_lengths import Lengths
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO
 from servemark.zoo.model_source import ModelSource, model_source
 
@@ -284,17 +287,27 @@ class ContentOptions(OptionGroup):
         asked = (self.prompts, self.prompt_tokens, self.shared_prefix, self.output_tokens)
         return any(one is not None for one in asked) or self.ignore_eos or self.completions or self.no_stream
 
-    def prompt_inputs(self, seed: int) -> tuple[Input, ...]:
+    @property
+    def takes_lengths(self) -> bool:
+        """Whether prompts may be as long as a trace has them: nothing else says what they are."""
+        return not (self.prompts or self.prompt_tokens or self.shared_prefix or self.inputs)
+
+    def prompts_asked(self, seed: int, lengths: Sequence[Lengths] | None = None, most: int | None = None) -> Prompts:
         """The prompts that are asked, as requests without the name of a model; those that are made go by `seed`.
+
+        With `lengths` those of a trace are made. No more than `most` are needed.
 
         Raises:
             UsageError: their file cannot be read, or holds something else.
         """
-        asked = Asked(self.output_tokens or OUTPUT_TOKENS, not self.no_stream, self.ignore_eos, not self.completions)
+        form = {"streams": not self.no_stream, "ignores_end": self.ignore_eos, "is_chat": not self.completions}
+        if lengths:
+            return prompts_of_trace(Asked(self.output_tokens, **form), lengths, seed)
+        asked = Asked(self.output_tokens or OUTPUT_TOKENS, **form)
         if self.prompts is not None:
             return prompts_in(self.prompts, asked)
         tokens = self.prompt_tokens or PROMPT_TOKENS
-        return made_prompts(asked, tokens=tokens, shared_prefix=self.shared_prefix or 0, seed=seed)
+        return made_prompts(asked, tokens=tokens, shared_prefix=self.shared_prefix or 0, seed=seed, most=most)
 
     @property
     def all_headers(self) -> tuple[Header, ...]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from servemark.errors import UsageError
 from servemark.options.kinds import Rate, Seconds, Share, Switch, Text, Whole
 from servemark.options.table import OptionGroup, option, refuse
+from servemark.units import ns_from_s
 from servemark.workload.load import DEFAULT_MAX_CONNECTIONS, MOST_USERS, Arrivals, ClosedLoad, Load, Until
 from servemark.workload.open_loop import MOST_CONNECTIONS, arrivals_of, check_open_loop, open_load
+from servemark.workload.trace import read_lengths
+from servemark.workload.trace_lengths import Lengths
 
 DEFAULT_WARMUP_S = 2.0
 #: How much less exact p99 may be than p50 and the rate.
@@ -175,6 +179,27 @@ class LoadOptions(OptionGroup):
             UsageError: it cannot be read.
         """
         return arrivals_of(self.rate, self.arrival)
+
+    @property
+    def most_requests(self) -> int | None:
+        """How many requests a run of one point sends at most; None where nobody can say it before."""
+        if self.loops is None:
+            return None
+        return self.loops if self.is_open else self.loops * self.threads if self.threads else None
+
+    def lengths(self) -> tuple[Lengths, ...] | None:
+        """How long the prompts and answers of the trace were, as far as it is sent; None where nothing says it.
+
+        Raises:
+            UsageError: a line of it does not say it.
+        """
+        if self.arrivals is None or self.arrivals.trace is None or self.arrival is None:
+            return None
+        times_ns, until_s = self.arrivals.times_ns, None
+        if self.duration_s is not None:
+            until_s = self.duration_s + (self.warmup_s or 0.0)
+        sent = len(times_ns) if until_s is None else bisect_left(times_ns, ns_from_s(until_s))
+        return read_lengths(self.arrival.partition(":")[2], max(min(sent, self.loops or sent), 1))
 
     def check(self) -> None:
         """Refuse what contradicts itself, or names no load; the file of a trace is not read yet."""

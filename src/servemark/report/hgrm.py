@@ -1,9 +1,10 @@
 """Percentiles as HdrHistogram's own programs write them (``.hgrm``), for its plotter: a file a run, step and latency.
 
-Of the measured successes, in bins of three digits, as HdrHistogram has them: nanoseconds from 1 on, 2048 bins to the
-first power of two and 1024 to each further one. What is written of a bin is its highest value, in milliseconds with all
-digits. The steps between the percentiles are those of HdrHistogram's PercentileIterator, five to each halving of what
-is left.
+Where answers were read for their tokens, also one of each of their times: first token, time per output token, longest
+gap and tail. Of the measured successes, in bins of three digits, as HdrHistogram has them: nanoseconds from 1 on, 2048
+bins to the first power of two and 1024 to each further one. What is written of a bin is its highest value, in
+milliseconds with all digits. The steps between the percentiles are those of HdrHistogram's PercentileIterator, five to
+each halving of what is left.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from servemark.records import RecordFile, Rows
 from servemark.report.recorded import RecordedResult, RunRecords
+from servemark.stats.token_timeline import has_answers, token_times_ns
 from servemark.units import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -65,14 +68,23 @@ def _file_name(run: RunRecords, step: str, number: int, *, several: bool) -> str
 
 def _bins_of(run: RunRecords, step: str) -> dict[str, _Bins]:
     """The bins of each latency of the step of that name."""
-    counts = {latency: np.zeros(_BINS, dtype=np.int64) for latency in _LATENCIES}
+    counts: dict[str, NDArray[np.int64]] = {}
     for file in run.files:
         numbers = [number for number, name in enumerate(file.step_names) if name == step]
         for chunk in file.chunks():
             rows = chunk[file.is_measured(chunk) & np.isin(chunk["step"], numbers)]
-            for latency, begun in _LATENCIES.items():
-                counts[latency] += np.bincount(_bin_of(rows["end"] - rows[begun]), minlength=_BINS)
+            for latency, times_ns in _times_of(file, rows).items():
+                found = np.bincount(_bin_of(times_ns), minlength=_BINS)
+                counts[latency] = counts.get(latency, 0) + found
     return {latency: _Bins(found, int(found.sum())) for latency, found in counts.items()}
+
+
+def _times_of(file: RecordFile, rows: Rows) -> dict[str, NDArray[np.int64]]:
+    """The latencies of some rows, and the times of tokens, of those that have them."""
+    found = {latency: rows["end"] - rows[begun] for latency, begun in _LATENCIES.items()}
+    if has_answers(file):
+        found |= {name: times_ns[times_ns >= 0] for name, times_ns in token_times_ns(file, rows).items()}
+    return found
 
 
 def _bin_of(values_ns: NDArray[np.int64]) -> NDArray[np.int64]:

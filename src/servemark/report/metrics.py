@@ -19,6 +19,7 @@ from servemark.result import (
     RunResult,
     Statistic,
     StepSummary,
+    TokenSummary,
 )
 
 _MS_PER_S = 1000
@@ -61,6 +62,9 @@ METRICS = {
         *_with_bounds("goodput", "{request}/s", "Successes within the objective's times, over the measured time."),
         *_with_bounds("events", "{event}/s", "Server-sent events of the successes in the measured time, over it."),
         *_with_bounds("output_tokens", "{token}/s", "Tokens of the answers in the measured time, over it."),
+        Metric("tokens", "{token}", "Tokens of the measured answers whose tokens are known."),
+        Metric("answers", "{request}", "Measured answers that were read for their tokens, by why they ended."),
+        Metric("short_answers", "{request}", "Those of them that have fewer tokens than were asked for."),
         Metric("offered", "{request}/s", "Arrivals of an open loop in the measured time, over it."),
         Metric("requests", "{request}", "Requests by outcome: of all that were sent, and of those that were measured."),
         Metric("errors", "{request}", "Failures by kind, of all that were sent."),
@@ -166,7 +170,8 @@ def _of_step(step: StepSummary, labels: Mapping[str, str]) -> Iterator[Sample]:
         latencies["first_event"] = step.events.time_to_first_event_ms
     if step.tokens is not None:
         yield from _figure("output_tokens", labels, step.tokens.output_tokens.per_s)
-        for name in ("first_token", "time_per_output_token", "longest_gap"):
+        yield from _of_tokens(step.tokens, labels)
+        for name in ("first_token", "time_per_output_token", "longest_gap", "tail"):
             latencies[name] = getattr(step.tokens, f"{name}_ms")
     for name, latency in latencies.items():
         yield from _latency(latency, {**labels, "latency": name})
@@ -182,6 +187,20 @@ def _of_step(step: StepSummary, labels: Mapping[str, str]) -> Iterator[Sample]:
         yield Sample("errors", {**labels, "kind": kind}, count)
     yield Sample("sent", labels, step.bytes_sent)
     yield Sample("received", labels, step.bytes_received)
+
+
+def _of_tokens(tokens: TokenSummary, labels: Mapping[str, str]) -> Iterator[Sample]:
+    """What the answers of a step came to, besides their times that have intervals."""
+    if tokens.output_tokens.count is not None:
+        yield Sample("tokens", labels, tokens.output_tokens.count)
+    for reason, count in tokens.finish_reasons.items():
+        yield Sample("answers", {**labels, "finish_reason": reason}, count)
+    for reason, count in tokens.short.items():
+        yield Sample("short_answers", {**labels, "finish_reason": reason}, count)
+    gaps = tokens.between_content_ms
+    for name in ("mean", "p50", "p90", "p99", "max") if gaps is not None else ():
+        value = getattr(gaps, name)
+        yield Sample("latency", {**labels, "latency": "between_content", "statistic": name}, value / _MS_PER_S)
 
 
 def _latency(latency: LatencySummary, labels: Mapping[str, str]) -> Iterator[Sample]:

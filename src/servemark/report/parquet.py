@@ -3,6 +3,8 @@
 Columns are those of the records, with their units: times in nanoseconds from the origin of the run, and nothing (null)
 for what never happened. What the records have as numbers of names are names here. Besides: `run` and `generator`, when
 the request was scheduled by the wall clock, its `latency_ns`, which answers for it, and whether it was of the warm-up.
+Of an answer that was read for its tokens: what its record has of it, `tokens` by who counted them, the time from which
+the latency counts to its first event with content (`first_token_ns`), and the time per output token; else nothing.
 Rows are read and written some 100,000 at a time, a row group each.
 """
 
@@ -17,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from servemark.records import RecordFile, Rows, begun_ns
+from servemark import _loadgen
+from servemark.records import RecordFile, Rows, begun_ns, time_per_token_ns, tokens_of
 from servemark.report.recorded import RecordedResult
 
 _TIMES = ("scheduled", "ready", "sent", "first_byte", "end", "read", "first_event", "last_event")
@@ -36,8 +39,30 @@ _NUMBERS = {
     "events": pa.uint32(),
     "flags": pa.uint8(),
 }
+#: Of answers that were read: times from the origin, durations, and numbers that may lack, besides what is made of them.
+_ANSWER_TIMES = ("first_content", "first_said", "last_content")
+_ANSWER_NUMBERS = {
+    "contents": pa.uint32(),
+    "reasoning": pa.uint32(),
+    "usage_tokens": pa.int32(),
+    "counted_tokens": pa.int32(),
+    "first_tokens": pa.int32(),
+    "prompt_tokens": pa.int32(),
+    "asked_tokens": pa.int32(),
+    "text_bytes": pa.uint32(),
+    "answer_flags": pa.uint8(),
+}
+_OF_ANSWERS = {
+    "tokens": pa.int32(),
+    "first_token_ns": pa.int64(),
+    "time_per_output_token_ns": pa.int64(),
+    "longest_gap_ns": pa.int64(),
+    "finish": pa.dictionary(pa.int32(), pa.string()),
+    **{f"{name}_ns": pa.int64() for name in _ANSWER_TIMES},
+    **_ANSWER_NUMBERS,
+}
 #: What is written as names, and what as differences from one row to the next: most of it grows with each row.
-_NAMES = ("run", "step", "kind")
+_NAMES = ("run", "step", "kind", "finish")
 _NEAR = ("seq", "scheduled_at", "latency_ns", *(f"{name}_ns" for name in _TIMES))
 _NO_CONNECTION = 0xFFFF_FFFF
 _SCHEMA = pa.schema(
@@ -51,6 +76,7 @@ _SCHEMA = pa.schema(
         ("latency_ns", pa.int64()),
         *((f"{name}_ns", pa.int64()) for name in _TIMES),
         *_NUMBERS.items(),
+        *_OF_ANSWERS.items(),
     ]
 )
 
@@ -100,6 +126,28 @@ def _columns(file: RecordFile, rows: Rows) -> dict[str, Any]:
         "latency_ns": pa.array(latency, mask=rows["end"] < 0),
         **{f"{name}_ns": _time(rows[name]) if name in known else pa.nulls(len(rows), pa.int64()) for name in _TIMES},
         **{name: pa.array(np.ascontiguousarray(rows[name]), mask=_is_missing(name, rows)) for name in _NUMBERS},
+        **_of_answers(file, rows),
+    }
+
+
+def _of_answers(file: RecordFile, rows: Rows) -> dict[str, Any]:
+    """What the answers said; nothing (null) of those that were not read."""
+    known = set(file.columns)
+    if "first_content" not in known:
+        return {name: pa.nulls(len(rows), kind) for name, kind in _OF_ANSWERS.items()}
+    unread = rows["answer_flags"] == 0
+    tokens = tokens_of(rows)
+    first = rows["first_content"] - begun_ns(rows, file.flags)
+    there = {name: rows[name] if name in known else np.full(len(rows), -1, np.int32) for name in _ANSWER_NUMBERS}
+    finish = pa.array(rows["finish"].astype(np.int32), mask=unread)
+    return {
+        "tokens": pa.array(tokens.astype(np.int32), mask=unread | (tokens < 0)),
+        "first_token_ns": pa.array(first, mask=rows["first_content"] < 0),
+        "time_per_output_token_ns": _time(time_per_token_ns(rows)),
+        "longest_gap_ns": _time(rows["longest_gap"]),
+        "finish": pa.DictionaryArray.from_arrays(finish, pa.array(_loadgen.FINISH_NAMES)),
+        **{f"{name}_ns": _time(rows[name]) for name in _ANSWER_TIMES},
+        **{name: pa.array(np.ascontiguousarray(values), mask=unread | (values < 0)) for name, values in there.items()},
     }
 
 

@@ -72,6 +72,10 @@ def _ends(tokens: TokenSummary) -> Iterator[Fact]:
     reasons = ", ".join(f"{name} {count:,}" for name, count in tokens.finish_reasons.items())
     if reasons:
         yield Fact("finish reasons", reasons)
+    if tokens.short:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in tokens.short.items())
+        short = f"{sum(tokens.short.values()):,} of {tokens.asked:,}"
+        yield Fact("short answers", f"{short} have fewer tokens than were asked for ({reasons})")
     faults = (
         (tokens.without_end_mark, "without the end mark [DONE]"),
         (tokens.unread, "with something that was not understood"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -147,6 +147,8 @@ class TokenSummary:
         without_end_mark: streams that lacked the mark behind the last event.
         unread: answers that had something in them which was not understood.
         cut: answers that were longer than what is kept of one.
+        asked: answers of which it is known how many tokens were asked for at most, and how many came.
+        short: how many of them had fewer, by why they ended.
     """
 
     answers: int
@@ -164,6 +166,8 @@ class TokenSummary:
     without_end_mark: int
     unread: int
     cut: int
+    asked: int = 0
+    short: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

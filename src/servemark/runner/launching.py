@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from servemark.servers.own import OwnLauncher
     from servemark.servers.running import RunningLauncher
     from servemark.workload.inputs import Input
+    from servemark.workload.prompts import Prompts
     from servemark.zoo.custom_model import CustomModel
 
 
@@ -63,8 +64,9 @@ class Launchers:
             server.server or "",
             (custom,) if custom else names,
             is_named=content.model is not None or not entry.benchmark.needs_model,
-            inputs=_asked_of(entry, inputs) if server.server is not None else inputs,
-            are_prompts=content.asks_prompts,
+            inputs=inputs,
+            prompts=_prompts_of(entry, inputs) if server.server is not None else None,
+            wants_prompts=content.asks_prompts,
             tensors=content.tensors_asked,
             sending=content.sending,
             tokens=server.tokens,
@@ -105,11 +107,14 @@ class Launchers:
         return self._archives[source]
 
 
-def _asked_of(entry: Entry, inputs: tuple[Input, ...] | None) -> tuple[Input, ...] | None:
-    """What is sent to a server that runs: the inputs that are given, or prompts, where these are asked for."""
-    content = entry.request.content
-    is_prompted = content.asks_prompts or (inputs is None and entry.request.server.dialect == "openai")
-    return content.prompt_inputs(entry.request.load.seed) if is_prompted else inputs
+def _prompts_of(entry: Entry, inputs: tuple[Input, ...] | None) -> Prompts | None:
+    """What is asked of a server that runs: prompts, where these are asked for, as long as a trace has them."""
+    content, load = entry.request.content, entry.request.load
+    is_openai = entry.request.server.dialect == "openai"
+    if not (content.asks_prompts or (inputs is None and is_openai)):
+        return None
+    lengths = load.lengths() if is_openai and content.takes_lengths else None
+    return content.prompts_asked(load.seed, lengths, None if entry.request.question.by else load.most_requests)
 
 
 def engine_of(name: EngineName, listener: Listener) -> Engine:

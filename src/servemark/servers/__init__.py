@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from servemark.errors import ServerError
 from servemark.machine import cgroups
 from servemark.servers.dialect import Dialect
-from servemark.workload.inputs import Input
+from servemark.workload.inputs import Pool
 from servemark.workload.plan import Address
 from servemark.workload.scenario import ApiName
 
@@ -92,6 +92,7 @@ class LoadedModel:
         name: its name on the wire.
         backend: what computes it, when it is a model of the zoo; else None.
         inputs: what predictions are asked for, the pool.
+        is_in_order: whether they are asked in their order, the n-th by the n-th arrival.
         url: under which the same server can be given the same archive again while the model is served; None when that
             is not known.
         cold_start_ms: time of the first prediction after registering; None when the model was there before.
@@ -104,7 +105,7 @@ class LoadedModel:
 
     name: str
     backend: str | None
-    inputs: tuple[Input, ...]
+    inputs: Pool
     url: str | None
     cold_start_ms: float | None
     register_ms: float | None
@@ -112,6 +113,7 @@ class LoadedModel:
     requested: Mapping[str, object] = field(default_factory=dict)
     origin: Mapping[str, object] | None = None
     sha256: str | None = None
+    is_in_order: bool = False
 
 
 def checksums(served: Sequence[LoadedModel]) -> Mapping[str, str] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from servemark.servers.torchserve.tokens import Tokens
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending
+from servemark.workload.prompts import Prompts
 from servemark.zoo.catalogue import Backend, ZooModel, find
 from servemark.zoo.custom_model import CustomModel
 
@@ -58,7 +59,8 @@ class RunningLauncher:
             measured (ping).
         is_named: whether the user named the model, and so says what it is.
         inputs: what is sent to the one model; None is each model's own input, which those on the server have not.
-        are_prompts: these are prompts, which only a server that generates text takes.
+        prompts: what a server that generates text is asked, in the place of `inputs`.
+        wants_prompts: the user asked for them, so that another server is refused.
         tensors: what is asked of the models of a server that describes them, and with which tensors.
         sending: how each model's own input is sent.
         tokens: of a TorchServe; None where none are given.
@@ -81,7 +83,8 @@ class RunningLauncher:
     models: tuple[str | CustomModel, ...]
     is_named: bool = True
     inputs: tuple[Input, ...] | None = None
-    are_prompts: bool = False
+    prompts: Prompts | None = None
+    wants_prompts: bool = False
     tensors: TensorsAsked = field(default_factory=TensorsAsked)
     sending: Sending = field(default_factory=Sending)
     tokens: Tokens | None = None
@@ -123,18 +126,21 @@ class RunningLauncher:
             headers=(*self.headers, *((self.tokens.inference,) if self.tokens else ())),
             engine=self.engine,
         )
-        if self.are_prompts and found.dialect.tokens is None:
+        if self.wants_prompts and found.dialect.tokens is None:
             raise UsageError(
                 f"a {found.dialect.product} takes no prompts",
                 cause=f"{found.address.url} was known by what it answers",
                 next_step="say with -i what to send to it, or with --dialect openai what it speaks",
             )
         self._check_options(found)
+        asked = self
+        if self.prompts is not None and found.dialect.name != "openai":
+            asked = replace(self, inputs=tuple(self.prompts), prompts=None)
         room = _ROOMS.get(found.dialect.name)
         if room is None:
-            yield self.plain(found, settings)
+            yield asked.plain(found, settings)
             return
-        with import_module(room).running_server(self, found, settings) as server:
+        with import_module(room).running_server(asked, found, settings) as server:
             yield server
 
     def _check_options(self, found: Found) -> None:

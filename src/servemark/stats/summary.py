@@ -184,13 +184,17 @@ def _token_summary(tokens: TokenEvidence, window: Window, gaps: Sequence[bytes])
         longest_gap_ms=times["longest_gap"],
         tail_ms=times["tail"],
         output_tokens=output_tokens(tokens, rate(tokens.by_batch, window.seconds), time_per_token.p50),
-        finish_reasons={
-            name: count for name, count in zip(_loadgen.FINISH_NAMES, found.finishes, strict=True) if count
-        },
+        finish_reasons=_by_reason(found.finishes),
         without_end_mark=found.unmarked,
         unread=found.unread,
         cut=found.cut,
+        asked=found.asked,
+        short=_by_reason(found.short),
     )
+
+
+def _by_reason(counts: Sequence[int]) -> dict[str, int]:
+    return {name: count for name, count in zip(_loadgen.FINISH_NAMES, counts, strict=True) if count}
 
 
 def _latency_summary(sample: Sample, batches: Batches | None) -> LatencySummary:

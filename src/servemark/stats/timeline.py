@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: Parts of a decade: of latencies by time, and over all of the measured time.
-_PARTS_BY_TIME, _PARTS = 100, 1000
+PARTS_BY_TIME, PARTS = 100, 1000
 #: How many groups of neighbours a percentile over time has at least, and how many more requests than the least these
 #: have in the mean, so that few are left without.
 _LEAST_JOINED, _SPARE = 5, 1.3
@@ -53,9 +53,7 @@ class Distribution:
 
     def quantiles_ms(self, quantiles: FloatArray) -> FloatArray:
         """Values that so many of all do not exceed (nearest rank, to a bin); there is at least one request."""
-        ranks = np.ceil(quantiles * self.count).clip(1, self.count)
-        found: FloatArray = self.value_ms[np.searchsorted(np.cumsum(self.counts), ranks)]
-        return found
+        return quantiles_ms(self.value_ms, self.counts, quantiles)
 
     def spent_between_ms(self, low: float, high: float) -> FloatArray:
         """What the requests between two quantiles spent their time on, in the mean; the bins that lie between count."""
@@ -86,25 +84,8 @@ class StepTimeline:
     distribution: Distribution
 
     def percentiles_ms(self, quantile: float, least: int) -> FloatArray:
-        """That percentile of the latencies of each part of the time; NaN where there are fewer than `least`.
-
-        Where parts have fewer in the mean, as many neighbours as have enough together share their percentile, if at
-        least `_LEAST_JOINED` such groups are left.
-        """
-        parts = len(self.scheduled)
-        found = np.full(parts, np.nan)
-        joined = max(1, math.ceil(least * _SPARE * parts / max(int(self.cells[:, 2].sum()), 1)))
-        joined = joined if parts >= _LEAST_JOINED * joined else 1
-        firsts = np.append(np.arange(0, parts - joined + 1, joined), parts)  # the last one has what is left, too
-        for (first, last), (start, end) in zip(
-            pairwise(firsts), pairwise(np.searchsorted(self.cells[:, 0], firsts)), strict=True
-        ):
-            of_bins = np.bincount(self.cells[start:end, 1], weights=self.cells[start:end, 2])
-            counts = np.cumsum(of_bins)
-            if end > start and counts[-1] >= least:
-                at = np.searchsorted(counts, max(1, np.ceil(quantile * counts[-1])))
-                found[first:last] = _middle_ms(np.array([at]), _PARTS_BY_TIME)[0]
-        return found
+        """That percentile of the latencies of each part of the time; see ``percentiles_by_part_ms``."""
+        return percentiles_by_part_ms(self.cells, len(self.scheduled), quantile, least)
 
     def density(self, most: int) -> tuple[FloatArray, IntArray]:
         """How many latencies lie where: edges in ms of at most `most` rows; part, row, count of what holds any."""
@@ -117,7 +98,7 @@ class StepTimeline:
         places = self.cells[:, 0] * most + rows
         unique, where = np.unique(places, return_inverse=True)
         counts = np.bincount(where, weights=self.cells[:, 2]).astype(np.int64)
-        edges = 10 ** ((first + joined * np.arange(int(rows.max()) + 2)) / _PARTS_BY_TIME) / NS_PER_MS
+        edges = 10 ** ((first + joined * np.arange(int(rows.max()) + 2)) / PARTS_BY_TIME) / NS_PER_MS
         return edges, np.stack([unique // most, unique % most, counts], axis=1)
 
 
@@ -190,7 +171,7 @@ def _step(name: str, step: _loadgen.TimelineStep, kinds: Sequence[str]) -> StepT
         failed=failed,
         cells=np.array(step.latencies, dtype=np.int64).reshape(-1, 3),
         distribution=Distribution(
-            value_ms=_middle_ms(bins, _PARTS),
+            value_ms=middle_ms(bins, PARTS),
             counts=np.array([count for _, count, _ in step.distribution], dtype=np.int64),
             spent_ms=np.array([spent for _, _, spent in step.distribution], dtype=np.float64).reshape(-1, len(SPENT))
             / NS_PER_MS,
@@ -198,7 +179,42 @@ def _step(name: str, step: _loadgen.TimelineStep, kinds: Sequence[str]) -> StepT
     )
 
 
-def _middle_ms(bins: IntArray, parts: int) -> FloatArray:
+def quantiles_ms(value_ms: FloatArray, counts: IntArray, quantiles: FloatArray) -> FloatArray:
+    """The values that so many of all do not exceed (nearest rank, to a bin), of rising bins that hold any."""
+    rising = np.cumsum(counts)
+    ranks = np.ceil(quantiles * rising[-1]).clip(1, rising[-1])
+    found: FloatArray = value_ms[np.searchsorted(rising, ranks)]
+    return found
+
+
+def percentiles_by_part_ms(cells: IntArray, parts: int, quantile: float, least: int) -> FloatArray:
+    """That percentile of each of some parts of the time; NaN where there are fewer than `least`.
+
+    Where parts have fewer in the mean, as many neighbours as have enough together share their percentile, if at least
+    `_LEAST_JOINED` such groups are left.
+
+    Args:
+        cells: (cells, 3): part, bin and count; see ``StepTimeline.cells``.
+        parts: how many there are.
+        quantile: in (0, 1).
+        least: of what a percentile is told of.
+    """
+    found = np.full(parts, np.nan)
+    joined = max(1, math.ceil(least * _SPARE * parts / max(int(cells[:, 2].sum()), 1)))
+    joined = joined if parts >= _LEAST_JOINED * joined else 1
+    firsts = np.append(np.arange(0, parts - joined + 1, joined), parts)  # the last one has what is left, too
+    for (first, last), (start, end) in zip(
+        pairwise(firsts), pairwise(np.searchsorted(cells[:, 0], firsts)), strict=True
+    ):
+        of_bins = np.bincount(cells[start:end, 1], weights=cells[start:end, 2])
+        counts = np.cumsum(of_bins)
+        if end > start and counts[-1] >= least:
+            at = np.searchsorted(counts, max(1, np.ceil(quantile * counts[-1])))
+            found[first:last] = middle_ms(np.array([at]), PARTS_BY_TIME)[0]
+    return found
+
+
+def middle_ms(bins: IntArray, parts: int) -> FloatArray:
     """The middle of bins of so many parts of a decade, by ratio."""
     middles: FloatArray = np.exp((bins.astype(np.float64) + 0.5) * (math.log(10) / parts)) / NS_PER_MS
     return middles

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from servemark.errors import UsageError
 from servemark.text_files import lines_without_mark
@@ -46,6 +47,18 @@ class Input:
     origin: str
     file_name: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class Pool(Protocol):
+    """Inputs that can be gone through again and again: a tuple, or what makes them each time."""
+
+    def __iter__(self) -> Iterator[Input]:
+        """All of them, in their order."""
+        ...
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,16 @@ def read_inputs(paths: Sequence[Path]) -> tuple[Input, ...]:
     Raises:
         UsageError: one is missing or cannot be read, a line is no JSON, or there is no input in one.
     """
-    return tuple(what for path in paths for what in _in_path(path))
+    return tuple(inputs_in(paths))
+
+
+def inputs_in(paths: Sequence[Path]) -> Iterator[Input]:
+    """The same one by one, as they are read.
+
+    Raises:
+        UsageError: as of ``read_inputs``, when it comes to that.
+    """
+    return (what for path in paths for what in _in_path(path))
 
 
 def checksum(bodies: Iterable[bytes]) -> str:

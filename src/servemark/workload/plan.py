@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from servemark.workload.scenario import (
     SEQ_MARK,
     USER_MARK,
     ApiName,
+    Draws,
     Expect,
     ExpectKind,
     Request,
@@ -198,8 +199,7 @@ class EngineStep:
 
     `expect_status` None accepts any 2xx; `until` repeats the step; `expect` looks at the body of each success. The
     successes of the steps that are `is_headline` are those whose number ends a run of adaptive length. `tokens` says
-    how the bodies of its responses, which are recorded then, are read afterwards. With `draws_each_once` each request
-    of the pool is sent once before any is sent again.
+    how the bodies of its responses, which are recorded then, are read afterwards.
     """
 
     name: str
@@ -210,7 +210,7 @@ class EngineStep:
     expect: EngineExpect | None = None
     is_headline: bool = True
     tokens: TokenFormat | None = None
-    draws_each_once: bool = False
+    draws: Draws = "any"
 
     @property
     def keeps_bodies(self) -> bool:
@@ -480,8 +480,26 @@ def _compile_group(group: Group, steps: tuple[int, ...], plan: Plan, stream: int
     )
 
 
+def _compiled_pool(requests: Sequence[Request], address: Address) -> Iterator[EngineRequest]:
+    """Each of some requests; those that differ in their bodies alone share the rest, of which there may be 100,000."""
+    last: Request | None = None
+    compiled: EngineRequest | None = None
+    for request in requests:
+        if compiled is not None and last is not None and _differ_in_bodies_alone(last, request):
+            compiled = replace(compiled, body=request.body)
+        else:
+            compiled = compile_request(request, address)
+        last = request
+        yield compiled
+
+
+def _differ_in_bodies_alone(one: Request, other: Request) -> bool:
+    rest = ((request.method, request.path, request.headers, request.numbered) for request in (one, other))
+    return not one.numbered and next(rest) == next(rest)
+
+
 def _compile_step(step: Step, address_index: int, address: Address) -> EngineStep:
-    requests = tuple(compile_request(request, address) for request in step.requests)
+    requests = tuple(_compiled_pool(step.requests, address))
     until = None
     if step.until:
         interval_ns, limit_ns = ns_from_s(step.until.interval_s), ns_from_s(step.until.limit_s)
@@ -495,5 +513,5 @@ def _compile_step(step: Step, address_index: int, address: Address) -> EngineSte
         until=until,
         expect=expect,
         tokens=step.tokens,
-        draws_each_once=step.draws_each_once,
+        draws=step.draws,
     )

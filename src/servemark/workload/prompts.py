@@ -1,4 +1,4 @@
-"""Prompts: what servers of language models are asked, from a file of the user's or made of words.
+"""Prompts: what servers of language models are asked, and how; from a file of the user's, or made (``made_prompts``).
 
 Each is the body of a request as OpenAI's API has it, without the name of the model. Standard library only.
 """
@@ -6,34 +6,50 @@ Each is the body of a request as OpenAI's API has it, without the name of the mo
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from servemark.errors import UsageError
-from servemark.workload.inputs import Input, read_inputs
+from servemark.workload.inputs import Input, inputs_in, read_inputs
 
 #: What is asked where nobody says it: as many tokens as the shorter of the usual loads have.
 PROMPT_TOKENS, OUTPUT_TOKENS = 128, 64
-#: Prompts that are made, unless they are so long that they would take more memory than this.
-_MADE, _MADE_BYTES, _FEWEST = 10_000, 64 << 20, 100
-#: Short and frequent words, each of which the vocabularies of the usual tokenizers hold as one token.
-_TEXT = (
-    "the of and to in is was for that on with as by at from his it an were are which this be had also one not have or "
-    "but they first new two other who all time would there into more when its some them only over can made many been "
-    "than then so any may such these could most now after people being between under both where during before year "
-    "city water world school state part war home name house life group power area river music game line family story "
-    "body book light land day way man long high old early large small north south east west great little white black "
-    "red green blue open right left main public local national several often never always later again still near far "
-    "took came went found used known called left held given built set won lost born died moved opened played wrote "
-    "order work service field system number force team party law road church king film song class story market money "
-    "paper stone wood iron gold air fire sea ship train bridge tower wall door window table chair bread milk horse "
-    "dog"
-)
-_WORDS = tuple(_TEXT.split())
-_A_WORD_BYTES = 6
+#: What a request calls the length of its answer, and what is no length any more: records have four bytes for one.
+_LENGTHS = ("max_completion_tokens", "max_tokens")
+_MOST_TOKENS = 1 << 31
+
+
+#: What those are called in conversations who ask.
+_PERSONS = ("human", "user")
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a server is asked: a pool that is made anew whenever it is gone through, so that it takes no memory.
+
+    Attributes:
+        first: what is asked before the measurement.
+        count: how many are in the pool.
+        make: what makes them, the same each time.
+        is_in_order: whether they are asked in their order, the n-th by the n-th arrival.
+    """
+
+    first: Input
+    count: int
+    make: Callable[[], Iterator[Input]]
+    is_in_order: bool = False
+
+    def __iter__(self) -> Iterator[Input]:
+        """Those of the pool."""
+        return self.make()
+
+    def __len__(self) -> int:
+        """How many these are."""
+        return self.count
 
 
 @dataclass(frozen=True)
@@ -52,10 +68,13 @@ class Asked:
     ignores_end: bool = False
     is_chat: bool = True
 
-    def body(self, prompt: str | Mapping[str, Any]) -> bytes:
-        """The request for a prompt: a text, or what of a request stands in a file, which counts."""
+    def body(self, prompt: str | Mapping[str, Any], usual_tokens: int | None = None) -> bytes:
+        """The request for a prompt: a text, or what of a request stands in a file, which counts.
+
+        Of `usual_tokens` is the answer to be at most where nothing else says it.
+        """
         asked: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else self._of_text(prompt)
-        length = asked.pop("output_tokens", None) or self.output_tokens
+        length = asked.pop("output_tokens", None) or self.output_tokens or usual_tokens
         if length is not None and "max_completion_tokens" not in asked:
             asked.setdefault("max_tokens", length)
         if self.ignores_end:
@@ -68,54 +87,47 @@ class Asked:
         return {"messages": [{"role": "user", "content": text}]} if self.is_chat else {"prompt": text}
 
 
-def made_prompts(asked: Asked, *, tokens: int, shared_prefix: int, seed: int) -> tuple[Input, ...]:
-    """Prompts of `tokens` words each, of which the first `shared_prefix` are those of all, and the rest each one's own.
-
-    A pure function of `seed`. The words after the prefix begin with the prompt's number, so that no two prompts share
-    more than the prefix, and no cache of prefixes knows one of them.
-
-    Raises:
-        UsageError: the prefix leaves no word of its own.
-    """
-    if shared_prefix >= tokens:
-        raise UsageError(
-            f"--shared-prefix {shared_prefix} leaves nothing of --prompt-tokens {tokens} to each prompt",
-            next_step="give a smaller prefix",
-        )
-    count = max(_FEWEST, min(_MADE, _MADE_BYTES // (tokens * _A_WORD_BYTES)))
-    prefix = random.Random(f"{seed} prefix").choices(_WORDS, k=shared_prefix)
-    return tuple(
-        Input(
-            asked.body(" ".join([*prefix, *_own_words(seed, number, tokens - shared_prefix)])),
-            _JSON,
-            f"prompt {number}",
-        )
-        for number in range(count)
-    )
+def tokens_asked(body: bytes) -> int:
+    """How many tokens a request asks for at most, as OpenAI's API and Triton's have it; 0 where it does not."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return 0
+    parts = [asked, asked.get("parameters")] if isinstance(asked, dict) else []
+    lengths = [part.get(name) for part in parts if isinstance(part, dict) for name in _LENGTHS]
+    found = next((length for length in lengths if isinstance(length, int) and not isinstance(length, bool)), 0)
+    return found if 0 < found < _MOST_TOKENS else 0
 
 
-_JSON = "application/json"
-
-
-def _own_words(seed: int, number: int, count: int) -> Iterator[str]:
-    """The words of one prompt behind the prefix, the first of them no other prompt's."""
-    draws = random.Random(f"{seed} {number}")
-    yield f"{number + 1}"
-    yield from draws.choices(_WORDS, k=count - 1)
-
-
-def prompts_in(path: Path, asked: Asked) -> tuple[Input, ...]:
+def prompts_in(path: Path, asked: Asked) -> Prompts:
     """The prompts in a JSONL file, one a line: a text, an object with ``prompt``, ``messages`` or ``conversations``.
 
-    What else of a request stands in an object is sent with it; ``output_tokens`` says how long its answer is to be.
+    Of conversations, as ShareGPT has them, what a person said first is asked. What else of a request stands in an
+    object is sent with it; ``output_tokens`` says how long its answer is to be. All lines are read here, and read again
+    when their requests are made, so that no copy of them stays.
 
     Raises:
         UsageError: it cannot be read, has no line, or a line is no prompt.
     """
-    return tuple(
-        Input(asked.body(_prompt(json.loads(line.body), line.origin)), _JSON, line.origin)
-        for line in read_inputs([path])
-    )
+    lines = _lines_of(path)
+    found = (_input(line, asked) for line in lines())
+    first = next(found)  # a file without any is refused
+    count = sum(1 for _ in found)
+    if not count:  # the only one is asked before the measurement, and in it
+        return Prompts(first, 1, lambda: iter((first,)))
+    return Prompts(first, count, lambda: (_input(line, asked) for line in islice(lines(), 1, None)))
+
+
+def _lines_of(path: Path) -> Callable[[], Iterator[Input]]:
+    """What goes through the lines of a file again and again; those of a pipe are kept."""
+    if path.is_file():
+        return lambda: inputs_in([path])
+    kept = read_inputs([path])
+    return lambda: iter(kept)
+
+
+def _input(line: Input, asked: Asked) -> Input:
+    return Input(asked.body(_prompt(json.loads(line.body), line.origin)), JSON, line.origin)
 
 
 def _prompt(value: Any, origin: str) -> str | dict[str, Any]:
@@ -124,9 +136,18 @@ def _prompt(value: Any, origin: str) -> str | dict[str, Any]:
     if isinstance(value, dict):
         if value.get("prompt") or value.get("messages"):
             return value
-        said = value.get("conversations")
-        if isinstance(said, list) and said and isinstance(said[0], dict) and said[0].get("value"):
-            return str(said[0]["value"])
+        said = _said_first(value.get("conversations"))
+        if said:
+            return said
     raise UsageError(
-        f"{origin} is no prompt", next_step='write a text, or an object with "prompt", "messages" or "conversations"'
+        f"{origin} is no prompt",
+        next_step='write a text, or an object with "prompt", "messages" or "conversations", one of which is a human\'s',
     )
+
+
+def _said_first(turns: Any) -> str:
+    """What a person said first in a conversation of ShareGPT's; empty where nobody did."""
+    for turn in turns if isinstance(turns, list) else ():
+        if isinstance(turn, dict) and turn.get("from", "human") in _PERSONS and isinstance(turn.get("value"), str):
+            return str(turn["value"])
+    return ""

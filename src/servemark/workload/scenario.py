@@ -13,6 +13,9 @@ ExpectKind = Literal["same", "regex", "json", "not_regex", "not_json"]
 #: ``oip`` as the streams of the Open Inference Protocol have it; ``text`` that the data of each event is text.
 TokenFormat = Literal["openai", "oip", "text"]
 TOKEN_FORMATS: tuple[TokenFormat, ...] = ("openai", "oip", "text")
+#: Which request of a pool is sent when: ``any`` of all each time, ``each_once`` each before any is sent again, and
+#: ``in_order`` the n-th by the n-th arrival, as a trace has them.
+Draws = Literal["any", "each_once", "in_order"]
 
 #: Stand-ins in a numbered request's path or body that the engine overwrites, in place, for each request:
 #: the virtual user's number, and the request's sequence number, as zero-padded decimals of this width.
@@ -72,7 +75,6 @@ class Step:
     """A named request, and the pool of concrete requests it draws from (by the run's seed).
 
     A response succeeds when its status is `expect_status`, or 2xx when that is None, and its body what `expect` says.
-    With `draws_each_once` each request of the pool is sent once before any is sent again.
     With `tokens` its body is recorded, and read afterwards as that says; one that says that it failed is a failure.
     """
 
@@ -83,7 +85,7 @@ class Step:
     until: RepeatUntil | None = None
     expect: Expect | None = None
     tokens: TokenFormat | None = None
-    draws_each_once: bool = False
+    draws: Draws = "any"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from servemark.errors import UsageError
 from servemark.text_files import without_mark
 from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from servemark.workload.load import TraceOrigin
+from servemark.workload.trace_lengths import Lengths, lengths_in
 from servemark.workload.trace_tables import Cell, cells_of
 
 _MOST_BYTES = 256 << 20
@@ -79,6 +80,18 @@ def read_trace(name: str) -> tuple[tuple[int, ...], TraceOrigin]:
         raise _refusal(named.file, "it holds no time", _SHAPE)
     digest = hashlib.sha256(content).hexdigest()
     return tuple(times_ns), TraceOrigin(named.file, digest, named.column or None, reader.unit)
+
+
+def read_lengths(name: str, most: int) -> tuple[Lengths, ...] | None:
+    """How long the prompts and answers of a trace that ``read_trace`` has read were, at most so many of them.
+
+    None where it says nothing of them.
+
+    Raises:
+        UsageError: a line of it says something else; names it.
+    """
+    file = _named(name).file
+    return lengths_in(without_mark(_content(file)), file, most)
 
 
 def unit_remark(origin: TraceOrigin) -> str | None:

@@ -43,7 +43,7 @@ def cells_of(content: bytes, file: str, column: str) -> tuple[Iterator[Cell], st
     Raises:
         UsageError: there is no such `column`, or one has to be chosen; from the iterator: a line has none.
     """
-    text = _decoded(content)
+    text = decoded(content)
     if text.lstrip()[:1] == "{":
         return _of_objects(text, file, column)
     if column:
@@ -52,7 +52,8 @@ def cells_of(content: bytes, file: str, column: str) -> tuple[Iterator[Cell], st
     return _plain(text), ""
 
 
-def _decoded(content: bytes) -> str:
+def decoded(content: bytes) -> str:
+    """The text of a table, whatever its encoding does to columns that are not looked at."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -71,14 +72,14 @@ def _check_plain(text: str, file: str) -> None:
     first = next(_plain(text), None)
     if first is None:
         return
-    names = [name.strip(' "') for name in first.text.split(_delimiter(first.text))]
+    names = [name.strip(' "') for name in first.text.split(delimiter_of(first.text))]
     if len(names) > 1 or (Path(file).suffix.lower() in _TABLES and not _NUMBER.match(first.text)):
         raise _refusal(file, "it is a table", _choose(file, names))
 
 
 def _of_rows(text: str, file: str, column: str) -> Iterator[Cell]:
     heading = next(_plain(text), None)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(heading.text if heading else ""))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(heading.text if heading else ""))
     index: int | None = None
     try:
         for row in rows:
@@ -134,7 +135,8 @@ def _text(file: str, number: int, value: object) -> str:
     return str(value).strip()
 
 
-def _delimiter(line: str) -> str:
+def delimiter_of(line: str) -> str:
+    """What stands between the cells of a line."""
     return max(_DELIMITERS, key=line.count)
 
 

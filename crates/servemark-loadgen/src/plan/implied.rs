@@ -1,6 +1,6 @@
 //! What a plan implies: who sends what, for how long, over how many connections, and what is looked at.
 
-use super::{Group, Plan, Step};
+use super::{Draws, Group, Plan, Step};
 use crate::body::Watch;
 use crate::draw::{draw, draw_each_once};
 use crate::due::Arrival;
@@ -29,7 +29,7 @@ impl Plan {
     /// Which request of its step's pool an arrival sends: a pure function of the seed and of whose it is.
     pub(crate) fn input_of(&self, arrival: &Arrival) -> u32 {
         let step = &self.steps[usize::from(arrival.step)];
-        if !step.draws_each_once {
+        if step.draws == Draws::Any {
             return draw(self.seed, arrival, step.requests.len());
         }
         // Of an open loop each arrival is a user of its own, so many of whom fit into a number.
@@ -43,6 +43,9 @@ impl Plan {
                 .sum()
         };
         let number = arrival.loop_number * users + u64::from(arrival.user);
+        if step.draws == Draws::InOrder {
+            return (number % step.requests.len() as u64) as u32;
+        }
         draw_each_once(self.seed, number, step.requests.len())
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::arrival::{Gaps, RateSegment, Times};
+use crate::due::Arrival;
 
 /// `GET /`.
 pub(crate) fn get() -> Request {
@@ -35,7 +36,7 @@ pub(crate) fn simple_plan(port: u16, users: u32, loops: u64) -> Plan {
             expect_status: None,
             until: None,
             expect: None,
-            draws_each_once: false,
+            draws: Draws::Any,
             keeps_bodies: false,
             is_headline: true,
         }],
@@ -194,4 +195,25 @@ fn an_open_loop_that_cannot_be_is_refused() {
         let error = open(change).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
+}
+
+#[test]
+fn a_pool_in_order_gives_each_arrival_the_request_of_its_number_and_begins_again() {
+    let mut plan = simple_plan(1, 1, 0);
+    plan.steps[0].requests = vec![get(); 3];
+    plan.steps[0].draws = Draws::InOrder;
+    let arrival = |user| Arrival {
+        scheduled_ns: 0,
+        user,
+        loop_number: 0,
+        step: 0,
+        group: 0,
+        position: 0,
+        is_open: true,
+        step_since_ns: 0,
+    };
+    let inputs: Vec<u32> = (0..5).map(|user| plan.input_of(&arrival(user))).collect();
+    assert_eq!(inputs, [0, 1, 2, 0, 1]);
+    assert_eq!(Draws::named("in_order"), Some(Draws::InOrder));
+    assert_eq!(Draws::named("sorted"), None);
 }

@@ -5,11 +5,11 @@ use servemark_loadgen::record::Column;
 use super::answer::Answer;
 
 /// Bytes of these columns.
-pub const ANSWER_ROW_BYTES: usize = 64;
+pub const ANSWER_ROW_BYTES: usize = 72;
 
 /// The columns, with their places behind a record's own. Times are nanoseconds from the run's origin, and numbers of
 /// tokens what was told; -1 is what did not come.
-pub const ANSWER_COLUMNS: [Column; 13] = [
+pub const ANSWER_COLUMNS: [Column; 14] = [
     ("first_content", "<i8", 0),
     ("first_said", "<i8", 8),
     ("last_content", "<i8", 16),
@@ -20,9 +20,10 @@ pub const ANSWER_COLUMNS: [Column; 13] = [
     ("counted_tokens", "<i4", 44),
     ("first_tokens", "<i4", 48),
     ("prompt_tokens", "<i4", 52),
-    ("text_bytes", "<u4", 56),
-    ("finish", "u1", 60),
-    ("answer_flags", "u1", 61),
+    ("asked_tokens", "<i4", 56),
+    ("text_bytes", "<u4", 60),
+    ("finish", "u1", 64),
+    ("answer_flags", "u1", 65),
 ];
 
 /// Bits of the `answer_flags` column.
@@ -73,7 +74,7 @@ impl Finish {
 pub(super) const NONE: [u8; ANSWER_ROW_BYTES] = {
     let mut row = [0; ANSWER_ROW_BYTES];
     let mut at = 0;
-    while at < 56 {
+    while at < 60 {
         if at < 32 || at >= 40 {
             row[at] = 0xff;
         }
@@ -82,8 +83,14 @@ pub(super) const NONE: [u8; ANSWER_ROW_BYTES] = {
     row
 };
 
-/// The columns of an answer; one that was not `is_streamed` came all at once, and has no times.
-pub(super) fn of(answer: &Answer, is_streamed: bool, counted: Option<u32>) -> [u8; ANSWER_ROW_BYTES] {
+/// The columns of an answer; one that was not `is_streamed` came all at once, and has no times. `counted` are the tokens
+/// that somebody counted in its text, `asked` those that its request asked for.
+pub(super) fn of(
+    answer: &Answer,
+    is_streamed: bool,
+    counted: Option<u32>,
+    asked: Option<u32>,
+) -> [u8; ANSWER_ROW_BYTES] {
     let time = |time_ns: Option<i64>| time_ns.filter(|_| is_streamed).unwrap_or(-1);
     let tokens = |tokens: Option<u32>| tokens.and_then(|tokens| i32::try_from(tokens).ok()).unwrap_or(-1);
     let last_ns = answer.first_content_ns.map(|_| answer.last_content_ns);
@@ -109,6 +116,7 @@ pub(super) fn of(answer: &Answer, is_streamed: bool, counted: Option<u32>) -> [u
         counted,
         answer.first_tokens,
         usage.and_then(|usage| usage.prompt),
+        asked,
     ] {
         put(&tokens(count).to_le_bytes());
     }

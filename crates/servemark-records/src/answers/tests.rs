@@ -62,6 +62,7 @@ fn pass(seqs: &[u64], bodies: &[Vec<u8>], streamed: bool) -> (Vec<Row>, Found) {
     let asked = Asked {
         formats: &formats,
         counted: &HashMap::from([(7, 99)]),
+        tokens: &[vec![4]],
         warmup_ns: 0,
     };
     let found = complete(&table, (bodies_file.path(), 0), asked, out.path()).unwrap();
@@ -100,6 +101,7 @@ fn times_are_those_of_events_with_content_and_of_nothing_else() {
     assert_eq!((answer.longest_gap_ns, answer.contents), (510 * MS, 3));
     assert_eq!((answer.usage_tokens, answer.counted_tokens), (3, 99));
     assert_eq!(answer.tokens(), Some(3));
+    assert_eq!((answer.asked_tokens, answer.is_short()), (4, Some(true)));
     assert_eq!(answer.time_per_token_ns(), Some(260 * MS));
     assert_eq!((answer.finish, rows[0].kind), (Finish::Length as u8, 0));
     assert_eq!(answer.flags, flags::READ | flags::END_MARK);

@@ -81,6 +81,10 @@ pub struct Answers {
     pub first_told: u64,
     /// By why they ended; see [`crate::answers::FINISH_NAMES`].
     pub finishes: [u64; 6],
+    /// Of how many it is known how many tokens were asked for, and how many came.
+    pub asked: u64,
+    /// Those of them that had fewer, by why they ended.
+    pub short: [u64; 6],
     /// Streams without the mark behind the last event.
     pub unmarked: u64,
     /// Those that had something in them that was not understood.
@@ -119,6 +123,10 @@ impl Answers {
         }
         let finish = usize::from(answer.finish).min(self.finishes.len() - 1);
         self.finishes[finish] += 1;
+        if let Some(is_short) = answer.is_short() {
+            self.asked += 1;
+            self.short[finish] += u64::from(is_short);
+        }
         self.unmarked += u64::from(is_streamed) * (1 - has(flags::END_MARK));
         self.unread += has(flags::UNREAD);
         self.cut += has(flags::CUT);
@@ -135,6 +143,8 @@ impl Answers {
         add(&mut self.tokens_of_contents, other.tokens_of_contents);
         self.first_told += other.first_told;
         add_all(&mut self.finishes, &other.finishes);
+        self.asked += other.asked;
+        add_all(&mut self.short, &other.short);
         self.unmarked += other.unmarked;
         self.unread += other.unread;
         self.cut += other.cut;

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from servemark import _loadgen
 from servemark.errors import RecordingError, UsageError
 from servemark.event_files import bodies_path
 from servemark.record_header import BODIES_MAGIC, MAGIC, packed, read_header, with_size
-from servemark.records import open_records
-from servemark.workload.plan import EnginePlan
+from servemark.records import RecordFile, open_records
+from servemark.workload.plan import EnginePlan, EngineStep
+from servemark.workload.prompts import tokens_asked
 from servemark.workload.scenario import TokenFormat
 
 #: Texts that are counted at once.
@@ -44,11 +48,21 @@ class _Loaded:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in the file at `path`; nothing is downloaded.
+    """The tokenizer in the file at `path`; nothing is downloaded, and the file is read again only where it has changed.
 
     Raises:
         UsageError: the package tokenizers is not installed, or the file is of another kind.
     """
+    try:
+        found = path.stat()
+    except OSError:
+        return _loaded(path, 0, 0)  # which says what is wrong
+    return _loaded(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, mtime_ns: int, size: int) -> Tokenizer:
+    del mtime_ns, size  # by which it is known
     try:
         from tokenizers import Tokenizer as Loaded
     except ImportError as error:
@@ -95,6 +109,7 @@ def read_answers(plan: EnginePlan, record_path: Path) -> _loadgen.AnswersRead | 
             header_bytes=header_bytes,
             formats=formats,
             counted=counted,
+            tokens=[_asked(step, number, records) for number, step in enumerate(plan.steps)],
             warmup_ns=records.warmup_ns,
             out=str(out),
         )
@@ -118,6 +133,17 @@ def _header_with_answers(header: dict[str, Any]) -> bytes:
         "finish_names": list(_loadgen.FINISH_NAMES),
     }
     return packed(with_size(wider))
+
+
+def _asked(step: EngineStep, number: int, records: RecordFile) -> list[int]:
+    """How many tokens each request of a step's pool asks for, as far as it was sent; 0 of one that asks for none."""
+    if step.tokens is None:
+        return []
+    sent = np.unique(records["input"][records["step"] == number])
+    found = [0] * (int(sent.max()) + 1 if len(sent) else 0)
+    for place in sent.tolist():
+        found[place] = tokens_asked(step.requests[place].body)
+    return found
 
 
 def _count(

@@ -11,12 +11,13 @@ import numpy as np
 from servemark.errors import RecordingError
 from servemark.printable import printable
 from servemark.records import RecordFile
-from servemark.report.html.of_run import Drawn, Mark
+from servemark.report.html.over_time import Drawn, Mark
 from servemark.report.recorded import opened_records
 from servemark.result import BenchmarkResult, RunResult
 from servemark.stats.absences import absences
 from servemark.stats.evidence import Window
 from servemark.stats.timeline import Timeline, timeline_of
+from servemark.stats.token_timeline import token_timelines
 from servemark.units import NS_PER_S, ns_from_s
 
 #: Parts of the time of a run: at most, at least, and else so many that each has as many requests.
@@ -55,8 +56,10 @@ def drawn_of(
             requests = sum(file.rows for file in files)
             if requests:
                 parts = min(max(requests // _REQUESTS_A_PART, _LEAST_PARTS), room.parts)
-                timeline = timeline_of(files, _window(run), parts)
-                drawn.append(Drawn(run, _named(timeline), tuple(_marks(run, files, timeline))))
+                window = _window(run)
+                timeline = timeline_of(files, window, parts)
+                tokens = {printable(name): one for name, one in token_timelines(files, window, timeline).items()}
+                drawn.append(Drawn(run, _named(timeline), tuple(_marks(run, files, timeline)), tokens))
         except RecordingError as error:
             notes.append(printable(f"What happened over time is not drawn: {error}"))
     room.runs -= len(drawn)

@@ -22,11 +22,10 @@ from servemark.report.html.charts import (
     tooltip,
 )
 from servemark.report.html.drawn import Room, drawn_of
-from servemark.report.html.of_run import percentile_curve
 from servemark.report.html.page import Answer, Page, Section, blocks_of
+from servemark.report.html.percentiles import Curve, curve_of, percentile_chart
 from servemark.report.words import named, plain
-from servemark.result import BenchmarkResult, ComparedBenchmark, Comparison, Result, StepSummary
-from servemark.stats.timeline import StepTimeline
+from servemark.result import BenchmarkResult, ComparedBenchmark, Comparison, Result
 
 #: What each answer is, as an objective would have it.
 _OUTCOMES = {"slower": "missed", "undecided": "undecided"}
@@ -131,7 +130,7 @@ def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
     room = Room(sum(len(one.answering) for side in sides for one in side.result.benchmarks))
     shown = {side.label: printable_in(side.result) for side in sides}
     for name in dict.fromkeys(named(benchmark) for benchmark in shown[base.label].benchmarks):
-        found: dict[str, dict[str, tuple[StepSummary, StepTimeline]]] = {}
+        found: dict[str, dict[str, Curve]] = {}
         notes: list[str] = []
         latency = "response"
         for side in sides:
@@ -142,9 +141,9 @@ def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
                     latency = one.latency
                     for step, over_time in one.shown():
                         where = ", ".join(filter(None, (step.name, one.run.place)))
-                        found.setdefault(where, {})[printable(side.label)] = (step, over_time)
+                        found.setdefault(where, {})[printable(side.label)] = curve_of(step, over_time)
         charts = [
-            percentile_curve(series, latency, "result", f"Latency by percentile, {where}")
+            percentile_chart(series, latency, "result", f"Latency by percentile, {where}")
             for where, series in found.items()
             if len(series) > 1
         ]

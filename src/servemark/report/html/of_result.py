@@ -9,11 +9,12 @@ from pathlib import Path
 from servemark.printable import printable_in
 from servemark.report.comparison import comparison_in_words, rows_of_comparison
 from servemark.report.generators import tables_of
-from servemark.report.html import of_benchmark, of_run
+from servemark.report.html import of_benchmark, of_run, of_tokens
 from servemark.report.html.charts import SERIES, Chart
 from servemark.report.html.drawn import Room, drawn_of
-from servemark.report.html.of_run import Drawn
+from servemark.report.html.over_time import Drawn
 from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunCharts, Section, blocks_of
+from servemark.report.html.percentiles import curve_of, percentile_chart
 from servemark.report.inside import tables_of_inside
 from servemark.report.judgements import judgements
 from servemark.report.layout import texts_of
@@ -60,8 +61,8 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
         together += _curves_of_points(benchmark, drawn)
     # The run that gives the headline, or the only one, is drawn at once; others when they are asked for.
     headlines = drawn if len(drawn) == 1 else [one for one in drawn if not one.run.point][:1]
-    charts = [*together, *(chart for one in headlines for chart in of_run.charts_of(one))]
-    runs = tuple(RunCharts(_title(one.run), tuple(of_run.charts_of(one))) for one in drawn if one not in headlines)
+    charts = [*together, *(chart for one in headlines for chart in _charts_of(one))]
+    runs = tuple(RunCharts(_title(one.run), tuple(_charts_of(one))) for one in drawn if one not in headlines)
     summary = [*figure_lines(benchmark), *detail_lines(benchmark)]
     tables = [*tables_of_inside(benchmark), *tables_of(benchmark)]
     answers = [headline(benchmark)] if benchmark.capacity is not None else [*answer(benchmark), headline(benchmark)]
@@ -78,10 +79,17 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
         charts=tuple(charts),
         summary=blocks_of([*summary, *legend_of(texts_of(summary)), *tables]),
         steps=_steps(benchmark),
+        tokens=of_tokens.tables_of(benchmark),
         runs=runs,
         notes=tuple(notes),
         checks=_checks(benchmark),
     )
+
+
+def _charts_of(drawn: Drawn) -> Iterator[Chart]:
+    """All charts of a run: of what is sent and answered, and of tokens, where answers were read for them."""
+    yield from of_run.charts_of(drawn)
+    yield from of_tokens.charts_of(drawn)
 
 
 def _outcome(text: str) -> str:
@@ -108,10 +116,10 @@ def _curves_of_points(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> lis
     for one in drawn[: len(SERIES)]:
         steps = one.shown()
         if steps and one.run.place and benchmark.capacity is None:
-            series[one.run.place] = steps[0]
+            series[one.run.place] = curve_of(*steps[0])
     if len(series) < 2:
         return []
-    return [of_run.percentile_curve(series, drawn[0].latency, "point")]
+    return [percentile_chart(series, drawn[0].latency, "point")]
 
 
 def _title(run: RunResult) -> str:

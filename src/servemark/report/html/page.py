@@ -71,6 +71,7 @@ class Section:
         measured: what was measured, on what, in lines.
         conditions: of an objective, each with its outcome and what was seen.
         steps: a table that sorts.
+        tokens: tables of answers that were read for their tokens, which sort.
         checks: of the certificate, each with its outcome and what was found.
         notes: what is lacking, in lines.
     """
@@ -83,6 +84,7 @@ class Section:
     charts: tuple[Chart, ...] = ()
     summary: tuple[Block, ...] = ()
     steps: Block | None = None
+    tokens: tuple[Block, ...] = ()
     runs: tuple[RunCharts, ...] = ()
     notes: tuple[str, ...] = ()
     checks: tuple[tuple[str, ...], ...] = ()

@@ -51,6 +51,9 @@ class OpenAIDialect:
 
         One with ``prompt`` asks for a completion, any other for an answer in a chat.
         """
+        quickly = _with_model(model, what.body)
+        if quickly is not None:
+            return Request("POST", *quickly)
         asked = dict(json_object(what.body)) or {"messages": [_from_user(what.body)]}
         body = json.dumps({"model": model, **asked}, ensure_ascii=False, separators=(",", ":"))
         return Request("POST", _COMPLETIONS if "prompt" in asked else _CHAT, _JSON, body.encode())
@@ -79,6 +82,19 @@ def model_names(body: bytes) -> tuple[str, ...]:
     data: Any = json_object(body).get("data")
     listed = data if isinstance(data, list) else []
     return tuple(str(one["id"]) for one in listed if isinstance(one, Mapping) and "id" in one)
+
+
+def _with_model(model: str, body: bytes) -> tuple[str, tuple[tuple[str, str], ...], bytes] | None:
+    """Path, fields and body of a request that is written as ours are, with the name put in; None of any other.
+
+    Reading and writing each of 100,000 prompts again takes longer than making them. A key stands between quotes and
+    before a colon, which no text within JSON's strings does.
+    """
+    is_prompt = body.startswith(b'{"prompt":')
+    if b'"model":' in body or not (is_prompt or (body.startswith(b'{"messages":') and b'"prompt":' not in body)):
+        return None
+    named = b'{"model":' + json.dumps(model, ensure_ascii=False).encode() + b"," + body[1:]
+    return (_COMPLETIONS if is_prompt else _CHAT), _JSON, named
 
 
 def _from_user(text: bytes) -> dict[str, str]:

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 
 from servemark.errors import UsageError
 from servemark.servers import LoadedModel, ModelSettings, Server, ServerSettings
-from servemark.servers.http.connection import send_once
 from servemark.servers.http.finding import Found
 from servemark.servers.http.first_prediction import first_prediction
+from servemark.servers.http.model_names import no_such_model, not_named
 from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.openai.dialect import error_in, model_names
+from servemark.workload.inputs import Input
+from servemark.workload.prompts import Prompts
 
 if TYPE_CHECKING:
     from servemark.servers.running import RunningLauncher
-
-_LIST_TIMEOUT_S = 30.0
-#: So many names are told where the one that was given is none of them.
-_MOST_NAMES = 8
 
 
 @contextmanager
@@ -34,17 +32,12 @@ def running_server(launcher: RunningLauncher, found: Found, settings: ServerSett
         raise UsageError(
             f"--management-port makes no sense with a {found.dialect.product}", cause="it has no management API"
         )
-    names = _names(found)
+    names = model_names(found.health)
     requested = {"job_queue_size": settings.job_queue_size, "response_timeout_s": settings.response_timeout_s}
     facts = {"target": launcher.target, "url": found.address.url, "dialect": "openai", "requested": requested}
     facts["models"] = list(names)
     models = partial(_model, launcher, found, _chosen(launcher, names)) if launcher.models else (lambda _: ())
     yield PlainServer(StillModels(found.dialect, models), {"inference": found.address}, facts)
-
-
-def _names(found: Found) -> tuple[str, ...]:
-    answer = send_once(found.address, found.dialect.health(), _LIST_TIMEOUT_S)
-    return model_names(answer.body)
 
 
 def _chosen(launcher: RunningLauncher, names: Sequence[str]) -> str:
@@ -58,17 +51,12 @@ def _chosen(launcher: RunningLauncher, names: Sequence[str]) -> str:
             cause="it has no call that loads a model",
             next_step="leave -c out, and name a model that it has with -m",
         )
-    there = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES))
     if launcher.is_named:
         if names and asked not in names:
-            raise UsageError(f"the server has no model {asked!r}", next_step=f"give -m one of these: {there}")
+            raise no_such_model(asked, names)
         return asked
     if len(names) != 1:
-        raise UsageError(
-            "nobody knows which model is to be measured",
-            cause=f"the server has {there}" if names else "the server lists none",
-            next_step="name it with -m",
-        )
+        raise not_named(names)
     return names[0]
 
 
@@ -84,10 +72,25 @@ def _model(launcher: RunningLauncher, found: Found, name: str, settings: ModelSe
             f"the model {name} was on the server before, so its workers and batches are not changed",
             next_step="leave the option (-w) out",
         )
-    inputs = launcher.inputs or ()
+    prompts = launcher.prompts or _given(launcher.inputs or ())
+    status = launcher.sending.expect_status
+    first_prediction(found.dialect, found.address, name, (prompts.first,), lambda body: error_in(body) or None, status)
+    return (
+        LoadedModel(
+            name,
+            backend=None,
+            inputs=prompts,
+            is_in_order=prompts.is_in_order,
+            url=None,
+            cold_start_ms=None,
+            register_ms=None,
+        ),
+    )
+
+
+def _given(inputs: tuple[Input, ...]) -> Prompts:
+    """The inputs that are given, as prompts."""
     if not inputs:
         raise UsageError("nobody knows what to ask", next_step="give --prompts, or --prompt-tokens")
-    status = launcher.sending.expect_status
-    first_prediction(found.dialect, found.address, name, inputs[:1], lambda body: error_in(body) or None, status)
     pool = inputs[1:] or inputs
-    return (LoadedModel(name, backend=None, inputs=pool, url=None, cold_start_ms=None, register_ms=None),)
+    return Prompts(inputs[0], len(pool), lambda: iter(pool))

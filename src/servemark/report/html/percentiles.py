@@ -1,0 +1,120 @@
+"""Curves of percentiles: the times that so many requests do not exceed, as far as an interval exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servemark.report.html.charts import Chart, Spec, colour_by, data, layered, quantity, tooltip, where_wide
+from servemark.report.words import percentile_name, plain
+from servemark.result import STATISTICS, LatencySummary, StepSummary
+from servemark.stats.percentiles import REPORTED
+from servemark.stats.timeline import StepTimeline
+
+#: Points of a curve between two decades of the share beyond it.
+_CURVE_POINTS = 40
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What is drawn of some times: the `reported` percentiles with their intervals, and all those between them.
+
+    `quantiles_ms` has the values that so many do not exceed, for an array of shares.
+    """
+
+    reported: LatencySummary
+    quantiles_ms: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def curve_of(step: StepSummary, over_time: StepTimeline) -> Curve:
+    """The latency that answers for the requests of a step."""
+    return Curve(step.headline_ms, over_time.distribution.quantiles_ms)
+
+
+def percentile_chart(
+    series: Mapping[str, Curve],
+    latency: str,
+    what: str = "step",
+    title: str = "Latency by percentile",
+    description: str = "",
+) -> Chart:
+    """Times by percentile, of each of some series, up to the highest percentile that has an interval."""
+    curve, band, rows = [], [], []
+    for name, shown in series.items():
+        with_interval = [one for one in STATISTICS if one in REPORTED and _interval(shown.reported, one)]
+        highest = max((REPORTED[one] for one in with_interval), default=0.5)
+        share = 1 - np.geomspace(1.0, 1 - highest, _CURVE_POINTS)
+        found = shown.quantiles_ms(share)
+        curve += [
+            {"series": name, "beyond": 1 / (1 - q), "percentile": f"p{100 * q:.4g}", "ms": value}
+            for q, value in zip(share.tolist(), found.tolist(), strict=True)
+        ]
+        for one in with_interval:
+            value, interval = getattr(shown.reported, one).value, _interval(shown.reported, one)
+            assert interval is not None
+            beyond = 1 / (1 - REPORTED[one])
+            band.append({"series": name, "beyond": beyond, "ms": value, "low": interval[0], "high": interval[1]})
+            rows.append((name, percentile_name(one), *map(plain, (value, *interval))))
+    names = list(series)
+    wide = where_wide([*(row["ms"] for row in curve), *(row["low"] for row in band), *(row["high"] for row in band)])
+    x = {
+        "field": "beyond",
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": False},
+        "axis": {
+            "title": "percentile",
+            "values": [1, 2, 10, 20, 100, 1000],
+            "labelExpr": "datum.value == 1 ? 'least' : 'p' + format(100 * (1 - 1 / datum.value), '.4~g')",
+        },
+    }
+    colour = colour_by("series", names)
+    latency_axis = quantity("ms", f"{latency} ms", wide)
+    layers: list[Spec] = [
+        {
+            "data": data(band),
+            "mark": {"type": "area", "opacity": 0.18},
+            "encoding": {
+                "x": x,
+                "y": quantity("low", f"{latency} ms", wide),
+                "y2": {"field": "high"},
+                "color": colour,
+            },
+        },
+        {
+            "data": data(curve),
+            "mark": {"type": "line", "strokeWidth": 2},
+            "encoding": {
+                "x": x,
+                "y": latency_axis,
+                "color": colour,
+                "tooltip": tooltip(series=what, percentile="percentile", ms="ms"),
+            },
+        },
+        {
+            "data": data(band),
+            "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
+            "encoding": {
+                "x": x,
+                "y": latency_axis,
+                "color": colour,
+                "tooltip": tooltip(series=what, ms="ms", low="95% from", high="to"),
+            },
+        },
+    ]
+    return Chart(
+        title,
+        description
+        or f"The {latency} that so many requests do not exceed, as far as an interval of 95% exists; the band is that "
+        "interval.",
+        layered(layers),
+        (what, "percentile", "ms", "95% from", "to"),
+        tuple(rows),
+    )
+
+
+def _interval(latency: LatencySummary, name: str) -> tuple[float, float] | None:
+    found: tuple[float, float] | None = getattr(latency, name).ci95
+    return found
