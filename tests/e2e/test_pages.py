@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from servemark.environments.mms import mms_environment
-from servemark.servers.ports import free_port_pair, is_free
+from servemark.servers.ports import free_port_pair
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find
 
@@ -123,11 +123,6 @@ def wait_for(what: str, condition, process: subprocess.Popen[str], printed: Path
         time.sleep(0.05)
 
 
-def port_of_the_pages() -> int:
-    """8443, or another where that is taken."""
-    return 8443 if is_free(8443) and is_free(8444) else free_port_pair()[0]
-
-
 @contextmanager
 def serving(
     shell: Shell, port: int, append: str = "", text: str = SERVE
@@ -145,7 +140,7 @@ def serving(
 def test_the_page_on_profiling_from_top_to_bottom(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     serve, *rest = [command.text for command in commands(PROFILING)]
     assert serve == SERVE
-    shell, port = Shell(tmp_path, fresh_cache(tmp_path_factory.mktemp("cache"))), port_of_the_pages()
+    shell, port = Shell(tmp_path, fresh_cache(tmp_path_factory.mktemp("cache"))), free_port_pair()[0]
     with serving(shell, port) as (process, printed, told):
         pid, name = told["process"].split(", ")
         assert name == JAVA
@@ -185,7 +180,7 @@ def test_the_page_on_profiling_from_top_to_bottom(tmp_path: Path, tmp_path_facto
 def test_the_tutorial_from_top_to_bottom(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     clone, serve, *rest = [command.text for command in commands(TUTORIAL)]
     assert clone.startswith("git clone"), "CI does it before any test"
-    shell, port = Shell(tmp_path, fresh_cache(tmp_path_factory.mktemp("cache"))), port_of_the_pages()
+    shell, port = Shell(tmp_path, fresh_cache(tmp_path_factory.mktemp("cache"))), free_port_pair()[0]
     shell._command.environ["SERVEMARK_HISTORY"] = str(tmp_path / "history.db")
     # However busy this machine is, its objective is met.
     known = {"127.0.0.1:8080": f"127.0.0.1:{port}", "p99<500ms": "p99<60s"}
@@ -277,7 +272,7 @@ def answering(certificate: Path | None = None) -> Iterator[str]:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, int, dict[str, str]]]:
     """A shell with the files of a reader of the pages, the port of the server that runs, and what stands for what."""
     folder = tmp_path_factory.mktemp("reader")
-    shell, port = Shell(folder, fresh_cache(tmp_path_factory.mktemp("cache"))), port_of_the_pages()
+    shell, port = Shell(folder, fresh_cache(tmp_path_factory.mktemp("cache"))), free_port_pair()[0]
     environment = mms_environment(None, print)
     resnet, noop = find("resnet"), find("noop")
     assert resnet

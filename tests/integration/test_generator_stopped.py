@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,7 +71,9 @@ def test_a_generator_that_is_stopped_for_a_while(tmp_path: Path) -> None:
         time.sleep(1.5)
         process.send_signal(signal.SIGCONT)
     assert process.returncode == 3
-    assert "it was stopped, or kept from a CPU, for 1." in _causes(folder)["pauses (ping)"]
+    told = re.search(r"it was stopped, or kept from a CPU, for ([\d.]+) s", _causes(folder)["pauses (ping)"])
+    assert told is not None
+    assert 1 < float(told[1]) < 60
     rows = open_records(folder / "records" / "ping.bin").memmap()
     assert (rows["read"] - rows["sent"]).max() > 1000 * MS
     assert (rows["end"] - rows["sent"]).max() < 1000 * MS

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,15 +253,13 @@ def test_connect_to_goes_elsewhere_with_the_host_of_the_url(run: Run) -> None:
     ],
 )
 def test_what_cannot_be_reached_is_said_before_anything_is_sent(run: Run, url: str, message: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
-
     def refuse(connection: socket.socket) -> None:
         connection.recv(100)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    with serving(refuse) as plain:
+    with socket.socket() as silent, serving(refuse) as plain:
+        silent.bind(("127.0.0.1", 0))  # and keeps everybody else from listening there
+        free = silent.getsockname()[1]
         done = run("--url", url.format(free=free, plain=plain.port), "-l", "1")
     assert done.status == 4
     assert message.format(free=free, plain=plain.port) in done.err
@@ -271,10 +270,16 @@ def test_an_endpoint_that_goes_away_ends_the_run(run: Run) -> None:
     came = Came()
     answer = keeping(came)
     with serving(lambda connection: answer(connection)) as server:
-        stop = threading.Timer(0.5, server.close)
-        stop.start()
+
+        def close_when_measured() -> None:
+            while len(came.requests) < 20:
+                time.sleep(0.01)
+            server.close()
+
+        closes = threading.Thread(target=close_when_measured, daemon=True)
+        closes.start()
         done = run("--url", f"http://127.0.0.1:{server.port}/", "-t", "2", "--duration", "30", "--warmup", "0")
-        stop.join()
+    assert not closes.is_alive()
     assert done.status == 4
     assert "the endpoint failed while it was measured" in done.err
     assert done.result["partial"]
