@@ -18,7 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from jmeter_runs import POST, find_home, plan_of, run_jmeter, run_native
-from jmeter_server import LATENCY_S, Came, TimedServer, timed_server
+from jmeter_server import Came, TimedServer, timed_server
 
 from servemark.cli import main
 from servemark.engines import ProgressReport
@@ -30,6 +30,9 @@ from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, Request, Scenario, Step
 
 pytestmark = pytest.mark.slow
+
+#: How long an answer takes, where it is longer than what a busy machine has JMeter wait for a CPU.
+_LONG_S = 0.06
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def test_both_engines_send_the_same_and_measure_the_same(home: JMeterHome, tmp_p
     pool = (POST, Request("POST", "/predictions/noop", (("Content-Type", "application/json"),), b'{"n": "1\\n"}'))
     pool += (Request("GET", "/ping"), Request("PUT", "/p?q=%20", (("Content-Type", "text/plain"),), "é\n${x}".encode()))
     plan = plan_of(ClosedLoad(users=4, loops=50), Step("predict", pool))
-    with timed_server() as for_native, timed_server() as for_jmeter:
+    with timed_server(latency_s=_LONG_S) as for_native, timed_server(latency_s=_LONG_S) as for_jmeter:
         native_ran = run_native(plan, for_native.address, tmp_path, seed=7)
         jmeter_ran = run_jmeter(home, plan, for_jmeter.address, tmp_path, seed=7)
     assert jmeter_ran.kinds == native_ran.kinds == {"ok": 200}
@@ -66,7 +69,7 @@ def test_both_engines_send_the_same_and_measure_the_same(home: JMeterHome, tmp_p
     assert len(for_jmeter.connections) == len(for_native.connections) == 4, "a user keeps its connection"
     for ran, server in ((jmeter_ran, for_jmeter), (native_ran, for_native)):
         took_ms = np.median(server.took_s) * 1000
-        assert max(LATENCY_S * 1000, took_ms - 1) <= ran.median_ms < 2 * took_ms, "JMeter has whole milliseconds"
+        assert max(_LONG_S * 1000, took_ms - 1) <= ran.median_ms < 2 * took_ms, "JMeter has whole milliseconds"
     assert set(jmeter_ran.rows["user"]) == set(range(4))
     assert jmeter_ran.run.generator_cpu_s > 0
 

@@ -152,7 +152,7 @@ class Started:
     err: Path
     line: str
 
-    def wait_for(self, what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+    def wait_for(self, what: str, condition: Callable[[], object], timeout_s: float = LIMIT_S) -> None:
         """Wait until `condition` holds; the command must not end before."""
         deadline = time.monotonic() + timeout_s
         while not condition():

