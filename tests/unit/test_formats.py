@@ -422,3 +422,11 @@ def test_a_name_that_is_no_utf8_goes_into_every_text(tmp_path, capsys):
             status, _, err = reported(capsys, folder, "--format", one)
             lacking = "lacks what happened over time: cannot read the records" if one == "html" else ""
             assert (one, status, bool(err), lacking in err) == (one, 0, bool(lacking), True)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_read(folder, capsys):
+    (folder / "report.html").unlink(missing_ok=True)
+    (folder / "report.html").mkdir()
+    (folder / "result.json").write_text("{")
+    assert main(["report", str(folder)]) == 2
+    assert "report.html: it is a folder; name a place that you may write" in capsys.readouterr().err

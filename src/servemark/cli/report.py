@@ -165,10 +165,17 @@ def _targets(arguments: argparse.Namespace, folder: Path) -> Mapping[Format, Pat
 
 
 def _again(folder: Path) -> int:
-    """Write the reports that a run writes, and print the summary."""
+    """Write the reports that a run writes, and print the summary.
+
+    Raises:
+        OutputError: they cannot be written there; nothing has been read yet.
+    """
     from servemark.report.directory import ResultDirectory
     from servemark.report.terminal import print_summary
 
+    if (folder / _RESULT).exists():
+        page = FORMATS[_WITH_CHARTS]
+        page.check(page.path(folder))  # one of several files in one folder: where it can be, the others can
     recorded = _recorded(folder)
     _ = recorded.runs  # where they are missing, or are not all there, nothing is written
     result = recorded.result
