@@ -385,3 +385,16 @@ def test_a_change_is_told_with_what_else_changed(tmp_path):
         "an unknown kernel is none"
     )
     assert series_of(indexed(), "rate")[0].changes == ()
+
+
+def test_a_history_in_a_folder_that_may_not_be_written_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVEMARK_HISTORY", str(tmp_path / "kept #1" / "history.db"))
+    (tmp_path / "kept #1").mkdir()
+    remembered(tmp_path / "a", measured(1))
+    (tmp_path / "kept #1").chmod(0o500)
+    # Root may write all the same: what the system says to others has to be said here.
+    monkeypatch.setattr("servemark.history.database.os.access", lambda path, mode: False)
+    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "kept #1").iterdir()}
+    assert [known.folder for known in indexed()] == [tmp_path / "a"]
+    assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "kept #1").iterdir()} == before
+    (tmp_path / "kept #1").chmod(0o700)

@@ -8,6 +8,7 @@ is damaged, of something else or of a newer servemark is left as it is.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -41,8 +42,10 @@ Given = TypeVar("Given")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, *, only_reads: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection to the database at `path`, which is made if it is not there.
+
+    With `only_reads` one in a folder that may not be written is read, too, as far as it is whole in its file.
 
     Raises:
         UsageError: it is damaged, no history, or a newer servemark's.
@@ -50,9 +53,19 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """
     with _saying_why_not(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)) as connection:
+        # SQLite reads no write-ahead log without writing beside it, unless it is told that nothing will change.
+        fixed = only_reads and _may_only_be_read(path)
+        where = f"{path.absolute().as_uri()}?immutable=1" if fixed else path
+        with closing(sqlite3.connect(where, timeout=_WAIT_S, isolation_level=None, uri=fixed)) as connection:
             patiently(lambda: _prepare(connection, path))
             yield connection
+
+
+def _may_only_be_read(path: Path) -> bool:
+    """Whether nothing may be written beside `path`, and nothing is in its log that is not in it."""
+    log = path.with_name(f"{path.name}-wal")
+    is_whole = not log.exists() or log.stat().st_size == 0
+    return is_whole and path.exists() and not os.access(path.parent, os.W_OK)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def indexed() -> tuple[Indexed, ...]:
     path = history_file()
     if not os.path.lexists(path):
         return ()
-    with opened(path) as connection:
+    with opened(path, only_reads=True) as connection:
         return patiently(lambda: _read(connection))
 
 
