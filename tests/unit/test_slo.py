@@ -69,6 +69,12 @@ def test_what_is_no_objective_is_marked_where_it_is_wrong(text, at):
     assert caught.value.next_step
 
 
+@pytest.mark.parametrize("name", ["p100", "p101", "p250.5"])
+def test_what_is_beyond_every_percentile_is_told_by_its_name(name):
+    with pytest.raises(UsageError, match=f"{name} is no percentile below p100; name one, as p99.9"):
+        parse_objective(f"{name}<1s")
+
+
 def _seen(missed, n):
     """So many of `n` requests that miss a limit, evenly."""
     misses = np.zeros(n)

@@ -100,6 +100,8 @@ def _condition(part: _Part) -> Condition:
     assert match is not None, "it takes any text"
     what, before = match["figure"], match["before"]
     percentile = _PERCENTILE.fullmatch(what)
+    if percentile is None and re.fullmatch(r"p\d+([._]\d+)?", what):
+        part.fault(match.start("figure"), f"{what} is no percentile below p100", "name one, as p99.9")
     if percentile is None and what not in ("errors", "rate"):
         part.fault(match.start("figure"), f"{what!r} cannot be limited" if what else "a condition is missing")
     wanted = ">" if what == "rate" else "<"
