@@ -180,6 +180,19 @@ def test_what_a_tensorflow_serving_cannot_is_refused_in_words_with_status_2(run,
     assert "POST /v1/models/half:predict" not in came
 
 
+def test_a_server_with_openais_api_and_no_list_of_models_is_taken_for_one_where_it_is_named() -> None:
+    answers: Answers = {"GET /health": (200, b"ok"), "OPTIONS /v1/chat/completions": (405, b"")}
+    with answering(answers) as port:
+        found = find_server(f"127.0.0.1:{port}", named="openai", trust=Trust(), progress=print)
+        assert found.dialect.name == "openai"
+        with pytest.raises(UnreachableError) as error:
+            find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
+    words = "it may be a server with OpenAI's API, by its answer to OPTIONS /v1/chat/completions: give --dialect openai"
+    assert words in error.value.cause
+    with answering({**answers, "OPTIONS /v1/chat/completions": (401, b"")}) as port, pytest.raises(UnreachableError):
+        find_server(f"127.0.0.1:{port}", named="openai", trust=Trust(), progress=print)
+
+
 def test_a_dialect_that_is_named_and_wrong_is_told_from_that_which_answers() -> None:
     with answering(CONTAINER) as port, pytest.raises(UnreachableError) as error:
         find_server(f"127.0.0.1:{port}", named="oip", trust=Trust(), progress=print)

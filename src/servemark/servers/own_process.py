@@ -91,14 +91,14 @@ class OwnProcess:
         with suppress(FileNotFoundError):
             shutil.copyfile(self.instance.logs / _LOG, folder / _LOG)
 
-    def wait_until(self, is_ready: Callable[[OwnProcess], bool]) -> None:
-        """Wait until it listens on its ports itself, and `is_ready`.
+    def wait_until(self, is_ready: Callable[[OwnProcess], bool], within_s: float = _START_TIMEOUT_S) -> None:
+        """Wait until it listens on its ports itself, and `is_ready`; at most for `within_s`.
 
         Raises:
             PortTakenError: it ended since somebody else had one of them.
             ServerStartError: it ended, or did neither in time; `detail` has the end of what it printed.
         """
-        give_up_s = time.monotonic() + _START_TIMEOUT_S
+        give_up_s = time.monotonic() + within_s
         while not (set(self.ports) <= listening_ports(self.processes()) and is_ready(self)):
             tail = self.log_tail()
             if (status := self.process.poll()) is not None:
@@ -113,7 +113,7 @@ class OwnProcess:
                 )
             if time.monotonic() > give_up_s:
                 raise ServerStartError(
-                    f"the server was not ready within {_START_TIMEOUT_S:g} s",
+                    f"the server was not ready within {within_s:g} s",
                     next_step="see the end of its log below",
                     detail=tail,
                 )
@@ -131,6 +131,7 @@ def started_process(
     prepare: Callable[[Instance, Ports], OwnStart],
     is_ready: Callable[[OwnProcess], bool],
     log: Callable[[str], None] | None = None,
+    within_s: float = _START_TIMEOUT_S,
 ) -> Iterator[OwnProcess]:
     """A server that listens and `is_ready`, stopped at the end with every process it started.
 
@@ -139,6 +140,7 @@ def started_process(
         prepare: says how it is started in an instance, on those ports.
         is_ready: whether one that listens on all of them answers as it should.
         log: told its command, and that it is stopped.
+        within_s: how long it may take until then.
 
     Raises:
         ServerStartError: it cannot be started, or did not come up.
@@ -148,7 +150,7 @@ def started_process(
     @contextmanager
     def start(ports: Ports) -> Iterator[OwnProcess]:
         with _one_start(ports, prepare, log) as process:
-            process.wait_until(is_ready)
+            process.wait_until(is_ready, within_s)
             yield process
 
     with started_on_ports(choose_ports, start, log) as process:

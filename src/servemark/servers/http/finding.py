@@ -29,6 +29,8 @@ _DEFAULT_PORTS = {"http": 8080, "https": 8443}
 _PROBE_TIMEOUT_S = 5.0
 #: How what was answered is told of a server that does not answer to everybody.
 _WANTS_TOKEN = re.compile(r" with 40[13] ")
+#: There is such a path, and it is not asked so.
+_WRONG_METHOD = 405
 _FORM = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:/\[\]@?#]+))(?::(?P<port>[^/]*))?/?"
 )
@@ -91,7 +93,8 @@ def find_server(
 ) -> Found:
     """The server that `text` names, which speaks the dialect that is `named`, or any that is known.
 
-    One whose dialect is named has to be there, by its health; another is known by what only its kind answers.
+    One whose dialect is named has to be there, by its health or by a sign of it: LitServe has no list of models, which
+    is the health of OpenAI's API. Another is known by both.
     `option` is with which the user named it, for errors. `connect_to` is where to connect instead. `headers` are of
     every request. Where TLS is spoken, `engine` has to come to terms with it.
 
@@ -179,18 +182,33 @@ class _Look:
                 said.append(line)
             return False
 
+        def shows_sign(known: Dialect) -> bool:
+            answer = asked(known.sign())
+            if answer is None or (answer.status >= 400 and answer.status != _WRONG_METHOD):
+                return False
+            return known.is_sign(answer.status, answer.body)
+
         def with_health(spoken: Dialect) -> tuple[Dialect, bytes]:
             answer = answers[spoken.health()]
-            return spoken, answer.body if answer else b""
+            is_health = answer is not None and spoken.is_health(answer.status, answer.body)
+            return spoken, answer.body if answer and is_health else b""
 
         if self.named:
-            return with_health(self.named) if is_answered(self.named.health(), self.named.is_health) else None
+            is_there = is_answered(self.named.health(), self.named.is_health) or shows_sign(self.named)
+            return with_health(self.named) if is_there else None
         for known in dialects():
             health = known.health()
             if is_answered(health, known.is_health) and is_answered(known.sign(), known.is_sign):
                 return with_health(known)
             if answers[health] is None:  # nobody is there, whatever it would speak
                 return None
+        signs = [known for known in dialects() if shows_sign(known)]
+        if len(signs) == 1:
+            (known,), sign = signs, signs[0].sign()
+            line = (
+                f"it may be a {known.product}, by its answer to {sign.method} {sign.path}: give --dialect {known.name}"
+            )
+            said.append(line)
         return None
 
 
