@@ -205,3 +205,14 @@ def test_a_server_that_wants_a_token_says_how_to_give_it() -> None:
     with answering({"GET /v2/health/live": refused}) as port, pytest.raises(UnreachableError) as error:
         find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
     assert error.value.next_step == "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
+
+
+def test_a_server_that_has_no_such_path_is_no_tensorflow_serving() -> None:
+    answers: Answers = {
+        "GET /v2/health/live": (200, b""),
+        "GET /v2": (200, b'{"name": "triton", "extensions": []}'),
+        "GET /v1/models/servemark-asks-what-this-is": (404, b'{"error":"Not Found"}'),  # as Triton says of any path
+    }
+    with answering(answers) as port, pytest.raises(UnreachableError) as error:
+        find_server(f"127.0.0.1:{port}", named="tfserving", trust=Trust(), progress=print)
+    assert "it answers as a server of the Open Inference Protocol does: give --dialect oip" in error.value.cause

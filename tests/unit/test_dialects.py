@@ -82,7 +82,7 @@ API = json.dumps({"openapi": "3.0.1", "paths": {"/ping": {}, "/predictions/{mode
         (TORCHSERVE, (200, HEALTHY), (200, API), (True, False)),
         (TORCHSERVE, (400, NO_TOKEN), (400, NO_TOKEN), (True, True)),
         (TFSERVING, (404, UNKNOWN), (404, UNKNOWN), (True, True)),
-        (TFSERVING, (404, b'{"error": "Not Found"}'), (404, b'{"error": "Not Found"}'), (True, False)),
+        (TFSERVING, (404, b'{"error": "Not Found"}'), (404, b'{"error": "Not Found"}'), (False, False)),
         (TFSERVING, (200, UNKNOWN), (404, b"no such page"), (False, False)),
         (SAGEMAKER, (200, b""), (405, b""), (True, True)),
         (SAGEMAKER, (200, b"\n"), (501, b"?"), (True, True)),

@@ -64,6 +64,7 @@ def test_standard_input_is_an_input_that_is_not_read_yet(monkeypatch):
 MEANT = [
     ("resnet", "unknown benchmark 'resnet'; a model goes behind -m: servemark run latency -m resnet"),
     ("nothing-like-it", "unknown benchmark 'nothing-like-it'; choose from latency, throughput"),
+    ("capacity", "unknown benchmark 'capacity'; it is a command of its own: servemark capacity -h"),
     ("doctr", "unknown benchmark 'doctr'; did you mean doctor?"),
     ("latency --thread 3", "unrecognized arguments: --thread; did you mean --threads?"),
     ("latency --dur 3", "unrecognized arguments: --dur; did you mean --duration?"),

@@ -49,6 +49,8 @@ def benchmark_meant(word: str, prog: str) -> str:
 
     if find(word) is not None:
         return f"a model goes behind -m: {prog} latency -m {word}"
+    if word in SUBCOMMANDS:
+        return f"it is a command of its own: {prog.removesuffix(' run')} {word} -h"
     return nearest(word, catalogue(), SUBCOMMANDS)
 
 

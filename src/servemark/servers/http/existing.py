@@ -34,7 +34,8 @@ def existing_model(
     if settings.workers is not None or settings.batch_size != ModelSettings.batch_size:
         raise UsageError(
             f"the model {name} was on the server before, so its workers and batches are not changed",
-            next_step="leave the option (-w) out, or measure a server of our own",
+            next_step=("leave the option (-w) out" if settings.workers is not None else "give -m a model of the zoo")
+            + ", or measure a server of our own",
         )
     sent = inputs()
     # Its answers are not checked: that it is called like one of ours does not make it ours.

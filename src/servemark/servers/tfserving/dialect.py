@@ -40,16 +40,16 @@ class TfServingDialect:
         return Request("GET", model_path(_NO_MODEL))
 
     def is_health(self, status: int, body: bytes) -> bool:
-        """Whether it says in JSON that there is no such model."""
-        return status == 404 and isinstance(json_object(body).get("error"), str)
+        """Whether it names the model that it has not, as TensorFlow Serving and KServe do; others have no such path."""
+        return status == 404 and _NO_MODEL in str(json_object(body).get("error"))
 
     def sign(self) -> Request:
         """The same: the words tell it."""
         return self.health()
 
     def is_sign(self, status: int, body: bytes) -> bool:
-        """Whether it names the model that it has not, as TensorFlow Serving and KServe do."""
-        return self.is_health(status, body) and _NO_MODEL in str(json_object(body).get("error"))
+        """Whether it is there: what tells that tells what it is."""
+        return self.is_health(status, body)
 
     def prediction(self, model: str, what: Input) -> Request:
         """The request that sends `what` to the model of that name."""
