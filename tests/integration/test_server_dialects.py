@@ -96,6 +96,14 @@ def test_a_dialect_that_is_named_is_taken_at_its_word_but_for_its_health() -> No
         find_server(f"127.0.0.1:{port}", option="--mms", named="mms", trust=Trust(), progress=print)
 
 
+def test_a_prompt_that_is_too_long_is_refused_in_the_servers_words(run) -> None:
+    refused = (400, b'{"error": {"message": "the maximum context length is 8 tokens", "code": 400}}')
+    with answering({**OPENAI, "POST /v1/chat/completions": refused}) as port:
+        status, said, _ = run(f"latency --server 127.0.0.1:{port} --prompt-tokens 16")
+    assert status == 4
+    assert "HTTP 400, the maximum context length is 8 tokens; give a prompt that it takes with --prompts, or a" in said
+
+
 def test_a_container_is_measured_as_it_is(run) -> None:
     came: list[str] = []
     with answering(CONTAINER, came) as port:

@@ -13,6 +13,7 @@ from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 
 FIRST_PREDICTION_TIMEOUT_S = 120.0
+_PROMPT_IT_TAKES = "give a prompt that it takes with --prompts, or a shorter one with --prompt-tokens"
 #: Of a pool of thousands the first few prove that the model takes its kind; the records tell of the others.
 _MOST_PROVED = 16
 
@@ -72,7 +73,7 @@ def _checked(
             raise InputRefusedError(
                 f"the model {name} refused the input {what.origin}",
                 cause=cause,
-                next_step="give an input that it takes with -i",
+                next_step=_PROMPT_IT_TAKES if dialect.tokens == "openai" else "give an input that it takes with -i",
             )
         raise ModelError(
             f"the model {name} failed on the input {what.origin}", cause=cause, next_step="see the server's log (-v)"
