@@ -71,7 +71,7 @@ test: setup lint ## everything: lint, and all tests, the last against a real Mul
 	$(BIN)/python -m tests.prepare
 	$(SLOW) --durations=50
 
-test-servers: setup ## servers that `make test` does not install (KServe, LitServe, BentoML), into bench/SERVERS.md: minutes
+test-servers: setup ## servers that `make test` does not install (KServe, LitServe, BentoML, Ray, LLMs: 8 GB), into bench/SERVERS.md
 	$(BIN)/python -m bench.servers $(SERVERS)
 
 test-steady: setup ## everything but lint, 10 times beside two processes that compute all the time: what failed how often
