@@ -17,6 +17,7 @@ from servemark.result import (
     AskedOptions,
     BenchmarkResult,
     Certificate,
+    ErrorExample,
     LatencySummary,
     RateSegmentResult,
     Result,
@@ -92,6 +93,8 @@ def _next(line: str, **facts: Any) -> str:
     return suggested.removeprefix(f"{PROG} ")
 
 
+_UNANSWERED = ErrorExample("closed_early", 0.1, "the connection was closed before any byte of the response", "")
+CLOSED_UNANSWERED = replace(_step(490, {"closed_early": 10}), error_examples=(_UNANSWERED,))
 NOT_SATURATED = (Verdict("the load saturated the server", "not saturated: raise -t (...)", "finding"),)
 _LAW = Scalability(50.0, 0.1, 0.01, 1.0, peak_users=18.2, least_users=1.0, most_users=13.0)
 BEYOND = Analysis(scalability=_LAW)
@@ -148,6 +151,8 @@ WITHIN = Analysis(scalability=replace(_LAW, peak_users=7.0))
         ("latency --duration=10", {"step": _step(100)}, "latency --duration 45"),
         ("latency -l 5 -t 3", {"step": _step(0, {"connect": 15})}, "latency -l 1 -t 1 -v"),
         ("latency --verbose", {"step": _step(490, {"timeout": 10})}, "latency -v"),
+        ("latency --server h:1", {"step": CLOSED_UNANSWERED}, "latency --server h:1 -H 'Connection: close'"),
+        ("latency -H 'Connection: close'", {"step": CLOSED_UNANSWERED}, "latency -H 'Connection: close' -v"),
         ("latency --json x.json", {"valid": False}, "latency"),
         ("latency --rate 5", {"partial": True, "load": OPEN}, "latency --rate 5"),
     ],

@@ -38,6 +38,9 @@ _COMFORTABLE_SHARE = 0.7
 #: An achieved rate below this share of the offered one is not kept up with.
 _KEPT_UP_SHARE = 0.98
 _BACKGROUND_THREADS = 4
+#: What is seen of a server that closes connections of which it said that it keeps them.
+_CLOSED_UNANSWERED = "closed before any byte of the response"
+_ON_ITS_OWN = "Connection: close"
 
 
 def next_step(result: Result, folder: Path, prog: str, words: Sequence[str]) -> str:
@@ -95,7 +98,13 @@ def _of_suite(result: Result, folder: Path, same: Words) -> Iterator[Words]:
 
 
 def _of_failures(step: StepSummary, same: Words) -> Iterator[Words]:
-    """One request, with all that is known of it; or everything again, where not all failed."""
+    """One request, with all that is known of it; or everything again, where not all failed.
+
+    Where connections were closed below requests each gets one of its own: is it the server, or what stands before it?
+    """
+    closed = any(_CLOSED_UNANSWERED in one.message for one in step.error_examples if one.kind == "closed_early")
+    if step.succeeded and closed and _ON_ITS_OWN not in same:
+        yield [*same, "-H", _ON_ITS_OWN]
     if not step.succeeded:
         yield [*_without(same, *_LOAD, "verbose"), "-l", "1", "-t", "1", "-v"]
     yield [*_without(same, "verbose"), "-v"]
