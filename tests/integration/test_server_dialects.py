@@ -104,6 +104,14 @@ def test_a_prompt_that_is_too_long_is_refused_in_the_servers_words(run) -> None:
     assert "HTTP 400, the maximum context length is 8 tokens; give a prompt that it takes with --prompts, or a" in said
 
 
+def test_a_model_that_wants_a_token_says_how_to_give_it(run) -> None:
+    refused = (401, b'{"error": {"message": "Invalid API Key"}}')  # as llama.cpp, whose list of models is open to all
+    with answering({**OPENAI, "POST /v1/chat/completions": refused}) as port:
+        status, said, _ = run(f"latency --server 127.0.0.1:{port} --prompt-tokens 16")
+    assert status == 4
+    assert "the model one may not be asked: HTTP 401, Invalid API Key; where it wants a token, give it with -H" in said
+
+
 def test_a_container_is_measured_as_it_is(run) -> None:
     came: list[str] = []
     with answering(CONTAINER, came) as port:

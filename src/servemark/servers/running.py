@@ -23,6 +23,7 @@ from servemark.servers.http.existing import existing_model
 from servemark.servers.http.finding import Found, find_server
 from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.http.trust import Trust
+from servemark.servers.http.words import WHERE_NOT_ALLOWED
 from servemark.servers.mms.archives import archive_of_zoo
 from servemark.servers.oip.asked import TensorsAsked
 from servemark.servers.torchserve.tokens import Tokens
@@ -156,7 +157,7 @@ class RunningLauncher:
             raise UsageError(
                 f"--token-file makes no sense with a {product}",
                 cause="only TorchServe has such a file",
-                next_step="where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'",
+                next_step=WHERE_NOT_ALLOWED,
             )
 
     def worker_memory(self, settings: ServerSettings) -> Mapping[str, WorkerMemory]:

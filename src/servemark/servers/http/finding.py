@@ -16,7 +16,7 @@ from servemark.servers.http.connection import Answer, send_once
 from servemark.servers.http.handshake import Refusal, refusal
 from servemark.servers.http.reachability import connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
-from servemark.servers.http.words import server_message
+from servemark.servers.http.words import WHERE_NOT_ALLOWED, server_message
 from servemark.workload.endpoint import Place, ipv6_host, without_user
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address
@@ -158,7 +158,7 @@ class _Look:
         next_step = f"give the address of its inference API in {option}, {or_say}or measure anything else with the "
         next_step += "benchmark http"
         if any(_WANTS_TOKEN.search(line) for line in said):
-            next_step = "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
+            next_step = WHERE_NOT_ALLOWED
         raise UnreachableError(
             f"no {what} answers at {target.host} port {port}", cause="; ".join(said), next_step=next_step
         )

@@ -9,10 +9,12 @@ import httpx
 from servemark.errors import InputRefusedError, ModelError
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.connection import Answer, send_once
+from servemark.servers.http.words import WHERE_NOT_ALLOWED
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 
 FIRST_PREDICTION_TIMEOUT_S = 120.0
+_NOT_ALLOWED = (401, 403)
 _PROMPT_IT_TAKES = "give a prompt that it takes with --prompts, or a shorter one with --prompt-tokens"
 #: Of a pool of thousands the first few prove that the model takes its kind; the records tell of the others.
 _MOST_PROVED = 16
@@ -69,6 +71,8 @@ def _checked(
         )
     if not is_success:
         cause = f"HTTP {answer.status}, {dialect.explain(answer.status, answer.body)}"
+        if answer.status in _NOT_ALLOWED:
+            raise ModelError(f"the model {name} may not be asked", cause=cause, next_step=WHERE_NOT_ALLOWED)
         if 400 <= answer.status < 500 and answer.status != 404:
             raise InputRefusedError(
                 f"the model {name} refused the input {what.origin}",

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 #: Where servers have their words: MMS and its kin, those of the Open Inference Protocol, those made with FastAPI.
 _FIELDS = ("message", "error", "detail")
 
+#: What to do about a server that answers 401 or 403.
+WHERE_NOT_ALLOWED = "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
+
 
 def server_message(body: bytes | str) -> str:
     """The words of a JSON error, or the start of whatever else, in one line."""

@@ -13,7 +13,7 @@ import httpx
 
 from servemark.errors import ManagementError
 from servemark.servers.http.connection import http_client
-from servemark.servers.http.words import server_message
+from servemark.servers.http.words import WHERE_NOT_ALLOWED, server_message
 from servemark.servers.oip.dialect import load_with, model_path, repository_path
 from servemark.servers.oip.tensors import TensorSpec
 from servemark.workload.plan import Address
@@ -186,5 +186,5 @@ class OipCalls:
 
 def _next_step(status: int) -> str:
     if status in (401, 403):
-        return "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
+        return WHERE_NOT_ALLOWED
     return ""
