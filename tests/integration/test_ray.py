@@ -43,8 +43,10 @@ from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad, RateSegment
 from ..processes import await_end
 from ..ray_nodes import NO_TOKEN, Cluster, Node, ray_cluster
 from ..validity import status_but_for_the_machine
+from .heard import ALONE_S, LOST_S, Heard, Last, waits
 from .test_signals import LIMIT_S, measuring, read
 from .test_spread import WHOSE, Altered, job_of, rows_sent
+from .test_spread_command import check_capacity_objective_and_comparison
 
 pytestmark = pytest.mark.slow
 
@@ -272,11 +274,22 @@ class TestTheCommand:
         assert list(map(len, records)) == [300, 300]
 
     def test_a_driver_that_is_killed_leaves_no_generator(self, cluster, tmp_path):
-        with measuring(tmp_path, *self.OPEN, "--ray-address", cluster.address) as process:
+        heard = Last()
+        words = (*self.OPEN, "--ray-address", cluster.address)
+        with measuring(tmp_path, *words, serve=heard) as process, waits() as waited:
             generators = [pid for node in cluster.nodes for pid in node.generators]
             assert len(generators) == 2
             process.kill()
+            killed_at_s = time.monotonic()
             await_end(*generators, within_s=GONE_WITHIN_S)
+        assert heard.at_s - killed_at_s < ALONE_S + waited.noise_s
+
+    def test_a_capacity_an_objective_and_a_comparison_are_those_of_generators_on_a_cluster(
+        self, cluster, port, tmp_path, capsys
+    ):
+        words = ["http", f"http://127.0.0.1:{port}/", "--on", "ray", "--ray-address", cluster.address]
+        words += ["--generators", "2", "--no-report", "--no-history", "--allow-invalid"]
+        check_capacity_objective_and_comparison(words, tmp_path, capsys)
 
     @pytest.fixture
     def temporary(self, monkeypatch):
@@ -316,7 +329,7 @@ class TestWhoIsLost:
 
     @pytest.fixture(autouse=True)
     def _two_nodes(self, cluster):
-        yield
+        """Before each: after the last of all nobody needs them."""
         for node in [one for one in cluster.nodes if one.is_broken]:
             node.end()
             cluster.nodes.remove(node)
@@ -343,24 +356,27 @@ class TestWhoIsLost:
         with pytest.raises(GeneratorLostError, match=r"^generator 2 of 2 \(\S+\) was lost before the run began: "):
             executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster), tamper)
 
-    def test_a_raylet_that_is_killed_ends_its_generator_and_the_run(self, cluster, port, tmp_path):
+    def test_a_raylet_that_is_killed_ends_its_generator_and_the_run(self, cluster, tmp_path):
         pids: list[int] = []
-        killed_at_ns: list[int] = []
+        killed_at_s: list[float] = []
 
         def tamper(_place: int, one: Any) -> RemoteGenerator:
             pids.append(one.facts.pid)
             return one
 
         def watch(progress: Any, _words: str) -> None:
-            if progress.elapsed_ns > 2 * NS_PER_S and not killed_at_ns:
-                killed_at_ns.append(progress.elapsed_ns)
+            if progress.elapsed_ns > 2 * NS_PER_S and not killed_at_s:
+                killed_at_s.append(time.monotonic())
                 os.kill(node_of(cluster, pids[1]).raylet, signal.SIGKILL)
 
-        run = executed(on_ray(job_of(port, LONG, tmp_path, 1, watch), cluster), tamper)
+        heard = Heard()
+        with serving(heard) as server, waits() as waited:
+            run = executed(on_ray(job_of(server.port, LONG, tmp_path, 1, watch), cluster), tamper)
         await_end(pids[1], within_s=GONE_WITHIN_S)
+        assert heard.last_of(1, 2) - killed_at_s[0] < ALONE_S + waited.noise_s
+        assert heard.last_of(0, 2) - killed_at_s[0] < LOST_S + waited.noise_s
         assert run.stop_reason.startswith("generator 2 of 2 (")
         assert [bool(one.lost) for one in run.generators] == [False, True]
-        assert run.ended_ns - killed_at_ns[0] < GONE_WITHIN_S * NS_PER_S
         assert len(open_records(run.generators[0].records)) == run.generators[0].scheduled
         assert len(open_records(run.generators[1].records)) > 50, "what came before is kept"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from loadgen_servers import OK, answering, serving
+from loadgen_servers import OK, Serve, answering, serving
 
 from servemark.cli import main
 from servemark.interrupts import INTERRUPTS
@@ -27,17 +27,20 @@ pytestmark = pytest.mark.seconds
 LIMIT_S = 60.0
 #: The header of the records; behind it they are.
 HEADER_BYTES = 4096
+AT_ONCE = answering(OK)
 
 
 @contextmanager
-def measuring(folder: Path, *words: str, ignored: tuple[signal.Signals, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
-    """``servemark run http`` in `folder`, when its first records are on disk."""
+def measuring(
+    folder: Path, *words: str, ignored: tuple[signal.Signals, ...] = (), serve: Serve = AT_ONCE
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``servemark run http`` in `folder`, when its first records are on disk, of a server that does `serve`."""
 
     def ignore() -> None:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
 
-    with serving(answering(OK)) as server:
+    with serving(serve) as server:
         process = subprocess.Popen(
             [sys.executable, "-m", "servemark", "run", "http", "--url", f"http://127.0.0.1:{server.port}/", *words],
             cwd=folder,

@@ -9,8 +9,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from loadgen_servers import OK, answering, plan_for, serving
 from servemark.assessment.condensing import condensing_of
 from servemark.engines import EngineRun, Job, Sharing, Watch
 from servemark.engines.native.engine import NativeEngine
-from servemark.engines.native.spread import ClockFault, Order, RemoteGenerator, crew
+from servemark.engines.native.spread import ClockFault, Counts, Order, RemoteGenerator, crew
 from servemark.engines.native.spread.agent import Agent
 from servemark.engines.native.spread.clocks import TOKEN_BYTES
 from servemark.engines.native.spread.processes import GeneratorProcess, Processes
@@ -33,6 +35,8 @@ from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan, compile_plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
+
+from .heard import ALONE_S, LOST_S, waits
 
 pytestmark = pytest.mark.seconds
 
@@ -141,20 +145,73 @@ def test_users_of_a_closed_loop_are_those_of_one_with_their_warm_up(port: int, t
     assert ((rows["flags"] & warm_up != 0) == (rows["scheduled"] < 0.2 * NS_PER_S)).all()
 
 
+def test_users_of_an_exact_closed_loop_send_what_they_would_alone_each_from_its_generator(
+    port: int, tmp_path: Path
+) -> None:
+    load = ClosedLoad(users=5, loops=12)
+    alone = rows_sent(NativeEngine().execute(job_of(port, load, tmp_path / "one", 1)))
+    run = NativeEngine().execute(job_of(port, load, tmp_path / "four", 4))
+    rows = rows_sent(run)
+    for user in range(5):
+        own, others = [of[of["user"] == user] for of in (rows, alone)]
+        assert own["input"].tolist() == others["input"].tolist()
+        assert own["step"].tolist() == others["step"].tolist() == [0] * 12
+    for place, one in enumerate(run.generators):
+        assert set(open_records(one.records)["user"]) == {user for user in range(5) if user % 4 == place}
+
+
+def test_counts_are_asked_for_as_often_as_may_be_and_the_slowest_is_named(port: int, tmp_path: Path) -> None:
+    told: set[str] = set()
+    asked_at_s: list[list[float]] = [[], []]
+
+    class Slow:
+        """The second tells a tenth of what it did."""
+
+        asked_every_s = 0.4
+
+        def __init__(self, place: int, one: GeneratorProcess) -> None:
+            self._place, self._one = place, one
+
+        def progress(self) -> Any:
+            asked_at_s[self._place].append(time.monotonic())
+            found = self._one.progress().result(30)
+            of = 10 if self._place == 1 else 1
+            told: Future[Counts] = Future()
+            told.set_result(replace(found, succeeded=found.succeeded // of, failed=found.failed // of))
+            return told
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._one, name)
+
+    def watch(_progress: Any, words: str) -> None:
+        told.add(words)
+
+    job = job_of(
+        port, OpenLoad(replace(POISSON, profile=(RateSegment(800.0, 800.0),)), duration_s=2.5), tmp_path, 2, watch
+    )
+    crew.execute(job, Tampered(Slow))
+    assert any(
+        re.match(r"^generator 2 of 2 \(\S+\) is slow: \d+ requests done, where the mean is \d+$", one) for one in told
+    )
+    for times_s in asked_at_s:
+        assert len(times_s) > 2
+        assert min(later - earlier for earlier, later in pairwise(times_s)) >= 0.4
+
+
 def test_one_that_is_killed_ends_the_run_for_all_and_what_was_recorded_is_kept(port: int, tmp_path: Path) -> None:
     placement = Tampered(lambda _, one: one)
     killed_at_s: list[float] = []
 
     def watch(progress: Any, _words: str) -> None:
         if progress.elapsed_ns > 0.6 * NS_PER_S and not killed_at_s:
-            killed_at_s.append(time.monotonic())
+            killed_at_s.append(progress.elapsed_ns / NS_PER_S)
             os.kill(placement.pids[1], signal.SIGKILL)
 
-    run = crew.execute(job_of(port, OpenLoad(POISSON, duration_s=20.0), tmp_path, 3, watch), placement)
-    took_s = time.monotonic() - killed_at_s[0]
-    assert took_s < 10, "not until the end"
-    ended_s = [one.records.stat().st_mtime - run.generators[1].records.stat().st_mtime for one in run.generators]
-    assert max(ended_s) < 5
+    with waits() as waited:
+        run = crew.execute(job_of(port, OpenLoad(POISSON, duration_s=20.0), tmp_path, 3, watch), placement)
+    # By its own records: when the others sent the last request that they began.
+    last_ns = max(open_records(run.generators[place].records)["sent"].max() for place in (0, 2))
+    assert last_ns / NS_PER_S - killed_at_s[0] < LOST_S + waited.noise_s
     reason = (
         r"^generator 2 of 3 \(\S+\) was lost \d+\.\d s into the run: its process \d+ was ended by signal 9 \(SIGKILL\)"
     )
@@ -292,11 +349,16 @@ def test_an_agent_that_is_stopped_before_it_is_armed_sends_nothing(port: int, tm
 def test_an_agent_without_a_sign_of_its_driver_ends_by_itself(port: int, tmp_path: Path) -> None:
     is_alone = threading.Event()
     agent = Agent(TOKEN, alone=is_alone.set)
-    agent.arm(Order(plan_for(port, users=2, loops=0, duration_s=60), tmp_path / "r.bin", silence_s=0.5))
-    agent.begin_at(time.monotonic_ns() + 100 * NS_PER_MS)
-    assert is_alone.wait(30)
+    agent.arm(Order(plan_for(port, users=2, loops=0, duration_s=60), tmp_path / "r.bin", silence_s=ALONE_S))
+    heard_ns, begins_ns = time.monotonic_ns(), time.monotonic_ns() + 100 * NS_PER_MS
+    agent._clock.hear()
+    agent.begin_at(begins_ns)
+    with waits() as waited:
+        assert is_alone.wait(30)
     records = len(open_records(tmp_path / "r.bin"))
     assert records > 0
+    last_ns = int(open_records(tmp_path / "r.bin")["sent"].max())
+    assert (begins_ns + last_ns - heard_ns) / NS_PER_S < ALONE_S + waited.noise_s
     assert agent.progress().in_flight == 0
     time.sleep(0.3)
     assert len(open_records(tmp_path / "r.bin")) == records

@@ -117,6 +117,46 @@ def test_events_of_streams_are_kept_and_counted_together(tmp_path: Path) -> None
     assert events["between_events_ms"]["max"] == pytest.approx(longest_ms)
 
 
+def check_capacity_objective_and_comparison(words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search, two runs with an objective and what they differ by, each of two generators that `words` ask for."""
+    quick = ["--duration", "1", "--warmup", "0.2", "--search-budget", "6"]
+    status = main(["capacity", *words, "--by", "threads", "--slo", "p50<10s", *quick, "-o", str(folder / "found")])
+    result = read(folder / "found")
+    assert status_but_for_the_machine(status, result) == 0
+    (benchmark,) = result["benchmarks"]
+    probes = {probe["load"]: run for probe, run in zip(benchmark["capacity"]["probes"], benchmark["runs"], strict=True)}
+    assert benchmark["capacity"]["feasible_max"] == max(probes)
+    for load, run in probes.items():
+        # A probe of a single user is one generator's.
+        assert len(run.get("generators") or [None]) == min(load, 2)
+        assert all(one["recorded"] == one["sent"] for one in run.get("generators", ()))
+    assert max(probes) > 1
+    for name in ("a", "b"):
+        run = ["run", *words, "-t", "4", "-l", "40", "--slo", "p90<10s,errors<5%", "-o", str(folder / name)]
+        assert status_but_for_the_machine(main(run), read(folder / name)) == 0
+        (benchmark,) = read(folder / name)["benchmarks"]
+        outcomes = {one["objective"]: one["outcome"] for one in benchmark["verdicts"] if one.get("objective")}
+        assert outcomes == {"p90<10s": "met", "errors<5%": "met"}
+        assert [one["recorded"] for one in benchmark["runs"][0]["generators"]] == [80, 80]
+    capsys.readouterr()
+    assert main(["compare", str(folder / "a"), str(folder / "b")]) == 0
+    assert "1 of the base, 1 of the new" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_capacity_an_objective_and_a_comparison_are_those_of_two_generators(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(answering(OK)) as server:
+        words = ["http", f"http://127.0.0.1:{server.port}/", "--generators", "2"]
+        words += ["--no-report", "--no-history", "--allow-invalid"]
+        check_capacity_objective_and_comparison(words, tmp_path, capsys)
+        run = ["run", *words, "-t", "4", "-l", "40", "-o", str(tmp_path / "one")]
+        run[run.index("--generators") + 1] = "1"
+        assert status_but_for_the_machine(main(run), read(tmp_path / "one")) == 0
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "one")]) == 2
+    assert "generators" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_all_and_keeps_what_was_measured(tmp_path: Path) -> None:
     with measuring(tmp_path, *_OPEN, "-o", "out") as process:
         generators = _generators(process.pid)
