@@ -25,6 +25,14 @@ def listen() -> None:
                 signal.signal(number, _interrupt)
 
 
+def take_back() -> None:
+    """Have those that are heard be heard by Python again, and nobody else, after a library has put itself before it."""
+    if threading.current_thread() is threading.main_thread():
+        for number in INTERRUPTS:
+            if _is_heard(number):
+                signal.signal(number, signal.getsignal(number))
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 

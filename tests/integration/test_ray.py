@@ -250,13 +250,15 @@ class TestTheCommand:
 
     OPEN = ("--on", "ray", "--generators", "2", "--rate", "300", "--duration", "30", "--warmup", "0", "--no-report")
 
-    def test_ctrl_c_ends_all_and_keeps_what_was_measured(self, cluster, tmp_path):
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+    def test_a_signal_ends_all_and_keeps_what_was_measured(self, cluster, tmp_path, number):
         with measuring(tmp_path, *self.OPEN, "--ray-address", cluster.address, "-o", "out") as process:
             generators = [pid for node in cluster.nodes for pid in node.generators]
             assert len(generators) == 2
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             assert process.wait(timeout=LIMIT_S) == 130
         await_end(*generators, within_s=GONE_WITHIN_S)
+        assert "***" not in (tmp_path / "stderr").read_text(), "Ray has nothing to say of it"
         (run,) = read(tmp_path / "out")["benchmarks"][0]["runs"]
         assert all(one["recorded"] == one["sent"] > 0 for one in run["generators"])
         assert [one["lost"] for one in run["generators"]] == [None, None]
@@ -297,6 +299,20 @@ class TestTheCommand:
         with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
             monkeypatch.setenv("TMPDIR", folder)
             yield Path(folder)
+
+    def test_who_does_not_wait_for_the_start_of_a_cluster_leaves_nothing_of_it(self, temporary, port, tmp_path):
+        words = ["run", "http", f"http://127.0.0.1:{port}/", "--on", "ray", "--rate", "10", "--duration", "30"]
+        program = [sys.executable, "-m", "servemark", *words, "-o", str(tmp_path / "out")]
+        with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+            until_s = time.monotonic() + LIMIT_S
+            while not clusters(temporary):
+                assert time.monotonic() < until_s
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=LIMIT_S)[1]
+        assert (process.returncode, "interrupted" in said) == (130, True)
+        assert not clusters(temporary)
+        assert not (tmp_path / "out").exists(), "nothing had begun"
 
     def test_a_cluster_of_this_machine_goes_with_who_started_it(self, temporary, tmp_path):
         with measuring(tmp_path, *self.OPEN) as process:

@@ -15,6 +15,7 @@ from servemark.engines import Sharing
 from servemark.engines.native.cluster.answering import check_answers, host_and_port
 from servemark.engines.native.cluster.local import local_cluster
 from servemark.errors import ServemarkError, SetupError, UnreachableError
+from servemark.interrupts import take_back
 
 #: Once somebody answers at the address it is a matter of tenths of a second.
 _WITHIN_S = 20.0
@@ -78,6 +79,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
             started.enter_context(_quiet())
             started.callback(ray.shutdown)
             _connect(address, cluster.ships)
+            take_back()
         yield
 
 

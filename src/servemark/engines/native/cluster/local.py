@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servemark.errors import SetupError
-from servemark.interrupts import INTERRUPTS
+from servemark.interrupts import INTERRUPTS, held_back
 from servemark.machine.processes import MARK, kill_members
 
 #: What two sockets of Ray's need of the 107 bytes that the kernel has for the path of one.
@@ -55,6 +55,7 @@ def local_cluster() -> Iterator[LocalCluster]:
 
     Raises:
         SetupError: it did not start; has the end of what Ray printed.
+        KeyboardInterrupt: Ctrl-C or its like came meanwhile: nobody waits for the rest of the start.
     """
     environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
     keeper = subprocess.Popen(
@@ -67,7 +68,12 @@ def local_cluster() -> Iterator[LocalCluster]:
     assert keeper.stdin
     assert keeper.stdout
     try:
-        told = json.loads(keeper.stdout.readline() or b'{"error": "it was killed"}')
+        came: list[int] = []
+        with held_back(lambda number: _let_go(came, number, keeper)):
+            line = keeper.stdout.readline()
+        if came:
+            raise KeyboardInterrupt
+        told = json.loads(line or b'{"error": "it was killed"}')
         if "address" not in told:
             raise SetupError(
                 "no Ray cluster could be started on this machine",
@@ -80,6 +86,13 @@ def local_cluster() -> Iterator[LocalCluster]:
         keeper.stdin.close()
         keeper.wait()
         keeper.stdout.close()
+
+
+def _let_go(came: list[int], number: int, keeper: subprocess.Popen[bytes]) -> None:
+    """Have the one that keeps the cluster end, since a signal, the `number`th, came to who wanted it."""
+    came.append(number)
+    assert keeper.stdin
+    keeper.stdin.close()
 
 
 def _new_folder() -> str:
