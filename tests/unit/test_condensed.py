@@ -14,6 +14,7 @@ import pytest
 
 from servemark.assessment.condensing import condensing_of
 from servemark.assessment.gathering import evidence_of
+from servemark.assessment.rebuilt import rebuilt_run
 from servemark.condensed_files import WITHIN_SHARE, Condensed, merged, read_condensed, write_condensed
 from servemark.engines.native.spread.condensing import Condenser
 from servemark.errors import RecordingError
@@ -136,13 +137,15 @@ def test_what_was_written_is_read_again_and_what_is_damaged_is_said(measured):
 
 def test_what_was_recorded_after_the_last_part_counts_too(measured):
     """As a generator leaves it that is killed: what is condensed is a hole in the file, the rest stands there."""
-    of_all = evidence_of(measured)
+    of_all, begun = evidence_of(measured), _assessed(measured)[0].run
     (file,) = measured.records
     write_condensed(file.path, condense(replace(file, rows=7_000), _how(measured)))
     with file.path.open("r+b") as opened:
         opened.seek(file.header_bytes)
         opened.write(bytes(7_000 * file.row_bytes))
     found = evidence_of(measured)
+    rebuilt = rebuilt_run(begun, measured.records)
+    assert (rebuilt.condensed.records, rebuilt.steps[0].requests) == (ROWS, ROWS)
     assert found.recorded == ROWS
     assert found.steps[0].latencies_ns["response"].total == of_all.steps[0].latencies_ns["response"].total
 

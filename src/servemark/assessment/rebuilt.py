@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from servemark.assessment.condensing import condensed_records
 from servemark.assessment.gathering import recorded_span_ns
 from servemark.assessment.open_loop import offered_per_s
 from servemark.assessment.trials import over_trials
@@ -39,6 +40,7 @@ def rebuilt_run(begun: RunResult, records: Sequence[RecordFile]) -> RunResult:
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         certificate=certify([_UNKNOWN]),
         steps=summarise(evidence),
+        condensed=condensed_records(records, evidence) if evidence.is_condensed else None,
     )
 
 

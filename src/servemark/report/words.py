@@ -88,7 +88,7 @@ def interval(statistic: Statistic, digits: int) -> str:
 def _needed(statistic: Statistic, of_what: str = "") -> str:
     """How much would have to be measured for an interval."""
     if statistic.needs_n is None and statistic.needs_s:
-        return f"{math.ceil(statistic.needs_s)} s"
+        return f"{math.ceil(statistic.needs_s)} s" if statistic.needs_s >= 1 else f"{statistic.needs_s:.1g} s"
     return f"{statistic.needs_n:,}{of_what}"
 
 
