@@ -24,7 +24,7 @@ from loadgen_servers import OK, answering, serving
 import servemark
 from servemark.assessment.condensing import condensing_of
 from servemark.engines import Job, Sharing
-from servemark.engines.native.cluster import placement
+from servemark.engines.native.cluster import carrying, placement
 from servemark.engines.native.cluster.connecting import Cluster as ClusterAsked
 from servemark.engines.native.cluster.connecting import connected
 from servemark.engines.native.cluster.mustering import RayPlacement
@@ -139,9 +139,11 @@ class TestWhatIsSent:
         rows = rows_sent(executed(on_ray(job_of(port, load, tmp_path, 1), cluster)))
         assert set(rows["user"]) == {0, 1, 2}
 
-    def test_records_that_are_too_many_are_condensed_on_their_nodes(self, cluster, port, tmp_path):
+    def test_records_that_are_too_many_are_condensed_on_their_nodes(self, cluster, port, tmp_path, monkeypatch):
         load = ClosedLoad(users=4, duration_s=1.5)
         job = on_ray(job_of(port, load, tmp_path, 1), cluster)
+        # None is carried before: what comes of the files is what they are in the end.
+        monkeypatch.setattr(carrying, "PAUSE_S", 60.0)
         run = executed(replace(job, most_records=50, condensing=condensing_of(load, job.compiled)))
         files = [open_records(one.records) for one in run.generators]
         assert [file.rows for file in files] == [0, 0], "none has come that is counted"

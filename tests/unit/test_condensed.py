@@ -170,7 +170,7 @@ def test_records_are_condensed_from_one_more_than_may_be_kept(growing):
     condenser = Condenser(path, how, 100, part_rows=1_000)
     _appended(path, rows[:100])
     time.sleep(0.5)
-    assert not condenser.has_begun
+    assert not condenser.is_condensing
     _appended(path, rows[100:10_000])
     until_s = time.monotonic() + 30
     while (read_condensed(path) or Condensed(how=how)).records < 8_000:
@@ -178,8 +178,10 @@ def test_records_are_condensed_from_one_more_than_may_be_kept(growing):
         time.sleep(0.05)
     assert path.stat().st_blocks * 512 < 10_000 * 112 / 2, "what is condensed takes no place"
     assert open_records(path).rows == 10_000
+    assert condenser.is_condensing
     _appended(path, rows[10_000:])
     condenser.finish()
+    assert not condenser.is_condensing
     assert open_records(path).rows == 0
     whole = read_condensed(path)
     assert whole.records == ROWS

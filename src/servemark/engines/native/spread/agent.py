@@ -111,8 +111,8 @@ class Agent:
 
     @property
     def condenses(self) -> bool:
-        """Whether records are condensed, so that the file of them no longer has all."""
-        return self._condenser is not None and self._condenser.has_begun
+        """Whether records are being condensed, so that what stands in the file of them is nothing to be read."""
+        return self._condenser is not None and self._condenser.is_condensing
 
     def progress(self) -> Counts:
         """Its counts so far; none before it is armed."""

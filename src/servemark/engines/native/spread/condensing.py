@@ -40,8 +40,8 @@ class Condenser:
         self._condensed = Condensed(how=how)
         self._failed: RecordingError | None = None
         self._is_over = threading.Event()
-        #: Whether any of them is condensed, so that what stands in the file is not all of them.
-        self.has_begun = False
+        #: Whether what stands in the file is less than its records: from the first part until it is its header alone.
+        self.is_condensing = False
         self._thread = threading.Thread(target=self._condense, name="condenser", daemon=True)
         self._thread.start()
 
@@ -55,12 +55,13 @@ class Condenser:
         if self._failed:
             raise self._failed
         file = open_records(self._records)
-        if self.has_begun or file.rows > self._kept:
+        if self.is_condensing or file.rows > self._kept:
             self._add(file)
             try:
                 os.truncate(self._records, file.header_bytes)
             except OSError as error:
                 raise RecordingError.unwritable(self._records, error.strerror or str(error)) from error
+            self.is_condensing = False
 
     def abandon(self) -> None:
         """Leave all as it is: nobody wants it any more."""
@@ -76,7 +77,7 @@ class Condenser:
         while not self._is_over.wait(_LOOK_EVERY_S):
             with suppress(RecordingError):  # not even a header yet
                 file = open_records(self._records)
-                if file.rows <= self._kept and not self.has_begun:
+                if file.rows <= self._kept and not self.is_condensing:
                     continue
                 try:
                     self._parts(file)
@@ -93,7 +94,7 @@ class Condenser:
         """Condense the records up to that number, or all; written before their place is given back."""
         before = self._condensed.records
         rows = file.rows if upto is None else upto
-        self.has_begun = True
+        self.is_condensing = True
         part = condense(replace(file, rows=rows), self._condensed.how, before)
         self._condensed = merged(self._condensed, part)
         write_condensed(self._records, self._condensed, is_whole=upto is None)
