@@ -107,7 +107,7 @@ def test_of_many_models_some_are_named(tmp_path, capsys):
 
 def test_a_trace_with_lengths_is_sent_in_its_order_with_prompts_as_long(tmp_path):
     asked: list[tuple[str, Any]] = []
-    lengths = [(5, 3), (700, 1), (1, 9), (7, 2)]
+    lengths = [(5, 3), (700, 1), (100, 9), (7, 2)]
     trace = tmp_path / "trace.jsonl"
     lines = [
         {"timestamp": 100 * place, "input_length": one, "output_length": other, "hash_ids": [0, place]}
@@ -124,6 +124,8 @@ def test_a_trace_with_lengths_is_sent_in_its_order_with_prompts_as_long(tmp_path
     assert dict(zip(rows["user"].tolist(), rows["input"].tolist(), strict=True)) == {0: 0, 1: 1, 2: 2}
     (step,) = result["benchmarks"][0]["steps"]
     assert (step["tokens"]["asked"], step["tokens"]["short"]) == (3, {"length": 2})
+    prompts = result["benchmarks"][0]["runs"][0]["prompts"]
+    assert prompts == {"count": 3, "shared": 1, "repeated": 0, "characters": 64}
 
 
 def test_a_line_of_a_trace_without_its_lengths_is_said_and_nothing_is_asked(tmp_path, capsys):

@@ -20,6 +20,7 @@ from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.objectives import Trial, goodput, lacking, verdicts_on
 from servemark.assessment.open_loop import load_facts, stages
+from servemark.assessment.prompts import prompts_sent
 from servemark.assessment.trials import certificate_of_trials, over_trials, verdict_of_trials
 from servemark.benchmarks import Benchmark
 from servemark.certificate import certify, combine
@@ -249,6 +250,7 @@ def _run_result(
         incidents=measured.incidents,
         inside=tuple(inside_of(*measured.inside)) or None,
         condensed=condensed_records(measured.records, evidence) if evidence.is_condensed else None,
+        prompts=prompts_sent(measured.compiled, measured.records),
     )
 
 

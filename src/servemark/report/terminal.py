@@ -34,7 +34,7 @@ from servemark.report.recorded import RecordedResult
 from servemark.report.sparkline import ramp_for
 from servemark.report.streams import streamed, streams_of_all
 from servemark.report.suite import table_of_suite
-from servemark.report.tokens import tokens_of
+from servemark.report.tokens import prompts_of, tokens_of
 from servemark.report.words import (
     LEGEND,
     UNCERTIFIED,
@@ -251,6 +251,7 @@ def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
     yield from sent_by(headline_run or benchmark.runs[0])
     yield from condensed_words(headline_run or benchmark.runs[0])
     if headline_run:
+        yield from prompts_of(headline_run)
         yield from inside_facts(headline_run)
         yield from _memory(headline_run)
     if benchmark.cold_start_ms is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from servemark.report.layout import Fact
 from servemark.report.words import counted, decimal, digits_of, marked, ms, per_s, per_s_interval
-from servemark.result import LatencySummary, OutputTokens, Statistic, StepSummary, TokenSummary
+from servemark.result import LatencySummary, OutputTokens, RunResult, Statistic, StepSummary, TokenSummary
 from servemark.units import format_ms
 
 #: From here on what two counted of the same answers is not the same.
@@ -34,6 +34,21 @@ def tokens_of(step: StepSummary) -> Iterator[Fact]:
         yield Fact("content gaps", f"{', '.join(found)}, max {format_ms(gaps.max)}")
         yield Fact("longest gap", f"{_times(tokens.longest_gap_ms)}, of each stream")
     yield from _ends(tokens)
+
+
+def prompts_of(run: RunResult) -> Iterator[Fact]:
+    """How many of the prompts of a run a server may have known from those before; nothing where none was sent."""
+    prompts = run.prompts
+    if prompts is None:
+        return
+    sent = f"{counted(prompts.count, 'prompt')} sent"
+    if not prompts.shared:
+        yield Fact("prefixes", f"{sent}, none of which began as one before it ({prompts.characters} characters)")
+        return
+    again = f"; {prompts.repeated:,} were asked before" if prompts.repeated else ""
+    yield Fact(
+        "prefixes", f"{sent}, of which {prompts.shared:,} began as one before ({prompts.characters} characters){again}"
+    )
 
 
 def _count(tokens: TokenSummary) -> str:

@@ -50,6 +50,7 @@ from servemark.result.document import HeadlineLatency as HeadlineLatency
 from servemark.result.document import Incident as Incident
 from servemark.result.document import InsideServer as InsideServer
 from servemark.result.document import Outcome as Outcome
+from servemark.result.document import PromptsSent as PromptsSent
 from servemark.result.document import Result as Result
 from servemark.result.document import RunResult as RunResult
 from servemark.result.document import Skipped as Skipped

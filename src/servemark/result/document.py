@@ -279,6 +279,23 @@ class CondensedRecords:
 
 
 @dataclass(frozen=True)
+class PromptsSent:
+    """The prompts of a run, the warm-up's too, in the order in which they were sent.
+
+    Attributes:
+        count: how many.
+        shared: those that began as one that had been sent before: for so many `characters`, or wholly where they have
+            fewer.
+        repeated: those of them that were wholly the same as one before.
+    """
+
+    count: int
+    shared: int
+    repeated: int
+    characters: int
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One execution of one point; `trial` counts those of the same point, from 1.
 
@@ -287,6 +304,7 @@ class RunResult:
     `more_records` those of the others, and `generators` says of each what it did; None where there was one. `incidents`
     are what the log of a server of ours says of it, in order, and `inside` is what the server itself counted, where it
     does. `condensed` says what is there instead of records, where these were too many; None where all are there.
+    `prompts` is of those whose answers were read for their tokens; None of others.
     """
 
     trial: int
@@ -305,6 +323,7 @@ class RunResult:
     incidents: tuple[Incident, ...] = ()
     inside: tuple[InsideServer, ...] | None = None
     condensed: CondensedRecords | None = None
+    prompts: PromptsSent | None = None
 
     @property
     def name(self) -> str:

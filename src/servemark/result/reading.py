@@ -50,6 +50,7 @@ _LEFT_OUT = {
     (BenchmarkResult, "model_sha256"),
     (RunResult, "inside"),
     (RunResult, "condensed"),
+    (RunResult, "prompts"),
     (BenchmarkResult, "trials"),
     (BenchmarkResult, "capacity"),
     (BenchmarkResult, "capacity_over"),

@@ -99,6 +99,30 @@ def tokens_asked(body: bytes) -> int:
     return found if 0 < found < _MOST_TOKENS else 0
 
 
+def prompt_text(body: bytes) -> str:
+    """What a request asks, as text: its prompt, or what its messages say, one below the other; empty of any other."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(asked, dict):
+        return ""
+    said = [asked.get("prompt"), asked.get("text_input")]
+    messages = asked.get("messages")
+    said += [one.get("content") for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+    return "\n".join(text for content in said for text in _texts(content))
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """The texts of a content: one, or parts, of which some are texts."""
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            yield text
+
+
 def prompts_in(path: Path, asked: Asked) -> Prompts:
     """The prompts in a JSONL file, one a line: a text, an object with ``prompt``, ``messages`` or ``conversations``.
 
