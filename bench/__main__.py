@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import bars as bar_file
-from bench import cost, edges, memory, pacing, receiver, report, running, truth
+from bench import cost, edges, memory, pacing, receiver, report, running, token_figures, truth
 from bench.machine import Machine
 from bench.peers import RECIPES, find_peers
 from bench.results import MANY_CONNECTIONS, Results, bars
@@ -23,7 +23,7 @@ from bench.server import Server, nginx
 from bench.tools import FLOOR, OURS, TOOLS, Tool
 from servemark.errors import ServemarkError
 
-PARTS = ("cost", "connections", "pacing", "truth", "memory", "edges", "summary")
+PARTS = ("cost", "connections", "pacing", "truth", "tokens", "memory", "edges", "summary")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 ROUNDS = 5
 #: Runs of the truth at a time: they hardly load the machine, and last 11 s each.
@@ -114,6 +114,8 @@ def _measure(bench: Bench, options: argparse.Namespace, results: Results) -> Non
         _pacing(bench, [tool for tool in tools if tool.has_rate and tool.is_closed], options.rounds, results)
     if "truth" in parts:
         _truth(bench, [tool for tool in tools if tool.p99_ms], results)
+    if "tokens" in parts:
+        _tokens(bench, options.tools, results)
     if "summary" in parts:
         _summary(results)
 
@@ -157,6 +159,16 @@ def _truth(bench: Bench, tools: Sequence[Tool], results: Results) -> None:
     say(f"p99 through a stall; the truth is {truth.true_p99_ms():.0f} ms")
     with ThreadPoolExecutor(max_workers=_TRUTH_AT_ONCE) as pool:
         list(pool.map(measure, tools))
+
+
+def _tokens(bench: Bench, names: Sequence[str], results: Results) -> None:
+    for tool in token_figures.TOKEN_TOOLS:
+        if tool.name not in names or (tool.name != OURS and tool.name not in bench.peers.installed):
+            continue
+        for way in token_figures.WAYS:
+            say(f"tokens, {way}: {tool.name}")
+            with _problems_noted(tool.name, results):
+                results.tokens[tool.name, way] = token_figures.measure(bench, tool, way)
 
 
 def _memory(bench: Bench, server: Server, requests: int, results: Results) -> None:

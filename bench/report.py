@@ -6,7 +6,7 @@ import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench import pacing, truth
+from bench import pacing, token_figures, truth
 from bench.bars import Bar
 from bench.cost import CONNECTIONS
 from bench.edges import EXIT_REQUESTS
@@ -14,6 +14,7 @@ from bench.machine import Machine
 from bench.pacing import Pacing
 from bench.results import MANY_CONNECTIONS, Results
 from bench.running import median
+from bench.token_figures import Told
 from bench.tools import TOOLS
 
 _WIDTH = 120
@@ -48,6 +49,16 @@ _TRUTH = (
     "stalls for {stall:g} s. Who arrived on schedule saw a p99 of **{true:.0f} ms**. The last columns are the "
     "server's: from a request's arrival to its answer, and how many came."
 )
+_TOKENS = (
+    "{rate} requests a second for {length} s, each answered with {tokens} tokens: the first after 50 ms, then one each "
+    "10 ms. Medians in ms, of the longest gap the longest of all; beside each what the server did in the same run. A "
+    "role chunk is no token, two tokens in a chunk are two, and an empty delta is none."
+)
+_FIGURES = {
+    "first_ms": "first token",
+    "per_token_ms": "between tokens",
+    "longest_gap_ms": "the longest gap",
+}
 _MEMORY = (
     "Resident memory of the process that runs the engine. After the last response it goes through the records and "
     "writes the result; to compute at all it has to load numpy."
@@ -81,7 +92,7 @@ def markdown(
     )
     head = f"{_TITLE}\n\n{_paragraph(head)}"
     parts = [head, _bars(bars), _costs(results), _connections(results), _pacing(results)]
-    parts += [_truth(results, true_p99_ms), _memory(results), _edges(results), _summary(results)]
+    parts += [_truth(results, true_p99_ms), _tokens(results), _memory(results), _edges(results), _summary(results)]
     parts.append(_absent(results, missing))
     return "\n".join(part for part in parts if part)
 
@@ -199,6 +210,42 @@ def _truth(results: Results, true_p99_ms: float) -> str:
     )
     heads = ("tool", "its p99, ms", "p99 at the server, ms", "requests", "")
     return f"## What is told when the connections run out\n\n{_paragraph(text)}\n{_table(heads, rows)}"
+
+
+def _tokens(results: Results) -> str:
+    """A row a way in which servers send tokens, with the figure that tells tools apart, and two columns a tool."""
+    tools = list(dict.fromkeys(tool for tool, _ in results.tokens))
+    if not tools:
+        return ""
+    rows = []
+    for way, (_, figure) in token_figures.WAYS.items():
+        found = [results.tokens.get((tool, way)) for tool in tools]
+        told = [cell for one in found for cell in _beside_the_truth(one, figure)]
+        rows.append((f"{_FIGURES[figure]}, {way}", *told))
+    plain = [results.tokens.get((tool, "plain")) for tool in tools]
+    rows.append(("gaps between arrivals at a constant rate, ms", *(cell for one in plain for cell in _gaps(one))))
+    rows.append(("CPU ms a request", *(cell for one in plain for cell in _token_cost(one))))
+    heads = ["", *(head for tool in tools for head in (tool, "truth"))]
+    text = _TOKENS.format(rate=token_figures.RATE_PER_S, length=token_figures.LENGTH_S, tokens=token_figures.TOKENS)
+    return f"## What is told of tokens\n\n{_paragraph(text)}\n{_table(heads, rows)}"
+
+
+def _beside_the_truth(told: Told | None, figure: str) -> tuple[str, str]:
+    if told is None:
+        return "-", "-"
+    values = (getattr(told.reported, figure), getattr(told.truth, figure))
+    first, second = ("-" if value is None else f"{value:,.2f}" for value in values)
+    return first, second
+
+
+def _gaps(told: Told | None) -> tuple[str, str]:
+    if told is None:
+        return "-", "-"
+    return f"{told.gaps_ms[0]:,.1f} to {told.gaps_ms[1]:,.1f}", f"{1000 / token_figures.RATE_PER_S:g}"
+
+
+def _token_cost(told: Told | None) -> tuple[str, str]:
+    return ("-" if told is None or told.cpu_ms is None else f"{told.cpu_ms:.1f}"), ""
 
 
 def _memory(results: Results) -> str:

@@ -12,6 +12,7 @@ from bench.memory import Memory
 from bench.pacing import Pacing
 from bench.receiver import OwnError
 from bench.running import median
+from bench.token_figures import Told as TokensTold
 from bench.tools import FLOOR, OURS
 from bench.truth import Told
 
@@ -34,11 +35,15 @@ Setting = tuple[int, bool]
 
 @dataclass
 class Results:
-    """All runs so far. Costs are by tool and connections, pacing by tool and (rate, beside hogs)."""
+    """All runs so far.
+
+    Costs are by tool and connections, pacing by tool and (rate, beside hogs), what is told of tokens by tool and way.
+    """
 
     costs: dict[tuple[str, int], list[Cost]] = field(default_factory=dict)
     pacing: dict[tuple[str, Setting], list[Pacing]] = field(default_factory=dict)
     truth: dict[str, list[Told]] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], TokensTold] = field(default_factory=dict)
     memory: list[Memory] = field(default_factory=list)
     starts_s: list[float] = field(default_factory=list)
     exits_s: list[float] = field(default_factory=list)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bars, outputs, pacing, peers, report, truth
+from bench import bars, outputs, pacing, peers, report, token_figures, truth
 from bench.bars import Bar
 from bench.cost import CONNECTIONS, Cost
 from bench.machine import Machine
@@ -136,6 +136,39 @@ def test_every_tool_is_told_the_load_that_is_measured(tmp_path):
             assert "64" in told, tool.name
             shares = ("6400", "384000", "-q 100")  # of all, a minute, and a connection
             assert any(share in told for share in shares) == bool(rate_per_s), (tool.name, told)
+
+
+def _log(*, first_ms: float, every_ms: float, tokens: int = 11, answers: int = 100) -> np.ndarray:
+    """The oracle's log of answers, 50 ms apart."""
+    rows = np.zeros(answers, dtype=truth.ROW)
+    rows["arrival"] = 10**9 + np.arange(answers) * 50_000_000
+    rows["first_content"] = rows["arrival"] + int(first_ms * 1e6)
+    rows["last_content"] = rows["first_content"] + int((tokens - 1) * every_ms * 1e6)
+    rows["longest_gap"] = int(every_ms * 1e6)
+    rows["tokens"] = rows["contents"] = tokens
+    return rows
+
+
+def test_what_is_told_of_tokens_stands_beside_what_the_server_did():
+    rows = _log(first_ms=50, every_ms=10)
+    looks = np.array([[rows["arrival"][40] - 1.0, 1.0], [rows["arrival"][80] - 1.0, 1.2]])
+    told = token_figures.told(token_figures.Figures(0.4, 9.9, 15.0), rows, looks)
+    assert told.truth == token_figures.Figures(50.0, 10.0, 10.0)
+    assert told.gaps_ms == (50.0, 50.0)
+    assert told.cpu_ms == pytest.approx(0.2 * 1000 / 40)
+    assert told.requests == 100
+    results = _results()
+    results.tokens[OURS, "plain"] = told
+    results.tokens[OURS, "a role chunk at once"] = told
+    page = report._tokens(results)
+    assert "| first token, a role chunk at once | 0.40 | 50.00 |" in page
+    assert "| CPU ms a request | 5.0 |  |" in page
+    assert "| the longest gap, a stall of 500 ms | - | - |" in page
+
+
+def test_a_run_that_was_too_short_has_no_cost_a_request():
+    rows = _log(first_ms=50, every_ms=10, answers=10)
+    assert token_figures.told(token_figures.Figures(None, None, None), rows, np.zeros((0, 2))).cpu_ms is None
 
 
 def test_a_missed_bar_is_told_from_a_regression():
