@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,22 @@ def text_of(body: bytes) -> str:
 
 
 def test_prompts_that_are_made_have_their_length_and_share_no_more_than_the_prefix() -> None:
-    made = made_prompts(ASKED, tokens=20, shared_prefix=5, seed=1)
-    texts = [text_of(one.body) for one in made]
+    made = partial(made_prompts, ASKED, tokens=20, shared_prefix=5, most=2_000)
+    prompts = made(seed=1)
+    texts = [text_of(one.body) for one in prompts]
     words = [text.split() for text in texts]
     assert {len(of) for of in words} == {20}
     assert len({tuple(of[:5]) for of in words}) == 1
-    assert len({of[5] for of in words}) == len(words) == len(made) == 100_000
-    assert text_of(made.first.body).split()[5] not in {of[5] for of in words}
-    assert texts == [text_of(one.body) for one in made_prompts(ASKED, tokens=20, shared_prefix=5, seed=1)]
-    assert texts != [text_of(one.body) for one in made_prompts(ASKED, tokens=20, shared_prefix=5, seed=2)]
+    assert len({of[5] for of in words}) == len(words) == len(prompts) == 2_000
+    assert text_of(prompts.first.body).split()[5] not in {of[5] for of in words}
+    assert texts == [text_of(one.body) for one in made(seed=1)]
+    assert texts != [text_of(one.body) for one in made(seed=2)]
+
+
+def test_a_pool_has_100_000_prompts_and_makes_none_before_it_is_gone_through() -> None:
+    prompts = made_prompts(ASKED, tokens=128, shared_prefix=0, seed=1)
+    assert len(prompts) == 100_000
+    assert sum(1 for _ in prompts) == 100_000
 
 
 @pytest.mark.seconds
