@@ -35,7 +35,7 @@ def main() -> int:
     options = _parse()
     _allow_many_files()
     say("looking for " + ", ".join(recipe.name for recipe in RECIPES) + "; what is missing is installed into the cache")
-    peers = find_peers(_programs(options.tools), say)
+    peers = find_peers(_programs(options), say)
     machine = Machine.now()
     results = Results()
     with tempfile.TemporaryDirectory(prefix="servemark-bench-") as name, running.opened(peers, Path(name)) as bench:
@@ -70,7 +70,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, default=list(PARTS), help="measure these parts (default: all)"
     )
-    names = [tool.name for tool in TOOLS]
+    of_tokens = [tool.name for tool in token_figures.TOKEN_TOOLS]
+    names = list(dict.fromkeys([*(tool.name for tool in TOOLS), *of_tokens]))
     parser.add_argument("--tools", nargs="+", choices=names, default=names, help="with these tools (default: all)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"runs of each (default: {ROUNDS})")
     parser.add_argument(
@@ -85,8 +86,12 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-def _programs(tools: Sequence[str]) -> frozenset[str]:
-    return frozenset(tool.program for tool in TOOLS if tool.name in tools) | {"nginx"}
+def _programs(options: argparse.Namespace) -> frozenset[str]:
+    of_tokens = [tool.name for tool in token_figures.TOKEN_TOOLS if "tokens" in options.only]
+    if options.only == ["tokens"]:
+        return frozenset(name for name in of_tokens if name in options.tools)
+    programs = (tool.program for tool in TOOLS if tool.name in options.tools)
+    return frozenset((*programs, *(name for name in of_tokens if name in options.tools), "nginx"))
 
 
 def _allow_many_files() -> None:

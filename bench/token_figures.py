@@ -25,7 +25,8 @@ from bench.peers import Installed
 from bench.process import Process
 from bench.receiver import await_port
 from bench.running import Bench
-from bench.tools import OURS, Command
+from bench.tools import OURS, SCRIPTS, Command
+from servemark.environments.commands import run_command
 from servemark.errors import SetupError
 
 RATE_PER_S, LENGTH_S, TOKENS = 20, 8, 100
@@ -104,7 +105,37 @@ def _of_ours(folder: Path) -> Figures:
     )
 
 
-TOKEN_TOOLS = (TokenTool(OURS, _ours, _of_ours),)
+def _aiperf(peer: Installed | None, url: str, query: str, body: Path) -> Command:
+    assert peer is not None
+    tokenizer = body.with_name("word-tokenizer")
+    if not tokenizer.exists():  # it counts by one, and has none of its own without a network
+        script = [peer.program.with_name("python"), SCRIPTS / "word_tokenizer.py", tokenizer]
+        run_command(script, what="write a tokenizer for aiperf", timeout_s=_SLACK_S)
+    words: list[str | Path] = [
+        peer.program,
+        "profile",
+        "--model",
+        "oracle",
+        "--url",
+        url,
+        "--endpoint-type",
+        "chat",
+        "--streaming",
+    ]
+    words += ["--custom-endpoint", f"/v1/chat/completions?{query}", "--request-rate", str(RATE_PER_S)]
+    words += ["--arrival-pattern", "constant", "--request-count", str(RATE_PER_S * LENGTH_S)]
+    words += ["--synthetic-input-tokens-mean", "20", "--tokenizer", tokenizer, "--ui", "none"]
+    return Command((*words, "--output-artifact-dir", "result"))
+
+
+def _of_aiperf(folder: Path) -> Figures:
+    told = json.loads((folder / "result" / "profile_export_aiperf.json").read_text(encoding="utf-8"))
+    return Figures(
+        told["time_to_first_token"]["p50"], told["inter_token_latency"]["p50"], told["inter_chunk_latency"]["max"]
+    )
+
+
+TOKEN_TOOLS = (TokenTool(OURS, _ours, _of_ours), TokenTool("aiperf", _aiperf, _of_aiperf))
 
 
 def measure(bench: Bench, tool: TokenTool, way: str) -> Told:
@@ -142,7 +173,7 @@ def told(reported: Figures, rows: NDArray[np.void], costs: NDArray[np.float64]) 
     arrivals = np.sort(rows["arrival"])
     if len(arrivals) < 2:
         raise SetupError("the oracle saw no requests")
-    gaps_ms = np.diff(arrivals) / _MS
+    gaps_ms = np.diff(arrivals[-RATE_PER_S * LENGTH_S :]) / _MS  # a tool may have asked something before
     per_token = (rows["last_content"] - rows["first_content"]) / np.maximum(rows["tokens"] - 1, 1)
     truth = Figures(
         float(np.median(rows["first_content"] - rows["arrival"])) / _MS,

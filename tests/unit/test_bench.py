@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -164,6 +165,16 @@ def test_what_is_told_of_tokens_stands_beside_what_the_server_did():
     assert "| first token, a role chunk at once | 0.40 | 50.00 |" in page
     assert "| CPU ms a request | 5.0 |  |" in page
     assert "| the longest gap, a stall of 500 ms | - | - |" in page
+
+
+def test_what_aiperf_writes_is_read(tmp_path):
+    (tmp_path / "result").mkdir()
+    copy(Path(__file__).parent / "bench_outputs" / "aiperf.json", tmp_path / "result" / "profile_export_aiperf.json")
+    (tool,) = (tool for tool in token_figures.TOKEN_TOOLS if tool.name == "aiperf")
+    found = tool.figures(tmp_path)
+    assert found.first_ms == pytest.approx(51.346, abs=0.001)
+    assert found.per_token_ms == pytest.approx(9.9985, abs=0.0001)
+    assert found.longest_gap_ms == pytest.approx(215.546, abs=0.001)
 
 
 def test_a_run_that_was_too_short_has_no_cost_a_request():
