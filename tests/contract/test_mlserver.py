@@ -29,6 +29,7 @@ def command(mlserver: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_model_that_is_not_described_is_asked_with_shape_and_type(mlserver: Server, command: Command) -> None:
     assert (mlserver.product, mlserver.version) == ("MLServer", "1.7.1")
+    assert mlserver.addresses["inference"].url != "http://127.0.0.1:8080", "the user's settings have another port"
     status, said, result = command.run("latency -m linear -l 30 --shape x:FP32:2,4")
     assert status == 0, said
     (benchmark,) = result["benchmarks"]

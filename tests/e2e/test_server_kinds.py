@@ -58,3 +58,15 @@ def test_a_repository_without_a_model_is_refused_before_anything_is_started(comm
     run = command.run("latency --server-kind triton --model-repository .")
     assert run.status == 2
     assert "there is no model in the repository ." in run.error_line
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "is no JSON"), ("[]", "holds no settings")])
+def test_settings_of_a_repository_that_cannot_be_read_are_refused(
+    command: Command, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "mine" / "m").mkdir(parents=True)
+    (tmp_path / "mine" / "m" / "model-settings.json").write_text('{"name": "m", "implementation": "m.M"}')
+    (tmp_path / "mine" / "settings.json").write_text(text)
+    run = command.run(f"latency --server-kind mlserver --model-repository {tmp_path / 'mine'} -m m")
+    assert run.status == 2
+    assert f"the settings.json of the repository {said}" in run.error_line
