@@ -28,6 +28,7 @@ from servemark.result import (
     Suite,
     SuiteEntry,
     Telemetry,
+    Trend,
     Verdict,
 )
 
@@ -45,6 +46,10 @@ def _step(measured: int = 500, errors: dict[str, int] | None = None, rate: float
     counts = (succeeded + sum(errors.values()), succeeded, measured)
     latency = LATENCY if measured >= 368 else replace(LATENCY, p99=Statistic(LATENCY.p99.value, None, 368))
     return StepSummary("predict", *counts, errors, (), throughput, *[latency] * 5, 0, 0)
+
+
+def _drifting(step: StepSummary) -> StepSummary:
+    return replace(step, trends={"p50": Trend("steady", 0.5, 0.5, 0.9), "rate": Trend("drifting", 38.0, 42.0, 0.001)})
 
 
 def _result(
@@ -149,6 +154,13 @@ WITHIN = Analysis(scalability=replace(_LAW, peak_users=7.0))
             "throughput -t 10 -l 37",
         ),
         ("latency --duration=10", {"step": _step(100)}, "latency --duration 45"),
+        ("latency --warmup 1", {"step": _drifting(_step(100))}, "latency --warmup 12"),
+        (
+            "latency -l 50 -t 2",
+            {"step": _drifting(_step(100)), "load": replace(CLOSED, users=2, loops=50)},
+            "latency -t 2 -l 184",
+        ),
+        ("latency", {"step": _drifting(_step())}, "throughput"),
         ("latency -l 5 -t 3", {"step": _step(0, {"connect": 15})}, "latency -l 1 -t 1 -v"),
         ("latency --verbose", {"step": _step(490, {"timeout": 10})}, "latency -v"),
         ("latency --server h:1", {"step": CLOSED_UNANSWERED}, "latency --server h:1 -H 'Connection: close'"),

@@ -111,13 +111,19 @@ def _of_failures(step: StepSummary, same: Words) -> Iterator[Words]:
 
 
 def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
-    """What the only run lacks: requests for its p99, connections, or a server that keeps up."""
+    """What the only run lacks: a server that keeps up, a longer warm-up, or requests for its p99.
+
+    What drifts depends on itself for as long as it does: how many requests that would take is nothing to go by.
+    """
     step, is_open = benchmark.steps[0], isinstance(run.load, OpenLoadResult)
     offered = run.load.offered_per_s if isinstance(run.load, OpenLoadResult) else None
     achieved = step.throughput_per_s.value
     if is_open and offered and achieved and achieved < _KEPT_UP_SHARE * offered:
         yield [*_without(same, "rate"), "--rate", _rounded(0.8 * achieved)]
     needed = step.headline_ms.p99.needs_n
+    drifts = any(trend.verdict == "drifting" for trend in step.trends.values())
+    if drifts and needed and not run.load.exact:
+        yield [*_without(same, "warmup"), "--warmup", str(math.ceil(run.window_s[1]))]
     if step.measured and needed:
         if run.load.exact:
             each = math.ceil(needed / (run.load.users if isinstance(run.load, ClosedLoadResult) else 1))
