@@ -76,8 +76,11 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
 
 def _ports(launcher: OwnLauncher) -> Ports:
     """The port of its inference API; MLServer has one more, for gRPC."""
-    ports = free_port_pair() if launcher.port is None else (launcher.port, launcher.port + 1)
-    check_ports(ports)
+    if launcher.port is None:
+        ports = free_port_pair()
+    else:
+        ports = launcher.port, launcher.port + 1
+        check_ports(ports)
     return ports[:1] if launcher.kind == "triton" else ports
 
 
