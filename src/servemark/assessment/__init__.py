@@ -249,7 +249,7 @@ def _run_result(
         repeat_of=measured.trial - 1 if point.repeats else None,
         incidents=measured.incidents,
         inside=tuple(inside_of(*measured.inside)) or None,
-        condensed=condensed_records(measured.records, evidence) if evidence.is_condensed else None,
+        condensed=condensed_records(evidence),
         prompts=prompts_sent(measured.compiled, measured.records),
     )
 

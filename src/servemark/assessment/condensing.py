@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from servemark.assessment.gathering import begins_of, ends_of, stage_bounds_ns
 from servemark.condensed_files import WITHIN_SHARE, Condensing
-from servemark.records import RecordFile
 from servemark.result import CondensedRecords
-from servemark.stats.condensed import condensed_of
 from servemark.stats.evidence import Evidence
 from servemark.units import NS_PER_S, ns_from_s
 from servemark.workload.load import Load, OpenLoad
@@ -53,11 +49,8 @@ _LACKING = (
 )
 
 
-def condensed_records(files: Sequence[RecordFile], evidence: Evidence) -> CondensedRecords:
-    """What the result says of records that were condensed.
-
-    Raises:
-        RecordingError: they cannot be read.
-    """
-    slot_s = condensed_of(files).how.slot_ns / NS_PER_S
-    return CondensedRecords(evidence.recorded, WITHIN_SHARE, slot_s, _LACKING)
+def condensed_records(evidence: Evidence) -> CondensedRecords | None:
+    """What the result says of records that were condensed; None of those that were kept."""
+    if evidence.slot_ns is None:
+        return None
+    return CondensedRecords(evidence.recorded, WITHIN_SHARE, evidence.slot_ns / NS_PER_S, _LACKING)

@@ -40,7 +40,7 @@ def rebuilt_run(begun: RunResult, records: Sequence[RecordFile]) -> RunResult:
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         certificate=certify([_UNKNOWN]),
         steps=summarise(evidence),
-        condensed=condensed_records(records, evidence) if evidence.is_condensed else None,
+        condensed=condensed_records(evidence),
     )
 
 

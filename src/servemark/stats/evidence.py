@@ -255,8 +255,9 @@ class Evidence:
     """What the records of a run add up to: one entry a step name in `steps`, in the order of the plan.
 
     `workers_busy_share` is the part of their time in the window for which workers had a request; None where it was not
-    asked. `is_condensed` says that records were not kept: then nothing is known of their order, `arrivals` and
-    `in_flight` are empty, and values are as exact as ``condensed_files.WITHIN_SHARE``.
+    asked. `slot_ns` is how long the slots of time are by which records are known that were not kept; None where they
+    were. Of those nothing is known of their order, `arrivals` and `in_flight` are empty, and values are as exact as
+    ``condensed_files.WITHIN_SHARE``.
     """
 
     window: Window
@@ -269,7 +270,12 @@ class Evidence:
     under_way: UnderWay
     in_flight: InFlight | None
     workers_busy_share: float | None = None
-    is_condensed: bool = False
+    slot_ns: int | None = None
+
+    @property
+    def is_condensed(self) -> bool:
+        """Whether records were not kept, but what they add up to."""
+        return self.slot_ns is not None
 
     @property
     def recorded(self) -> int:
@@ -353,7 +359,7 @@ def _gather_condensed(files: Sequence[RecordFile], question: Question) -> Eviden
         arrivals={},
         under_way=UnderWay(*tally.under_way),
         in_flight=None,
-        is_condensed=True,
+        slot_ns=how.slot_ns,
     )
 
 
