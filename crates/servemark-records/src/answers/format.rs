@@ -3,6 +3,7 @@
 use super::oip;
 use super::openai;
 use super::row::Finish;
+use super::words::shortened;
 
 /// How the answers of a step are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,14 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
+    /// What it is as an event of that type: an `error` is one whatever its data mean.
+    pub(super) fn typed(mut self, kind: &[u8], data: &[u8]) -> Self {
+        if kind == b"error" && self.error.is_none() {
+            self.error = Some(shortened(&String::from_utf8_lossy(data)));
+        }
+        self
+    }
+
     /// Whether it brings something that was generated.
     pub(super) fn has_content(&self) -> bool {
         !self.text.is_empty() || !self.reasoning.is_empty() || self.has_tool_call

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::format::Meaning;
-use super::words::{shortened, words_of};
+use super::words::words_of;
 
 /// What Triton's backends of language models call what they generate.
 const TEXT: &str = "text_output";
@@ -20,11 +20,7 @@ const NO_OUTPUTS: [&str; 7] = [
 
 /// What an event means.
 pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
-    let mut meaning = whole(data);
-    if kind == b"error" && meaning.error.is_none() {
-        meaning.error = Some(shortened(&String::from_utf8_lossy(data)));
-    }
-    meaning
+    whole(data).typed(kind, data)
 }
 
 /// What a body means: an error, or outputs, whose values are its content.

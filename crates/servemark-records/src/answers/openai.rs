@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::format::{Meaning, Usage};
 use super::row::Finish;
-use super::words::{shortened, words_of};
+use super::words::words_of;
 
 const END: &[u8] = b"[DONE]";
 
@@ -16,11 +16,7 @@ pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
             ..Meaning::default()
         };
     }
-    let mut meaning = whole(data);
-    if kind == b"error" && meaning.error.is_none() {
-        meaning.error = Some(shortened(&String::from_utf8_lossy(data)));
-    }
-    meaning
+    whole(data).typed(kind, data)
 }
 
 /// What a chunk, or a whole body, means.
