@@ -60,8 +60,8 @@ def test_an_event_has_the_time_of_arrival_of_the_read_that_brought_it(tmp_path: 
 
     fault = EngineFault("slow_parse", 20 * NS_PER_MS)
     with serving(two_events) as served:
-        ran = run_plan(replace(plan_for(served.port, users=4, loops=3), fault=fault), tmp_path / "r")
-    assert ran.rows["events"].tolist() == [2] * 12
+        ran = run_plan(replace(plan_for(served.port, users=8, loops=3), fault=fault), tmp_path / "r")
+    assert ran.rows["events"].tolist() == [2] * 24
     assert (ran.rows["first_byte"] <= ran.rows["first_event"]).all()
     assert (ran.rows["last_event"] == ran.rows["end"]).all()
     assert np.median(ran.rows["read"] - ran.rows["end"]) > 20 * MS
