@@ -11,9 +11,11 @@ ALLOWED_SKIPS ?=
 BENCH ?=
 # And `make prove`: PROVE="--only closed,alarms,faults", which leaves the rest of bench/PROOF.md as it is, or "--short".
 PROVE ?=
-# How often `make test-steady` runs the suite, and of what: words of pytest's for a part of it, STEADY_ONLY="tests/unit -n 2".
+# How often `make test-steady` runs the suite, and of what: words of pytest's for a part of it, STEADY_ONLY="tests/unit -n 2";
+# and beside what, STEADY_BESIDE=pauses.
 STEADY ?= 10
 STEADY_ONLY ?=
+STEADY_BESIDE ?= busy
 
 # The tests in three parts. The fast ones compute, and are what is run after each change: one more at a time than there are
 # processors. Those marked `seconds` and `slow` wait, for servers to start and for time to pass, longer than they compute:
@@ -76,7 +78,7 @@ test-servers: setup ## servers that `make test` does not install (KServe, LitSer
 
 test-steady: setup ## everything but lint, 10 times beside two processes that compute all the time: what failed how often
 	$(BIN)/python -m tests.prepare
-	$(BIN)/python -m tests.steady --times $(STEADY) $(if $(STEADY_ONLY),'$(BIN)/pytest $(STEADY_ONLY)',$(STEADY_ALL))
+	$(BIN)/python -m tests.steady --beside $(STEADY_BESIDE) --times $(STEADY) $(if $(STEADY_ONLY),'$(BIN)/pytest $(STEADY_ONLY)',$(STEADY_ALL))
 
 docs: setup ## the documentation as a site, into build/site: no link in it may be wrong
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # not --quiet, which has it count no warning

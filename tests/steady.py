@@ -1,7 +1,8 @@
-"""Run commands again and again beside processes that compute all the time, and tell what failed how often.
+"""Run commands again and again beside processes that compute, and tell what failed how often.
 
 ``python -m tests.steady --times 10 ".venv/bin/pytest tests/unit" "cargo test"``: a test that fails by luck costs
-everybody a day, and shows itself where it has to share the machine. Exits with 1 if anything failed.
+everybody a day, and shows itself where it has to share the machine, or (``--beside pauses``, as root) where nothing of
+its own runs for a moment, so that its measurements are INVALID. Exits with 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from servemark.interrupts import held_back
-from tests.accuracy.hogs import ALWAYS_BUSY, hogging
+from tests.accuracy.hogs import ALWAYS_BUSY, PAUSES, Hogs, hogging
 
 #: What cargo prints of a test that failed.
 _OF_CARGO = re.compile(r"^test (\S+) \.\.\. FAILED$", re.MULTILINE)
+_BESIDE = {"busy": ALWAYS_BUSY, "pauses": PAUSES}
 _LAST_LINES = 15
 #: How long commands that are asked to end may take to stop their servers.
 _END_S = 60.0
@@ -35,15 +37,19 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.steady", description=__doc__)
     parser.add_argument("--times", type=int, default=10, help="how often (default: 10)")
     parser.add_argument(
+        "--beside", choices=_BESIDE, default="busy", help="processes that compute all the time, or all at once (busy)"
+    )
+    parser.add_argument(
         "commands", metavar="COMMAND", nargs="+", help="one command line each; of pytest each test counts"
     )
     chosen = parser.parse_args(words)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, so that nothing goes on computing
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also in the background, where SIGINT is ignored
         signal.signal(number, signal.default_int_handler)
-    with hogging(ALWAYS_BUSY) as hogs:
-        say(f"beside {ALWAYS_BUSY} ({', '.join(map(str, hogs))})")
+    beside = _BESIDE[chosen.beside]
+    with hogging(beside) as hogs:
+        say(f"beside {beside} ({', '.join(map(str, hogs))})")
         failed, rounds = repeated(chosen.commands, chosen.times)
-    say(table(failed, rounds, chosen.times))
+    say(table(failed, rounds, chosen.times, beside))
     return int(bool(failed) or rounds < chosen.times)
 
 
@@ -125,9 +131,9 @@ def of_pytest(report: Path) -> list[str]:
     return found
 
 
-def table(failed: Counter[str], rounds: int, times: int) -> str:
+def table(failed: Counter[str], rounds: int, times: int, beside: Hogs) -> str:
     """What failed how often, the most frequent first."""
-    lines = [f"{rounds} of {times} rounds were run beside {ALWAYS_BUSY}"]
+    lines = [f"{rounds} of {times} rounds were run beside {beside}"]
     lines += [f"{count:4} of {rounds}  {name}" for name, count in failed.most_common()]
     return "\n".join([*lines, "" if failed else "nothing failed"]).rstrip()
 

@@ -15,33 +15,43 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 _READY = "ready"
+#: Above what servemark's own threads may have.
+_PRIORITY = 50
 
 
 @dataclass(frozen=True)
 class Hogs:
-    """So many processes, each busy for `busy_ms` by the clock, then idle for `idle_ms`; 0 means never."""
+    """So many processes, each busy for `busy_ms` by the clock, then idle for `idle_ms`; 0 means never.
+
+    Those `before_all` have a real-time priority, which root may give, and are busy all at once: nothing else runs then
+    on as many CPUs.
+    """
 
     processes: int = 8
     busy_ms: float = 3.0
     idle_ms: float = 0.5
+    before_all: bool = False
 
     def __str__(self) -> str:
         processes = "process" if self.processes == 1 else "processes"
+        first = " before all others" if self.before_all else ""
         if not self.idle_ms:
-            return f"{self.processes} {processes} busy all the time"
-        return f"{self.processes} {processes} busy {self.busy_ms:g} ms of {self.busy_ms + self.idle_ms:g}"
+            return f"{self.processes} {processes} busy all the time{first}"
+        return f"{self.processes} {processes} busy {self.busy_ms:g} ms of {self.busy_ms + self.idle_ms:g}{first}"
 
 
-#: Those of a busy server, and those that compute all the time.
+#: Those of a busy server, those that compute all the time, and a machine that stops now and then, as one does whose
+#: CPUs are others' too: a measurement of a second is INVALID beside it more often than not.
 OFTEN_BUSY, ALWAYS_BUSY = Hogs(), Hogs(2, 3.0, 0.0)
+PAUSES = Hogs(os.cpu_count() or 1, 100.0, 1400.0, before_all=True)
 
 
 @contextmanager
 def hogging(hogs: Hogs | None) -> Iterator[tuple[int, ...]]:
     """They compute until the end of the block, or of this process, whatever ends it; None is nobody. Their numbers."""
-    times = () if hogs is None else (str(hogs.busy_ms / 1000), str(hogs.idle_ms / 1000))
+    words = () if hogs is None else (str(hogs.busy_ms / 1000), str(hogs.idle_ms / 1000), str(int(hogs.before_all)))
     # Isolated, and without the site's packages: they have nothing to load.
-    command = [sys.executable, "-I", "-S", __file__, str(os.getpid()), *times]
+    command = [sys.executable, "-I", "-S", __file__, str(os.getpid()), *words]
     with ExitStack() as started:
         running = []
         for _ in range(hogs.processes if hogs else 0):
@@ -57,16 +67,20 @@ def hogging(hogs: Hogs | None) -> Iterator[tuple[int, ...]]:
         yield tuple(process.pid for process in running)
 
 
-def _compute(starter: int, busy_s: float, idle_s: float) -> None:
+def _compute(starter: int, busy_s: float, idle_s: float, before_all: bool) -> None:
     """Compute until another process than `starter` is the parent: that one has ended."""
+    if before_all:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_PRIORITY))
     print(_READY, flush=True)
     while os.getppid() == starter:
         until_s = time.perf_counter() + busy_s
         while time.perf_counter() < until_s:
             pass
-        if idle_s:
+        if before_all:
+            time.sleep(busy_s + idle_s - time.monotonic() % (busy_s + idle_s))  # as the others of these do
+        elif idle_s:
             time.sleep(idle_s)
 
 
 if __name__ == "__main__":
-    _compute(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))
+    _compute(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4] == "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from tests import steady
+from tests.accuracy.hogs import ALWAYS_BUSY
 
 ROOT = Path(__file__).parents[2]
 BESIDE = re.compile(r"beside 2 processes busy all the time \((\d+), (\d+)\)")
@@ -38,6 +40,18 @@ def broken():
 
 def test_that_has_no_fixture(broken):
     pass
+"""
+
+#: Fails unless it was kept from running, for most of a pause, within five.
+PAUSED = """
+import time
+
+last_s = time.monotonic()
+end_s, longest_s = last_s + 7.5, 0.0
+while last_s < end_s:
+    now_s = time.monotonic()
+    longest_s, last_s = max(longest_s, now_s - last_s), now_s
+assert longest_s > 0.05, longest_s
 """
 
 
@@ -103,5 +117,17 @@ def test_tests_of_cargo_are_counted_by_name():
 
 
 def test_the_table_has_the_most_frequent_first():
-    lines = steady.table(Counter({"a": 1, "b": 3}), 10, 10).splitlines()
+    lines = steady.table(Counter({"a": 1, "b": 3}), 10, 10, ALWAYS_BUSY).splitlines()
     assert lines[1:] == ["   3 of 10  b", "   1 of 10  a"]
+
+
+@pytest.mark.slow
+def test_beside_pauses_all_processors_are_taken_at_once(tmp_path):
+    if os.geteuid():
+        pytest.skip("real-time priority is not permitted here")
+    watch = tmp_path / "watch.py"
+    watch.write_text(PAUSED)
+    with started("--beside", "pauses", "--times", "1", shlex.join([sys.executable, str(watch)])) as process:
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "busy 100 ms of 1500 before all others" in said
