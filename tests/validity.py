@@ -31,14 +31,19 @@ def status_but_for_the_machine(status: int, result: dict[str, Any] | None) -> in
     if status != _INVALID:
         return status
     assert result is not None
-    certificates = [benchmark["certificate"] for benchmark in result["benchmarks"] if benchmark["certificate"]]
-    checks = [check for certificate in certificates for check in certificate["checks"] if check["passed"] is False]
-    assert checks, "INVALID without a check that failed"
-    assert not_of_the_machine(check["name"] for check in checks) == []
-    reasons = "; ".join(check["reason"] for check in checks)
+    failed = failed_checks(benchmark["certificate"] for benchmark in result["benchmarks"] if benchmark["certificate"])
+    assert failed, "INVALID without a check that failed"
+    assert not_of_the_machine(failed) == []
+    reasons = "; ".join(failed.values())
     warnings.warn(f"INVALID on this machine, which is not what is tested: {reasons}", stacklevel=2)
     verdicts = [verdict for benchmark in result["benchmarks"] for verdict in benchmark["verdicts"]]
     return int(any(verdict["outcome"] == "missed" for verdict in verdicts))
+
+
+def failed_checks(certificates: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The checks of any of the certificates that failed: names and reasons."""
+    checks = (check for certificate in certificates for check in certificate["checks"])
+    return {check["name"]: check["reason"] for check in checks if check["passed"] is False}
 
 
 def skip_where_too_busy(failed: Mapping[str, str]) -> None:

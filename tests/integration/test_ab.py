@@ -16,7 +16,7 @@ from dialect_servers import answering
 from servemark.cli import main
 from servemark.result import Result, schema_text
 
-from ..validity import skip_where_too_busy, status_but_for_the_machine
+from ..validity import failed_checks, skip_where_too_busy, status_but_for_the_machine
 
 pytestmark = pytest.mark.seconds
 
@@ -41,7 +41,7 @@ def test_the_second_is_slower_and_both_are_in_one_result(servers, tmp_path: Path
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     jsonschema.validate(result, json.loads(schema_text()))
     assert Result.load(folder).comparison is not None
-    skip_where_too_busy({check["name"]: check["reason"] for check in _failed(result)})
+    skip_where_too_busy(failed_checks(run["certificate"] for one in result["benchmarks"] for run in one["runs"]))
     assert status_but_for_the_machine(status, result) == 1, captured.err
     assert captured.out.startswith("slower: request ")
     (head,) = [line for line in captured.out.splitlines() if "95% interval" in line]
@@ -75,7 +75,7 @@ def test_the_same_with_itself_says_which_changes_can_be_shown(servers, tmp_path:
     captured = capsys.readouterr()
     result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     if status == 3:
-        skip_where_too_busy({check["name"]: check["reason"] for check in _failed(result)})
+        skip_where_too_busy(failed_checks(run["certificate"] for one in result["benchmarks"] for run in one["runs"]))
     assert status == 0, captured.err
     assert captured.out.startswith("10 trials show a change of ")
     assert "undecided: 3 blocks can show nothing, 7 could" in " ".join(captured.out.split())
@@ -105,8 +105,3 @@ def test_what_was_interrupted_is_partial_on_both_sides_and_compares_nothing(serv
     assert [benchmark["partial"] for benchmark in result["benchmarks"]] == [True, True]
     assert "comparison" not in result
     assert out.startswith("A  PARTIAL ")
-
-
-def _failed(result: dict) -> list[dict]:
-    runs = [run for benchmark in result["benchmarks"] for run in benchmark["runs"]]
-    return [check for run in runs for check in run["certificate"]["checks"] if check["passed"] is False]

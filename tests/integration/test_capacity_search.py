@@ -18,7 +18,7 @@ from dialect_servers import answering
 from servemark.cli import main
 from servemark.result import Result, schema_text
 
-from ..validity import status_but_for_the_machine
+from ..validity import failed_checks, skip_where_too_busy
 
 pytestmark = pytest.mark.seconds
 
@@ -41,6 +41,12 @@ def _searched(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
     return status, result
 
 
+def _skip_where_invalid(status: int, result: dict[str, Any]) -> None:
+    """Skip where the machine was so busy that probes were INVALID, on which no claim can rest."""
+    if status == 3:
+        skip_where_too_busy(failed_checks(run["certificate"] for run in result["benchmarks"][0]["runs"]))
+
+
 @pytest.mark.slow
 def test_the_rate_is_found_that_the_server_can_do(url: str, tmp_path: Path, capsys) -> None:
     junit = tmp_path / "verdicts.xml"
@@ -51,17 +57,20 @@ def test_the_rate_is_found_that_the_server_can_do(url: str, tmp_path: Path, caps
     (benchmark,) = result["benchmarks"]
     capacity = benchmark["capacity"]
     # Whatever else runs here, no more than 50 a second can be answered; a search that found more would be wrong.
-    assert capacity["feasible_max"] < 1 / _SERVICE_S
-    assert capacity["infeasible_min"] > capacity["feasible_max"]
-    assert capacity["limiting"] == "p90<400ms"
+    met = [probe["load"] for probe in capacity["probes"] if probe["outcome"] == "met"]
+    assert [load for load in met if load >= 1 / _SERVICE_S] == []
+    assert capacity["feasible_max"] == max(met, default=None)
     assert len(benchmark["runs"]) == len(capacity["probes"])
     assert [run["point"]["rate"] for run in benchmark["runs"]] == [probe["load"] for probe in capacity["probes"]]
     assert sum(probe["took_s"] for probe in capacity["probes"]) < 60
     assert captured.out.startswith("capacity ")
-    assert "holds at" in " ".join(captured.out.split())
     assert "probe 2: rate" in captured.err
     assert 'name="a load that meets p90&lt;400ms"' in junit.read_text(encoding="utf-8")
-    assert status_but_for_the_machine(status, result) == 0, captured.err
+    _skip_where_invalid(status, result)
+    assert status == 0, captured.err
+    assert "holds at" in " ".join(captured.out.split())
+    assert capacity["infeasible_min"] > capacity["feasible_max"]
+    assert capacity["limiting"] == "p90<400ms"
 
 
 @pytest.mark.slow
@@ -69,12 +78,13 @@ def test_a_rate_far_beyond_is_told_early(url: str, tmp_path: Path, capsys) -> No
     """Here by two generators, of whose backlog together it is told."""
     words = ["--slo", "p90<100ms", "--rate", "150", "--duration", "60", "--warmup", "0.5", "--timeout", "1"]
     words += ["--generators", "2"]
-    _, result = _searched(tmp_path / "out", url, *words, "--search-budget", "32", "--no-history")
+    status, result = _searched(tmp_path / "out", url, *words, "--search-budget", "32", "--no-history")
     assert len(result["benchmarks"][0]["runs"][0]["generators"]) == 2
     first = result["benchmarks"][0]["capacity"]["probes"][0]
     assert first["falls_behind"] is True
-    assert first["outcome"] == "missed"
     assert first["took_s"] < 20  # of the 30 that were asked for
+    _skip_where_invalid(status, result)
+    assert first["outcome"] == "missed"
     assert "falls behind" in capsys.readouterr().out
 
 
@@ -89,20 +99,22 @@ def test_users_are_searched_by_whole_numbers(url: str, tmp_path: Path, capsys) -
     assert {run["load"]["users"]: len(run.get("generators", [0])) for run in runs} == {
         run["load"]["users"]: min(2, run["load"]["users"]) for run in runs
     }
+    assert capacity["rate_per_s"] is None
+    assert captured.out.startswith("capacity ")
+    _skip_where_invalid(status, result)
+    assert status == 0, captured.err
     # Each of 8 users waits for the seven before it: at least 160 ms.
     assert 1 <= capacity["feasible_max"] < 8
     assert capacity["threads"]["value"] == capacity["feasible_max"]
-    assert capacity["rate_per_s"] is None
-    assert captured.out.startswith("capacity ")
-    assert status_but_for_the_machine(status, result) == 0, captured.err
 
 
 def test_an_objective_that_cannot_be_met_is_said_and_fails(url: str, tmp_path: Path, capsys) -> None:
     status, result = _searched(tmp_path / "out", url, "--slo", "p99<1ms", "--rate", "4", *_QUICK)
     captured = capsys.readouterr()
+    _skip_where_invalid(status, result)
+    assert status == 1, captured.err
     assert result["benchmarks"][0]["capacity"]["ending"] == "impossible"
     assert captured.out.startswith("capacity 0: p99<1ms fails at ")
-    assert status_but_for_the_machine(status, result) == 1, captured.err
 
 
 def test_an_interrupted_search_answers_as_far_as_it_is_known(url: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from servemark.result import schema_text
 from servemark.units import NS_PER_MS, NS_PER_US
 from servemark.workload.plan import EngineArrivals, EngineFault, EngineRateSegment
 
-from ..validity import skip_where_too_busy
+from ..validity import failed_checks, skip_where_too_busy
 
 pytestmark = pytest.mark.seconds
 
@@ -68,17 +68,13 @@ def measure(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     return run
 
 
-def _failed(certificate: dict) -> dict[str, str]:
-    return {check["name"]: check["reason"] for check in certificate["checks"] if check["passed"] is False}
-
-
 @pytest.mark.parametrize(("load", "checks"), [(_CLOSED, 7), (_OPEN, 7)], ids=["closed", "open"])
 def test_without_a_fault_the_run_is_valid(measure, load: tuple[str, ...], checks: int) -> None:
     for _ in range(TRIES):
         status, certificate, printed = measure(load, None, "--force")
         if status != INVALID:
             break
-    skip_where_too_busy(_failed(certificate))
+    skip_where_too_busy(failed_checks([certificate]))
     assert status == 0
     passed = sum(check["passed"] is True for check in certificate["checks"])
     assert passed == checks, certificate
@@ -131,7 +127,7 @@ def test_each_fault_makes_the_run_invalid(measure, load, fault: EngineFault, rea
     assert not certificate["valid"]
     assert printed.startswith("INVALID ping: ")
     assert "certificate    valid" not in printed
-    failed = _failed(certificate)
+    failed = failed_checks([certificate])
     for check, words in reasons.items():
         assert re.search(words, failed[check]), failed
         assert f"INVALID        {check}: " in printed

@@ -17,7 +17,7 @@ from servemark.engines.native.engine import NativeEngine
 from servemark.result import Result, schema_text
 from servemark.workload.plan import EngineFault
 
-from ..validity import skip_where_too_busy
+from ..validity import failed_checks, skip_where_too_busy
 
 pytestmark = pytest.mark.seconds
 
@@ -85,9 +85,8 @@ def measure(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 def _skip_if_invalid(ran: Ran, faulty: frozenset[int] = frozenset()) -> None:
     """Skip where the machine was so busy that runs without a fault are INVALID."""
-    runs = [run for place, run in enumerate(ran.benchmark["runs"]) if place not in faulty]
-    checks = [check for run in runs for check in run["certificate"]["checks"] if check["passed"] is False]
-    skip_where_too_busy({check["name"]: check["reason"] for check in checks})
+    runs = (run for place, run in enumerate(ran.benchmark["runs"]) if place not in faulty)
+    skip_where_too_busy(failed_checks(run["certificate"] for run in runs))
 
 
 def test_each_trial_is_a_run_with_a_seed_of_its_own(quick: int, measure: Measure) -> None:
