@@ -6,6 +6,8 @@ import pytest
 
 from servemark.result import Result
 
+from ..validity import failed_checks, skip_where_too_busy
+
 pytestmark = pytest.mark.slow
 
 
@@ -19,10 +21,12 @@ def test_each_configuration_is_searched_on_a_server_of_its_own_and_one_is_recomm
     assert [one["configuration"] for one in found] == [{"workers": 1}, {"workers": 2}]
     assert benchmark["capacity"] in found
     for one in found:
-        assert one["feasible_max"] >= 1
-        assert 0 < one["workers_busy_share"] <= 1
         runs = [benchmark["runs"][probe["run"]] for probe in one["probes"]]
         assert {run["server"]["read_back"]["workers"] for run in runs} == {one["configuration"]["workers"]}
-    assert f"recommended    workers {benchmark['capacity']['configuration']['workers']}" in run.stdout
     assert len(Result.load(run.folder).benchmarks[0].capacities) == 2
     assert "The probes of the search" in (run.folder / "report.html").read_text(encoding="utf-8")
+    skip_where_too_busy(failed_checks([benchmark["certificate"]]))
+    for one in found:
+        assert one["feasible_max"] >= 1
+        assert 0 < one["workers_busy_share"] <= 1
+    assert f"recommended    workers {benchmark['capacity']['configuration']['workers']}" in run.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -127,8 +128,9 @@ def test_an_interrupted_search_answers_as_far_as_it_is_known(url: str, tmp_path:
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    _skip_where_invalid(process.returncode, result)
+    assert process.returncode == 130, err
     jsonschema.validate(result, json.loads(schema_text()))
     assert result["partial"] is True
     capacity = result["benchmarks"][0]["capacity"]
@@ -178,6 +180,6 @@ def test_a_condition_on_what_the_server_does_not_do_is_the_first_line(url: str, 
     status, result = _searched(tmp_path / "out", url, "--slo", "first_event.p90<400ms", *_QUICK)
     out = capsys.readouterr().out
     assert status == 2
-    assert out.splitlines()[0].startswith("FAILED http ")
+    assert re.match("FAILED (INVALID )?http ", out)
     assert "--slo first_event.p90<400ms: no response streamed" in " ".join(out.split())
     assert len(result["benchmarks"][0]["runs"]) == 1

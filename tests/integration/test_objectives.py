@@ -19,7 +19,7 @@ from servemark import open_records
 from servemark.cli import main
 from servemark.result import schema_text
 
-from ..validity import TOO_BUSY, status_but_for_the_machine
+from ..validity import TOO_BUSY, failed_checks, skip_where_too_busy, status_but_for_the_machine
 
 pytestmark = pytest.mark.seconds
 
@@ -70,7 +70,8 @@ def test_an_objective_that_is_met_is_the_first_line_and_exit_0(run: Run, tmp_pat
     assert step["goodput_per_s"]["value"] == pytest.approx(step["throughput_per_s"]["value"], rel=0.01)
     suite = ElementTree.parse(tmp_path / "verdicts.xml").getroot().find("testsuite")
     assert suite is not None
-    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "0")
+    errors = str(int(not result["benchmarks"][0]["certificate"]["valid"]))
+    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", errors, "0")
     assert [case.get("name") for case in suite.iter("testcase")][-1] == "objective errors<1%"
 
 
@@ -105,6 +106,7 @@ def test_a_rate_is_judged_by_its_interval(run: Run) -> None:
 def test_all_trials_count_together(run: Run) -> None:
     with serving(answering(OK)) as server:
         status, result, printed = run(server.port, "p99<5s", "-t", "1", "-l", "200", "--trials", "2")
+    skip_where_too_busy(failed_checks(one["certificate"] for one in result["benchmarks"][0]["runs"]))
     assert status == 0
     assert verdicts_of(result) == {"p99<5s": "met"}
     assert "of 400 requests within 5.00 s" in printed
@@ -133,7 +135,7 @@ def test_a_statistic_that_the_run_lacks_is_exit_2_and_nothing_is_lost(run: Run) 
     with serving(answering(OK)) as server:
         status, result, printed = run(server.port, "first_event.p99<1s,p50<5s", "-t", "1", "-l", "20")
     assert status == 2
-    assert "no response streamed" in printed
+    assert "no response streamed" in " ".join(printed.split())
     assert result["benchmarks"][0]["steps"][0]["measured"] == 20
     assert verdicts_of(result) == {"p50<5s": "met"}
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 from servemark.cli import main
 
 from ..browser import axe_core, chromium, grave_faults, opened
+from ..validity import until_valid
 
 pytestmark = pytest.mark.slow
 #: An answer of two tokens, of a server that closes its connection behind it.
@@ -44,15 +45,17 @@ def reports(tmp_path_factory) -> dict[str, Path]:
             "search": f"capacity http {url}/ --slo p90<500ms --by threads --search-budget 8 --duration 1 --warmup 0.2",
             "failing": f"run http {url}/no?{HOSTILE.replace(' ', '%20')} -t 1 -l 20 --max-errors 100%",
         }.items():
-            main([*words.split(), "--no-history", "-o", str(folder / name)], "servemark")
+            until_valid([*words.split(), "--no-history"], folder / name)
         with serving(saying(*TOKENS, then=hang_up)) as server:
             words = f"run http http://127.0.0.1:{server.port}/ -t 4 -l 30 --tokens openai --no-history"
-            main([*words.split(), "-o", str(folder / "tokens")], "servemark")
-        again = str(folder / "again")
-        main(["run", "http", f"{url}/", "-t", "2", "--duration", "2", "--warmup", "0.5", "-o", again], "servemark")
+            until_valid(words.split(), folder / "tokens")
+        until_valid(["run", "http", f"{url}/", "-t", "2", "--duration", "2", "--warmup", "0.5"], folder / "again")
     found = {path.name: path / "report.html" for path in folder.iterdir()}
     pages = {"comparison": folder / "comparison.html", "history": folder / "history.html"}
-    main(["compare", str(folder / "closed"), again, "--force", "--html", str(pages["comparison"])], "servemark")
+    main(
+        ["compare", str(folder / "closed"), str(folder / "again"), "--force", "--html", str(pages["comparison"])],
+        "servemark",
+    )
     main(["history", "trend", "--html", str(pages["history"])], "servemark")
     return found | pages
 
