@@ -52,7 +52,7 @@ class Execution:
 _RUNNING = "--mms 127.0.0.1:8443 -l 2"
 #: How what is on none of those is executed.
 EXECUTED = {
-    "./benchmark.py latency --trials 5": Execution(_RUNNING, says="median of 5 trials"),
+    "./benchmark.py latency --trials 5": Execution(_RUNNING, says=" of 5 asked for"),
     "./benchmark.py latency": Execution("-l 2", says="cold start"),
     "./benchmark.py throughput": Execution(f"{_RUNNING} -t 2", says="throughput resnet-18"),
     "./benchmark.py throughput --generators 2": Execution(f"{_RUNNING} -t 2", says="generators"),
