@@ -104,6 +104,15 @@ def test_it_is_there_when_it_listens_itself_and_its_children_go_with_it(shared: 
     assert process.death() is not None
 
 
+def test_no_process_is_looked_at_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look goes through all of the machine: with twenty a second, starting took more of a CPU than the server did."""
+    looks = []
+    every_process = psutil.process_iter
+    monkeypatch.setattr(psutil, "process_iter", lambda: looks.append(1) or every_process())
+    with started(f"import time; time.sleep(1)\n{ALONE}", free_port_pair()[0]):
+        assert len(looks) == 2, "one whether it is its own port, one for what is written down"
+
+
 def test_a_program_that_is_not_there_is_an_error_in_words() -> None:
     def prepare(_instance: Instance, _ports: Ports) -> OwnStart:
         return OwnStart(["/nowhere/tritonserver"], {})

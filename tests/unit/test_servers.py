@@ -243,6 +243,20 @@ def test_marked_processes_and_their_children_are_stopped_though_they_ignore_sigt
     assert process.returncode is not None
 
 
+def test_descendants_that_dropped_the_mark_are_members_too(tmp_path: Path) -> None:
+    """A child keeps the mark, and starts one with an empty environment, which starts another."""
+    sleeping = "import time; time.sleep(60)"
+    forgetful = f"import os, subprocess, sys; os.fork(); subprocess.run([sys.executable, '-c', {sleeping!r}], env={{}})"
+    marked = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {forgetful!r}])"
+    with sleeper(tmp_path, marked):
+        deadline = time.monotonic() + 10
+        while len(members(tmp_path)) < 5 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        found = members(tmp_path)
+        kill_members(tmp_path)
+    assert len({process.pid for process in found}) == len(found) == 5
+
+
 def test_a_process_that_only_got_a_recorded_number_is_left_alone(tmp_path: Path) -> None:
     with sleeper(tmp_path / "somebody else's") as innocent:
         kill_members(tmp_path, [ProcessIdentity(innocent.pid, "an earlier start")])

@@ -98,7 +98,8 @@ def members(instance: Path, recorded: Iterable[ProcessIdentity] = ()) -> list[ps
                 found.setdefault(identity.pid, psutil.Process(identity.pid))
     for process in list(found.values()):
         with suppress(psutil.Error):
-            found.update((child.pid, child) for child in process.children(recursive=True))
+            if process.ppid() not in found:  # Its parent's descendants are its own, and each look goes through all.
+                found.update((child.pid, child) for child in process.children(recursive=True))
     return [process for process in found.values() if process.pid != os.getpid() and _lives(process)]
 
 

@@ -20,7 +20,7 @@ from servemark.machine.cpu import processes_cpu_s
 from servemark.machine.memory import processes_memory_bytes
 from servemark.machine.processes import listening_ports, members, start_process, stop_members
 from servemark.servers.mms.instance import Instance, new_instance
-from servemark.servers.ports import check_not_taken, started_on_ports
+from servemark.servers.ports import check_not_taken, somebody_listens, started_on_ports
 
 _LOG = "server.log"
 _START_TIMEOUT_S = 120.0
@@ -99,7 +99,7 @@ class OwnProcess:
             ServerStartError: it ended, or did neither in time; `detail` has the end of what it printed.
         """
         give_up_s = time.monotonic() + within_s
-        while not (set(self.ports) <= listening_ports(self.processes()) and is_ready(self)):
+        while not (self._listens() and is_ready(self)):
             tail = self.log_tail()
             if (status := self.process.poll()) is not None:
                 check_not_taken(self.ports, tail)
@@ -119,6 +119,9 @@ class OwnProcess:
                 )
             time.sleep(_LOOK_EVERY_S)
         self.instance = self.instance.with_processes(process.pid for process in self.processes())
+
+    def _listens(self) -> bool:
+        return somebody_listens(self.ports) and set(self.ports) <= listening_ports(self.processes())
 
     def stop(self) -> None:
         """End it, and everything that it started; nothing of it is left when this returns."""

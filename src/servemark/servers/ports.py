@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.1"
 _PORTS = range(18000, 32000, 2)
 _CHOICES = 100
 _START_TRIES = 3
+_ACCEPTED_WITHIN_S = 1.0
 
 _Ports = TypeVar("_Ports", bound=Sequence[int])
 _Started = TypeVar("_Started")
@@ -68,6 +69,19 @@ def check_ports(ports: tuple[int, int]) -> None:
 def is_free(port: int) -> bool:
     """Whether a server could listen on that port of the loopback address now."""
     return _refusal(port) is None
+
+
+def somebody_listens(ports: Iterable[int]) -> bool:
+    """Whether connections to all of `ports` are accepted, by whomever.
+
+    To be asked while one waits for a server: telling whose the ports are takes a look at every process of the machine.
+    """
+    try:
+        for port in ports:
+            socket.create_connection((LOOPBACK, port), _ACCEPTED_WITHIN_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def check_not_taken(ports: Sequence[int], printed: str) -> None:

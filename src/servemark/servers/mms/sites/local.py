@@ -22,6 +22,7 @@ from servemark.machine.processes import listening_ports, members, stop_members
 from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.load_failure import load_outside
 from servemark.servers.mms.worker_memory import MEASURE_TIMEOUT_S, WorkerPython
+from servemark.servers.ports import somebody_listens
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class LocalSite:
 
     def listens(self, instance: Instance, ports: Collection[int]) -> bool:
         """Whether processes of `instance` listen on all of `ports`."""
-        return set(ports) <= listening_ports(self.processes(instance))
+        return somebody_listens(ports) and set(ports) <= listening_ports(self.processes(instance))
 
     def stop(self, instance: Instance) -> None:
         """By the instance's mark, so that it is found even if we were interrupted while we started it."""
