@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from servemark.workload.load import ClosedLoad, Until
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, Request, Scenario, Step
 
+from ..short_java import short_lived_java
+
 pytestmark = pytest.mark.slow
 
 #: How long an answer takes, where it is longer than what a busy machine has JMeter wait for a CPU.
@@ -36,8 +39,9 @@ _LONG_S = 0.06
 
 
 @pytest.fixture(scope="module")
-def home() -> JMeterHome:
-    return find_home()
+def home(tmp_path_factory: pytest.TempPathFactory) -> JMeterHome:
+    found = find_home()
+    return replace(found, java=short_lived_java(found.java, tmp_path_factory.mktemp("java")))
 
 
 def _what_came(server: TimedServer) -> Counter[tuple[object, ...]]:

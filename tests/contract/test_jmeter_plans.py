@@ -10,6 +10,7 @@ import threading
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,16 @@ from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Address, Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, RepeatUntil, Request, Scenario, Step
 
+from ..short_java import short_lived_java
 from ..validity import TOO_BUSY
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def home() -> JMeterHome:
-    return find_home()
+def home(tmp_path_factory: pytest.TempPathFactory) -> JMeterHome:
+    found = find_home()
+    return replace(found, java=short_lived_java(found.java, tmp_path_factory.mktemp("java")))
 
 
 JSON = (("Content-Type", "application/json"),)

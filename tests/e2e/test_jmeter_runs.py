@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import shutil
 
 import pytest
 
 from servemark import open_records
-from servemark.environments.jmeter import jmeter_home
+from servemark.cli import main
+from servemark.environments.jmeter import find_java, jmeter_home
+
+from ..short_java import short_lived_java
+from ..validity import status_but_for_the_machine
 
 pytestmark = pytest.mark.slow
 needs_jmeter = pytest.mark.skipif(
@@ -16,7 +22,7 @@ needs_jmeter = pytest.mark.skipif(
 )
 
 
-#: One suite has all that JMeter is asked to make reports of: each run's dashboard takes seconds.
+#: One suite has all that JMeter is asked to make reports of: those of a run are five starts of Java.
 SUITE = """
 [[benchmark]]
 name = "concurrent_inference"
@@ -27,6 +33,9 @@ options = { threads = [1, 3] }
 name = "load"
 model = "noop"
 options = { count = 3 }
+"""
+#: Of these the figures are looked at.
+UNREPORTED = """
 [[benchmark]]
 name = "repeated_scale_calls"
 model = "noop"
@@ -48,15 +57,39 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def suite(module_command, home):
+def environ(home, tmp_path_factory):
+    """The variables that name that JMeter, and a Java that is first on PATH."""
+    java = short_lived_java(find_java().executable, tmp_path_factory.mktemp("java"))
+    path = os.pathsep.join([str(java.parent), os.environ["PATH"]])
+    return {"JMETER_HOME": str(home), "JAVA_HOME": "", "PATH": path}
+
+
+@pytest.fixture(scope="module")
+def suite(module_command, environ):
     """That suite, run by the JMeter of JMETER_HOME."""
     command = module_command()
-    command.environ["JMETER_HOME"] = str(home)
+    command.environ |= environ
     (command.cwd / "mine.toml").write_text(SUITE)
     with command.started("--suite mine.toml --engine jmeter --max-errors 100%") as started:
-        run = started.end(timeout_s=1800)  # five runs, each with its reports
+        run = started.end(timeout_s=1800)  # three runs, each with its reports
     assert run.status == 0, run.stderr
     return run
+
+
+@pytest.fixture(scope="module")
+def unreported(tmp_path_factory, cache, environ):
+    """The result of the other suite, run here, where JMeter's reports can be left out."""
+    folder = tmp_path_factory.mktemp("unreported")
+    (folder / "mine.toml").write_text(UNREPORTED)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"SERVEMARK_CACHE": str(cache), **environ}.items():
+            patch.setenv(name, value)
+        patch.setattr("servemark.engines.jmeter.tools.write_reports", lambda *_, **__: None)
+        words = f"run --suite {folder / 'mine.toml'} --engine jmeter --max-errors 100% -o {folder / 'out'}"
+        status = main(words.split(), "servemark")
+    result = json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))
+    assert status_but_for_the_machine(status, result) == 0
+    return result
 
 
 def _counts(path):
@@ -100,7 +133,8 @@ def test_the_runs_of_several_points_are_merged_too(suite):
 
 
 @needs_jmeter
-def test_a_jmeter_that_ends_by_itself_is_a_failure_and_no_interruption(command):
+def test_a_jmeter_that_ends_by_itself_is_a_failure_and_no_interruption(command, environ):
+    command.environ |= environ
     with command.started("latency -m noop --duration 60 --engine jmeter") as started:
         started.wait_for("samples", lambda: _samples(command.cwd) > 10)
         (jmeter,) = started.server_processes("ApacheJMeter.jar")
@@ -118,8 +152,9 @@ def _samples(folder):
 
 
 @needs_jmeter
-def test_benchmarks_of_the_management_api_and_of_several_models_run_on_it_too(suite):
-    _, load, scaling, models = suite.result["benchmarks"]
+def test_benchmarks_of_the_management_api_and_of_several_models_run_on_it_too(suite, unreported):
+    _, load = suite.result["benchmarks"]
+    scaling, models = unreported["benchmarks"]
     assert [(step["name"], step["succeeded"]) for step in load["steps"]] == [("register", 3)]
     assert set(load["analysis"]["registrations"]["models"]) == {f"noop-v1.0-{n}" for n in (1, 2, 3)}
     calls = {step["name"]: step["succeeded"] for step in scaling["steps"]}
