@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,10 +92,13 @@ def axe_core(folder: Path) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
-def grave_faults(page: Page, axe: str) -> list[str]:
-    """What axe-core finds on the page that keeps people from using it: rule, and the first place."""
+def grave_faults(page: Page, axe: str, rules: Sequence[str] = ()) -> list[str]:
+    """What axe-core finds on the page that keeps people from using it, by `rules` or all: rule, and the first place."""
     page.evaluate(axe)
-    found: dict[str, Any] = json.loads(page.evaluate("axe.run(document).then(found => JSON.stringify(found))"))
+    options = json.dumps({"runOnly": {"type": "rule", "values": list(rules)}} if rules else {})
+    found: dict[str, Any] = json.loads(
+        page.evaluate(f"axe.run(document, {options}).then(found => JSON.stringify(found))")
+    )
     assert found["passes"], "it looked at nothing"
     return [
         f"{one['id']} ({one['impact']}): {one['nodes'][0]['html']}"

@@ -23,6 +23,8 @@ TOKENS = (
     b'data: {"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}],"usage":{"completion_tokens":2}}\n\n',
     b"data: [DONE]\n\n",
 )
+#: What axe-core asks of colours, which is all that is another in the other theme.
+COLOURS = ("color-contrast", "link-in-text-block")
 HOSTILE = "</script><script>window.hurt=1</script><img src=x onerror=window.hurt=2>"
 
 
@@ -61,7 +63,7 @@ def reports(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", ["closed", "rates", "search", "failing", "tokens", "comparison", "history"])
-@pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 1200), (False, 400)], ids=["light", "dark", "phone"])
+@pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 400)], ids=["light", "dark-phone"])
 def test_every_chart_is_drawn_and_nothing_is_asked_for(browser, reports, name, dark, width):
     with opened(browser, reports[name], dark=dark, width=width) as found:
         assert found.said == []
@@ -131,11 +133,12 @@ def test_the_time_of_a_run_is_drawn_when_it_is_opened(browser, reports):
         assert found.said == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_everybody_can_use_it(browser, reports, tmp_path_factory, dark):
+@pytest.mark.parametrize(("dark", "rules"), [(False, ()), (True, COLOURS)], ids=["light", "dark"])
+def test_everybody_can_use_it(browser, reports, tmp_path_factory, dark, rules):
     axe = axe_core(tmp_path_factory.mktemp("axe"))
     for name in ("closed", "search", "failing", "tokens", "comparison"):
         with opened(browser, reports[name], dark=dark) as found:
-            for part in found.page.locator("details").all():
+            runs = found.page.locator("details.run").all()
+            for part in found.page.locator("details:not(.run)").all() + runs[:2]:  # those of a search are all alike
                 part.evaluate("one => one.open = true")
-            assert grave_faults(found.page, axe) == [], name
+            assert grave_faults(found.page, axe, rules) == [], name
