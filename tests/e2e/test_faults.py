@@ -128,7 +128,9 @@ def test_a_worker_that_is_killed_meanwhile_ends_the_run(command):
 
 
 def test_a_worker_that_is_killed_meanwhile_is_told_with_when_where_the_run_may_go_on(command):
-    with command.started("latency -m noop -w 2 --duration 6 --warmup 0 --go-on-errors --max-errors 100%") as started:
+    with command.started(
+        "latency -m noop -w 2 --duration 6 --think 0.005 --warmup 0 --go-on-errors --max-errors 100%"
+    ) as started:
         started.wait_until_measuring()
         worker = next(w for w in started.server_processes("model_service_worker") if not w.children())
         worker.kill()
@@ -167,8 +169,8 @@ def test_a_cache_that_cannot_be_written_is_one_line(command, tmp_path):
 
 
 def test_two_runs_at_once_each_have_a_server_of_their_own(command):
-    with command.started("ping -t 1 --duration 2 --warmup 0 -o first") as first:
-        with command.started("ping -t 1 --duration 2 --warmup 0 -o second") as second:
+    with command.started("ping -t 1 --duration 2 --think 0.01 --warmup 0 -o first") as first:
+        with command.started("ping -t 1 --duration 2 --think 0.01 --warmup 0 -o second") as second:
             second.process.wait(timeout=60)
             first.process.wait(timeout=60)
         one, other = first.end(), second.end()

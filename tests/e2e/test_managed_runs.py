@@ -169,7 +169,7 @@ def test_loops_are_exact_and_all_of_them_are_measured(runs):
 
 
 def test_without_a_length_it_measures_for_a_minute_at_most(command):
-    with command.started("latency -m noop -w 1") as started:
+    with command.started("latency -m noop -w 1 --think 0.005") as started:
         started.wait_for_line("measuring: 10 of at most 62 s")
         started.interrupt()
         run = started.end()
@@ -177,8 +177,9 @@ def test_without_a_length_it_measures_for_a_minute_at_most(command):
 
 
 def test_without_a_length_it_measures_until_the_median_is_exact_and_p99_has_an_interval(command):
-    """In a suite, where it may take 20 s and not a minute."""
-    (command.cwd / "mine.toml").write_text('[[benchmark]]\nname = "latency"\nmodel = "noop"\nworkers = 1\n')
+    """In a suite, where it may take 20 s and not a minute; of a user who pauses, which leaves others the machine."""
+    entry = '[[benchmark]]\nname = "latency"\nmodel = "noop"\nworkers = 1\nthink = 0.005\n'
+    (command.cwd / "mine.toml").write_text(entry)
     run = command.run("--suite mine.toml")
     assert run.status == 0
     one, p50 = run.benchmark["runs"][0], run.step["service_ms"]["p50"]

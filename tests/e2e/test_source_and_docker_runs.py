@@ -63,7 +63,7 @@ def test_a_checkout_is_built_and_measured(command: Command, checkout: Path) -> N
 
 @needs_javac
 def test_files_that_change_between_two_benchmarks_of_a_suite_are_built_again(command: Command, checkout: Path) -> None:
-    (command.cwd / "mine.toml").write_text('[[benchmark]]\nname = "ping"\nduration = 3\n' * 2)
+    (command.cwd / "mine.toml").write_text('[[benchmark]]\nname = "ping"\nduration = 3\nthink = 0.01\n' * 2)
     with command.started(f"--suite mine.toml --source {checkout}") as started:
         started.wait_until_measuring()
         mark_java(checkout, "meanwhile")

@@ -71,6 +71,7 @@ def test_one_that_fails_stops_no_other_and_its_status_is_the_commands(command):
         [[benchmark]]
         name = "latency"
         input = "bad.txt"
+        workers = 1
         [[benchmark]]
         name = "latency"
         model = "noop"
@@ -139,6 +140,7 @@ def test_ctrl_c_in_the_middle_keeps_what_was_measured_and_begins_nothing_more(co
         [[benchmark]]
         name = "ping"
         duration = 60
+        think = 0.01
         [[benchmark]]
         name = "latency"
         model = "noop"
