@@ -149,10 +149,13 @@ def test_a_client_certificate_has_no_use_without_tls(server: ManagedServer, tls_
 
 
 def test_the_wrong_scheme_is_said(server: ManagedServer, tls_server: ManagedServer) -> None:
-    for text in (f"https://127.0.0.1:{port_of(server)}", f"http://127.0.0.1:{port_of(tls_server)}"):
-        with pytest.raises(UnreachableError, match="no Multi Model Server answers"):
+    for text, right in (
+        (f"https://127.0.0.1:{port_of(server)}", "it speaks no TLS: write http:// instead of https://"),
+        (f"http://127.0.0.1:{port_of(tls_server)}", "it speaks TLS: write https:// instead of http://"),
+    ):
+        with pytest.raises(UnreachableError, match=f"no Multi Model Server answers.*{right}"):
             find_server(text, named="mms", trust=Trust(), progress=print)
-        with pytest.raises(UnreachableError, match="no model server that is known answers"):
+        with pytest.raises(UnreachableError, match=f"no model server that is known answers.*{right}"):
             find_server(text, trust=Trust(), progress=print)
 
 

@@ -21,14 +21,17 @@ OPENAI: Answers = {
     "OPTIONS /v1/chat/completions": (405, b""),
     "OPTIONS /invocations": (405, b""),
 }
+#: What is asked to see whether a server answers as well what nobody has.
+NOWHERE = "GET /servemark-asks-what-this-is"
 CONTAINER: Answers = {"GET /ping": (200, b""), "OPTIONS /invocations": (405, b""), "POST /invocations": (200, b"[1]")}
 
 
 #: As TensorFlow Serving answers by its documentation ("RESTful API"): no server of it can be had here.
+NO_MODEL_OF = "/v1/models/servemark-asks-what-this-is"
 NO_MODEL = (404, b'{"error": "Could not find any versions of model servemark-asks-what-this-is"}')
 STATE = b'{"model_version_status": [{"version": "1", "state": "%s", "status": {"error_code": "OK"}}]}'
 TFSERVING: Answers = {
-    "GET /v1/models/servemark-asks-what-this-is": NO_MODEL,
+    f"GET {NO_MODEL_OF}": NO_MODEL,
     "GET /v1/models": (400, b'{"error": "Missing model name in request."}'),
     "GET /v1/models/half": (200, STATE % b"AVAILABLE"),
     "GET /v1/models/late": (200, STATE % b"LOADING"),
@@ -60,16 +63,16 @@ def test_what_a_server_speaks_is_told_from_its_answers(answers: Answers, name: s
     with answering(answers, came) as port:
         found = find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
         assert (found.dialect.name, found.address.port) == (name, port)
-    looks = ("GET /ping", "GET /v2", "OPTIONS ", "GET /v1/models")
+    looks = ("GET /ping", "GET /v2", "OPTIONS ", "GET /v1/models", NOWHERE)
     assert all(asked.startswith(looks) for asked in came), "nothing else is asked to know it"
 
 
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ({}, ["answers GET /ping with 404 'no such page'"]),
-        ({"GET /ping": HEALTHY}, ["answers OPTIONS / with 404", "answers OPTIONS /invocations with 404"]),
-        ({"GET /ping": (200, b"pong")}, ["GET /ping with 200 'pong'", "answers OPTIONS /invocations with 404"]),
+        ({}, [f"answers GET /v2/health/live, GET /ping, GET /v1/models, GET {NO_MODEL_OF} with 404 'no such page'"]),
+        ({"GET /ping": HEALTHY}, ["answers GET /v2/health/live, OPTIONS /, GET /v1/models, OPTIONS /invocations, "]),
+        ({"GET /ping": (200, b"pong")}, ["GET /ping with 200 'pong'", ", OPTIONS /invocations, "]),
     ],
     ids=["nothing", "a health like that of MMS", "a health"],
 )
@@ -82,6 +85,34 @@ def test_what_is_not_known_says_why_and_what_to_do(answers: Answers, said: list[
         "give the address of its inference API in --server, say with --dialect what"
     )
     assert "benchmark http" in error.value.next_step
+
+
+class _Everything(dict[str, tuple[int, bytes]]):
+    """The same answer to whatever is asked, as a page that is an application gives."""
+
+    def get(self, key: str, default: object = None) -> tuple[int, bytes]:  # type: ignore[override]
+        return 200, b"<html>welcome"
+
+
+def test_a_server_that_answers_whatever_it_is_asked_is_taken_for_none_by_that() -> None:
+    with answering(_Everything()) as port:
+        with pytest.raises(UnreachableError) as error:
+            find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
+        assert find_server(f"127.0.0.1:{port}", named="sagemaker", trust=Trust(), progress=print).health
+    assert f"{NOWHERE}, GET {NO_MODEL_OF} with 200 '<html>welcome'" in error.value.cause
+    assert "it may be" not in error.value.cause
+
+
+@pytest.mark.parametrize("named", [None, "torchserve", "mms"])
+def test_a_management_api_is_told_from_that_which_predicts(named) -> None:
+    described = b'{"info": {"title": "TorchServe APIs"}, "paths": {"/models": {}, "/models/{model_name}": {}}}'
+    answers: Answers = {"OPTIONS /": (200, described), "GET /models?limit=100": (200, b'{"models": []}')}
+    with answering(answers) as port, pytest.raises(UnreachableError) as error:
+        find_server(f"127.0.0.1:{port}", named=named, trust=Trust(), progress=print)
+    assert "it lists models as a management API does: its inference API is by default one port below" in str(
+        error.value
+    )
+    assert "--dialect torchserve" not in error.value.cause
 
 
 def test_a_dialect_that_is_named_is_taken_at_its_word_but_for_its_health() -> None:
@@ -122,7 +153,7 @@ def test_a_container_is_measured_as_it_is(run) -> None:
     assert server["dialect"] == "sagemaker"
     assert (benchmark["model"], benchmark["steps"][0]["succeeded"]) == ("model", 40)
     assert came.count("POST /invocations") == 41, "the first prediction proves that it answers"
-    looked = ("/ping", "/invocations", " /", "/v1/models", "/v2/health/live", "GET /models?limit=100")
+    looked = ("/ping", "/invocations", " /", "/v1/models", "/v2/health/live", "GET /models?limit=100", NOWHERE)
     assert not [asked for asked in came if not asked.endswith(looked)]
 
 

@@ -61,7 +61,8 @@ def test_a_prediction_is_decoded_where_it_is_json_and_else_itself(spoken) -> Non
 
 
 HEALTHY = b'{\n  "status": "Healthy!"\n}'
-TORCH_API = b'{"openapi": "3.0.1", "info": {"title": "TorchServe APIs"}, "paths": {}}'
+TORCH_API = b'{"info": {"title": "TorchServe APIs"}, "paths": {"/predictions/{model_name}": {}}}'
+TORCH_MANAGEMENT_API = b'{"info": {"title": "TorchServe APIs"}, "paths": {"/models/{model_name}": {}}}'
 NO_TOKEN = b'{"code": 400, "type": "InvalidKeyException", "message": "Token Authorization failed. Token incorrect"}'
 UNKNOWN = b'{"error": "Could not find any versions of model servemark-asks-what-this-is"}'
 API = json.dumps({"openapi": "3.0.1", "paths": {"/ping": {}, "/predictions/{model_name}": {}}}).encode()
@@ -80,6 +81,7 @@ API = json.dumps({"openapi": "3.0.1", "paths": {"/ping": {}, "/predictions/{mode
         (OIP, (404, HEALTHY), (200, b'[{"name": "triton", "extensions": []}]'), (False, False)),
         (TORCHSERVE, (200, b'{"status": "Healthy"}'), (200, TORCH_API), (True, True)),
         (TORCHSERVE, (200, HEALTHY), (200, API), (True, False)),
+        (TORCHSERVE, (404, b""), (200, TORCH_MANAGEMENT_API), (False, False)),
         (TORCHSERVE, (400, NO_TOKEN), (400, NO_TOKEN), (True, True)),
         (TFSERVING, (404, UNKNOWN), (404, UNKNOWN), (True, True)),
         (TFSERVING, (404, b'{"error": "Not Found"}'), (404, b'{"error": "Not Found"}'), (False, False)),

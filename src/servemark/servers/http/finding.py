@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,7 +16,7 @@ from servemark.servers.http.connection import Answer, send_once
 from servemark.servers.http.handshake import Refusal, refusal
 from servemark.servers.http.reachability import connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
-from servemark.servers.http.words import WHERE_NOT_ALLOWED, server_message
+from servemark.servers.http.words import WHERE_NOT_ALLOWED, json_object, server_message
 from servemark.workload.endpoint import Place, ipv6_host, without_user
 from servemark.workload.headers import Header
 from servemark.workload.plan import Address
@@ -31,6 +31,8 @@ _PROBE_TIMEOUT_S = 5.0
 _WANTS_TOKEN = re.compile(r" with 40[13] ")
 #: There is such a path, and it is not asked so.
 _WRONG_METHOD = 405
+#: What no server has: one that has it all the same answers whatever it is asked.
+_NOWHERE = Request("GET", "/servemark-asks-what-this-is")
 _FORM = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:/\[\]@?#]+))(?::(?P<port>[^/]*))?/?"
 )
@@ -153,6 +155,8 @@ class _Look:
             if other:
                 speaks = other[0]
                 said.append(f"it answers as a {speaks.product} does: give --dialect {speaks.name}, or leave it out")
+        if target.scheme and not any(" answers " in line for line in said):
+            said += self._by_the_other_scheme(target, ip, port)
         what = self.named.product if self.named else "model server that is known"
         or_say = "" if self.named else "say with --dialect what it speaks, "
         next_step = f"give the address of its inference API in {option}, {or_say}or measure anything else with the "
@@ -163,53 +167,105 @@ class _Look:
             f"no {what} answers at {target.host} port {port}", cause="; ".join(said), next_step=next_step
         )
 
+    def _by_the_other_scheme(self, target: Target, ip: str, port: int) -> Iterator[str]:
+        """That a server speaks TLS which was to be asked without, or none which was to be asked by it."""
+        scheme, spoken = ("http", "no TLS") if target.scheme == "https" else ("https", "TLS")
+        address = candidate(target.host, ip, port, scheme, self.trust)
+        if address.tls:
+            refused = refusal(address)
+            is_spoken = refused is None or refused.speaks_tls
+        else:
+            is_spoken = probe(address, _NOWHERE, []) is not None
+        if is_spoken:
+            yield f"it speaks {spoken}: write {scheme}:// instead of {target.scheme}://"
+
     def _spoken(self, address: Address, said: list[str]) -> tuple[Dialect, bytes] | None:
         """What is spoken at `address`, and what its health was answered with; `said` is told what was instead."""
-        answers: dict[Request, Answer | None] = {}
-
-        def asked(request: Request) -> Answer | None:
-            if request not in answers:
-                answers[request] = probe(address, request, said)
-            return answers[request]
-
-        def is_answered(request: Request, is_right: Callable[[int, bytes], bool]) -> bool:
-            answer = asked(request)
-            if answer is None or is_right(answer.status, answer.body):
-                return answer is not None
-            words = f"{answer.status} {server_message(answer.body)[:80]!r}"
-            line = f"{address.url} answers {request.method} {request.path} with {words}"
-            if line not in said:
-                said.append(line)
-            return False
-
-        def shows_sign(known: Dialect) -> bool:
-            answer = asked(known.sign())
-            if answer is None or (answer.status >= 400 and answer.status != _WRONG_METHOD):
-                return False
-            return known.is_sign(answer.status, answer.body)
-
-        def with_health(spoken: Dialect) -> tuple[Dialect, bytes]:
-            answer = answers[spoken.health()]
-            is_health = answer is not None and spoken.is_health(answer.status, answer.body)
-            return spoken, answer.body if answer and is_health else b""
-
+        looks = _Answers(address, said)
         if self.named:
-            is_there = is_answered(self.named.health(), self.named.is_health) or shows_sign(self.named)
-            return with_health(self.named) if is_there else None
-        for known in dialects():
-            health = known.health()
-            if is_answered(health, known.is_health) and is_answered(known.sign(), known.is_sign):
-                return with_health(known)
-            if answers[health] is None:  # nobody is there, whatever it would speak
-                return None
-        signs = [known for known in dialects() if shows_sign(known)]
-        if len(signs) == 1:
-            (known,), sign = signs, signs[0].sign()
-            line = (
-                f"it may be a {known.product}, by its answer to {sign.method} {sign.path}: give --dialect {known.name}"
-            )
-            said.append(line)
+            is_there = looks.is_answered(self.named.health(), self.named.is_health) or looks.shows_sign(self.named)
+            known = self.named if is_there else None
+        else:
+            known = next(filter(looks.show, dialects()), None)
+        if known:
+            answer = looks.to(known.health())
+            is_health = answer is not None and known.is_health(answer.status, answer.body)
+            return known, answer.body if answer and is_health else b""
+        said += looks.told()
+        if looks.lists_models():
+            said.append("it lists models as a management API does: its inference API is by default one port below")
+        elif not self.named:
+            signs = list(filter(looks.may_be, dialects()))
+            if len(signs) == 1:
+                (known,), sign = signs, signs[0].sign()
+                line = f"it may be a {known.product}, by its answer to {sign.method} {sign.path}: "
+                said.append(f"{line}give --dialect {known.name}")
         return None
+
+
+@dataclass
+class _Answers:
+    """What is answered at `address`, each request asked once; `said` is told where nothing is."""
+
+    address: Address
+    said: list[str]
+    is_anybody_there: bool = True
+    _answers: dict[Request, Answer | None] = field(default_factory=dict)
+    #: What was asked, by what it was answered with where that was not the right answer.
+    _others: dict[str, list[str]] = field(default_factory=dict)
+
+    def to(self, request: Request) -> Answer | None:
+        """The answer to `request`; None where there is none."""
+        if request not in self._answers and self.is_anybody_there:
+            self._answers[request] = probe(self.address, request, self.said)
+        return self._answers.get(request)
+
+    def is_answered(self, request: Request, is_right: Callable[[int, bytes], bool]) -> bool:
+        """Whether the answer `is_right`; one that is not is kept, to be told."""
+        answer = self.to(request)
+        if answer is None or is_right(answer.status, answer.body):
+            return answer is not None
+        asked = self._others.setdefault(f"{answer.status} {server_message(answer.body)[:80]!r}", [])
+        if (line := f"{request.method} {request.path}") not in asked:
+            asked.append(line)
+        return False
+
+    def show(self, known: Dialect) -> bool:
+        """Whether `known` is spoken, by its health and by its sign."""
+        health = known.health()
+        is_shown = self.is_answered(health, known.is_health) and self.is_answered(known.sign(), known.is_sign)
+        # Where its health is not answered at all nobody is there, whatever it would speak.
+        self.is_anybody_there = self.to(health) is not None
+        says_nothing = known.is_health(200, b"") and known.is_sign(200, b"")
+        return is_shown and not (says_nothing and self._has_everything())
+
+    def shows_sign(self, known: Dialect) -> bool:
+        """Whether it gives the sign of `known`."""
+        answer = self.to(known.sign())
+        if answer is None or (answer.status >= 400 and answer.status != _WRONG_METHOD):
+            return False
+        return known.is_sign(answer.status, answer.body)
+
+    def may_be(self, known: Dialect) -> bool:
+        """Whether it gives the sign of `known`, and not whatever it is asked."""
+        return self.shows_sign(known) and not (known.is_sign(200, b"") and self._has_everything())
+
+    def lists_models(self) -> bool:
+        """Whether it lists what it serves to who manages it."""
+        for known in dialects():
+            request = known.admin.list_models().request if known.admin else None
+            if request and request.method == "GET" and (answer := self.to(request)):
+                return answer.status == 200 and isinstance(json_object(answer.body).get("models"), list)
+        return False
+
+    def told(self) -> Iterator[str]:
+        """What was answered that was not right, in words: what was answered alike is told together."""
+        for words, asked in self._others.items():
+            yield f"{self.address.url} answers {', '.join(asked)} with {words}"
+
+    def _has_everything(self) -> bool:
+        """Whether it answers as if it had what nobody has."""
+        return self.to(_NOWHERE) is not None and not self.is_answered(_NOWHERE, lambda status, _: status >= 400)
 
 
 def _bad_form(text: str, option: str, cause: str = "") -> UsageError:

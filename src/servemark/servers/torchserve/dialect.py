@@ -88,10 +88,10 @@ class TorchServeDialect:
         return MMS.sign()
 
     def is_sign(self, status: int, body: bytes) -> bool:
-        """Whether the description says that it is TorchServe's."""
+        """Whether the description says that it is TorchServe's, and of predictions: its management API has one, too."""
         info = json_object(body).get("info")
-        titled = status == 200 and isinstance(info, Mapping) and _TITLE in str(info.get("title"))
-        return titled or self.wants_token(body)
+        titled = isinstance(info, Mapping) and _TITLE in str(info.get("title"))
+        return (titled and MMS.is_sign(status, body)) or self.wants_token(body)
 
     def wants_token(self, body: bytes | str) -> bool:
         """Whether an answer says that it is not given to who has no token."""
