@@ -77,7 +77,8 @@ def test_workers_of_one_that_we_start_are_processes_and_gone_with_it(
         ("repeated_scale_calls -m linear", 2, "it has no call that changes a model's workers"),
         ("load -m linear", 2, "it has no call that loads a model under another name"),
         ("latency -m linear -w 2 --shape x:FP32:1,4", 2, "how linear is served cannot be changed"),
-        ("latency -m linear --shape x:FP32:1,5", 4, "the model linear failed on the input"),
+        ("latency -m tokens --call generate_stream", 2, "with a MLServer: it has no such call; give --call infer_stream"),
+        ("latency -m linear --shape x:FP32:1,5", 4, "or give what it takes with --shape or --input-data, or a whole"),
     ],
 )
 def test_what_cannot_be_is_one_line(command: Command, line: str, status: int, said: str) -> None:

@@ -122,7 +122,7 @@ class RunRequest:
                 raise UsageError(f"{name} needs -c", next_step="the models of the zoo need nothing else")
         describes = server.dialect in ("auto", "oip") if server.server else server.server_kind in ("triton", "mlserver")
         if content.tensors_asked.named and not describes:
-            needs = "--dialect oip" if server.server else "--server"
+            needs = "--dialect oip" if server.server else "--server, or --server-kind triton or mlserver"
             step = "it is for servers that describe their models' inputs; say with -i what to send"
             raise UsageError(f"{content.tensors_asked.named[0]} needs {needs}", next_step=step)
         if content.custom_model is not None and server.server_kind in ("triton", "mlserver"):

@@ -238,7 +238,8 @@ class ServerOptions(OptionGroup):
             other = "--server" if self.dialect in ("auto", "mms") else f"--dialect {self.dialect}"
             raise refuse("--mms", other, "--mms is --server with --dialect mms", "leave one of them out")
         if self.dialect != "auto" and self.server is None:
-            raise UsageError("--dialect needs --server", next_step="a server of our own is a Multi Model Server")
+            step = "which server is started is --server-kind's to say, a Multi Model Server by default"
+            raise UsageError("--dialect needs --server", next_step=step)
         for name in filter(own.get, own):
             if self.server is not None:
                 raise refuse(name, self.named_with, _ONE_STARTS, "leave one of them out")

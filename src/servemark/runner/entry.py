@@ -12,7 +12,8 @@ from servemark.benchmarks.trials import asked_points
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
 from servemark.options import RunRequest
-from servemark.servers.dialect import dialect
+from servemark.servers.dialect import dialect, dialect_of_kind
+from servemark.servers.oip.asked import check_call
 from servemark.workload.trace import unit_remark
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 
@@ -75,6 +76,11 @@ class Entry:
             check_expect(request.content.expected_body, request.generator.engine)
         if request.server.dialect != "auto":
             check_needs(benchmark, dialect(request.server.dialect))
+        if request.server.server_kind != "mms":
+            spoken = dialect_of_kind(request.server.server_kind)
+            check_needs(benchmark, spoken)
+            if spoken.name == "oip":
+                check_call(request.content.call, request.server.server_kind, spoken.product)
         if request.server.server is None and request.server.model_repository is None:
             for name in benchmark.models(request):
                 zoo_model(name)

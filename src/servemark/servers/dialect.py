@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal, Protocol
 
+from servemark.environments.server_kinds import ServerKind
 from servemark.workload.inputs import Input
 from servemark.workload.scenario import Expect, Request, TokenFormat
 
@@ -28,6 +29,13 @@ _HOMES: Mapping[DialectName, str] = {
     "openai": "servemark.servers.openai.dialect",
     "sagemaker": "servemark.servers.sagemaker.dialect",
     "tfserving": "servemark.servers.tfserving.dialect",
+}
+#: What servers that we start speak, and can.
+_OF_KINDS: Mapping[ServerKind, tuple[DialectName, str]] = {
+    "mms": ("mms", "DIALECT"),
+    "triton": ("oip", "TRITON"),
+    "mlserver": ("oip", "MLSERVER"),
+    "torchserve": ("torchserve", "DIALECT"),
 }
 #: What a server lacks that has not the ability.
 _LACKING: Mapping[Ability, str] = {
@@ -160,6 +168,13 @@ class Dialect(Protocol):
 def dialect(name: DialectName) -> Dialect:
     """The dialect of that name."""
     found: Dialect = import_module(_HOMES[name]).DIALECT
+    return found
+
+
+def dialect_of_kind(kind: ServerKind) -> Dialect:
+    """The dialect of a server of that kind which we start, with what it can."""
+    name, value = _OF_KINDS[kind]
+    found: Dialect = getattr(import_module(_HOMES[name]), value)
     return found
 
 

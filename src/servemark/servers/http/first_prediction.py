@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx
 
@@ -15,7 +15,12 @@ from servemark.workload.plan import Address
 
 FIRST_PREDICTION_TIMEOUT_S = 120.0
 _NOT_ALLOWED = (401, 403)
-_PROMPT_IT_TAKES = "give a prompt that it takes with --prompts, or a shorter one with --prompt-tokens"
+#: What to do about an input that a model refuses, by the dialect; of any other it is _INPUT_IT_TAKES.
+_WHAT_IT_TAKES: Mapping[str, str] = {
+    "openai": "give a prompt that it takes with --prompts, or a shorter one with --prompt-tokens",
+    "oip": "give what it takes with --shape or --input-data, or a whole request with -i",
+}
+_INPUT_IT_TAKES = "give an input that it takes with -i"
 #: Of a pool of thousands the first few prove that the model takes its kind; the records tell of the others.
 _MOST_PROVED = 16
 
@@ -77,10 +82,14 @@ def _checked(
             raise InputRefusedError(
                 f"the model {name} refused the input {what.origin}",
                 cause=cause,
-                next_step=_PROMPT_IT_TAKES if dialect.tokens == "openai" else "give an input that it takes with -i",
+                next_step=_WHAT_IT_TAKES.get(dialect.name, _INPUT_IT_TAKES),
             )
+        # Triton and MLServer say of a request that they cannot read that they failed.
+        or_else = f", or {_WHAT_IT_TAKES['oip']}" if dialect.name == "oip" else ""
         raise ModelError(
-            f"the model {name} failed on the input {what.origin}", cause=cause, next_step="see the server's log (-v)"
+            f"the model {name} failed on the input {what.origin}",
+            cause=cause,
+            next_step=f"see the server's log (-v){or_else}",
         )
     wrong = check(answer.body)
     if wrong:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from servemark.errors import UsageError
+
 #: The bytes of an element of each data type; None of strings, which have their length with them.
 SIZES: dict[str, int | None] = {
     "BOOL": 1,
@@ -19,6 +21,11 @@ SIZES: dict[str, int | None] = {
 #: What a model is asked for: tensors for tensors; a text and parameters for the same; either as a stream.
 CallName = Literal["infer", "infer_stream", "generate", "generate_stream"]
 CALLS: tuple[CallName, ...] = get_args(CallName)
+#: Which of them a server has, by what it calls itself; of any other it is not known.
+CALLS_OF: dict[str, tuple[CallName, ...]] = {
+    "triton": ("infer", "generate", "generate_stream"),
+    "mlserver": ("infer", "infer_stream"),
+}
 #: How tensors are written: as JSON, or as bytes behind it; "auto" is bytes where the server says that it takes them.
 Form = Literal["auto", "json", "binary"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -49,6 +56,21 @@ def parse_shape(text: str) -> TensorShape:
     if 0 in dims:
         raise ValueError(f"{text!r} has a dimension of 0, so that nothing would be sent")
     return TensorShape(match["name"], dims, match["datatype"] or "")
+
+
+def check_call(call: CallName, server: str, product: str) -> None:
+    """Refuse a call that a server, by what it calls itself, has not.
+
+    Raises:
+        UsageError: says which it has.
+    """
+    has = CALLS_OF.get(server, CALLS)
+    if call not in has:
+        raise UsageError(
+            f"--call {call} makes no sense with a {product}",
+            cause="it has no such call",
+            next_step=f"give --call {' or '.join(one for one in has if one != 'infer')}, or leave it out",
+        )
 
 
 @dataclass(frozen=True)

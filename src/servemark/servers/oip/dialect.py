@@ -179,3 +179,5 @@ class OipDialect:
 
 
 DIALECT = OipDialect()
+#: What those that we start speak, and can.
+TRITON, MLSERVER = OipDialect("triton", OF_OWN_TRITON), OipDialect("mlserver", OF_ALL)

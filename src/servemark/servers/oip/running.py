@@ -21,8 +21,17 @@ from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.http.model_names import no_such_model, not_named
 from servemark.servers.http.plain import PlainServer, Remove
 from servemark.servers.http.words import json_object
+from servemark.servers.oip.asked import check_call
 from servemark.servers.oip.calls import OipCalls, Signature
-from servemark.servers.oip.dialect import OF_ALL, OF_OWN_TRITON, OF_TRITON, OipDialect, with_batches, with_instances
+from servemark.servers.oip.dialect import (
+    OF_ALL,
+    OF_OWN_TRITON,
+    OF_TRITON,
+    PRODUCTS,
+    OipDialect,
+    with_batches,
+    with_instances,
+)
 from servemark.servers.oip.made_inputs import made_inputs
 from servemark.servers.oip.tensors import wrong_in
 from servemark.workload.inputs import Input
@@ -97,6 +106,7 @@ class OipModels:
         self, asked: RunningLauncher, calls: OipCalls, repository: Path | None = None, workers: int | None = None
     ) -> None:
         self.about = calls.about()
+        check_call(asked.tensors.call, self.about.name, PRODUCTS.get(self.about.name, self.about.name))
         of_triton = OF_OWN_TRITON if repository else OF_TRITON
         abilities = of_triton if self.about.name == "triton" else OF_ALL
         self.dialect = OipDialect(self.about.name, abilities, asked.tensors.call)
