@@ -59,7 +59,8 @@ def test_workers_of_one_that_we_start_are_processes_and_gone_with_it(
         assert server.pid is not None
         leader = psutil.Process(server.pid)
         with server.serve_models(ModelSettings(2)) as (model,):
-            assert model.requested["workers"] == 2
+            assert (model.requested["workers"], model.read_back) == (2, {"workers": 2})
+            assert server.read_back() == {"linear": {"workers": 2}}
         status, said, result = Command(server, tmp_path, capsys).run("latency -m linear -l 20 -t 4 --shape x:FP32:1,4")
         assert (status, result["benchmarks"][0]["steps"][0]["succeeded"]) == (0, 80), said
         processes = leader.children(recursive=True)
@@ -77,7 +78,11 @@ def test_workers_of_one_that_we_start_are_processes_and_gone_with_it(
         ("repeated_scale_calls -m linear", 2, "it has no call that changes a model's workers"),
         ("load -m linear", 2, "it has no call that loads a model under another name"),
         ("latency -m linear -w 2 --shape x:FP32:1,4", 2, "how linear is served cannot be changed"),
-        ("latency -m tokens --call generate_stream", 2, "with a MLServer: it has no such call; give --call infer_stream"),
+        (
+            "latency -m tokens --call generate_stream",
+            2,
+            "a MLServer: it has no such call; give --call infer_stream",
+        ),
         ("latency -m linear --shape x:FP32:1,5", 4, "or give what it takes with --shape or --input-data, or a whole"),
     ],
 )

@@ -58,6 +58,13 @@ class OwnProcess:
         """The living processes of the server."""
         return members(self.instance.root)
 
+    def spawned(self) -> int:
+        """How many processes the leading one has had Python's multiprocessing start, to work for it."""
+        children: list[psutil.Process] = []
+        with suppress(psutil.Error):
+            children = psutil.Process(self.pid).children()
+        return sum(_is_spawned(child) for child in children)
+
     def memory_bytes(self) -> int | None:
         """What they hold in memory; see ``servemark.machine.memory``."""
         return processes_memory_bytes(self.processes())
@@ -126,6 +133,12 @@ class OwnProcess:
     def stop(self) -> None:
         """End it, and everything that it started; nothing of it is left when this returns."""
         stop_members(self.instance.root)
+
+
+def _is_spawned(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return any("multiprocessing.spawn" in word for word in process.cmdline())
+    return False
 
 
 @contextmanager

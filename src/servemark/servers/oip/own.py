@@ -70,7 +70,7 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
             if kind == "triton":
                 models = OipModels(asked, calls, process.instance.store)
             else:
-                models = OipModels(asked, calls, workers=launcher.workers)
+                models = OipModels(asked, calls, workers=launcher.workers, count_workers=process.spawned)
             yield served(models, calls, settings, facts, process)
 
 

@@ -100,10 +100,16 @@ class OipModels:
         calls: to the server.
         repository: of a Triton of ours, into which models may be put.
         workers: that an MLServer of ours was started with, for all of its models.
+        count_workers: gives how many it has.
     """
 
     def __init__(
-        self, asked: RunningLauncher, calls: OipCalls, repository: Path | None = None, workers: int | None = None
+        self,
+        asked: RunningLauncher,
+        calls: OipCalls,
+        repository: Path | None = None,
+        workers: int | None = None,
+        count_workers: Callable[[], int] = lambda: 0,
     ) -> None:
         self.about = calls.about()
         check_call(asked.tensors.call, self.about.name, PRODUCTS.get(self.about.name, self.about.name))
@@ -112,6 +118,7 @@ class OipModels:
         self.dialect = OipDialect(self.about.name, abilities, asked.tensors.call)
         self._repository = repository
         self._workers = workers
+        self._count_workers = count_workers
         self._ask = asked
         self._calls = calls
         self._served: list[str] = []
@@ -128,7 +135,10 @@ class OipModels:
             yield tuple([stack.enter_context(self._serve(name, settings)) for name in self._names()])
 
     def read_back(self) -> Mapping[str, Mapping[str, object]]:
-        """Each served model's instances and batches, as Triton reports them now; empty of other servers."""
+        """Each served model's instances and batches, as Triton reports them now; of an MLServer of ours its workers.
+
+        Empty of other servers, and where the server's own process predicts.
+        """
         return {name: found for name in self._served if (found := self._settings_of(name))}
 
     def inside(self) -> Mapping[str, InsideCounts]:
@@ -277,7 +287,8 @@ class OipModels:
 
     def _settings_of(self, name: str) -> Mapping[str, object]:
         if "scale" not in self.dialect.abilities:
-            return {}
+            workers = self._count_workers()
+            return {"workers": workers} if workers else {}
         try:
             config = self._calls.config(name)
         except ManagementError:
