@@ -22,7 +22,7 @@ AFTER = InsideCounts(30, 2, 15, queue_ns=5_000_000, input_ns=2_000_000, infer_ns
 
 
 def test_times_are_means_over_the_requests_between_two_countings() -> None:
-    (found,) = inside_of({"m": BEFORE}, {"m": AFTER})
+    (found,) = inside_of({"m": BEFORE}, {"m": AFTER}, {"m": 20})
     assert found == InsideServer(
         model="m",
         requests=20,
@@ -35,24 +35,48 @@ def test_times_are_means_over_the_requests_between_two_countings() -> None:
     )
 
 
-def test_what_is_not_told_stays_so_and_what_began_anew_is_left_out() -> None:
+def test_what_is_not_told_stays_so() -> None:
     untold = replace(AFTER, executions=None, input_ns=None)
-    (found,) = inside_of({"m": BEFORE}, {"m": untold})
+    (found,) = inside_of({"m": BEFORE}, {"m": untold}, {})
     assert (found.executions, found.input_ms, found.queue_ms) == (None, None, pytest.approx(0.2))
-    (idle,) = inside_of({"m": BEFORE}, {"m": BEFORE})
+    (idle,) = inside_of({"m": BEFORE}, {"m": BEFORE}, {})
     assert (idle.requests, idle.queue_ms) == (0, None)
-    assert list(inside_of({"m": AFTER}, {"m": BEFORE})) == [], "the server was started again"
-    assert list(inside_of({}, {"m": AFTER})) == []
+    assert list(inside_of({}, {"m": AFTER}, {"m": 20})) == []
 
 
-def _told(*inside: InsideServer) -> list[str]:
+@pytest.mark.parametrize(
+    ("after", "answered", "requests"),
+    [
+        (BEFORE, 20, 10),
+        (replace(AFTER, queue_ns=0), 20, 30),
+        (replace(AFTER, failed=0), 20, 30),
+        (AFTER, 22, 20),
+    ],
+    ids=["counted anew", "counted anew, and more than before", "failures fell", "less than was answered"],
+)
+def test_what_is_not_of_all_requests_has_no_times(after: InsideCounts, answered: int, requests: int) -> None:
+    then = AFTER if after is BEFORE else BEFORE
+    (found,) = inside_of({"m": then}, {"m": after}, {"m": answered})
+    assert (found.requests, found.executions, found.queue_ms, found.infer_ms) == (requests, None, None, None)
+    words = f"{requests} requests, not the 40 requests that were sent: it was started again, or several answer there"
+    assert [told.startswith(words) for told in _told(found, sent=40)] == [True]
+
+
+def test_requests_of_others_are_told_and_one_that_is_counted_late_is_not() -> None:
+    (found,) = inside_of({"m": BEFORE}, {"m": AFTER}, {"m": 21})
+    assert _told(found, sent=21)[0].endswith("mean of 20 requests in 5 executions, the warm-up's too")
+    assert _told(found, sent=15)[0].endswith("mean of 20 requests in 5 executions, 5 of them of others")
+
+
+def _told(*inside: InsideServer, sent: int | None = None) -> list[str]:
+    steps = () if sent is None else (replace(SOME.benchmarks[0].runs[0].steps[0], requests=sent),)
     load = ClosedLoadResult(users=1, loops=1, duration_s=None, until=None, warmup_s=0.0, ramp_s=0.0, think_s=0.0)
-    run = RunResult(1, {}, {}, load, (0.0, 1.0), 0.0, None, (), Telemetry(), "", inside=inside or None)
+    run = RunResult(1, {}, {}, load, (0.0, 1.0), 0.0, None, steps, Telemetry(), "", inside=inside or None)
     return [fact.text.plain for fact in inside_facts(run)]
 
 
 def test_a_line_a_model_says_where_the_time_went() -> None:
-    (one,) = inside_of({"m": BEFORE}, {"m": AFTER})
+    (one,) = inside_of({"m": BEFORE}, {"m": AFTER}, {})
     parts = "queue 0.200 ms, input 0.100 ms, infer 2.00 ms, output 0.050 ms"
     batches = "mean of 20 requests in 5 executions, the warm-up's too"
     assert _told(one) == [f"{parts}; {batches}"]
@@ -68,7 +92,7 @@ def _benchmark(*inside: InsideServer) -> BenchmarkResult:
 
 
 def test_a_table_has_a_row_a_model_beside_what_it_took_here() -> None:
-    (one,) = inside_of({"m": BEFORE}, {"m": AFTER})
+    (one,) = inside_of({"m": BEFORE}, {"m": AFTER}, {})
     (row,) = rows_of_inside(_benchmark(one))
     service_ms = SOME.benchmarks[0].runs[0].steps[0].service_ms.mean.value
     assert row == ("m", "20", "5", "0.200", "0.100", "2.000", "0.050", f"{service_ms:.3f}")
@@ -81,7 +105,7 @@ def test_a_table_has_a_row_a_model_beside_what_it_took_here() -> None:
 
 
 def test_markdown_and_metrics_have_it_too() -> None:
-    (one,) = inside_of({"m": BEFORE}, {"m": AFTER})
+    (one,) = inside_of({"m": BEFORE}, {"m": AFTER}, {})
     what = replace(SOME, benchmarks=(_benchmark(one),))
     assert "| m | 20 | 5 | 0.200 | 0.100 | 2.000 | 0.050 |" in markdown_text(what)
     assert "in the server" not in markdown_text(SOME)

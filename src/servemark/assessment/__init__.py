@@ -15,7 +15,7 @@ from servemark.assessment.condensing import condensed_records
 from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
 from servemark.assessment.generators import generator_result, generators_of
-from servemark.assessment.inside import inside_of
+from servemark.assessment.inside import answered_of, inside_of
 from servemark.assessment.measured import Measured as Measured
 from servemark.assessment.measured import Removal as Removal
 from servemark.assessment.objectives import Trial, goodput, lacking, verdicts_on
@@ -248,7 +248,7 @@ def _run_result(
         more_records=files[1:],
         repeat_of=measured.trial - 1 if point.repeats else None,
         incidents=measured.incidents,
-        inside=tuple(inside_of(*measured.inside)) or None,
+        inside=tuple(inside_of(*measured.inside, answered_of(measured, steps))) or None,
         condensed=condensed_records(evidence),
         prompts=prompts_sent(measured.compiled, measured.records),
     )

@@ -17,11 +17,19 @@ def inside_facts(run: RunResult) -> Iterator[Fact]:
     for one in run.inside or ():
         if not one.requests:
             continue
+        sent = run.steps[0].requests if not several and len(run.steps) == 1 else None
+        what = f"{one.model}: " if several else ""
+        if not (parts := _parts(one)):
+            whole = "all that it answered" if sent is None else f"the {counted(sent, 'request')} that were sent"
+            why = "it was started again, or several answer there: what it counted of their times is left out"
+            yield Fact("in the server", f"{what}{counted(one.requests, 'request')}, not {whole}: {why}")
+            continue
         service = ""
         if not several and (service_ms := _service_ms(run)) is not None:
             service = f", of {ms(service_ms)} service"
-        what = f"{one.model}: " if several else ""
-        yield Fact("in the server", f"{what}{_parts(one)}{service}; mean of {_counts(one)}, the warm-up's too")
+        others = sent is not None and one.requests > sent
+        whose = f"{one.requests - (sent or 0):,} of them of others" if others else "the warm-up's too"
+        yield Fact("in the server", f"{what}{parts}{service}; mean of {_counts(one)}, {whose}")
 
 
 #: Of the table: what each column is.

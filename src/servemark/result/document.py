@@ -240,7 +240,8 @@ class InsideServer:
     """What the server counted of a model's requests during a run, the warm-up's too; None of what it does not tell.
 
     An execution answers one request, or several as a batch. Times are means a request, from the server's own clock: in
-    its queue, having the input ready, in the model, and having the output ready.
+    its queue, having the input ready, in the model, and having the output ready. There are none where `requests` are
+    not all that it answered, since it began to count anew, or several servers answer at its address.
     """
 
     model: str
