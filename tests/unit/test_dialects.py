@@ -259,3 +259,16 @@ def test_what_is_generated_is_read_of_streams_and_of_servers_that_generate_text_
     assert told == {"openai": "openai"}
     of_calls = {call: OipDialect(call=call).tokens for call in CALLS}
     assert of_calls == {"infer": None, "infer_stream": "oip", "generate": None, "generate_stream": "oip"}
+
+
+@pytest.mark.parametrize(
+    ("over", "why"), [("workers", NEEDS["repeated_scale_calls"]), ("batch_size", NEEDS["batching"])]
+)
+def test_a_search_over_what_a_server_cannot_be_given_is_refused_before_it_is_there(over, why) -> None:
+    asked = {"by": "rate", "slo": "p99<1s", "over": ((over, (1, 2)),)}
+    with pytest.raises(
+        UsageError, match=f"--over {over} makes no sense with a MLServer: it has {why}; leave it out, or"
+    ):
+        Entry.of(RunRequest.of("latency", model="noop", **asked, server_kind="mlserver"))
+    for kind in ("mms", "triton", "torchserve"):
+        Entry.of(RunRequest.of("latency", model="noop", **asked, server_kind=kind))

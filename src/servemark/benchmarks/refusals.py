@@ -10,11 +10,13 @@ from servemark.benchmarks import Benchmark
 from servemark.engines import Sharing
 from servemark.errors import UsageError
 from servemark.options.table import Option
-from servemark.servers.dialect import Dialect, lacking
+from servemark.servers.dialect import Ability, Dialect, lacking
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
 
 _OF_URLS = ("url", "method", "body_file", "unix_socket", "tokens")
 _OF_BODIES = ("content_type", "multipart")
+#: What a server has to be able to, so that a setting of a model can be changed.
+_NEEDED_FOR: Mapping[str, Ability] = {"workers": "scale", "batch_size": "batches", "max_batch_delay": "batches"}
 
 
 def check_needs(benchmark: Benchmark, dialect: Dialect) -> None:
@@ -29,6 +31,21 @@ def check_needs(benchmark: Benchmark, dialect: Dialect) -> None:
             cause=why,
             next_step="measure its predictions: latency, throughput or concurrent_inference",
         )
+
+
+def check_over(over: Sequence[tuple[str, tuple[int, ...]]] | None, dialect: Dialect) -> None:
+    """Refuse to search the capacity over settings (``--over``) that a server which speaks `dialect` cannot be given.
+
+    Raises:
+        UsageError: names the setting, and what the server lacks.
+    """
+    for name, _ in over or ():
+        if why := lacking(dialect, frozenset({_NEEDED_FOR[name]})):
+            raise UsageError(
+                f"--over {name} makes no sense with a {dialect.product}",
+                cause=why,
+                next_step="leave it out, or search once for each",
+            )
 
 
 def check_given(benchmark: Benchmark, given: Mapping[str, Option]) -> None:

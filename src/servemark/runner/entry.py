@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from servemark import benchmarks
 from servemark.benchmarks import Benchmark, Point
-from servemark.benchmarks.refusals import check_given, check_needs, check_records, check_spread
+from servemark.benchmarks.refusals import check_given, check_needs, check_over, check_records, check_spread
 from servemark.benchmarks.trials import asked_points
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
@@ -79,6 +79,7 @@ class Entry:
         if request.server.server_kind != "mms":
             spoken = dialect_of_kind(request.server.server_kind)
             check_needs(benchmark, spoken)
+            check_over(request.question.over, spoken)
             if spoken.name == "oip":
                 check_call(request.content.call, request.server.server_kind, spoken.product)
         if request.server.server is None and request.server.model_repository is None:
