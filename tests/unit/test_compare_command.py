@@ -14,7 +14,7 @@ import pytest
 from bench.simulated import latencies_ms, result_of
 from servemark.cli import main
 from servemark.report.directory import result_text
-from servemark.result import Certificate, Check, Result, schema_text
+from servemark.result import Certificate, Check, CondensedRecords, Result, schema_text
 
 from .test_capacity_words import FOUND
 
@@ -71,6 +71,47 @@ def test_what_is_faster_exits_0(compare) -> None:
     status, out, _ = compare(simulated(1, slower=0.1), simulated(2))
     assert status == 0
     assert out.startswith("faster: predict ")
+
+
+def condensed(result: Result) -> Result:
+    """The same, of records that were condensed."""
+    found = CondensedRecords(1_000, 1 / 1024, 0.25, ())
+    return changed(result, runs=tuple(replace(run, condensed=found) for run in result.benchmarks[0].runs))
+
+
+def test_a_change_of_condensed_percentiles_is_as_exact_as_their_bins(compare, tmp_path: Path) -> None:
+    """One that is no more is none, however sure it is, and however small the threshold; a rate is exact."""
+    one_ms = latencies_ms(np.random.default_rng(1), 1, between=0.0)
+    trials_ms = np.repeat(one_ms, 5, axis=0) * (1 + 1e-6 * np.arange(5)[:, None])
+    sides = result_of(trials_ms, "one"), result_of(1.0015 * trials_ms, "other")
+    words = ("--threshold", "0.01%", "--step", "predict", "--json", str(tmp_path / "found.json"))
+    assert compare(*sides, *words)[0] == 1
+    exact = {
+        one["figure"]: one for one in json.loads((tmp_path / "found.json").read_text())["benchmarks"][0]["changes"]
+    }
+    status, out, _ = compare(*map(condensed, sides), *words)
+    found = json.loads((tmp_path / "found.json").read_text())
+    schema = json.loads(schema_text())
+    jsonschema.validate(found, {"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": "#/$defs/comparison"})
+    changes = {one["figure"]: one for one in found["benchmarks"][0]["changes"]}
+    assert (exact["p50_ms"]["answer"], changes["p50_ms"]["answer"]) == ("slower", "no difference")
+    assert changes["p50_ms"]["inexact_share"] == pytest.approx(2 / 1024)
+    assert changes["p50_ms"]["smallest_share"] >= 2 / 1024
+    assert changes["p50_ms"]["ci95"][0] == pytest.approx(exact["p50_ms"]["ci95"][0] - 2 / 1024)
+    assert [changes[name]["inexact_share"] for name in ("mean_ms", "throughput_per_s")] == [0, 0]
+    assert (changes["throughput_per_s"]["answer"], status) == (exact["throughput_per_s"]["answer"], 1)
+    said = " ".join(out.split())
+    assert (
+        "percentiles are of condensed records: a change of one is exact to 0.2% of the base; no more than that" in said
+    )
+
+
+def test_condensed_records_hide_no_change_that_is_more(compare) -> None:
+    status, out, _ = compare(simulated(1), condensed(simulated(2, slower=0.1)))
+    assert (status, out.startswith("slower: predict ")) == (1, True)
+    said = " ".join(out.split())
+    assert "a change of one is exact to 0.1% of the base" in said
+    assert "no more than that" not in said
 
 
 def test_no_difference_says_what_could_have_been_shown(compare) -> None:

@@ -7,6 +7,7 @@ of a benchmark. Each benchmark is a question of its own.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,8 @@ from servemark.stats.comparison import LEVEL, SETS, Design, can_tell, holm
 
 #: The statistics of the headline's step that are judged.
 JUDGED = ("p50_ms", "p99_ms", "throughput_per_s")
+#: What of condensed records is known to a bin only; sums, and so means and rates, are exact.
+_PERCENTILE = re.compile(r"(^|_)p\d+(_\d+)?_ms$")
 Point = tuple[tuple[Any, ...], ...]
 #: Runs that give one value together: one trial, or those of a block.
 _Group = tuple[RunResult, ...]
@@ -119,9 +122,17 @@ def _change(point: Point, step: str, figure: str, base: Side, new: Side, design:
     )
     if min(*before, *after) <= 0:
         return change
-    shift = design.shift(before, after)
-    ci95 = (shift.ci95[0] - 1, shift.ci95[1] - 1) if shift.ci95 else None
-    return replace(change, change_share=shift.ratio - 1, ci95=ci95, p=shift.p)
+    shift, inexact = design.shift(before, after), _inexact_share(sides, figure)
+    ci95 = (shift.ci95[0] - 1 - inexact, shift.ci95[1] - 1 + inexact) if shift.ci95 else None
+    return replace(change, change_share=shift.ratio - 1, ci95=ci95, p=shift.p, inexact_share=inexact)
+
+
+def _inexact_share(sides: Sequence[Sequence[_Group]], figure: str) -> float:
+    """By how much bins of condensed records, of either side, may have a change be another than it is."""
+    if not _PERCENTILE.search(figure):
+        return 0.0
+    of_sides = ((run.condensed for group in groups for run in group if run.condensed) for groups in sides)
+    return sum(max((one.within_share for one in found), default=0.0) for found in of_sides)
 
 
 def _values(groups: Sequence[_Group], step: str, figure: str) -> tuple[float, ...]:
@@ -171,8 +182,9 @@ def _judged_together(changes: Sequence[Change], in_family: Sequence[bool], judgi
             told.append(replace(change, p=None, answer="undecided" if is_one else None))
             continue
         p = next(adjusted)
-        smallest = design.smallest(change.base, change.new, len(family), threshold_share) - 1
-        told.append(replace(change, p=p, answer=_answer(change, p, threshold_share), smallest_share=smallest))
+        least_share = max(threshold_share, change.inexact_share)
+        smallest = design.smallest(change.base, change.new, len(family), least_share) - 1
+        told.append(replace(change, p=p, answer=_answer(change, p, least_share), smallest_share=smallest))
     answer = answer_of_all([change.answer for change in told if change.answer])
     return Judged(tuple(told), answer, None if enough or not family else design.least(len(family)))
 

@@ -156,12 +156,23 @@ def _facts(one: ComparedBenchmark, comparison: Comparison) -> Iterator[Fact]:
             f"a change of {100 * comparison.threshold_share:.3g}% of the base, and p below 0.05 over all that is judged"
         )
         yield Fact("needed", judged)
+    yield from _inexact(one)
     for what in one.lacking if one.changes else ():
         yield Fact("not compared", what)
     for name, (base, new) in one.told.items():
         yield Fact("changed", f"{name} {base}, now {new}")
     for name, (base, new) in one.unlike.items():
         yield Fact("unlike", f"{name} {base} and {new}", "yellow")
+
+
+def _inexact(one: ComparedBenchmark) -> Iterator[Fact]:
+    """That records were condensed, and which changes are no more than what that leaves open."""
+    inexact = max((change.inexact_share for change in one.changes), default=0.0)
+    if not inexact:
+        return
+    found = f"percentiles are of condensed records: a change of one is exact to {inexact:.1%} of the base"
+    hidden = [change for change in one.changes if abs(change.change_share or 0.0) < change.inexact_share]
+    yield Fact("condensed", f"{found}; no more than that: {', '.join(_named(hidden))}" if hidden else found)
 
 
 def _name(change: Change) -> str:

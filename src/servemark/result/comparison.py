@@ -26,6 +26,8 @@ class Change:
         answer: None where it was not judged: it belongs to no headline.
         smallest_share: the smallest change that so many trials would have shown in 80% of repetitions.
         certain: whether it has an interval within each trial, so that a certificate has looked at it.
+        inexact_share: how far the change may be from that of the values themselves, as a share of the base: percentiles
+            of condensed records are known to a bin. 0 where records were kept, and of what is exact all the same.
     """
 
     step: str
@@ -39,6 +41,7 @@ class Change:
     answer: Answer | None = None
     smallest_share: float | None = None
     certain: bool = True
+    inexact_share: float = 0.0
 
 
 @dataclass(frozen=True)
