@@ -92,8 +92,23 @@ def test_the_environment_names_a_cluster_where_no_option_does(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert Cluster.of(Sharing(on="ray")) == Cluster("head:6379", "RAY_ADDRESS")
     assert Cluster.of(Sharing(on="ray", ray_address="[::1]:1")) == Cluster("[::1]:1", "--ray-address")
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    assert Cluster.of(Sharing(on="ray")).address is None, "set to nothing is not set, as Ray has it"
     monkeypatch.delenv("RAY_ADDRESS")
     assert Cluster.of(Sharing(on="ray", ship=True)).address is None
+
+
+_ONE = "http http://127.0.0.1:9/ --generators 2 --on ray"
+
+
+@pytest.mark.parametrize("words", [["run", *_ONE.split()], ["ab", _ONE, "--", _ONE]], ids=["run", "ab"])
+def test_what_the_environment_names_is_looked_at_before_anything_is_begun(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    assert main([*words, "-o", "out"]) == 2
+    refusal = "servemark: error: RAY_ADDRESS http://head:8265 is no HOST:PORT; give the HOST:PORT that ray start"
+    assert capsys.readouterr().err.startswith(refusal)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("option", "value"), [("ray_address", "head:6379"), ("pack", True), ("ship", True)])

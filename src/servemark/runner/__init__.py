@@ -24,7 +24,7 @@ from servemark.runner.afterwards import draw, remember, send_metrics
 from servemark.runner.baseline import Baseline
 from servemark.runner.entry import Entry
 from servemark.runner.invocation import begun_result, failing, merge
-from servemark.runner.launching import Launchers, engine_of
+from servemark.runner.launching import Launchers, check_clusters, engine_of
 from servemark.runner.listener import Listener as Listener
 from servemark.runner.measuring import measure_benchmark
 from servemark.runner.redaction import Redaction
@@ -73,8 +73,7 @@ def perform(
     first, baseline = requests[0], Baseline.of(requests)
     if first.output.otlp is not None:
         check_extra("otlp", "--otlp")
-    if any(request.generator.on == "ray" for request in requests):
-        check_extra("ray", "--on ray")
+    check_clusters(requests)
     entries = [Entry.of(request) for request in requests]
     redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
     listener = redaction.listener(listener)

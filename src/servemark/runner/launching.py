@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from servemark.engines import Engine, EngineName
 from servemark.engines.native.engine import NativeEngine
+from servemark.report.extras import check_extra
 from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.listener import Listener
 from servemark.servers import Launcher
@@ -14,6 +15,9 @@ from servemark.servers.http.endpoint import EndpointLauncher
 from servemark.zoo.model_source import ModelSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from servemark.options import RunRequest
     from servemark.options.server import ServerOptions
     from servemark.servers.mms.archives import ServeRequest
     from servemark.servers.mms.managed import ManagedLauncher
@@ -130,6 +134,25 @@ def engine_of(name: EngineName, listener: Listener) -> Engine:
     from servemark.environments.jmeter import jmeter_home
 
     return JMeterEngine(jmeter_home(listener.note))
+
+
+def check_clusters(requests: Iterable[RunRequest]) -> None:
+    """See that a Ray cluster answers wherever one is named, before a server is started for what it is to send.
+
+    Raises:
+        UsageError: Ray is not installed, or an address is none.
+        UnreachableError: nobody answers there.
+    """
+    asked = dict.fromkeys(request.generator.spread for request in requests if request.generator.on == "ray")
+    if not asked:
+        return
+    check_extra("ray", "--on ray")
+    from servemark.engines.native.cluster.answering import check_answers
+    from servemark.engines.native.cluster.connecting import Cluster
+
+    for cluster in map(Cluster.of, asked):
+        if cluster.address is not None:
+            check_answers(cluster.address, cluster.named_with)
 
 
 def own_launcher(serving: ServeRequest, chosen: ServerOptions) -> ManagedLauncher | SourceLauncher | DockerLauncher:

@@ -10,12 +10,11 @@ from servemark.engines import Job
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.load import MOST_TRIALS, LoadOptions
-from servemark.report.extras import check_extra
 from servemark.runner import WrittenResult
 from servemark.runner.afterwards import draw
 from servemark.runner.entry import Entry
 from servemark.runner.invocation import begun_result, failing, merge
-from servemark.runner.launching import Launchers, engine_of
+from servemark.runner.launching import Launchers, check_clusters, engine_of
 from servemark.runner.listener import Listener
 from servemark.runner.measuring import trial_by_trial
 from servemark.runner.redaction import Redaction
@@ -71,8 +70,7 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
         ServemarkError: something failed; what was measured before is in the result.
         KeyboardInterrupt: interrupted before anything was measured.
     """
-    if any(request.generator.on == "ray" for request in asked.requests):
-        check_extra("ray", "--on ray")
+    check_clusters(asked.requests)
     entries = asked.entries()
     redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
     listener = redaction.listener(listener)

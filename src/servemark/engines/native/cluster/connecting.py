@@ -46,7 +46,7 @@ class Cluster:
         Raises:
             UsageError: its address is none.
         """
-        given, environ = spread.ray_address, os.environ.get("RAY_ADDRESS")
+        given, environ = spread.ray_address, os.environ.get("RAY_ADDRESS") or None
         cluster = cls(given or environ, "--ray-address" if given else "RAY_ADDRESS", spread.ship)
         if cluster.address is not None:
             host_and_port(cluster.address, cluster.named_with)
