@@ -26,7 +26,7 @@ WITHIN_SHARE = 1 / 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Condensing:
-    """How records are condensed; a function of the plan alone, so that all generators of a run do it alike.
+    """How records are condensed; a function of what was asked alone, so that all generators of a run do it alike.
 
     Attributes:
         start_ns: where the first slot begins: at the end of the warm-up.
@@ -34,6 +34,7 @@ class Condensing:
         places: of each step of the plan, the place of its name among the names.
         begins: of each step, whether an arrival of an open loop begins with it, and `ends` whether it ends with it.
         stages: of a profile of rates the first and the last nanosecond of each stage.
+        limits: of each step name the limits, by latency in nanoseconds, that its requests are to keep at once.
     """
 
     start_ns: int
@@ -42,6 +43,7 @@ class Condensing:
     begins: tuple[bool, ...]
     ends: tuple[bool, ...]
     stages: tuple[tuple[int, int], ...] = ()
+    limits: tuple[tuple[tuple[str, int], ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +187,9 @@ def read_condensed(record_path: Path) -> Condensed | None:
         how = told.pop("how")
         of_steps = {name: tuple(how[name]) for name in ("places", "begins", "ends")}
         stages = tuple((first, last) for first, last in how["stages"])
+        limits = tuple(tuple((name, limit_ns) for name, limit_ns in of_step) for of_step in how.get("limits", ()))
         return Condensed(
-            how=Condensing(start_ns=how["start_ns"], slot_ns=how["slot_ns"], stages=stages, **of_steps),
+            how=Condensing(start_ns=how["start_ns"], slot_ns=how["slot_ns"], stages=stages, limits=limits, **of_steps),
             bins=bins,
             slots=slots,
             steps=tuple(told.pop("steps")),

@@ -22,6 +22,7 @@ from servemark.event_files import condensed_path
 from servemark.options.objectives import parse_objective
 from servemark.records import open_records, write_records
 from servemark.result import from_json, to_json
+from servemark.stats import condensed as condensed_stats
 from servemark.stats.condensed import condense
 from servemark.units import NS_PER_MS
 
@@ -42,7 +43,7 @@ def measured(make_records):
 
 
 def _how(measured):
-    return condensing_of(measured.point.load, measured.compiled)
+    return condensing_of(measured.point.load, measured.compiled, measured.objective)
 
 
 def _condensed(measured):
@@ -101,6 +102,43 @@ def test_an_objective_is_judged_by_condensed_records(measured):
     (counted,) = evidence_of(_condensed(asked)).steps
     assert counted.missed["response", LIMIT_NS].meant.sum() == pytest.approx(missed, rel=0.05)
     assert counted.missed["response", LIMIT_NS].counts.sum() == step.missed["response", LIMIT_NS].counts.sum()
+
+
+@pytest.mark.parametrize(
+    "objective", ["p99<40ms,service.p50<10ms", "response.p50<1us,service.p90<30ms", "p50<10ms,p90<40ms,errors<1%"]
+)
+def test_goodput_within_several_limits_at_once_is_what_the_records_say(measured, objective):
+    """Exactly: a request that missed two of them counts once, which counts of each by itself do not tell."""
+    asked = replace(measured, objective=parse_objective(objective))
+    (kept,), (condensed,) = (_assessed(one)[0].run.steps for one in (asked, _condensed(asked)))
+    if "service" in objective:
+        assert condensed.goodput_per_s.value == pytest.approx(kept.goodput_per_s.value, abs=1e-9)
+    else:
+        assert condensed.goodput_per_s.value == pytest.approx(kept.goodput_per_s.value, rel=0.01)
+    assert 0 <= condensed.goodput_per_s.value < condensed.throughput_per_s.value
+
+
+def test_goodput_of_condensed_records_is_of_several_parts_and_generators(measured):
+    asked = replace(measured, objective=parse_objective("p99<40ms,service.p50<10ms"))
+    (file,), how = asked.records, _how(asked)
+    whole = condense(file, how)
+    parts = [condense(replace(file, rows=rows), how, first) for first, rows in ((0, 5_000), (5_000, ROWS))]
+    found = merged(*parts).steps[0]["batch_beyond"]
+    assert found == whole.steps[0]["batch_beyond"]
+    write_condensed(file.path, whole)
+    assert read_condensed(file.path).how == how
+    assert read_condensed(file.path).steps[0]["batch_beyond"] == found
+    assert "batch_beyond" not in condense(file, _how(measured)).steps[0], "nobody asked"
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["of a time", "of a number of requests"])
+def test_what_was_condensed_is_read_once_for_all_that_is_asked_of_a_run(measured, make_records, monkeypatch, exact):
+    if exact:
+        measured = _measured(make_records, "latency", 22.0, _times(np.arange(100) / 10), rate="10", loops=100)
+    condensed, read = _condensed(measured), []
+    monkeypatch.setattr(condensed_stats, "read_condensed", lambda path: (read.append(path), read_condensed(path))[1])
+    assert evidence_of(condensed).is_condensed
+    assert read == [condensed.records[0].path]
 
 
 def test_parts_add_up_to_what_all_are_however_they_are_cut(measured):

@@ -8,9 +8,10 @@ from itertools import accumulate
 
 from servemark.assessment.measured import Measured
 from servemark.assessment.objectives import limits_of
+from servemark.condensed_files import Condensed
 from servemark.records import RecordFile, span_ns
 from servemark.servers import of_one
-from servemark.stats.condensed import condensed_of, is_condensed
+from servemark.stats.condensed import condensed_of
 from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window, gather
 from servemark.stats.warm_up import warm_up_share
 from servemark.units import ns_from_s
@@ -27,8 +28,9 @@ def evidence_of(measured: Measured) -> Evidence:
     Raises:
         RecordingError: its records cannot be read.
     """
-    question = _question(measured, measured_window(measured))
-    evidence = gather(measured.records, question)
+    condensed = condensed_of(measured.records)
+    question = _question(measured, measured_window(measured, condensed))
+    evidence = gather(measured.records, question, condensed)
     finds_warm_up = measured.finds_warm_up and not evidence.is_condensed
     window = _without_warm_up(evidence) if finds_warm_up else evidence.window
     return evidence if window == evidence.window else gather(measured.records, replace(question, window=window))
@@ -87,23 +89,23 @@ def _without_warm_up(evidence: Evidence) -> Window:
     return replace(window, start_ns=window.start_ns + round(cut * (window.end_ns - window.start_ns)))
 
 
-def measured_window(measured: Measured) -> Window:
-    """Of an exact number of requests, from the first to the last response; else from the warm-up to the end."""
+def measured_window(measured: Measured, condensed: Condensed | None = None) -> Window:
+    """Of an exact number of requests, from the first to the last response; else from the warm-up to the end.
+
+    `condensed` is what the records were condensed to, where they were.
+    """
     if measured.point.load.scenarios is not None:
-        return Window(*recorded_span_ns(measured.records))
+        return Window(*recorded_span_ns(measured.records, condensed))
     return counted_window(measured)
 
 
-def recorded_span_ns(files: Sequence[RecordFile]) -> tuple[int, int]:
-    """The first `scheduled` and the last `end` of a run's records, which are kept or condensed.
+def recorded_span_ns(files: Sequence[RecordFile], condensed: Condensed | None) -> tuple[int, int]:
+    """The first `scheduled` and the last `end` of a run's records, which are kept or `condensed`.
 
     Raises:
         RecordingError: they cannot be read.
     """
-    if not is_condensed(files):
-        return span_ns(files)
-    condensed = condensed_of(files)
-    return condensed.first_ns, condensed.last_ns
+    return (condensed.first_ns, condensed.last_ns) if condensed else span_ns(files)
 
 
 def counted_window(measured: Measured) -> Window:

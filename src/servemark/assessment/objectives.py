@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from servemark import _loadgen
-from servemark.options.objectives import BETWEEN, LATENCIES, OF_TOKENS, Condition
-from servemark.records import RecordFile, Rows, begun_ns, time_per_token_ns
+from servemark.options.objectives import BETWEEN, OF_TOKENS, Condition
+from servemark.records import RecordFile
 from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
+from servemark.stats.limits import beyond
 from servemark.stats.slo import Judged, judge_share
 from servemark.stats.summary import rate
 from servemark.units import NS_PER_MS, format_ms
@@ -187,33 +187,38 @@ def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
     )
 
 
+def limits_together(objective: Sequence[Condition], names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """By the name of a step the limits that a request of it has to keep at once, in nanoseconds, by latency.
+
+    They are the times of the highest percentiles that are asked for. `names` are those of all steps, in order.
+    """
+    highest: dict[str, dict[str, Condition]] = {}
+    for condition in objective:
+        if condition.figure in _OF_RECORDS:
+            of_step = highest.setdefault(condition.step or names[0], {})
+            before = of_step.get(condition.figure)
+            of_step[condition.figure] = condition if before is None or before.share < condition.share else before
+    return {name: {figure: int(one.limit) for figure, one in found.items()} for name, found in highest.items()}
+
+
 def goodput(
     objective: Sequence[Condition], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
 ) -> Statistic | None:
-    """The rate of successes of a step that were within each limit of its objective; None where it has none.
-
-    A request is within it if it is so within the times of the highest percentiles that are asked for.
-    """
-    limits: dict[str, Condition] = {}
-    for condition in objective:
-        if condition.figure in LATENCIES and _step(condition, evidence) is step:
-            before = limits.get(condition.figure)
-            limits[condition.figure] = condition if before is None or before.share < condition.share else before
-    of_records = {figure: int(one.limit) for figure, one in limits.items() if figure in _OF_RECORDS}
-    if not of_records:
+    """The rate of successes of a step that were within each limit of its objective; None where it has none."""
+    limits = limits_together(objective, [one.name for one in evidence.steps]).get(step.name, {})
+    if not limits:
         return None
-    if len(of_records) > 1 and evidence.is_condensed:  # which of several limits one request missed is not known
-        return None
-    if len(of_records) == 1:
-        shares = step.missed[next(iter(of_records.items()))]
+    shares: Shares | None
+    if len(limits) == 1:
+        shares = step.missed[next(iter(limits.items()))]
+    elif evidence.is_condensed:
+        shares = step.beyond
     else:
-        shares = _within_all(of_records, step, evidence, files)
-    return rate(shares.counts - shares.meant, evidence.window.seconds)
+        shares = _beyond(limits, step, evidence, files)
+    return rate(shares.counts - shares.meant, evidence.window.seconds) if shares else None
 
 
-def _within_all(
-    limits: Mapping[str, int], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
-) -> Shares:
+def _beyond(limits: Mapping[str, int], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]) -> Shares:
     """The requests of a step by batch, and those that were beyond any of the limits."""
     counts, missed = np.zeros_like(step.completed), np.zeros_like(step.completed)
     numbers = [number for number, name in enumerate(evidence.step_names) if name == step.name]
@@ -222,30 +227,8 @@ def _within_all(
         for rows in file.chunks():
             rows = rows[np.isin(rows["step"], numbers)]
             rows = rows[(rows["scheduled"] >= window.start_ns) & (rows["scheduled"] < window.end_ns)]
-            beyond = rows["kind"] != 0
-            for figure, limit_ns in limits.items():
-                beyond = beyond | (_took_ns(figure, rows, file) >= limit_ns)
             share = (rows["scheduled"] - window.start_ns) / max(window.end_ns - window.start_ns, 1)
             batch = np.clip((share * len(counts)).astype(np.intp), 0, len(counts) - 1)
             counts += np.bincount(batch, minlength=len(counts))
-            missed += np.bincount(batch, beyond, minlength=len(counts))
+            missed += np.bincount(batch, beyond(rows, limits, file.flags), minlength=len(counts))
     return Shares(missed, counts)
-
-
-def _took_ns(figure: str, rows: Rows, file: RecordFile) -> NDArray[np.int64]:
-    """The time of that name of each of `rows`; of one that had none, longer than any limit."""
-    never = np.iinfo(np.int64).max
-    took_ns: NDArray[np.int64]
-    if figure == "response":
-        took_ns = rows["end"] - rows["scheduled"]
-    elif figure == "service":
-        took_ns = rows["end"] - rows["sent"]
-    elif figure in OF_TOKENS and "first_content" not in (rows.dtype.names or ()):
-        took_ns = np.full(len(rows), never)  # of a generator that was lost before its answers were read
-    elif figure == "time_per_output_token":
-        took_ns = time_per_token_ns(rows)
-        took_ns = np.where(took_ns >= 0, took_ns, never)
-    else:
-        first = rows["first_event" if figure == "first_event" else "first_content"]
-        took_ns = np.where(first >= 0, first - begun_ns(rows, file.flags), never)
-    return took_ns

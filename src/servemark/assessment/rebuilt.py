@@ -13,6 +13,7 @@ from servemark.benchmarks import catalogue
 from servemark.certificate import certify, combine
 from servemark.records import RecordFile
 from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
+from servemark.stats.condensed import condensed_of
 from servemark.stats.evidence import Evidence, Question, Window, gather
 from servemark.stats.summary import summarise
 from servemark.units import NS_PER_S, ns_from_s
@@ -28,11 +29,13 @@ _UNKNOWN = Check(
 
 def rebuilt_run(begun: RunResult, records: Sequence[RecordFile]) -> RunResult:
     """The run that `begun` was to become, as far as its records go, in the files of its generators; there is one."""
-    first_ns, last_ns = recorded_span_ns(records)
+    condensed = condensed_of(records)
+    first_ns, last_ns = recorded_span_ns(records, condensed)
     exact = begun.load.exact is not None
     ended_ns = last_ns if exact else min(last_ns, _longest_ns(begun))
     window = Window(first_ns if exact else min(records[0].warmup_ns, ended_ns), ended_ns)
-    evidence = gather(records, Question(window=window, begins=tuple(range(len(records[0].step_names)))))
+    question = Question(window=window, begins=tuple(range(len(records[0].step_names))))
+    evidence = gather(records, question, condensed)
     clock = KERNEL_CLOCK if all(step.is_stamped for step in evidence.steps) else "user"
     return replace(
         begun,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from servemark.errors import RecordingError, ServerError, UsageError
 from servemark.interrupts import held_back
 from servemark.options import RunRequest
 from servemark.options.kinds import nearest
-from servemark.options.objectives import LATENCIES
+from servemark.options.objectives import LATENCIES, Condition
 from servemark.report.progress import RunUnderWay
 from servemark.result import AskedOptions, BenchmarkResult, By, Incident, Trials
 from servemark.runner.backlog import BacklogWatch
@@ -372,15 +372,15 @@ def _job(
         figure=figure,
         spread=spread_of(point.load, generator.spread),
         most_records=generator.max_records,
-        condensing=_condensing(point.load, compiled) if generator.spread.has_crew else None,
+        condensing=_condensing(point.load, compiled, request.question.objective) if generator.spread.has_crew else None,
     )
 
 
-def _condensing(load: Load, plan: EnginePlan) -> Condensing | None:
+def _condensing(load: Load, plan: EnginePlan, objective: Sequence[Condition]) -> Condensing | None:
     """How records of several generators are condensed once there are too many."""
     from servemark.assessment.condensing import condensing_of  # one generator does without
 
-    return condensing_of(load, plan)
+    return condensing_of(load, plan, objective)
 
 
 def _check_steps(request: RunRequest, plan: Plan) -> None:

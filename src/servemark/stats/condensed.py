@@ -12,9 +12,9 @@ import numpy as np
 from servemark import _loadgen
 from servemark.condensed_files import Condensed, Condensing, merged, read_condensed
 from servemark.errors import RecordingError
-from servemark.event_files import condensed_path
 from servemark.records import RecordFile, reading
 from servemark.stats.counting import SAMPLES
+from servemark.stats.limits import beyond
 from servemark.stats.tally_question import NO_TIME, TallyQuestion, Window
 
 #: The sums and counts of a step that add up; those by slot begin with ``batch_``.
@@ -29,11 +29,6 @@ _BY_END = {"batch_completed", "batch_events", "batch_tokens"}
 #: The samples of a step that are counted by slot: an objective, or an answer with an interval, may be of them.
 _BY_SLOT = [list(SAMPLES).index(name) for name in ("response", "service", "failed", "first_event")]
 _SLOT, _SAMPLE, _VALUE, _COUNT = range(4)
-
-
-def is_condensed(files: Sequence[RecordFile]) -> bool:
-    """Whether the records of any of `files` were condensed: then those of a run are told so altogether."""
-    return any(condensed_path(file.path).exists() for file in files)
 
 
 def condense(file: RecordFile, how: Condensing, first: int = 0) -> Condensed:
@@ -55,12 +50,16 @@ def condense(file: RecordFile, how: Condensing, first: int = 0) -> Condensed:
         bins = np.array(tally.binned(), dtype=np.int64).reshape(-1, 3)
         wanted = [step * len(SAMPLES) + of for step in range(len(tally.steps)) for of in _BY_SLOT]
         of_slots = np.array(tally.binned_by_batch(wanted), dtype=np.int64).reshape(-1, 4)[:, [1, 0, 2, 3]]
+        beyond_limits = _beyond_limits(part, how, slots)
     return Condensed(
         how=how,
         records=part.rows,
         first_ns=first_ns,
         last_ns=last_ns,
-        steps=tuple({name: _plain(getattr(step, name)) for name in _SUMS} for step in tally.steps),
+        steps=tuple(
+            {name: _plain(getattr(step, name)) for name in _SUMS} | beyond_limits.get(place, {})
+            for place, step in enumerate(tally.steps)
+        ),
         moments=tuple((one.count, one.sum, one.squares, one.min, one.max) for one in tally.samples),
         stages=tuple((one.requests, one.failed, one.begun, one.ended) for one in tally.stages),
         begun=tally.begun,
@@ -70,19 +69,34 @@ def condense(file: RecordFile, how: Condensing, first: int = 0) -> Condensed:
     )
 
 
+def _beyond_limits(file: RecordFile, how: Condensing, slots: int) -> dict[int, dict[str, list[int]]]:
+    """By the place of a step that has several limits its requests that are beyond any of them, by slot."""
+    several = {place: dict(limits_ns) for place, limits_ns in enumerate(how.limits) if len(limits_ns) > 1}
+    found, places = {place: np.zeros(slots, dtype=np.int64) for place in several}, np.array(how.places)
+    for rows in file.chunks() if several else ():
+        slot, place_of = (rows["scheduled"] - how.start_ns) // how.slot_ns, places[rows["step"]]
+        for place, limits_ns in several.items():
+            is_counted = (place_of == place) & (rows["scheduled"] >= how.start_ns)
+            is_counted &= beyond(rows, limits_ns, file.flags)
+            found[place] += np.bincount(slot[is_counted], minlength=slots)
+    return {place: {"batch_beyond": counts.tolist()} for place, counts in found.items()}
+
+
 def _plain(value: Any) -> Any:
     """Without tuples, which a file would give back as lists."""
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def condensed_of(files: Sequence[RecordFile]) -> Condensed:
-    """What the records of all `files` add up to, of which at least one was condensed.
+def condensed_of(files: Sequence[RecordFile]) -> Condensed | None:
+    """What the records of all `files` add up to, where any of them were condensed; None where all were kept.
 
     Raises:
         RecordingError: they cannot be read, or are not of one run.
     """
     parts = [read_condensed(file.path) for file in files]
-    how = next(part.how for part in parts if part is not None)
+    how = next((part.how for part in parts if part is not None), None)
+    if how is None:
+        return None
     whole = Condensed(how=how)
     for file, part in zip(files, parts, strict=True):
         if part is not None and part.how != how:

@@ -7,7 +7,7 @@ are exact. What comes of them is small and does not change, whatever is asked of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from servemark.condensed_files import Condensed
 from servemark.records import RecordFile, reading
 from servemark.result import HeadlineLatency, Histogram
 from servemark.stats import intervals
-from servemark.stats.condensed import CondensedTally, condensed_of, is_condensed
+from servemark.stats.condensed import CondensedTally, condensed_of
 from servemark.stats.counting import LATENCIES, SAMPLES, Counted, CountedSample, headline_of, samples_of
 from servemark.stats.histograms import histogram
 from servemark.stats.percentiles import REPORTED, percentiles_ms, rank
@@ -138,6 +138,8 @@ class StepEvidence:
         receive_lag_ms: for how long an answer lay there unread, on the mean; 0 without times of arrival.
         events: None where no response streamed.
         tokens: None where no answer was read.
+        beyond: the requests that were beyond any of several limits at once, which was counted as records were
+            condensed; None where that was not asked, or records are there.
         distribution: of the headline's latency; None of nothing.
     """
 
@@ -165,6 +167,7 @@ class StepEvidence:
     events: EventEvidence | None
     distribution: Histogram | None = None
     tokens: TokenEvidence | None = None
+    beyond: Shares | None = None
 
     @property
     def measured(self) -> int:
@@ -283,14 +286,17 @@ class Evidence:
         return sum(step.requests for step in self.steps)
 
 
-def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
+def gather(files: Sequence[RecordFile], question: Question, condensed: Condensed | None = None) -> Evidence:
     """Gather the evidence of the records in `files`, all of one run; there is at least one file.
+
+    `condensed` is what they were condensed to, where that was read already (``condensed_of``).
 
     Raises:
         RecordingError: they cannot be read.
     """
-    if is_condensed(files):
-        return _gather_condensed(files, question)
+    condensed = condensed or condensed_of(files)
+    if condensed:
+        return _gather_condensed(files[0], question, condensed)
     first = files[0]
     names = list(dict.fromkeys(first.step_names))
     asked = TallyQuestion(
@@ -329,22 +335,23 @@ def gather(files: Sequence[RecordFile], question: Question) -> Evidence:
     )
 
 
-def _gather_condensed(files: Sequence[RecordFile], question: Question) -> Evidence:
+def _gather_condensed(first: RecordFile, question: Question, condensed: Condensed) -> Evidence:
     """The evidence of condensed records: of a measured time that ends with a slot, unless it ends with the last of all.
 
     Nothing is known of their order, and so nothing of the schedule, and of what was under way only how much was sent.
     """
-    first, condensed = files[0], condensed_of(files)
     names, how = list(dict.fromkeys(first.step_names)), condensed.how
     window, slots = _slots(question.window, condensed)
     tally: Any = CondensedTally(condensed, slots, intervals.MOST_BATCHES)
     counted = Counted.of(tally, len(names), question.limits)
     samples = iter(list(samples_of(tally, counted)))
     count, first_ns, last_ns = tally.begun
-    steps = tuple(
-        _step(name, step, {of: next(samples) for of in SAMPLES}, counted.of_step(number), question.limits)
-        for number, (name, step) in enumerate(zip(names, tally.steps, strict=True))
-    )
+    steps = []
+    for number, (name, step) in enumerate(zip(names, tally.steps, strict=True)):
+        found = _step(name, step, {of: next(samples) for of in SAMPLES}, counted.of_step(number), question.limits)
+        is_told = hasattr(step, "batch_beyond")
+        beyond = Shares(np.array(step.batch_beyond), found.failures.counts) if is_told else None
+        steps.append(replace(found, beyond=beyond))
     stages = [
         StageEvidence(Window(*stage), of.requests, of.failed, of.begun, of.ended, next(samples), next(samples))
         for stage, of in zip(how.stages, tally.stages, strict=True)
@@ -353,7 +360,7 @@ def _gather_condensed(files: Sequence[RecordFile], question: Question) -> Eviden
         window=window,
         step_names=first.step_names,
         error_kinds=first.error_kinds,
-        steps=steps,
+        steps=tuple(steps),
         stages=tuple(stages[: len(question.stages)]),
         begun=Begun(count, last_ns - first_ns if count else 0),
         arrivals={},
