@@ -93,6 +93,45 @@ def test_of_a_generator_that_is_lost_what_came_is_kept_and_the_others_are_whole(
     assert all(len(open_records(file)) == 100 for number, file in enumerate(files) if number not in (7, 39))
 
 
+class Rewritten:
+    """Chunks of one file of bytes, which becomes another; what was asked for is on its way until it `arrives`."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.arrives = True
+
+    def ask(self, generator: int, offset: int, most_bytes: int) -> bytes:
+        return self.content[offset : offset + most_bytes]
+
+    def arrived(self, asked, timeout_s):
+        return asked if self.arrives else []
+
+    def take(self, asked: bytes) -> memoryview:
+        return memoryview(asked)
+
+
+@pytest.mark.parametrize("on_their_way", [False, True])
+def test_a_file_that_is_written_anew_when_the_run_is_over_comes_again_from_its_beginning(
+    tmp_path, monkeypatch, on_their_way
+):
+    """What is on its way then is of the first one, and goes nowhere."""
+    monkeypatch.setattr(carrying, "CHUNK_BYTES", 5)
+    monkeypatch.setattr(carrying, "PAUSE_S", 0.0)
+    chunks, file = Rewritten(b"as it was recorded"), tmp_path / "records.bin"
+    with Carrying(chunks, [file]) as under_way:
+        for _ in range(2):
+            under_way.turn(0.0)
+        assert file.read_bytes() == b"as it was "
+        chunks.arrives = not on_their_way
+        under_way.turn(0.0)
+        chunks.arrives, chunks.content = True, b"with what was read in the answers"
+        under_way.begin_again(0)
+        under_way.end_at(0, len(chunks.content))
+        while not under_way.is_whole(0):
+            under_way.turn(0.0)
+    assert file.read_bytes() == chunks.content
+
+
 def test_a_full_disk_of_the_driver_is_an_error_of_recording(tmp_path, made):
     full = Path("/dev/full")
     with pytest.raises(RecordingError, match=r"^cannot write records to /dev/full: "):

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 from loadgen_servers import OK, answering, serving
 
 import servemark
 from servemark.assessment.condensing import condensing_of
+from servemark.cli import main
 from servemark.engines import Job, Sharing
 from servemark.engines.native.cluster import carrying, placement
 from servemark.engines.native.cluster.connecting import Cluster as ClusterAsked
@@ -47,6 +49,7 @@ from .heard import ALONE_S, LOST_S, Heard, Last, waits
 from .test_signals import LIMIT_S, measuring, read
 from .test_spread import WHOSE, Altered, job_of, rows_sent
 from .test_spread_command import check_capacity_objective_and_comparison
+from .test_token_runs import DONE, END, HEAD, ROLE, TOKENS, saying_once, sent
 
 pytestmark = pytest.mark.slow
 
@@ -276,6 +279,20 @@ class TestTheCommand:
         assert [one.returncode for one in both] == [0, 0], said
         records = [open_records(tmp_path / name / "records" / "http.bin") for name in ("a", "b")]
         assert list(map(len, records)) == [300, 300]
+
+    def test_a_tokenizer_that_lies_here_counts_on_every_node(self, cluster, tmp_path, monkeypatch):
+        words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+        words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        words.save(str(tmp_path / "words.json"))
+        monkeypatch.chdir(tmp_path)
+        asked = ["--on", "ray", "--ray-address", cluster.address, "--generators", "2", "--tokens", "openai"]
+        asked += ["--tokenizer", "words.json", "-t", "2", "-l", "3", "--allow-invalid", "--no-report", "-o", "out"]
+        with serving(saying_once(HEAD + ROLE, *TOKENS, sent({}, "length") + DONE + END)) as server:
+            assert main(["run", "http", f"http://127.0.0.1:{server.port}/v1/chat/completions", *asked]) == 0
+        (step,) = read(tmp_path / "out")["benchmarks"][0]["steps"]
+        output = step["tokens"]["output_tokens"]
+        assert (output["count"], output["source"]) == (6 * len(TOKENS), "tokenizer")
+        assert {path.suffix for path in (tmp_path / "out" / "records").iterdir()} == {".bin", ".hlog"}
 
     def test_a_driver_that_is_killed_leaves_no_generator(self, cluster, tmp_path):
         heard = Last()

@@ -25,7 +25,7 @@ def condensing_of(load: Load, plan: EnginePlan, objective: Sequence[Condition] =
 
     That is the length that adapts to what was measured, the time of each event, and what the answers say.
     """
-    if load.until is not None or plan.record_events or any(step.keeps_bodies for step in plan.steps):
+    if load.until is not None or plan.record_events or plan.reads_answers:
         return None
     names = list(dict.fromkeys(step.name for step in plan.steps))
     bounds = stage_bounds_ns(load.arrivals, load.warmup_s) if isinstance(load, OpenLoad) else []

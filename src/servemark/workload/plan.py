@@ -349,6 +349,11 @@ class EnginePlan:
     tokenizer: Path | None = None
     fault: EngineFault | None = None
 
+    @property
+    def reads_answers(self) -> bool:
+        """Whether its records are written anew when the run is over, with what is read in the answers."""
+        return any(step.keeps_bodies for step in self.steps)
+
 
 _MARKS = {USER_MARK.encode(): (10, "user"), SEQ_MARK.encode(): (20, "seq")}
 _MARK_PATTERN = re.compile(b"|".join(re.escape(mark) for mark in _MARKS))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from servemark.engines.native.spread import GeneratorFacts, Order
 from servemark.engines.native.spread.agent import Agent
-from servemark.errors import ServemarkError
+from servemark.errors import RecordingError, ServemarkError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from servemark.engines import EngineRun
 
-_NAME = "records"
+_NAME, _TOKENIZER = "records", "tokenizer.json"
 _LOOK_EVERY_S = 0.1
 #: Removes the folder $0 once its standard input ends. Ray kills the children of an actor with it: this is a grandchild.
 _SWEEP = 'exec 3<&0; { cat <&3 > /dev/null; rm -rf -- "$0"; } &'
@@ -52,10 +52,14 @@ class GeneratorActor:
         """What it is."""
         return self._agent.facts()
 
-    def arm(self, order: Order) -> None:
-        """Make everything ready; see ``Agent``. The records go into a folder of this node's."""
+    def arm(self, order: Order, tokenizer: bytes) -> None:
+        """Make everything ready; see ``Agent``. The records go into a folder of this node's, as does the tokenizer."""
         _be_as_nice_as_others()
-        self._agent.arm(replace(order, records=self._folder / f"{_NAME}.bin"))
+        plan = order.plan
+        if plan.tokenizer:
+            plan = replace(plan, tokenizer=self._folder / _TOKENIZER)
+            _write(self._folder / _TOKENIZER, tokenizer)
+        self._agent.arm(replace(order, plan=plan, records=self._folder / f"{_NAME}.bin"))
 
     def ask(self, what: str, *arguments: Any) -> Any:
         """What one of the agent's methods answers."""
@@ -71,11 +75,14 @@ class GeneratorActor:
             run = self._agent.outcome()
         except ServemarkError as error:  # its disk is full: what is on it is to be had all the same
             run = error
-        files = sorted(self._folder.iterdir(), key=lambda path: path.name != f"{_NAME}.bin")
+        files = sorted(self._folder.glob(f"{_NAME}.*"), key=lambda path: path.name != f"{_NAME}.bin")
         return run, {path.name.removeprefix(_NAME): path.stat().st_size for path in files}
 
-    def read(self, suffix: str, offset: int, most_bytes: int) -> NDArray[np.uint8]:
-        """What is in one of its files from `offset` on: at most so many bytes, none where there are no more yet."""
+    def read(self, suffix: str, offset: int, most_bytes: int, *, is_over: bool) -> NDArray[np.uint8]:
+        """What is in one of its files from `offset` on: at most so many bytes, none where there are no more yet.
+
+        Nor are there any of records that are to be others in the end, unless who asks knows that its run `is_over`.
+        """
         import numpy as np
 
         path = self._folder / f"{_NAME}{suffix}"
@@ -83,7 +90,7 @@ class GeneratorActor:
         if path.exists():
             found = np.fromfile(path, dtype=np.uint8, count=most_bytes, offset=offset)
         # Looked at afterwards: what was read before its place was given back is whole.
-        return found[:0] if suffix == ".bin" and self._agent.condenses else found
+        return found[:0] if suffix == ".bin" and not is_over and self._agent.changes_records else found
 
     def close(self) -> None:
         """End what it sends, and remove its folder."""
@@ -99,6 +106,13 @@ class GeneratorActor:
 
     def _end(self) -> None:
         os._exit(1)  # with its threads, which are Ray's; the folder is swept
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise RecordingError.unwritable(path, error.strerror or str(error)) from error
 
 
 def _be_as_nice_as_others() -> None:

@@ -2,6 +2,7 @@
 
 A generator has one chunk on its way at a time, and all of them together so many that the driver's shared memory holds
 them. What arrives is written to where the same bytes are in the generator's own file: in the end both are the same.
+Where a generator writes its file anew when the run is over, with what was read in answers, all of it comes again.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Carrying(Generic[Asked]):
         self._sizes: list[int | None] = [None] * len(files)
         self._due_s = [0.0] * len(files)
         self._asked: dict[Asked, int] = {}
+        self._outdated: set[Asked] = set()
         with ExitStack() as opened:
             try:
                 self._opened = [opened.enter_context(file.open("wb", buffering=0)) for file in files]
@@ -76,6 +78,11 @@ class Carrying(Generic[Asked]):
         """A generator has ended, and its file has `size` bytes; None where it is lost, and with it what is missing."""
         self._sizes[generator] = self._offsets[generator] if size is None else size
         self._due_s[generator] = 0.0
+
+    def begin_again(self, generator: int) -> None:
+        """What has come of a generator is no more what its file holds: have all of it, from the beginning."""
+        self._offsets[generator] = 0
+        self._outdated |= {one for one, of in self._asked.items() if of == generator}
 
     def is_whole(self, generator: int) -> bool:
         """Whether it has ended, and everything is here that can be had."""
@@ -95,7 +102,10 @@ class Carrying(Generic[Asked]):
             time.sleep(timeout_s)
             return
         for one in self._chunks.arrived(list(self._asked), timeout_s):
-            self._write(self._asked.pop(one), self._chunks.take(one))
+            generator, chunk = self._asked.pop(one), self._chunks.take(one)
+            if one not in self._outdated or chunk is None:
+                self._write(generator, chunk)
+            self._outdated.discard(one)
 
     def _write(self, generator: int, chunk: memoryview | None) -> None:
         if chunk is None:

@@ -36,10 +36,14 @@ class RayGenerator:
         self.records = records
         self.ended: Future[tuple[EngineRun | ServemarkError, dict[str, int]]] | None = None
         self.whole: Future[EngineRun] = Future()
+        #: Whether its file of records is written anew when its run is over, and whether that is so by now.
+        self.rewrites = self.is_over = False
 
     def arm(self, order: Order) -> Future[None]:
-        """See ``RemoteGenerator``."""
-        return self._answer(self.actor.arm.remote(order))
+        """See ``RemoteGenerator``. A file that lies here and that it needs goes with it."""
+        tokenizer = order.plan.tokenizer
+        self.rewrites = order.plan.reads_answers
+        return self._answer(self.actor.arm.remote(order, tokenizer.read_bytes() if tokenizer else b""))
 
     def begin_at(self, monotonic_ns: int) -> Future[None]:
         """See ``RemoteGenerator``."""
@@ -99,6 +103,10 @@ class RecordTraffic(threading.Thread):
             return
         try:
             run, sizes = generator.ended.result()
+            if not generator.is_over:
+                generator.is_over = True
+                if generator.rewrites:
+                    self._carrying.begin_again(number)
             self._carrying.end_at(number, next(iter(sizes.values()), 0))
             if not self._carrying.is_whole(number):
                 return
@@ -123,7 +131,7 @@ class RecordTraffic(threading.Thread):
         try:
             with path.open("wb") as file:
                 while file.tell() < size:
-                    asked: Any = generator.actor.read.remote(suffix, file.tell(), CHUNK_BYTES)
+                    asked: Any = generator.actor.read.remote(suffix, file.tell(), CHUNK_BYTES, is_over=True)
                     file.write(ray.get(asked))
         except OSError as error:
             raise RecordingError.unwritable(path, error.strerror or str(error)) from error
@@ -137,7 +145,8 @@ class RayChunks:
 
     def ask(self, generator: int, offset: int, most_bytes: int) -> ObjectRef[Any]:
         """See ``Chunks``."""
-        return self._generators[generator].actor.read.remote(".bin", offset, most_bytes)
+        one = self._generators[generator]
+        return one.actor.read.remote(".bin", offset, most_bytes, is_over=one.is_over)
 
     def arrived(self, asked: Sequence[ObjectRef[Any]], timeout_s: float) -> Sequence[ObjectRef[Any]]:
         """See ``Chunks``."""

@@ -56,7 +56,7 @@ class Agent:
         self._machine: MachineWatch | None = None
         self._condenser: Condenser | None = None
         self._loopback_p50_ns: int | None = None
-        self._is_stopped = False
+        self._reads_answers = self._is_stopped = False
         self._is_over = threading.Event()
 
     def facts(self) -> GeneratorFacts:
@@ -110,9 +110,13 @@ class Agent:
         self._begins_ns = monotonic_ns - self._fault.skew_ns
 
     @property
-    def condenses(self) -> bool:
-        """Whether records are being condensed, so that what stands in the file of them is nothing to be read."""
-        return self._condenser is not None and self._condenser.is_condensing
+    def changes_records(self) -> bool:
+        """Whether what stands in the file of records is nothing to be read, or no more what stood there before.
+
+        They are being condensed, or written anew with what their answers say.
+        """
+        is_condensing = self._condenser is not None and self._condenser.is_condensing
+        return is_condensing or self._reads_answers
 
     def progress(self) -> Counts:
         """Its counts so far; none before it is armed."""
@@ -149,6 +153,7 @@ class Agent:
         assert self._machine
         while not run.wait(_LOOK_EVERY_S):
             pass
+        self._reads_answers = order.plan.reads_answers
         found = ended(run, order.plan, order.records, machine=self._machine, loopback_p50_ns=self._loopback_p50_ns)
         if self._condenser:
             self._condenser.finish()

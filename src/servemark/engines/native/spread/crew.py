@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from servemark.engines import EngineRun, Job
+from servemark.engines.native.answers import load_tokenizer
 from servemark.engines.native.length import Length
 from servemark.engines.native.sending import DRAIN_S
 from servemark.engines.native.spread import Counts, Order, Placement, RemoteGenerator
@@ -41,9 +42,12 @@ def execute(job: Job, placement: Placement) -> EngineRun:
 
     Raises:
         SetupError: they cannot be started, or are not of one build; or one was lost before the run began.
-        UsageError: one of their machines cannot hold its users, or does not reach the server.
+        UsageError: one of their machines cannot hold its users, or does not reach the server; or the file of the
+            tokenizer is none.
         RecordingError: records cannot be written.
     """
+    if job.compiled.tokenizer:
+        load_tokenizer(job.compiled.tokenizer)  # what is wrong with it is said before anybody is started
     token = secrets.token_bytes(TOKEN_BYTES)
     machine = watch_machine(job.addresses.values(), job.server_cpu_s)
     server_here = not is_remote(job.addresses.values())
@@ -130,6 +134,8 @@ class _Crew:
             if isinstance(error, GeneratorLostError):
                 raise self._lost_before(place, error.what, error.detail) from error
             if error is not None:
+                if isinstance(error, ServemarkError) and self._generators[place].facts.boot != boot_id():
+                    error.what = f"{self._named(place)}: {error.what}"  # it is that machine that lacks something
                 raise error
 
     def _orders(self) -> Iterable[Order]:
