@@ -18,17 +18,24 @@ from servemark.servers.running import RunningLauncher
 
 from ..validity import status_but_for_the_machine
 
+#: As ``servemark serve --listen`` has it; what is started for a run is at 127.0.0.1.
+LISTEN = "127.0.0.2"
 REPOSITORIES = Path(__file__).parent / "repositories"
 
 
 @contextmanager
 def started(kind: ServerKind, *models: str, workers: int | None = None, shapes: str = "") -> Iterator[Server]:
-    """A server of that kind, with its models below ``repositories/``, if it takes any; `models` are asked of it."""
+    """A server of that kind at ``LISTEN``, with its models below ``repositories/``, if it takes any.
+
+    `models` are asked of it.
+    """
     folder = REPOSITORIES / kind
     repository = folder if folder.is_dir() else None
     tensors = TensorsAsked(shapes=tuple(map(parse_shape, shapes.split())))
     asked = RunningLauncher("", models, backend="onnx", tensors=tensors)
-    with OwnLauncher(kind, asked, (), repository, workers=workers).serve(ServerSettings()) as server:
+    launcher = OwnLauncher(kind, asked, (), repository, workers=workers, listen=LISTEN)
+    with launcher.serve(ServerSettings()) as server:
+        assert {address.ip for address in server.addresses.values()} == {LISTEN}
         yield server
 
 

@@ -42,13 +42,16 @@ def stop(started: Started, number: signal.Signals = signal.SIGINT) -> Run:
     return started.end(timeout_s=60)
 
 
-@pytest.mark.parametrize(("words", "number"), [("", signal.SIGINT), ("--tls", signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("words", "host", "number"),
+    [("", "127.0.0.1", signal.SIGINT), ("--tls --listen 127.0.0.2", "127.0.0.2", signal.SIGTERM)],
+)
 def test_it_serves_until_ctrl_c_and_the_command_that_it_prints_measures_it(
-    owner: Command, command: Command, words: str, number: signal.Signals
+    owner: Command, command: Command, words: str, host: str, number: signal.Signals
 ) -> None:
     with serving(owner, f"-m noop -w 1 {words}") as (started, printed):
         scheme = "https" if words else "http"
-        assert printed["inference"].startswith(f"{scheme}://127.0.0.1:")
+        assert printed["inference"].startswith(f"{scheme}://{host}:")
         pid, name = printed["process"].split(", ")
         assert name == JAVA
         assert psutil.Process(int(pid)).name() == "java"

@@ -43,10 +43,10 @@ def test_a_triton_of_ours_loads_a_model_many_times(command: Command) -> None:
 
 
 def test_a_server_that_is_kept_serves_the_users_models_until_ctrl_c(command: Command) -> None:
-    line = f"--server-kind triton --model-repository {REPOSITORIES / 'triton'}"
+    line = f"--server-kind triton --model-repository {REPOSITORIES / 'triton'} --listen 127.0.0.2"
     with command.started(line, "serve") as serving:
         serving.wait_for_line("serving until Ctrl-C")
-        url = next(word for word in serving.out.read_text().split() if word.startswith("http://"))
+        url = next(word for word in serving.out.read_text().split() if word.startswith("http://127.0.0.2:"))
         measured = command.main("run", "latency", "-m", "linear", "-l", "5", "--server", url, "--json", "-")
         assert '"launcher": "running"' in measured.stdout, measured.stderr
         serving.interrupt(signal.SIGINT)

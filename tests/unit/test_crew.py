@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,8 @@ import pytest
 
 from servemark.engines import GeneratorRun, Job, Sharing
 from servemark.engines.native.sending import build
-from servemark.engines.native.spread import Counts, GeneratorFacts
-from servemark.engines.native.spread.crew import slow_one
+from servemark.engines.native.spread import Counts, GeneratorFacts, Order
+from servemark.engines.native.spread.crew import _Crew, slow_one
 from servemark.engines.native.spread.joined import with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.errors import SetupError, UsageError
@@ -31,6 +32,7 @@ class Known:
     """A generator of which only this is known."""
 
     facts: GeneratorFacts
+    records: Path = Path("r.bin")
 
 
 def _crew(*changes: dict[str, Any]) -> list[Any]:
@@ -57,12 +59,41 @@ def test_a_server_that_only_this_machine_reaches_is_refused_to_others(address):
     refusal = r"^generators on far cannot reach http://server: that address is each machine's own; "
     with pytest.raises(UsageError, match=refusal + "name the server by an address"):
         check_reachable(elsewhere, _plan(**address), is_ours=False)
-    with pytest.raises(UsageError, match=refusal + r"a server that servemark starts .* name it with --server$"):
+    with pytest.raises(
+        UsageError, match=refusal + r"a server that .* serve --listen ADDRESS, and name it with --server$"
+    ):
         check_reachable(elsewhere, _plan(**address), is_ours=True)
 
 
 def test_a_server_that_all_reach_is_refused_to_nobody():
     check_reachable(_crew({}, {"host": "far", "boot": "other"}), _plan("10.0.0.1"), is_ours=False)
+
+
+@dataclass
+class Unready(Known):
+    """One that cannot be made ready, or can where `error` is None."""
+
+    error: Exception | None = None
+
+    def arm(self, order: Order) -> Future[None]:
+        armed: Future[None] = Future()
+        if self.error:
+            armed.set_exception(self.error)
+        else:
+            armed.set_result(None)
+        return armed
+
+
+@pytest.mark.parametrize(
+    ("boot", "said"), [(boot_id(), "9 users need more"), ("other", r"generator 2 of 2 \(far\): 9 users need more")]
+)
+def test_what_another_machine_lacks_is_said_with_its_name(boot, said):
+    lack = UsageError("9 users need more", next_step="lower -t")
+    job: Any = SimpleNamespace(compiled=_plan("10.0.0.1"), server_pid=None, most_records=0, condensing=None)
+    generators: list[Any] = [Unready(FACTS), Unready(replace(FACTS, host="far", boot=boot), error=lack)]
+    crew = _Crew(job, generators, b"", None, None)
+    with pytest.raises(UsageError, match=rf"^{said}; lower -t$"):
+        crew.arm()
 
 
 def test_one_that_has_done_much_less_than_the_others_is_slow():

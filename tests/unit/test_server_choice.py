@@ -12,6 +12,7 @@ import servemark
 from servemark.cli import main
 from servemark.cli.checkout import or_here
 from servemark.cli.options import parse_run
+from servemark.cli.serve import say_what_is_open
 from servemark.cli.serve_options import parse_serve
 from servemark.errors import ServerStartError, UsageError
 from servemark.options.server import ServerOptions
@@ -21,7 +22,7 @@ from servemark.servers.mms.archives import ServeRequest
 from servemark.servers.mms.managed import ManagedLauncher
 from servemark.servers.mms.sites.docker import DockerLauncher
 from servemark.servers.mms.sites.source import SourceLauncher
-from servemark.servers.ports import check_ports, free_port_pair, is_free
+from servemark.servers.ports import PortTakenError, check_not_taken, check_ports, free_port_pair, is_free
 
 PARTS = ("setup.py", "mms/__init__.py", "mms/model_server.py", "frontend/gradlew")
 ONE_STARTS = "one starts a server of our own, the other measures one that runs"
@@ -57,6 +58,10 @@ REFUSED = [
     ("serve -m resnt", "unknown model 'resnt'; did you mean resnet?"),
     ("serve -m=", "unknown model ''; choose from resnet"),
     ("serve --port 0", "0 is less than 1"),
+    ("serve --listen 203.0.113.9", "this machine has no address 203.0.113.9; name one of its own: hostname -I lists"),
+    ("serve --listen 0.0.0.0", "0.0.0.0 is every address of this machine; name the one by which the server is to be"),
+    ("serve --listen here", "'here' is no IPv4 address; hostname -I lists those of this machine"),
+    ("serve --listen ::1", "'::1' is no IPv4 address"),
     ("serve --port 65535", "65535 is more than 65534"),
     ("serve -w 0", "0 is less than 1"),
     ("serve --docker -d theirs", "--docker and -d do not go together"),
@@ -190,6 +195,30 @@ def test_ports_that_were_asked_for_and_are_taken_are_named(tmp_path: Path, monke
             named = rf"cannot listen on 127\.0\.0\.1 port {taken}: Address already in use; .*another --port"
             with pytest.raises(ServerStartError, match=named), launcher.serve(ServerSettings()):
                 pytest.fail("it started")
+
+
+def test_a_port_is_that_of_the_address_at_which_the_server_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVEMARK_CACHE", str(tmp_path))
+    first, second = free_port_pair("127.0.0.2")
+    with socket.create_server(("127.0.0.2", second)):
+        assert (is_free(second), is_free(second, "127.0.0.2")) == (True, False)
+        check_ports((first, second))
+        launcher = ManagedLauncher(ServeRequest(ports=(first, second), listen="127.0.0.2"))
+        named = rf"cannot listen on 127\.0\.0\.2 port {second}: Address already in use"
+        with pytest.raises(ServerStartError, match=named), launcher.serve(ServerSettings()):
+            pytest.fail("it started")
+        with pytest.raises(PortTakenError, match=f"port {second} was taken"):
+            check_not_taken((first, second), "", "127.0.0.2", "127.0.0.1")
+
+
+def test_of_a_server_that_others_reach_it_is_said_what_they_may_do(capsys: pytest.CaptureFixture[str]) -> None:
+    say_what_is_open("127.0.0.2")
+    assert capsys.readouterr().err == ""
+    say_what_is_open("203.0.113.9")
+    said = capsys.readouterr().err
+    assert said.startswith("whoever reaches 203.0.113.9 may ask the server for predictions and have it load models, ")
 
 
 def test_a_connection_that_is_still_dying_keeps_no_port_from_the_next_server() -> None:

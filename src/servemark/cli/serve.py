@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from argparse import Namespace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def main(words: list[str], prog: str) -> int:
     from servemark.runner.launching import own_launcher
     from servemark.servers import ModelSettings, ServerSettings, default_workers
 
+    say_what_is_open(arguments.listen)
     chosen = or_here(arguments.server, _say)
     if chosen.server_kind != "mms":
         return _serve_kind(arguments, chosen, measuring(prog))
@@ -61,7 +63,9 @@ def _serve_kind(arguments: Namespace, chosen: ServerOptions, measure: str) -> in
 
     log = _say if arguments.verbose else None
     models = () if chosen.model_repository else (arguments.model,)
-    launcher = launcher_of_kind(RunningLauncher("", models, progress=_say, log=log), chosen, arguments.port)
+    launcher = launcher_of_kind(
+        RunningLauncher("", models, progress=_say, log=log), chosen, arguments.port, arguments.listen
+    )
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(chosen.workers)) as served:
         try:
             inference = server.addresses["inference"]
@@ -78,6 +82,15 @@ def _serve_kind(arguments: Namespace, chosen: ServerOptions, measure: str) -> in
         except KeyboardInterrupt:
             _say("stopping")
     return EXIT_OK
+
+
+def say_what_is_open(listen: str) -> None:
+    """Say who may do what with a server at an address that others reach."""
+    if not ip_address(listen).is_loopback:
+        _say(
+            f"whoever reaches {listen} may ask the server for predictions and have it load models, which run code; it "
+            "asks for no password: let nobody through but who measures"
+        )
 
 
 def _keep(path: Path) -> None:
@@ -104,6 +117,7 @@ def _serving(arguments: Namespace) -> ServeRequest:
         backend=arguments.backend,
         tls=arguments.tls,
         ports=(arguments.port, arguments.port + 1) if arguments.port else None,
+        listen=arguments.listen,
         progress=_say,
         log=_say if arguments.verbose else None,
     )

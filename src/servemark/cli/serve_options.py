@@ -7,9 +7,10 @@ import argparse
 from servemark.cli.options import Parser, offer
 from servemark.cli.tables import add_option, reader
 from servemark.errors import UsageError
-from servemark.options.kinds import Whole, nearest
+from servemark.options.kinds import Text, Whole, nearest
 from servemark.options.server import ServerOptions
 from servemark.options.table import from_words, options_of, refuse
+from servemark.servers.ports import LOOPBACK, check_listen, parse_listen
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO, find
 
 #: The options of ``run`` that choose a server of our own.
@@ -48,6 +49,13 @@ def serve_parser(prog: str) -> Parser:
         type=reader(Whole(1, 65534)),
         help="port of the inference API; the management API gets P + 1 (default: free ones)",
     )
+    parser.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        type=reader(Text(parse_listen)),
+        default=LOOPBACK,
+        help=f"address of this machine at which others reach it, too (default: {LOOPBACK}, its own)",
+    )
     parser.add_argument("--tls", action="store_true", help="serve https, with a certificate signed by itself")
     parser.add_argument("-v", "--verbose", action="store_true", help="show commands, server log and management calls")
     group = parser.add_argument_group("server (default: the one that is installed)")
@@ -67,6 +75,7 @@ def parse_serve(prog: str, words: list[str]) -> argparse.Namespace:
     if find(arguments.model) is None:
         names = [name for model in ZOO for name in model.all_names]
         raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
+    check_listen(arguments.listen)
     arguments.server = from_words(ServerOptions, arguments)
     if arguments.tls and arguments.server.server_kind != "mms":
         raise refuse(

@@ -12,6 +12,7 @@ from servemark.runner.entry import Entry, zoo_model
 from servemark.runner.listener import Listener
 from servemark.servers import Launcher
 from servemark.servers.http.endpoint import EndpointLauncher
+from servemark.servers.ports import LOOPBACK
 from servemark.zoo.model_source import ModelSource
 
 if TYPE_CHECKING:
@@ -174,18 +175,23 @@ def own_launcher(serving: ServeRequest, chosen: ServerOptions) -> ManagedLaunche
     return ManagedLauncher(serving)
 
 
-def launcher_of_kind(asked: RunningLauncher, chosen: ServerOptions, port: int | None = None) -> OwnLauncher:
+def launcher_of_kind(
+    asked: RunningLauncher, chosen: ServerOptions, port: int | None = None, listen: str = LOOPBACK
+) -> OwnLauncher:
     """What starts a server of the kind that is `chosen`, with the models that are `asked` for: the zoo's, or its own.
+
+    It listens at the address `listen` of this machine.
 
     Raises:
         UsageError: there is no such model in the zoo.
     """
     from servemark.servers.own import OwnLauncher
 
+    kind, workers = chosen.server_kind, chosen.workers_of_model
     if chosen.model_repository is not None:
-        return OwnLauncher(chosen.server_kind, asked, (), chosen.model_repository, port, chosen.workers_of_model)
+        return OwnLauncher(kind, asked, (), chosen.model_repository, port, workers, listen)
     names = [model for model in asked.models if isinstance(model, str)]
-    if chosen.server_kind == "torchserve":  # which is given them when it runs
-        return OwnLauncher(chosen.server_kind, replace(asked, backend="onnx"), (), None, port)
+    if kind == "torchserve":  # which is given them when it runs
+        return OwnLauncher(kind, replace(asked, backend="onnx"), (), port=port, listen=listen)
     zoo = tuple(map(zoo_model, names))
-    return OwnLauncher(chosen.server_kind, replace(asked, is_named=True), zoo, None, port, chosen.workers_of_model)
+    return OwnLauncher(kind, replace(asked, is_named=True), zoo, None, port, workers, listen)

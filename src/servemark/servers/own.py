@@ -17,6 +17,7 @@ from servemark.environments.server_kinds import ServerKind
 from servemark.errors import UsageError
 from servemark.servers import Server, ServerSettings
 from servemark.servers.mms.instance import sweep_stale
+from servemark.servers.ports import LOOPBACK
 from servemark.servers.running import RunningLauncher
 from servemark.zoo.catalogue import ZooModel
 
@@ -40,6 +41,7 @@ class OwnLauncher:
         zoo: the models of the zoo that it serves.
         repository: a folder of the user's that it serves instead.
         port: of its inference API; None is a free one.
+        listen: the address of this machine at which that is.
         workers: of an MLServer, which is told when it starts; None leaves a model's work in the server's own process,
             or what the repository says.
     """
@@ -50,6 +52,7 @@ class OwnLauncher:
     repository: Path | None = None
     port: int | None = None
     workers: int | None = None
+    listen: str = LOOPBACK
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[Server]:

@@ -20,7 +20,7 @@ from servemark.machine.cpu import processes_cpu_s
 from servemark.machine.memory import processes_memory_bytes
 from servemark.machine.processes import listening_ports, members, start_process, stop_members
 from servemark.servers.mms.instance import Instance, new_instance
-from servemark.servers.ports import check_not_taken, somebody_listens, started_on_ports
+from servemark.servers.ports import LOOPBACK, check_not_taken, somebody_listens, started_on_ports
 
 _LOG = "server.log"
 _START_TIMEOUT_S = 120.0
@@ -41,12 +41,13 @@ class OwnStart:
 
 @dataclass
 class OwnProcess:
-    """A server's process, with all that it started, in `instance`; it listens on `ports`."""
+    """A server's process, with all that it started, in `instance`; it listens on `ports` of `hosts`."""
 
     instance: Instance
     process: subprocess.Popen[bytes]
     command: tuple[str, ...]
     ports: Ports
+    hosts: tuple[str, ...] = (LOOPBACK,)
     _died: ServerDiedError | None = field(default=None, repr=False)
 
     @property
@@ -109,7 +110,7 @@ class OwnProcess:
         while not (self._listens() and is_ready(self)):
             tail = self.log_tail()
             if (status := self.process.poll()) is not None:
-                check_not_taken(self.ports, tail)
+                check_not_taken(self.ports, tail, *self.hosts)
                 lines = tail.splitlines()
                 cause = f"exit status {status}" + (f", {lines[-1].strip()}" if lines else "")
                 raise ServerStartError(
@@ -128,7 +129,7 @@ class OwnProcess:
         self.instance = self.instance.with_processes(process.pid for process in self.processes())
 
     def _listens(self) -> bool:
-        return somebody_listens(self.ports) and set(self.ports) <= listening_ports(self.processes())
+        return somebody_listens(self.ports, *self.hosts) and set(self.ports) <= listening_ports(self.processes())
 
     def stop(self) -> None:
         """End it, and everything that it started; nothing of it is left when this returns."""
@@ -148,6 +149,7 @@ def started_process(
     is_ready: Callable[[OwnProcess], bool],
     log: Callable[[str], None] | None = None,
     within_s: float = _START_TIMEOUT_S,
+    hosts: tuple[str, ...] = (LOOPBACK,),
 ) -> Iterator[OwnProcess]:
     """A server that listens and `is_ready`, stopped at the end with every process it started.
 
@@ -157,6 +159,7 @@ def started_process(
         is_ready: whether one that listens on all of them answers as it should.
         log: told its command, and that it is stopped.
         within_s: how long it may take until then.
+        hosts: the addresses of this machine at which its ports are.
 
     Raises:
         ServerStartError: it cannot be started, or did not come up.
@@ -165,7 +168,7 @@ def started_process(
 
     @contextmanager
     def start(ports: Ports) -> Iterator[OwnProcess]:
-        with _one_start(ports, prepare, log) as process:
+        with _one_start(ports, hosts, prepare, log) as process:
             process.wait_until(is_ready, within_s)
             yield process
 
@@ -175,7 +178,10 @@ def started_process(
 
 @contextmanager
 def _one_start(
-    ports: Ports, prepare: Callable[[Instance, Ports], OwnStart], log: Callable[[str], None] | None
+    ports: Ports,
+    hosts: tuple[str, ...],
+    prepare: Callable[[Instance, Ports], OwnStart],
+    log: Callable[[str], None] | None,
 ) -> Iterator[OwnProcess]:
     with new_instance() as instance:
         try:
@@ -197,7 +203,7 @@ def _one_start(
                     cause=error.strerror or str(error),
                     next_step="remove the folder environments from the cache; it is installed again",
                 ) from error
-            yield OwnProcess(instance.with_processes([process.pid]), process, command, ports)
+            yield OwnProcess(instance.with_processes([process.pid]), process, command, ports, hosts)
         finally:
             stop_members(instance.root)
             if log:

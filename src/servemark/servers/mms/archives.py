@@ -14,6 +14,7 @@ from servemark.servers import LoadedModel, ModelSettings
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.management import ModelDescription
 from servemark.servers.mms.readiness import settings_of
+from servemark.servers.ports import LOOPBACK
 from servemark.workload.headers import Header
 from servemark.workload.inputs import Input, Sending
 from servemark.zoo.build import build_model, sample_image
@@ -94,6 +95,7 @@ class ServeRequest:
         server_python: what that environment has besides.
         tls: https, with a certificate that the server makes for itself.
         ports: of its inference and management API; None chooses free ones.
+        listen: the address of this machine at which both are.
         progress: told what takes a while, for people.
         log: told every command and management call, and the server's log line by line; None is quiet.
 
@@ -109,6 +111,7 @@ class ServeRequest:
     server_python: ServerPython = field(default_factory=ServerPython)
     tls: bool = False
     ports: tuple[int, int] | None = None
+    listen: str = LOOPBACK
     progress: Progress = lambda _: None
     log: Callable[[str], None] | None = None
 

@@ -18,10 +18,10 @@ _CERTIFICATE = "certificate.pem"
 _VALID_DAYS = "30"
 
 
-def make_keystore(java_home: Path, folder: Path) -> Mapping[str, str]:
+def make_keystore(java_home: Path, folder: Path, listen: str) -> Mapping[str, str]:
     """Make ``keystore.p12`` and, for clients, ``certificate.pem`` in `folder`; MMS's settings that point to the first.
 
-    The certificate is for localhost, 127.0.0.1 and ::1.
+    The certificate is for localhost, 127.0.0.1, ::1, and the address `listen`.
 
     Raises:
         SetupError: the JDK's keytool failed.
@@ -29,7 +29,8 @@ def make_keystore(java_home: Path, folder: Path) -> Mapping[str, str]:
     keystore, password = folder / "keystore.p12", secrets.token_hex(16)
     keytool = java_home / "bin" / "keytool"
     store = ["-keystore", str(keystore), "-storetype", "PKCS12", "-storepass", password, "-alias", _ALIAS]
-    names = ["-dname", "CN=localhost", "-ext", "san=dns:localhost,ip:127.0.0.1,ip:0:0:0:0:0:0:0:1"]
+    own = ",".join(dict.fromkeys(["dns:localhost", "ip:127.0.0.1", "ip:0:0:0:0:0:0:0:1", f"ip:{listen}"]))
+    names = ["-dname", "CN=localhost", "-ext", f"san={own}"]
     # RSA, because MMS speaks only TLS 1.2 with ECDHE_RSA.
     key = ["-keyalg", "RSA", "-keysize", "2048", "-validity", _VALID_DAYS]
     what = "make the server's certificate"

@@ -12,13 +12,13 @@ DEFAULT_JOB_QUEUE_SIZE = 100
 
 
 def server_properties(
-    settings: ServerSettings, inference_port: int, management_port: int, *, tls: bool
+    settings: ServerSettings, inference_port: int, management_port: int, *, tls: bool, listen: str = LOOPBACK
 ) -> Mapping[str, str]:
-    """The server's configuration, apart from what says where its certificate is."""
+    """The configuration of a server at the address `listen`, apart from what says where its certificate is."""
     scheme = "https" if tls else "http"
     return {
-        "inference_address": f"{scheme}://{LOOPBACK}:{inference_port}",
-        "management_address": f"{scheme}://{LOOPBACK}:{management_port}",
+        "inference_address": f"{scheme}://{listen}:{inference_port}",
+        "management_address": f"{scheme}://{listen}:{management_port}",
         "job_queue_size": str(settings.job_queue_size or DEFAULT_JOB_QUEUE_SIZE),
         "default_response_timeout_seconds": str(settings.response_timeout_s),
         "decode_input_request": str(settings.decode_json).lower(),

@@ -58,7 +58,7 @@ class ManagedLauncher:
     Args:
         serving: what it serves, and how.
         choose_ports: gives an inference and a management port where `serving` does not; asked again when they turn out
-            to be taken.
+            to be taken. None gives free ones.
         make_site: where the server runs, asked for each one that is started; given what is installed on this machine.
     """
 
@@ -66,11 +66,11 @@ class ManagedLauncher:
         self,
         serving: ServeRequest,
         *,
-        choose_ports: Callable[[], tuple[int, int]] = free_port_pair,
+        choose_ports: Callable[[], tuple[int, int]] | None = None,
         make_site: Callable[[MmsEnvironment], Site] = LocalSite,
     ) -> None:
         self._serving = serving
-        self._choose_ports = choose_ports
+        self._choose_ports = choose_ports or (lambda: free_port_pair(serving.listen))
         self._make_site = make_site
 
     @contextmanager
@@ -88,7 +88,7 @@ class ManagedLauncher:
         gpus = gpus_for(settings.gpus, preload=settings.preload_model)
         sweep_stale(serving.progress)
         if serving.ports:
-            check_ports(serving.ports)
+            check_ports(serving.ports, serving.listen)
         site, models = self._prepared(settings)
         if not serving.decodes_json:
             settings = replace(settings, decode_json=False)
@@ -100,7 +100,9 @@ class ManagedLauncher:
                 self._check_room(site, models, settings)
         serving.progress("starting Multi Model Server")
         with (
-            started_mms(site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log) as mms,
+            started_mms(
+                site, settings, tls=serving.tls, choose_ports=self._ports, log=serving.log, listen=serving.listen
+            ) as mms,
             ManagementClient(mms.management, serving.log) as management,
         ):
             yield ManagedServer(mms, management, settings, models, gpus, serving)

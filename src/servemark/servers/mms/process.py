@@ -93,14 +93,15 @@ def started_mms(
     tls: bool,
     choose_ports: Callable[[], tuple[int, int]],
     log: Callable[[str], None] | None,
+    listen: str = LOOPBACK,
 ) -> Iterator[MmsProcess]:
-    """A server that answers, stopped at the end with every process it started.
+    """A server that answers at the address `listen`, stopped at the end with every process it started.
 
     Raises:
         ServerStartError: it did not come up; `detail` has the end of its log.
         SetupError: its directory cannot be written.
     """
-    with started_on_ports(choose_ports, lambda ports: _one_start(site, settings, tls, ports, log), log) as mms:
+    with started_on_ports(choose_ports, lambda ports: _one_start(site, settings, tls, ports, log, listen), log) as mms:
         yield mms
 
 
@@ -111,13 +112,14 @@ def _one_start(
     tls: bool,
     ports: tuple[int, int],
     log: Callable[[str], None] | None,
+    listen: str,
 ) -> Iterator[MmsProcess]:
     with new_instance() as instance, server_log.followed(instance.logs, log):
-        properties = dict(server_properties(settings, *ports, tls=tls))
+        properties = dict(server_properties(settings, *ports, tls=tls, listen=listen))
         if tls:
-            properties.update(make_keystore(site.java_home, instance.root))
+            properties.update(make_keystore(site.java_home, instance.root, listen))
         instance.configure(properties_text(properties), log4j_text())
-        inference, management = (_address(port, tls) for port in ports)
+        inference, management = (_address(listen, port, tls) for port in ports)
         try:
             start = site.prepare(instance)
             if log:
@@ -151,8 +153,8 @@ def _start(start: Start, instance: Instance) -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _address(port: int, tls: bool) -> Address:
-    return Address(LOOPBACK, LOOPBACK, port, Tls(server_name="localhost", verify=False) if tls else None)
+def _address(listen: str, port: int, tls: bool) -> Address:
+    return Address(listen, listen, port, Tls(server_name="localhost", verify=False) if tls else None)
 
 
 def _wait_until_up(mms: MmsProcess) -> None:
@@ -164,7 +166,7 @@ def _wait_until_up(mms: MmsProcess) -> None:
         output = server_log.tail(mms.instance.logs)
         if ended:
             # MMS itself says nothing of a port that it could not have.
-            check_not_taken(sorted(wanted), output)
+            check_not_taken(sorted(wanted), output, mms.inference.ip)
             raise ServerStartError(
                 "the server ended while it was starting",
                 cause=server_log.start_exception(mms.instance.logs) or _last_words(output, mms.process.poll()),

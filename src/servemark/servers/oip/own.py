@@ -23,7 +23,7 @@ from servemark.servers.oip.repository import copied_repository, mlserver_reposit
 from servemark.servers.oip.running import OipModels, served
 from servemark.servers.own import OwnLauncher
 from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
-from servemark.servers.ports import LOOPBACK, check_ports, free_port_pair
+from servemark.servers.ports import check_ports, free_port_pair
 from servemark.workload.plan import Address
 from servemark.workload.scenario import Request
 
@@ -51,20 +51,21 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
         else:
             mlserver_repository(repository, launcher.zoo, progress)
         if kind == "triton":
-            command, environ = _triton(environment, repository, ports)
+            command, environ = _triton(environment, repository, ports, launcher.listen)
         else:
-            command, environ = _mlserver(environment, repository, ports, launcher.workers)
+            command, environ = _mlserver(launcher, environment, repository, ports)
         progress(f"starting {PRODUCTS[kind]}")
         return OwnStart(command, {**_environ(environment, instance), **environ})
 
     def address(process: OwnProcess) -> Address:
-        return Address(LOOPBACK, LOOPBACK, process.ports[0], None, headers=launcher.asked.headers)
+        return Address(launcher.listen, launcher.listen, process.ports[0], None, headers=launcher.asked.headers)
 
     def is_ready(process: OwnProcess) -> bool:
         return is_ok(address(process), _ARE_MODELS_READY, _READY_TIMEOUT_S)
 
-    with started_process(lambda: _ports(launcher), prepare, is_ready, launcher.asked.log) as process:
-        asked = launcher.at(f"{LOOPBACK}:{process.ports[0]}")
+    hosts = (launcher.listen,)
+    with started_process(lambda: _ports(launcher), prepare, is_ready, launcher.asked.log, hosts=hosts) as process:
+        asked = launcher.at(f"{launcher.listen}:{process.ports[0]}")
         facts = {"command": list(process.command), "pid": process.pid, "versions": dict(environment.versions)}
         with OipCalls(address(process), asked.log) as calls:
             if kind == "triton":
@@ -77,10 +78,10 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
 def _ports(launcher: OwnLauncher) -> Ports:
     """The port of its inference API; MLServer has one more, for gRPC."""
     if launcher.port is None:
-        ports = free_port_pair()
+        ports = free_port_pair(launcher.listen)
     else:
         ports = launcher.port, launcher.port + 1
-        check_ports(ports)
+        check_ports(ports, launcher.listen)
     return ports[:1] if launcher.kind == "triton" else ports
 
 
@@ -89,26 +90,26 @@ def _environ(environment: ServerEnvironment, instance: Instance) -> dict[str, st
     return {**inherited(), **ours}
 
 
-def _triton(environment: ServerEnvironment, repository: Path, ports: Ports) -> _Command:
+def _triton(environment: ServerEnvironment, repository: Path, ports: Ports, listen: str) -> _Command:
     """How Triton is started: HTTP alone, and its models loaded by name, so that they can be loaded again."""
     packages = environment.packages
     command: list[str | Path] = [packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"]
     command += ["--model-repository", repository, "--backend-directory", environment.root / "backends"]
-    command += ["--model-control-mode", "explicit", "--load-model", "*", "--http-address", LOOPBACK]
+    command += ["--model-control-mode", "explicit", "--load-model", "*", "--http-address", listen]
     command += ["--http-port", str(ports[0]), "--allow-grpc", "false", "--allow-metrics", "false"]
     environ = {"LD_LIBRARY_PATH": str(packages / "nvidia_pytriton.libs"), "PYTHONPATH": str(packages)}
     return command, environ
 
 
-def _mlserver(environment: ServerEnvironment, repository: Path, ports: Ports, workers: int | None) -> _Command:
+def _mlserver(launcher: OwnLauncher, environment: ServerEnvironment, repository: Path, ports: Ports) -> _Command:
     """How MLServer is started: on our ports, without one for metrics, with so many processes that predict.
 
     Its file of settings goes before variables, so that what is ours stands in that, whatever else the user's has.
     """
     port, grpc_port = ports
-    ours = {"host": LOOPBACK, "http_port": port, "grpc_port": grpc_port, "metrics_endpoint": None}
-    if workers is not None:
-        ours["parallel_workers"] = workers
+    ours = {"host": launcher.listen, "http_port": port, "grpc_port": grpc_port, "metrics_endpoint": None}
+    if launcher.workers is not None:
+        ours["parallel_workers"] = launcher.workers
     file = repository / "settings.json"
     settings = {"parallel_workers": 0, "debug": False} if not file.exists() else _settings_in(file)
     file.write_text(json.dumps({**settings, **ours}), encoding="utf-8")

@@ -56,27 +56,35 @@ def started_server(launcher: OwnLauncher, settings: ServerSettings) -> Iterator[
     environment = server_environment("torchserve", asked.progress)
 
     def is_ready(process: OwnProcess) -> bool:
-        return is_ok(_address(process.ports[0]), DIALECT.health(), _READY_TIMEOUT_S)
+        return is_ok(_address(launcher.listen, process.ports[0]), DIALECT.health(), _READY_TIMEOUT_S)
 
     asked.progress("starting TorchServe")
-    prepare = partial(how_to_start, environment, settings)
-    with started_process(lambda: ports_for(launcher.port), prepare, is_ready, asked.log) as process:
+    prepare = partial(how_to_start, environment, settings, listen=launcher.listen)
+    hosts = tuple({launcher.listen, LOOPBACK})
+    with started_process(
+        lambda: ports_for(launcher.port, launcher.listen), prepare, is_ready, asked.log, hosts=hosts
+    ) as process:
         port, management_port, _, _, metrics_port = process.ports
-        found = Found(replace(_address(port), headers=asked.headers), DIALECT, refusal)
-        counted = partial(counted_at, _address(metrics_port))
-        known = launcher.at(f"{LOOPBACK}:{port}")
-        with server_with_management(known, found, settings, _address(management_port), process, counted) as server:
+        found = Found(replace(_address(launcher.listen, port), headers=asked.headers), DIALECT, refusal)
+        management = _address(launcher.listen, management_port)
+        counted = partial(counted_at, _address(LOOPBACK, metrics_port))
+        known = launcher.at(f"{launcher.listen}:{port}")
+        with server_with_management(known, found, settings, management, process, counted) as server:
             server.version = environment.version
             facts = {"versions": dict(environment.versions), "command": list(process.command), "pid": process.pid}
-            server.facts = {**server.facts, **facts, "config": _properties(settings, process.ports)}
+            config = _properties(settings, process.ports, launcher.listen)
+            server.facts = {**server.facts, **facts, "config": config}
             yield server
 
 
-def ports_for(port: int | None) -> Ports:
-    """Its five ports: of inference, at `port` if there is one, of management above it, of both by gRPC, of metrics."""
+def ports_for(port: int | None, listen: str = LOOPBACK) -> Ports:
+    """Its five ports: of inference, at `port` if there is one, of management above it, of both by gRPC, of metrics.
+
+    The first two are at the address `listen`, the others at the loopback's.
+    """
     if port is None:
-        return free_ports(5)
-    check_ports((port, port + 1))
+        return free_ports(5, listen, LOOPBACK)
+    check_ports((port, port + 1), listen)
     return (port, port + 1, *free_ports(3))
 
 
@@ -87,24 +95,25 @@ def how_to_start(
     ports: Ports,
     *,
     asks_for_tokens: bool = False,
+    listen: str = LOOPBACK,
 ) -> OwnStart:
     """How a server with these settings is started in `instance`, in whose folder it writes its tokens."""
-    instance.configure(properties_text(_properties(settings, ports)), _LOGGING)
+    instance.configure(properties_text(_properties(settings, ports, listen)), _LOGGING)
     command: list[str | Path] = [environment.root / "bin" / "torchserve", "--start", "--foreground", "--ncs"]
     command += ["--model-store", instance.store, "--ts-config", instance.config, "--log-config", instance.log_config]
     command += [] if asks_for_tokens else ["--disable-token-auth"]
     return OwnStart(command, _environ(environment, instance))
 
 
-def _address(port: int) -> Address:
-    return Address(LOOPBACK, LOOPBACK, port, None)
+def _address(host: str, port: int) -> Address:
+    return Address(host, host, port, None)
 
 
-def _properties(settings: ServerSettings, ports: Ports) -> Mapping[str, str]:
+def _properties(settings: ServerSettings, ports: Ports, listen: str) -> Mapping[str, str]:
     inference, management, grpc_inference, grpc_management, metrics = ports
     return {
-        "inference_address": f"http://{LOOPBACK}:{inference}",
-        "management_address": f"http://{LOOPBACK}:{management}",
+        "inference_address": f"http://{listen}:{inference}",
+        "management_address": f"http://{listen}:{management}",
         "metrics_address": f"http://{LOOPBACK}:{metrics}",
         "grpc_inference_port": str(grpc_inference),
         "grpc_inference_address": LOOPBACK,

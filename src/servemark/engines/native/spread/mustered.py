@@ -45,8 +45,8 @@ def check_reachable(generators: Sequence[RemoteGenerator], plan: EnginePlan, *, 
         raise UsageError(
             f"generators on {', '.join(elsewhere)} cannot reach {local[0]}",
             cause="that address is each machine's own",
-            next_step="a server that servemark starts listens on this machine alone: start it so that they reach it, "
-            "and name it with --server"
+            next_step="a server that servemark starts for a run listens on this machine alone: start it with servemark "
+            "serve --listen ADDRESS, and name it with --server"
             if is_ours
             else "name the server by an address that they reach",
         )
