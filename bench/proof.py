@@ -43,11 +43,11 @@ class Section:
         return self.all_valid and all(finding.passed for finding in self.findings)
 
 
-def section_of(title: str, run: str, samples: Sequence[Sample], findings: Sequence[Finding]) -> Section:
+def section_of(title: str, run: str, samples: Sequence[Sample], findings: Sequence[Finding], told: str = "") -> Section:
     """The section that `samples`, each of which is to be valid, and what was found in them make."""
     repeated = sum(sample.tries - 1 for sample in samples)
     realtime = ", ".join(sorted({sample.realtime for sample in samples}))
-    return Section(title, run, findings, repeated, realtime, all(sample.certificate.valid for sample in samples))
+    return Section(title, run, findings, repeated, realtime, all(sample.certificate.valid for sample in samples), told)
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

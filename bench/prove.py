@@ -44,6 +44,7 @@ from stalls import Stall, run_stall
 from bench.alarms import prove_alarms
 from bench.capacity import prove_capacities, prove_capacities_of_mms
 from bench.closed import prove_closed
+from bench.cluster import prove_cluster
 from bench.comparisons import prove_comparisons
 from bench.coverage import prove_coverage
 from bench.handlers import prove_handlers
@@ -101,9 +102,7 @@ GENERATORS = 4
 
 def prove_counts(program: Path, folder: Path, scale: Scale) -> Section:
     """Every request is scheduled, sent, received and recorded, once."""
-    arrivals = Arrivals("poisson", profile=(RateSegment(COUNTED_PER_S, COUNTED_PER_S),))
-    load = OpenLoad(arrivals, requests=scale.counted, max_connections=1000)
-    law = ("--exponential-ms", str(COUNTED_MS))
+    load, law = _counted(scale)
     sample = measure(program, folder, law, load, seed=3, threads=2)
     return section_of(
         f"Scheduled = sent = received = recorded, over {scale.counted:,} requests",
@@ -115,9 +114,7 @@ def prove_counts(program: Path, folder: Path, scale: Scale) -> Section:
 
 def prove_generators(program: Path, folder: Path, scale: Scale) -> Section:
     """Every request of a load that several generators share is scheduled, sent, received and recorded, once."""
-    arrivals = Arrivals("poisson", profile=(RateSegment(COUNTED_PER_S, COUNTED_PER_S),))
-    load = OpenLoad(arrivals, requests=scale.counted, max_connections=1000)
-    law = ("--exponential-ms", str(COUNTED_MS))
+    load, law = _counted(scale)
     sample = measure(program, folder, law, load, seed=3, conditions=Conditions(generators=GENERATORS))
     return section_of(
         f"Scheduled = sent = received = recorded, over {scale.counted:,} requests of {GENERATORS} generators",
@@ -125,6 +122,18 @@ def prove_generators(program: Path, folder: Path, scale: Scale) -> Section:
         [sample],
         [*judge_counts([sample]), *judge_schedule([sample]), *judge_causes([sample])],
     )
+
+
+def prove_counts_on_cluster(program: Path, folder: Path, scale: Scale) -> Section:
+    """The same of generators on a Ray cluster of this machine."""
+    return prove_cluster(program, folder, *_counted(scale))
+
+
+def _counted(scale: Scale) -> tuple[OpenLoad, tuple[str, ...]]:
+    """The load whose requests are counted, and the law by which they are answered."""
+    arrivals = Arrivals("poisson", profile=(RateSegment(COUNTED_PER_S, COUNTED_PER_S),))
+    load = OpenLoad(arrivals, requests=scale.counted, max_connections=1000)
+    return load, ("--exponential-ms", str(COUNTED_MS))
 
 
 def prove_queues(program: Path, folder: Path, scale: Scale) -> Iterator[Section]:
@@ -265,6 +274,7 @@ _LONG = ("handlers",)
 _PARTS: dict[str, Callable[[Path, Path, Scale, Kept], Iterator[Section]]] = {
     "counts": lambda program, folder, scale, _kept: iter([prove_counts(program, folder, scale)]),
     "generators": lambda program, folder, scale, _kept: iter([prove_generators(program, folder, scale)]),
+    "cluster": lambda program, folder, scale, _kept: iter([prove_counts_on_cluster(program, folder, scale)]),
     "queues": lambda program, folder, scale, _kept: prove_queues(program, folder, scale),
     "stalls": lambda program, folder, scale, _kept: prove_stalls(program, folder, scale),
     "schedules": lambda _program, _folder, scale, _kept: iter([prove_schedules(scale)]),

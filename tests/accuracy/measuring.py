@@ -6,6 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from oracle import serving
 from servemark import _loadgen
 from servemark.assessment import Measured, assess_run, measured_window
 from servemark.benchmarks import Benchmark, Point, http
-from servemark.engines import Job, Sharing
+from servemark.engines import Job, Sharing, Watch
 from servemark.engines.native.engine import NativeEngine
 from servemark.records import open_records, rows_of, write_records
 from servemark.result import AskedOptions, Certificate, StepSummary
@@ -59,6 +60,8 @@ class Conditions:
         fault: what the generator is to do wrong.
         benchmark: what is asked, which decides how a generator that is slow is judged.
         generators: how many processes share the load.
+        ray_address: of the Ray cluster on whose nodes they are; None has them on this machine, without Ray.
+        watch: looks at the progress, as that of a job does.
     """
 
     hogs: Hogs | None = None
@@ -67,6 +70,8 @@ class Conditions:
     fault: EngineFault | None = None
     benchmark: Benchmark = http.BENCHMARK
     generators: int = 1
+    ray_address: str | None = None
+    watch: Watch = lambda _progress, _words: None
 
 
 QUIET = Conditions()
@@ -171,8 +176,8 @@ def _job(port: int, load: Load, *, seed: int, threads: int, record_path: Path, c
         folder=record_path.parent,
         server_pid=None,
         server_cpu_s=lambda: None,
-        watch=lambda _progress, _words: None,
-        spread=Sharing(conditions.generators),
+        watch=conditions.watch,
+        spread=Sharing(conditions.generators, "ray" if conditions.ray_address else "processes", conditions.ray_address),
     )
 
 
@@ -229,7 +234,8 @@ def _measure_once(
     record_path = folder / f"records-{number}.bin"
     with serving(program, folder / f"oracle-{number}.log", *law) as oracle, hogging(conditions.hogs):
         job = _job(oracle.port, load, seed=seed, threads=threads, record_path=record_path, conditions=conditions)
-        engine_run = NativeEngine().execute(job)
+        with closing(NativeEngine()) as engine:
+            engine_run = engine.execute(job)
     records = tuple(open_records(generator.records) for generator in engine_run.generators)
     measured = Measured(
         benchmark=conditions.benchmark,
