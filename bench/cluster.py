@@ -6,15 +6,21 @@ machines, and how far their clocks are apart, it cannot.
 
 from __future__ import annotations
 
+import math
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from unittest.mock import patch
 
 import psutil
-from judging import judge_causes, judge_counts, judge_schedule
+from judging import Finding, judge_causes, judge_counts, judge_schedule
 from measuring import Conditions, measure
+from oracle import serving
 
 from bench.proof import Section, section_of
 from servemark.engines import ProgressReport
@@ -23,6 +29,9 @@ from servemark.workload.load import OpenLoad
 from tests.ray_nodes import NO_TOKEN, ray_cluster
 
 NODES = 2
+#: Than one with processes of this machine.
+MOST_LATER_S = 5.0
+_SHORT_RUNS = 3
 _MIB = 1 << 20
 
 
@@ -70,6 +79,7 @@ def prove_cluster(program: Path, folder: Path, load: OpenLoad, law: tuple[str, .
     assert load.requests
     driver = _Driver(load.requests)
     with patch.dict(os.environ, NO_TOKEN), ray_cluster(NODES) as cluster:
+        later_s = _later_s(program, folder, cluster.address)
         conditions = Conditions(generators=NODES, ray_address=cluster.address, watch=driver.look)
         sample = measure(program, folder, law, load, seed=3, conditions=conditions)
     (segment,) = load.arrivals.profile
@@ -78,6 +88,31 @@ def prove_cluster(program: Path, folder: Path, load: OpenLoad, law: tuple[str, .
         f"Scheduled = sent = received = recorded, over {what}",
         f"`servemark-oracle {' '.join(law)}`; poisson, {rate}, {NODES} nodes of this machine, seed 3",
         [sample],
-        [*judge_counts([sample]), *judge_schedule([sample]), *judge_causes([sample])],
+        [
+            *judge_counts([sample]),
+            *judge_schedule([sample]),
+            *judge_causes([sample]),
+            Finding("a run takes longer over Ray, on a warm cluster, by", later_s, 0, -math.inf, MOST_LATER_S, "s"),
+        ],
         driver.told,
     )
+
+
+def _later_s(program: Path, folder: Path, address: str) -> float:
+    """By how much a command that sends little takes longer over Ray than with processes, in seconds: the medians."""
+    on_ray = ["--on", "ray", "--ray-address", address]
+    with serving(program, folder / "short.log", "--constant-ms", "1.0") as oracle:
+        took_s = [[_took_s(oracle.port, folder, words) for words in ([], on_ray)] for _ in range(_SHORT_RUNS)]
+    by_processes_s, by_ray_s = (median(found) for found in zip(*took_s, strict=True))
+    later_s: float = by_ray_s - by_processes_s
+    return later_s
+
+
+def _took_s(port: int, folder: Path, words: Sequence[str]) -> float:
+    """How long a command takes, whose generators send a request each."""
+    url = f"http://127.0.0.1:{port}/{0:010d}/{0:020d}"
+    command = [sys.executable, "-m", "servemark", "run", "http", url, "--generators", str(NODES), *words]
+    command += ["-t", str(NODES), "-l", "1", "--no-report", "--no-history", "--allow-invalid"]
+    began_s = time.monotonic()
+    subprocess.run([*command, "--force", "-o", str(folder / "short")], check=True, capture_output=True)
+    return time.monotonic() - began_s
