@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import psutil
 from judging import Finding, judge_causes, judge_counts, judge_schedule
-from measuring import Conditions, measure
+from measuring import Conditions, Sample, measure
 from oracle import serving
 
 from bench.proof import Section, section_of
@@ -41,43 +41,36 @@ class _Driver:
 
     Attributes:
         memory_bytes: what it had, at its first look and at its most.
-        answered_at_s: when it heard that all `requests` had been answered.
-        told_at_s: when it looked for the last time.
+        told_at_s: when it looked for the last time: when all records were there.
     """
 
-    requests: int
     memory_bytes: tuple[int, int] = (0, 0)
-    answered_at_s: float | None = None
     told_at_s: float = 0.0
     _process: psutil.Process = field(default_factory=psutil.Process)
     _elapsed_ns: int = 0
 
     def look(self, progress: ProgressReport, _words: str) -> None:
         """Be told of the progress."""
-        now_s, memory = time.monotonic(), self._process.memory_info().rss
+        memory = self._process.memory_info().rss
         if progress.elapsed_ns < self._elapsed_ns or not self.told_at_s:
-            self.memory_bytes, self.answered_at_s = (memory, memory), None
-        self._elapsed_ns, self.told_at_s = progress.elapsed_ns, now_s
+            self.memory_bytes = memory, memory
+        self._elapsed_ns, self.told_at_s = progress.elapsed_ns, time.monotonic()
         self.memory_bytes = self.memory_bytes[0], max(self.memory_bytes[1], memory)
-        if self.answered_at_s is None and progress.succeeded + progress.failed >= self.requests:
-            self.answered_at_s = now_s
 
-    @property
-    def told(self) -> str:
-        """The same in a sentence."""
+    def told(self, sample: Sample) -> str:
+        """The same in a sentence, beside what the oracle says of when it gave its last answer."""
         grew_mib = (self.memory_bytes[1] - self.memory_bytes[0]) / _MIB
-        waited_s = self.told_at_s - (self.answered_at_s or self.told_at_s)
+        later_s = self.told_at_s - int(sample.log["departed"].max()) / NS_PER_S
         return (
-            f"While it was sent and carried the driver held {grew_mib:.0f} MiB more than before, and {waited_s:.1f} s "
-            "after it had heard of the last answer all records were there; the run took "
-            f"{self._elapsed_ns / NS_PER_S:.0f} s."
+            f"While it was sent and carried the driver held {grew_mib:.0f} MiB more than before, and {later_s:.2f} s "
+            "after the last answer all records were there."
         )
 
 
 def prove_cluster(program: Path, folder: Path, load: OpenLoad, law: tuple[str, ...]) -> Section:
     """Every request of `load` is scheduled, sent, received and recorded, once, by generators on a node each."""
     assert load.requests
-    driver = _Driver(load.requests)
+    driver = _Driver()
     with patch.dict(os.environ, NO_TOKEN), ray_cluster(NODES) as cluster:
         later_s = _later_s(program, folder, cluster.address)
         conditions = Conditions(generators=NODES, ray_address=cluster.address, watch=driver.look)
@@ -94,7 +87,7 @@ def prove_cluster(program: Path, folder: Path, load: OpenLoad, law: tuple[str, .
             *judge_causes([sample]),
             Finding("a run takes longer over Ray, on a warm cluster, by", later_s, 0, -math.inf, MOST_LATER_S, "s"),
         ],
-        driver.told,
+        driver.told(sample),
     )
 
 
