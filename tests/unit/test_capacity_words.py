@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from servemark.assessment.capacity import certificate_of_search
 from servemark.report.capacity import answer
-from servemark.result import Capacity, CapacityProbe, Estimate, ProbeShare
+from servemark.result import Capacity, CapacityProbe, Certificate, Check, Estimate, ProbeShare, RunResult, Telemetry
+
+from .results import OPEN
 
 PROBE = CapacityProbe(168.0, "met", {"p99<30ms": ProbeShare(1000, 1.0, 500.0)}, False, True, 0.01, 15.0, 0)
 FOUND = Capacity("rate", "p99<30ms", 168.0, 178.0, "decided", (PROBE,), Estimate(173.0, (168.0, 178.0)))
@@ -34,3 +37,10 @@ def test_what_the_server_did_stands_behind_what_limits_it_as_far_as_that_is_know
 def test_a_search_that_saw_nothing_says_so() -> None:
     nothing = replace(FOUND, probes=(), rate_per_s=None, feasible_max=None, infeasible_min=None, limiting=None)
     assert answer(nothing).plain == "capacity unknown: no probe saw what is asked"
+
+
+def test_nothing_vouches_for_a_search_that_ended_before_its_first_probe() -> None:
+    passed = Certificate(True, (Check("accounted", True, "all of them"),))
+    cut_off = RunResult(1, {}, {}, OPEN, (2.0, 3.0), 2.0, passed, (), Telemetry(), "")
+    assert certificate_of_search([replace(FOUND, probes=())], [cut_off]) is None
+    assert certificate_of_search([FOUND], [cut_off]) == passed

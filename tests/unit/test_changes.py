@@ -61,6 +61,12 @@ def test_the_load_is_lowered_by_the_option_that_the_benchmark_has_if_there_is_an
     assert changes_of(_measured(name, point, ask=ask)).lower_load == words
 
 
+def test_what_a_search_probes_is_no_option_that_could_be_lower():
+    measured = _measured("latency", ask={"rate": 50})
+    measured.point = dataclasses.replace(measured.point, is_probe=True)
+    assert changes_of(measured).lower_load == ""
+
+
 def test_a_trace_has_no_rate_to_lower_but_can_be_scaled(tmp_path):
     (tmp_path / "times.txt").write_text("0\n1\n2\n4\n")
     ask = {"arrival": f"trace:{tmp_path / 'times.txt'}"}

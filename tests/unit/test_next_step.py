@@ -16,8 +16,10 @@ from servemark.result import (
     Analysis,
     AskedOptions,
     BenchmarkResult,
+    Capacity,
     Certificate,
     ErrorExample,
+    Estimate,
     LatencySummary,
     RateSegmentResult,
     Result,
@@ -52,6 +54,12 @@ def _drifting(step: StepSummary) -> StepSummary:
     return replace(step, trends={"p50": Trend("steady", 0.5, 0.5, 0.9), "rate": Trend("drifting", 38.0, 42.0, 0.001)})
 
 
+def _dependent(measured: int) -> StepSummary:
+    """A step whose p99 would have an interval after an hour like its ten seconds."""
+    latency = replace(LATENCY, p99=Statistic(40.0, None, 400 * measured))
+    return replace(_step(measured), response_ms=latency, service_ms=latency)
+
+
 def _result(
     line: str,
     *,
@@ -59,12 +67,15 @@ def _result(
     load: dict[str, Any] | None = None,
     points: tuple[int, ...] = (),
     valid: bool = True,
+    warmup_s: float = 2.0,
     **changes: Any,
 ) -> Result:
     words = shlex.split(line)
     step = step or _step()
     certificate = Certificate(valid, ())
-    run = RunResult(1, {}, {}, load or CLOSED, (2.0, 12.0), 2.0, certificate, (step,), Telemetry(), "")
+    run = RunResult(
+        1, {}, {}, load or CLOSED, (warmup_s, warmup_s + 10.0), warmup_s, certificate, (step,), Telemetry(), ""
+    )
     runs = tuple(replace(run, point={"threads": n}, load=replace(CLOSED, users=n)) for n in points) or (run,)
     facts = {
         "name": next((word for word in words if word in catalogue()), ""),
@@ -91,10 +102,10 @@ def _result(
     )
 
 
-def _next(line: str, **facts: Any) -> str:
+def _next(line: str, *, searches: bool = False, **facts: Any) -> str:
     suggested = next_step(_result(line, **facts), Path("servemark-results/x"), PROG, shlex.split(line))
     if suggested:
-        parse_run(PROG, shlex.split(suggested)[1:])
+        parse_run(PROG, shlex.split(suggested)[1:], searches=searches)
     return suggested.removeprefix(f"{PROG} ")
 
 
@@ -156,6 +167,18 @@ WITHIN = Analysis(scalability=replace(_LAW, peak_users=7.0))
         ("latency --duration=10", {"step": _step(100)}, "latency --duration 45"),
         ("latency --warmup 1", {"step": _drifting(_step(100))}, "latency --warmup 12"),
         (
+            "latency --warmup 1m",
+            {"step": _drifting(_step(100)), "warmup_s": 60.0},
+            "latency --warmup 1m --duration 10 --trials 6",
+        ),
+        ("latency", {"step": _dependent(100)}, "latency --duration 10 --trials 6"),
+        ("latency --duration=9 --trials=1", {"step": _dependent(100)}, "latency --duration=9 --trials 6"),
+        (
+            "latency -l 100",
+            {"step": _dependent(100), "load": replace(CLOSED, loops=100)},
+            "latency -l 100 --trials 6",
+        ),
+        (
             "latency -l 50 -t 2",
             {"step": _drifting(_step(100)), "load": replace(CLOSED, users=2, loops=50)},
             "latency -t 2 -l 184",
@@ -184,6 +207,21 @@ def test_what_cannot_be_typed_again_is_not_suggested(line, facts):
     result = _result("http --url http://h/x")
     words = shlex.split(line)
     assert next_step(replace(result, command=(PROG, *words)), Path("x"), PROG, words) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "ending", "facts", "suggested"),
+    [
+        ("--slo p99<5ms", "budget", {}, "--slo 'p99<5ms' --search-budget 1200s"),
+        ("ping --slo p99<5ms --search-budget=2m -o x", "budget", {}, "ping --slo 'p99<5ms' --search-budget 240s"),
+        ("--slo p99<5ms", "budget", {"valid": False}, "--slo 'p99<5ms'"),
+        ("--slo p99<5ms --junit x.xml", "interrupted", {"partial": True}, "--slo 'p99<5ms'"),
+        ("--slo p99<5ms", "decided", {}, ""),
+    ],
+)
+def test_a_search_that_did_not_come_to_its_end_goes_on_for_longer_or_again(line, ending, facts, suggested):
+    found = Capacity("rate", None, None, None, ending, (), Estimate(None, None))
+    assert _next(line, searches=True, **{"name": "latency", "capacity": found} | facts) == suggested
 
 
 def test_of_words_that_hold_a_secret_nothing_is_suggested():

@@ -93,12 +93,17 @@ def _probe(place: int, measured: Measured, run: RunResult, trial: Trial) -> Capa
     )
 
 
-def certificate_of_search(capacities: Sequence[Capacity], runs: Sequence[RunResult]) -> Certificate:
-    """That of the probes that count; INVALID where more than a third of them all are."""
+def certificate_of_search(capacities: Sequence[Capacity], runs: Sequence[RunResult]) -> Certificate | None:
+    """That of the probes that count; INVALID where more than a third of them all are.
+
+    Of a search that ended before its first probe did there is none: what was cut off is in no figure.
+    """
     probes = [probe for capacity in capacities for probe in capacity.probes]
+    if not probes:
+        return None
     counted = [runs[probe.run] for probe in probes if probe.valid and not probe.falls_behind]
     left_out = sum(not probe.valid for probe in probes)
-    shown = combine(counted or list(runs))
+    shown = combine(counted or [runs[probe.run] for probe in probes])
     if not left_out:
         return shown
     share = left_out / len(probes)

@@ -23,6 +23,8 @@ def changes_of(measured: Measured) -> Changes:
 
 def _lower_load(measured: Measured) -> str:
     load, parameters = measured.point.load, measured.asked.parameters
+    if measured.point.is_probe:
+        return ""  # the search chooses it
     if isinstance(load, OpenLoad):
         arrivals = load.arrivals
         if arrivals.process != "trace":

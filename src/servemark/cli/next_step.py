@@ -38,6 +38,12 @@ _COMFORTABLE_SHARE = 0.7
 #: An achieved rate below this share of the offered one is not kept up with.
 _KEPT_UP_SHARE = 0.98
 _BACKGROUND_THREADS = 4
+#: Whoever asks gets an answer in so much time; a run that would take longer is not the way to an interval.
+_LONGEST_RUN_S = 600.0
+#: Requests that still drift after such a warm-up do not become steady by a longer one.
+_LONGEST_WARMUP_S = 60.0
+#: The least trials whose median has an interval, and how long each is where nobody says.
+_TRIALS, _TRIAL_S = 6, 10
 #: What is seen of a server that closes connections of which it said that it keeps them.
 _CLOSED_UNANSWERED = "closed before any byte of the response"
 _ON_ITS_OWN = "Connection: close"
@@ -46,11 +52,15 @@ _ON_ITS_OWN = "Connection: close"
 def next_step(result: Result, folder: Path, prog: str, words: Sequence[str]) -> str:
     """The command, as it can be typed; empty where there is none to suggest."""
     reads_a_pipe = any(word == "-" or word.endswith("=-") for word in words)
-    searched = any(benchmark.capacity for benchmark in result.benchmarks)
-    if result.command != (prog, *words) or reads_a_pipe or searched:
+    if result.command != (prog, *words) or reads_a_pipe:
         return ""
-    for candidate in _candidates(result, folder, list(words)):
-        if _parsed(prog, candidate) is not None:
+    searches = any(benchmark.capacity for benchmark in result.benchmarks)
+    if searches:
+        candidates = _of_search(result.benchmarks[0], prog, list(words))
+    else:
+        candidates = _candidates(result, folder, list(words))
+    for candidate in candidates:
+        if _parsed(prog, candidate, searches=searches) is not None:
             return f"{prog} {shlex.join(candidate)}"
     return ""
 
@@ -85,6 +95,19 @@ def _candidates(result: Result, folder: Path, words: Words) -> Iterator[Words]:
     yield from _of_benchmark(benchmark, same)
 
 
+def _of_search(benchmark: BenchmarkResult, prog: str, words: Words) -> Iterator[Words]:
+    """What a search lacks: to be made again, where it was interrupted or INVALID, or twice the time."""
+    same = _without(words, *_OUTPUT)
+    ending = benchmark.capacity.ending if benchmark.capacity else "decided"
+    if benchmark.partial or (benchmark.certificate and not benchmark.certificate.valid):
+        yield same
+        return
+    asked = _parsed(prog, same, searches=True)
+    if asked is not None and ending == "budget":
+        budget_s = asked.entries[0].question.search_budget_s
+        yield [*_without(same, "search-budget"), "--search-budget", f"{2 * budget_s:g}s"]
+
+
 def _of_suite(result: Result, folder: Path, same: Words) -> Iterator[Words]:
     assert result.suite
     if result.suite.missing:
@@ -111,9 +134,10 @@ def _of_failures(step: StepSummary, same: Words) -> Iterator[Words]:
 
 
 def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
-    """What the only run lacks: a server that keeps up, a longer warm-up, or requests for its p99.
+    """What the only run lacks: a server that keeps up, a longer warm-up, requests for its p99, or else trials.
 
-    What drifts depends on itself for as long as it does: how many requests that would take is nothing to go by.
+    What drifts depends on itself for as long as it does: how many requests that would take is nothing to go by. Where
+    those of one run tell too little of each other's fate, several runs do: the median of trials has an interval.
     """
     step, is_open = benchmark.steps[0], isinstance(run.load, OpenLoadResult)
     offered = run.load.offered_per_s if isinstance(run.load, OpenLoadResult) else None
@@ -122,15 +146,25 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
         yield [*_without(same, "rate"), "--rate", _rounded(0.8 * achieved)]
     needed = step.headline_ms.p99.needs_n
     drifts = any(trend.verdict == "drifting" for trend in step.trends.values())
-    if drifts and needed and not run.load.exact:
+    if drifts and needed and not run.load.exact and run.warmup_s < _LONGEST_WARMUP_S:
         yield [*_without(same, "warmup"), "--warmup", str(math.ceil(run.window_s[1]))]
-    if step.measured and needed:
-        if run.load.exact:
-            each = math.ceil(needed / (run.load.users if isinstance(run.load, ClosedLoadResult) else 1))
-            yield [*_without(same, "loops"), "-l", str(each)]
-        else:
-            seconds = (run.window_s[1] - run.window_s[0]) * 1.2 * needed / step.measured
-            yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+    if not step.measured or not needed:
+        return
+    seconds = (run.window_s[1] - run.window_s[0]) * 1.2 * needed / step.measured
+    if seconds > _LONGEST_RUN_S or (drifts and not run.load.exact):
+        yield _in_trials(same)
+    elif run.load.exact:
+        each = math.ceil(needed / (run.load.users if isinstance(run.load, ClosedLoadResult) else 1))
+        yield [*_without(same, "loops"), "-l", str(each)]
+    else:
+        yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+
+
+def _in_trials(same: Words) -> Words:
+    """The same as often as it takes for an interval of the median, in short runs where nobody said how long."""
+    has_length = any(_is(word, option) for word in same for option in ("duration", "loops", "precision"))
+    length = [] if has_length else ["--duration", str(_TRIAL_S)]
+    return [*_without(same, "trials"), *length, "--trials", str(_TRIALS)]
 
 
 def _of_benchmark(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
@@ -234,8 +268,8 @@ def _rounded(rate: float) -> str:
     return str(int(rounded)) if rounded >= 10 else f"{rounded:g}"
 
 
-def _parsed(prog: str, words: Words) -> Namespace | None:
+def _parsed(prog: str, words: Words, *, searches: bool = False) -> Namespace | None:
     try:
-        return parse_run(prog, words)
+        return parse_run(prog, words, searches=searches)
     except (UsageError, SystemExit):
         return None

@@ -91,8 +91,9 @@ def lines(capacity: Capacity) -> Iterator[Line]:
         table.add_row(
             str(number), f"{probe.load:,.4g}", f"{probe.took_s:.0f}", f"{requests:,}", *beyond, _outcome(probe)
         )
-    yield table
-    yield Text()
+    if capacity.probes:
+        yield table
+        yield Text()
     yield Fact(
         "search",
         f"{counted(len(capacity.probes), 'probe')}, {sum(p.took_s for p in capacity.probes):.0f} s; "
