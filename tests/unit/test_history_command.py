@@ -83,6 +83,20 @@ def test_the_list_has_a_line_a_benchmark_the_last_result_last(capsys, folder):
     ]
 
 
+def test_where_there_is_little_room_the_list_leaves_the_middle_of_long_names_out(capsys, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (benchmark,) = measured(0).benchmarks
+    named = replace(benchmark, model="the-classifier-of-birds-and-bees-v17")
+    remembered(folder / "a", measured(0))
+    remembered(folder / "b", measured(1, benchmarks=(replace(named, certificate=INVALID),)))
+    history(capsys, "baseline", "before-the-upgrade", "2")
+    assert history(capsys).splitlines() == [
+        "  date       benchmark                rate     p50     p99",
+        "1 2026-01-01 latency resnet-18     48.77/s 20.0 ms 40.0 ms",
+        "2 2026-01-02 latency  ... bees-v17 48.77/s 20.0 ms 40.0 ms INVALID, ... -upgrade",
+    ]
+
+
 def test_of_several_points_the_list_shows_the_one_with_the_highest_rate(capsys, folder):
     (benchmark,) = measured(0).benchmarks
     (run,) = benchmark.runs

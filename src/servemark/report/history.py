@@ -36,6 +36,7 @@ def table_of_results(results: Sequence[Indexed]) -> Columns:
         "setup",
         extra=("setup",),
         left=("date", "benchmark", "", "setup"),
+        shorten=("benchmark", ""),
     )
     for result in results:
         for place, (of_benchmark, points) in enumerate(_best(result)):

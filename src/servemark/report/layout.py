@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _WIDE = 100
 _GAPS = (2, 1)
 #: A column that wraps has at least so much room.
 _LEAST_WRAPPED = 24
+#: A cell that may be shortened keeps so much.
+_LEAST_SHORTENED = 15
 #: Of what is longer than beside a label there is room for.
 _INDENT = 2
 #: More of a text is no summary any more.
@@ -53,21 +56,29 @@ class _Column:
     heading: str
     is_extra: bool
     at_the_left: bool
+    may_shorten: bool
 
 
 class Columns:
     """A table: its first column names the rows, the others hold figures.
 
     Columns whose heading stands in `extra` are shown where there is room for more than is needed; those in `left` hold
-    words. The last one goes on below itself if it `wraps`. Where there is too little room for the others each row
-    becomes lines of its own.
+    words. The last one goes on below itself if it `wraps`. Where there is too little room for the others the middle of
+    cells in the columns that `shorten` is left out, the longest first; where that is not enough each row becomes lines
+    of its own, whole.
     """
 
     def __init__(
-        self, first: str, *others: str, extra: Sequence[str] = (), left: Sequence[str] = (), wraps: bool = False
+        self,
+        first: str,
+        *others: str,
+        extra: Sequence[str] = (),
+        left: Sequence[str] = (),
+        shorten: Sequence[str] = (),
+        wraps: bool = False,
     ) -> None:
         self._columns = tuple(
-            _Column(heading, heading in extra, number == 0 or heading in left)
+            _Column(heading, heading in extra, number == 0 or heading in left, heading in shorten)
             for number, heading in enumerate((first, *others))
         )
         self._wraps = wraps
@@ -107,7 +118,26 @@ class Columns:
             if self._width(shown, gap) <= width or (self._wraps and width - before_last >= _LEAST_WRAPPED):
                 yield from self._table(shown, gap, width - before_last)
                 return
-        yield from self._lists(needed, width)
+        shorter = self._shortened(needed, width)
+        if shorter is None:
+            yield from self._lists(needed, width)
+        else:
+            yield from shorter._table(needed, _GAPS[-1], 0)
+
+    def _shortened(self, shown: Sequence[int], width: int) -> Columns | None:
+        """The same with shorter cells, which has room on `width` columns; None where that would leave too little."""
+        widths = {number: self._width_of(number) for number in shown if self._columns[number].may_shorten}
+        for _ in range(self._width(shown, _GAPS[-1]) - width):
+            widest = max(widths, key=lambda number: widths[number], default=None)
+            if widest is None or widths[widest] <= _LEAST_SHORTENED:
+                return None
+            widths[widest] -= 1
+        shorter = copy.copy(self)
+        shorter._rows = [
+            tuple(shortened(cell, widths.get(number, len(cell))) for number, cell in enumerate(row))
+            for row in self._rows
+        ]
+        return shorter
 
     def _width(self, shown: Sequence[int], gap: int) -> int:
         return sum(self._width_of(number) for number in shown) + gap * (len(shown) - 1)
