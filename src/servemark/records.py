@@ -256,6 +256,15 @@ def tokens_of(rows: Rows) -> NDArray[np.int64]:
     return tokens
 
 
+def first_token_ns(rows: Rows, flags: Mapping[str, int]) -> NDArray[np.int64]:
+    """From where the headline of each of `rows` counts to its first content; -1 where there is none.
+
+    The rows have the columns of answers; `flags` has the bits of the `flags` column by name.
+    """
+    found: NDArray[np.int64] = np.where(rows["first_content"] >= 0, rows["first_content"] - begun_ns(rows, flags), -1)
+    return found
+
+
 def time_per_token_ns(rows: Rows) -> NDArray[np.int64]:
     """The time per output token of each of `rows`, which have the columns of answers; -1 where there is none.
 

@@ -16,6 +16,7 @@ import pytest
 import tokenizers
 from loadgen_servers import OK, STREAM_HEAD, Serve, Server, answering, chunk, hang_up, saying, serving
 
+import servemark
 from servemark import cli, open_records
 from servemark.engines.native.answers import load_tokenizer
 from servemark.event_files import bodies_path
@@ -249,6 +250,18 @@ def test_parquet_has_the_tokens_of_each_request(short_run, tmp_path):
     ):
         assert table[column].max() / 1e6 == pytest.approx(tokens[name]["max"])
     assert table["counted_tokens"].isna().all()
+
+
+def test_python_has_the_tokens_of_each_request(short_run):
+    folder, result = short_run
+    known = servemark.Result.load(folder)
+    rows, frame = known.records(), known.to_pandas()
+    tokens = step_of(result)["tokens"]
+    assert set(rows["tokens"]) == {4}
+    assert rows["first_token_ns"].max() / 1e6 == pytest.approx(tokens["first_token_ms"]["max"])
+    assert rows["time_per_output_token_ns"].max() / 1e6 == pytest.approx(tokens["time_per_output_token_ms"]["max"])
+    assert set(rows["prompt_tokens"]) == {3}
+    assert frame["first_token_ns"].tolist() == rows["first_token_ns"].tolist()
 
 
 def test_the_page_has_charts_and_tables_of_tokens(short_run):

@@ -55,7 +55,9 @@ class Result(documents.Result):
 
         `run` is one of ``run_names``, or a ``RunResult`` of this result. `run`, `step` and `error` ("ok" of a success)
         are names, times are int64 in nanoseconds from the run's start and -1 where they never came, `latency_ns` is
-        what is reported, `warm_up` and `measured` are bool. A copy in memory.
+        what is reported, `warm_up` and `measured` are bool. Where answers were read for their tokens there are also
+        `tokens`, `prompt_tokens`, `first_token_ns` and `time_per_output_token_ns`, -1 where an answer has none. A copy
+        in memory.
 
         Raises:
             UsageError: there is no such run or step.

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from servemark import _loadgen
-from servemark.records import RecordFile, Rows, begun_ns, time_per_token_ns, tokens_of
+from servemark.records import RecordFile, Rows, begun_ns, first_token_ns, time_per_token_ns, tokens_of
 from servemark.report.recorded import RecordedResult
 
 _TIMES = ("scheduled", "ready", "sent", "first_byte", "end", "read", "first_event", "last_event")
@@ -137,12 +137,11 @@ def _of_answers(file: RecordFile, rows: Rows) -> dict[str, Any]:
         return {name: pa.nulls(len(rows), kind) for name, kind in _OF_ANSWERS.items()}
     unread = rows["answer_flags"] == 0
     tokens = tokens_of(rows)
-    first = rows["first_content"] - begun_ns(rows, file.flags)
     there = {name: rows[name] if name in known else np.full(len(rows), -1, np.int32) for name in _ANSWER_NUMBERS}
     finish = pa.array(rows["finish"].astype(np.int32), mask=unread)
     return {
         "tokens": pa.array(tokens.astype(np.int32), mask=unread | (tokens < 0)),
-        "first_token_ns": pa.array(first, mask=rows["first_content"] < 0),
+        "first_token_ns": _time(first_token_ns(rows, file.flags)),
         "time_per_output_token_ns": _time(time_per_token_ns(rows)),
         "longest_gap_ns": _time(rows["longest_gap"]),
         "finish": pa.DictionaryArray.from_arrays(finish, pa.array(_loadgen.FINISH_NAMES)),

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from servemark.errors import RecordingError, SetupError, UsageError
 from servemark.options.kinds import nearest
-from servemark.records import RecordFile, begun_ns, open_records, reading, row_dtype
+from servemark.records import (
+    RecordFile,
+    begun_ns,
+    first_token_ns,
+    open_records,
+    reading,
+    row_dtype,
+    time_per_token_ns,
+    tokens_of,
+)
 from servemark.result import Result, RunResult, error_name
 
 if TYPE_CHECKING:
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
 NEVER_NS = -1
 #: Times that not every request has; an older file may lack their column.
 _OPTIONAL_TIMES = ("ready", "sent", "first_byte", "end", "read", "first_event", "last_event")
+#: Of answers that were read, in files that have their columns; -1 of those that were not, or did not say it.
+_OF_ANSWERS = ("tokens", "prompt_tokens", "first_token_ns", "time_per_output_token_ns")
 #: Columns of a file that stand here under another name, with names in them, or are told in others.
 _TOLD_OTHERWISE = ("step", "kind", "flags")
 
@@ -79,7 +90,7 @@ def record_frame(table: RecordTable) -> pd.DataFrame:
         name: pd.Categorical.from_codes(column.codes, list(column.names)) for name, column in table.named.items()
     }
     for name, values in table.numbers.items():
-        may_lack = name in _OPTIONAL_TIMES or name == "latency_ns"
+        may_lack = name in {*_OPTIONAL_TIMES, *_OF_ANSWERS, "latency_ns"}
         columns[name] = pd.arrays.IntegerArray(values, values == NEVER_NS) if may_lack else values
     return pd.DataFrame(columns)
 
@@ -178,6 +189,9 @@ def _joined(parts: Sequence[_Part], run_names: tuple[str, ...]) -> RecordTable:
         name: _below([_column(part, name, dtype) for part in parts], dtype) for name, dtype in _columns().items()
     }
     numbers["latency_ns"] = _below([_latency_ns(part) for part in parts], np.dtype(np.int64))
+    if any(_has_answers(part) for part in parts):
+        answers = [_of_answers(part) for part in parts]
+        numbers |= {name: _below([of[name] for of in answers], np.dtype(np.int64)) for name in _OF_ANSWERS}
     numbers["warm_up"] = _below([part.rows["scheduled"] < part.file.warmup_ns for part in parts], np.dtype(np.bool_))
     numbers["measured"] = _below([part.file.is_measured(part.rows) for part in parts], np.dtype(np.bool_))
     return RecordTable(named, numbers)
@@ -199,6 +213,23 @@ def _latency_ns(part: _Part) -> NDArray[np.int64]:
     """The latency that answers for each record, of failures too; -1 of what was never sent, or never ended."""
     begun, end = begun_ns(part.rows, part.file.flags), part.rows["end"]
     return np.where((end >= 0) & (begun >= 0), end - begun, NEVER_NS)
+
+
+def _has_answers(part: _Part) -> bool:
+    return "first_content" in (part.rows.dtype.names or ())
+
+
+def _of_answers(part: _Part) -> dict[str, NDArray[np.int64]]:
+    """What the answers said of their tokens, and when."""
+    if not _has_answers(part):
+        return dict.fromkeys(_OF_ANSWERS, np.full(len(part.rows), NEVER_NS, dtype=np.int64))
+    rows, unread = part.rows, part.rows["answer_flags"] == 0
+    return {
+        "tokens": np.where(unread, NEVER_NS, tokens_of(rows)),
+        "prompt_tokens": np.where(unread, NEVER_NS, rows["prompt_tokens"]),
+        "first_token_ns": first_token_ns(rows, part.file.flags),
+        "time_per_output_token_ns": time_per_token_ns(rows),
+    }
 
 
 def _errors_of(part: _Part) -> tuple[tuple[str, ...], NDArray[np.int64]]:
