@@ -361,6 +361,15 @@ def test_searches_are_not_compared_by_the_loads_that_each_chose(compare) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [("not needed", False), ("2 CPUs; not needed", False), ("off", True), ("refused: no such process", True)],
+)
+def test_cpus_that_needed_nothing_to_keep_them_awake_are_like_any(compare, words, refused) -> None:
+    status, _, err = compare(with_load(simulated(1), keep_awake="2 CPUs"), with_load(simulated(2), keep_awake=words))
+    assert (status, f"keep_awake 2 CPUs and {words}" in err) == ((2, True) if refused else (0, False))
+
+
 def test_cpus_that_were_busy_by_themselves_in_some_trials_refuse_nothing(compare) -> None:
     base, new = simulated(1), simulated(2)
     awake = ("2 CPUs", "2 CPUs until 1.3 s, when the machine was busy by itself", "off", "2 CPUs", "2 CPUs")

@@ -8,7 +8,7 @@ import pytest
 
 from servemark import _loadgen
 from servemark.engines import Job
-from servemark.engines.native.awake import keeps_awake
+from servemark.engines.native.awake import NOT_NEEDED, awake_or_not
 from servemark.machine import cgroups
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan, Switch, compile_plan
@@ -16,6 +16,8 @@ from servemark.workload.scenario import ApiName, Request, Scenario, Step
 
 OPEN = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=1)
 CLOSED = ClosedLoad(users=1, loops=1)
+LOADS = (OPEN, CLOSED)
+WISHES: tuple[Switch, ...] = ("auto", "on", "off")
 
 
 def _job(wish: Switch, load: Load, ip: str = "127.0.0.1", pid: int | None = 7) -> Job:
@@ -36,7 +38,9 @@ def _job(wish: Switch, load: Load, ip: str = "127.0.0.1", pid: int | None = 7) -
 
 def _is_kept(job: Job, root: Path) -> bool:
     """Whether that run keeps the CPUs awake, on a machine whose files are below `root`."""
-    return keeps_awake(job.compiled, job.server_pid, root)
+    plan, told = awake_or_not(job.compiled, job.server_pid, root)
+    assert told == "" or plan.keep_awake == "off"
+    return plan.keep_awake != "off"
 
 
 def _write(path: Path, text: str) -> None:
@@ -62,6 +66,15 @@ def test_auto_asks_how_late_a_thread_is_woken(
     monkeypatch.setattr(_loadgen, "wake_up_lag", lambda: (5_000, p99_ns))
     assert _is_kept(_job("auto", OPEN), tmp_path) is expected
     assert not _is_kept(_job("auto", CLOSED), tmp_path)
+
+
+def test_of_cpus_that_wake_in_time_it_is_told_that_they_needed_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_loadgen, "wake_up_lag", lambda: (5_000, 90_000))
+    told = {(wish, load): awake_or_not(_job(wish, load).compiled, 7, tmp_path)[1] for wish in WISHES for load in LOADS}
+    assert [asked for asked, words in told.items() if words] == [("auto", OPEN)]
+    assert told["auto", OPEN] == NOT_NEEDED
 
 
 @pytest.mark.usefixtures("late")

@@ -85,7 +85,7 @@ class RunConditions:
         generator_s: how long these worked.
         threads: how many they were.
         realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
-        keep_awake: what became of keeping CPUs awake: "2 CPUs", "refused: ..."; empty if not asked.
+        keep_awake: what became of keeping CPUs awake: "2 CPUs", "not needed", "refused: ..."; empty if not asked.
         receive_clock: whose time of arrival answers have: "kernel", "user", "user, the kernel refused: ...".
         paused_s: for how long the thread that paused most was kept from running.
         longest_pause_s: the longest of its pauses, and `longest_pause_at_s` when that one had ended.

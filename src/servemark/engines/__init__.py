@@ -150,7 +150,7 @@ class GeneratorRun:
         realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
         receive_clock: whose time of arrival responses have: "kernel", "user", or why the kernel's could not be had;
             empty of an engine that has its own.
-        keep_awake: what became of keeping CPUs awake: "2 CPUs", "refused: ..."; empty if not asked.
+        keep_awake: what became of keeping CPUs awake: "2 CPUs", "not needed", "refused: ..."; empty if not asked.
         reduced_connections: to how many a lack of file descriptors reduced an open loop's connections; 0: it did not.
         host: the name of its machine; empty of one that is this process.
         boot: which start of which machine that is: those with the same share its CPUs.

@@ -28,7 +28,8 @@ class Fingerprint:
         python: that of the generator, and `server_python` that of the server's workers.
         jdk: the version of the server's Java.
         engine: what sent the requests, with the versions of what it is made of.
-        realtime: what became of real-time priority, in any run: "rr 1", "off"; so too `keep_awake`.
+        realtime: what became of real-time priority, in any run: "rr 1", "off"; so too `keep_awake`, None where no CPU
+            needed that.
         receive_clock: whose time of arrival answers have.
         generators: over how many the load was spread.
         model: its checksum; of the zoo's with their names. Of a model that the server had before none is known.
@@ -45,7 +46,7 @@ class Fingerprint:
     jdk: str | None
     engine: str
     realtime: str
-    keep_awake: str
+    keep_awake: str | None
     receive_clock: str
     generators: str
     model: str | None
@@ -162,14 +163,15 @@ def _text(value: Any) -> str | None:
     return str(int(value) if is_whole else value)
 
 
-def _kept_awake(words: Iterable[str]) -> str:
-    """Which CPUs were kept from halting, in any run.
+def _kept_awake(words: Iterable[str]) -> str | None:
+    """Which CPUs were kept from halting, in any run; None where none of them needed it.
 
     CPUs that are busy by themselves do not halt: that it was left to them in some runs, or from some time on, makes no
     other environment.
     """
-    kept = {word.partition(" until ")[0] for word in words}
-    return _joined(kept - {"off"} or kept)
+    of_each = (one for word in words for one in word.split("; "))
+    kept = {one.partition(" until ")[0] for one in of_each} - {"not needed"}
+    return _joined(kept - {"off"} or kept) or None
 
 
 def _joined(words: Iterable[str]) -> str:

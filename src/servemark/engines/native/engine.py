@@ -9,7 +9,7 @@ from pathlib import Path
 
 from servemark import _loadgen
 from servemark.engines import EngineName, EngineRun, Job, ProgressReport, Sharing, Watch
-from servemark.engines.native.awake import keeps_awake
+from servemark.engines.native.awake import awake_or_not
 from servemark.engines.native.length import Length
 from servemark.engines.native.loopback import measure_loopback
 from servemark.engines.native.sending import DRAIN_S, build, ended, started, too_many
@@ -46,15 +46,16 @@ class NativeEngine:
             from servemark.engines.native.spread import crew  # what one generator does without
 
             return crew.execute(job, self._placement(job.spread))
-        awake = keeps_awake(job.compiled, job.server_pid)
+        plan, not_kept = awake_or_not(job.compiled, job.server_pid)
         return execute(
-            job.compiled if awake else replace(job.compiled, keep_awake="off"),
+            plan,
             job.record_path,
             length=Length.of(job),
             watch=job.watch,
             enough=job.enough,
             machine=watch_machine(job.addresses.values(), job.server_cpu_s),
             loopback_p50_ns=loopback_p50_ns,
+            not_kept=not_kept,
         )
 
     def _placement(self, spread: Sharing) -> Placement:
@@ -96,6 +97,7 @@ def execute(
     machine: MachineWatch,
     enough: Callable[[ProgressReport], bool] = lambda _progress: False,
     loopback_p50_ns: int | None = None,
+    not_kept: str = "",
 ) -> EngineRun:
     """Send all of `plan`, recording to `record_path`, and return when every request has ended.
 
@@ -111,7 +113,15 @@ def execute(
     """
     run = started(plan, record_path, _loadgen.start)
     stop_reason = _await_end(run, length, watch, enough)
-    return ended(run, plan, record_path, machine=machine, loopback_p50_ns=loopback_p50_ns, stop_reason=stop_reason)
+    return ended(
+        run,
+        plan,
+        record_path,
+        machine=machine,
+        loopback_p50_ns=loopback_p50_ns,
+        stop_reason=stop_reason,
+        not_kept=not_kept,
+    )
 
 
 def check_users(users: int) -> None:

@@ -69,8 +69,9 @@ def ended(
     machine: MachineWatch,
     loopback_p50_ns: int | None,
     stop_reason: str | None = None,
+    not_kept: str = "",
 ) -> EngineRun:
-    """What a run of `plan` was, which is waited for.
+    """What a run of `plan` was, which is waited for. `not_kept` is what there is to tell of CPUs not kept awake.
 
     Raises:
         RecordingError: records could not be written.
@@ -94,7 +95,7 @@ def ended(
                 counts=_counts(outcome, loopback_p50_ns),
                 realtime=outcome.realtime,
                 receive_clock=outcome.receive_clock,
-                keep_awake=outcome.keep_awake,
+                keep_awake=outcome.keep_awake or not_kept,
                 reduced_connections=outcome.reduced_connections,
             ),
         ),

@@ -11,11 +11,10 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from servemark import _loadgen
 from servemark.engines import EngineRun
-from servemark.engines.native.awake import keeps_awake
+from servemark.engines.native.awake import awake_or_not
 from servemark.engines.native.loopback import measure_loopback
 from servemark.engines.native.sending import build, ended, started
 from servemark.engines.native.spread import ClockFault, Counts, GeneratorFacts, Order
@@ -56,6 +55,7 @@ class Agent:
         self._machine: MachineWatch | None = None
         self._condenser: Condenser | None = None
         self._loopback_p50_ns: int | None = None
+        self._not_kept = ""
         self._reads_answers = self._is_stopped = False
         self._is_over = threading.Event()
 
@@ -82,8 +82,7 @@ class Agent:
             self._clock.hear()
             threading.Thread(target=self._mind_driver, args=(order.silence_s,), name="driver", daemon=True).start()
         self._loopback_p50_ns = measure_loopback(order.plan.fault)
-        awake = keeps_awake(order.plan, order.server_pid)
-        plan = order.plan if awake else replace(order.plan, keep_awake="off")
+        plan, self._not_kept = awake_or_not(order.plan, order.server_pid)
         run = started(plan, order.records, _loadgen.arm)
         self._run = run
         if order.condensing is not None:
@@ -154,7 +153,14 @@ class Agent:
         while not run.wait(_LOOK_EVERY_S):
             pass
         self._reads_answers = order.plan.reads_answers
-        found = ended(run, order.plan, order.records, machine=self._machine, loopback_p50_ns=self._loopback_p50_ns)
+        found = ended(
+            run,
+            order.plan,
+            order.records,
+            machine=self._machine,
+            loopback_p50_ns=self._loopback_p50_ns,
+            not_kept=self._not_kept,
+        )
         if self._condenser:
             self._condenser.finish()
         self._is_over.set()
