@@ -183,13 +183,32 @@ def test_a_baseline_that_cannot_be_used_is_refused_before_anything_starts(
     assert "of unlike runs" in " ".join(forced.out.split())
 
 
-def test_unlike_loads_are_found_when_all_is_measured_and_exit_2(quick: int, measure: Measure) -> None:
-    base, new = measure(quick, "base"), measure(quick, "new", "--against", "base", users=2)
+def test_another_load_than_that_of_the_baseline_is_refused_before_anything_starts(
+    quick: int, measure: Measure, tmp_path: Path
+) -> None:
+    _skip_if_invalid(measure(quick, "base"))
+    new = measure(quick, "new", "--against", "base", users=2)
+    assert new.status == 2
+    assert "and a run here are unlike: load users 1 and 2; --force compares them all the same" in new.err
+    assert (new.out, (tmp_path / "new").exists()) == ("", False)
+    forced = measure(quick, "new", "--against", "base", "--force", users=2)
+    assert forced.result["comparison"]["forced"] is True
+
+
+def test_what_is_unlike_and_known_only_in_the_end_exits_2_when_all_is_measured(
+    quick: int, measure: Measure, tmp_path: Path
+) -> None:
+    base = measure(quick, "base")
+    document = {**base.result, "tool": {**base.result["tool"], "engine_versions": {"build": "another"}}}
+    (tmp_path / "base" / "result.json").write_text(json.dumps(document))
+    new = measure(quick, "new", "--against", "base")
     for ran in (base, new):
         _skip_if_invalid(ran)
     assert new.status == 2
-    assert "unlike runs: load users 1 and 2" in new.err
-    assert new.out.startswith("undecided: unlike runs: load users 1 and 2\n\nhttp "), "what was measured is told, too"
+    assert "unlike runs: engine native of servemark " in new.err
+    answer, _, measured = new.out.partition("\n\n")
+    assert answer.startswith("undecided: unlike runs: engine native")
+    assert measured.startswith("http "), "what was measured is told, too"
     assert new.benchmark["verdicts"][-1]["outcome"] == "undecided"
 
 

@@ -76,6 +76,7 @@ from servemark.result.figures import TokenSource as TokenSource
 from servemark.result.figures import TokenSummary as TokenSummary
 from servemark.result.figures import Trend as Trend
 from servemark.result.fingerprint import Fingerprint as Fingerprint
+from servemark.result.fingerprint import asked_beforehand as asked_beforehand
 from servemark.result.fingerprint import asked_of_point as asked_of_point
 from servemark.result.fingerprint import differences as differences
 from servemark.result.fingerprint import fingerprint as fingerprint

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servemark.result.document import BenchmarkResult, Result, RunResult
-from servemark.result.loads import OpenLoadResult
+from servemark.result.loads import LoadResult, OpenLoadResult
 
 #: What of a load is no part of what was asked: what was had of the machine, which the environment says.
 _HAD = {"kind", "generator_threads", "realtime", "keep_awake", "receive_clock", "max_connections", "offered_per_s"}
@@ -87,15 +87,8 @@ def asked_of_point(result: Result, benchmark: BenchmarkResult, run: RunResult) -
 
     Parameters that are lists of points are left out: each point says its own.
     """
-    load, server = run.load, _server(result, benchmark)
-    facts: dict[str, Any] = {"load": load.kind}
-    for item in dataclasses.fields(load):
-        if item.name not in _HAD:
-            value = getattr(load, item.name)
-            facts[f"load {item.name}"] = "none" if value is None else value
-    if isinstance(load, OpenLoadResult) and load.trace:
-        facts["load trace"] = load.trace.sha256 or load.trace.times
-    config = server.get("config")
+    facts: dict[str, Any] = {}
+    config = _server(result, benchmark).get("config")
     config = config if isinstance(config, Mapping) else {}
     facts |= {
         f"setting {name}": value
@@ -104,10 +97,25 @@ def asked_of_point(result: Result, benchmark: BenchmarkResult, run: RunResult) -
     }
     settings = {**run.server.get("requested", {}), **run.server.get("read_back", {})}
     facts |= {f"setting {name}": value for name, value in settings.items()}
+    told = {name: _text(value) for name, value in facts.items()}
+    return asked_beforehand(run.load, benchmark.options.parameters, run.point) | told
+
+
+def asked_beforehand(
+    load: LoadResult, parameters: Mapping[str, Any], point: Mapping[str, Any]
+) -> dict[str, str | None]:
+    """What of that is known before anything starts: the load of a point, and the benchmark's parameters."""
+    facts: dict[str, Any] = {"load": load.kind}
+    for item in dataclasses.fields(load):
+        if item.name not in _HAD:
+            value = getattr(load, item.name)
+            facts[f"load {item.name}"] = "none" if value is None else value
+    if isinstance(load, OpenLoadResult) and load.trace:
+        facts["load trace"] = load.trace.sha256 or load.trace.times
     facts |= {
         f"parameter {name}": value
-        for name, value in benchmark.options.parameters.items()
-        if not any(key.startswith(name) for key in run.point)
+        for name, value in parameters.items()
+        if not any(key.startswith(name) for key in point)
     }
     return {name: _text(value) for name, value in facts.items()}
 

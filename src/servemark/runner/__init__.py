@@ -75,6 +75,8 @@ def perform(
         check_extra("otlp", "--otlp")
     check_clusters(requests)
     entries = [Entry.of(request) for request in requests]
+    if baseline:
+        baseline.check_asked(entries)
     redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
     listener = redaction.listener(listener)
     for remark in dict.fromkeys(entry.remark for entry in entries if entry.remark):

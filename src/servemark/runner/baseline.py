@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
+from servemark.benchmarks.asked import load_asked
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.report.directory import result_at
-from servemark.result import Environment, Result, differences
+from servemark.result import BenchmarkResult, Environment, Result, asked_beforehand, differences
+from servemark.runner.entry import Entry
 from servemark.runner.environment import environment_here
 from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.version import version
+from servemark.zoo.catalogue import find
 
 _COMPARED_ALL_THE_SAME = "--force compares them all the same"
 #: What of a machine comparisons hold against each other, and is known before a run.
@@ -52,9 +56,34 @@ class Baseline:
         engine = (result.tool.engine, result.tool.version), (requests[0].generator.engine, version())
         if engine[0] != engine[1]:
             unlike.append(f"engine {' '.join(engine[0])} and {' '.join(engine[1])}")
+        self._refuse(unlike)
+
+    def check_asked(self, entries: Sequence[Entry]) -> None:
+        """Refuse what is unlike what the earlier result was asked, as far as that is known before anything starts.
+
+        Raises:
+            UsageError: it is of another model, or another load, parameter or setting was asked for.
+        """
+        for entry in entries:
+            of_name = [one for one in self.result.benchmarks if one.name == entry.benchmark.name]
+            alike = [one for one in of_name if _is_of(one, entry)]
+            if of_name and not alike:
+                there = ", ".join(f"{one.name} {one.model or one.options.url or ''}".strip() for one in of_name)
+                endpoint = entry.request.content.endpoint
+                asked = urlsplit(endpoint.url).path if endpoint else entry.model
+                raise UsageError(
+                    f"{self.result.id} has no {entry.benchmark.name} {asked} to compare with",
+                    cause=f"it has {there}",
+                    next_step="compare results of the same benchmark and model",
+                )
+            if len(alike) == 1:  # of several it is known only in the end which is meant
+                unlike = _unlike_points(alike[0], entry)
+                self._refuse([f"{name} {one} and {two}" for name, (one, two) in unlike.items()])
+
+    def _refuse(self, unlike: Sequence[str]) -> None:
         if unlike and not self.force:
             raise UsageError(
-                f"{result.id} and a run here are unlike", cause="; ".join(unlike), next_step=_COMPARED_ALL_THE_SAME
+                f"{self.result.id} and a run here are unlike", cause="; ".join(unlike), next_step=_COMPARED_ALL_THE_SAME
             )
 
     def judge(self, written: ResultOnDisk) -> None:
@@ -79,6 +108,34 @@ class Baseline:
             for name, benchmark in named(new).items()
         ]
         written.compared(comparison, benchmarks)
+
+
+def _is_of(benchmark: BenchmarkResult, entry: Entry) -> bool:
+    """Whether `benchmark` is of the model, or the path, that `entry` asks for; what is not known yet is no other."""
+    content = entry.request.content
+    if content.endpoint is not None:
+        return urlsplit(benchmark.options.url or "").path == urlsplit(content.endpoint.url).path
+    if not entry.benchmark.needs_model or "model" not in entry.request.given or benchmark.model is None:
+        return True
+    of_zoo = find(entry.model)
+    return benchmark.model in {entry.model, *((of_zoo.wire_name, *of_zoo.all_names) if of_zoo else ())}
+
+
+def _unlike_points(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
+    """What was asked of the points that both have, and was not the same: by its name, then and now."""
+    found: dict[str, tuple[str, ...]] = {}
+    for point in entry.points:
+        run = next((one for one in benchmark.runs if dict(one.point) == dict(point.values)), None)
+        if run is not None:
+            then = asked_beforehand(run.load, benchmark.options.parameters, run.point)
+            now = asked_beforehand(load_asked(point.load), entry.request.parameters, point.values)
+            settings = {**run.server.get("requested", {}), **run.server.get("read_back", {})}
+            for name in ("workers", "batch_size"):
+                asked = getattr(point.model, name) if point.model.changes else None
+                then[f"setting {name}"] = None if asked is None or name not in settings else str(settings[name])
+                now[f"setting {name}"] = None if asked is None else str(asked)
+            found |= differences(then, now)
+    return found
 
 
 def _unlike_machines(own: Environment, other: Environment) -> list[str]:
