@@ -55,6 +55,11 @@ def format_ms(milliseconds: float) -> str:
     return f"{milliseconds:.{digits}f} ms"
 
 
+def four_digits(value: float) -> str:
+    """A rate, or another number, to four digits, and more before the point: ``'168.3'``, ``'12,346'``; no exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def format_bytes(count: int) -> str:
     """An amount of memory as a person reads it: ``'15.2 GiB'``, ``'156 MiB'``, ``'4.5 MiB'``."""
     if abs(count) >= BYTES_PER_GIB:

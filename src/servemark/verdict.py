@@ -12,6 +12,7 @@ from servemark.errors import (
     EXIT_VERDICT_FAILED,
 )
 from servemark.result import INTERRUPTED, Answer, BenchmarkResult, Capacity, Outcome, Result, StepSummary, Verdict
+from servemark.units import four_digits
 
 #: What the answer to a comparison means to the question whether it is slower.
 _OUTCOMES: dict[Answer, Outcome] = {
@@ -54,7 +55,8 @@ def capacity_found(objective: str, capacity: Capacity) -> Verdict:
     question = f"a load that meets {objective}"
     unit = "/s" if capacity.by == "rate" else " threads"
     holds, fails = (
-        None if load is None else f"{load:,.4g}{unit}" for load in (capacity.feasible_max, capacity.infeasible_min)
+        None if load is None else f"{four_digits(load)}{unit}"
+        for load in (capacity.feasible_max, capacity.infeasible_min)
     )
     if capacity.ending == "impossible":
         return Verdict(question, f"{objective} fails at the lowest load, {fails}", "missed", objective)

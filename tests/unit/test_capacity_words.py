@@ -34,6 +34,23 @@ def test_what_the_server_did_stands_behind_what_limits_it_as_far_as_that_is_know
     assert answer(replace(FOUND, **seen)).plain == BETWEEN + words
 
 
+def test_rates_of_a_fast_server_are_told_without_powers_of_ten() -> None:
+    fast = replace(
+        FOUND, rate_per_s=Estimate(12_345.6, (11_999.7, 12_700.2)), feasible_max=11_987, infeasible_min=12_586
+    )
+    assert answer(fast).plain.startswith(
+        "capacity 12,346/s (12,000 to 12,700): p99<30ms holds at 11,987/s and fails at 12,586/s"
+    )
+
+
+def test_what_no_probe_was_shown_to_fail_is_at_least_what_holds_and_a_crossing_is_no_bound() -> None:
+    open_above = replace(FOUND, infeasible_min=None, limiting=None, ending="budget")
+    at_least = replace(open_above, rate_per_s=Estimate(168.0, None))
+    assert answer(at_least).plain == "capacity at least 168/s: p99<30ms holds at 168/s"
+    crossing = answer(open_above).plain
+    assert crossing == "capacity 173/s (168 to 178): p99<30ms holds at 168/s and was not shown to fail at any"
+
+
 def test_a_search_that_saw_nothing_says_so() -> None:
     nothing = replace(FOUND, probes=(), rate_per_s=None, feasible_max=None, infeasible_min=None, limiting=None)
     assert answer(nothing).plain == "capacity unknown: no probe saw what is asked"

@@ -18,6 +18,7 @@ from servemark.result import (
     fingerprint,
     served_by,
 )
+from servemark.units import four_digits
 
 
 def compare(base: Result, new: Result, judging: Judging) -> Comparison:
@@ -81,7 +82,7 @@ def _check_no_search(benchmarks: Sequence[BenchmarkResult]) -> None:
     """Searches measure at loads that each chooses for itself, once: they have no trials that could be compared."""
     found = [one.capacity.estimate for one in benchmarks if one.capacity is not None]
     if found:
-        values = " and ".join("nothing" if one.value is None else f"{one.value:.4g}" for one in found)
+        values = " and ".join("nothing" if one.value is None else four_digits(one.value) for one in found)
         raise UsageError(
             "a search for the capacity has no trials to compare",
             cause=f"what was found is {values}",

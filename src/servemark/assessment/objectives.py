@@ -17,7 +17,7 @@ from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.limits import beyond
 from servemark.stats.slo import Judged, judge_share
 from servemark.stats.summary import rate
-from servemark.units import NS_PER_MS, format_ms
+from servemark.units import NS_PER_MS, format_ms, four_digits
 
 #: Latencies that a record has; the times between events are in histograms.
 _OF_RECORDS = ("response", "service", "first_event", "first_token", "time_per_output_token")
@@ -149,7 +149,7 @@ def _of_share(condition: Condition, judged: Judged, of_what: str) -> Verdict:
 
 def _of_rate(condition: Condition, found: Statistic) -> Verdict:
     outcome: Outcome = "undecided"
-    value = f"{found.value or 0.0:,.4g}/s"
+    value = f"{four_digits(found.value or 0.0)}/s"
     if found.ci95 is None:
         needs = f", {math.ceil(found.needs_s)} s would tell" if found.needs_s else ""
         return _verdict(condition, outcome, f"{value} (no interval{needs})")
@@ -158,7 +158,7 @@ def _of_rate(condition: Condition, found: Statistic) -> Verdict:
         outcome = "met"
     elif high < condition.limit:
         outcome = "missed"
-    return _verdict(condition, outcome, f"{value} ({low:,.4g} to {high:,.4g})")
+    return _verdict(condition, outcome, f"{value} ({four_digits(low)} to {four_digits(high)})")
 
 
 def _verdict(condition: Condition, outcome: Outcome, found: str) -> Verdict:

@@ -36,6 +36,7 @@ from servemark.result import (
     ScalingCalls,
     StepSummary,
 )
+from servemark.units import four_digits
 
 _POINT_LABELS = {"batch_size": "batch", "max_batch_delay_ms": "delay"}
 #: Registrations of which each time is shown; of more, the slowest.
@@ -173,7 +174,8 @@ def _with_failures(benchmark: BenchmarkResult, figures: str) -> Text:
 
 def _total_per_s(steps: tuple[StepSummary, ...]) -> str:
     rates = [step.throughput_per_s for step in steps]
-    return marked(f"{sum(rate.value or 0.0 for rate in rates):.4g}/s", certain=all(rate.ci95 for rate in rates))
+    total = four_digits(sum(rate.value or 0.0 for rate in rates))
+    return marked(f"{total}/s", certain=all(rate.ci95 for rate in rates))
 
 
 def _registrations(found: Registrations) -> Iterator[Fact]:

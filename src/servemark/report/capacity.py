@@ -9,6 +9,7 @@ from rich.text import Text
 from servemark.report.layout import Columns, Fact, Line
 from servemark.report.words import counted
 from servemark.result import Capacity, CapacityProbe
+from servemark.units import four_digits
 
 #: A machine that is busier than this is worth a word.
 _BUSY_SHARE = 0.5
@@ -32,8 +33,8 @@ def answer(capacity: Capacity) -> Text:
     if found.value is None:
         seen = f"{texts}{_between(capacity)}" if texts else "no probe saw what is asked"
         return Text(f"capacity unknown: {seen}", _STYLES["undecided"])
-    interval = f" ({found.ci90[0]:,.4g} to {found.ci90[1]:,.4g})" if found.ci90 else ""
-    at_least = "at least " if fails is None else ""
+    interval = f" ({four_digits(found.ci90[0])} to {four_digits(found.ci90[1])})" if found.ci90 else ""
+    at_least = "at least " if found.value == holds and fails is None else ""
     style = _STYLES["met" if holds is not None and fails is not None else "undecided"]
     sentence = f"capacity {at_least}{_load(capacity, found.value)}{interval}: {texts}{_between(capacity)}"
     told = ", ".join(f"{name} {value}" for name, value in capacity.configuration.items())
@@ -44,6 +45,8 @@ def _between(capacity: Capacity) -> str:
     holds, fails = capacity.feasible_max, capacity.infeasible_min
     words = [] if holds is None else [f"holds at {_load(capacity, holds)}"]
     words += [] if fails is None else [f"fails at {_load(capacity, fails)}"]
+    if fails is None and holds is not None and capacity.estimate.value != holds:
+        words.append("was not shown to fail at any")
     return f" {' and '.join(words)}" if words else ": neither met nor missed at any load"
 
 
@@ -70,8 +73,8 @@ def configurations(found: Sequence[Capacity], chosen: Capacity) -> Iterator[Line
         table.add_row(
             *(str(capacity.configuration[name]) for name in names),
             _load(capacity, estimate.value),
-            f"{estimate.ci90[0]:,.4g} to {estimate.ci90[1]:,.4g}" if estimate.ci90 else "-",
-            *("-" if load is None else f"{load:,.4g}" for load in (capacity.feasible_max, capacity.infeasible_min)),
+            f"{four_digits(estimate.ci90[0])} to {four_digits(estimate.ci90[1])}" if estimate.ci90 else "-",
+            *("-" if load is None else four_digits(load) for load in (capacity.feasible_max, capacity.infeasible_min)),
         )
     yield table
     yield Text()
@@ -89,7 +92,7 @@ def lines(capacity: Capacity) -> Iterator[Line]:
         beyond = (f"{seen.share:.2%}" if (seen := probe.conditions.get(text)) else "-" for text in texts)
         requests = max((seen.requests for seen in probe.conditions.values()), default=0)
         table.add_row(
-            str(number), f"{probe.load:,.4g}", f"{probe.took_s:.0f}", f"{requests:,}", *beyond, _outcome(probe)
+            str(number), four_digits(probe.load), f"{probe.took_s:.0f}", f"{requests:,}", *beyond, _outcome(probe)
         )
     if capacity.probes:
         yield table
@@ -111,4 +114,4 @@ def _outcome(probe: CapacityProbe) -> str:
 
 
 def _load(capacity: Capacity, load: float | None) -> str:
-    return f"{load or 0.0:,.4g}/s" if capacity.by == "rate" else counted(int(load or 0), "thread")
+    return f"{four_digits(load or 0.0)}/s" if capacity.by == "rate" else counted(int(load or 0), "thread")

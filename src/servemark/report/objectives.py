@@ -9,6 +9,7 @@ from rich.text import Text
 from servemark.report.layout import Fact
 from servemark.report.words import per_s, per_s_interval
 from servemark.result import BenchmarkResult, StepSummary, Trend
+from servemark.units import four_digits
 
 _STYLES = {"met": "bold green", "missed": "bold red", "undecided": "bold yellow"}
 
@@ -52,6 +53,6 @@ def trend_facts(step: StepSummary) -> Iterator[Fact]:
 
 def _change(name: str, trend: Trend) -> str:
     if name == "rate":
-        return f"{trend.start:.4g}/s at the beginning, {trend.end:.4g}/s at the end"
+        return f"{four_digits(trend.start)}/s at the beginning, {four_digits(trend.end)}/s at the end"
     start, end = (min(max(share, 0.0), 1.0) for share in (trend.start, trend.end))
     return f"{start:.2%} of the responses above it at the beginning, {end:.2%} at the end"
