@@ -105,6 +105,10 @@ def test_options_of_both_may_stand_behind_b() -> None:
     ("words", "says"),
     [
         (["latency"], "it takes two benchmarks, and there are 1"),
+        (
+            ["latency", "-t", "1", "--", "latency -t 2"],
+            "unrecognized arguments: -t 1; what one side is asked is quoted: ",
+        ),
         (["latency", "--", "latency", "-w", "4"], "it takes two benchmarks, and there are 4"),
         (["--", "latency", "-o", "x", "latency"], "it takes two benchmarks, and there are 2"),
         (["latency", "--", "--all"], "'--all' is a suite"),

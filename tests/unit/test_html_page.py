@@ -161,6 +161,7 @@ def test_the_answer_comes_first_then_what_was_measured_and_the_certificate(tmp_p
         '<p class="answer missed">SLO missed: 80% within 5 ms',
         '<p class="also ">latency m: p50 4.00 ms, p99 20.0 ms',
         "1 thread, 10.0 s measured after 2 s of warm-up",
+        "<dt>p50</dt><dd>4.00 ms (",
         '<div class="band valid"',
         "<h3>What was asked</h3>",
         "<h3>Summary</h3>",

@@ -182,7 +182,7 @@ def a_suite() -> Result:
 
 def test_a_suite_ends_with_a_table_of_all_its_benchmarks_whatever_became_of_them(capsys):
     lines = printed(capsys, a_suite()).splitlines()
-    assert lines[-8:-1] == [
+    assert lines[-9:-2] == [
         "         benchmark          result",
         "done     latency resnet-18  p50 20.0 ms, p99 40.0 ms",
         "FAILED   load resnet-18     the server did not start",
@@ -191,6 +191,7 @@ def test_a_suite_ends_with_a_table_of_all_its_benchmarks_whatever_became_of_them
         "skipped  batching-lstm      no room for it in 2 GiB",
         "not run  multiple_models",
     ]
+    assert [number for number, line in enumerate(lines) if line.startswith("~ ")] == [len(lines) - 2], "once for all"
     assert lines[-1] == "results        servemark-results/x"
 
 

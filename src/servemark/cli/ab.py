@@ -87,7 +87,13 @@ def parse_ab(prog: str, words: list[str]) -> argparse.Namespace:
     before, after = words[:place], words[place + 1 :]
     # Options of both may stand behind B, too, where a person writes them.
     behind = next((number for number, word in enumerate(after) if number and word.startswith("-")), len(after))
-    sides = [*ab_parser(prog).parse_args(before).sides, *after[:behind]]
+    first, unquoted = ab_parser(prog).parse_known_args(before)
+    if unquoted:
+        raise UsageError(
+            f"unrecognized arguments: {shlex.join(unquoted)}",
+            next_step=f"what one side is asked is quoted: {prog} 'latency' -- 'latency -w 4'",
+        )
+    sides = [*first.sides, *after[:behind]]
     arguments, unknown = ab_parser(prog).parse_known_args([*before, *after[behind:]])
     found = len(arguments.sides) + behind + len(unknown)
     if unknown or found != len(sides) or found != len("AB"):

@@ -104,10 +104,8 @@ def print_pair(result: Result, folder: Path) -> None:
     """Print what was measured in turns: how the two compare, and the first line of each."""
     result = printable_in(result)
     with _printing() as console:
-        if result.comparison is not None:
-            _print(console, [*comparison_lines(result.comparison), Text()])
-        for name, benchmark in zip("AB", result.benchmarks, strict=False):
-            _print(console, [Text(f"{name}  ").append(headline(benchmark)), *judgements(benchmark)])
+        compared = [] if result.comparison is None else [*comparison_lines(result.comparison), Text()]
+        _print(console, [*compared, *_both_sides(result)])
         _print_whole(console, ("results", printable(str(folder))))
 
 
@@ -115,26 +113,30 @@ def print_calibration(result: Result, folder: Path, calibration: Calibration) ->
     """Print which changes trials can show, how the same compared with itself, and the first line of both."""
     result = printable_in(result)
     with _printing() as console:
-        _print(console, [*calibration_lines(calibration), Text()])
-        if result.comparison is not None:
-            _print(console, [Fact("the same", comparison_in_words(result.comparison))])
-        for name, benchmark in zip("AB", result.benchmarks, strict=False):
-            _print(console, [Text(f"{name}  ").append(headline(benchmark)), *judgements(benchmark)])
+        same = [] if result.comparison is None else [Fact("the same", comparison_in_words(result.comparison))]
+        _print(console, [*calibration_lines(calibration), Text(), *same, *_both_sides(result)])
         _print_whole(console, ("results", printable(str(folder))))
+
+
+def _both_sides(result: Result) -> Iterator[Line]:
+    """The first line of each of two that were measured in turns, and what is made of it."""
+    for name, benchmark in zip("AB", result.benchmarks, strict=False):
+        yield Text(f"{name}  ").append(headline(benchmark))
+        yield from judgements(benchmark)
 
 
 def _print_result(console: Console, result: Result, folder: Path, next_step: str = "") -> None:
     # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
     result = printable_in(result)
     several = result.suite is not None and len(result.suite.entries) > 1
-    if result.comparison is not None:
-        _print(console, [answer_of_comparison(result.comparison), Text()])
+    lines: list[Line] = [] if result.comparison is None else [answer_of_comparison(result.comparison), Text()]
     for benchmark in result.benchmarks:
-        _print(console, [*summary_lines(result, benchmark), *([Text()] if several else [])])
+        lines += [*summary_lines(result, benchmark), *([Text()] if several else [])]
     if several or result.skipped:
-        _print(console, [table_of_suite(result, headline)])
+        lines.append(table_of_suite(result, headline))
     if result.comparison is not None and not result.comparison.refused:
-        _print(console, [*details_of_comparison(result.comparison), Text()])
+        lines += [*details_of_comparison(result.comparison), Text()]
+    _print(console, lines)
     _print_whole(console, ("results", printable(str(folder))), ("next", next_step))
 
 

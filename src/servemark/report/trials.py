@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from servemark.report.layout import Columns, Fact, Line
-from servemark.report.words import counted, decimal, digits_of, interval
+from servemark.report.words import counted, decimal, digits_of, interval, marked
 from servemark.result import BenchmarkResult, PointTrials, Statistic, StepSummary, TrialStatistic
 
 #: Of a benchmark of one point what is told over trials; of each of several, the first of them.
@@ -56,14 +56,15 @@ def lines(benchmark: BenchmarkResult) -> Iterator[Line]:
     yield Fact("trials", f"{number} of {trials.asked} asked for, server {between} between them{which}")
     table = Columns("over trials", "median", "95% interval", "within", "between")
     for point in points:
-        _add_rows(table, point, several=len(points) > 1)
+        _add_rows(table, benchmark, point, several=len(points) > 1)
     yield Text()
     yield table
     yield Text()
 
 
-def _add_rows(table: Columns, point: PointTrials, *, several: bool) -> None:
+def _add_rows(table: Columns, benchmark: BenchmarkResult, point: PointTrials, *, several: bool) -> None:
     where = " ".join(f"{name} {value}" for name, value in point.point.items())
+    own = {step.name: step.figures for step in benchmark.runs[point.shown].steps}
     for step in point.steps[:1] if several else point.steps:
         for name, label in _TOLD.items():
             if name in step.figures and (not several or name != "p50_ms"):
@@ -71,7 +72,7 @@ def _add_rows(table: Columns, point: PointTrials, *, several: bool) -> None:
                 digits = digits_of(over.median.value)
                 table.add_row(
                     " ".join(filter(None, (where, step.name if len(point.steps) > 1 else "", label))),
-                    decimal(over.median.value, digits),
+                    marked(decimal(over.median.value, digits), certain=own[step.name][name].ci95 is not None),
                     _interval(over, digits),
                     *(_share(deviation, over) for deviation in (over.within_stddev, over.between_stddev)),
                 )

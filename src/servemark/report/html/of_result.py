@@ -17,7 +17,7 @@ from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunC
 from servemark.report.html.percentiles import curve_of, percentile_chart
 from servemark.report.inside import tables_of_inside
 from servemark.report.judgements import judgements
-from servemark.report.layout import texts_of
+from servemark.report.layout import Line, texts_of
 from servemark.report.objectives import answer
 from servemark.report.terminal import detail_lines, figure_lines, headline, legend_of, measured_lines
 from servemark.report.words import decimal, digits_of, figure, interval, named
@@ -63,13 +63,17 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
     headlines = drawn if len(drawn) == 1 else [one for one in drawn if not one.run.point][:1]
     charts = [*together, *(chart for one in headlines for chart in _charts_of(one))]
     runs = tuple(RunCharts(_title(one.run), tuple(_charts_of(one))) for one in drawn if one not in headlines)
-    summary = [*figure_lines(benchmark), *detail_lines(benchmark)]
+    figures: list[Line] = list(figure_lines(benchmark)) if benchmark.capacity is None else []
+    summary: list[Line] = list(detail_lines(benchmark))
+    figures += legend_of(texts_of(figures))
+    summary += [] if legend_of(texts_of(figures)) else legend_of(texts_of(summary))
     tables = [*tables_of_inside(benchmark), *tables_of(benchmark)]
     answers = [headline(benchmark)] if benchmark.capacity is not None else [*answer(benchmark), headline(benchmark)]
     return Section(
         title=named(benchmark),
         answers=tuple(Answer(line.plain, _outcome(line.plain)) for line in answers),
         measured=tuple(line.plain for line in measured_lines(result, benchmark)),
+        figures=blocks_of(figures),
         band=_band(benchmark),
         conditions=tuple(
             (verdict.question, verdict.outcome, verdict.answer)
@@ -77,7 +81,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
             if verdict.outcome != "finding" and (verdict.objective or verdict.outcome != "met")
         ),
         charts=tuple(charts),
-        summary=blocks_of([*summary, *legend_of(texts_of(summary)), *tables]),
+        summary=blocks_of([*summary, *tables]),
         steps=_steps(benchmark),
         tokens=of_tokens.tables_of(benchmark),
         runs=runs,

@@ -69,6 +69,7 @@ class Section:
     Attributes:
         answers: sentences, the first of them the largest.
         measured: what was measured, on what, in lines.
+        figures: those that matter, with their intervals.
         conditions: of an objective, each with its outcome and what was seen.
         steps: a table that sorts.
         tokens: tables of answers that were read for their tokens, which sort.
@@ -79,6 +80,7 @@ class Section:
     title: str
     answers: tuple[Answer, ...]
     measured: tuple[str, ...] = ()
+    figures: tuple[Block, ...] = ()
     band: Band | None = None
     conditions: tuple[tuple[str, ...], ...] = ()
     charts: tuple[Chart, ...] = ()
