@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from servemark.report.markdown import markdown_text
-from servemark.result import AskedOptions, BenchmarkResult, Certificate, Check, Failure, Result, Verdict
+from servemark.result import (
+    AskedOptions,
+    BenchmarkResult,
+    Capacity,
+    Certificate,
+    Check,
+    Estimate,
+    Failure,
+    Result,
+    Verdict,
+)
 
 from .results import MACHINE, TOOL
 
@@ -45,12 +55,20 @@ def test_the_answers_come_first_and_the_verdicts_are_a_table() -> None:
     )
     certificate = Certificate(valid=False, checks=(Check("generator lag", False, "moves p99"),))
     lines = markdown_text(_result(_benchmark(verdicts=verdicts, certificate=certificate))).splitlines()
-    assert lines[0].startswith("**SLO missed: 80% within 5 ms")
+    assert lines[0].startswith("**INVALID SLO missed: 80% within 5 ms")
     assert lines[2].startswith("**INVALID latency m: ")
-    assert "| objective p99\\<5ms | missed | p99\\<5ms missed: 80% within 5 ms |" in lines
+    assert "| objective p99\\<5ms | missed | 80% within 5 ms |" in lines
     assert not any("saturated" in line for line in lines)
     assert "Certificate: INVALID: generator lag: moves p99" in lines
     assert lines[-1] == "<sub>servemark 1; x86\\_64, 2 CPUs, Linux; result x-1</sub>"
+
+
+def test_the_answer_of_a_search_is_its_capacity_and_not_that_some_load_met_the_objective() -> None:
+    found = Capacity("rate", "p99<5ms", 8.0, 10.0, "decided", (), Estimate(9.0, (8.0, 10.0)))
+    verdict = Verdict("a load that meets p99<5ms", "p99<5ms holds at 8/s", "met", "p99<5ms")
+    lines = markdown_text(_result(_benchmark(capacity=found, verdicts=(verdict,)))).splitlines()
+    assert lines[0].startswith("**latency m: capacity 9/s (8 to 10): ")
+    assert "| a load that meets p99\\<5ms | met | p99\\<5ms holds at 8/s |" in lines
 
 
 def test_words_of_others_stay_words() -> None:

@@ -9,9 +9,10 @@ from typing import TextIO
 from servemark.printable import printable_in
 from servemark.report.comparison import comparison_in_words, rows_of_comparison
 from servemark.report.inside import HEADINGS, rows_of_inside
-from servemark.report.objectives import answer
+from servemark.report.layout import Fact
+from servemark.report.objectives import answer, seen
 from servemark.report.recorded import RecordedResult
-from servemark.report.terminal import headline
+from servemark.report.terminal import figure_lines, headline, legend_of
 from servemark.report.words import named
 from servemark.result import BenchmarkResult, Result
 
@@ -49,13 +50,14 @@ def _lines(result: Result) -> Iterator[str]:
 
 
 def _of_benchmark(benchmark: BenchmarkResult) -> Iterator[str]:
-    for line in answer(benchmark):
+    for line in answer(benchmark) if benchmark.capacity is None else ():  # of a search the capacity answers
         yield f"**{_plain(line.plain)}**"
         yield ""
     yield f"**{_plain(headline(benchmark).plain)}**"
     yield ""
+    yield from _figures(benchmark)
     rows = [
-        [verdict.question, verdict.outcome, verdict.answer]
+        [verdict.question, verdict.outcome, seen(verdict)]
         for verdict in benchmark.verdicts
         if verdict.outcome != "finding"
     ]
@@ -66,6 +68,16 @@ def _of_benchmark(benchmark: BenchmarkResult) -> Iterator[str]:
         failed = [f"{check.name}: {check.reason}" for check in certificate.checks if check.passed is False]
         told = "valid" if certificate.valid else f"INVALID: {'; '.join(failed)}"
         yield f"Certificate: {_plain(told)}"
+        yield ""
+
+
+def _figures(benchmark: BenchmarkResult) -> Iterator[str]:
+    """The figures that matter with their intervals, as a list; nothing of a search, whose answer has them."""
+    lines = figure_lines(benchmark) if benchmark.runs and benchmark.capacity is None else ()
+    facts = [line for line in lines if isinstance(line, Fact)]
+    for fact in (*facts, *legend_of(fact.text.plain for fact in facts)):
+        yield f"- {_plain(f'{fact.label}: {fact.text.plain}')}"
+    if facts:
         yield ""
 
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from servemark.report.layout import Fact
-from servemark.report.words import per_s, per_s_interval
-from servemark.result import BenchmarkResult, StepSummary, Trend
+from servemark.report.words import if_invalid, per_s, per_s_interval
+from servemark.result import BenchmarkResult, StepSummary, Trend, Verdict
 from servemark.units import four_digits
 
 _STYLES = {"met": "bold green", "missed": "bold red", "undecided": "bold yellow"}
 
 
 def answer(benchmark: BenchmarkResult) -> Iterator[Text]:
-    """Whether the objective is met, in a sentence; nothing where there is none."""
+    """Whether the objective is met, in a sentence; nothing where there is none. What is INVALID says so first."""
     verdicts = [verdict for verdict in benchmark.verdicts if verdict.objective]
     if not verdicts:
         return
@@ -23,14 +23,16 @@ def answer(benchmark: BenchmarkResult) -> Iterator[Text]:
         found = [verdict for verdict in verdicts if verdict.outcome == outcome]
         if found:
             also = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            yield Text(
-                f"SLO {outcome}: {found[0].answer.partition(': ')[2]}, {found[0].objective} asked{also}",
-                _STYLES[outcome],
-            )
+            text = f"SLO {outcome}: {seen(found[0])}, {found[0].objective} asked{also}"
+            yield if_invalid(benchmark).append(text, _STYLES[outcome])
             return
-    yield Text(
-        f"SLO met: {', '.join(dict.fromkeys(filter(None, (one.objective for one in verdicts))))}", _STYLES["met"]
-    )
+    asked = ", ".join(dict.fromkeys(filter(None, (one.objective for one in verdicts))))
+    yield if_invalid(benchmark).append(f"SLO met: {asked}", _STYLES["met"])
+
+
+def seen(verdict: Verdict) -> str:
+    """What was found of an objective, without what it was and whether it is met."""
+    return verdict.answer.removeprefix(f"{verdict.objective} {verdict.outcome}: ")
 
 
 def goodput_fact(step: StepSummary) -> Iterator[Fact]:

@@ -45,6 +45,7 @@ from servemark.report.words import (
     failed_of_all,
     figure,
     first_error,
+    if_invalid,
     interval,
     ms,
     per_s,
@@ -177,7 +178,8 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
     """The summary of a benchmark: its answer, what was measured, what that came to, and what is made of it."""
     found = benchmark.capacity
     if found is not None:
-        yield capacity.answer(found) if benchmark.failure is None else headline(benchmark)
+        told = if_invalid(benchmark).append_text(capacity.answer(found))
+        yield told if benchmark.failure is None else headline(benchmark)
     else:
         yield from answer(benchmark)
         yield headline(benchmark)

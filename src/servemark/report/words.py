@@ -27,11 +27,16 @@ def subject(benchmark: BenchmarkResult) -> Text:
         line.append("FAILED ", style="bold red")
     elif benchmark.partial:
         line.append("PARTIAL ", style="bold yellow")
-    if benchmark.certificate and not benchmark.certificate.valid:
-        line.append("INVALID ", style="bold red")
-    elif benchmark.certificate and benchmark.certificate.is_imported:
+    line.append_text(if_invalid(benchmark))
+    if benchmark.certificate and benchmark.certificate.is_imported:
         line.append("IMPORTED ", style="bold yellow")
     return line.append(f"{named(benchmark)}: ", style="bold")
+
+
+def if_invalid(benchmark: BenchmarkResult) -> Text:
+    """What stands before whatever is said of what is INVALID; else nothing."""
+    is_valid = benchmark.certificate is None or benchmark.certificate.valid
+    return Text() if is_valid else Text("INVALID ", style="bold red")
 
 
 def named(benchmark: BenchmarkResult) -> str:

@@ -24,6 +24,8 @@ from servemark.report.html.charts import (
 from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.page import Answer, Page, Section, blocks_of
 from servemark.report.html.percentiles import Curve, curve_of, percentile_chart
+from servemark.report.layout import texts_of
+from servemark.report.terminal import legend_of
 from servemark.report.words import named, plain
 from servemark.result import BenchmarkResult, ComparedBenchmark, Comparison, Result
 
@@ -62,11 +64,12 @@ def comparison_page(base: Side, others: Sequence[tuple[Side, Comparison]]) -> Pa
 def _answered(base: Side, side: Side, comparison: Comparison) -> Section:
     """How one result compares with the base."""
     comparison = printable_in(comparison)
+    details = list(details_of_comparison(comparison))
     return Section(
         title=printable(f"{side.label} against {base.label}"),
         answers=(Answer(comparison_in_words(comparison), _OUTCOMES.get(comparison.answer, "met")),),
         charts=tuple(chart for one in comparison.benchmarks for chart in _trials(one, comparison, base, side)),
-        summary=blocks_of(list(details_of_comparison(comparison))),
+        summary=blocks_of([*details, *legend_of(texts_of(details))]),
     )
 
 

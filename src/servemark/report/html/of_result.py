@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from servemark.printable import printable_in
-from servemark.report.comparison import comparison_in_words, rows_of_comparison
+from servemark.report.comparison import comparison_in_words, details_of_comparison
 from servemark.report.generators import tables_of
 from servemark.report.html import of_benchmark, of_run, of_tokens
 from servemark.report.html.charts import SERIES, Chart
@@ -18,7 +18,7 @@ from servemark.report.html.percentiles import curve_of, percentile_chart
 from servemark.report.inside import tables_of_inside
 from servemark.report.judgements import judgements
 from servemark.report.layout import Line, texts_of
-from servemark.report.objectives import answer
+from servemark.report.objectives import answer, seen
 from servemark.report.terminal import detail_lines, figure_lines, headline, legend_of, measured_lines
 from servemark.report.words import decimal, digits_of, figure, interval, named
 from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
@@ -76,7 +76,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
         figures=blocks_of(figures),
         band=_band(benchmark),
         conditions=tuple(
-            (verdict.question, verdict.outcome, verdict.answer)
+            (verdict.question, verdict.outcome, seen(verdict))
             for verdict in benchmark.verdicts
             if verdict.outcome != "finding" and (verdict.objective or verdict.outcome != "met")
         ),
@@ -174,17 +174,9 @@ def _checks(benchmark: BenchmarkResult) -> tuple[tuple[str, ...], ...]:
 def _comparison(result: Result) -> Section:
     comparison = result.comparison
     assert comparison is not None
-    headings = ("", "base", "new", "%", "95% interval", "p", "answer")
-    tables = (
-        ()
-        if comparison.refused
-        else tuple(
-            Block(headings=headings, rows=tuple(map(tuple, rows_of_comparison(one))))
-            for one in comparison.benchmarks
-            if one.changes
-        )
-    )
-    return Section(title="Comparison", answers=(Answer(comparison_in_words(comparison)),), summary=tables)
+    details = list(details_of_comparison(comparison))
+    summary = blocks_of([*details, *legend_of(texts_of(details))])
+    return Section(title="Comparison", answers=(Answer(comparison_in_words(comparison)),), summary=summary)
 
 
 def _not_run(result: Result) -> Section:
