@@ -34,8 +34,11 @@ def errors_within(step: StepSummary, limit_share: float) -> Verdict:
     )
 
 
-def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
-    """Did the load keep every worker busy? A finding: it changes no exit status."""
+def saturated(least_in_flight: int | None, needed: int | None, *, held_back: bool = False) -> Verdict:
+    """Did the load keep every worker busy? A finding: it changes no exit status.
+
+    `held_back` says that users waited for the generator: more of them would be no more load.
+    """
     question = "the load saturated the server"
     if needed is None:
         return Verdict(question, "undecided: the server's workers cannot be read back", "finding")
@@ -44,6 +47,10 @@ def saturated(least_in_flight: int | None, needed: int | None) -> Verdict:
     figures = f"at least {least_in_flight} in flight, {needed} keep all workers busy"
     if least_in_flight >= needed:
         return Verdict(question, f"saturated: {figures}", "finding")
+    if held_back:
+        return Verdict(
+            question, f"undecided whether saturated: the generator held the load back ({figures})", "finding"
+        )
     return Verdict(question, f"not saturated: raise -t ({figures})", "finding")
 
 

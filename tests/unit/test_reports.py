@@ -44,7 +44,7 @@ from servemark.result import (
     schema_text,
     to_json,
 )
-from servemark.verdict import errors_within, exit_status
+from servemark.verdict import errors_within, exit_status, saturated
 
 from .results import CLOSED, MACHINE, TOOL
 
@@ -537,6 +537,20 @@ def test_every_request_may_fail_where_all_are_allowed_to(capsys, limit, status):
 def test_an_invalid_measurement_may_be_allowed():
     assert exit_status(result(certificate=INVALID), allow_invalid=True) == 0
     assert exit_status(result(certificate=INVALID, verdicts=FAILED_VERDICT), allow_invalid=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("least", "needed", "held_back", "answer"),
+    [
+        (2, 2, False, "saturated: at least 2 in flight, 2 keep all workers busy"),
+        (2, 2, True, "saturated: at least 2 in flight, 2 keep all workers busy"),
+        (1, 2, False, "not saturated: raise -t (at least 1 in flight"),
+        (1, 2, True, "undecided whether saturated: the generator held the load back (at least 1 in flight"),
+        (1, None, True, "undecided: the server's workers cannot be read back"),
+    ],
+)
+def test_more_users_are_advised_only_where_they_would_be_more_load(least, needed, held_back, answer):
+    assert saturated(least, needed, held_back=held_back).answer.startswith(answer)
 
 
 def test_a_verdict_that_is_a_finding_does_not_fail():

@@ -79,12 +79,13 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
             replace(step, goodput_per_s=goodput(measured.objective, found, evidence, measured.records))
             for step, found in zip(steps, evidence.steps, strict=True)
         )
+    each = generators_of(measured, evidence)
+    run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps, each))
     verdicts = [errors_within(step, max_errors_share) for step in steps]
     if measured.benchmark.asks_saturation and isinstance(measured.point.load, ClosedLoad):
         least = evidence.in_flight.least if evidence.in_flight else None
-        verdicts.append(saturated(least, places_of(measured)))
-    each = generators_of(measured, evidence)
-    run = _run_result(measured, evidence, steps, certificate_of(measured, evidence, steps, each))
+        held_back = any(found.name == "generator-limited" for found in run.certificate.disturbances)
+        verdicts.append(saturated(least, places_of(measured), held_back=held_back))
     if each:
         run = replace(run, generators=tuple(map(generator_result, each)))
     trial = Trial(evidence, measured.engine_run.event_gaps, measured.engine_run.content_gaps)
