@@ -34,6 +34,10 @@ pub use row::{ANSWER_COLUMNS, ANSWER_ROW_BYTES, FINISH_NAMES, Finish, flags};
 const LONGEST_GAP_NS: i64 = 24 * 3600 * 1_000_000_000;
 /// The most that is kept of an answer that failed.
 const EXAMPLE_BYTES: usize = 2048;
+/// So much is shown of a body that is something else.
+const SHOWN_BYTES: usize = 40;
+/// What a compressed one begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The first failure of a step that an answer told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,13 +159,35 @@ fn failure_of(answer: &Answer, row: &Row) -> Option<String> {
     if let Some(said) = &answer.error {
         return Some(format!("the answer says that it failed: {said}"));
     }
-    if row.is_streamed && !answer.is_cut && !answer.is_complete() {
+    if answer.is_cut {
+        return None;
+    }
+    if row.is_streamed && !answer.is_complete() {
         let said = format!("{} events with content", answer.contents);
+        let unread = if answer.unread > 0 {
+            format!(", and {} that were not understood,", answer.unread)
+        } else {
+            String::new()
+        };
         return Some(format!(
-            "the stream ended after {said} without a finish reason and without its end mark"
+            "the stream ended after {said}{unread} without a finish reason and without its end mark"
         ));
     }
-    None
+    (!row.is_streamed && answer.says_nothing()).then(|| not_an_answer(&answer.failing_bytes(SHOWN_BYTES)))
+}
+
+/// What is said of a body that is no answer of the API, and begins with `bytes`.
+fn not_an_answer(bytes: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(bytes);
+    let what = if bytes.is_empty() {
+        "there is nothing in it that one has".to_owned()
+    } else if bytes.starts_with(&GZIP) {
+        "it is compressed".to_owned()
+    } else {
+        let words = shown.trim_end_matches('\u{fffd}').split_whitespace();
+        format!("it begins with {}", words.collect::<Vec<_>>().join(" "))
+    };
+    format!("the answer is none of OpenAI's API: {what}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! An answer, as far as it has come: what its events were, and when.
 
+use std::collections::BTreeMap;
+
 use super::events::Events;
 use super::format::{Format, Meaning, Usage};
 use super::row::Finish;
@@ -30,9 +32,9 @@ pub(super) struct Answer {
     /// Events that were not understood.
     pub(super) unread: u32,
     pub(super) text_bytes: u64,
-    /// What was said and thought, where somebody wants to have it.
-    pub(super) text: Option<String>,
     needs_end: bool,
+    /// What was said and thought, by the number of the answer, where somebody wants to have it.
+    texts: Option<BTreeMap<u64, String>>,
     failing: Vec<u8>,
 }
 
@@ -42,12 +44,22 @@ impl Answer {
         !self.needs_end || self.finish.is_some() || self.has_end
     }
 
+    /// Whether nothing in it is what answers have that say why they ended.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.contents == 0 && self.usage.is_none() && !self.is_complete()
+    }
+
+    /// What was said and thought, of several answers to one request one behind the other.
+    pub(super) fn into_text(self) -> String {
+        self.texts.into_iter().flat_map(BTreeMap::into_values).collect()
+    }
+
     /// The longest time between two events with content; `None` of fewer.
     pub(super) fn longest_gap_ns(&self) -> Option<i64> {
         self.gaps_ns.iter().max().copied()
     }
 
-    /// The first bytes of what said that it failed.
+    /// The first bytes of what said that it failed, else of what was not understood.
     pub(super) fn failing_bytes(&self, most: usize) -> Vec<u8> {
         self.failing[..self.failing.len().min(most)].to_vec()
     }
@@ -56,8 +68,11 @@ impl Answer {
         self.unread += u32::from(meaning.is_unread);
         self.has_end |= meaning.is_end;
         self.finish = meaning.finish.or(self.finish);
-        if meaning.error.is_some() && self.error.is_none() {
+        let fails = meaning.error.is_some() && self.error.is_none();
+        if fails {
             self.error.clone_from(&meaning.error);
+        }
+        if fails || (meaning.is_unread && self.failing.is_empty()) {
             self.failing = data[..data.len().min(4096)].to_vec();
         }
         if meaning.has_content() {
@@ -83,10 +98,16 @@ impl Answer {
         } else if self.first_said_ns.is_none() {
             self.first_said_ns = Some(time_ns);
         }
-        self.text_bytes += (meaning.text.len() + meaning.reasoning.len()) as u64;
-        if let Some(text) = &mut self.text {
-            text.push_str(&meaning.reasoning);
-            text.push_str(&meaning.text);
+        let others = meaning.others.iter().map(|(_, text)| text.len());
+        self.text_bytes += (meaning.text.len() + meaning.reasoning.len() + others.sum::<usize>()) as u64;
+        if let Some(texts) = &mut self.texts {
+            let mut add = |number: u64, text: &str| texts.entry(number).or_default().push_str(text);
+            add(0, &meaning.reasoning);
+            add(0, &meaning.text);
+            meaning
+                .others
+                .iter()
+                .for_each(|(number, text)| add(*number, text));
         }
     }
 }
@@ -98,6 +119,8 @@ pub(super) struct Reading {
     events: Events,
     /// What came before any event: the body, if it is no stream.
     whole: Vec<u8>,
+    /// There was more of it than is kept.
+    is_too_long: bool,
     has_events: bool,
     answer: Answer,
 }
@@ -109,10 +132,11 @@ impl Reading {
             format,
             events: Events::default(),
             whole: Vec::new(),
+            is_too_long: false,
             has_events: false,
             answer: Answer {
                 needs_end: format.has_end(),
-                text: keeps_text.then(String::new),
+                texts: keeps_text.then(BTreeMap::new),
                 ..Answer::default()
             },
         }
@@ -122,6 +146,8 @@ impl Reading {
     pub(super) fn receive(&mut self, bytes: &[u8], time_ns: i64) {
         if !self.has_events && self.whole.len() + bytes.len() <= MOST_WHOLE_BYTES {
             self.whole.extend_from_slice(bytes);
+        } else if !self.has_events {
+            self.is_too_long = true;
         }
         let (format, answer, has_events) = (self.format, &mut self.answer, &mut self.has_events);
         self.events.receive(bytes, |kind, data| {
@@ -138,7 +164,7 @@ impl Reading {
 
     /// It is over at `time_ns`. What came, if it was no stream, is one answer.
     pub(super) fn end(mut self, time_ns: i64, is_cut: bool) -> Answer {
-        self.answer.is_cut = is_cut;
+        self.answer.is_cut = is_cut || (self.is_too_long && !self.has_events);
         if !self.has_events && !self.whole.is_empty() {
             let whole = std::mem::take(&mut self.whole);
             self.answer.note(&self.format.whole(&whole), &whole, time_ns);

@@ -65,8 +65,10 @@ pub(super) struct Usage {
 /// What one event means; it may be several things, or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Meaning {
-    /// What was said.
+    /// What was said; of several answers to one request the first.
     pub(super) text: String,
+    /// What was said in the others, with their numbers.
+    pub(super) others: Vec<(u64, String)>,
     /// What was thought.
     pub(super) reasoning: String,
     /// A call of a tool, or a piece of one.
@@ -92,11 +94,15 @@ impl Meaning {
 
     /// Whether it brings something that was generated.
     pub(super) fn has_content(&self) -> bool {
-        !self.text.is_empty() || !self.reasoning.is_empty() || self.has_tool_call
+        self.has_more_than_reasoning() || !self.reasoning.is_empty()
     }
 
     /// Whether all that it brings is reasoning.
     pub(super) fn is_reasoning(&self) -> bool {
-        self.text.is_empty() && !self.reasoning.is_empty() && !self.has_tool_call
+        !self.has_more_than_reasoning() && !self.reasoning.is_empty()
+    }
+
+    fn has_more_than_reasoning(&self) -> bool {
+        !self.text.is_empty() || !self.others.is_empty() || self.has_tool_call
     }
 }

@@ -4,9 +4,11 @@ use serde_json::Value;
 
 use super::format::{Meaning, Usage};
 use super::row::Finish;
-use super::words::words_of;
+use super::words::{object_in, words_of};
 
 const END: &[u8] = b"[DONE]";
+/// Reasons of an end that no answer has that was generated as it was asked for: vLLM's and `SGLang`'s.
+const BROKEN_OFF: [&str; 2] = ["error", "abort"];
 
 /// What an event means.
 pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
@@ -22,7 +24,7 @@ pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
 /// What a chunk, or a whole body, means.
 pub(super) fn whole(body: &[u8]) -> Meaning {
     let mut meaning = Meaning::default();
-    let Ok(Value::Object(said)) = serde_json::from_slice(body) else {
+    let Some(said) = object_in(body) else {
         meaning.is_unread = true;
         return meaning;
     };
@@ -45,36 +47,66 @@ pub(super) fn whole(body: &[u8]) -> Meaning {
 }
 
 fn look_at_choice(choice: &Value, meaning: &mut Meaning) {
-    if let Some(text) = choice.get("text").and_then(Value::as_str) {
-        meaning.text.push_str(text);
+    let mut text = String::new();
+    if let Some(said) = choice.get("text") {
+        add_texts(said, &mut text);
     }
-    let said = choice.get("delta").or_else(|| choice.get("message"));
-    if let Some(said) = said {
-        let text = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
-        meaning.text.push_str(text("content"));
-        meaning.text.push_str(text("refusal"));
-        let thought = text("reasoning_content");
-        let thought = if thought.is_empty() {
-            text("reasoning")
-        } else {
-            thought
-        };
-        meaning.reasoning.push_str(thought);
-        let calls = said.get("tool_calls").and_then(Value::as_array);
-        meaning.has_tool_call |= calls.is_some_and(|calls| !calls.is_empty());
-        meaning.has_tool_call |= said.get("function_call").is_some_and(Value::is_object);
+    if let Some(said) = choice.get("delta").or_else(|| choice.get("message")) {
+        look_at_said(said, &mut text, meaning);
+    }
+    let number = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+    if number == 0 {
+        meaning.text.push_str(&text);
+    } else if !text.is_empty() {
+        meaning.others.push((number, text));
     }
     if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
         meaning.finish = Some(Finish::of(reason));
+        if BROKEN_OFF.contains(&reason) {
+            meaning.error = Some(format!("finish reason {reason}"));
+        }
+    }
+}
+
+fn look_at_said(said: &Value, text: &mut String, meaning: &mut Meaning) {
+    match said.get("content") {
+        Some(Value::Array(parts)) => {
+            for part in parts {
+                match part.get("thinking") {
+                    Some(thought) => add_texts(thought, &mut meaning.reasoning),
+                    None => add_texts(part, text),
+                }
+            }
+        }
+        content => content.into_iter().for_each(|content| add_texts(content, text)),
+    }
+    said.get("refusal")
+        .into_iter()
+        .for_each(|refusal| add_texts(refusal, text));
+    let thought = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default();
+    let names = ["reasoning_content", "reasoning"];
+    let told = names.into_iter().map(thought).find(|told| !told.is_empty());
+    meaning.reasoning.push_str(told.unwrap_or_default());
+    let calls = said.get("tool_calls").and_then(Value::as_array);
+    meaning.has_tool_call |= calls.is_some_and(|calls| !calls.is_empty());
+    meaning.has_tool_call |= said.get("function_call").is_some_and(Value::is_object);
+}
+
+/// A text, or parts of one.
+fn add_texts(value: &Value, text: &mut String) {
+    match value {
+        Value::String(said) => text.push_str(said),
+        Value::Array(parts) => parts.iter().for_each(|part| add_texts(part, text)),
+        other => text.push_str(other.get("text").and_then(Value::as_str).unwrap_or_default()),
     }
 }
 
 fn usage(said: &Value) -> Option<Usage> {
-    let count = |name: &str| said.get(name).and_then(Value::as_u64);
-    let as_u32 = |count: u64| {
-        u32::try_from(count)
-            .ok()
-            .filter(|count| i32::try_from(*count).is_ok())
+    // Some languages have but one kind of number: 4.0 are four.
+    let count = |name: &str| said.get(name).and_then(Value::as_f64);
+    let as_u32 = |count: f64| {
+        let is_count = count.fract() == 0.0 && (0.0..=f64::from(i32::MAX)).contains(&count);
+        is_count.then_some(count as u32)
     };
     Some(Usage {
         prompt: count("prompt_tokens").and_then(as_u32),
@@ -118,6 +150,22 @@ mod tests {
                 false,
             ),
             (r#"{"choices":[{"delta":{"tool_calls":[]}}]}"#, false, false),
+            (
+                r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"}]}}]}"#,
+                true,
+                false,
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"a"}]}]}}]}"#,
+                true,
+                true,
+            ),
+            (r#"{"choices":[{"delta":{"content":[]}}]}"#, false, false),
+            (
+                r#"{"choices":[{"index":1,"delta":{"content":"a"}}]}"#,
+                true,
+                false,
+            ),
             (r#"{"choices":[{"text":" b"}]}"#, true, false),
             (r#"{"choices":[{"message":{"content":"whole"}}]}"#, true, false),
             (r#"{"choices":[],"usage":{"completion_tokens":3}}"#, false, false),
@@ -143,6 +191,14 @@ mod tests {
             completion: 100,
         };
         assert_eq!(meaning.usage, Some(usage));
+        assert_eq!(
+            of(r#"{"choices":[],"usage":{"prompt_tokens":7.0,"completion_tokens":1e2}}"#).usage,
+            Some(usage)
+        );
+        for no_count in ["null", "-1", "0.5", "1e300", "\"4\""] {
+            let text = format!(r#"{{"choices":[],"usage":{{"completion_tokens":{no_count}}}}}"#);
+            assert_eq!(of(&text).usage, None, "{text}");
+        }
         assert!(of("[DONE]").is_end && of(" [DONE] ").is_end);
         let absurd = of(r#"{"choices":[],"usage":{"completion_tokens":99999999999}}"#);
         assert_eq!(absurd.usage, None);
@@ -169,6 +225,22 @@ mod tests {
             assert_eq!(meaning.error.as_deref(), Some(said), "{text}");
         }
         assert_eq!(of(r#"{"choices":[{"text":"a"}],"error":null}"#).error, None);
+    }
+
+    #[test]
+    fn an_answer_that_the_server_broke_off_is_an_error() {
+        let of_reason = |reason: &str| {
+            of(&format!(
+                r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}]}}"#
+            ))
+        };
+        for reason in BROKEN_OFF {
+            let said = format!("finish reason {reason}");
+            assert_eq!(of_reason(reason).error, Some(said));
+        }
+        for reason in ["stop", "length", "content_filter", "tool_calls", "other"] {
+            assert_eq!(of_reason(reason).error, None, "{reason}");
+        }
     }
 
     #[test]

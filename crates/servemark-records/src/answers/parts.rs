@@ -117,7 +117,7 @@ impl Texts {
             let Some((seq, answer)) = self.unfinished.next()? else {
                 break;
             };
-            texts.push((seq, answer.text.unwrap_or_default()));
+            texts.push((seq, answer.into_text()));
         }
         Ok(texts)
     }

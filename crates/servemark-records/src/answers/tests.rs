@@ -169,6 +169,42 @@ fn an_answer_that_is_no_stream_has_tokens_and_no_times() {
 }
 
 #[test]
+fn a_body_that_is_no_answer_is_a_failure_in_its_own_words() {
+    for (body, said) in [
+        ("<html>Welcome</html>", "it begins with <html>Welcome</html>"),
+        (r#"{"detail":"gone"}"#, r#"it begins with {"detail":"gone"}"#),
+        ("", "there is nothing in it that one has"),
+        (r#"{"choices":[]}"#, "there is nothing in it that one has"),
+    ] {
+        let (rows, found) = pass(&[1], &[part(1, 10, body), end(1, 20)], false);
+        assert_eq!(rows[0].kind, Kind::Application as u8, "{body}");
+        assert_eq!(
+            found.failed[0].message,
+            format!("the answer is none of OpenAI's API: {said}")
+        );
+        assert!(body.as_bytes().starts_with(&found.failed[0].body));
+    }
+    assert!(not_an_answer(b"\x1f\x8b\x08\0").ends_with("it is compressed"));
+    let nothing_said = r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#;
+    let (rows, _) = pass(&[1], &[part(1, 10, nothing_said), end(1, 20)], false);
+    assert_eq!(rows[0].kind, 0);
+    let long = "x".repeat(5 << 20);
+    let (rows, _) = pass(&[1], &[part(1, 10, &long), end(1, 20)], false);
+    let answer = rows[0].answer.unwrap();
+    assert_eq!((rows[0].kind, answer.flags), (0, flags::READ | flags::CUT));
+}
+
+#[test]
+fn a_stream_of_something_else_says_how_much_of_it_was_not_understood() {
+    let event = "event: response.output_text.delta\ndata: {\"type\":\"delta\",\"delta\":\"a\"}\n\n";
+    let (rows, found) = pass(&[1], &[part(1, 10, event), part(1, 20, event), end(1, 20)], true);
+    assert_eq!(rows[0].kind, Kind::Application as u8);
+    let said = "after 0 events with content, and 2 that were not understood, without a finish reason";
+    assert!(found.failed[0].message.contains(said), "{found:?}");
+    assert!(found.failed[0].body.starts_with(b"{\"type\":\"delta\""));
+}
+
+#[test]
 fn the_first_event_has_as_many_tokens_as_the_server_says_or_one() {
     let usage = |so_far: u32| {
         format!(
@@ -219,12 +255,17 @@ fn a_file_that_was_cut_off_is_read_as_far_as_it_goes_and_one_of_something_else_i
 fn texts_are_what_was_said_whole() {
     let bodies = [
         part(5, 10, &content("a")),
+        part(
+            5,
+            15,
+            "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"}}]}\n\n",
+        ),
         part(5, 20, &content("b")),
         end(5, 20),
         end(6, 30),
     ];
     let file = TestFile::new(&bodies.concat());
     let mut texts = Texts::open(file.path(), 0, vec![Some(Format::Openai)]).unwrap();
-    assert_eq!(texts.next(1).unwrap(), [(5, "ab".to_owned())]);
+    assert_eq!(texts.next(1).unwrap(), [(5, "abx".to_owned())]);
     assert_eq!(texts.next(9).unwrap(), [(6, String::new())]);
 }
