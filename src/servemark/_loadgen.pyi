@@ -335,6 +335,12 @@ class TallyAnswers:
     unmarked: int
     unread: int
     cut: int
+    empty: int
+    """Answers without any content."""
+    whole: int
+    """Answers that were no streams, where their requests asked for streams."""
+    uncounted: int
+    """Answers whose usage said that they had no token, and which had content."""
 
 @final
 class TallySample:
@@ -433,6 +439,7 @@ def read_answers(
     formats: list[TokenFormat | None],
     counted: dict[int, int],
     tokens: list[list[int]],
+    streams: list[list[bool]],
     warmup_ns: int,
     out: str,
 ) -> AnswersRead:
@@ -440,8 +447,9 @@ def read_answers(
 
     `bodies` is the file of the bodies, whose parts begin behind `header_bytes`; `formats` say of each step how its
     answers are read, `counted` has tokens that were counted in whole texts, by the number of the request, and `tokens`
-    those that each request asks for, by step and place in its pool, 0 of one that asks for none. A success whose answer
-    says that it failed, or that was broken off, is of the kind application there.
+    those that each request asks for, by step and place in its pool, 0 of one that asks for none; `streams` says whether
+    it asks for a stream. A success whose answer says that it failed, or that was broken off, is of the kind application
+    there.
 
     Raises:
         ValueError: there is no such format, or a column is lacking.

@@ -52,6 +52,22 @@ def saying_once(*pieces: bytes) -> Serve:
     return saying(*pieces, then=hang_up)
 
 
+def answering_bodies(*pieces: bytes) -> Serve:
+    """The same, where requests have a body."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection.makefile("rb") as lines:
+            head = list(iter(lines.readline, b"\r\n"))
+            (length,) = (int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:"))
+            lines.read(length)
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.02)
+        connection.close()
+
+    return serve
+
+
 def run_http(server: Server, folder: Path, words: str) -> tuple[int, dict[str, Any]]:
     """The exit status of ``servemark run http --tokens openai``, however busy the machine was, and its result."""
     url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
@@ -123,6 +139,29 @@ def test_a_stream_that_breaks_off_without_a_reason_is_no_success(tmp_path):
     assert step_of(result)["error_examples"][0]["message"] == (
         "the stream ended after 4 events with content without a finish reason and without its end mark"
     )
+
+
+def test_a_usage_of_no_token_beside_content_is_said_and_counts_for_nothing(tmp_path, capsys):
+    none = chunk(b'data: {"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0}}\n\n')
+    with serving(saying_once(HEAD + ROLE, *TOKENS, sent({}, "stop") + none + DONE + END)) as server:
+        _, result = run_http(server, tmp_path / "out", "-t 1 -l 2")
+    tokens = step_of(result)["tokens"]
+    assert (tokens["output_tokens"]["source"], tokens["usage_of_none"]) == ("none", 2)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not counted (no usage, no --tokenizer): 8 events with content in 2 answers" in printed
+    assert "2 with content and a usage of 0 tokens, which is taken for none" in printed
+
+
+def test_an_answer_that_came_whole_where_a_stream_was_asked_for_is_told(tmp_path, capsys):
+    body = tmp_path / "body.json"
+    body.write_text('{"stream": true}')
+    whole = b'{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}],"usage":{"completion_tokens":2}}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+    with serving(answering_bodies(head, whole)) as server:
+        status, result = run_http(server, tmp_path / "out", f"-t 1 -l 2 --body-file {body}")
+    assert (status, step_of(result)["tokens"]["not_streamed"]) == (0, 2)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 whole, where a stream was asked for: they have no times of tokens" in printed
 
 
 def test_bodies_stay_where_events_are_recorded(tmp_path):
@@ -200,25 +239,13 @@ def test_a_tokenizer_counts_whole_texts_where_the_server_counts_nothing(tmp_path
     assert "disagreement   usage says 15 tokens, the tokenizer 12 in the same answers\n" in capsys.readouterr().out
 
 
-def answering_bodies(connection: socket.socket) -> None:
-    """Read a request with a body, and say what ``saying_once(*WHOLE)`` says."""
-    with connection.makefile("rb") as lines:
-        head = list(iter(lines.readline, b"\r\n"))
-        (length,) = (int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:"))
-        lines.read(length)
-        for piece in WHOLE:
-            connection.sendall(piece)
-            time.sleep(0.02)
-    connection.close()
-
-
 @pytest.fixture(scope="module")
 def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A run whose answers have 4 tokens, where every other request asks for 6; its folder and its result."""
     folder = tmp_path_factory.mktemp("short")
     bodies = folder / "bodies.jsonl"
     bodies.write_text('{"max_tokens": 6}\n{"max_completion_tokens": 4}\n')
-    with serving(answering_bodies) as server:
+    with serving(answering_bodies(*WHOLE)) as server:
         status, result = run_http(server, folder / "out", f"-t 2 -l 15 --body-file {bodies}")
     assert status == 0
     return folder / "out", result

@@ -15,7 +15,7 @@ from servemark.servers.openai.dialect import DIALECT
 from servemark.workload.inputs import Input
 from servemark.workload.made_prompts import made_prompts, prompts_of_trace
 from servemark.workload.plan import Address, _compile_step
-from servemark.workload.prompts import Asked, prompts_in, tokens_asked
+from servemark.workload.prompts import Asked, answer_asked, prompts_in
 from servemark.workload.scenario import Step
 from servemark.workload.trace import read_lengths
 from servemark.workload.trace_lengths import Lengths
@@ -90,6 +90,7 @@ def test_the_name_of_the_model_is_put_into_a_request_of_any_form(body, path) -> 
         ('{"max_tokens": 5, "max_completion_tokens": 7}', 7),
         ('{"text_input": "a", "parameters": {"max_tokens": 9}}', 9),
         ('{"prompt": "max_tokens: 5"}', 0),
+        ('{"max_tokens": 5, "n": 3}', 15),
         ('{"max_tokens": true}', 0),
         ('{"max_tokens": -1}', 0),
         ("[1]", 0),
@@ -97,7 +98,14 @@ def test_the_name_of_the_model_is_put_into_a_request_of_any_form(body, path) -> 
     ],
 )
 def test_how_many_tokens_a_request_asks_for(body, tokens) -> None:
-    assert tokens_asked(body.encode()) == tokens
+    assert answer_asked(body.encode()).tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("body", "is_stream"), [('{"stream":true}', True), ('{"stream":"true"}', False), ("[true]", False), ("", False)]
+)
+def test_whether_a_request_asks_for_a_stream(body, is_stream) -> None:
+    assert answer_asked(body.encode()).is_stream == is_stream
 
 
 def test_prompts_of_a_trace_are_as_long_as_it_says_and_in_its_order() -> None:

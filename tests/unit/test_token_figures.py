@@ -61,6 +61,9 @@ def lines(**changed: Any) -> dict[str, str]:
         "without_end_mark": 0,
         "unread": 0,
         "cut": 0,
+        "without_content": 0,
+        "not_streamed": 0,
+        "usage_of_none": 0,
         "first_token_ms": latency(50.0),
         "first_said_ms": None,
         "between_content_ms": None,
@@ -87,6 +90,20 @@ def test_answers_that_are_shorter_than_was_asked_for_have_a_line_with_their_reas
     assert "short answers" not in lines()
     told = lines(asked=10, short={"stop": 3, "length": 1})
     assert told["short answers"] == "4 of 10 have fewer tokens than were asked for (stop 3, length 1)"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("without_content", "3 without any content"),
+        ("not_streamed", "3 whole, where a stream was asked for: they have no times of tokens"),
+        ("usage_of_none", "3 with content and a usage of 0 tokens, which is taken for none"),
+        ("unread", "3 with something that was not understood"),
+    ],
+)
+def test_what_answers_lacked_is_told_and_nothing_where_they_lacked_nothing(name, said) -> None:
+    assert "answers" not in lines()
+    assert lines(**{name: 3})["answers"] == said
 
 
 def test_without_anybody_who_counts_events_are_shown_as_events() -> None:

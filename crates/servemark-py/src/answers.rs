@@ -67,7 +67,7 @@ impl AnswersRead {
 
 /// Append the records of a file, with what their answers said, to another.
 #[pyfunction]
-#[pyo3(signature = (records, bodies, *, header_bytes, formats, counted, tokens, warmup_ns, out))]
+#[pyo3(signature = (records, bodies, *, header_bytes, formats, counted, tokens, streams, warmup_ns, out))]
 #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 makes owned values")]
 fn read_answers(
@@ -78,6 +78,7 @@ fn read_answers(
     formats: Vec<Option<String>>,
     counted: HashMap<u64, u32>,
     tokens: Vec<Vec<u32>>,
+    streams: Vec<Vec<bool>>,
     warmup_ns: i64,
     out: PathBuf,
 ) -> PyResult<AnswersRead> {
@@ -88,6 +89,7 @@ fn read_answers(
             formats: &formats,
             counted: &counted,
             tokens: &tokens,
+            streams: &streams,
             warmup_ns,
         };
         answers::complete(&tables[0], (&bodies, header_bytes), asked, &out)

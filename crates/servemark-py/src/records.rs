@@ -146,6 +146,9 @@ struct TallyAnswers {
     unmarked: u64,
     unread: u64,
     cut: u64,
+    empty: u64,
+    whole: u64,
+    uncounted: u64,
 }
 
 /// The moments of a sample.
@@ -300,6 +303,9 @@ impl From<tally::Answers> for TallyAnswers {
             unmarked: answers.unmarked,
             unread: answers.unread,
             cut: answers.cut,
+            empty: answers.empty,
+            whole: answers.whole,
+            uncounted: answers.uncounted,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::table::{Row, Table, u32_at, u64_at};
 
 use answer::Answer;
 use parts::{Unfinished, opened};
+use row::AskedFor;
 
 pub use format::Format;
 pub use parts::Texts;
@@ -73,17 +74,26 @@ pub struct Asked<'asked> {
     pub counted: &'asked HashMap<u64, u32>,
     /// By step: the tokens that each request of its pool asks for, by its place there; 0 of one that asks for none.
     pub tokens: &'asked [Vec<u32>],
+    /// Likewise: whether it asks for a stream.
+    pub streams: &'asked [Vec<bool>],
     /// Records scheduled before it are the warm-up.
     pub warmup_ns: i64,
 }
 
 impl Asked<'_> {
-    /// How many tokens the request of that place in the pool of a step asks for.
-    fn tokens_of(&self, step: u16, input: u32) -> Option<u32> {
-        let of_step = self.tokens.get(usize::from(step))?;
-        let tokens = of_step.get(usize::try_from(input).ok()?)?;
-        (*tokens > 0).then_some(*tokens)
+    /// What the request of that place in the pool of a step asks for.
+    fn of_request(&self, step: u16, input: u32) -> AskedFor {
+        AskedFor {
+            tokens: at(self.tokens, step, input).filter(|tokens| *tokens > 0),
+            is_stream: at(self.streams, step, input) == Some(true),
+        }
     }
+}
+
+/// What of each request of a pool is known, of that of a place in that of a step.
+fn at<Known: Copy>(known: &[Vec<Known>], step: u16, input: u32) -> Option<Known> {
+    let of_step = known.get(usize::from(step))?;
+    of_step.get(usize::try_from(input).ok()?).copied()
 }
 
 /// Append to the file at `out` each record of `records`, with what its answer said behind it.
@@ -108,7 +118,7 @@ pub fn complete(records: &Table, bodies: (&Path, u64), asked: Asked<'_>, out: &P
             return write_row(&mut out, bytes, &row::NONE);
         };
         let counted = asked.counted.get(&seq).copied();
-        let tokens = asked.tokens_of(row.step, u32_at(bytes, input_at));
+        let asked_for = asked.of_request(row.step, u32_at(bytes, input_at));
         let failure = (row.kind == 0).then(|| failure_of(&answer, row)).flatten();
         let mut whole = bytes.to_vec();
         if let Some(message) = failure {
@@ -123,7 +133,7 @@ pub fn complete(records: &Table, bodies: (&Path, u64), asked: Asked<'_>, out: &P
         write_row(
             &mut out,
             &whole,
-            &row::of(&answer, row.is_streamed, counted, tokens),
+            &row::of(&answer, row.is_streamed, counted, asked_for),
         )
     })?;
     out.flush()?;

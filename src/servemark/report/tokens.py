@@ -93,8 +93,11 @@ def _ends(tokens: TokenSummary) -> Iterator[Fact]:
         yield Fact("short answers", f"{short} have fewer tokens than were asked for ({reasons})")
     faults = (
         (tokens.without_end_mark, "without the end mark [DONE]"),
+        (tokens.without_content, "without any content"),
+        (tokens.not_streamed, "whole, where a stream was asked for: they have no times of tokens"),
+        (tokens.usage_of_none, "with content and a usage of 0 tokens, which is taken for none"),
         (tokens.unread, "with something that was not understood"),
-        (tokens.cut, "longer than the 16 MiB that are kept"),
+        (tokens.cut, "longer than what is kept"),
     )
     for count, what in faults:
         if count:

@@ -149,6 +149,9 @@ class TokenSummary:
         cut: answers that were longer than what is kept of one.
         asked: answers of which it is known how many tokens were asked for at most, and how many came.
         short: how many of them had fewer, by why they ended.
+        without_content: answers that had none.
+        not_streamed: answers that came whole, where their requests asked for streams: they have no times.
+        usage_of_none: answers with content whose usage said that they had no token, which is taken for no usage.
     """
 
     answers: int
@@ -168,6 +171,9 @@ class TokenSummary:
     cut: int
     asked: int = 0
     short: Mapping[str, int] = field(default_factory=dict)
+    without_content: int = 0
+    not_streamed: int = 0
+    usage_of_none: int = 0
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,9 @@ def _token_summary(tokens: TokenEvidence, window: Window, gaps: Sequence[bytes])
         cut=found.cut,
         asked=found.asked,
         short=_by_reason(found.short),
+        without_content=found.empty,
+        not_streamed=found.whole,
+        usage_of_none=found.uncounted,
     )
 
 

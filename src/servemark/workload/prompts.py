@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from servemark.errors import UsageError
 from servemark.workload.inputs import Input, inputs_in, read_inputs
@@ -87,16 +87,27 @@ class Asked:
         return {"messages": [{"role": "user", "content": text}]} if self.is_chat else {"prompt": text}
 
 
-def tokens_asked(body: bytes) -> int:
-    """How many tokens a request asks for at most, as OpenAI's API and Triton's have it; 0 where it does not."""
+class AnswerAsked(NamedTuple):
+    """What a request asks of its answer: how many tokens at most, 0 where it says nothing, and whether as a stream."""
+
+    tokens: int
+    is_stream: bool
+
+
+def answer_asked(body: bytes) -> AnswerAsked:
+    """What a request asks of its answer, as OpenAI's API and Triton's have it; of ``n`` answers the tokens of all."""
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
-        return 0
-    parts = [asked, asked.get("parameters")] if isinstance(asked, dict) else []
+        asked = None
+    if not isinstance(asked, dict):
+        return AnswerAsked(0, is_stream=False)
+    parts = [asked, asked.get("parameters")]
     lengths = [part.get(name) for part in parts if isinstance(part, dict) for name in _LENGTHS]
-    found = next((length for length in lengths if isinstance(length, int) and not isinstance(length, bool)), 0)
-    return found if 0 < found < _MOST_TOKENS else 0
+    most = next((length for length in lengths if type(length) is int), 0)
+    answers = asked.get("n")
+    tokens = most * (answers if type(answers) is int else 1)
+    return AnswerAsked(tokens if 0 < tokens < _MOST_TOKENS else 0, asked.get("stream") is True)
 
 
 def prompt_text(body: bytes) -> str:

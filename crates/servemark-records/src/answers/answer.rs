@@ -54,6 +54,11 @@ impl Answer {
         self.texts.into_iter().flat_map(BTreeMap::into_values).collect()
     }
 
+    /// Whether its usage cannot be one: no token, where there was content.
+    pub(super) fn has_empty_usage(&self) -> bool {
+        self.contents > 0 && self.usage.is_some_and(|usage| usage.completion == 0)
+    }
+
     /// The longest time between two events with content; `None` of fewer.
     pub(super) fn longest_gap_ns(&self) -> Option<i64> {
         self.gaps_ns.iter().max().copied()

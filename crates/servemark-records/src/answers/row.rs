@@ -38,6 +38,10 @@ pub mod flags {
     pub const CUT: u8 = 8;
     /// Something in it was not understood.
     pub const UNREAD: u8 = 16;
+    /// It said that it had no token, and had content: what it said is none.
+    pub const NO_USAGE: u8 = 32;
+    /// It came whole, and its request asked for a stream.
+    pub const NO_STREAM: u8 = 64;
 }
 
 /// Why an answer ended, as it says itself.
@@ -83,13 +87,20 @@ pub(super) const NONE: [u8; ANSWER_ROW_BYTES] = {
     row
 };
 
+/// What the request of an answer asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AskedFor {
+    pub(super) tokens: Option<u32>,
+    pub(super) is_stream: bool,
+}
+
 /// The columns of an answer; one that was not `is_streamed` came all at once, and has no times. `counted` are the tokens
-/// that somebody counted in its text, `asked` those that its request asked for.
+/// that somebody counted in its text.
 pub(super) fn of(
     answer: &Answer,
     is_streamed: bool,
     counted: Option<u32>,
-    asked: Option<u32>,
+    asked: AskedFor,
 ) -> [u8; ANSWER_ROW_BYTES] {
     let time = |time_ns: Option<i64>| time_ns.filter(|_| is_streamed).unwrap_or(-1);
     let tokens = |tokens: Option<u32>| tokens.and_then(|tokens| i32::try_from(tokens).ok()).unwrap_or(-1);
@@ -110,28 +121,34 @@ pub(super) fn of(
     }
     put(&answer.contents.to_le_bytes());
     put(&answer.reasoning.to_le_bytes());
-    let usage = answer.usage;
+    let usage = answer.usage.filter(|_| !answer.has_empty_usage());
     for count in [
         usage.map(|usage| usage.completion),
         counted,
         answer.first_tokens,
         usage.and_then(|usage| usage.prompt),
-        asked,
+        asked.tokens,
     ] {
         put(&tokens(count).to_le_bytes());
     }
     put(&u32::try_from(answer.text_bytes).unwrap_or(u32::MAX).to_le_bytes());
-    put(&[answer.finish.map_or(0, |finish| finish as u8), flags_of(answer)]);
+    let is_whole = asked.is_stream && !is_streamed;
+    put(&[
+        answer.finish.map_or(0, |finish| finish as u8),
+        flags_of(answer, is_whole),
+    ]);
     row
 }
 
-fn flags_of(answer: &Answer) -> u8 {
+fn flags_of(answer: &Answer, is_whole: bool) -> u8 {
     let bits = [
         (true, flags::READ),
         (answer.has_end, flags::END_MARK),
         (answer.error.is_some(), flags::FAILED),
         (answer.is_cut, flags::CUT),
         (answer.unread > 0, flags::UNREAD),
+        (answer.has_empty_usage(), flags::NO_USAGE),
+        (is_whole, flags::NO_STREAM),
     ];
     bits.iter().filter(|(is_so, _)| *is_so).map(|(_, bit)| bit).sum()
 }

@@ -63,6 +63,7 @@ fn pass(seqs: &[u64], bodies: &[Vec<u8>], streamed: bool) -> (Vec<Row>, Found) {
         formats: &formats,
         counted: &HashMap::from([(7, 99)]),
         tokens: &[vec![4]],
+        streams: &[vec![true]],
         warmup_ns: 0,
     };
     let found = complete(&table, (bodies_file.path(), 0), asked, out.path()).unwrap();
@@ -191,7 +192,10 @@ fn a_body_that_is_no_answer_is_a_failure_in_its_own_words() {
     let long = "x".repeat(5 << 20);
     let (rows, _) = pass(&[1], &[part(1, 10, &long), end(1, 20)], false);
     let answer = rows[0].answer.unwrap();
-    assert_eq!((rows[0].kind, answer.flags), (0, flags::READ | flags::CUT));
+    assert_eq!(
+        (rows[0].kind, answer.flags),
+        (0, flags::READ | flags::CUT | flags::NO_STREAM)
+    );
 }
 
 #[test]
@@ -202,6 +206,35 @@ fn a_stream_of_something_else_says_how_much_of_it_was_not_understood() {
     let said = "after 0 events with content, and 2 that were not understood, without a finish reason";
     assert!(found.failed[0].message.contains(said), "{found:?}");
     assert!(found.failed[0].body.starts_with(b"{\"type\":\"delta\""));
+}
+
+#[test]
+fn a_usage_of_no_token_beside_content_is_none() {
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}\n\n";
+    for (said, prompt, tokens, bits) in [
+        (content("a"), 10, Some(99), flags::NO_USAGE),
+        (String::new(), 10, Some(0), 0),
+    ] {
+        let bodies = [
+            part(7, prompt, &said),
+            part(7, 20, &[FINISH, usage, DONE].concat()),
+            end(7, 20),
+        ];
+        let (rows, _) = pass(&[7], &bodies, true);
+        let answer = rows[0].answer.unwrap();
+        assert_eq!(answer.tokens(), tokens);
+        assert_eq!(answer.flags & flags::NO_USAGE, bits);
+    }
+}
+
+#[test]
+fn an_answer_that_came_whole_where_a_stream_was_asked_for_is_marked() {
+    let whole = r#"{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}]}"#;
+    let (rows, _) = pass(&[1], &[part(1, 10, whole), end(1, 20)], false);
+    assert_eq!(rows[0].answer.unwrap().flags, flags::READ | flags::NO_STREAM);
+    let stream = [&content("a"), FINISH, DONE].concat();
+    let (rows, _) = pass(&[1], &[part(1, 10, &stream), end(1, 20)], true);
+    assert_eq!(rows[0].answer.unwrap().flags, flags::READ | flags::END_MARK);
 }
 
 #[test]

@@ -91,6 +91,12 @@ pub struct Answers {
     pub unread: u64,
     /// Those that were longer than what is kept of one.
     pub cut: u64,
+    /// Those without any content.
+    pub empty: u64,
+    /// Those that came whole, where their requests asked for streams.
+    pub whole: u64,
+    /// Those whose usage said that they had no token, which they had.
+    pub uncounted: u64,
 }
 
 impl Answers {
@@ -130,6 +136,9 @@ impl Answers {
         self.unmarked += u64::from(is_streamed) * (1 - has(flags::END_MARK));
         self.unread += has(flags::UNREAD);
         self.cut += has(flags::CUT);
+        self.empty += u64::from(answer.contents == 0);
+        self.whole += has(flags::NO_STREAM);
+        self.uncounted += has(flags::NO_USAGE);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -148,6 +157,9 @@ impl Answers {
         self.unmarked += other.unmarked;
         self.unread += other.unread;
         self.cut += other.cut;
+        self.empty += other.empty;
+        self.whole += other.whole;
+        self.uncounted += other.uncounted;
     }
 }
 

@@ -20,7 +20,7 @@ from servemark.event_files import bodies_path
 from servemark.record_header import BODIES_MAGIC, MAGIC, packed, read_header, with_size
 from servemark.records import RecordFile, open_records
 from servemark.workload.plan import EnginePlan, EngineStep
-from servemark.workload.prompts import tokens_asked
+from servemark.workload.prompts import AnswerAsked, answer_asked
 from servemark.workload.scenario import TokenFormat
 
 #: Texts that are counted at once.
@@ -103,13 +103,15 @@ def read_answers(plan: EnginePlan, record_path: Path) -> _loadgen.AnswersRead | 
         tokenizer = load_tokenizer(plan.tokenizer) if plan.tokenizer else None
         counted = _count(bodies, header_bytes, formats, tokenizer) if tokenizer else {}
         records = open_records(record_path)
+        asked = [_asked(step, number, records) for number, step in enumerate(plan.steps)]
         read = _loadgen.read_answers(
             records,
             str(bodies),
             header_bytes=header_bytes,
             formats=formats,
             counted=counted,
-            tokens=[_asked(step, number, records) for number, step in enumerate(plan.steps)],
+            tokens=[[one.tokens for one in of_step] for of_step in asked],
+            streams=[[one.is_stream for one in of_step] for of_step in asked],
             warmup_ns=records.warmup_ns,
             out=str(out),
         )
@@ -135,14 +137,14 @@ def _header_with_answers(header: dict[str, Any]) -> bytes:
     return packed(with_size(wider))
 
 
-def _asked(step: EngineStep, number: int, records: RecordFile) -> list[int]:
-    """How many tokens each request of a step's pool asks for, as far as it was sent; 0 of one that asks for none."""
+def _asked(step: EngineStep, number: int, records: RecordFile) -> list[AnswerAsked]:
+    """What each request of a step's pool asks of its answer, as far as it was sent."""
     if step.tokens is None:
         return []
     sent = np.unique(records["input"][records["step"] == number])
-    found = [0] * (int(sent.max()) + 1 if len(sent) else 0)
+    found = [AnswerAsked(0, is_stream=False)] * (int(sent.max()) + 1 if len(sent) else 0)
     for place in sent.tolist():
-        found[place] = tokens_asked(step.requests[place].body)
+        found[place] = answer_asked(step.requests[place].body)
     return found
 
 
