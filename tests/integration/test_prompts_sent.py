@@ -125,7 +125,24 @@ def test_a_trace_with_lengths_is_sent_in_its_order_with_prompts_as_long(tmp_path
     (step,) = result["benchmarks"][0]["steps"]
     assert (step["tokens"]["asked"], step["tokens"]["short"]) == (3, {"length": 2})
     prompts = result["benchmarks"][0]["runs"][0]["prompts"]
-    assert prompts == {"count": 3, "shared": 1, "repeated": 0, "characters": 64}
+    assert prompts == {"count": 3, "shared": 1, "repeated": 0, "characters": 64, "seed": 0, "run": 0}
+
+
+def test_each_trial_asks_prompts_that_no_trial_before_it_asked_and_two_results_ask_the_same(tmp_path):
+    asked: list[tuple[str, Any]] = []
+    words = "--dialect openai -l 3 --trials 3 --prompt-tokens 20 --output-tokens 1 --seed 4"
+    with serving(openai(ONE, asked)) as server:
+        _, result = run(server, tmp_path / "one", words)
+        again = len(asked)
+        _, other = run(server, tmp_path / "other", words)
+    texts = [body["messages"][0]["content"] for _, body in asked]
+    assert len(set(texts[:again])) == again
+    runs = result["benchmarks"][0]["runs"]
+    drawn = [(one["prompts"]["seed"], one["prompts"]["run"]) for one in runs if not one.get("repeat_of")]
+    assert drawn == [(4, 0), (5, 0), (6, 0)]
+    checksums = {one["benchmarks"][0]["options"]["input_sha256"] for one in (result, other)}
+    assert len(checksums) == 1
+    assert set(texts[again:]) & set(texts[:again])
 
 
 def test_a_line_of_a_trace_without_its_lengths_is_said_and_nothing_is_asked(tmp_path, capsys):

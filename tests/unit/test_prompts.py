@@ -15,7 +15,7 @@ from servemark.servers.openai.dialect import DIALECT
 from servemark.workload.inputs import Input
 from servemark.workload.made_prompts import made_prompts, prompts_of_trace
 from servemark.workload.plan import Address, _compile_step
-from servemark.workload.prompts import Asked, answer_asked, prompts_in
+from servemark.workload.prompts import Asked, Drawn, answer_asked, prompts_in
 from servemark.workload.scenario import Step
 from servemark.workload.trace import read_lengths
 from servemark.workload.trace_lengths import Lengths
@@ -30,37 +30,39 @@ def text_of(body: bytes) -> str:
 
 
 def test_prompts_that_are_made_have_their_length_and_share_no_more_than_the_prefix() -> None:
-    made = partial(made_prompts, ASKED, tokens=20, shared_prefix=5, most=2_000)
-    prompts = made(seed=1)
+    made = partial(made_prompts, asked=ASKED, tokens=20, shared_prefix=5, most=2_000)
+    prompts = made(Drawn(1))
     texts = [text_of(one.body) for one in prompts]
     words = [text.split() for text in texts]
     assert {len(of) for of in words} == {20}
     assert len({tuple(of[:5]) for of in words}) == 1
     assert len({of[5] for of in words}) == len(words) == len(prompts) == 2_000
     assert text_of(prompts.first.body).split()[5] not in {of[5] for of in words}
-    assert texts == [text_of(one.body) for one in made(seed=1)]
-    assert texts != [text_of(one.body) for one in made(seed=2)]
+    assert texts == [text_of(one.body) for one in made(Drawn(1))]
+    assert texts != [text_of(one.body) for one in made(Drawn(2))]
 
 
 def test_a_pool_has_100_000_prompts_and_makes_none_before_it_is_gone_through() -> None:
-    prompts = made_prompts(ASKED, tokens=128, shared_prefix=0, seed=1)
+    prompts = made_prompts(Drawn(1), ASKED, tokens=128, shared_prefix=0)
     assert len(prompts) == 100_000
     assert sum(1 for _ in prompts) == 100_000
 
 
 @pytest.mark.seconds
 def test_long_prompts_are_fewer_so_that_they_fit() -> None:
-    assert len(made_prompts(ASKED, tokens=100_000, shared_prefix=0, seed=0)) == 167
+    assert len(made_prompts(Drawn(0), ASKED, tokens=100_000, shared_prefix=0)) == 167
 
 
 def test_no_more_prompts_are_made_than_are_asked() -> None:
-    assert len(list(made_prompts(ASKED, tokens=8, shared_prefix=0, seed=0, most=7))) == 7
+    assert len(list(made_prompts(Drawn(0), ASKED, tokens=8, shared_prefix=0, most=7))) == 7
 
 
 def test_a_pool_takes_no_more_memory_than_its_requests() -> None:
     step = Step(
         "predict",
-        tuple(DIALECT.prediction("m", one) for one in made_prompts(ASKED, tokens=8, shared_prefix=0, seed=0, most=50)),
+        tuple(
+            DIALECT.prediction("m", one) for one in made_prompts(Drawn(0), ASKED, tokens=8, shared_prefix=0, most=50)
+        ),
     )
     compiled = _compile_step(step, 0, Address("h", "127.0.0.1", 80)).requests
     assert all(one.body is request.body for one, request in zip(compiled, step.requests, strict=True))
@@ -110,7 +112,7 @@ def test_whether_a_request_asks_for_a_stream(body, is_stream) -> None:
 
 def test_prompts_of_a_trace_are_as_long_as_it_says_and_in_its_order() -> None:
     lengths = [Lengths(1, 600, 5), Lengths(2, 3, 700), Lengths(3, 1, 1)]
-    prompts = prompts_of_trace(Asked(None), lengths, seed=1)
+    prompts = prompts_of_trace(Drawn(1), Asked(None), lengths)
     bodies = [json.loads(one.body) for one in prompts]
     assert [len(body["messages"][0]["content"].split()) for body in bodies] == [600, 3, 1]
     assert [body["max_tokens"] for body in bodies] == [5, 700, 1]
@@ -118,13 +120,41 @@ def test_prompts_of_a_trace_are_as_long_as_it_says_and_in_its_order() -> None:
     assert [one.origin for one in prompts] == ["line 1", "line 2", "line 3"]
     assert len({body["messages"][0]["content"].split()[0] for body in bodies}) == 3
     assert prompts.first.body not in {one.body for one in prompts}
-    (short, *_) = prompts_of_trace(Asked(8), lengths, seed=1)
+    (short, *_) = prompts_of_trace(Drawn(1), Asked(8), lengths)
     assert json.loads(short.body)["max_tokens"] == 8
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        made_prompts(Drawn(3), ASKED, tokens=20, shared_prefix=4, most=50),
+        prompts_of_trace(Drawn(3), ASKED, [Lengths(line, 600, 5, (0, line)) for line in range(50)]),
+    ],
+    ids=["made", "of a trace"],
+)
+def test_each_run_is_asked_prompts_as_long_that_none_before_it_was_asked(first) -> None:
+    assert first.drawn == Drawn(3)
+    begun: set[str] = set()
+    for drawn in (first.drawn, Drawn(3, 1), Drawn(3, 2), Drawn(4), Drawn(4, 1)):
+        of_run = first.drawn_by(drawn)
+        texts = [text_of(one.body) for one in of_run]
+        assert (of_run.drawn, of_run.is_in_order) == (drawn, first.is_in_order)
+        assert [len(text.split()) for text in texts] == [len(text_of(one.body).split()) for one in first]
+        assert texts == [text_of(one.body) for one in first.drawn_by(drawn)]
+        assert begun.isdisjoint(text[:64] for text in texts)
+        begun.update(text[:64] for text in texts)
+
+
+def test_prompts_of_a_file_are_the_same_in_each_run(tmp_path) -> None:
+    (tmp_path / "prompts.jsonl").write_text('"one"\n"two"\n')
+    prompts = prompts_in(tmp_path / "prompts.jsonl", ASKED)
+    assert prompts.drawn is None
+    assert prompts.drawn_by(Drawn(1, 2)) is prompts
 
 
 def test_blocks_of_the_same_number_are_the_same_words() -> None:
     lengths = [Lengths(1, 1200, 5, (0, 7, 9)), Lengths(2, 1200, 5, (0, 8, 9)), Lengths(3, 1100, 5, (0, 7))]
-    one, other, third = (text_of(prompt.body).split() for prompt in prompts_of_trace(ASKED, lengths, seed=1))
+    one, other, third = (text_of(prompt.body).split() for prompt in prompts_of_trace(Drawn(1), ASKED, lengths))
     assert one[:512] == other[:512]
     assert one[512] != other[512]
     assert one[:1024] == third[:1024]
@@ -134,12 +164,12 @@ def test_blocks_of_the_same_number_are_the_same_words() -> None:
 
 def test_prompts_of_a_trace_that_would_not_fit_are_refused() -> None:
     with pytest.raises(UsageError, match=r"11,444 MiB of memory.*-l or --duration"):
-        prompts_of_trace(ASKED, [Lengths(1, 10_000_000, 1)] * 200, seed=0)
+        prompts_of_trace(Drawn(0), ASKED, [Lengths(1, 10_000_000, 1)] * 200)
 
 
 def test_a_prefix_leaves_each_prompt_a_word_of_its_own() -> None:
     with pytest.raises(UsageError, match="leaves nothing"):
-        made_prompts(ASKED, tokens=8, shared_prefix=8, seed=0)
+        made_prompts(Drawn(0), ASKED, tokens=8, shared_prefix=8)
 
 
 def test_what_is_asked_stands_in_the_request() -> None:

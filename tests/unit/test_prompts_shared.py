@@ -11,7 +11,7 @@ import pytest
 from servemark.assessment.prompts import prompts_sent
 from servemark.report.tokens import prompts_of
 from servemark.result import PromptsSent
-from servemark.workload.prompts import prompt_text
+from servemark.workload.prompts import Drawn, prompt_text
 
 LONG = "x" * 64
 
@@ -44,6 +44,11 @@ def test_the_order_is_that_of_sending_over_all_generators_and_what_was_not_sent_
     first = make_records(2, input=[0, 1], sent=[5, -1])
     second = make_records(1, input=[0], sent=[3])
     assert prompts_sent(plan("a", "b"), [first, second]) == PromptsSent(2, 1, 1, 64)
+
+
+def test_what_prompts_were_drawn_by_is_told(make_records) -> None:
+    found = prompts_sent(plan("a"), [make_records(1, input=[0], sent=[0])], Drawn(5, 2))
+    assert found == PromptsSent(1, 0, 0, 64, seed=5, run=2)
 
 
 def test_of_a_run_whose_answers_are_not_read_nothing_is_known(make_records) -> None:

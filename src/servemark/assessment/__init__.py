@@ -213,6 +213,7 @@ def _run_result(
     measured: Measured, evidence: Evidence, steps: tuple[StepSummary, ...], certificate: Certificate
 ) -> RunResult:
     point, engine_run, window = measured.point, measured.engine_run, evidence.window
+    drawn = next((model.drawn for model in measured.served if model.drawn), None)
     seen, counts = conditions_of(measured), engine_run.counts
     files = tuple(f"{file.path.parent.name}/{file.path.name}" for file in measured.records)
     return RunResult(
@@ -251,7 +252,7 @@ def _run_result(
         incidents=measured.incidents,
         inside=tuple(inside_of(*measured.inside, answered_of(measured, steps))) or None,
         condensed=condensed_records(evidence),
-        prompts=prompts_sent(measured.compiled, measured.records),
+        prompts=prompts_sent(measured.compiled, measured.records, drawn),
     )
 
 

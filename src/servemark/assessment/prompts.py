@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from servemark.records import RecordFile
 from servemark.result import PromptsSent
 from servemark.workload.plan import EnginePlan
-from servemark.workload.prompts import prompt_text
+from servemark.workload.prompts import Drawn, prompt_text
 
 #: Prompts that are the same for so many characters share a prefix: about a block of 16 tokens, as caches have them.
 SHARED_CHARACTERS = 64
 
 
-def prompts_sent(plan: EnginePlan, records: Sequence[RecordFile]) -> PromptsSent | None:
+def prompts_sent(plan: EnginePlan, records: Sequence[RecordFile], drawn: Drawn | None = None) -> PromptsSent | None:
     """The prompts of a run of `plan` in the order in which they were sent; None where no answer was read for tokens.
+
+    `drawn` is by what those that are made are drawn.
 
     A prompt shares a prefix with one that was sent before if the first 64 characters of both are the same, or all of
     both where it has fewer.
@@ -44,7 +47,8 @@ def prompts_sent(plan: EnginePlan, records: Sequence[RecordFile]) -> PromptsSent
         repeated += again + (hash(text) in whole)
         begun.add(begins)
         whole.add(hash(text))
-    return PromptsSent(sent, shared, repeated, SHARED_CHARACTERS) if sent else None
+    found = PromptsSent(sent, shared, repeated, SHARED_CHARACTERS) if sent else None
+    return replace(found, seed=drawn.seed, run=drawn.run) if found and drawn else found
 
 
 def _in_order(records: Sequence[RecordFile]) -> tuple[np.ndarray, np.ndarray]:

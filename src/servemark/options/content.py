@@ -32,7 +32,7 @@ from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
 from servemark.workload.inputs import Input, Sending, read_inputs
 from servemark.workload.made_prompts import made_prompts, prompts_of_trace
-from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, Prompts, prompts_in
+from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, Drawn, Prompts, prompts_in
 from servemark.workload.scenario import TOKEN_FORMATS, Expect, Request, TokenFormat
 from servemark.workload.trace_lengths import Lengths
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO
@@ -302,12 +302,12 @@ class ContentOptions(OptionGroup):
         """
         form = {"streams": not self.no_stream, "ignores_end": self.ignore_eos, "is_chat": not self.completions}
         if lengths:
-            return prompts_of_trace(Asked(self.output_tokens, **form), lengths, seed)
+            return prompts_of_trace(Drawn(seed), Asked(self.output_tokens, **form), lengths)
         asked = Asked(self.output_tokens or OUTPUT_TOKENS, **form)
         if self.prompts is not None:
             return prompts_in(self.prompts, asked)
         tokens = self.prompt_tokens or PROMPT_TOKENS
-        return made_prompts(asked, tokens=tokens, shared_prefix=self.shared_prefix or 0, seed=seed, most=most)
+        return made_prompts(Drawn(seed), asked, tokens=tokens, shared_prefix=self.shared_prefix or 0, most=most)
 
     @property
     def all_headers(self) -> tuple[Header, ...]:

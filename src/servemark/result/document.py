@@ -288,12 +288,16 @@ class PromptsSent:
         shared: those that began as one that had been sent before: for so many `characters`, or wholly where they have
             fewer.
         repeated: those of them that were wholly the same as one before.
+        seed: of those that are made, the one by which they are drawn.
+        run: for which of the runs with that seed, from 0: each has others.
     """
 
     count: int
     shared: int
     repeated: int
     characters: int
+    seed: int | None = None
+    run: int | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from servemark.servers import Launcher, LoadedModel, ModelSettings, Server, Serv
 from servemark.units import NS_PER_S
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
 from servemark.workload.plan import EnginePlan, Plan, compile_plan, headline_step
+from servemark.workload.prompts import Drawn
 
 if TYPE_CHECKING:
     from servemark.assessment import Assessed, Measured
@@ -87,6 +88,8 @@ def trial_by_trial(
                 listener.place(1, announced)
             trial_of_point, started_s = point.trial, time.monotonic()
             server, served = servers.of(point)
+            before = sum(one.point.trial == point.trial for one in measured)
+            served = tuple(model.drawn_by(Drawn(_seed_of(point, request), before)) for model in served)
             figure: Figure = "rate" if benchmark.headline == "throughput" else "p50"
             backlog = _backlog(point, request)
             job = _job(point, server, served, request, written.folder.new_record_path(name), figure)
@@ -96,6 +99,9 @@ def trial_by_trial(
             _tell_plan(job.plan, listener)
             _tell_condensing(job, foreseen_requests(point.load), listener)
             asked = asked_of(entry, point, job.plan)
+            if measured and any(model.drawn for model in served):  # which prompts are asked goes by those of the first
+                first = measured[0].asked
+                asked = replace(asked, input_count=first.input_count, input_sha256=first.input_sha256)
             written.begin(entry, begun(entry, point, trial, served, job, asked, known), server)
             with held_back():  # by the engine an interruption is heard at once, and what it measured is written
                 one = _measure(entry, point, server, served, engine, job, asked, watch, written.redaction)
@@ -353,7 +359,7 @@ def _job(
         server.addresses,
         timeout_s=load.timeout_s,
         connect_timeout_s=min(_CONNECT_TIMEOUT_S, load.timeout_s),
-        seed=load.seed + point.trial - 1,
+        seed=_seed_of(point, request),
         threads=generator.generator_threads,
         realtime=generator.realtime,
         receive_clock=generator.receive_clock,
@@ -374,6 +380,10 @@ def _job(
         most_records=generator.max_records,
         condensing=_condensing(point.load, compiled, request.question.objective) if generator.spread.has_crew else None,
     )
+
+
+def _seed_of(point: Point, request: RunRequest) -> int:
+    return request.load.seed + point.trial - 1
 
 
 def _condensing(load: Load, plan: EnginePlan, objective: Sequence[Condition]) -> Condensing | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ from servemark.machine import cgroups
 from servemark.servers.dialect import Dialect
 from servemark.workload.inputs import Pool
 from servemark.workload.plan import Address
+from servemark.workload.prompts import Drawn, Prompts
 from servemark.workload.scenario import ApiName
 
 if TYPE_CHECKING:  # it needs psutil, and benchmarks, which import this, nothing but the standard library
@@ -114,6 +115,15 @@ class LoadedModel:
     origin: Mapping[str, object] | None = None
     sha256: str | None = None
     is_in_order: bool = False
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """What the prompts that it is asked are drawn by; None of what is not made."""
+        return self.inputs.drawn if isinstance(self.inputs, Prompts) else None
+
+    def drawn_by(self, drawn: Drawn) -> LoadedModel:
+        """The same, in a run in which prompts are drawn so."""
+        return replace(self, inputs=self.inputs.drawn_by(drawn)) if isinstance(self.inputs, Prompts) else self
 
 
 def checksums(served: Sequence[LoadedModel]) -> Mapping[str, str] | None:

@@ -1,4 +1,4 @@
-"""Prompts that are made of words: as long as is asked, or as the lines of a trace say. Pure functions of the seed.
+"""Prompts that are made of words: as long as is asked, or as the lines of a trace say. Pure functions of what is drawn.
 
 Standard library only.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 
 from servemark.errors import UsageError
 from servemark.workload.inputs import Input
-from servemark.workload.prompts import JSON, Asked, Prompts
+from servemark.workload.prompts import JSON, Asked, Drawn, Prompts
 from servemark.workload.trace_lengths import Lengths
 
 #: Prompts that are made, unless they are so long that they would take more memory than this.
@@ -41,11 +42,12 @@ _PLACE = "@@"
 _BLOCK = 512
 
 
-def made_prompts(asked: Asked, *, tokens: int, shared_prefix: int, seed: int, most: int | None = None) -> Prompts:
+def made_prompts(drawn: Drawn, asked: Asked, *, tokens: int, shared_prefix: int, most: int | None = None) -> Prompts:
     """Prompts of `tokens` words each, of which the first `shared_prefix` are those of all, and the rest each one's own.
 
     The words after the prefix begin with the prompt's number, so that no two prompts share more than the prefix, and no
-    cache of prefixes knows one of them. There are 100,000, unless fewer fit, or no more than `most` are needed.
+    cache of prefixes knows one of them; where something else is `drawn` all words behind it are others. There are
+    100,000, unless fewer fit, or no more than `most` are needed.
 
     Raises:
         UsageError: the prefix leaves no word of its own.
@@ -55,7 +57,7 @@ def made_prompts(asked: Asked, *, tokens: int, shared_prefix: int, seed: int, mo
             f"--shared-prefix {shared_prefix} leaves nothing of --prompt-tokens {tokens} to each prompt",
             next_step="give a smaller prefix",
         )
-    words = _Words(seed)
+    words = _Words(drawn)
     prefix = f"{words.some(0, shared_prefix)} " if shared_prefix else ""
     before, behind = asked.body(_PLACE).decode().split(_PLACE)  # no word needs an escape
 
@@ -65,10 +67,11 @@ def made_prompts(asked: Asked, *, tokens: int, shared_prefix: int, seed: int, mo
 
     count = max(_FEWEST, min(_MADE, _MADE_BYTES // (tokens * _A_WORD_BYTES)))
     count = min(count, most or count)
-    return Prompts(prompt(0), count, lambda: map(prompt, range(1, count + 1)))
+    others = partial(made_prompts, asked=asked, tokens=tokens, shared_prefix=shared_prefix, most=most)
+    return Prompts(prompt(0), count, lambda: map(prompt, range(1, count + 1)), drawn=drawn, others=others)
 
 
-def prompts_of_trace(asked: Asked, lengths: Sequence[Lengths], seed: int) -> Prompts:
+def prompts_of_trace(drawn: Drawn, asked: Asked, lengths: Sequence[Lengths]) -> Prompts:
     """A prompt for each line of a trace, in their order: as many words as it had tokens, for as long an answer.
 
     Blocks of 512 tokens that have the same number in two lines are the same words, as far as two lines have the same
@@ -84,13 +87,14 @@ def prompts_of_trace(asked: Asked, lengths: Sequence[Lengths], seed: int) -> Pro
             cause=f"{len(lengths):,} of them, of {total // len(lengths) // _A_WORD_BYTES:,} tokens on the mean",
             next_step="send fewer of them, with -l or --duration",
         )
-    words = _Words(seed)
+    words = _Words(drawn)
 
     def prompts() -> Iterator[Input]:
         return (_of_line(asked, words, number, one) for number, one in enumerate(lengths, 1))
 
     first = _of_line(asked, words, 0, Lengths(0, lengths[0].input_tokens, lengths[0].output_tokens))
-    return Prompts(first, len(lengths), prompts, is_in_order=True)
+    others = partial(prompts_of_trace, asked=asked, lengths=lengths)
+    return Prompts(first, len(lengths), prompts, is_in_order=True, drawn=drawn, others=others)
 
 
 def _of_line(asked: Asked, words: _Words, number: int, lengths: Lengths) -> Input:
@@ -107,10 +111,11 @@ def _of_line(asked: Asked, words: _Words, number: int, lengths: Lengths) -> Inpu
 class _Words:
     """A long text of words, drawn once, of which prompts are pieces: cutting one is far faster than drawing it."""
 
-    def __init__(self, seed: int) -> None:
-        drawn = random.Random(f"{seed} words").choices(_WORDS, k=_TEXT_WORDS)
-        self._text = " ".join(drawn) + " "
-        self._starts = [0, *accumulate(len(word) + 1 for word in drawn)]
+    def __init__(self, drawn: Drawn) -> None:
+        by = f"{drawn.seed}/{drawn.run}" if drawn.run else f"{drawn.seed}"
+        words = random.Random(f"{by} words").choices(_WORDS, k=_TEXT_WORDS)
+        self._text = " ".join(words) + " "
+        self._starts = [0, *accumulate(len(word) + 1 for word in words)]
 
     def some(self, start: int, count: int) -> str:
         """So many words from the one of that number on; the text begins again at its end."""

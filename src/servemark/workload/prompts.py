@@ -28,6 +28,14 @@ JSON = "application/json"
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What prompts that are made are drawn by: a seed, and for which of the runs with that seed they are, from 0."""
+
+    seed: int
+    run: int = 0
+
+
+@dataclass(frozen=True)
 class Prompts:
     """What a server is asked: a pool that is made anew whenever it is gone through, so that it takes no memory.
 
@@ -36,12 +44,16 @@ class Prompts:
         count: how many are in the pool.
         make: what makes them, the same each time.
         is_in_order: whether they are asked in their order, the n-th by the n-th arrival.
+        drawn: of those that are made, by what.
+        others: what makes such prompts by something else.
     """
 
     first: Input
     count: int
     make: Callable[[], Iterator[Input]]
     is_in_order: bool = False
+    drawn: Drawn | None = None
+    others: Callable[[Drawn], Prompts] | None = None
 
     def __iter__(self) -> Iterator[Input]:
         """Those of the pool."""
@@ -50,6 +62,10 @@ class Prompts:
     def __len__(self) -> int:
         """How many these are."""
         return self.count
+
+    def drawn_by(self, drawn: Drawn) -> Prompts:
+        """Those that are asked in a run: of prompts that are made others in each, since a server may remember them."""
+        return self.others(drawn) if self.others else self
 
 
 @dataclass(frozen=True)
