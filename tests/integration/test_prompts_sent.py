@@ -55,6 +55,8 @@ def openai(
                 elif method == "POST" and path.startswith("/v1/"):
                     asked.append((path, json.loads(body)))
                     connection.sendall(refusal or answer("200 OK", "text/event-stream", STREAM))
+                elif method == "OPTIONS" and path == "/v1/chat/completions":
+                    connection.sendall(answer("405 Method Not Allowed", "text/plain", b"no"))
                 else:
                     connection.sendall(answer("404 Not Found", "text/plain", b"no"))
 
@@ -89,6 +91,16 @@ def test_each_prompt_is_asked_once_of_the_only_model(tmp_path):
     assert step["tokens"]["output_tokens"]["count"] == 10
 
 
+def test_a_server_that_is_found_out_is_asked_what_one_is_whose_dialect_is_named(tmp_path):
+    asked: list[tuple[str, Any]] = []
+    with serving(openai(ONE, asked)) as server:
+        statuses = [run(server, tmp_path / name, f"--dialect {name} -l 1")[0] for name in ("openai", "auto")]
+    assert statuses == [0, 0]
+    first, second = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    assert first == second
+    assert (len(first[0][1]["messages"][0]["content"].split()), first[0][1]["max_tokens"]) == (128, 64)
+
+
 def test_the_list_of_models_is_asked_for_once(tmp_path):
     looks: list[str] = []
     with serving(openai(ONE, [], looks=looks)) as server:
@@ -105,7 +117,8 @@ def test_of_many_models_some_are_named(tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_a_trace_with_lengths_is_sent_in_its_order_with_prompts_as_long(tmp_path):
+@pytest.mark.parametrize("dialect", ["--dialect openai", ""], ids=["named", "found out"])
+def test_a_trace_with_lengths_is_sent_in_its_order_with_prompts_as_long(tmp_path, dialect):
     asked: list[tuple[str, Any]] = []
     lengths = [(5, 3), (700, 1), (100, 9), (7, 2)]
     trace = tmp_path / "trace.jsonl"
@@ -115,7 +128,7 @@ def test_a_trace_with_lengths_is_sent_in_its_order_with_prompts_as_long(tmp_path
     ]
     trace.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     with serving(openai(ONE, asked)) as server:
-        status, result = run(server, tmp_path / "out", f"--dialect openai --arrival trace:{trace}:timestamp -l 3")
+        status, result = run(server, tmp_path / "out", f"{dialect} --arrival trace:{trace}:timestamp -l 3")
     assert status == 0
     bodies = [body for _, body in asked[1:]]
     said = [(len(body["messages"][0]["content"].split()), body["max_tokens"]) for body in bodies]
@@ -145,13 +158,14 @@ def test_each_trial_asks_prompts_that_no_trial_before_it_asked_and_two_results_a
     assert set(texts[again:]) & set(texts[:again])
 
 
-def test_a_line_of_a_trace_without_its_lengths_is_said_and_nothing_is_asked(tmp_path, capsys):
+@pytest.mark.parametrize(("dialect", "looks"), [("--dialect openai", False), ("", True)], ids=["named", "found out"])
+def test_a_line_of_a_trace_without_its_lengths_is_said_and_nothing_is_asked(tmp_path, capsys, dialect, looks):
     asked: list[tuple[str, Any]] = []
     trace = tmp_path / "trace.csv"
     trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n0,5,1\n1,many,1\n")
     with serving(openai(ONE, asked)) as server:
-        status, _ = run(server, tmp_path / "out", f"--dialect openai --arrival trace:{trace}:TIMESTAMP")
-        assert (status, asked, server.accepted) == (2, [], 0)
+        status, _ = run(server, tmp_path / "out", f"{dialect} --arrival trace:{trace}:TIMESTAMP")
+        assert (status, asked, server.accepted > 0) == (2, [], looks)
     assert "line 3: contexttokens is 'many'" in capsys.readouterr().err
 
 

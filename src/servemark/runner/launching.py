@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servemark.engines import Engine, EngineName
@@ -65,12 +66,15 @@ class Launchers:
         archive = content.archive if entry.benchmark.needs_model else None
         custom = self._archive(archive) if archive else None
         inputs = content.bodies or None
+        prompts = _prompts_of(entry, inputs, of_openai=server.dialect == "openai") if server.server else None
+        says_more = server.dialect == "auto" and (prompts is None or content.takes_lengths)
         asked = RunningLauncher(
             server.server or "",
             (custom,) if custom else names,
             is_named=content.model is not None or not entry.benchmark.needs_model,
             inputs=inputs,
-            prompts=_prompts_of(entry, inputs) if server.server is not None else None,
+            prompts=prompts,
+            prompts_found=partial(_prompts_of, entry, inputs, of_openai=True) if says_more else None,
             wants_prompts=content.asks_prompts,
             tensors=content.tensors_asked,
             sending=content.sending,
@@ -112,13 +116,15 @@ class Launchers:
         return self._archives[source]
 
 
-def _prompts_of(entry: Entry, inputs: tuple[Input, ...] | None) -> Prompts | None:
-    """What is asked of a server that runs: prompts, where these are asked for, as long as a trace has them."""
+def _prompts_of(entry: Entry, inputs: tuple[Input, ...] | None, *, of_openai: bool) -> Prompts | None:
+    """What is asked of a server that runs: prompts, where these are asked for; of one with OpenAI's API always.
+
+    As long as a trace has them where that is all that says it; `of_openai`, since traces of other servers have none.
+    """
     content, load = entry.request.content, entry.request.load
-    is_openai = entry.request.server.dialect == "openai"
-    if not (content.asks_prompts or (inputs is None and is_openai)):
+    if not (content.asks_prompts or (inputs is None and of_openai)):
         return None
-    lengths = load.lengths() if is_openai and content.takes_lengths else None
+    lengths = load.lengths() if of_openai and content.takes_lengths else None
     return content.prompts_asked(load.seed, lengths, None if entry.request.question.by else load.most_requests)
 
 

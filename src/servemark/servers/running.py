@@ -61,6 +61,7 @@ class RunningLauncher:
         is_named: whether the user named the model, and so says what it is.
         inputs: what is sent to the one model; None is each model's own input, which those on the server have not.
         prompts: what a server that generates text is asked, in the place of `inputs`.
+        prompts_found: what makes them of a server that turned out to speak OpenAI's API, where that says more of them.
         wants_prompts: the user asked for them, so that another server is refused.
         tensors: what is asked of the models of a server that describes them, and with which tensors.
         sending: how each model's own input is sent.
@@ -85,6 +86,7 @@ class RunningLauncher:
     is_named: bool = True
     inputs: tuple[Input, ...] | None = None
     prompts: Prompts | None = None
+    prompts_found: Callable[[], Prompts | None] | None = None
     wants_prompts: bool = False
     tensors: TensorsAsked = field(default_factory=TensorsAsked)
     sending: Sending = field(default_factory=Sending)
@@ -135,7 +137,9 @@ class RunningLauncher:
             )
         self._check_options(found)
         asked = self
-        if self.prompts is not None and found.dialect.name != "openai":
+        if found.dialect.name == "openai":
+            asked = replace(self, prompts=self.prompts_found()) if self.prompts_found else self
+        elif self.prompts is not None:
             asked = replace(self, inputs=tuple(self.prompts), prompts=None)
         room = _ROOMS.get(found.dialect.name)
         if room is None:
