@@ -153,6 +153,17 @@ def test_failures_are_counted_by_kind_and_status_and_once(make_records):
     assert progress.failures(run, Recent()) == "", "the state has the number; of which kinds they are nobody knows yet"
 
 
+def test_records_that_others_with_wider_rows_have_replaced_are_not_read_for_them(make_records):
+    file = make_records(100, flags=CLOSED, **times(100))
+    tail = RecordTail(file.path, "predict")
+    tail.look()
+    wider = file.path.with_suffix(".read")
+    wider.write_bytes(file.path.read_bytes() + 100 * 72 * b"\xff")
+    wider.replace(file.path)
+    tail.look()
+    assert tail.errors == {}
+
+
 @pytest.mark.parametrize("content", [None, b"", b"SERVEMARK-REC\0\0\0"], ids=["missing", "empty", "half a header"])
 def test_a_file_that_cannot_be_read_yet_is_no_failure(tmp_path, content):
     path = tmp_path / "records.bin"

@@ -95,7 +95,8 @@ class Lately:
 class RecordTail:
     """What the newest records of a file say, of which each look reads what came since the last one.
 
-    `errors` counts failures by kind. Of a look at very many records only the newest are read.
+    `errors` counts failures by kind. Of a look at very many records only the newest are read. A file that another has
+    replaced, as when the answers of a run were read for their tokens, has nothing new any more.
     """
 
     def __init__(self, path: Path, step: str) -> None:
@@ -103,6 +104,7 @@ class RecordTail:
         self._path = path
         self._step = step
         self._layout: _Layout | None = None
+        self._inode = 0
         self._read_bytes = 0
         self._latencies_ns: deque[list[int]] = deque(maxlen=WINDOW_S)
 
@@ -115,11 +117,15 @@ class RecordTail:
             ValueError: it is one whose header is not whole.
         """
         with self._path.open("rb") as file:
+            found = os.fstat(file.fileno())
             if self._layout is None:
+                self._inode = found.st_ino
                 self._layout = _Layout.of(read_header(file, self._path, MAGIC, "a record file"), self._step)
                 self._read_bytes = self._layout.header_bytes
+            if found.st_ino != self._inode:
+                return
             row_bytes = self._layout.row_bytes
-            new = max(0, os.fstat(file.fileno()).st_size - self._read_bytes) // row_bytes
+            new = max(0, found.st_size - self._read_bytes) // row_bytes
             read = min(new, _MOST_ROWS)
             file.seek(self._read_bytes + (new - read) * row_bytes)
             rows = file.read(read * row_bytes)
