@@ -161,7 +161,10 @@ def _wait_until_up(mms: MmsProcess) -> None:
     """Wait until the server listens on both ports (it, not somebody else) and answers."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     wanted = {mms.inference.port, mms.management.port}
-    while not (mms.site.listens(mms.instance, wanted) and is_ok(mms.inference, DIALECT.health(), _START_TIMEOUT_S)):
+    while not (
+        mms.site.listens(mms.instance, mms.inference.ip, wanted)
+        and is_ok(mms.inference, DIALECT.health(), _START_TIMEOUT_S)
+    ):
         ended = not mms.is_alive()
         output = server_log.tail(mms.instance.logs)
         if ended:

@@ -174,7 +174,7 @@ class ContainerSite:
             return [first, *first.children(recursive=True)] if first.pid else []
         return []
 
-    def listens(self, instance: Instance, _ports: Collection[int]) -> bool:
+    def listens(self, instance: Instance, _host: str, _ports: Collection[int]) -> bool:
         """Whether it said so itself. Its processes may be another user's, whose ports cannot be looked at."""
         output = instance.logs / server_log.OUTPUT
         return output.exists() and _STARTED in output.read_text(encoding="utf-8", errors="replace")

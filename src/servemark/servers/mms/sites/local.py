@@ -56,8 +56,8 @@ class Site(Protocol):
         """The living processes of the server of `instance`."""
         ...
 
-    def listens(self, instance: Instance, ports: Collection[int]) -> bool:
-        """Whether the server of `instance`, and nobody else, listens on `ports`."""
+    def listens(self, instance: Instance, host: str, ports: Collection[int]) -> bool:
+        """Whether the server of `instance`, and nobody else, listens on `ports` of `host`."""
         ...
 
     def stop(self, instance: Instance) -> None:
@@ -98,9 +98,9 @@ class LocalSite:
         """Those with the instance's mark, and their descendants."""
         return members(instance.root)
 
-    def listens(self, instance: Instance, ports: Collection[int]) -> bool:
-        """Whether processes of `instance` listen on all of `ports`."""
-        return somebody_listens(ports) and set(ports) <= listening_ports(self.processes(instance))
+    def listens(self, instance: Instance, host: str, ports: Collection[int]) -> bool:
+        """Whether processes of `instance` listen on all of `ports` of `host`."""
+        return somebody_listens(ports, host) and set(ports) <= listening_ports(self.processes(instance))
 
     def stop(self, instance: Instance) -> None:
         """By the instance's mark, so that it is found even if we were interrupted while we started it."""
