@@ -45,7 +45,7 @@ def test_one_more_worker_costs_what_was_measured_without_a_server(name: str, bac
         before = server.memory_bytes()
         server.management.scale(served.name, 1 + ADDED, timeout_s=120)
         started = server.memory_bytes()
-        bodies = answers(server, prediction_of(server, served), 20 * ADDED)
+        bodies = answers(server, prediction_of(server, served), 8 * (1 + ADDED))
         answering = server.memory_bytes()
         assert before is not None
         assert started is not None
@@ -88,7 +88,7 @@ def assert_forked_and_right(server: ManagedServer, name: str, bodies: list[bytes
 def test_forked_workers_answer_right(name: str, backend: Backend) -> None:
     launcher = ManagedLauncher(serving(name, backend))
     with launcher.serve(PRELOADED) as server, server.serve_models(ModelSettings(workers=4)) as (served,):
-        assert_forked_and_right(server, name, answers(server, prediction_of(server, served), 60))
+        assert_forked_and_right(server, name, answers(server, prediction_of(server, served), 32))
         assert served.read_back["workers"] == 4
 
 
