@@ -35,7 +35,7 @@ def test_all_is_of_resnet_and_tells_time_and_memory_before_anything_runs(command
 
 def test_all_runs_the_originals_five_then_ping_and_multiple_models(command):
     """Of a model that is loaded at once: what each benchmark makes of those of the zoo is seen where it is tested."""
-    with command.started("--all -m noop --duration 1") as started:
+    with command.started("--all -m noop --duration 1 --warmup 0.3 --think 0.01") as started:
         run = started.end(timeout_s=1200)
     assert run.status == 0, run.stderr
     assert [benchmark["name"] for benchmark in run.result["benchmarks"]] == ALL
