@@ -13,6 +13,7 @@ from servemark.benchmarks import catalogue
 from servemark.cli.next_step import next_step
 from servemark.cli.options import parse_run
 from servemark.result import (
+    AdaptiveLength,
     Analysis,
     AskedOptions,
     BenchmarkResult,
@@ -58,6 +59,15 @@ def _dependent(measured: int) -> StepSummary:
     """A step whose p99 would have an interval after an hour like its ten seconds."""
     latency = replace(LATENCY, p99=Statistic(40.0, None, 400 * measured))
     return replace(_step(measured), response_ms=latency, service_ms=latency)
+
+
+def _exact_to(half_share: float) -> StepSummary:
+    """A step whose p50 has an interval that wide."""
+    latency = replace(LATENCY, p50=Statistic(40.0, (40 * (1 - half_share), 40 * (1 + half_share))))
+    return replace(_step(), response_ms=latency, service_ms=latency)
+
+
+ADAPTS = replace(CLOSED, duration_s=None, until=AdaptiveLength(400, 10.0, 10.0, precision=0.02))
 
 
 def _result(
@@ -171,6 +181,10 @@ WITHIN = Analysis(scalability=replace(_LAW, peak_users=7.0))
             {"step": _drifting(_step(100)), "warmup_s": 60.0},
             "latency --warmup 1m --duration 10 --trials 6",
         ),
+        ("latency", {"step": _exact_to(0.03), "load": ADAPTS}, "latency --duration 23"),
+        ("latency", {"step": _exact_to(0.3), "load": ADAPTS}, "latency --duration 10 --trials 6"),
+        ("latency", {"step": _exact_to(0.02), "load": ADAPTS}, "throughput"),
+        ("latency", {"step": _exact_to(0.03)}, "throughput"),
         ("latency", {"step": _dependent(100)}, "latency --duration 10 --trials 6"),
         ("latency --duration=9 --trials=1", {"step": _dependent(100)}, "latency --duration=9 --trials 6"),
         (

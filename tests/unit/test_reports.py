@@ -20,6 +20,7 @@ from servemark.report.directory import ResultDirectory
 from servemark.report.terminal import print_summary
 from servemark.result import (
     INTERRUPTED,
+    AdaptiveLength,
     AskedOptions,
     BenchmarkResult,
     Certificate,
@@ -207,6 +208,18 @@ def test_the_headline_of_a_closed_loop_is_the_service_time_beside_how_late_it_se
     assert lines[1].split() == ["p50", "18.0", "ms", "(17.8", "ms", "to", "18.2", "ms)"]
     assert lines[8].split() == ["ms", "service", "95%", "interval", "sent", "late"]
     assert lines[10].split()[:2] == ["p50", "18.00"]
+
+
+def test_what_the_longest_time_did_not_make_exact_is_said_with_the_aim(capsys):
+    adapts = replace(CLOSED, duration_s=None, until=AdaptiveLength(400, 10.0, 10.0, precision=0.02))
+    what = result()
+    (benchmark,) = what.benchmarks
+    runs = tuple(replace(run, load=adapts, window_s=(2.0, 12.0)) for run in benchmark.runs)
+    p50 = Statistic(20.0, (19.0, 21.0))
+    step = replace(STEP, response_ms=replace(STEP.response_ms, p50=p50), service_ms=replace(STEP.service_ms, p50=p50))
+    text = " ".join(printed(capsys, replace(what, benchmarks=(replace(benchmark, runs=runs, steps=(step,)),))).split())
+    assert "length 10 s, the most that it takes unasked, did not suffice: p50 is exact to 5.0%, aim 2.0%" in text
+    assert "did not suffice" not in printed(capsys, what)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from servemark.benchmarks import catalogue
 from servemark.cli.options import parse_run
 from servemark.errors import UsageError
+from servemark.report.loads import less_exact
 from servemark.result import (
     BenchmarkResult,
     ClosedLoadResult,
@@ -148,6 +150,8 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
     drifts = any(trend.verdict == "drifting" for trend in step.trends.values())
     if drifts and needed and not run.load.exact and run.warmup_s < _LONGEST_WARMUP_S:
         yield [*_without(same, "warmup"), "--warmup", str(math.ceil(run.window_s[1]))]
+    if step.measured and not needed:
+        yield from _of_length(benchmark, run, same)
     if not step.measured or not needed:
         return
     seconds = (run.window_s[1] - run.window_s[0]) * 1.2 * needed / step.measured
@@ -158,6 +162,17 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
         yield [*_without(same, "loops"), "-l", str(each)]
     else:
         yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+
+
+def _of_length(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
+    """As long as it takes for what was aimed at, since an interval is half as wide after four times the time."""
+    lacking = less_exact(run, benchmark.steps[0], catalogue()[benchmark.name].headline)
+    times = max((half_share / aim for half_share, aim in lacking.values() if half_share), default=0.0)
+    seconds = (run.window_s[1] - run.window_s[0]) * times**2
+    if 0 < seconds <= _LONGEST_RUN_S:
+        yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+    elif seconds:
+        yield _in_trials(same)
 
 
 def _in_trials(same: Words) -> Words:

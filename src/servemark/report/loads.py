@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from servemark.benchmarks import Headline
 from servemark.report.layout import Columns, Fact
 from servemark.report.words import counted, decimal, digits_of, ms, percentile
 from servemark.result import (
@@ -41,6 +42,38 @@ def load_line(run: RunResult) -> str:
         fewer = f" ({asked:,} need more file descriptors: ulimit -n)" if most < asked else ""
         who = f"{open_loop(run.load)}, at most {counted(most, 'connection')}{fewer}"
     return f"{who}, {measured_s:.1f} s measured{warmup}"
+
+
+def less_exact(run: RunResult, step: StepSummary, headline: Headline) -> dict[str, tuple[float | None, float]]:
+    """Of a run whose length adapts, and that lasted for as long as it may: what is less exact than was aimed at.
+
+    By figure half its interval, as a share of it, or None where there is no interval, and the aim.
+    """
+    until = run.load.until
+    if until is None or until.precision is None or run.window_s[1] - run.load.warmup_s < until.max_s:
+        return {}
+    figures = {"p50": step.headline_ms.p50, "rate": step.throughput_per_s, "p99": step.headline_ms.p99}
+    aims = {"rate" if headline == "throughput" else "p50": until.precision}
+    if until.p99_precision is not None:
+        aims = {"p50": until.precision, "rate": until.precision, "p99": until.p99_precision}
+    found = {}
+    for name, aim in aims.items():
+        value, ci95 = figures[name].value, figures[name].ci95
+        half_share = (ci95[1] - ci95[0]) / 2 / value if ci95 and value else None
+        if half_share is None or half_share > aim:
+            found[name] = (half_share, aim)
+    return found
+
+
+def length_fact(run: RunResult, step: StepSummary, headline: Headline) -> Iterator[Fact]:
+    """That the time that a run takes at most did not make its figures as exact as was aimed at; else nothing."""
+    words = [
+        f"{name} has no interval" if half_share is None else f"{name} is exact to {half_share:.1%}, aim {aim:.1%}"
+        for name, (half_share, aim) in less_exact(run, step, headline).items()
+    ]
+    if words:
+        seconds = run.window_s[1] - run.load.warmup_s
+        yield Fact("length", f"{seconds:.0f} s, the most that it takes unasked, did not suffice: {', '.join(words)}")
 
 
 def whose_clock(run: RunResult) -> Iterator[Fact]:

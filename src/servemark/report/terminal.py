@@ -28,7 +28,7 @@ from servemark.report.inside import inside_facts
 from servemark.report.judgements import judgements
 from servemark.report.key_figures import key_figures
 from servemark.report.layout import LABEL_WIDTH, Columns, Fact, Line, lines_of
-from servemark.report.loads import load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
+from servemark.report.loads import length_fact, load_line, open_loop, rate_facts, table_of_stages, waited, whose_clock
 from servemark.report.objectives import answer, goodput_fact, trend_facts
 from servemark.report.recorded import RecordedResult
 from servemark.report.sparkline import ramp_for
@@ -243,7 +243,7 @@ def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
         if only.measured:
             yield _latency_table(only)
             yield Text()
-        yield from _facts(headline_run or benchmark.runs[0], only)
+        yield from _facts(headline_run or benchmark.runs[0], only, catalogue()[benchmark.name].headline)
     else:
         yield from analyses.tables(benchmark)
         yield from counts(headline_run, benchmark.steps) if headline_run else ()
@@ -366,10 +366,11 @@ def _latency_table(step: StepSummary) -> Columns:
     return table
 
 
-def _facts(run: RunResult, step: StepSummary) -> Iterator[Fact]:
+def _facts(run: RunResult, step: StepSummary, headline: Headline) -> Iterator[Fact]:
     yield from goodput_fact(step)
     yield from rate_facts(run)
     yield from counts(run, (step,))
+    yield from length_fact(run, step, headline)
     yield from trend_facts(step)
     if step.failed_response_ms.max is not None:
         failed = step.failed_response_ms
