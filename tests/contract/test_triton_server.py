@@ -87,6 +87,7 @@ def test_every_data_type_comes_back_as_it_was_sent(triton: Server) -> None:
         ("latency -m linear --dialect mms", 4, "answers as a server of the Open Inference Protocol does"),
         ("load -m linear", 2, "it has no call that loads a model under another name"),
         ("batching -m echo --options batch_size 1,4", 2, "the model echo takes no batches: its max_batch_size is 0"),
+        ("latency -m tokens", 4, "it answers with a stream: give --call generate_stream (HTTP end point doesn't"),
         ("latency -m tokens --call generate", 4, "it answered with an error"),
         ("latency -m failing --call generate_stream", 4, "it answered with an error: no more words"),
     ],

@@ -272,3 +272,9 @@ def test_a_search_over_what_a_server_cannot_be_given_is_refused_before_it_is_the
         Entry.of(RunRequest.of("latency", model="noop", **asked, server_kind="mlserver"))
     for kind in ("mms", "triton", "torchserve"):
         Entry.of(RunRequest.of("latency", model="noop", **asked, server_kind=kind))
+
+
+def test_a_model_of_tritons_that_answers_with_streams_alone_says_how_it_is_asked() -> None:
+    said = b'{"error":"HTTP end point doesn\'t support models with decoupled transaction policy"}'  # as Triton 2.51
+    assert TRITON.explain(501, said).startswith("it answers with a stream: give --call generate_stream (HTTP end point")
+    assert TRITON.explain(400, b'{"error":"no such input"}') == "no such input"

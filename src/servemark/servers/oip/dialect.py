@@ -19,6 +19,8 @@ from servemark.workload.scenario import Expect, Request, TokenFormat
 
 #: What each server calls itself, and what people call it.
 PRODUCTS = {"triton": "Triton Inference Server", "mlserver": "MLServer", "kserve": "KServe"}
+#: How Triton says that a model has any number of answers to a request.
+_IS_STREAM = "decoupled transaction policy"
 #: What everybody can who speaks it.
 OF_ALL: frozenset[Ability] = frozenset({"models", "health"})
 #: What Triton's repository can do for a model that is there, by loading it with another configuration.
@@ -169,13 +171,16 @@ class OipDialect:
         return value
 
     def explain(self, status: int, body: bytes | str, *, reason: str = "", ready_workers: int | None = None) -> str:
-        """What its body says: the protocol has no words for what a failure means.
+        """What its body says, and of a model that answers with streams alone how it is asked.
+
+        The protocol has no words for what a failure means.
 
         Triton refuses what would be a stream with an event, whatever the status.
         """
         del reason, ready_workers
         event = b"data: " if isinstance(body, bytes) else "data: "
-        return said("", body.removeprefix(event), status)  # type: ignore[arg-type]
+        words = said("", body.removeprefix(event), status)  # type: ignore[arg-type]
+        return f"it answers with a stream: give --call generate_stream ({words})" if _IS_STREAM in words else words
 
 
 DIALECT = OipDialect()
