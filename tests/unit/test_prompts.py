@@ -167,6 +167,19 @@ def test_prompts_of_a_trace_that_would_not_fit_are_refused() -> None:
         prompts_of_trace(Drawn(0), ASKED, [Lengths(1, 10_000_000, 1)] * 200)
 
 
+def test_prompts_so_long_that_they_would_not_fit_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"100 prompts of 10,000,000 tokens would take 5,722 MiB of memory"):
+        made_prompts(Drawn(0), ASKED, tokens=10_000_000, shared_prefix=0)
+    assert len(made_prompts(Drawn(0), ASKED, tokens=1_000_000, shared_prefix=0, most=3)) == 3
+
+
+@pytest.mark.parametrize("length", ['"5"', "-1", "1.5", "true", "3000000000"])
+def test_a_line_that_asks_for_no_number_of_tokens_is_named(tmp_path, length) -> None:
+    (tmp_path / "prompts.jsonl").write_text(f'"one"\n{{"prompt": "two", "output_tokens": {length}}}\n')
+    with pytest.raises(UsageError, match="line 2: output_tokens is"):
+        prompts_in(tmp_path / "prompts.jsonl", ASKED)
+
+
 def test_a_prefix_leaves_each_prompt_a_word_of_its_own() -> None:
     with pytest.raises(UsageError, match="leaves nothing"):
         made_prompts(Drawn(0), ASKED, tokens=8, shared_prefix=8)

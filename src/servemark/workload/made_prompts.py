@@ -17,7 +17,7 @@ from servemark.workload.trace_lengths import Lengths
 
 #: Prompts that are made, unless they are so long that they would take more memory than this.
 _MADE, _MADE_BYTES, _FEWEST = 100_000, 96 << 20, 100
-#: Those of a trace are as many as it has, and take no more.
+#: Those of a trace are as many as it has; neither these nor a few that are very long take more.
 _MOST_BYTES = 2 << 30
 #: Short and frequent words, each of which the vocabularies of the usual tokenizers hold as one token.
 _TEXT = (
@@ -50,7 +50,7 @@ def made_prompts(drawn: Drawn, asked: Asked, *, tokens: int, shared_prefix: int,
     100,000, unless fewer fit, or no more than `most` are needed.
 
     Raises:
-        UsageError: the prefix leaves no word of its own.
+        UsageError: the prefix leaves no word of its own, or all of them together are more than can be kept.
     """
     if shared_prefix >= tokens:
         raise UsageError(
@@ -67,6 +67,7 @@ def made_prompts(drawn: Drawn, asked: Asked, *, tokens: int, shared_prefix: int,
 
     count = max(_FEWEST, min(_MADE, _MADE_BYTES // (tokens * _A_WORD_BYTES)))
     count = min(count, most or count)
+    _check_memory(f"{count:,} prompts of {tokens:,} tokens", count * tokens, "give a smaller --prompt-tokens")
     others = partial(made_prompts, asked=asked, tokens=tokens, shared_prefix=shared_prefix, most=most)
     return Prompts(prompt(0), count, lambda: map(prompt, range(1, count + 1)), drawn=drawn, others=others)
 
@@ -80,13 +81,9 @@ def prompts_of_trace(drawn: Drawn, asked: Asked, lengths: Sequence[Lengths]) -> 
     Raises:
         UsageError: all of them together are more than can be kept.
     """
-    total = sum(one.input_tokens for one in lengths) * _A_WORD_BYTES
-    if total > _MOST_BYTES:
-        raise UsageError(
-            f"the prompts of the trace would take {total >> 20:,} MiB of memory",
-            cause=f"{len(lengths):,} of them, of {total // len(lengths) // _A_WORD_BYTES:,} tokens on the mean",
-            next_step="send fewer of them, with -l or --duration",
-        )
+    tokens = sum(one.input_tokens for one in lengths)
+    mean = f"{len(lengths):,} of them, of {tokens // len(lengths):,} tokens on the mean,"
+    _check_memory(f"the prompts of the trace, {mean}", tokens, "send fewer of them, with -l or --duration")
     words = _Words(drawn)
 
     def prompts() -> Iterator[Input]:
@@ -95,6 +92,12 @@ def prompts_of_trace(drawn: Drawn, asked: Asked, lengths: Sequence[Lengths]) -> 
     first = _of_line(asked, words, 0, Lengths(0, lengths[0].input_tokens, lengths[0].output_tokens))
     others = partial(prompts_of_trace, asked=asked, lengths=lengths)
     return Prompts(first, len(lengths), prompts, is_in_order=True, drawn=drawn, others=others)
+
+
+def _check_memory(what: str, tokens: int, next_step: str) -> None:
+    if tokens * _A_WORD_BYTES > _MOST_BYTES:
+        size = f"{tokens * _A_WORD_BYTES >> 20:,} MiB"
+        raise UsageError(f"{what} would take {size} of memory", next_step=next_step)
 
 
 def _of_line(asked: Asked, words: _Words, number: int, lengths: Lengths) -> Input:

@@ -186,6 +186,7 @@ def _prompt(value: Any, origin: str) -> str | dict[str, Any]:
         return value
     if isinstance(value, dict):
         if value.get("prompt") or value.get("messages"):
+            _check_length(value.get("output_tokens"), origin)
             return value
         said = _said_first(value.get("conversations"))
         if said:
@@ -194,6 +195,13 @@ def _prompt(value: Any, origin: str) -> str | dict[str, Any]:
         f"{origin} is no prompt",
         next_step='write a text, or an object with "prompt", "messages" or "conversations", one of which is a human\'s',
     )
+
+
+def _check_length(output_tokens: Any, origin: str) -> None:
+    if output_tokens is not None and (type(output_tokens) is not int or not 0 <= output_tokens < _MOST_TOKENS):
+        raise UsageError(
+            f"{origin}: output_tokens is {ascii(output_tokens)[:40]}", next_step="write a whole number of tokens"
+        )
 
 
 def _said_first(turns: Any) -> str:
