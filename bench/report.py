@@ -52,7 +52,12 @@ _TRUTH = (
 _TOKENS = (
     "{rate} requests a second for {length} s, each answered with {tokens} tokens: the first after 50 ms, then one each "
     "10 ms. Medians in ms, of the longest gap the longest of all; beside each what the server did in the same run. A "
-    "role chunk is no token, two tokens in a chunk are two, and an empty delta is none."
+    "role chunk is no token, two tokens in a chunk are two, and an empty delta is none. Of the other tools {others}."
+)
+#: Tools that tell of tokens, too, and why they are not measured.
+_OTHERS_OF_TOKENS = (
+    "guidellm 0.8.1 (6.0 GB) and vLLM's own (6.3 GB) are too large to be installed for this, and inference-perf 0.7.0 "
+    "needs a Python of 3.12 or newer"
 )
 _FIGURES = {
     "first_ms": "first token",
@@ -226,7 +231,12 @@ def _tokens(results: Results) -> str:
     rows.append(("gaps between arrivals at a constant rate, ms", *(cell for one in plain for cell in _gaps(one))))
     rows.append(("CPU ms a request", *(cell for one in plain for cell in _token_cost(one))))
     heads = ["", *(head for tool in tools for head in (tool, "truth"))]
-    text = _TOKENS.format(rate=token_figures.RATE_PER_S, length=token_figures.LENGTH_S, tokens=token_figures.TOKENS)
+    text = _TOKENS.format(
+        rate=token_figures.RATE_PER_S,
+        length=token_figures.LENGTH_S,
+        tokens=token_figures.TOKENS,
+        others=_OTHERS_OF_TOKENS,
+    )
     return f"## What is told of tokens\n\n{_paragraph(text)}\n{_table(heads, rows)}"
 
 

@@ -165,6 +165,7 @@ def test_what_is_told_of_tokens_stands_beside_what_the_server_did():
     assert "| first token, a role chunk at once | 0.40 | 50.00 |" in page
     assert "| CPU ms a request | 5.0 |  |" in page
     assert "| the longest gap, a stall of 500 ms | - | - |" in page
+    assert all(name in page for name in ("guidellm", "inference-perf", "vLLM")), "who is not measured is said"
 
 
 def test_what_aiperf_writes_is_read(tmp_path):
