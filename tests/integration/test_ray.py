@@ -310,7 +310,7 @@ class TestTheCommand:
     ):
         words = ["http", f"http://127.0.0.1:{port}/", "--on", "ray", "--ray-address", cluster.address]
         words += ["--generators", "2", "--no-report", "--no-history", "--allow-invalid"]
-        check_capacity_objective_and_comparison(words, tmp_path, capsys)
+        check_capacity_objective_and_comparison(words, tmp_path, capsys, budget_s=20)
 
     @pytest.fixture
     def temporary(self, monkeypatch):

@@ -117,8 +117,13 @@ def test_events_of_streams_are_kept_and_counted_together(tmp_path: Path) -> None
     assert events["between_events_ms"]["max"] == pytest.approx(longest_ms)
 
 
-def check_capacity_objective_and_comparison(words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A search, two runs with an objective and what they differ by, each of two generators that `words` ask for."""
+def check_capacity_objective_and_comparison(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture[str], *, budget_s: int
+) -> None:
+    """A search, two runs with an objective and what they differ by, each of two generators that `words` ask for.
+
+    `budget_s` is the time for the search: enough for two probes, with what it takes to start their generators.
+    """
     for name in ("a", "b"):
         run = ["run", *words, "-t", "4", "-l", "40", "--slo", "p90<10s,errors<5%"]
         status, result = until_valid(run, folder / name)
@@ -130,7 +135,7 @@ def check_capacity_objective_and_comparison(words: list[str], folder: Path, caps
     capsys.readouterr()
     assert main(["compare", str(folder / "a"), str(folder / "b")]) == 0
     assert "1 of the base, 1 of the new" in " ".join(capsys.readouterr().out.split())
-    quick = ["--duration", "1", "--warmup", "0.2", "--search-budget", "10"]
+    quick = ["--duration", "1", "--warmup", "0.2", "--search-budget", str(budget_s)]
     search = ["capacity", *words, "--by", "threads", "--slo", "p50<10s", *quick]
     status, result = until_valid(search, folder / "found")
     assert status == 0
@@ -150,7 +155,7 @@ def test_a_capacity_an_objective_and_a_comparison_are_those_of_two_generators(
     with serving(answering(OK)) as server:
         words = ["http", f"http://127.0.0.1:{server.port}/", "--generators", "2"]
         words += ["--no-report", "--no-history", "--allow-invalid"]
-        check_capacity_objective_and_comparison(words, tmp_path, capsys)
+        check_capacity_objective_and_comparison(words, tmp_path, capsys, budget_s=10)
         run = ["run", *words, "-t", "4", "-l", "40", "-o", str(tmp_path / "one")]
         run[run.index("--generators") + 1] = "1"
         assert status_but_for_the_machine(main(run), read(tmp_path / "one")) == 0
