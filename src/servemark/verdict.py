@@ -41,7 +41,7 @@ def saturated(least_in_flight: int | None, needed: int | None, *, held_back: boo
     """
     question = "the load saturated the server"
     if needed is None:
-        return Verdict(question, "undecided: the server's workers cannot be read back", "finding")
+        return Verdict(question, "undecided: how many requests keep the server's workers busy is not known", "finding")
     if least_in_flight is None:
         return Verdict(question, "undecided: too few requests", "finding")
     figures = f"at least {least_in_flight} in flight, {needed} keep all workers busy"

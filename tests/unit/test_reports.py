@@ -570,6 +570,13 @@ def test_a_verdict_that_is_a_finding_does_not_fail():
     assert exit_status(result(verdicts=(Verdict("q", "not saturated", "finding"),)), allow_invalid=False) == 0
 
 
+def test_whether_workers_were_busy_is_undecided_where_nobody_knows_how_many_requests_keep_them_so():
+    # An MLServer's workers are counted, and each may have several requests at a time.
+    words = "undecided: how many requests keep the server's workers busy is not known"
+    assert (saturated(3, None).answer, saturated(3, None).outcome) == (words, "finding")
+    assert saturated(3, 2).answer == "saturated: at least 3 in flight, 2 keep all workers busy"
+
+
 @pytest.mark.parametrize(("limit", "outcome"), [(0.04, "met"), (0.0399, "missed"), (1.0, "met"), (0.0, "missed")])
 def test_as_many_failures_as_allowed_pass(limit, outcome):
     assert errors_within(SOME_FAILED, limit).outcome == outcome
