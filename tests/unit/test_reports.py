@@ -559,7 +559,7 @@ def test_an_invalid_measurement_may_be_allowed():
         (2, 2, True, "saturated: at least 2 in flight, 2 keep all workers busy"),
         (1, 2, False, "not saturated: raise -t (at least 1 in flight"),
         (1, 2, True, "undecided whether saturated: the generator held the load back (at least 1 in flight"),
-        (1, None, True, "undecided: the server's workers cannot be read back"),
+        (1, None, True, "undecided: how many requests keep the server's workers busy is not known"),
     ],
 )
 def test_more_users_are_advised_only_where_they_would_be_more_load(least, needed, held_back, answer):
