@@ -57,9 +57,10 @@ def test_the_rate_is_found_that_the_server_can_do(url: str, tmp_path: Path, caps
     captured = capsys.readouterr()
     (benchmark,) = result["benchmarks"]
     capacity = benchmark["capacity"]
-    # Whatever else runs here, no more than 50 a second can be answered; a search that found more would be wrong.
+    # Whatever else runs here, no more than 50 a second can be answered; at 60 what waits after the two seconds of a
+    # probe takes the 400 ms. A search that found more would be wrong.
     met = [probe["load"] for probe in capacity["probes"] if probe["outcome"] == "met"]
-    assert [load for load in met if load >= 1 / _SERVICE_S] == []
+    assert [load for load in met if load >= 60] == []
     assert capacity["feasible_max"] == max(met, default=None)
     assert len(benchmark["runs"]) == len(capacity["probes"])
     assert [run["point"]["rate"] for run in benchmark["runs"]] == [probe["load"] for probe in capacity["probes"]]

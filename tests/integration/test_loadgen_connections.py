@@ -307,10 +307,12 @@ def test_users_of_a_server_that_is_away_do_not_storm_it(tmp_path: Path, is_dropp
         assert 1 <= (failed["user"] == user).sum() < 50
         own = np.sort(rows[rows["user"] == user], order="scheduled")
         pauses_ns = own["scheduled"][1:] - own["end"][:-1]
-        # What was under way failed without one.
+        # What was under way failed without one. Who was refused, before the proxy was there, may begin once more.
         waited_ms = [int(pause_ns) // MS for pause_ns in pauses_ns if pause_ns]
-        assert waited_ms == [5 * 2**times for times in range(len(waited_ms))]
-        assert waited_ms
+        begins = [place for place, wait_ms in enumerate(waited_ms) if wait_ms == 5]
+        assert begins in ([0], [0, 1])
+        again_ms = waited_ms[begins[-1] :]
+        assert again_ms == [5 * 2**times for times in range(len(again_ms))]
     last_failure_ns = failed["end"].max()
     served_again = rows[(rows["kind"] == ok) & (rows["scheduled"] > last_failure_ns)]
     assert set(served_again["user"]) == set(range(users))

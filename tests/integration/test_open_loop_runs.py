@@ -78,9 +78,8 @@ def ping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callabl
     def run(before: Callable[[], None] = lambda: None, **options: object) -> Run:
         health = Health(before)
         with serving(health) as server:
-            request = RunRequest.of(
-                "ping", server=f"127.0.0.1:{server.port}", output=tmp_path / f"out-{next(number)}", **options
-            )
+            words = {"server": f"127.0.0.1:{server.port}", "dialect": "sagemaker", **options}
+            request = RunRequest.of("ping", output=tmp_path / f"out-{next(number)}", **words)
             performed = perform((request,), Listener())
         print_summary(performed.result, performed.folder)
         finished = Run(performed.folder, performed.result.benchmarks[0], capsys)
