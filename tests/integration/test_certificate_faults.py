@@ -68,17 +68,22 @@ def measure(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     return run
 
 
-@pytest.mark.parametrize(("load", "checks"), [(_CLOSED, 7), (_OPEN, 7)], ids=["closed", "open"])
-def test_without_a_fault_the_run_is_valid(measure, load: tuple[str, ...], checks: int) -> None:
+@pytest.mark.parametrize(
+    ("load", "checks"),
+    [(_CLOSED, {"accounted", "local resources"}), (_OPEN, {"accounted", "schedule", "local resources"})],
+    ids=["closed", "open"],
+)
+def test_without_a_fault_the_run_is_valid(measure, load: tuple[str, ...], checks: set[str]) -> None:
     for _ in range(TRIES):
         status, certificate, printed = measure(load, None, "--force")
         if status != INVALID:
             break
     skip_where_too_busy(failed_checks([certificate]))
     assert status == 0
-    passed = sum(check["passed"] is True for check in certificate["checks"])
-    assert passed == checks, certificate
-    assert f"certificate    valid, {passed} checks passed\n" in printed
+    passed = [check["name"] for check in certificate["checks"] if check["passed"] is True]
+    # Those of the machine say nothing where all of its CPUs are busy.
+    assert checks <= set(passed)
+    assert f"certificate    valid, {len(passed)} checks passed\n" in printed
     assert "INVALID" not in printed
 
 
