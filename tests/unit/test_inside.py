@@ -39,6 +39,8 @@ def test_what_is_not_told_stays_so() -> None:
     untold = replace(AFTER, executions=None, input_ns=None)
     (found,) = inside_of({"m": BEFORE}, {"m": untold}, {})
     assert (found.executions, found.input_ms, found.queue_ms) == (None, None, pytest.approx(0.2))
+    (begun,) = inside_of({"m": untold}, {"m": replace(AFTER, requests=50)}, {})
+    assert (begun.executions, begun.input_ms, begun.queue_ms) == (None, None, pytest.approx(0.0))
     (idle,) = inside_of({"m": BEFORE}, {"m": BEFORE}, {})
     assert (idle.requests, idle.queue_ms) == (0, None)
     assert list(inside_of({}, {"m": AFTER}, {"m": 20})) == []

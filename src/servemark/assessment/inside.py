@@ -36,7 +36,9 @@ def inside_of(
         then = before.get(model)
         if then is None:
             continue
-        if any(one is not None and one < other for one, other in zip(astuple(now), astuple(then), strict=True)):
+        if any(
+            None not in (one, other) and one < other for one, other in zip(astuple(now), astuple(then), strict=True)
+        ):
             yield _without_times(model, now.requests, now.failed)
             continue
         requests = now.requests - then.requests
