@@ -14,7 +14,7 @@ from servemark.result import AskedOptions, BenchmarkResult, Certificate, Result,
 from servemark.runner.baseline import Baseline
 from servemark.runner.entry import Entry
 
-from .results import MACHINE, TOOL
+from .results import result_of
 
 
 def _entry(name: str = "latency", **asked: Any) -> Entry:
@@ -43,17 +43,7 @@ def _result(entry: Entry, model: str | None = "noop-v1.0", *, workers: int = 2) 
     benchmark = BenchmarkResult(
         entry.benchmark.name, model, None, options, None, False, (), runs, Certificate(True, ()), ()
     )
-    return Result(
-        id="base",
-        started_at="",
-        command=(),
-        seed=0,
-        partial=False,
-        tool=TOOL,
-        environment=MACHINE,
-        server=None,
-        benchmarks=(benchmark,),
-    )
+    return result_of(benchmark, "base")
 
 
 def _checked(base: Result, entry: Entry, *, force: bool = False) -> str:

@@ -11,25 +11,10 @@ from servemark.result import (
     Check,
     Estimate,
     Failure,
-    Result,
     Verdict,
 )
 
-from .results import MACHINE, TOOL
-
-
-def _result(benchmark: BenchmarkResult) -> Result:
-    return Result(
-        id="x-1",
-        started_at="2026-01-01T00:00:00+00:00",
-        command=(),
-        seed=0,
-        partial=False,
-        tool=TOOL,
-        environment=MACHINE,
-        server=None,
-        benchmarks=(benchmark,),
-    )
+from .results import result_of
 
 
 def _benchmark(**changes: object) -> BenchmarkResult:
@@ -54,7 +39,7 @@ def test_the_answers_come_first_and_the_verdicts_are_a_table() -> None:
         Verdict("the load saturated the server", "saturated", "finding"),
     )
     certificate = Certificate(valid=False, checks=(Check("generator lag", False, "moves p99"),))
-    lines = markdown_text(_result(_benchmark(verdicts=verdicts, certificate=certificate))).splitlines()
+    lines = markdown_text(result_of(_benchmark(verdicts=verdicts, certificate=certificate), "x-1")).splitlines()
     assert lines[0].startswith("**INVALID SLO missed: 80% within 5 ms")
     assert lines[2].startswith("**INVALID latency m: ")
     assert "| objective p99\\<5ms | missed | 80% within 5 ms |" in lines
@@ -66,14 +51,14 @@ def test_the_answers_come_first_and_the_verdicts_are_a_table() -> None:
 def test_the_answer_of_a_search_is_its_capacity_and_not_that_some_load_met_the_objective() -> None:
     found = Capacity("rate", "p99<5ms", 8.0, 10.0, "decided", (), Estimate(9.0, (8.0, 10.0)))
     verdict = Verdict("a load that meets p99<5ms", "p99<5ms holds at 8/s", "met", "p99<5ms")
-    lines = markdown_text(_result(_benchmark(capacity=found, verdicts=(verdict,)))).splitlines()
+    lines = markdown_text(result_of(_benchmark(capacity=found, verdicts=(verdict,)), "x-1")).splitlines()
     assert lines[0].startswith("**latency m: capacity 9/s (8 to 10): ")
     assert "| a load that meets p99\\<5ms | met | p99\\<5ms holds at 8/s |" in lines
 
 
 def test_words_of_others_stay_words() -> None:
     hostile = "a|b\n# h <img src=x> @team `rm` [x](http://h) \x1b[31m"
-    text = markdown_text(_result(_benchmark(failure=Failure(hostile, 4))))
+    text = markdown_text(result_of(_benchmark(failure=Failure(hostile, 4)), "x-1"))
     shown = text.splitlines()[0]
     assert "a\\|b \\# h \\<img src=x\\> \\@team \\`rm\\` \\[x\\](http://h)" in shown
     assert "\x1b" not in text
