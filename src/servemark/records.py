@@ -256,12 +256,12 @@ def tokens_of(rows: Rows) -> NDArray[np.int64]:
     return tokens
 
 
-def first_token_ns(rows: Rows, flags: Mapping[str, int]) -> NDArray[np.int64]:
-    """From where the headline of each of `rows` counts to its first content; -1 where there is none.
+def until_ns(rows: Rows, column: str, flags: Mapping[str, int]) -> NDArray[np.int64]:
+    """From where the headline of each of `rows` counts to its time in `column`; -1 where there is none.
 
-    The rows have the columns of answers; `flags` has the bits of the `flags` column by name.
+    `flags` has the bits of the `flags` column by name.
     """
-    found: NDArray[np.int64] = np.where(rows["first_content"] >= 0, rows["first_content"] - begun_ns(rows, flags), -1)
+    found: NDArray[np.int64] = np.where(rows[column] >= 0, rows[column] - begun_ns(rows, flags), -1)
     return found
 
 

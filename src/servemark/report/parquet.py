@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from servemark import _loadgen
-from servemark.records import RecordFile, Rows, begun_ns, first_token_ns, time_per_token_ns, tokens_of
+from servemark.records import RecordFile, Rows, begun_ns, time_per_token_ns, tokens_of, until_ns
 from servemark.report.recorded import RecordedResult
 
 _TIMES = ("scheduled", "ready", "sent", "first_byte", "end", "read", "first_event", "last_event")
@@ -141,7 +141,7 @@ def _of_answers(file: RecordFile, rows: Rows) -> dict[str, Any]:
     finish = pa.array(rows["finish"].astype(np.int32), mask=unread)
     return {
         "tokens": pa.array(tokens.astype(np.int32), mask=unread | (tokens < 0)),
-        "first_token_ns": _time(first_token_ns(rows, file.flags)),
+        "first_token_ns": _time(until_ns(rows, "first_content", file.flags)),
         "time_per_output_token_ns": _time(time_per_token_ns(rows)),
         "longest_gap_ns": _time(rows["longest_gap"]),
         "finish": pa.DictionaryArray.from_arrays(finish, pa.array(_loadgen.FINISH_NAMES)),

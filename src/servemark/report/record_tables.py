@@ -20,12 +20,12 @@ from servemark.options.kinds import nearest
 from servemark.records import (
     RecordFile,
     begun_ns,
-    first_token_ns,
     open_records,
     reading,
     row_dtype,
     time_per_token_ns,
     tokens_of,
+    until_ns,
 )
 from servemark.result import Result, RunResult, error_name
 
@@ -227,7 +227,7 @@ def _of_answers(part: _Part) -> dict[str, NDArray[np.int64]]:
     return {
         "tokens": np.where(unread, NEVER_NS, tokens_of(rows)),
         "prompt_tokens": np.where(unread, NEVER_NS, rows["prompt_tokens"]),
-        "first_token_ns": first_token_ns(rows, part.file.flags),
+        "first_token_ns": until_ns(rows, "first_content", part.file.flags),
         "time_per_output_token_ns": time_per_token_ns(rows),
     }
 

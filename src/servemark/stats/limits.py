@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.records import Rows, begun_ns, time_per_token_ns
+from servemark.records import Rows, time_per_token_ns, until_ns
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -26,16 +26,15 @@ def beyond(rows: Rows, limits_ns: Mapping[str, int], flags: Mapping[str, int]) -
 def _took_ns(figure: str, rows: Rows, flags: Mapping[str, int]) -> NDArray[np.int64]:
     """The time of that name of each of `rows`; of one that had none, longer than any limit."""
     took_ns: NDArray[np.int64]
-    if figure == "response":
-        took_ns = rows["end"] - rows["scheduled"]
-    elif figure == "service":
-        took_ns = rows["end"] - rows["sent"]
-    elif figure != "first_event" and "first_content" not in (rows.dtype.names or ()):
-        took_ns = np.full(len(rows), _NEVER)  # of a generator that was lost before its answers were read
+    if figure in ("response", "service"):
+        took_ns = rows["end"] - rows["scheduled" if figure == "response" else "sent"]
+        return took_ns
+    if figure == "first_event":
+        took_ns = until_ns(rows, "first_event", flags)
+    elif "first_content" not in (rows.dtype.names or ()):
+        return np.full(len(rows), _NEVER)  # of a generator that was lost before its answers were read
     elif figure == "time_per_output_token":
         took_ns = time_per_token_ns(rows)
-        took_ns = np.where(took_ns >= 0, took_ns, _NEVER)
     else:
-        first = rows["first_event" if figure == "first_event" else "first_content"]
-        took_ns = np.where(first >= 0, first - begun_ns(rows, flags), _NEVER)
-    return took_ns
+        took_ns = until_ns(rows, "first_content", flags)
+    return np.where(took_ns >= 0, took_ns, _NEVER)

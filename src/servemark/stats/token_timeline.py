@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from servemark.records import RecordFile, Rows, begun_ns, reading, time_per_token_ns, tokens_of
+from servemark.records import RecordFile, Rows, reading, time_per_token_ns, tokens_of, until_ns
 from servemark.stats.evidence import Window
 from servemark.stats.timeline import PARTS, PARTS_BY_TIME, Timeline, middle_ms, percentiles_by_part_ms, quantiles_ms
 from servemark.units import NS_PER_S
@@ -139,7 +139,7 @@ def token_times_ns(file: RecordFile, rows: Rows) -> dict[str, IntArray]:
     """By their names (TOKEN_TIMES) the times of some `rows` of `file`, which has the columns of answers; -1 of none."""
     has_content, per_token = rows[_OF_ANSWERS] >= 0, time_per_token_ns(rows)
     return {
-        "first_token": np.where(has_content, rows["first_content"] - begun_ns(rows, file.flags), -1),
+        "first_token": until_ns(rows, "first_content", file.flags),
         "time_per_output_token": per_token,
         "longest_gap": rows["longest_gap"],
         "tail": np.where(has_content, rows["end"] - rows["last_content"], -1),
