@@ -28,6 +28,35 @@ PRELOADED = ServerSettings(preload_model=True)
 #: Workers that are added to see what one more costs.
 ADDED = 7
 
+#: Its workers share a file that is mapped; from the second on, each that is forked waits until a stranger maps it too.
+CROWDED = """
+import mmap, os, subprocess, sys
+
+forked, strangers = 0, []
+STRANGER = "import mmap, sys; file = open(sys.argv[1], 'rb'); what = mmap.mmap(file.fileno(), 0, prot=1); " + \\
+    "what[::4096]; print(flush=True); sys.stdin.read()"
+
+def count():
+    global forked
+    forked += 1
+
+def stranger():
+    if forked:
+        command = [sys.executable, "-c", STRANGER, file.name]
+        here = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        here.stdout.readline()
+        strangers.append(here)
+
+file = open(__file__ + ".shared", "ab+")
+file.truncate(128 << 20)
+what = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+what[::4096]
+os.register_at_fork(after_in_parent=count, after_in_child=stranger)
+
+def handle(data, context):
+    return ["OK"] * len(data or [])
+"""
+
 
 def serving(name: str, backend: Backend | None = None, notes: list[str] | None = None) -> ServeRequest:
     model = find(name)
@@ -42,14 +71,11 @@ def test_one_more_worker_costs_what_was_measured_without_a_server(name: str, bac
     launcher, settings = ManagedLauncher(serving(name, backend)), ServerSettings(preload_model=preload)
     (memory,) = launcher.worker_memory(settings).values()
     with launcher.serve(settings) as server, server.serve_models(ModelSettings(workers=1)) as (served,):
-        before = server.memory_bytes()
+        before = held_bytes(server)
         server.management.scale(served.name, 1 + ADDED, timeout_s=120)
-        started = server.memory_bytes()
+        started = held_bytes(server)
         bodies = answers(server, prediction_of(server, served), 8 * (1 + ADDED))
-        answering = server.memory_bytes()
-        assert before is not None
-        assert started is not None
-        assert answering is not None
+        answering = held_bytes(server)
         if preload:
             assert_forked_and_right(server, name, bodies)
     grown = (started - before) / ADDED
@@ -57,6 +83,12 @@ def test_one_more_worker_costs_what_was_measured_without_a_server(name: str, bac
     if name != "noop":  # whose answers cost nothing
         grown = (answering - before) / ADDED
         assert 0.9 * grown <= memory.each_bytes(preload=preload) <= 2 * grown + 10 * BYTES_PER_MIB
+
+
+def held_bytes(server: ManagedServer) -> int:
+    """What the server's processes hold but for mapped files, their part of which changes with the machine's others."""
+    lines = "".join(Path(f"/proc/{one.pid}/smaps_rollup").read_text() for one in server.processes()).splitlines()
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
 def answers(server: ManagedServer, request, count: int) -> list[bytes]:
@@ -120,6 +152,15 @@ def test_a_model_whose_prediction_ends_its_worker_can_still_be_measured(obedient
     (memory,) = ManagedLauncher(ServeRequest((deadly,))).worker_memory(ServerSettings()).values()
     assert memory.alone_bytes > BYTES_PER_MIB
     assert memory.answering_bytes == 0
+
+
+def test_strangers_that_map_the_same_files_do_not_make_a_worker_cheaper(
+    make_archive: Callable[[str, str], Path],
+) -> None:
+    text = (Input(b"work", "text/plain", "test"),)
+    crowded = ModelArchive("crowded", make_archive("crowded", CROWDED), text, accept_any)
+    (memory,) = ManagedLauncher(ServeRequest((crowded,))).worker_memory(ServerSettings()).values()
+    assert 5 * BYTES_PER_MIB < memory.forked_bytes < 40 * BYTES_PER_MIB
 
 
 def test_what_was_measured_is_not_measured_again() -> None:

@@ -43,13 +43,26 @@ SETTLED_S = 0.5
 fork = multiprocessing.get_context("fork")
 archive, body, content_type = sys.argv[1:]
 
+def fields(pid):
+    with open("/proc/%d/smaps_rollup" % pid) as rollup:
+        rollup.readline()  # whose memory it is
+        return {name: 1024 * int(rest.split()[0]) for name, rest in (line.split(":") for line in rollup)}
+
+# Neither counts files that are mapped: workers share a runtime's, and our part of them shrinks and grows when a server
+# that has nothing to do with us starts or ends.
 def private(pid):
-    # Not the files of the runtime: workers share them, as may a server that happens to run meanwhile.
     try:
-        with open("/proc/%d/smaps_rollup" % pid) as rollup:
-            return next(1024 * int(line.split()[1]) for line in rollup if line.startswith("Private_Dirty:"))
+        return fields(pid)["Private_Dirty"]
     except OSError:
         return psutil.Process(pid).memory_full_info().uss
+
+def held(pids):
+    try:
+        found = [fields(pid) for pid in pids]
+        return sum(one["Pss_Anon"] + one["Pss_Shmem"] for one in found)
+    except (OSError, KeyError):  # before Linux 5.3
+        found = [psutil.Process(pid).memory_full_info() for pid in pids]
+        return sum(getattr(info, "pss", info.uss) for info in found)
 
 def settled(read):
     # The largest of what it reads until that grows no more: MXNet copies weights for a while after it says it is done.
@@ -61,10 +74,6 @@ def settled(read):
             grew = time.monotonic()
         largest = max(largest, now)
     return largest
-
-def held(pids):
-    found = [psutil.Process(pid).memory_full_info() for pid in pids]
-    return sum(getattr(info, "pss", info.uss) for info in found)
 
 def predict(service):
     with open(body, "rb") as file:
@@ -135,7 +144,7 @@ with tempfile.TemporaryDirectory(prefix="servemark-") as folder:
     for _ in range(CHILDREN):
         workers.append(Worker(service, folder).ready())
         pids.append(workers[-1].pid)
-    result["forked_bytes"] = (settled(lambda: held(pids)) - before) // CHILDREN
+    result["forked_bytes"] = max(0, settled(lambda: held(pids)) - before) // CHILDREN
     if body:
         answering.append(workers[-1].answering(pids[:-1]))
     for worker in workers:
