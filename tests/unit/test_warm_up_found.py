@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from servemark.options import RunRequest
-from servemark.stats.warm_up import LEAST_VALUES, truncation_errors, warm_up_share
+from servemark.stats.warm_up import LEAST_VALUES, slow_ns, truncation_errors, warm_up_share
 
 
 def _above(times_ms, batches=1000):
-    """By batch how many of the values, which are at equal distances, are above the median; and of how many."""
+    """By batch how many of the values, at equal distances, are above the median, and how many slow; and of how many."""
     batch = np.arange(len(times_ms)) * batches // len(times_ms)
-    counts = np.bincount(batch, minlength=batches).astype(float)
-    return np.bincount(batch, times_ms > np.median(times_ms), minlength=batches), counts
+    median_ns = round(np.median(times_ms) * 1e6)
+    above = [np.bincount(batch, times_ms * 1e6 > one, minlength=batches) for one in (median_ns, slow_ns(median_ns))]
+    return *above, np.bincount(batch, minlength=batches).astype(float)
 
 
 def test_the_errors_are_those_of_mser():
@@ -42,6 +43,33 @@ def test_a_stall_is_no_warm_up():
     times_ms = np.random.default_rng(3).exponential(size=10_000) + 5
     times_ms[3000:3010] += 1000
     assert warm_up_share(*_above(times_ms)) < 0.02
+
+
+@pytest.mark.parametrize("drifts_from", [0.6, 0.7, 0.8])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_a_slow_beginning_is_cut_where_those_that_are_otherwise_alike_drift_by_a_hundredth(share, drifts_from):
+    times_ms = 5 + 0.01 * np.random.default_rng(4).standard_normal(20_000)
+    times_ms[int(drifts_from * 20_000) :] *= 1.01
+    times_ms[: int(share * 20_000)] *= 5
+    assert warm_up_share(*_above(times_ms)) == pytest.approx(share, abs=0.005)
+
+
+@pytest.mark.parametrize("noise_ms", [0.01, 2.0])
+@pytest.mark.parametrize("share", [0.0025, 0.01, 0.05])
+@pytest.mark.parametrize("at", [0.02, 0.1, 0.25, 0.44])
+def test_a_stall_that_many_waited_for_is_none_either(at, share, noise_ms):
+    times_ms = 5 + np.random.default_rng(5).exponential(noise_ms, size=20_000)
+    times_ms[int(at * 20_000) :][: int(share * 20_000)] += 1000
+    assert warm_up_share(*_above(times_ms)) == 0.0
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05])
+@pytest.mark.parametrize("at", [0.15, 0.25, 0.4])
+def test_of_a_slow_beginning_and_a_stall_the_beginning_is_cut(at, share):
+    times_ms = 5 + 0.01 * np.random.default_rng(5).standard_normal(20_000)
+    times_ms[:1000] *= 2
+    times_ms[int(at * 20_000) :][: int(share * 20_000)] += 1000
+    assert warm_up_share(*_above(times_ms)) == pytest.approx(0.05, abs=0.005)
 
 
 def test_no_more_than_a_half_is_cut():

@@ -17,6 +17,7 @@ from servemark.stats.dependence import LEAST_TIMES, Effective, effective_quantil
 from servemark.stats.histograms import edges_ns
 from servemark.stats.percentiles import REPORTED, SPREAD, interval_ranks, point_ranks, rank
 from servemark.stats.samples import Sample
+from servemark.stats.warm_up import slow_ns
 
 FloatArray = NDArray[np.float64]
 
@@ -41,7 +42,8 @@ _WITH_INTERVALS = (
 class CountedSample:
     """Of a sample the values by rank that its quantiles are, and by batch how many values there are, and above what.
 
-    `edges_ns` are the bounds of its histogram, each of which is in `above`; empty where it is to have none.
+    `edges_ns` are the bounds of its histogram, each of which is in `above`, as is from where on a value is slow
+    (``slow_ns``); empty where it is to have none.
     """
 
     ordered: Mapping[int, int]
@@ -67,10 +69,8 @@ class Counted:
         names_of = [_name_of(number, names) for number in range(len(moments))]
         edges = [_edges_ns(tally, number, name, ordered[number]) for number, name in enumerate(names_of)]
         thresholds = [
-            sorted({*values.values(), *bounds, *(limit_ns - 1 for latency, limit_ns in limits if latency == name)})
-            if name in _WITH_INTERVALS
-            else []
-            for name, values, bounds in zip(names_of, ordered, edges, strict=True)
+            _thresholds_ns(name, moments[number].count, ordered[number], edges[number], limits)
+            for number, name in enumerate(names_of)
         ]
         wanted = [number for number, name in enumerate(names_of) if name in _WITH_INTERVALS]
         found = dict(zip(wanted, tally.above([(number, thresholds[number]) for number in wanted]), strict=True))
@@ -117,6 +117,17 @@ def _edges_ns(tally: _loadgen.Tally, number: int, name: str, ordered: Mapping[in
     if name not in LATENCIES or not sample.count or headline_of(tally.steps[number // len(SAMPLES)]) != name:
         return []
     return edges_ns(sample.min, ordered[rank(sample.count, REPORTED["p99_9"])], sample.max)
+
+
+def _thresholds_ns(
+    name: str, count: int, ordered: Mapping[int, int], edges: Sequence[int], limits: Sequence[tuple[str, int]]
+) -> list[int]:
+    """Above which values of a sample it is counted by batch; of one with a histogram also what is slow."""
+    if name not in _WITH_INTERVALS:
+        return []
+    of_limits = (limit_ns - 1 for latency, limit_ns in limits if latency == name)
+    slow = [slow_ns(ordered[rank(count, REPORTED["p50"])])] if edges else []
+    return sorted({*ordered.values(), *edges, *of_limits, *slow})
 
 
 def _ordered(tally: _loadgen.Tally, wanted: Sequence[set[int]]) -> list[dict[int, int]]:

@@ -27,6 +27,7 @@ from servemark.stats.tally_question import NO_TIME as NO_TIME
 from servemark.stats.tally_question import TallyQuestion
 from servemark.stats.tally_question import Window as Window
 from servemark.stats.tokens import TokenEvidence, token_evidence
+from servemark.stats.warm_up import slow_ns
 from servemark.units import NS_PER_MS
 from servemark.workload.plan import EngineArrivals
 
@@ -126,6 +127,7 @@ class StepEvidence:
         errors: failures by kind and status.
         latencies_ns: of what is measured, by the names of ``LATENCIES``; `by_batch` the same by when it was scheduled.
         above: of the headline's latency, by quantile: the requests that took longer, by when they were scheduled.
+        slow: those of them that took a tenth longer than the median, likewise; None of nothing.
         missed: of each limit that was asked for: the requests that failed, or took as long or longer.
         failures: of all that were scheduled in the window, those that failed.
         completed: successes that ended in the window, by batch; `bytes_of_completed` the bytes of their responses.
@@ -153,6 +155,7 @@ class StepEvidence:
     latencies_ns: Mapping[str, Sample]
     by_batch: Mapping[str, Batches]
     above: Mapping[float, Shares]
+    slow: Shares | None
     missed: Mapping[tuple[str, int], Shares]
     failures: Shares
     completed: FloatArray
@@ -416,6 +419,7 @@ def _step(
             for latency, sums in zip(LATENCIES, tally.batch_sums_ns, strict=True)
         },
         above=_above(counted[headline], measured),
+        slow=_slow(counted[headline], measured),
         missed=_missed(counted, limits),
         failures=Shares(counted["failed"].counts, counted["response"].counts + counted["failed"].counts),
         completed=np.array(tally.batch_completed, dtype=np.float64),
@@ -444,6 +448,12 @@ def _above(counted: CountedSample, count: int) -> dict[float, Shares]:
     if not count:
         return {}
     return {q: Shares(counted.above[counted.ordered[rank(count, q)]], counted.counts) for q in REPORTED.values()}
+
+
+def _slow(counted: CountedSample, count: int) -> Shares | None:
+    if not count:
+        return None
+    return Shares(counted.above[slow_ns(counted.ordered[rank(count, REPORTED["p50"])])], counted.counts)
 
 
 def _missed(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Shares]:

@@ -5,8 +5,13 @@ over the k - d last batches least, where a batch holds five values on the mean. 
 Heuristic for Bias Reduction in Simulation Output (Simulation 69, 1997); with batches of five: White, Cobb and Spratt, A
 Comparison of Five Steady-State Truncation Heuristics for Simulation (WSC 2000).
 
-What is looked at is the share of responses above the run's median, not their mean time: of that a single stall of the
-server, which the statistics are to show, would make a warm-up of all that was before it.
+What is looked at is the share of slow responses, not their mean time: of that a single stall of the server, which the
+statistics are to show, would make a warm-up of all that was before it. So would one that many responses waited for, as
+those of an open loop do: what is cut has to be slow from its beginning on, and else less of the run is looked at.
+
+Slow is first what lies above the run's median, and then what takes a tenth longer than it: of responses that are
+otherwise alike a drift of 1% puts whole stretches above and below the median, and hides in that share a beginning that
+was five times slower.
 """
 
 from __future__ import annotations
@@ -21,22 +26,48 @@ LEAST_VALUES = 200
 _VALUES_A_BATCH = 5
 #: What is cut has to leave an error smaller by this than nothing would: noise alone makes it a little smaller.
 _LEAST_GAIN = 0.05
+#: So many together tell whether the run had come to what it stays at, and was slow again.
+_BATCHES_A_PART = 8
 
 
-def warm_up_share(above: FloatArray, counts: FloatArray) -> float:
-    """The share of a run's time that is warm-up, at most a half; `above` of `counts` values by batch were slow."""
+def slow_ns(median_ns: int) -> int:
+    """From where on a response is slow whatever the others drift by."""
+    return median_ns + median_ns // 10
+
+
+def warm_up_share(above: FloatArray, slow: FloatArray, counts: FloatArray) -> float:
+    """The share of a run's time that is warm-up, at most a half.
+
+    Of `counts` values by batch `above` lie above their median, and `slow` above ``slow_ns`` of it.
+    """
     if counts.sum() < LEAST_VALUES:
         return 0.0
-    batches = len(counts)
-    width = max(1, int(np.ceil(_VALUES_A_BATCH * batches / counts.sum())))
-    starts = np.arange(0, batches, width)
-    grouped, slow = np.add.reduceat(counts, starts), np.add.reduceat(above, starts)
+    width = max(1, int(np.ceil(_VALUES_A_BATCH * len(counts) / counts.sum())))
+    starts = np.arange(0, len(counts), width)
+    grouped = np.add.reduceat(counts, starts)
     filled = grouped > 0
-    errors = truncation_errors(slow[filled] / grouped[filled])
-    cut = int(errors[: len(errors) // 2 + 1].argmin())
-    if errors[cut] > (1 - _LEAST_GAIN) * errors[0]:
-        return 0.0
-    return float(starts[filled][cut]) / batches
+    cut = max(_cut(np.add.reduceat(of, starts)[filled] / grouped[filled]) for of in (above, slow))
+    return float(starts[filled][cut]) / len(counts)
+
+
+def _cut(shares: FloatArray) -> int:
+    """How many of the first values are warm-up: what is best left out of them, unless they are none."""
+    errors = truncation_errors(shares)
+    most = len(errors) // 2 + 1
+    while cut := int(errors[:most].argmin()):
+        if errors[cut] > (1 - _LEAST_GAIN) * errors[0]:
+            break
+        if _is_beginning(shares[:cut] - shares[cut:].mean()):
+            return cut
+        most = cut // 2 + 1
+    return 0
+
+
+def _is_beginning(excess: FloatArray) -> bool:
+    """Whether what is slower than the rest by `excess` is so from its beginning on, and not by a stall in its end."""
+    parts = np.array([part.mean() for part in np.array_split(excess, max(1, len(excess) // _BATCHES_A_PART))])
+    is_over = np.maximum.accumulate(parts < parts.max() / 4)
+    return bool(parts.mean() > 0) and not (is_over & (parts > parts.max() / 2)).any()
 
 
 def truncation_errors(values: FloatArray) -> FloatArray:
