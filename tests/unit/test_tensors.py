@@ -119,6 +119,26 @@ def test_a_shape_that_does_not_fit_is_refused(shape: TensorShape, said: str) -> 
         made_inputs("m", (X,), TensorsAsked(shapes=(shape,)), binary=False)
 
 
+@pytest.mark.parametrize(
+    ("datatype", "value", "said"),
+    [
+        ("INT8", 1.5, "1.5 has no place in INT8"),
+        ("INT8", 300, "300 out of bounds"),
+        ("UINT8", -1, "-1 out of bounds"),
+        ("BOOL", 300, "300 has no place in BOOL"),
+        ("BOOL", {"a": 1}, "has no place in BOOL"),
+        ("BYTES", {"a": 1}, "is no string"),
+    ],
+)
+def test_a_value_of_a_file_that_would_be_sent_as_another_is_refused(
+    tmp_path: Path, datatype: str, value: object, said: str
+) -> None:
+    file = tmp_path / "data.json"
+    file.write_text(json.dumps({"data": [{"x": [value, 1]}]}))
+    with pytest.raises(UsageError, match=said):
+        made_inputs("m", (TensorSpec("x", datatype, (-1, 2)),), TensorsAsked(data=str(file)), binary=True)
+
+
 def test_of_a_model_that_is_not_described_shape_and_type_are_asked_for() -> None:
     for shapes in ((), (TensorShape("x", (1, 4)),)):
         with pytest.raises(UsageError, match=r"does not say which inputs m has.*:FP32:1,4"):
@@ -159,6 +179,12 @@ def test_values_come_from_a_file_as_perf_analyzer_has_them(tmp_path: Path, value
         ('{"data": [{"x": [1, 2, 3]}]}', "x has 3 values, and"),
         ('{"data": [{"x": ["a", 2, 3, 4]}]}', "x cannot be read"),
         ('{"data": [{"x": {"b64": "?"}}]}', "x is no base64"),
+        ('{"data": [{"x": {"content": [1, 2, 3, 4], "shape": ["a", 4]}}]}', r'x has no shape .* is \["a", 4\]'),
+        (
+            '{"data": [{"x": {"content": [1, 2, 3, 4], "shape": [2, 2]}}]}',
+            r"data.json, input 1: x: \[2,2\] does not fit",
+        ),
+        ('{"data": [{"x": [1e40, 2, 3, 4]}]}', r"1e\+40 has no place in FP32"),
     ],
 )
 def test_data_that_is_odd_is_refused_with_where_it_is(tmp_path: Path, text: str, said: str) -> None:

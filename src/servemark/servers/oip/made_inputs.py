@@ -79,10 +79,11 @@ def _shaped(model: str, specs: Sequence[TensorSpec], shapes: Sequence[TensorShap
     if stray := next((name for name in given if name not in known), None):
         has = ", ".join(map(str, specs))
         raise UsageError(f"--shape {stray}: {model} has no such input", cause=f"it has {has}")
-    return [_one_shaped(model, spec, given.get(spec.name)) for spec in specs]
+    return [_one_shaped(model, spec, given.get(spec.name), f"--shape {spec.name}") for spec in specs]
 
 
-def _one_shaped(model: str, spec: TensorSpec, given: TensorShape | None) -> TensorSpec:
+def _one_shaped(model: str, spec: TensorSpec, given: TensorShape | None, said_by: str) -> TensorSpec:
+    """An input with the shape that was `given`, as `said_by` tells; else its own, a first open dimension one."""
     if spec.datatype not in SIZES:
         raise UsageError(
             f"the input {spec} of {model} has an unknown data type", next_step="give the request's body with -i"
@@ -102,7 +103,7 @@ def _one_shaped(model: str, spec: TensorSpec, given: TensorShape | None) -> Tens
     if not fits or given.datatype not in ("", spec.datatype):
         said = f"{given.datatype + ' ' if given.datatype else ''}[{','.join(map(str, given.dims))}]"
         raise UsageError(
-            f"--shape {spec.name}: {said} does not fit the input {spec} of {model}",
+            f"{said_by}: {said} does not fit the input {spec} of {model}",
             next_step="give every dimension, the batch too; -1 stands for any number",
         )
     return replace(spec, shape=given.dims)
@@ -155,10 +156,10 @@ _FORM_OF_FILE = 'write {"data": [{"NAME": [1, 2, 3, 4]}]}, an entry for each inp
 
 def _given(where: str, model: str, spec: TensorSpec, given: TensorShape | None, values: Any) -> Tensor:
     """A tensor of a file: its values alone, or with their shape, or as the bytes of what they are."""
-    shape = given
+    shape, said_by = given, f"--shape {spec.name}"
     if isinstance(values, Mapping):
-        if isinstance(values.get("shape"), list):
-            shape = TensorShape(spec.name, tuple(map(int, values["shape"])))
+        if "shape" in values:
+            shape, said_by = _shape_in(where, spec, values["shape"]), f"{where}: {spec.name}"
         values = values["b64"] if "b64" in values else values.get("content")
         if isinstance(values, str):
             values = _decoded(where, spec, values)
@@ -168,7 +169,7 @@ def _given(where: str, model: str, spec: TensorSpec, given: TensorShape | None, 
     )
     if shape is None and isinstance(count, int):
         shape = _guessed(spec, count)
-    shaped = _one_shaped(model, spec, shape)
+    shaped = _one_shaped(model, spec, shape, said_by)
     try:
         tensor = Tensor(shaped, _values(shaped, flat))
     except ValueError as error:
@@ -182,15 +183,34 @@ def _given(where: str, model: str, spec: TensorSpec, given: TensorShape | None, 
     return tensor
 
 
+def _shape_in(where: str, spec: TensorSpec, dims: Any) -> TensorShape:
+    """The shape that stands beside the values of a file."""
+    if not isinstance(dims, list) or not all(type(dim) is int and dim > 0 for dim in dims):
+        raise UsageError(
+            f"{where}: {spec.name} has no shape that can be sent",
+            cause=f'"shape" is {json.dumps(dims)}',
+            next_step='write every dimension, the batch too, as "shape": [1, 4]',
+        )
+    return TensorShape(spec.name, tuple(dims))
+
+
 def _values(spec: TensorSpec, flat: Any) -> Any:
     if spec.datatype == "BYTES":
         texts = [flat] if isinstance(flat, bytes) else flat
+        if odd := [text for text in texts if isinstance(text, Mapping)]:
+            raise ValueError(f"{json.dumps(odd[0])} is no string")
         return [text if isinstance(text, bytes) else str(text).encode() for text in texts]
     if isinstance(flat, bytes):
         if spec.datatype == "BF16":
             return (np.frombuffer(flat, dtype="<u2").astype("<u4") << 16).view("<f4")
         return np.frombuffer(flat, dtype=array_of(spec.datatype, []).dtype)
-    return array_of(spec.datatype, flat)
+    values = array_of(spec.datatype, flat)
+    pairs = zip(flat, values.tolist(), strict=True)
+    # NumPy cuts off fractions, takes anything for a truth value, and what is too large for infinity.
+    is_whole = spec.datatype == "BOOL" or "INT" in spec.datatype
+    if lost := [given for given, kept in pairs if (given != kept if is_whole else math.isinf(kept) and given != kept)]:
+        raise ValueError(f"{json.dumps(lost[0])} has no place in {spec.datatype}")
+    return values
 
 
 def _guessed(spec: TensorSpec, count: int) -> TensorShape | None:

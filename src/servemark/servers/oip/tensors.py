@@ -88,7 +88,8 @@ def array_of(datatype: str, values: Sequence[Any]) -> Any:
         ValueError: one of them has no place in it.
     """
     try:
-        return np.array(values, dtype="<f4" if datatype == "BF16" else _DTYPES[datatype])
+        with np.errstate(over="ignore"):
+            return np.array(values, dtype="<f4" if datatype == "BF16" else _DTYPES[datatype])
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{error}, which {datatype} has no place for") from error
 
