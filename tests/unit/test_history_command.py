@@ -412,3 +412,12 @@ def test_searches_are_listed_with_their_capacity_and_have_a_trend_of_their_own(c
         "latency resnet-18: rate of 2 results, 2026-01-01 to 2026-01-02\ncapacity by rate, p99<30ms;"
     )
     assert "nothing to tell a trend of" in history(capsys, "trend", status=2)
+
+
+def test_a_search_that_found_nothing_is_listed_too_and_is_of_no_trend(capsys, folder):
+    what = measured(0)
+    (benchmark,) = what.benchmarks
+    nothing = replace(FOUND, rate_per_s=None, feasible_max=None)
+    remembered(folder / "0", replace(what, benchmarks=(replace(benchmark, capacity=nothing),)))
+    assert "2026-01-01 latency resnet-18 - - - capacity" in " ".join(history(capsys, "list").split())
+    assert "nothing to tell a trend of" in history(capsys, "trend", "--statistic", "rate", status=2)

@@ -592,7 +592,7 @@ SOME = EventSummary(
 )
 LINES = """\
 events         46,080 in 450 measured streams, 102.4 each (3 to 400)
-event rate     4994/s (4823 to 5140)
+event rate     4,994/s (4,823 to 5,140)
 first event    p50 1.25 ms (1.20 ms to 1.31 ms), p99 40.0 ms
 between events p50 ~10.0 ms, p90 ~10.4 ms, p99 ~15.3 ms, max 1.23 s, mean
                ~10.0 ms

@@ -46,8 +46,8 @@ class Measurement:
         fingerprint: the environment, and the server; what of it may change within a series, and is told where the
             figures change.
         valid: whether its certificate is; `partial` says that the benchmark did not come to its end.
-        rate: successes a second, of a search by rate the capacity with its interval of 90%; `p50` and `p99` are of the
-            headline's latency, in milliseconds, and those of a search nothing.
+        rate: successes a second, of a search by rate the capacity with its interval of 90%, nothing where it found
+            none; `p50` and `p99` are of the headline's latency, in milliseconds, and those of a search nothing.
     """
 
     entry: int
@@ -84,11 +84,16 @@ def measurements(result: Result) -> tuple[Measurement, ...]:
 
 
 def _headlines(benchmark: BenchmarkResult) -> Iterator[tuple[RunResult, StepSummary]]:
-    """The run and the step that answer for the benchmark, or of several points for each; of a search what holds."""
-    if benchmark.capacity is not None:
-        found = benchmark.capacity
+    """The run and the step that answer for the benchmark, or of several points for each.
+
+    Of a search it is what holds, or else what was tried last.
+    """
+    found = benchmark.capacity
+    if found is not None:
+        probes = [probe.run for probe in found.probes]
         holds = [probe.run for probe in found.probes if probe.valid and probe.load == found.feasible_max]
-        yield from ((benchmark.runs[run], benchmark.runs[run].steps[0]) for run in holds[-1:])
+        of_last = [benchmark.runs[run] for run in (holds or probes)[-1:]]
+        yield from ((run, run.steps[0]) for run in of_last if run.steps)
         return
     runs = list(benchmark.answering.values())
     if benchmark.steps and runs:
@@ -104,7 +109,8 @@ def _measurement(
     found = benchmark.capacity
     certificate = benchmark.certificate if not run.point or found else run.certificate
     nothing = Statistic(None, None)
-    rate = step.throughput_per_s if step.measured else nothing
+    has_rate = step.measured and (found is None or found.feasible_max is not None)
+    rate = step.throughput_per_s if has_rate else nothing
     if found is not None and found.rate_per_s is not None:
         rate = Statistic(found.rate_per_s.value, found.rate_per_s.ci90)
     return Measurement(

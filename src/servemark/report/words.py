@@ -66,13 +66,13 @@ def per_s(statistic: Statistic) -> str:
     """A rate."""
     if statistic.value is None:
         return "-"
-    return marked(f"{statistic.value:.{digits_of(statistic.value)}f}/s", certain=statistic.ci95 is not None)
+    return marked(f"{plain(statistic.value)}/s", certain=statistic.ci95 is not None)
 
 
 def per_s_interval(statistic: Statistic, noun: str = "requests") -> str:
     """The interval of a rate, in brackets, or how many of `noun` it would take."""
     digits = digits_of(statistic.ci95[1]) if statistic.ci95 else 0
-    return in_brackets(statistic, lambda value: f"{value:.{digits}f}", noun)
+    return in_brackets(statistic, lambda value: decimal(value, digits), noun)
 
 
 def in_brackets(statistic: Statistic, shown: Callable[[float], str], noun: str = "requests") -> str:
