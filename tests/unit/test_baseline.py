@@ -41,7 +41,7 @@ def _result(entry: Entry, model: str | None = "noop-v1.0", *, workers: int = 2) 
     endpoint = entry.request.content.endpoint
     options = AskedOptions(url=endpoint.url if endpoint else None, parameters=dict(entry.request.parameters))
     benchmark = BenchmarkResult(
-        entry.benchmark.name, model, None, options, None, False, (), runs, Certificate(True, ()), ()
+        entry.benchmark.name, model, "mxnet", options, None, False, (), runs, Certificate(True, ()), ()
     )
     return result_of(benchmark, "base")
 
@@ -64,6 +64,8 @@ def _checked(base: Result, entry: Entry, *, force: bool = False) -> str:
         ("latency", {"warmup_s": 3}, "load warmup_s 2 and 3"),
         ("latency", {"workers": 4}, "setting workers 2 and 4"),
         ("latency", {"workers": 2}, ""),
+        ("latency", {"threads": 2, "generators": 2}, "generators 1 and 2"),
+        ("latency", {"backend": "onnx"}, "backend mxnet and onnx"),
         (
             "latency",
             {"model": "squeezenet"},

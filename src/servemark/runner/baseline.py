@@ -77,7 +77,7 @@ class Baseline:
                     next_step="compare results of the same benchmark and model",
                 )
             if len(alike) == 1:  # of several it is known only in the end which is meant
-                unlike = _unlike_points(alike[0], entry)
+                unlike = _unlike_ways(alike[0], entry) | _unlike_points(alike[0], entry)
                 self._refuse([f"{name} {one} and {two}" for name, (one, two) in unlike.items()])
 
     def _refuse(self, unlike: Sequence[str]) -> None:
@@ -119,6 +119,14 @@ def _is_of(benchmark: BenchmarkResult, entry: Entry) -> bool:
         return True
     of_zoo = find(entry.model)
     return benchmark.model in {entry.model, *((of_zoo.wire_name, *of_zoo.all_names) if of_zoo else ())}
+
+
+def _unlike_ways(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
+    """What sends and what computes, where that is another than then; a backend that nobody asks for is chosen later."""
+    counts = {len(run.generators or (run,)) for run in benchmark.answering.values()}
+    then = {"generators": str(*counts) if len(counts) == 1 else None, "backend": benchmark.backend}
+    request = entry.request
+    return differences(then, {"generators": str(request.generator.generators), "backend": request.server.backend})
 
 
 def _unlike_points(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
