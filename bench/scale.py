@@ -17,7 +17,8 @@ import numpy as np
 
 from servemark.engines.native.cluster.carrying import Carrying
 from servemark.records import Rows, open_records, row_dtype, write_records
-from servemark.stats.evidence import Process, Question, Window, gather
+from servemark.stats.evidence import Process, Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
 from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from servemark.workload.plan import EngineArrivals, EngineRateSegment

@@ -40,7 +40,8 @@ def write_records(path: Path) -> None:
 def summarise_once(path: Path) -> None:
     """Summarise the records at `path`, and print the seconds it took, and the MiB more."""
     from servemark.records import open_records
-    from servemark.stats.evidence import Question, Window, gather
+    from servemark.stats.evidence import Question, Window
+    from servemark.stats.gather import gather
     from servemark.stats.summary import summarise
 
     before_mib = _peak_mib()

@@ -27,7 +27,8 @@ from servemark.records import open_records, rows_of, write_records
 from servemark.result import AskedOptions, Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.dialect import DIALECT
-from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.summary import bounded, summarise
 from servemark.units import NS_PER_MS
 from servemark.workload.load import Arrivals, Load, OpenLoad

@@ -15,7 +15,8 @@ from test_loadgen_open_loop import PROCESSES, schedule
 
 from servemark import _loadgen
 from servemark.records import open_records
-from servemark.stats.evidence import Process, Question, Window, gather
+from servemark.stats.evidence import Process, Question, Window
+from servemark.stats.gather import gather
 from servemark.workload.plan import EngineArrivals, EngineGroup, EnginePlan, EngineShare
 
 pytestmark = pytest.mark.seconds

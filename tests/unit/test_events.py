@@ -13,7 +13,8 @@ import pytest
 from servemark import _loadgen
 from servemark.result import EventSummary, Spread
 from servemark.stats.events import between_events
-from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
 
 MS = 1_000_000

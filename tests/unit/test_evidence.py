@@ -11,7 +11,9 @@ import pytest
 from servemark import _loadgen
 from servemark.errors import RecordingError
 from servemark.records import open_records
-from servemark.stats.evidence import LATENCIES, Question, Window, gather
+from servemark.stats.counting import LATENCIES
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.percentiles import REPORTED, interval_ranks, point_ranks, rank
 
 MS = 1_000_000

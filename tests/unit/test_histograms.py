@@ -13,7 +13,8 @@ from servemark import _loadgen
 from servemark.report.histogram import Chart, axis, bars
 from servemark.report.sparkline import BLOCKS, PLAIN
 from servemark.result import Histogram, from_json, schema_text, to_json
-from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.histograms import MOST_BINS, edges_ns
 from servemark.stats.summary import summarise
 from servemark.units import NS_PER_MS

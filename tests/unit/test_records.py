@@ -11,7 +11,8 @@ from servemark import _loadgen
 from servemark.errors import RecordingError
 from servemark.event_files import gaps_path, read_gaps, write_gaps
 from servemark.records import open_events, open_records
-from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.percentiles import REPORTED
 from servemark.stats.summary import summarise
 

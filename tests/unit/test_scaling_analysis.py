@@ -11,7 +11,8 @@ from servemark.assessment.analysis import analyse
 from servemark.report import analyses
 from servemark.report.layout import lines_of
 from servemark.result import AskedOptions, BenchmarkResult, Distribution, ScalingCalls
-from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
 from servemark.workload.load import ClosedLoad
 

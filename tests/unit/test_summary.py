@@ -9,7 +9,8 @@ import pytest
 
 from servemark import _loadgen
 from servemark.result import ErrorExample
-from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
 
 MS = 1_000_000

@@ -12,7 +12,8 @@ from servemark.condensed_files import Condensed
 from servemark.records import RecordFile, span_ns
 from servemark.servers import of_one
 from servemark.stats.condensed import condensed_of
-from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window, gather
+from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.warm_up import warm_up_share
 from servemark.units import ns_from_s
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad

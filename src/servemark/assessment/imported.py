@@ -22,7 +22,8 @@ from servemark.result import (
     Telemetry,
     Tool,
 )
-from servemark.stats.evidence import Question, Window, gather
+from servemark.stats.evidence import Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
 from servemark.units import NS_PER_S
 from servemark.version import version

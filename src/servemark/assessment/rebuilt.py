@@ -14,7 +14,8 @@ from servemark.certificate import certify, combine
 from servemark.records import RecordFile
 from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
 from servemark.stats.condensed import condensed_of
-from servemark.stats.evidence import Evidence, Question, Window, gather
+from servemark.stats.evidence import Evidence, Question, Window
+from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
 from servemark.units import NS_PER_S, ns_from_s
 

@@ -1,7 +1,7 @@
 """What happened when in a run, and where the time of its requests went: what is drawn of records, however many.
 
 One pass of ``_loadgen.Timeline``. Latencies are counted in parts of a decade, so that a value read from them is right
-to 1.2% by time, and to 0.12% over all; reported figures are exact ones, of ``servemark.stats.evidence``.
+to 1.2% by time, and to 0.12% over all; reported figures are exact ones, of ``servemark.stats.gather``.
 """
 
 from __future__ import annotations

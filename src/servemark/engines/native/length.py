@@ -104,7 +104,8 @@ def look(
     """
     # What computes is loaded when there is something to compute: the first request does not wait for it.
     from servemark.records import open_records
-    from servemark.stats.evidence import Question, Window, gather
+    from servemark.stats.evidence import Question, Window
+    from servemark.stats.gather import gather
     from servemark.stats.summary import summarise
 
     assert until.precision is not None
