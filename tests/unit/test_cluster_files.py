@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
+from ..kuberay import ray_job_schema
+
 CLUSTER = Path(__file__).parents[2] / "docs" / "cluster"
 RAY_JOB = yaml.safe_load((CLUSTER / "rayjob.yaml").read_text(encoding="utf-8"))
 EC2 = yaml.safe_load((CLUSTER / "ec2.yaml").read_text(encoding="utf-8"))
-#: The file of the definition that a cluster has: kubectl get crd rayjobs.ray.io -o yaml.
-CRD = "SERVEMARK_RAYJOB_CRD"
 
 
 def _object(required: tuple[str, ...] = (), **properties: dict) -> dict:
@@ -78,16 +78,22 @@ def test_a_word_that_kuberay_does_not_know_is_found():
         jsonschema.Draft202012Validator(USED).validate(wrong)
 
 
-def test_the_manifest_is_what_the_definition_of_a_cluster_takes():
-    if not os.environ.get(CRD):
-        pytest.skip("no definition of KubeRay's RayJob is named")
-    definition = yaml.load(Path(os.environ[CRD]).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    (schema,) = [
-        version["schema"]["openAPIV3Schema"]
-        for version in definition["spec"]["versions"]
-        if version["name"] == RAY_JOB["apiVersion"].rpartition("/")[2]
-    ]
-    jsonschema.Draft202012Validator(_strict(schema)).validate(RAY_JOB)
+@pytest.mark.seconds
+def test_the_manifest_is_what_the_definition_of_a_cluster_takes(tmp_path: Path):
+    schema = ray_job_schema(RAY_JOB["apiVersion"].rpartition("/")[2], tmp_path)
+    takes = jsonschema.Draft202012Validator(_strict(schema))
+    takes.validate(RAY_JOB)
+    for wrong in _changed():
+        assert not takes.is_valid(wrong)
+
+
+def _changed() -> Iterator[dict]:
+    """The manifest with a word that is none, a value of another type, and without what a group must have."""
+    for name, value in (("replica", 1), ("replicas", "two"), ("template", None)):
+        wrong = json.loads(json.dumps(RAY_JOB))
+        (workers,) = wrong["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        workers[name] = value
+        yield wrong
 
 
 def _strict(schema: object) -> object:
