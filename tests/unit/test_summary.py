@@ -11,7 +11,7 @@ from servemark import _loadgen
 from servemark.result import ErrorExample
 from servemark.stats.evidence import Question, Window
 from servemark.stats.gather import gather
-from servemark.stats.summary import summarise
+from servemark.stats.summary import bounded, summarise
 
 MS = 1_000_000
 KIND = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
@@ -155,6 +155,16 @@ def test_few_requests_have_values_but_no_interval_of_the_mean(make_records):
     assert step.response_ms.mean.needs_n == 100
     assert step.throughput_per_s.ci95 is None
     assert step.throughput_per_s.needs_s == pytest.approx(100 / 99, rel=0.02)
+
+
+def test_what_has_no_interval_is_judged_as_if_requests_were_independent_up_to_p99(make_records):
+    columns = _even(16_000, gap_ms=1)
+    stretches = np.random.default_rng(1).exponential(20, size=16) * MS  # in each all are as slow
+    columns["end"] = columns["end"] + np.repeat(stretches, 1000).astype(np.int64) + np.arange(16_000) % 1000
+    summary = _summarise(make_records(16_000, **columns), Window(0, 16_000 * MS))
+    shown, judged = (one.response_ms for one in (summary.steps[0], bounded(summary.steps[0], summary.evidence[0])))
+    assert (shown.p50.ci95, shown.p99.ci95, shown.p99_9.ci95) == (None, None, None)
+    assert (judged.p50.ci95 is None, judged.p99.ci95 is None, judged.p99_9.ci95 is None) == (False, False, True)
 
 
 def test_the_mean_and_its_spread_are_those_of_numpy(make_records):

@@ -118,12 +118,15 @@ def _step_summary(
 def bounded(step: StepSummary, evidence: StepEvidence) -> StepSummary:
     """A summary by whose intervals it is judged how far a figure may be moved: there are some for few requests, too.
 
-    Those which it lacks are such as independent requests would have; of the rate, such as their number has then.
+    Those which it lacks are such as independent requests would have; of the rate, such as their number has then. Beyond
+    p99 nothing is claimed of a figure without one, which is not judged then.
     """
 
     def latency(which: str, found: LatencySummary) -> LatencySummary:
         independent = percentiles_ms(as_independent(evidence.latencies_ns[which]))
-        lacking: dict[str, Any] = {name: one for name, one in independent.items() if getattr(found, name).ci95 is None}
+        lacking: dict[str, Any] = {
+            name: one for name, one in independent.items() if name != "p99_9" and getattr(found, name).ci95 is None
+        }
         return replace(found, **lacking)
 
     rate, completed = step.throughput_per_s, float(evidence.completed.sum())
