@@ -10,7 +10,7 @@ from servemark.benchmarks.asked import load_asked
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.report.directory import result_at
-from servemark.result import BenchmarkResult, Environment, Result, asked_beforehand, differences
+from servemark.result import BenchmarkResult, Environment, Result, asked_beforehand, differences, fingerprint
 from servemark.runner.entry import Entry
 from servemark.runner.environment import environment_here
 from servemark.runner.result_on_disk import ResultOnDisk
@@ -77,7 +77,7 @@ class Baseline:
                     next_step="compare results of the same benchmark and model",
                 )
             if len(alike) == 1:  # of several it is known only in the end which is meant
-                unlike = _unlike_ways(alike[0], entry) | _unlike_points(alike[0], entry)
+                unlike = _unlike_ways(self.result, alike[0], entry) | _unlike_points(alike[0], entry)
                 self._refuse([f"{name} {one} and {two}" for name, (one, two) in unlike.items()])
 
     def _refuse(self, unlike: Sequence[str]) -> None:
@@ -121,11 +121,10 @@ def _is_of(benchmark: BenchmarkResult, entry: Entry) -> bool:
     return benchmark.model in {entry.model, *((of_zoo.wire_name, *of_zoo.all_names) if of_zoo else ())}
 
 
-def _unlike_ways(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
+def _unlike_ways(result: Result, benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
     """What sends and what computes, where that is another than then; a backend that nobody asks for is chosen later."""
-    counts = {len(run.generators or (run,)) for run in benchmark.answering.values()}
-    then = {"generators": str(*counts) if len(counts) == 1 else None, "backend": benchmark.backend}
-    request = entry.request
+    own, request = fingerprint(result, benchmark), entry.request
+    then = {"generators": own.generators or None, "backend": own.backend}
     return differences(then, {"generators": str(request.generator.generators), "backend": request.server.backend})
 
 
