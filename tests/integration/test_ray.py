@@ -137,6 +137,37 @@ class TestWhatIsSent:
         assert (run.interrupted, run.stop_reason) == (False, None)
         await_end(*pids, within_s=GONE_WITHIN_S)
 
+    def test_the_start_is_told_also_where_records_could_have_come_before_it(self, cluster, port, tmp_path):
+        """Their file is there from when they are armed, with a header that does not know yet when they begin."""
+        import ray
+
+        reads = []
+
+        class Late:
+            """A generator that is armed for others only once its file was asked for."""
+
+            def __init__(self, one: Any) -> None:
+                self._one = one
+
+            def arm(self, order: Any) -> Any:
+                armed = self._one.arm(order)
+                armed.result()
+                asked = self._one.actor.read.remote(".bin", 0, 4096, is_over=False)
+                reads.append(bytes(ray.get(asked, timeout=GONE_WITHIN_S)))
+                return armed
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._one, name)
+
+        before_ns = time.time_ns()
+        run = executed(
+            on_ray(job_of(port, OpenLoad(POISSON, requests=40), tmp_path, 1), cluster), lambda _, one: Late(one)
+        )
+        assert reads == [b"", b""]
+        starts = [open_records(one.records).started_unix_ns for one in run.generators]
+        assert before_ns < min(starts) <= max(starts) < time.time_ns()
+        assert len(rows_sent(run)) == 40
+
     def test_users_of_a_closed_loop_and_a_search_find_their_generators(self, cluster, port, tmp_path):
         load = ClosedLoad(users=3, duration_s=0.5, warmup_s=0.2)
         rows = rows_sent(executed(on_ray(job_of(port, load, tmp_path, 1), cluster)))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from servemark.engines.native.spread import GeneratorFacts, Order
 from servemark.engines.native.spread.agent import Agent
 from servemark.errors import RecordingError, ServemarkError
+from servemark.record_header import MAGIC, read_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,13 +82,14 @@ class GeneratorActor:
     def read(self, suffix: str, offset: int, most_bytes: int, *, is_over: bool) -> NDArray[np.uint8]:
         """What is in one of its files from `offset` on: at most so many bytes, none where there are no more yet.
 
-        Nor are there any of records that are to be others in the end, unless who asks knows that its run `is_over`.
+        Nor are there any of records that are to be others in the end, or whose header does not yet say when they begin,
+        unless who asks knows that its run `is_over`.
         """
         import numpy as np
 
         path = self._folder / f"{_NAME}{suffix}"
         found = np.empty(0, dtype=np.uint8)
-        if path.exists():
+        if path.exists() and (is_over or offset or _says_when_it_began(path)):
             found = np.fromfile(path, dtype=np.uint8, count=most_bytes, offset=offset)
         # Looked at afterwards: what was read before its place was given back is whole.
         return found[:0] if suffix == ".bin" and not is_over and self._agent.changes_records else found
@@ -106,6 +108,13 @@ class GeneratorActor:
 
     def _end(self) -> None:
         os._exit(1)  # with its threads, which are Ray's; the folder is swept
+
+
+def _says_when_it_began(records: Path) -> bool:
+    """Whether the header of the records is what it stays: it is written when they are armed, and at their start."""
+    with records.open("rb") as file, suppress(RecordingError):
+        return bool(read_header(file, records, MAGIC, "a record file")["started_unix_ns"])
+    return False  # it is being written
 
 
 def _write(path: Path, content: bytes) -> None:
