@@ -144,7 +144,7 @@ class TokenSummary:
         longest_gap_ms: the longest time between two of them, of each stream.
         tail_ms: from the last event with content to the end.
         finish_reasons: how many answers ended why, by their own words; ``none`` said nothing.
-        without_end_mark: streams that lacked the mark behind the last event.
+        without_end_mark: streams that lacked the mark behind the last event, of a format that has one.
         unread: answers that had something in them which was not understood.
         cut: answers that were longer than what is kept of one.
         asked: answers of which it is known how many tokens were asked for at most, and how many came.

@@ -41,7 +41,12 @@ pub(super) struct Answer {
 impl Answer {
     /// Whether nothing is missing: it said why it ended, or that it did, or is of a format that never does.
     pub(super) fn is_complete(&self) -> bool {
-        !self.needs_end || self.finish.is_some() || self.has_end
+        self.finish.is_some() || self.has_its_end()
+    }
+
+    /// Whether the mark behind the last event came, if it is of a format that has one.
+    pub(super) fn has_its_end(&self) -> bool {
+        self.has_end || !self.needs_end
     }
 
     /// Whether nothing in it is what answers have that say why they ended.

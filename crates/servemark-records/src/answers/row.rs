@@ -30,7 +30,7 @@ pub const ANSWER_COLUMNS: [Column; 14] = [
 pub mod flags {
     /// A body was read.
     pub const READ: u8 = 1;
-    /// It had the mark behind the last event.
+    /// It had the mark behind the last event, or is of a format without one.
     pub const END_MARK: u8 = 2;
     /// It said that it failed.
     pub const FAILED: u8 = 4;
@@ -143,7 +143,7 @@ pub(super) fn of(
 fn flags_of(answer: &Answer, is_whole: bool) -> u8 {
     let bits = [
         (true, flags::READ),
-        (answer.has_end, flags::END_MARK),
+        (answer.has_its_end(), flags::END_MARK),
         (answer.error.is_some(), flags::FAILED),
         (answer.is_cut, flags::CUT),
         (answer.unread > 0, flags::UNREAD),

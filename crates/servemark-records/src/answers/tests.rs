@@ -42,6 +42,11 @@ const DONE: &str = "data: [DONE]\n\n";
 
 /// What a pass gives of records with these numbers and of a file of bodies: the answers' rows, the kinds, what was found.
 fn pass(seqs: &[u64], bodies: &[Vec<u8>], streamed: bool) -> (Vec<Row>, Found) {
+    pass_of(Format::Openai, seqs, bodies, streamed)
+}
+
+/// The same, of answers in that format.
+fn pass_of(format: Format, seqs: &[u64], bodies: &[Vec<u8>], streamed: bool) -> (Vec<Row>, Found) {
     let records: Vec<_> = seqs
         .iter()
         .map(|seq| {
@@ -58,7 +63,7 @@ fn pass(seqs: &[u64], bodies: &[Vec<u8>], streamed: bool) -> (Vec<Row>, Found) {
     let (file, table) = records_of(&records);
     let bodies_file = TestFile::new(&bodies.concat());
     let out = TestFile::new(&[]);
-    let formats = [Some(Format::Openai)];
+    let formats = [Some(format)];
     let asked = Asked {
         formats: &formats,
         counted: &HashMap::from([(7, 99)]),
@@ -225,6 +230,17 @@ fn a_usage_of_no_token_beside_content_is_none() {
         assert_eq!(answer.tokens(), tokens);
         assert_eq!(answer.flags & flags::NO_USAGE, bits);
     }
+}
+
+#[test]
+fn a_stream_lacks_an_end_mark_only_where_its_format_has_one() {
+    let (rows, _) = pass(&[1], &[part(1, 10, &content("a")), end(1, 20)], true);
+    assert_eq!(rows[0].answer.unwrap().flags & flags::END_MARK, 0);
+    let event = part(1, 10, "data: {\"text_output\":\"a\"}\n\n");
+    let (rows, _) = pass_of(Format::Oip, &[1], &[event, end(1, 20)], true);
+    let answer = rows[0].answer.unwrap();
+    assert_eq!(answer.flags, flags::READ | flags::END_MARK);
+    assert_eq!((answer.contents, rows[0].kind), (1, 0));
 }
 
 #[test]
