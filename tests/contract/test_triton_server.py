@@ -90,6 +90,8 @@ def test_every_data_type_comes_back_as_it_was_sent(triton: Server) -> None:
         ("latency -m tokens", 4, "it answers with a stream: give --call generate_stream (HTTP end point doesn't"),
         ("latency -m tokens --call generate", 4, "it answered with an error"),
         ("latency -m failing --call generate_stream", 4, "it answered with an error: no more words"),
+        ("latency -m linear --prompt-tokens 8", 2, "takes no prompts"),
+        ("latency -m linear --prompt-tokens 8", 2, "say with --call generate_stream that it is to generate"),
     ],
 )
 def test_what_cannot_be_is_one_line(command: Command, line: str, status: int, said: str) -> None:
@@ -110,6 +112,21 @@ def test_a_stream_is_one_of_events_and_of_what_they_hold(command: Command) -> No
     assert (status, step["events"]["count"]) == (0, 30), said
     assert (step["tokens"]["streams"], step["tokens"]["events"]) == (3, 30)
     assert "first token" in said
+    assert "end mark" not in said
+
+
+def test_prompts_are_asked_of_what_generates_each_once_and_others_in_each_run(command: Command, tmp_path: Path) -> None:
+    line = "latency -m tokens --call generate_stream --prompt-tokens 30 --output-tokens 4 -l 5 --trials 2 --seed 3"
+    status, said, result = command.run(line)
+    (benchmark,) = result["benchmarks"]
+    assert (status, benchmark["steps"][0]["tokens"]["events"]) == (0, 20), said
+    prompts = [(one["prompts"]["seed"], one["prompts"]["run"]) for one in benchmark["runs"] if not one.get("repeat_of")]
+    assert prompts == [(3, 0), (4, 0)]
+    assert {one["prompts"]["shared"] for one in benchmark["runs"]} == {0}
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('"asked first"\n{"prompt": "four words of it", "output_tokens": 4}\n')
+    status, said, result = command.run(f"latency -m tokens --call generate_stream --prompts {file} -l 3")
+    assert (status, result["benchmarks"][0]["steps"][0]["tokens"]["events"]) == (0, 12), said
 
 
 def test_an_error_in_the_middle_of_a_stream_is_an_application_error(command: Command) -> None:

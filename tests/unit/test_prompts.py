@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -195,7 +196,22 @@ def test_what_is_asked_stands_in_the_request() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    assert json.loads(Asked(8, streams=False, is_chat=False).body("hello")) == {"prompt": "hello", "max_tokens": 8}
+    assert json.loads(Asked(8, streams=False, form="completion").body("hello")) == {"prompt": "hello", "max_tokens": 8}
+
+
+def test_triton_is_asked_to_generate_from_a_text_and_parameters(tmp_path) -> None:
+    asked = Asked(64, ignores_end=True, form="generate")
+    parameters = {"max_tokens": 64, "ignore_eos": True, "min_tokens": 64, "stream": True}
+    assert json.loads(asked.body("hello")) == {"text_input": "hello", "parameters": parameters}
+    whole = replace(asked, streams=False, ignores_end=False)
+    body = json.loads(whole.body({"prompt": "hello", "output_tokens": 5, "temperature": 0}))
+    parameters = {"max_tokens": 5, "temperature": 0, "stream": False}
+    assert body == {"text_input": "hello", "parameters": parameters}
+    assert answer_asked(json.dumps(body).encode()).tokens == 5
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('"hello"\n{"messages": [{"role": "user", "content": "hello"}]}\n')
+    with pytest.raises(UsageError, match="line 2 is a conversation"):
+        prompts_in(path, asked)
 
 
 def test_the_lines_of_a_file_are_prompts_of_any_of_the_usual_forms(tmp_path) -> None:

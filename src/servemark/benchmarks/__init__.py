@@ -16,6 +16,7 @@ from servemark.servers import LoadedModel, ModelSettings, ServerSettings
 from servemark.servers.dialect import Ability, Dialect
 from servemark.workload.load import ADAPTIVE, Load
 from servemark.workload.plan import Group, Plan
+from servemark.workload.prompts import Prompts
 from servemark.workload.scenario import Draws, Scenario, Step
 
 if TYPE_CHECKING:  # what is measured is of no use to who only reads the words of a command
@@ -139,7 +140,10 @@ def prediction(name: str, dialect: Dialect, model: LoadedModel) -> Step:
     """The step of that name in which a model is asked for a prediction, of each of its inputs."""
     requests = tuple(dialect.prediction(model.name, what) for what in model.inputs)
     # What generates text may have a cache of the prompts that it was asked: none comes twice before all have come.
-    draws: Draws = "in_order" if model.is_in_order else "any" if dialect.tokens is None else "each_once"
+    prompts = model.inputs if isinstance(model.inputs, Prompts) else None
+    draws: Draws = "each_once" if prompts or dialect.tokens else "any"
+    if prompts and prompts.is_in_order:
+        draws = "in_order"
     return Step(name, requests, tokens=dialect.tokens, expect=dialect.expects, draws=draws)
 
 

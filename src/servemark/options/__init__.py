@@ -139,9 +139,15 @@ class RunRequest:
         if of_url and (of_tokens or content.tokenizer):
             asked = f"--slo {of_tokens[0]}" if of_tokens else "--tokenizer"
             raise UsageError(f"{asked} needs --tokens", cause="without it no answer is read for its tokens")
-        if content.asks_prompts and server.server is None:
+        if (
+            content.asks_prompts
+            and server.server is None
+            and not (server.server_kind == "triton" and content.generates)
+        ):
             raise UsageError(
-                "prompts need --server", cause="they are for a server with OpenAI's API, which has to run already"
+                "prompts need --server",
+                cause="they are for a server with OpenAI's API, which has to run already",
+                next_step="or give --server-kind triton with --call generate_stream",
             )
         if by_jmeter and content.tokens is not None:
             raise refuse("--tokens", "--engine jmeter", "it knows of no events", "leave --engine out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,13 +26,13 @@ from servemark.options.kinds import (
     readable_file,
 )
 from servemark.options.table import OptionGroup, option, refuse
-from servemark.servers.oip.asked import CALLS, FORMS, MADE, CallName, Form, TensorsAsked, TensorShape
+from servemark.servers.oip.asked import CALLS, FORMS, GENERATING, MADE, CallName, Form, TensorsAsked, TensorShape
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
 from servemark.workload.inputs import Input, Sending, read_inputs
 from servemark.workload.made_prompts import made_prompts, prompts_of_trace
-from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, Drawn, Prompts, prompts_in
+from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, Drawn, PromptForm, Prompts, prompts_in
 from servemark.workload.scenario import TOKEN_FORMATS, Expect, Request, TokenFormat
 from servemark.workload.trace_lengths import Lengths
 from servemark.zoo.catalogue import DEFAULT_MODEL, ZOO
@@ -288,6 +288,11 @@ class ContentOptions(OptionGroup):
         return any(one is not None for one in asked) or self.ignore_eos or self.completions or self.no_stream
 
     @property
+    def generates(self) -> bool:
+        """Whether Triton is asked to generate, for which a prompt is a text and parameters."""
+        return self.call in GENERATING
+
+    @property
     def takes_lengths(self) -> bool:
         """Whether prompts may be as long as a trace has them: nothing else says what they are."""
         return not (self.prompts or self.prompt_tokens or self.shared_prefix or self.inputs)
@@ -300,10 +305,12 @@ class ContentOptions(OptionGroup):
         Raises:
             UsageError: their file cannot be read, or holds something else.
         """
-        form = {"streams": not self.no_stream, "ignores_end": self.ignore_eos, "is_chat": not self.completions}
+        form: PromptForm = "generate" if self.generates else "completion" if self.completions else "message"
+        streams = self.call == "generate_stream" if self.generates else not self.no_stream
+        asked = Asked(self.output_tokens, streams, self.ignore_eos, form)
         if lengths:
-            return prompts_of_trace(Drawn(seed), Asked(self.output_tokens, **form), lengths)
-        asked = Asked(self.output_tokens or OUTPUT_TOKENS, **form)
+            return prompts_of_trace(Drawn(seed), asked, lengths)
+        asked = replace(asked, output_tokens=self.output_tokens or OUTPUT_TOKENS)
         if self.prompts is not None:
             return prompts_in(self.prompts, asked)
         tokens = self.prompt_tokens or PROMPT_TOKENS
@@ -382,8 +389,23 @@ class ContentOptions(OptionGroup):
             readable(self.prompts)
         if self.asks_prompts and self.inputs:
             raise refuse("-i", "--prompts, --prompt-tokens and what goes with them", "each says what is sent")
+        self._check_call_of_prompts()
         for path in self.inputs:
             readable(path)
+
+    def _check_call_of_prompts(self) -> None:
+        """Refuse prompts of a call that takes none, and what only OpenAI's API has of one that does."""
+        if self.call == "infer_stream" and self.asks_prompts:
+            why = "it takes tensors"
+            raise refuse("--call infer_stream", "prompts", why, "say with --input-data or -i what is sent")
+        named = {"--completions": self.completions, "--no-stream": self.no_stream}
+        for name in filter(named.get, named):
+            if self.call != "infer":
+                step = "give --call generate for answers that come whole" if self.no_stream else "leave it out"
+                raise refuse(name, f"--call {self.call}", "it is of OpenAI's API", step)
+        made = [name for name in self.tensors_asked.named if name != "--call"]
+        if self.asks_prompts and made:
+            raise refuse(made[0], "prompts", "each says what is sent", "leave one of them out")
 
     def _check_tensors(self) -> None:
         """Refuse tensors that contradict each other, or an input that is given."""

@@ -66,7 +66,7 @@ class Launchers:
         archive = content.archive if entry.benchmark.needs_model else None
         custom = self._archive(archive) if archive else None
         inputs = content.bodies or None
-        prompts = _prompts_of(entry, inputs, of_openai=server.dialect == "openai") if server.server else None
+        prompts = _prompts_of(entry, inputs, of_openai=server.dialect == "openai")
         says_more = server.dialect == "auto" and (prompts is None or content.takes_lengths)
         asked = RunningLauncher(
             server.server or "",
@@ -117,14 +117,15 @@ class Launchers:
 
 
 def _prompts_of(entry: Entry, inputs: tuple[Input, ...] | None, *, of_openai: bool) -> Prompts | None:
-    """What is asked of a server that runs: prompts, where these are asked for; of one with OpenAI's API always.
+    """What is asked of a server that generates: prompts, where these are asked for; of one with OpenAI's API always.
 
-    As long as a trace has them where that is all that says it; `of_openai`, since traces of other servers have none.
+    As long as a trace has them where that is all that says it; `of_openai`, or where Triton is to generate, since
+    traces of other servers have none.
     """
     content, load = entry.request.content, entry.request.load
-    if not (content.asks_prompts or (inputs is None and of_openai)):
+    lengths = load.lengths() if (of_openai or content.generates) and content.takes_lengths else None
+    if not (content.asks_prompts or (inputs is None and (of_openai or lengths))):
         return None
-    lengths = load.lengths() if of_openai and content.takes_lengths else None
     return content.prompts_asked(load.seed, lengths, None if entry.request.question.by else load.most_requests)
 
 

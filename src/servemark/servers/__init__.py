@@ -93,7 +93,6 @@ class LoadedModel:
         name: its name on the wire.
         backend: what computes it, when it is a model of the zoo; else None.
         inputs: what predictions are asked for, the pool.
-        is_in_order: whether they are asked in their order, the n-th by the n-th arrival.
         url: under which the same server can be given the same archive again while the model is served; None when that
             is not known.
         cold_start_ms: time of the first prediction after registering; None when the model was there before.
@@ -114,7 +113,6 @@ class LoadedModel:
     requested: Mapping[str, object] = field(default_factory=dict)
     origin: Mapping[str, object] | None = None
     sha256: str | None = None
-    is_in_order: bool = False
 
     @property
     def drawn(self) -> Drawn | None:

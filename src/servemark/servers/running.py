@@ -25,7 +25,7 @@ from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.http.trust import Trust
 from servemark.servers.http.words import WHERE_NOT_ALLOWED
 from servemark.servers.mms.archives import archive_of_zoo
-from servemark.servers.oip.asked import TensorsAsked
+from servemark.servers.oip.asked import GENERATING, TensorsAsked
 from servemark.servers.torchserve.tokens import Tokens
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import Header
@@ -129,24 +129,30 @@ class RunningLauncher:
             headers=(*self.headers, *((self.tokens.inference,) if self.tokens else ())),
             engine=self.engine,
         )
-        if self.wants_prompts and found.dialect.tokens is None:
-            raise UsageError(
-                f"a {found.dialect.product} takes no prompts",
-                cause=f"{found.address.url} was known by what it answers",
-                next_step="say with -i what to send to it, or with --dialect openai what it speaks",
-            )
+        self._check_prompts(found)
         self._check_options(found)
         asked = self
-        if found.dialect.name == "openai":
-            asked = replace(self, prompts=self.prompts_found()) if self.prompts_found else self
-        elif self.prompts is not None:
-            asked = replace(self, inputs=tuple(self.prompts), prompts=None)
+        if found.dialect.name == "openai" and self.prompts_found:
+            asked = replace(self, prompts=self.prompts_found())
         room = _ROOMS.get(found.dialect.name)
         if room is None:
             yield asked.plain(found, settings)
             return
         with import_module(room).running_server(asked, found, settings) as server:
             yield server
+
+    def _check_prompts(self, found: Found) -> None:
+        """Refuse prompts of a server that takes none, as it is asked."""
+        name, call = found.dialect.name, self.tensors.call
+        if self.wants_prompts and not (name == "openai" or (name == "oip" and call in GENERATING)):
+            other = (
+                "with --call generate_stream that it is to generate" if name == "oip" else "with -i what to send to it"
+            )
+            raise UsageError(
+                f"a {found.dialect.product} takes no prompts",
+                cause=f"{found.address.url} was known by what it answers",
+                next_step=f"say {other}, or with --dialect openai what it speaks",
+            )
 
     def _check_options(self, found: Found) -> None:
         """Refuse what has no meaning for the dialect that was found."""

@@ -1,6 +1,7 @@
 """Prompts: what servers of language models are asked, and how; from a file of the user's, or made (``made_prompts``).
 
-Each is the body of a request as OpenAI's API has it, without the name of the model. Standard library only.
+Each is the body of a request: as OpenAI's API has it, without the name of the model, or as Triton's generate extension
+does. Standard library only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from servemark.errors import UsageError
 from servemark.workload.inputs import Input, inputs_in, read_inputs
@@ -25,6 +26,8 @@ _MOST_TOKENS = 1 << 31
 #: What those are called in conversations who ask.
 _PERSONS = ("human", "user")
 JSON = "application/json"
+#: As what a text is asked: a message, or what is to be completed, of OpenAI's API; or the input of Triton's generate.
+PromptForm = Literal["message", "completion", "generate"]
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,13 @@ class Asked:
         output_tokens: of how many it is to be at most; None leaves it to each prompt, or to the server.
         streams: whether it is to come as a stream, with its usage at the end.
         ignores_end: whether it goes on to that number whatever the model says, on servers that know the word.
-        is_chat: whether a text becomes a message; else it is a prompt to be completed.
+        form: as what a text is asked.
     """
 
     output_tokens: int | None
     streams: bool = True
     ignores_end: bool = False
-    is_chat: bool = True
+    form: PromptForm = "message"
 
     def body(self, prompt: str | Mapping[str, Any], usual_tokens: int | None = None) -> bytes:
         """The request for a prompt: a text, or what of a request stands in a file, which counts.
@@ -90,17 +93,21 @@ class Asked:
         Of `usual_tokens` is the answer to be at most where nothing else says it.
         """
         asked: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else self._of_text(prompt)
+        text = asked.pop("prompt", None) if self.form == "generate" else None
         length = asked.pop("output_tokens", None) or self.output_tokens or usual_tokens
         if length is not None and "max_completion_tokens" not in asked:
             asked.setdefault("max_tokens", length)
         if self.ignores_end:
             asked |= {"ignore_eos": True, "min_tokens": asked.get("max_tokens", length)}
-        if self.streams:
+        if self.form == "generate":  # what is beside the text are tensors of that name, or parameters
+            asked = {"text_input": text, "parameters": {**asked, "stream": self.streams}}
+        elif self.streams:
             asked |= {"stream": True, "stream_options": {"include_usage": True}}
         return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
 
     def _of_text(self, text: str) -> dict[str, Any]:
-        return {"messages": [{"role": "user", "content": text}]} if self.is_chat else {"prompt": text}
+        is_message = self.form == "message"
+        return {"messages": [{"role": "user", "content": text}]} if is_message else {"prompt": text}
 
 
 class AnswerAsked(NamedTuple):
@@ -178,7 +185,10 @@ def _lines_of(path: Path) -> Callable[[], Iterator[Input]]:
 
 
 def _input(line: Input, asked: Asked) -> Input:
-    return Input(asked.body(_prompt(json.loads(line.body), line.origin)), JSON, line.origin)
+    prompt = _prompt(json.loads(line.body), line.origin)
+    if asked.form == "generate" and not isinstance(prompt, str) and not prompt.get("prompt"):
+        raise UsageError(f"{line.origin} is a conversation", next_step="write a text, or an object with a prompt")
+    return Input(asked.body(prompt), JSON, line.origin)
 
 
 def _prompt(value: Any, origin: str) -> str | dict[str, Any]:

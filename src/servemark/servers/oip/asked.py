@@ -21,6 +21,8 @@ SIZES: dict[str, int | None] = {
 #: What a model is asked for: tensors for tensors; a text and parameters for the same; either as a stream.
 CallName = Literal["infer", "infer_stream", "generate", "generate_stream"]
 CALLS: tuple[CallName, ...] = get_args(CallName)
+#: Those that take a text.
+GENERATING: tuple[CallName, ...] = ("generate", "generate_stream")
 #: Which of them a server has, by what it calls itself; of any other it is not known.
 CALLS_OF: dict[str, tuple[CallName, ...]] = {
     "triton": ("infer", "generate", "generate_stream"),

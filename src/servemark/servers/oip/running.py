@@ -200,7 +200,8 @@ class OipModels:
         changes = settings if settings.workers != self._workers else replace(settings, workers=None)
         with self._changed(name, changes) if changes.changes else nullcontext():
             signature = self._calls.signature(name) or Signature((), ())
-            inputs = self._inputs(name, signature)
+            prompts = self._ask.prompts
+            inputs = (prompts.first,) if prompts else self._inputs(name, signature)
             first_prediction(
                 self.dialect, self._calls.address, name, inputs, self._check(signature), self._ask.sending.expect_status
             )
@@ -211,7 +212,7 @@ class OipModels:
                 yield LoadedModel(
                     name,
                     backend=None,
-                    inputs=inputs,
+                    inputs=prompts or inputs,
                     url=name if self._repository else None,
                     cold_start_ms=None,
                     register_ms=None,
@@ -231,7 +232,7 @@ class OipModels:
     def _sent(self, inputs: tuple[Input, ...]) -> Mapping[str, object]:
         """How the model is asked, and with what where that is ours."""
         sent: dict[str, object] = {"call": self.dialect.call}
-        if self._ask.inputs is None:
+        if self._ask.inputs is None and self._ask.prompts is None:
             binary = bool(inputs[0].headers)
             sent |= {"tensors": inputs[0].origin.removesuffix(" (1)"), "written_as": "binary" if binary else "json"}
         return sent

@@ -80,7 +80,6 @@ def _model(launcher: RunningLauncher, found: Found, name: str, settings: ModelSe
             name,
             backend=None,
             inputs=prompts,
-            is_in_order=prompts.is_in_order,
             url=None,
             cold_start_ms=None,
             register_ms=None,
