@@ -192,7 +192,7 @@ with warm-up   500 sent: 500 succeeded, 0 failed
 in the client  p99 0.000 ms waiting for a connection, 0.040 ms sending late
 cold start     101.5 ms, the first prediction after registering
 certificate    valid, 3 checks passed
-~              too few requests for an interval: no check looks at such a figure
+~              too few requests for an interval: it may be far off
 results        servemark-results/x
 """
 

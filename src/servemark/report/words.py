@@ -17,7 +17,7 @@ from servemark.units import format_ms
 
 #: Before a figure of too few values for an interval: the checks of the certificate look at none of these.
 UNCERTIFIED = "~"
-LEGEND = "too few requests for an interval: no check looks at such a figure"
+LEGEND = "too few requests for an interval: it may be far off"
 
 
 def subject(benchmark: BenchmarkResult) -> Text:
