@@ -148,9 +148,9 @@ def test_the_queue_holds_at_least_twice_the_threads(runs):
 
 
 def test_throughput_says_whether_it_saturated(runs):
-    answers = [verdict["answer"] for verdict in runs["throughput"].benchmark["verdicts"]]
-    assert any("saturated" in answer for answer in answers)
-    assert "saturated" in runs["throughput"].stdout
+    """Or that so few requests do not tell, where this machine was slow."""
+    answers = {verdict["question"]: verdict["answer"] for verdict in runs["throughput"].benchmark["verdicts"]}
+    assert answers["the load saturated the server"] in " ".join(runs["throughput"].stdout.split())
     assert "saturated" not in runs["latency"].stdout
 
 
