@@ -98,6 +98,7 @@ def test_one_that_wants_tokens_is_measured_with_them_and_says_so_without(
         ("latency -m other", 2, "neither the server nor the zoo has a model 'other'"),
         ("latency -m noop --input-data zeros", 2, "--input-data makes no sense with a TorchServe"),
         ("latency -m noop --dialect oip", 4, "it answers as a TorchServe does: give --dialect torchserve"),
+        ("latency -m noop --dialect mms", 4, "it answers as a TorchServe does: give --dialect torchserve"),
     ],
 )
 def test_what_cannot_be_is_one_line(command: Command, line: str, status: int, said: str) -> None:

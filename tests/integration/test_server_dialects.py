@@ -115,6 +115,17 @@ def test_a_management_api_is_told_from_that_which_predicts(named) -> None:
     assert "--dialect torchserve" not in error.value.cause
 
 
+@pytest.mark.parametrize(("title", "speaks"), [("TorchServe APIs", "torchserve"), ("Multi Model Server APIs", "mms")])
+def test_of_two_that_have_the_same_calls_the_one_that_it_says_it_is_is_spoken(title: str, speaks: str) -> None:
+    described = json.dumps({"info": {"title": title}, "paths": {"/predictions/{model_name}": {}}}).encode()
+    with answering({"GET /ping": HEALTHY, "OPTIONS /": (200, described)}) as port:
+        found = [find_server(f"127.0.0.1:{port}", named=name, trust=Trust(), progress=print) for name in (speaks, None)]
+        assert [one.dialect.name for one in found] == [speaks, speaks]
+        (other,) = {"mms", "torchserve"} - {speaks}
+        with pytest.raises(UnreachableError, match=f"it answers as a .* does: give --dialect {speaks}, or leave it"):
+            find_server(f"127.0.0.1:{port}", named=other, trust=Trust(), progress=print)
+
+
 def test_a_dialect_that_is_named_is_taken_at_its_word_but_for_its_health() -> None:
     with answering({"GET /ping": HEALTHY}) as port:
         for name in ("mms", "sagemaker"):

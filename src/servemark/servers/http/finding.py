@@ -184,7 +184,10 @@ class _Look:
         looks = _Answers(address, said)
         if self.named:
             is_there = looks.is_answered(self.named.health(), self.named.is_health) or looks.shows_sign(self.named)
-            known = self.named if is_there else None
+            # TorchServe has all that is asked of MMS, and more: of those with the same sign it is the first to fit.
+            alike = [one for one in dialects() if one.sign() == self.named.sign()]
+            speaks = next(filter(looks.shows_sign, alike), self.named)
+            known = self.named if is_there and speaks.name == self.named.name else None
         else:
             known = next(filter(looks.show, dialects()), None)
         if known:
