@@ -13,11 +13,12 @@ import pytest
 from servemark.engines import GeneratorRun, Job, Sharing
 from servemark.engines.native.sending import build
 from servemark.engines.native.spread import Counts, GeneratorFacts, Order
-from servemark.engines.native.spread.crew import _Crew, slow_one
+from servemark.engines.native.spread.crew import Paces, _Crew
 from servemark.engines.native.spread.joined import with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.errors import SetupError, UsageError
 from servemark.machine.processes import boot_id
+from servemark.units import NS_PER_S
 from servemark.workload.load import Arrivals, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan, compile_plan
 from servemark.workload.scenario import Request, Scenario, Step
@@ -96,10 +97,29 @@ def test_what_another_machine_lacks_is_said_with_its_name(boot, said):
         crew.arm()
 
 
+def _done(*done: int, after_s: float = 1.0) -> list[Counts]:
+    return [Counts(elapsed_ns=round(after_s * NS_PER_S), succeeded=one - 1, failed=1) for one in done]
+
+
 def test_one_that_has_done_much_less_than_the_others_is_slow():
-    assert slow_one([1000, 1000, 800]) == (2, "800 requests done, where the mean is 933")
-    assert slow_one([1000, 1000, 900]) is None
-    assert slow_one([100, 100, 0]) is None, "of so few nothing is said"
+    assert Paces(3).slow_one(_done(1000, 1000, 750)) == (2, "750 requests done in 1 s, where the mean is 917")
+    assert Paces(3).slow_one(_done(1000, 1000, 900)) is None
+    assert Paces(3).slow_one(_done(100, 100, 0)) is None, "of so few nothing is said"
+    assert Paces(3).slow_one(_done(120, 120, 95)) is None, "nor of what chance does"
+    assert Paces(2).slow_one([Counts(), Counts()]) is None
+
+
+def test_one_that_becomes_slow_late_is_named_within_seconds():
+    paces, found = Paces(2), {}
+    for second in range(1, 121):
+        counts = _done(1000 * second, 1000 * second - 400 * max(0, second - 100), after_s=second)
+        found[second] = paces.slow_one(counts)
+    assert next(second for second, slow in found.items() if slow) in range(101, 108)
+    assert found[119] == (1, "5,400 requests done in 9 s, where the mean is 7,200")
+
+
+def test_who_told_its_counts_earlier_than_the_others_is_not_slow():
+    assert Paces(2).slow_one([*_done(5000, after_s=5.0), *_done(4000, after_s=4.0)]) is None
 
 
 def test_counts_of_several_are_their_sums():

@@ -86,6 +86,11 @@ class Counts:
     in_flight: int = 0
     measured_succeeded: int = 0
 
+    @property
+    def ended(self) -> int:
+        """How many requests have ended."""
+        return self.succeeded + self.failed
+
     @classmethod
     def of_all(cls, counts: Sequence[Counts], elapsed_ns: int) -> Counts:
         """The sums of several generators' counts at `elapsed_ns` of the run."""

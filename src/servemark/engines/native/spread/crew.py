@@ -6,6 +6,7 @@ recorded is kept.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -33,8 +34,10 @@ from servemark.workload.plan import EngineShare
 _LOOK_EVERY_S = 0.1
 #: Beyond what is awaited of requests under way: who has not told its outcome by then will not.
 _TOLD_WITHIN_S = 5.0
-#: Of the mean of all; who has done less is said to be slow, from so many requests on.
-_SLOW_SHARE, _FEWEST = 0.9, 100
+#: Of the mean of all; who has done less is said to be slow, from so many requests on, where no chance does that.
+_SLOW_SHARE, _FEWEST, _DEVIATIONS = 0.9, 100, 4.0
+#: Over the last seconds, at least so many: who is slow now had done as much as the others before.
+_PACE_NS = 5 * NS_PER_S
 
 
 def execute(job: Job, placement: Placement) -> EngineRun:
@@ -65,16 +68,31 @@ def execute(job: Job, placement: Placement) -> EngineRun:
             return joined(job, crew.parts(), machine, interrupted=crew.is_interrupted, stop_reason=crew.stop_reason)
 
 
-def slow_one(done: Sequence[int]) -> tuple[int, str] | None:
-    """Who has `done` much less than the others, by its place, and in words how much; None where nobody has.
+class Paces:
+    """Which of several generators does less than the others, over the last 5 to 10 s."""
 
-    `done` is how many requests of each have ended.
-    """
-    mean = sum(done) / len(done)
-    least = min(range(len(done)), key=lambda place: done[place])
-    if mean < _FEWEST or done[least] >= _SLOW_SHARE * mean:
-        return None
-    return least, f"{done[least]} requests done, where the mean is {mean:.0f}"
+    def __init__(self, generators: int) -> None:
+        self._before = self._since = [Counts()] * generators
+
+    def slow_one(self, counts: Sequence[Counts]) -> tuple[int, str] | None:
+        """Who has done much less than the others, by its place, and in words how much; None where nobody has.
+
+        Each of `counts` was told at a time of its own, and is taken for as much as it would be in the mean of these.
+        """
+        if min(one.elapsed_ns - before.elapsed_ns for one, before in zip(counts, self._since, strict=True)) >= _PACE_NS:
+            self._before, self._since = self._since, list(counts)
+        spans_ns = [one.elapsed_ns - before.elapsed_ns for one, before in zip(counts, self._before, strict=True)]
+        if min(spans_ns) <= 0:
+            return None
+        span_ns = sum(spans_ns) / len(spans_ns)
+        done = [
+            (one.ended - before.ended) * span_ns / of_ns
+            for one, before, of_ns in zip(counts, self._before, spans_ns, strict=True)
+        ]
+        mean, least = sum(done) / len(done), done.index(min(done))
+        if mean < _FEWEST or done[least] >= min(_SLOW_SHARE * mean, mean - _DEVIATIONS * math.sqrt(mean)):
+            return None
+        return least, f"{done[least]:,.0f} requests done in {span_ns / NS_PER_S:.0f} s, where the mean is {mean:,.0f}"
 
 
 class _Crew:
@@ -101,6 +119,7 @@ class _Crew:
         self._asked: list[Future[Counts] | None] = [None] * len(generators)
         self._asked_at_s = [0.0] * len(generators)
         self._counts = [Counts()] * len(generators)
+        self._paces = Paces(len(generators))
         #: Why each of those who made no end did not, and who of these is not to be heard of any more.
         self._lost: dict[int, str] = {}
         self._gone: set[int] = set()
@@ -294,7 +313,7 @@ class _Crew:
                 self._asked[place], self._asked_at_s[place] = one.progress(), now_s
 
     def _slow(self) -> str:
-        slow = slow_one([one.succeeded + one.failed for one in self._counts])
+        slow = self._paces.slow_one(self._counts)
         return f"{self._named(slow[0])} is slow: {slow[1]}" if slow else ""
 
     def _named(self, place: int) -> str:
