@@ -372,8 +372,9 @@ class Tally:
 
     steps: list[TallyStep]
     samples: list[TallySample]
-    """Sixteen of each step name: the four latencies, punctual, stamped, unpaused, failed, first event, events, and
-    those of answers; then the response and the queueing of each stage. See `Of` in servemark-records."""
+    """Eighteen of each step name: the four latencies, punctual, stamped, unpaused, failed, first event, events, those
+    of answers, and what of both would be punctual; then the response and the queueing of each stage. See `Of` in
+    servemark-records."""
     stages: list[TallyStage]
     begun: tuple[int, int, int]
     """Arrivals in the window, and when the first and the last was due."""

@@ -24,6 +24,7 @@ from servemark.result import (
     Check,
     Disturbance,
     ErrorExample,
+    EventSummary,
     LatencySummary,
     RunResult,
     Statistic,
@@ -198,7 +199,6 @@ def test_that_count_of_few_requests_is_not_looked_at():
 def _evidence(**changes):
     """Of a step that nothing was wrong with, as far as checks look at it."""
     facts = {
-        "punctual_ms": {},
         "trusted_ms": {},
         "measured": 100,
         "clock_read": 0,
@@ -209,7 +209,10 @@ def _evidence(**changes):
         "cycle_ms": 1000.0,
         **changes,
     }
-    return SimpleNamespace(**facts, is_stamped=2 * facts["clock_read"] <= facts["measured"])
+    punctual_ms = {"response": facts.pop("punctual_ms", {}), "first_event": facts.pop("punctual_first_ms", {})}
+    return SimpleNamespace(
+        **facts, punctual_ms=punctual_ms.__getitem__, is_stamped=2 * facts["clock_read"] <= facts["measured"]
+    )
 
 
 def _closed(step):
@@ -252,6 +255,16 @@ def test_lag_in_an_open_loop_is_judged_by_what_it_moves(response_ms, lag_ms, pas
     check = check_lag(step, _evidence(punctual_ms=dict.fromkeys(("p50", "p99"), response_ms - lag_ms)), OPEN)
     assert check.passed is passed
     assert f"of the response by {lag_ms:g}" in check.reason
+
+
+def test_lag_that_is_little_of_a_long_stream_is_judged_by_what_it_moves_of_its_first_event():
+    events = EventSummary(1, 1, _latency(1.0).p50, _latency(1.0).p50, _latency(20.0), None)
+    step = dataclasses.replace(_step(1000.0), events=events)
+    punctual = {"punctual_ms": {"p50": 995.0}, "punctual_first_ms": {"p50": 15.0}}
+    check = check_lag(step, _evidence(**punctual), OPEN)
+    assert check.passed is False
+    assert check.reason == "generator lag moves p50 of the first event by 5.0 ms, limit 1.0 ms"
+    assert check_lag(_step(1000.0), _evidence(**punctual), OPEN).passed is True
 
 
 def test_lag_does_not_apply_when_nothing_succeeded_or_no_percentile_has_an_interval():

@@ -118,7 +118,13 @@ def test_the_evidence_of_a_step_is_what_numpy_finds(make_records, n, closed):
             _same(step.latencies_ns[name], latencies[name], quantiles)
         _same(step.failed_ns, (rows["end"] - rows["scheduled"])[~good & inside], quantiles)
         if not closed:
-            _same(step.punctual_ns, latencies["response"] - latencies["generator_lag"], quantiles)
+            punctual = latencies["response"] - latencies["generator_lag"]
+            _same(step.punctual_ns["response"], punctual, quantiles)
+            late = (latencies["response"] >= LIMIT_NS).sum() - (punctual >= LIMIT_NS).sum()
+            assert step.late == ({("response", LIMIT_NS): late} if len(measured) else {})
+            has_event = ((measured["flags"] & FLAGS["streamed"]) != 0) & (measured["events"] > 0)
+            first = (measured["first_event"] - measured["scheduled"] - latencies["generator_lag"])[has_event]
+            _same(step.punctual_ns["first_event"], first, quantiles)
         doubtful = (measured["flags"] & FLAGS["clock_read"]) != 0
         assert step.clock_read == doubtful.sum()
         assert step.unsure_sent == ((measured["flags"] & FLAGS["unsure_sent"]) != 0).sum()

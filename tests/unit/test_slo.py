@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from servemark.assessment.objectives import limits_of, missed_by_lag
 from servemark.errors import UsageError
 from servemark.options.objectives import Condition, parse_objective
-from servemark.stats.evidence import Shares
+from servemark.stats.evidence import Question, Shares, Window
+from servemark.stats.gather import gather
 from servemark.stats.slo import judge_share
 
 MS = 1_000_000
@@ -134,3 +136,18 @@ def test_an_answer_is_wrong_in_no_more_than_one_of_twenty(share):
 
 def test_nothing_seen_is_undecided():
     assert judge_share([Shares(np.zeros(3), np.zeros(3))], 0.99).outcome == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("late", "slow", "by_lag"), [(60, 0, (60, 60)), (60, 4, (60, 64)), (60, 60, None), (0, 60, None), (0, 0, None)]
+)
+def test_a_miss_that_hangs_on_requests_which_left_late_is_the_generators(make_records, late, slow, by_lag):
+    """Of 10,000 requests of 1 ms, as many left 50 ms late, and as many took 50 ms."""
+    seq, ms = np.arange(10_000), 1_000_000
+    scheduled = seq * ms
+    sent = scheduled + np.where(seq * 7 % 10_000 < late, 50 * ms, 0)
+    end = sent + ms + np.where(seq * 7 % 10_000 >= 10_000 - slow, 50 * ms, 0)
+    file = make_records(10_000, scheduled=scheduled, ready=scheduled, sent=sent, end=end)
+    objective = parse_objective("p99.9<10ms,p90<10ms,service.p99.9<10ms")
+    evidence = gather([file], Question(window=Window(0, 10_100 * ms), limits=limits_of(objective)))
+    assert list(missed_by_lag(objective, evidence)) == ([(objective[0], *by_lag)] if by_lag else [])

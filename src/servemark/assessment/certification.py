@@ -8,6 +8,7 @@ from dataclasses import replace
 from servemark.assessment.changes import changes_of
 from servemark.assessment.generators import OfGenerator, losses, most_apart, named
 from servemark.assessment.measured import Measured
+from servemark.assessment.objectives import missed_by_lag
 from servemark.certificate import certify
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions, disturbances
 from servemark.certificate.effects import limit_of_rate
@@ -20,6 +21,7 @@ from servemark.certificate.generator import (
     check_loopback,
     check_pauses,
     check_unstamped,
+    check_verdict,
 )
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.certificate.spread import check_generators, check_start
@@ -54,6 +56,10 @@ def certificate_of(
             *_of_records(measured, evidence),
             check_local_resources(steps, seen),
             *_of_generator(measured, evidence, steps, seen),
+            *(
+                check_verdict(condition.text, late=late, missed=missed, conditions=seen)
+                for condition, late, missed in missed_by_lag(measured.objective, evidence)
+            ),
             *(_of_several(measured, evidence, steps, each) if each else ()),
             _of_server(measured),
         ],

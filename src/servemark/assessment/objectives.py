@@ -100,6 +100,25 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             yield _of_share(condition, judge_share(seen, condition.least_share), "requests")
 
 
+def missed_by_lag(objective: Sequence[Condition], evidence: Evidence) -> Iterator[tuple[Condition, int, int]]:
+    """The conditions that a run misses, and would not without the generator's lag.
+
+    With each how many requests missed it by that alone, and how many in all.
+    """
+    trial = Trial(evidence, {})
+    for condition in objective:
+        found = _OfStep.of(condition, trial)
+        late = found.step.late.get((condition.figure, int(condition.limit)), 0.0) if found else 0.0
+        if not found or not late:
+            continue
+        shares = _missed(condition, found.step)
+        missed = float(shares.meant.sum())
+        punctual = Shares(shares.meant * (1 - late / missed), shares.counts)
+        outcomes = [judge_share([one], condition.least_share).outcome for one in (shares, punctual)]
+        if outcomes[0] == "missed" != outcomes[1]:
+            yield condition, int(late), int(missed)
+
+
 def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, ProbeShare]:
     """Of each condition that `trial` can tell of, but a rate: the requests, those that missed it, and their worth.
 

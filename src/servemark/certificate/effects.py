@@ -6,7 +6,7 @@ interval (design: measurement rule 8). Below that the interval says more of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from servemark.result import LatencySummary, Statistic
@@ -51,7 +51,7 @@ def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) 
     Only percentiles that have an interval are looked at: of a few requests, one that was late would move the others.
     None where there is none of them.
     """
-    return _worst(
+    return worst(
         Effect(f"{percentile.replace('_', '.')} of the {what}", abs(statistic.value - without_ms[percentile]), most_ms)
         for percentile, statistic, most_ms in _judged(reported)
         if percentile in without_ms and statistic.value is not None
@@ -60,7 +60,7 @@ def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) 
 
 def added(what: str, reported: LatencySummary, by_ms: float) -> Effect | None:
     """The worst of the effects on the percentiles of `what`, each of which has `by_ms` too much."""
-    return _worst(
+    return worst(
         Effect(f"{percentile.replace('_', '.')} of the {what}", by_ms, most_ms)
         for percentile, _, most_ms in _judged(reported)
     )
@@ -74,5 +74,6 @@ def _judged(reported: LatencySummary) -> Iterator[tuple[str, Statistic, float]]:
             yield percentile, statistic, most_ms
 
 
-def _worst(effects: Iterator[Effect]) -> Effect | None:
+def worst(effects: Iterable[Effect]) -> Effect | None:
+    """The one that is most of its limit; None of none."""
     return max(effects, key=lambda effect: effect.severity, default=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from servemark.certificate.advice import advice_on, cause_of
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions
-from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved
+from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved, worst
 from servemark.result import Check, StepSummary
 from servemark.stats.evidence import StepEvidence
 from servemark.units import NS_PER_MS
@@ -18,14 +18,30 @@ _FEW = "too few requests succeeded for any percentile to have an interval"
 
 
 def check_lag(step: StepSummary, evidence: StepEvidence, conditions: RunConditions) -> Check:
-    """In an open loop the generator's own delay moves no percentile of the response by more than its limit."""
+    """In an open loop the generator's own delay moves no percentile from the schedule by more than its limit.
+
+    These are those of the response, and of a stream those of its first event and of its first token.
+    """
     name = f"generator lag ({step.name})"
     if step.headline == "service":
         return Check(
             name, None, "closed loop: what the generator delays is not in the service time, and lowers the load"
         )
-    effect = moved("response", step.response_ms, evidence.punctual_ms)
-    return _judged(name, "generator lag", effect, conditions)
+    effects = [moved("response", step.response_ms, evidence.punctual_ms("response"))]
+    if step.events:
+        reported = step.events.time_to_first_event_ms
+        effects.append(moved("first event", reported, evidence.punctual_ms("first_event")))
+    if step.tokens:
+        effects.append(moved("first token", step.tokens.first_token_ms, evidence.punctual_ms("first_token")))
+    return _judged(name, "generator lag", worst(filter(None, effects)), conditions)
+
+
+def check_verdict(objective: str, *, late: int, missed: int, conditions: RunConditions) -> Check:
+    """In an open loop no objective is missed by requests alone that left late: `late` of the `missed` ones did."""
+    name = f"generator lag ({objective})"
+    reason = f"{late:,} of the {missed:,} requests that missed {objective} did so only by the generator's lag, without "
+    reason += "which it is not missed"
+    return _failed(Check(name, False, reason, late, 0, "requests"), conditions)
 
 
 def check_clock(step: StepSummary, evidence: StepEvidence, conditions: RunConditions) -> Check:

@@ -27,7 +27,7 @@ _SUMS = (
 #: Those by slot that go by when a request ended; the others by when it was scheduled.
 _BY_END = {"batch_completed", "batch_events", "batch_tokens"}
 #: The samples of a step that are counted by slot: an objective, or an answer with an interval, may be of them.
-_BY_SLOT = [list(SAMPLES).index(name) for name in ("response", "service", "failed", "first_event")]
+_BY_SLOT = [list(SAMPLES).index(name) for name in ("response", "service", "punctual", "failed", "first_event")]
 _SLOT, _SAMPLE, _VALUE, _COUNT = range(4)
 
 
@@ -99,6 +99,12 @@ def condensed_of(files: Sequence[RecordFile]) -> Condensed | None:
         return None
     whole = Condensed(how=how)
     for file, part in zip(files, parts, strict=True):
+        if (
+            part is not None
+            and part.records
+            and len(part.moments) != len(part.steps) * len(SAMPLES) + 2 * len(how.stages)
+        ):
+            raise RecordingError(f"the records in {file.path} were condensed by another version of servemark")
         if part is not None and part.how != how:
             raise RecordingError(f"the records in {file.path} were condensed otherwise than those of the others")
         whole = merged(whole, part or Condensed(how=how))

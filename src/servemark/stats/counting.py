@@ -30,6 +30,13 @@ SAMPLES: Mapping[str, tuple[float, ...]] = {
     "events": _MEDIAN,
     **dict.fromkeys(("first_token", "first_said", "time_per_output_token", "longest_gap", "tail"), _REPORTED),
     "tokens": _MEDIAN,
+    **dict.fromkeys(("punctual_first_event", "punctual_first_token"), _REPORTED),
+}
+#: What the times that count from the schedule are in an open loop without the generator's lag.
+PUNCTUAL: Mapping[str, str] = {
+    "response": "punctual",
+    "first_event": "punctual_first_event",
+    "first_token": "punctual_first_token",
 }
 #: Those whose quantiles have intervals.
 _WITH_INTERVALS = (
@@ -43,13 +50,14 @@ class CountedSample:
     """Of a sample the values by rank that its quantiles are, and by batch how many values there are, and above what.
 
     `edges_ns` are the bounds of its histogram, each of which is in `above`, as is from where on a value is slow
-    (``slow_ns``); empty where it is to have none.
+    (``slow_ns``); empty where it is to have none. `has_intervals` is whether its quantiles are to have any.
     """
 
     ordered: Mapping[int, int]
     counts: FloatArray
     above: Mapping[int, FloatArray]
     edges_ns: Sequence[int] = ()
+    has_intervals: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,13 +80,14 @@ class Counted:
             _thresholds_ns(name, moments[number].count, ordered[number], edges[number], limits)
             for number, name in enumerate(names_of)
         ]
-        wanted = [number for number, name in enumerate(names_of) if name in _WITH_INTERVALS]
+        wanted = [number for number, name in enumerate(names_of) if name in _WITH_INTERVALS or thresholds[number]]
         found = dict(zip(wanted, tally.above([(number, thresholds[number]) for number in wanted]), strict=True))
         samples = []
         for number, values in enumerate(ordered):
             counts, *above = (np.array(by_batch, dtype=np.float64) for by_batch in found.get(number, [[]]))
             by_threshold = dict(zip(thresholds[number], above, strict=True))
-            samples.append(CountedSample(values, counts, by_threshold, edges[number]))
+            has_intervals = names_of[number] in _WITH_INTERVALS
+            samples.append(CountedSample(values, counts, by_threshold, edges[number], has_intervals))
         return cls(tuple(samples), tuple(quantiles))
 
     def of_step(self, number: int) -> Mapping[str, CountedSample]:
@@ -90,14 +99,15 @@ class Counted:
         """What the values of a sample are worth for each of its quantiles, as far as that can be told."""
         sample = self.samples[number]
         count = int(sample.counts.sum())
-        if count < LEAST_TIMES:
+        if count < LEAST_TIMES or not sample.has_intervals:
             return {}
         above = {q: sample.above[sample.ordered[rank(count, q)]] for q in self.quantiles[number]}
         return effective_quantiles(above, sample.counts)
 
     def independent(self, number: int) -> Iterator[tuple[int, int] | None]:
         """The ranks of the intervals that a sample would have if its values were independent of each other."""
-        count = int(self.samples[number].counts.sum())
+        sample = self.samples[number]
+        count = int(sample.counts.sum()) if sample.has_intervals else 0
         return (interval_ranks(count, q, Effective.of_independent(count)) for q in self.quantiles[number] if count)
 
 
@@ -123,9 +133,9 @@ def _thresholds_ns(
     name: str, count: int, ordered: Mapping[int, int], edges: Sequence[int], limits: Sequence[tuple[str, int]]
 ) -> list[int]:
     """Above which values of a sample it is counted by batch; of one with a histogram also what is slow."""
+    of_limits = {limit_ns - 1 for latency, limit_ns in limits if name in (latency, PUNCTUAL.get(latency))}
     if name not in _WITH_INTERVALS:
-        return []
-    of_limits = (limit_ns - 1 for latency, limit_ns in limits if latency == name)
+        return sorted(of_limits)
     slow = [slow_ns(ordered[rank(count, REPORTED["p50"])])] if edges else []
     return sorted({*ordered.values(), *edges, *of_limits, *slow})
 

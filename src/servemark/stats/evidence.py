@@ -118,11 +118,12 @@ class StepEvidence:
         latencies_ns: of what is measured, by the names of ``LATENCIES``; `by_batch` the same by when it was scheduled.
         above: of the headline's latency, by quantile: the requests that took longer, by when they were scheduled.
         slow: those of them that took a tenth longer than the median, likewise; None of nothing.
-        missed: of each limit that was asked for: the requests that failed, or took as long or longer.
+        missed: of each limit that was asked for: the requests that failed, or took as long or longer; `late` of those
+            from the schedule of an open loop how many of them did only by the generator's lag.
         failures: of all that were scheduled in the window, those that failed.
         completed: successes that ended in the window, by batch; `bytes_of_completed` the bytes of their responses.
         failed_ns: the responses of failures that were scheduled in the window.
-        punctual_ns: of an open loop, response without the generator's lag.
+        punctual_ns: of an open loop, the times from the schedule without the generator's lag, by name.
         trusted_ns: the headline of those measured records whose ends are beyond doubt; None where all are, or none.
         clock_read: measured records whose end is a reading of the clock, and not the kernel's time of arrival.
         unsure_sent: those that may have left later than they say.
@@ -147,11 +148,12 @@ class StepEvidence:
     above: Mapping[float, Shares]
     slow: Shares | None
     missed: Mapping[tuple[str, int], Shares]
+    late: Mapping[tuple[str, int], float]
     failures: Shares
     completed: FloatArray
     bytes_of_completed: int
     failed_ns: Sample
-    punctual_ns: Sample
+    punctual_ns: Mapping[str, Sample]
     trusted_ns: Sample | None
     clock_read: int
     unsure_sent: int
@@ -172,10 +174,9 @@ class StepEvidence:
         """Whether most of the records have the kernel's time of arrival."""
         return 2 * self.clock_read <= self.measured
 
-    @property
-    def punctual_ms(self) -> Mapping[str, float]:
+    def punctual_ms(self, latency: str) -> Mapping[str, float]:
         """What a generator that is never late would have reported of an open loop, by name; empty for a closed one."""
-        return _values(self.punctual_ns) if self.headline == "response" else {}
+        return _values(self.punctual_ns[latency]) if self.headline == "response" else {}
 
     @property
     def trusted_ms(self) -> Mapping[str, float]:

@@ -18,7 +18,7 @@ from servemark.records import RecordFile, reading
 from servemark.result import Histogram
 from servemark.stats import intervals
 from servemark.stats.condensed import CondensedTally, condensed_of
-from servemark.stats.counting import LATENCIES, SAMPLES, Counted, CountedSample, headline_of, samples_of
+from servemark.stats.counting import LATENCIES, PUNCTUAL, SAMPLES, Counted, CountedSample, headline_of, samples_of
 from servemark.stats.evidence import (
     Batches,
     Begun,
@@ -174,11 +174,12 @@ def _step(
         above=_above(counted[headline], measured),
         slow=_slow(counted[headline], measured),
         missed=_missed(counted, limits),
+        late=_late(counted, limits),
         failures=Shares(counted["failed"].counts, counted["response"].counts + counted["failed"].counts),
         completed=np.array(tally.batch_completed, dtype=np.float64),
         bytes_of_completed=tally.bytes_of_completed,
         failed_ns=samples["failed"],
-        punctual_ns=samples["punctual"],
+        punctual_ns={latency: samples[punctual] for latency, punctual in PUNCTUAL.items()},
         trusted_ns=samples["stamped" if is_stamped else "unpaused"] if 0 < doubtful < measured else None,
         clock_read=tally.clock_read,
         unsure_sent=tally.unsure_sent,
@@ -216,6 +217,17 @@ def _missed(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, in
     for latency, limit_ns in limits:
         sample = counted[latency]
         found[latency, limit_ns] = Shares(requests - sample.counts + sample.above[limit_ns - 1], requests)
+    return found
+
+
+def _late(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], float]:
+    """Of each limit from the schedule the requests that took so long only by the generator's lag."""
+    found = {}
+    for latency, limit_ns in limits:
+        sample, punctual = counted[latency], counted.get(PUNCTUAL.get(latency, ""))
+        if punctual and 0 < punctual.counts.sum() == sample.counts.sum():  # every one is of an open loop
+            above = (one.above[limit_ns - 1].sum() for one in (sample, punctual))
+            found[latency, limit_ns] = float(next(above) - next(above))
     return found
 
 

@@ -61,10 +61,14 @@ pub enum Of {
     Tail,
     /// Tokens of each answer.
     Tokens,
+    /// Of an open loop, the time to the first event without the generator's lag, as punctual is to the response.
+    PunctualFirstEvent,
+    /// The same of the first event with content.
+    PunctualFirstToken,
 }
 
 /// How many samples a step name has.
-pub const SAMPLES: usize = Of::Tokens as usize + 1;
+pub const SAMPLES: usize = Of::PunctualFirstToken as usize + 1;
 /// The first of [`Of`] are the latencies that are summed up by batch.
 pub const LATENCIES: usize = Of::GeneratorLag as usize + 1;
 
@@ -113,12 +117,19 @@ impl Question {
                 put_of(Of::Events, i64::from(row.events));
                 if row.events > 0 {
                     put_of(Of::FirstEvent, row.first_event_ns - begun_ns(row));
+                    if !row.is_closed {
+                        put_of(Of::PunctualFirstEvent, row.first_event_ns - begun_ns(row) - lag);
+                    }
                 }
             }
             if let Some(answer) = row.answer {
                 each_of_answer(begun_ns(row), row.end_ns, answer, &mut |of, value| {
                     put_of(of, value);
                 });
+                if !row.is_closed && answer.first_content_ns >= 0 {
+                    let value = answer.first_content_ns - begun_ns(row) - lag;
+                    put_of(Of::PunctualFirstToken, value);
+                }
             }
         }
         if row.kind == 0 {
