@@ -243,7 +243,14 @@ def test_the_worst_effect_is_the_one_that_uses_most_of_its_limit():
     reported = dataclasses.replace(_latency(10.0), p99=Statistic(90.0, (50.0, 99.0)))
     worst = effects.moved("response", reported, {"p50": 9.0, "p99": 70.0, "p99_9": 10.0})
     assert worst == effects.Effect("p50 of the response", 1.0, 0.5)
-    assert effects.added("service", reported, 0.4).figure in {f"p{q} of the service" for q in (50, 90, 95, "99.9")}
+
+
+def test_what_is_added_to_every_time_is_most_to_the_shortest_that_is_reported():
+    step = dataclasses.replace(_step(10.0), service_ms=_latency(4.0))
+    assert effects.added(step, 0.4) == effects.Effect("p50 of the service", 0.4, 0.2)
+    events = EventSummary(1, 1, _latency(1.0).p50, _latency(1.0).p50, _latency(2.0), None)
+    assert effects.added(dataclasses.replace(step, events=events), 0.4).figure == "p50 of the first event"
+    assert effects.added(_step(10.0), 0.4).figure == "p50 of the response"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from servemark.result import LatencySummary, Statistic
+from servemark.result import LatencySummary, Statistic, StepSummary
 from servemark.stats.percentiles import REPORTED
 
 #: Of a figure.
@@ -52,16 +52,31 @@ def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) 
     None where there is none of them.
     """
     return worst(
-        Effect(f"{percentile.replace('_', '.')} of the {what}", abs(statistic.value - without_ms[percentile]), most_ms)
+        Effect(
+            f"{percentile.replace('_', '.')} of the {what.replace('_', ' ')}",
+            abs(statistic.value - without_ms[percentile]),
+            most_ms,
+        )
         for percentile, statistic, most_ms in _judged(reported)
         if percentile in without_ms and statistic.value is not None
     )
 
 
-def added(what: str, reported: LatencySummary, by_ms: float) -> Effect | None:
-    """The worst of the effects on the percentiles of `what`, each of which has `by_ms` too much."""
+def times_of(step: StepSummary) -> dict[str, LatencySummary]:
+    """The times that are reported of a step and that end with what the server sends, by name; the headline's first."""
+    times: dict[str, LatencySummary] = {step.headline: step.headline_ms, "service": step.service_ms}
+    if step.events:
+        times["first_event"] = step.events.time_to_first_event_ms
+    if step.tokens:
+        times["first_token"] = step.tokens.first_token_ms
+    return times
+
+
+def added(step: StepSummary, by_ms: float) -> Effect | None:
+    """The worst of the effects on the percentiles of a step's times, each of which has `by_ms` too much."""
     return worst(
-        Effect(f"{percentile.replace('_', '.')} of the {what}", by_ms, most_ms)
+        Effect(f"{percentile.replace('_', '.')} of the {name.replace('_', ' ')}", by_ms, most_ms)
+        for name, reported in times_of(step).items()
         for percentile, _, most_ms in _judged(reported)
     )
 

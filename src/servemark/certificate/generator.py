@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from servemark.certificate.advice import advice_on, cause_of
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions
-from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved, worst
+from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved, times_of, worst
 from servemark.result import Check, StepSummary
 from servemark.stats.evidence import StepEvidence
 from servemark.units import NS_PER_MS
@@ -27,12 +27,8 @@ def check_lag(step: StepSummary, evidence: StepEvidence, conditions: RunConditio
         return Check(
             name, None, "closed loop: what the generator delays is not in the service time, and lowers the load"
         )
-    effects = [moved("response", step.response_ms, evidence.punctual_ms("response"))]
-    if step.events:
-        reported = step.events.time_to_first_event_ms
-        effects.append(moved("first event", reported, evidence.punctual_ms("first_event")))
-    if step.tokens:
-        effects.append(moved("first token", step.tokens.first_token_ms, evidence.punctual_ms("first_token")))
+    from_schedule = ((what, times) for what, times in times_of(step).items() if what != "service")
+    effects = (moved(what, times, evidence.punctual_ms(what)) for what, times in from_schedule)
     return _judged(name, "generator lag", worst(filter(None, effects)), conditions)
 
 
@@ -77,7 +73,7 @@ def check_unstamped(
         lag = _ms(evidence.receive_lag_ms)
         return Check(name, None, f"answers have the kernel's time of arrival; they were read {lag} later, on the mean")
     late_ms = receive_lag_ms + (run_queue_ms or 0.0)
-    effect = added(step.headline, step.headline_ms, late_ms)
+    effect = added(step, late_ms)
     return _judged(name, "that answers wait for the generator", effect, seen)
 
 
@@ -90,7 +86,7 @@ def check_loopback(step: StepSummary, *, p50_ns: int | None, conditions: RunCond
     if p50_ns is None:
         return Check(name, None, "it could not be made: no socket, thread or file could be had")
     p50_ms = p50_ns / NS_PER_MS
-    effect = added(step.headline, step.headline_ms, p50_ms)
+    effect = added(step, p50_ms)
     found = f"a response that takes no time is measured as {_ms(p50_ms)}, which"
     return _judged(name, found, effect, conditions)
 

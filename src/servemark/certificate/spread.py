@@ -39,7 +39,7 @@ def check_start(step: StepSummary, *, apart_ns: int, slowest: str, window_s: flo
     if limit is not None and share > limit:
         reason = f"{said}, which moves the rate by up to {share:.1%}, limit {limit:.1%}"
         return _out_of_step(Check(name, False, reason, share, limit, "share"))
-    effect = added("response", step.response_ms, apart_ms) if step.headline == "response" else None
+    effect = added(step, apart_ms) if step.headline == "response" else None
     if effect is None and limit is None:
         return Check(name, None, f"{said}; {_FEW}")
     if effect is None:
