@@ -25,6 +25,8 @@ _BODY = b'{"status": "Healthy!"}'
 _HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 _SERVICE_S = 0.02
 _CPU_GROUPS = Path("/sys/fs/cgroup/cpu")
+#: So long that what happens once its first records are seen, however late that is, happens within it.
+_MEASURED = ("--duration", "4", "--warmup", "0.2")
 
 
 def _answer(connection) -> None:
@@ -58,6 +60,12 @@ def _wait_for(condition) -> None:
         time.sleep(0.01)
 
 
+def _throttled(group: Path) -> int:
+    """How often the group has had to wait for the next period."""
+    counts = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+    return int(counts["nr_throttled"])
+
+
 def _causes(folder: Path) -> dict[str, str]:
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     checks = result["benchmarks"][0]["certificate"]["checks"]
@@ -66,7 +74,7 @@ def _causes(folder: Path) -> dict[str, str]:
 
 def test_a_generator_that_is_stopped_for_a_while(tmp_path: Path) -> None:
     folder = tmp_path / "result"
-    with _measuring(folder, "-t", "8", "--duration", "3", "--warmup", "0.2") as process:
+    with _measuring(folder, "-t", "8", *_MEASURED) as process:
         process.send_signal(signal.SIGSTOP)
         time.sleep(1.5)
         process.send_signal(signal.SIGCONT)
@@ -94,10 +102,11 @@ def group() -> Iterator[Path]:
 
 def test_a_generator_whose_control_group_has_too_small_a_quota(tmp_path: Path, group: Path) -> None:
     folder = tmp_path / "result"
-    with _measuring(folder, "-t", "32", "--duration", "3", "--warmup", "0.2", within=group) as process:
+    with _measuring(folder, "-t", "32", *_MEASURED, within=group) as process:
         (group / "cpu.cfs_period_us").write_text("500000")
+        before = _throttled(group)
         (group / "cpu.cfs_quota_us").write_text("2000")
-        time.sleep(2)
+        _wait_for(lambda: _throttled(group) >= before + 3)
         (group / "cpu.cfs_quota_us").write_text("-1")
     assert process.returncode == 3
     assert "its control group's quota of CPU time kept it waiting for" in _causes(folder)["pauses (ping)"]

@@ -28,7 +28,7 @@ from servemark.certificate.spread import check_generators, check_start
 from servemark.result import Certificate, Check, StepSummary
 from servemark.servers import of_one
 from servemark.stats.evidence import Evidence, StepEvidence
-from servemark.stats.summary import bounded
+from servemark.stats.summary import bounded, independent_rate
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad
 
@@ -178,6 +178,7 @@ def _of_step(measured: Measured, step: StepSummary, evidence: StepEvidence, seen
         check_loopback(step, p50_ns=counts.loopback_p50_ns, conditions=seen),
         check_pauses(
             step,
+            limit=limit_of_rate(independent_rate(step, evidence)),
             paused_s=counts.paused_ns / NS_PER_S,
             window_s=measured.engine_run.scheduling_ended_ns / NS_PER_S,
             conditions=seen,

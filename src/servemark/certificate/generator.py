@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from servemark.certificate.advice import advice_on, cause_of
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions
-from servemark.certificate.effects import LIMIT_SHARE, Effect, added, limit_of_rate, moved, times_of, worst
+from servemark.certificate.effects import LIMIT_SHARE, Effect, added, moved, times_of, worst
 from servemark.result import Check, StepSummary
 from servemark.stats.evidence import StepEvidence
 from servemark.units import NS_PER_MS
@@ -137,10 +137,14 @@ def check_load(cycle: Cycle | None, conditions: RunConditions) -> Check:
     return _failed(Check(name, False, found, lacking, cycle.limit, "share"), conditions)
 
 
-def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, conditions: RunConditions) -> Check:
+def check_pauses(
+    step: StepSummary, *, limit: float | None, paused_s: float, window_s: float, conditions: RunConditions
+) -> Check:
     """The generator runs when it has to: what it did not send meanwhile lowers no rate by more than its limit.
 
-    `paused_s` is for how long a thread did not come back to its loop. Times of requests are judged by the other checks.
+    `paused_s` is for how long a thread did not come back to its loop. `limit` is that of the rate if its requests were
+    independent of each other, None where it has none: a pause widens the interval that they have, and would excuse
+    itself. Times of requests are judged by the other checks.
     """
     name = f"pauses ({step.name})"
     if step.headline == "response":
@@ -148,7 +152,6 @@ def check_pauses(step: StepSummary, *, paused_s: float, window_s: float, conditi
     share = min(paused_s / window_s, 1.0) if window_s > 0 else 0.0
     if not paused_s:
         return Check(name, True, "the generator was never kept from running", 0.0, LIMIT_SHARE, "share")
-    limit = limit_of_rate(step.throughput_per_s)
     if limit is None:
         return Check(name, None, "too few requests succeeded for their rate to have an interval")
     found = f"the generator did not run for {paused_s:.2f} s, so that the rate lacks up to {share:.1%}"

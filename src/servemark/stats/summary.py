@@ -129,16 +129,21 @@ def bounded(step: StepSummary, evidence: StepEvidence) -> StepSummary:
         }
         return replace(found, **lacking)
 
-    rate, completed = step.throughput_per_s, float(evidence.completed.sum())
-    if rate.ci95 is None and rate.value and completed >= _FEWEST:
-        error = NORMAL_REACH * rate.value / math.sqrt(completed)
-        rate = Statistic(rate.value, (rate.value - error, rate.value + error))
     return replace(
         step,
-        throughput_per_s=rate,
+        throughput_per_s=step.throughput_per_s if step.throughput_per_s.ci95 else independent_rate(step, evidence),
         response_ms=latency("response", step.response_ms),
         service_ms=latency("service", step.service_ms),
     )
+
+
+def independent_rate(step: StepSummary, evidence: StepEvidence) -> Statistic:
+    """The rate with the interval that as many independent successes would have, by their number; if there are 30."""
+    rate, completed = step.throughput_per_s, float(evidence.completed.sum())
+    if not rate.value or completed < _FEWEST:
+        return replace(rate, ci95=None)
+    error = NORMAL_REACH * rate.value / math.sqrt(completed)
+    return Statistic(rate.value, (rate.value - error, rate.value + error))
 
 
 def _trends(step: StepEvidence, window: Window, throughput_per_s: Statistic) -> dict[str, Trend]:
