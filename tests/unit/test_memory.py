@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from servemark.environments.server_kinds import ServerKind
 from servemark.errors import DoesNotFitError
 from servemark.machine.fitting import may_lack_room, memory_need
 from servemark.machine.memory import (
@@ -24,7 +25,9 @@ from servemark.machine.memory import (
 from servemark.options import RunRequest
 from servemark.runner.entry import Entry
 from servemark.runner.measuring import asked_of_server
-from servemark.servers import default_workers
+from servemark.servers import ServerSettings, default_workers
+from servemark.servers.own import OwnLauncher
+from servemark.servers.running import RunningLauncher
 from servemark.units import format_bytes
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -226,6 +229,21 @@ def test_the_workers_that_a_model_begins_with_have_to_fit(monkeypatch: pytest.Mo
     refusal = memory_need(memories, 64, preload=False).refusal
     assert isinstance(refusal, DoesNotFitError)
     assert re.search(r"64 workers would not fit in memory.* ask for at most 3", str(refusal))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("triton", {"workers": 9_999}), ("torchserve", {"most_workers": 9_999}), ("mlserver", {"workers": 60})],
+)
+def test_so_many_processes_that_no_model_is_small_enough_are_refused_before_anything_is_installed(
+    monkeypatch: pytest.MonkeyPatch, kind: ServerKind, settings: dict[str, int]
+) -> None:
+    monkeypatch.setattr("servemark.machine.fitting.available_bytes", lambda: RESERVE_BYTES + GIB)
+    monkeypatch.setattr("servemark.servers.own.import_module", lambda _: pytest.fail("it goes on"))
+    launcher = OwnLauncher(kind, RunningLauncher("", ("noop",)), ())
+    refusal = r"^\d+ workers would not fit in memory: each takes 24 MiB at the least, .*; use fewer workers \(-w\)$"
+    with pytest.raises(DoesNotFitError, match=refusal), launcher.serve(ServerSettings(**settings)):
+        pass
 
 
 def test_a_plain_benchmark_asks_for_that_look_and_force_does_not() -> None:

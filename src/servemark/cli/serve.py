@@ -66,7 +66,8 @@ def _serve_kind(arguments: Namespace, chosen: ServerOptions, measure: str) -> in
     launcher = launcher_of_kind(
         RunningLauncher("", models, progress=_say, log=log), chosen, arguments.port, arguments.listen
     )
-    with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(chosen.workers)) as served:
+    asked = ServerSettings(workers=chosen.workers)
+    with launcher.serve(asked) as server, server.serve_models(ModelSettings(chosen.workers)) as served:
         try:
             inference = server.addresses["inference"]
             benchmark = ["latency", "-m", served[0].name if served else "MODEL", "--server", inference.url]

@@ -12,6 +12,8 @@ from servemark.units import format_bytes
 
 #: What no worker takes whose weights are in its archive, of any size: a runtime, and them several times.
 _WORKER_AT_MOST_BYTES, _ARCHIVES_AT_MOST = 1 << 30, 4
+#: What every worker takes that is a process of Python which computes, whatever it computes.
+_WORKER_AT_LEAST_BYTES = 24 << 20
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,19 @@ def may_lack_room(archives: Iterable[Path], workers: int) -> bool:
         return False
     each = [_WORKER_AT_MOST_BYTES + _ARCHIVES_AT_MOST * archive.stat().st_size for archive in archives]
     return bool(each) and RESERVE_BYTES + workers * sum(each) > available_bytes()
+
+
+def check_least(workers: int) -> None:
+    """Nothing, unless so many processes of workers could not be had whatever they computed.
+
+    Raises:
+        DoesNotFitError: says what they take at the least.
+    """
+    available = available_bytes()
+    if workers > 1 and RESERVE_BYTES + workers * _WORKER_AT_LEAST_BYTES > available:
+        each = format_bytes(_WORKER_AT_LEAST_BYTES)
+        raise DoesNotFitError(
+            f"{workers} workers would not fit in memory",
+            cause=f"each takes {each} at the least, and {format_bytes(available)} can be had",
+            next_step="use fewer workers (-w)",
+        )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from servemark.environments.server_kinds import ServerKind
 from servemark.errors import UsageError
+from servemark.machine.fitting import check_least
 from servemark.servers import Server, ServerSettings
 from servemark.servers.mms.instance import sweep_stale
 from servemark.servers.ports import LOOPBACK
@@ -60,11 +61,14 @@ class OwnLauncher:
 
         Raises:
             UsageError: GPUs are asked for, or the repository holds no model.
+            DoesNotFitError: this machine has not the memory for so many workers, whatever they compute.
             SetupError: environment or models could not be made.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         if settings.gpus:
             raise UsageError("-g makes no sense with --server-kind", next_step="leave one of them out")
+        if self.repository is None or self.kind == "mlserver":  # instances of other backends are threads
+            check_least(max(settings.workers or 0, settings.most_workers or 0))
         sweep_stale(self.asked.progress)
         started: _Started = import_module(_ROOMS[self.kind]).started_server
         with started(self, settings) as server:
