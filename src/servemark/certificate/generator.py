@@ -33,7 +33,10 @@ def check_lag(step: StepSummary, evidence: StepEvidence, conditions: RunConditio
 
 
 def check_verdict(objective: str, *, late: int, missed: int, conditions: RunConditions) -> Check:
-    """In an open loop no objective is missed by requests alone that left late: `late` of the `missed` ones did."""
+    """In an open loop no objective is missed only because requests left late.
+
+    This is the check of one that is: of the `missed` requests so many would not have been but for the generator's lag.
+    """
     name = f"generator lag ({objective})"
     reason = f"{late:,} of the {missed:,} requests that missed {objective} did so only by the generator's lag, without "
     reason += "which it is not missed"
