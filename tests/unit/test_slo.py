@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from servemark.assessment.objectives import limits_of, missed_by_lag
+from servemark.assessment.objectives import Trial, limits_of, missed_by_lag, verdicts_on
 from servemark.errors import UsageError
 from servemark.options.objectives import Condition, parse_objective
 from servemark.stats.evidence import Question, Shares, Window
@@ -151,3 +153,21 @@ def test_a_miss_that_hangs_on_requests_which_left_late_is_the_generators(make_re
     objective = parse_objective("p99.9<10ms,p90<10ms,service.p99.9<10ms")
     evidence = gather([file], Question(window=Window(0, 10_100 * ms), limits=limits_of(objective)))
     assert list(missed_by_lag(objective, evidence)) == ([(objective[0], *by_lag)] if by_lag else [])
+
+
+def test_what_is_undecided_of_errors_is_told_as_a_share_of_failures(make_records):
+    objective = parse_objective("errors<0.1%")
+    evidence = gather([make_records(40)], Question(window=Window(0, 10**9)))
+    (verdict,) = verdicts_on(objective, [Trial(evidence, {})])
+    assert verdict.answer.startswith("errors<0.1% undecided: 0.000% of 40 requests failed (0.000% to 7.216%; ")
+
+
+@pytest.mark.parametrize(("asked", "outcome"), [("p75", "met"), ("p80", "undecided"), ("p85", "missed")])
+def test_times_between_events_are_worth_as_many_as_there_are_responses(make_records, asked, outcome):
+    """Of 4,500 gaps of 1,500 responses a fifth takes more than 1 ms."""
+    gaps = ((Path(__file__).parent / "data" / "gaps.v2z").read_bytes(),) * 100
+    events = {"events": 4, "first_event": 5, "last_event": 9, "flags": 16}
+    evidence = gather([make_records(1500, **events)], Question(window=Window(0, 10**9)))
+    (verdict,) = verdicts_on(parse_objective(f"between_events.{asked}<1ms"), [Trial(evidence, {0: gaps})])
+    assert verdict.outcome == outcome
+    assert " of 4,500 gaps within 1.00 ms (" in verdict.answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.limits import beyond
-from servemark.stats.slo import Judged, judge_share
+from servemark.stats.slo import Judged, judge_share, judge_worth
 from servemark.stats.summary import rate
 from servemark.units import NS_PER_MS, format_ms, four_digits
 
@@ -152,17 +152,19 @@ def _step(condition: Condition, evidence: Evidence) -> StepEvidence | None:
 
 def _of_share(condition: Condition, judged: Judged, of_what: str) -> Verdict:
     of_what = f"{of_what} of {condition.step}" if condition.step else of_what
+    low, high = judged.low, judged.high
     if condition.figure == "errors":
         found = f"{1 - judged.share:.3%} of {judged.requests:,} {of_what} failed"
-        bound = {"met": f"at most {1 - judged.low:.3%}", "missed": f"at least {1 - judged.high:.3%}"}
+        low, high = 1 - judged.high, 1 - judged.low
+        bound = {"met": f"at most {high:.3%}", "missed": f"at least {low:.3%}"}
     else:
         within = format_ms(condition.limit / NS_PER_MS)
         found = f"{judged.share:.3%} of {judged.requests:,} {of_what} within {within}"
-        bound = {"met": f"at least {judged.low:.3%}", "missed": f"at most {judged.high:.3%}"}
+        bound = {"met": f"at least {low:.3%}", "missed": f"at most {high:.3%}"}
     said = bound.get(judged.outcome)
     if said is None:
         more = f"{judged.needs_n:,} {of_what} would decide" if judged.needs_n else "no number of them would decide"
-        said = f"{judged.low:.3%} to {judged.high:.3%}; {more}"
+        said = f"{low:.3%} to {high:.3%}; {more}"
     return _verdict(condition, judged.outcome, f"{found} ({said})")
 
 
@@ -196,14 +198,7 @@ def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
         else:
             high = middle
     worth = min(count, sum(of.step.events.per_request.count for of in found if of.step.events))
-    one = np.ones(1)
-    judged = judge_share([Shares(one * worth * (1 - high), one * worth)], condition.share)
-    return replace(
-        judged,
-        requests=count,
-        missed=round(count * (1 - high)),
-        needs_n=judged.needs_n and judged.needs_n * count // max(worth, 1),
-    )
+    return judge_worth(count, round(count * (1 - high)), worth, condition.share)
 
 
 def limits_together(objective: Sequence[Condition], names: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -55,7 +55,12 @@ def judge_share(trials: Sequence[Shares], least: float) -> Judged:
     requests = sum(float(trial.counts.sum()) for trial in trials)
     missed = sum(float(trial.meant.sum()) for trial in trials)
     independent = sum(effective_share(trial.meant, trial.counts).cautious_n for trial in trials)
-    if requests <= 0:
+    return judge_worth(requests, missed, independent, least)
+
+
+def judge_worth(requests: float, missed: float, independent: float, least: float) -> Judged:
+    """The same of `requests`, of which `missed` did, where it is known how many `independent` ones they are worth."""
+    if requests <= 0 or independent <= 0:
         return Judged("undecided", 0, 0, 0.0, 0.0, 1.0, _needed(1.0, least))
     share = 1 - missed / requests
     low, high = share_interval(share * independent, independent, _TAIL)
