@@ -331,6 +331,24 @@ def test_what_is_not_there_is_said(compare, tmp_path: Path, capsys: pytest.Captu
     assert "required: NEW" in capsys.readouterr().err
 
 
+def test_what_became_of_a_baseline_is_said(
+    compare, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVEMARK_HISTORY", str(tmp_path / "history.db"))
+    compare(simulated(1), simulated(2))
+    assert main(["history", "baseline", "main", "base"], "servemark") == 0
+    assert main(["compare", "main", "new"], "servemark") == 0
+    (tmp_path / "base").rename(tmp_path / "moved")
+    assert main(["compare", "main", "new"], "servemark") == 2
+    assert "the folder of the baseline main is gone: " in capsys.readouterr().err
+    (tmp_path / "new").rename(tmp_path / "base")
+    assert main(["compare", "moved", "main"], "servemark") == 2
+    assert "the folder of the baseline main holds another result now" in capsys.readouterr().err
+    (tmp_path / "history.db").write_bytes(b"something else" * 1000)
+    assert main(["compare", "moved", "main"], "servemark") == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
 def test_latest_is_the_last_result_unless_there_is_such_a_folder(compare, tmp_path: Path) -> None:
     compare(simulated(1), simulated(2))
     assert main(["compare", "base", "latest"], "servemark") == 2

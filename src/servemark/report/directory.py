@@ -235,7 +235,8 @@ def result_at(wanted: Path) -> Result:
     A folder of such a name goes first.
 
     Raises:
-        UsageError: there is none, or it cannot be read.
+        UsageError: there is none, or it cannot be read, or the baseline's folder is gone or holds another result now.
+        UsageError, RecordingError: there is no such folder, and the history cannot be read.
     """
     path = _file_of(wanted)
     try:
@@ -261,15 +262,18 @@ def _file_of(wanted: Path) -> Path:
 
 
 def _named(name: Path) -> Path:
-    """The folder that is meant by a name that no file has: of the last result, of a baseline, or such a folder."""
+    """The folder that is meant by a name that no file has: of the last result, of a baseline, or such a folder.
+
+    Raises:
+        UsageError: it is that of a baseline whose folder is gone, or holds another result now.
+        UsageError, RecordingError: the history, which would know, cannot be read.
+    """
     if name == Path(_LATEST.name):
         return _LATEST
+    from servemark.history.index import baselines
     from servemark.history.naming import resolve_baseline
 
-    try:
-        return resolve_baseline(str(name)) if name.name == str(name) else name
-    except (UsageError, RecordingError):
-        return name  # of which it is said that there is no result in it
+    return resolve_baseline(str(name)) if str(name) in baselines() else name  # of which it is said that there is none
 
 
 def result_text(result: Result) -> str:
