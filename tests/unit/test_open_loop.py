@@ -20,8 +20,9 @@ from servemark.engines.jmeter.limits import check_plan
 from servemark.errors import UsageError
 from servemark.forecast import forecast_of
 from servemark.options import RunRequest
+from servemark.options.objectives import parse_objective
 from servemark.report.progress import RunUnderWay, state
-from servemark.result import Analysis, NotFitted, RateSegmentResult, schema_text, to_json
+from servemark.result import Analysis, Certificate, NotFitted, RateSegmentResult, Trials, schema_text, to_json
 from servemark.runner.entry import Entry
 from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
@@ -470,3 +471,32 @@ def test_progress_of_an_open_loop_says_what_is_under_way():
         "measuring: 11 of at most 62 s, 5 succeeded, 48 under way",
         "measuring: 11 s, 5 succeeded",
     ]
+
+
+@pytest.mark.parametrize(("late_ms", "slow_ms", "valid"), [(50.0, 0.0, False), (0.0, 50.0, True)])
+def test_a_condition_that_trials_miss_together_by_the_generators_lag_alone_makes_them_invalid(
+    make_records, late_ms, slow_ms, valid
+):
+    """Of 300 requests each six are late, which alone leave p99 undecided; of three trials they are too many."""
+    times = _times([number / 100 for number in range(500)])
+    times |= {name: list(times[name]) for name in ("sent", "first_byte", "end")}
+    for number in range(220, 500, 50):
+        times["sent"][number] += round(late_ms * NS_PER_MS)
+        times["end"][number] += round((late_ms + slow_ms) * NS_PER_MS)
+    measured = [
+        replace(
+            _measured(make_records, "latency", 5.0, times, rate="100", duration_s=3.0),
+            objective=parse_objective("p99<20ms"),
+            trial=trial,
+        )
+        for trial in (1, 2, 3)
+    ]
+    assessed = [assess_run(one, 0.01) for one in measured]
+    assert not any(check.name == "generator lag (p99<20ms)" for one in assessed for check in one.run.certificate.checks)
+    assessed = [replace(one, run=replace(one.run, certificate=Certificate(True, ()))) for one in assessed]
+    found = assess(measured[0].benchmark, measured, assessed, Trials(3, False, ()))
+    assert [verdict.outcome for verdict in found.verdicts if verdict.objective] == ["missed"]
+    assert found.certificate.valid == valid
+    assert [check.reason[:40] for check in found.certificate.checks if check.passed is False] == (
+        [] if valid else ["18 of the 18 requests that missed p99<20"]
+    )

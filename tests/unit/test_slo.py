@@ -152,7 +152,7 @@ def test_a_miss_that_hangs_on_requests_which_left_late_is_the_generators(make_re
     file = make_records(10_000, scheduled=scheduled, ready=scheduled, sent=sent, end=end)
     objective = parse_objective("p99.9<10ms,p90<10ms,service.p99.9<10ms")
     evidence = gather([file], Question(window=Window(0, 10_100 * ms), limits=limits_of(objective)))
-    assert list(missed_by_lag(objective, evidence)) == ([(objective[0], *by_lag)] if by_lag else [])
+    assert list(missed_by_lag(objective, [Trial(evidence, {})])) == ([(objective[0], *by_lag)] if by_lag else [])
 
 
 def test_what_is_undecided_of_errors_is_told_as_a_share_of_failures(make_records):

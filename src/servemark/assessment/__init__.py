@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
 from servemark.assessment.capacity import capacities_of, certificate_of_search, recommended
-from servemark.assessment.certification import certificate_of, check_highest_rate, conditions_of
+from servemark.assessment.certification import certificate_of, check_highest_rate, checks_of_verdicts, conditions_of
 from servemark.assessment.condensing import condensed_records
 from servemark.assessment.gathering import evidence_of, places_of
 from servemark.assessment.gathering import measured_window as measured_window
@@ -23,7 +23,7 @@ from servemark.assessment.open_loop import load_facts, stages
 from servemark.assessment.prompts import prompts_sent
 from servemark.assessment.trials import certificate_of_trials, over_trials, verdict_of_trials
 from servemark.benchmarks import Benchmark
-from servemark.certificate import certify, combine
+from servemark.certificate import certify, combine, placed
 from servemark.errors import EXIT_USAGE
 from servemark.options.objectives import Condition
 from servemark.result import (
@@ -118,11 +118,28 @@ def assess(
         _measured_result(measured, assessed),
         steps=headline[0].steps if headline else (),
         runs=runs,
-        certificate=certificate_of_trials(runs, trials) if trials else combine(tuple(counted.values())),
+        certificate=_certificate_over_trials(measured, assessed, runs, trials)
+        if trials
+        else combine(tuple(counted.values())),
         verdicts=_verdicts(measured[0].objective, assessed, counted, trials),
         analysis=analyse(benchmark.analysis, measured, counted, [stage for item in told for stage in item.stages]),
         trials=trials,
     )
+
+
+def _certificate_over_trials(
+    measured: Sequence[Measured], assessed: Sequence[Assessed], runs: Sequence[RunResult], trials: Trials
+) -> Certificate:
+    """That of the trials; INVALID, too, where a condition is missed by the generator's lag alone by all together."""
+    found = certificate_of_trials(runs, trials)
+    checks = [
+        replace(check, name=placed(check.name, runs[point.shown].place))
+        for point in trials.points
+        if len(point.counted) > 1
+        for check in checks_of_verdicts(measured[point.shown], [assessed[place].trial for place in point.counted])
+    ]
+    known = {check.name for check in found.checks}
+    return certify([*found.checks, *(check for check in checks if check.name not in known)], found.disturbances)
 
 
 def _measured_result(measured: Sequence[Measured], assessed: Sequence[Assessed]) -> BenchmarkResult:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from servemark.assessment.changes import changes_of
 from servemark.assessment.generators import OfGenerator, losses, most_apart, named
 from servemark.assessment.measured import Measured
-from servemark.assessment.objectives import missed_by_lag
+from servemark.assessment.objectives import Trial, missed_by_lag
 from servemark.certificate import certify
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions, disturbances
 from servemark.certificate.effects import limit_of_rate
@@ -56,15 +56,21 @@ def certificate_of(
             *_of_records(measured, evidence),
             check_local_resources(steps, seen),
             *_of_generator(measured, evidence, steps, seen),
-            *(
-                check_verdict(condition.text, late=late, missed=missed, conditions=seen)
-                for condition, late, missed in missed_by_lag(measured.objective, evidence)
-            ),
+            *checks_of_verdicts(measured, [Trial(evidence, {})]),
             *(_of_several(measured, evidence, steps, each) if each else ()),
             _of_server(measured),
         ],
         disturbances(seen),
     )
+
+
+def checks_of_verdicts(measured: Measured, trials: Sequence[Trial]) -> list[Check]:
+    """That of each condition which `trials`, of which `measured` is one, miss by the generator's lag alone."""
+    seen = conditions_of(measured, trials[0].evidence.steps)
+    return [
+        check_verdict(condition.text, late=late, missed=missed, conditions=seen)
+        for condition, late, missed in missed_by_lag(measured.objective, trials)
+    ]
 
 
 def conditions_of(measured: Measured, evidence: Sequence[StepEvidence] = ()) -> RunConditions:

@@ -100,23 +100,25 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             yield _of_share(condition, judge_share(seen, condition.least_share), "requests")
 
 
-def missed_by_lag(objective: Sequence[Condition], evidence: Evidence) -> Iterator[tuple[Condition, int, int]]:
-    """The conditions that a run misses, and would not without the generator's lag.
+def missed_by_lag(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iterator[tuple[Condition, int, int]]:
+    """The conditions that all `trials` together miss, and would not without the generator's lag.
 
     With each how many requests missed it by that alone, and how many in all.
     """
-    trial = Trial(evidence, {})
     for condition in objective:
-        found = _OfStep.of(condition, trial)
-        late = found.step.late.get((condition.figure, int(condition.limit)), 0.0) if found else 0.0
-        if not found or not late:
+        found = [of.step for trial in trials if (of := _OfStep.of(condition, trial))]
+        late = [step.late.get((condition.figure, int(condition.limit)), 0.0) for step in found]
+        if not sum(late):
             continue
-        shares = _missed(condition, found.step)
-        missed = float(shares.meant.sum())
-        punctual = Shares(shares.meant * (1 - late / missed), shares.counts)
-        outcomes = [judge_share([one], condition.least_share).outcome for one in (shares, punctual)]
+        seen = [_missed(condition, step) for step in found]
+        missed = [float(shares.meant.sum()) for shares in seen]
+        punctual = [
+            Shares(shares.meant * (1 - by_lag / max(of_all, 1.0)), shares.counts)
+            for shares, by_lag, of_all in zip(seen, late, missed, strict=True)
+        ]
+        outcomes = [judge_share(shares, condition.least_share).outcome for shares in (seen, punctual)]
         if outcomes[0] == "missed" != outcomes[1]:
-            yield condition, int(late), int(missed)
+            yield condition, int(sum(late)), int(sum(missed))
 
 
 def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, ProbeShare]:

@@ -31,7 +31,7 @@ def combine(runs: Sequence[RunResult]) -> Certificate:
     worst: dict[str, Disturbance] = {}
     checks: list[Check] = []
     for run in runs:
-        checks += [replace(check, name=_at(check.name, run.place)) for check in run.certificate.checks]
+        checks += [replace(check, name=placed(check.name, run.place)) for check in run.certificate.checks]
         for found in run.certificate.disturbances:
             if found.name not in worst or found.measured > worst[found.name].measured:
                 where = f" (worst at {run.place})" if run.place and len(runs) > 1 else ""
@@ -39,8 +39,8 @@ def combine(runs: Sequence[RunResult]) -> Certificate:
     return certify(checks, tuple(worst.values()))
 
 
-def _at(name: str, place: str) -> str:
-    """``clock (predict)`` or ``accounted``, with the point behind it."""
+def placed(name: str, place: str) -> str:
+    """``clock (predict)`` or ``accounted``, the name of a check, with the point behind it."""
     if not place:
         return name
     return f"{name[:-1]}; {place})" if name.endswith(")") else f"{name} ({place})"
