@@ -91,6 +91,9 @@ def test_a_result_of_an_old_file(capsys, jtl):
     told = " ".join(text.split())
     assert "certificate none: read from old.jtl: nothing vouches for these figures" in told
     assert "valid," not in told
+    assert main(["report", "out", "--format", "markdown", "-o", "comment.md"]) == 0
+    assert "\nCertificate: none: read from old.jtl: nothing vouches for these" in Path("comment.md").read_text()
+    capsys.readouterr()
     records = open_records("out/records/latency.bin")
     assert np.percentile(records.latency_ms(), 50, method="inverted_cdf") == 24.0
     assert len(Path("out/requests.jtl").read_text().splitlines()) == 401

@@ -67,6 +67,8 @@ def _of_benchmark(benchmark: BenchmarkResult) -> Iterator[str]:
     if certificate is not None:
         failed = [f"{check.name}: {check.reason}" for check in certificate.checks if check.passed is False]
         told = "valid" if certificate.valid else f"INVALID: {'; '.join(failed)}"
+        if certificate.is_imported:
+            told = f"none: {'; '.join(check.reason for check in certificate.checks)}"
         yield f"Certificate: {_plain(told)}"
         yield ""
 
