@@ -14,6 +14,8 @@ from servemark.errors import RecordingError
 
 #: What to try where records are missing, or not what a run wrote.
 COPY_WHOLE = "copy the whole folder of the result again"
+#: What stands behind a step's name where a request of its warm-up has a name of its own, as in a JTL.
+WARM_UP = " warm-up"
 #: A header begins with the magic, then four little-endian u32: version, bytes of a row, of the header, of the JSON.
 MAGIC = b"SERVEMARK-REC\0\0\0"
 EVENTS_MAGIC = b"SERVEMARK-EVT\0\0\0"

@@ -141,6 +141,20 @@ def test_a_byte_order_mark_is_no_part_of_it(capsys, jtl, encoding):
     assert result.benchmarks[0].steps[0].requests == 10
 
 
+def test_the_warm_up_of_our_own_files_is_left_out(capsys, jtl):
+    """A warm-up of which nothing is left to measure by that name is a step like any."""
+    warm_up = [line(10 * number, 90, label="predict warm-up", threadName="users 1-1") for number in range(100)]
+    rows = [line(1000 + 10 * number, 20, label="predict", threadName="users 1-1") for number in range(200)]
+    others = [line(1000, 30, label="ping warm-up", threadName="users 2-1")]
+    jtl([HEADER, *warm_up, *rows, *others])
+    result, text = imported(capsys)
+    predict, ping = result.benchmarks[0].steps
+    assert (predict.name, predict.requests, predict.headline_ms.max) == ("predict", 200, 20.0)
+    assert predict.throughput_per_s.value == pytest.approx(100, rel=0.02)
+    assert (ping.name, ping.requests) == ("ping warm-up", 1)
+    assert "none: read from old.jtl, without the 100 samples of its warm-up: nothing" in " ".join(text.split())
+
+
 def test_labels_are_steps_threads_are_users_and_failures_have_their_kind(capsys, jtl):
     rows = [HEADER]
     for number in range(40):

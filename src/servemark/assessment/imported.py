@@ -64,7 +64,7 @@ def imported_benchmark(
 ) -> BenchmarkResult:
     """The benchmark that the samples of a JTL, as `records`, are taken for; `source` is the name of that file.
 
-    All samples are measured: there is no warm-up that could be told from them.
+    All of them are measured: there is no warm-up that could be told from them, but that which our own files name.
     """
     window = Window(*records.span_ns())
     evidence = gather([records], Question(window=window, begins=tuple(range(len(records.step_names)))))

@@ -78,7 +78,9 @@ def import_jtl(jtl: Path, arguments: Namespace, command: tuple[str, ...]) -> int
             path = directory.new_record_path(name)
             found = convert(ours, old.plan, path, warmup_ns=0, stopped_unix_ms=None, kept_bodies=Path(scratch) / "none")
             records = open_records(path)
-            benchmark = imported_benchmark(name, arguments.model, records, old.threads, found.examples, jtl.name)
+            without = f", without the {old.left_out:,} samples of its warm-up" if old.left_out else ""
+            source = f"{jtl.name}{without}"
+            benchmark = imported_benchmark(name, arguments.model, records, old.threads, found.examples, source)
             result = imported_result(benchmark, records, jtl, _sha256(jtl), command)
             directory.write(result)
         except BaseException:

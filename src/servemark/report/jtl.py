@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from servemark.record_header import WARM_UP
 from servemark.report.recorded import RecordedResult
 from servemark.units import NS_PER_MS
 
@@ -121,7 +122,7 @@ def _row(
     return (
         (file.started_unix_ns + begun) // NS_PER_MS,
         (end - begun) // NS_PER_MS,
-        file.step_names[step] + (" warm-up" if scheduled < file.warmup_ns else ""),
+        file.step_names[step] + (WARM_UP if scheduled < file.warmup_ns else ""),
         status or f"Non HTTP response code: {name}",
         failure or "OK",
         f"users {group + 1}-{user + 1}" if kind_of_load == "closed" else f"connections {group + 1}-{user}",

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from servemark.engines.jmeter.plan import WrittenPlan
 from servemark.errors import UsageError
+from servemark.record_header import WARM_UP
 from servemark.text_files import lines_without_mark
 from servemark.workload.load import ClosedLoad
 from servemark.workload.plan import Group
@@ -47,10 +48,14 @@ _UNNAMED = "request"
 
 @dataclass(frozen=True)
 class OldJtl:
-    """What was read: the plan that its samples could be of, and how many threads there were at once, at most."""
+    """What was read: the plan that its samples could be of, and how many threads there were at once, at most.
+
+    `left_out` samples were of a warm-up, as a label says that is another's with the word behind it.
+    """
 
     plan: WrittenPlan
     threads: int
+    left_out: int
 
 
 @dataclass
@@ -75,6 +80,16 @@ class _Threads:
         self.steps.setdefault(group, {}).setdefault(step)
         users = self.users.setdefault(group, {})
         return f"group {place}-{users.setdefault(number, len(users) + 1)}"
+
+    def warm_up(self) -> frozenset[tuple[str, str]]:
+        """The steps that are the warm-up of others, by their labels, with their groups' names; takes them away."""
+        found = set()
+        for group, steps in self.steps.items():
+            own = [step for step in steps if step.endswith(WARM_UP) and step.removesuffix(WARM_UP) in steps]
+            for step in own:
+                del steps[step]
+                found.add((f"group {self.numbers[group]}", step))
+        return frozenset(found)
 
     def plan(self) -> WrittenPlan:
         """The groups with their users, each performing its steps."""
@@ -108,12 +123,31 @@ def read_old(jtl: Path, written: Path, names: Mapping[str, str]) -> OldJtl:
             raise _refused(jtl, str(error)) from error
     if not threads.users:
         raise _refused(jtl, "there is no sample in it")
+    left_out = _leave_out(threads.warm_up(), written)
     unknown = sorted(set(names) - threads.seen)
     if unknown:
         raise _refused(
             jtl, f"it has no label {unknown[0]!r}; there are {', '.join(sorted(threads.seen)[:_MOST_NAMED])}"
         )
-    return OldJtl(threads.plan(), threads.most_at_once or sum(map(len, threads.users.values())))
+    return OldJtl(threads.plan(), threads.most_at_once or sum(map(len, threads.users.values())), left_out)
+
+
+def _leave_out(steps: frozenset[tuple[str, str]], written: Path) -> int:
+    """Take the samples of `steps`, each with its thread group's name, out of `written`; returns how many there were."""
+    if not steps:
+        return 0
+    kept, left_out = written.with_suffix(".kept"), 0
+    with written.open(newline="", encoding="utf-8") as samples, kept.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.DictReader(samples)
+        writer = csv.DictWriter(out, _WRITTEN, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            if (row["threadName"].rpartition("-")[0], row["label"]) in steps:
+                left_out += 1
+            else:
+                writer.writerow(row)
+    kept.replace(written)
+    return left_out
 
 
 def _rewrite(lines: Iterator[str], out: TextIO, threads: _Threads, names: Mapping[str, str]) -> None:
