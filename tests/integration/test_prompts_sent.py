@@ -187,6 +187,15 @@ def test_what_cannot_be_asked_is_said_in_a_line_and_nothing_is_asked(tmp_path, c
     assert said in error
 
 
+def test_more_answers_than_records_may_be_kept_are_refused_where_their_tokens_are_read(tmp_path, capsys):
+    asked: list[tuple[str, Any]] = []
+    with serving(openai(ONE, asked)) as server:
+        status, _ = run(server, tmp_path / "out", "-t 2 -l 1 --generators 2 --max-records 1")
+    assert (status, len(asked)) == (2, 1), "one prompt is asked before the measurement"
+    said = capsys.readouterr().err
+    assert "2 requests are more than --max-records 1: reading tokens needs the record of each" in said
+
+
 def test_a_prompt_that_the_server_refuses_is_told_in_its_words(tmp_path, capsys):
     words = b'{"error": {"message": "maximum context length is 4096 tokens"}}'
     with serving(openai(ONE, [], answer("400 Bad Request", "application/json", words))) as server:

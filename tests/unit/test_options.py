@@ -103,6 +103,10 @@ REFUSED = [
         "2,000 requests are more than --max-records 1999: --record-events needs the record of each",
     ),
     (
+        "http --url http://h/ --tokens openai --rate 100 --duration 20 --generators 2 --max-records 1999",
+        "2,000 requests are more than --max-records 1999: --tokens needs the record of each",
+    ),
+    (
         "throughput -t 10 -l 200 --on ray --max-records 1999 --record-events",
         "2,000 requests are more than --max-records 1999",
     ),

@@ -85,12 +85,13 @@ class Entry:
         if request.server.server is None and request.server.model_repository is None:
             for name in benchmark.models(request):
                 zoo_model(name)
-        _, tokens = request.content.bodies, request.server.tokens
+        _ = request.content.bodies, request.server.tokens  # a file that cannot be read is refused here
         points = tuple(asked_points(benchmark, request))
         if request.question.by != "threads":  # whose search finds the number of users
             check_spread([point.load for point in points], request.generator.generators)
         if request.generator.spread.has_crew:
-            needs_all = "--record-events" if request.generator.record_events else "--tokens" if tokens else ""
+            asked = {"--record-events": request.generator.record_events, "--tokens": request.content.tokens}
+            needs_all = next(filter(asked.get, asked), "")
             check_records([point.load for point in points], request.generator.max_records, needs_all)
         return cls(request, benchmark, points, benchmark.name)
 

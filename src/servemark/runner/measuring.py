@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point
 from servemark.benchmarks.capacity import probed_load, sought_of
-from servemark.benchmarks.refusals import check_needs, foreseen_requests, spread_of
+from servemark.benchmarks.refusals import check_needs, check_records, foreseen_requests, spread_of
 from servemark.benchmarks.trials import asked_points, following
 from servemark.engines import Engine, Figure, Job, ProgressReport
 from servemark.engines.native.engine import check_users
@@ -367,6 +367,8 @@ def _job(
         record_events=generator.record_events,
         tokenizer=content.tokenizer,
     )
+    if generator.spread.has_crew and compiled.reads_answers:  # as of a server that speaks of tokens
+        check_records([point.load], generator.max_records, "reading tokens")
     return Job(
         plan=plan,
         compiled=compiled,
