@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from servemark import _loadgen
 from servemark.assessment.condensing import condensing_of
 from servemark.assessment.gathering import evidence_of
 from servemark.assessment.rebuilt import rebuilt_run
@@ -102,6 +103,23 @@ def test_an_objective_is_judged_by_condensed_records(measured):
     (counted,) = evidence_of(_condensed(asked)).steps
     assert counted.missed["response", LIMIT_NS].meant.sum() == pytest.approx(missed, rel=0.05)
     assert counted.missed["response", LIMIT_NS].counts.sum() == step.missed["response", LIMIT_NS].counts.sum()
+
+
+@pytest.mark.parametrize(("objective", "of"), [("p90<40ms", "response"), ("first_event.p90<40ms", "first_event")])
+def test_what_was_missed_by_the_generators_lag_alone_is_counted_of_condensed_records_too(make_records, objective, of):
+    times = _times([number / 200 for number in range(1000)], took_ms=30.0)
+    for name in ("sent", "first_byte", "end"):  # every tenth leaves 20 ms late
+        times[name] = [at_ns + 20 * NS_PER_MS * (place % 10 == 0) for place, at_ns in enumerate(times[name])]
+    columns = {
+        **times,
+        "first_event": times["end"],
+        "events": [1] * 1000,
+        "flags": [_loadgen.RECORD_FLAGS["streamed"]] * 1000,
+    }
+    asked = _measured(make_records, "latency", 5.0, columns, duration_s=5.0, warmup_s=0.0)
+    asked = replace(asked, objective=parse_objective(objective))
+    found = [evidence_of(one).steps[0].late for one in (asked, _condensed(asked))]
+    assert found == [{(of, LIMIT_NS): 100}] * 2
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,10 @@ _SUMS = (
 #: Those by slot that go by when a request ended; the others by when it was scheduled.
 _BY_END = {"batch_completed", "batch_events", "batch_tokens"}
 #: The samples of a step that are counted by slot: an objective, or an answer with an interval, may be of them.
-_BY_SLOT = [list(SAMPLES).index(name) for name in ("response", "service", "punctual", "failed", "first_event")]
+_BY_SLOT = [
+    list(SAMPLES).index(name)
+    for name in ("response", "service", "punctual", "failed", "first_event", "punctual_first_event")
+]
 _SLOT, _SAMPLE, _VALUE, _COUNT = range(4)
 
 
