@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from servemark.servers import ModelSettings, Server, ServerSettings
 from servemark.servers.http.connection import send_once
@@ -127,6 +128,18 @@ def test_prompts_are_asked_of_what_generates_each_once_and_others_in_each_run(co
     file.write_text('"asked first"\n{"prompt": "four words of it", "output_tokens": 4}\n')
     status, said, result = command.run(f"latency -m tokens --call generate_stream --prompts {file} -l 3")
     assert (status, result["benchmarks"][0]["steps"][0]["tokens"]["events"]) == (0, 12), said
+
+
+def test_answers_that_come_whole_are_read_for_their_tokens_as_streams_are(command: Command, tmp_path: Path) -> None:
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "words.json"))
+    line = f"latency -m tokens --call generate --prompt-tokens 30 --output-tokens 1 --tokenizer {tmp_path}/words.json"
+    status, said, result = command.run(f"{line} -l 3")
+    (benchmark,) = result["benchmarks"]
+    output = benchmark["steps"][0]["tokens"]["output_tokens"]
+    assert (status, output["count"], output["source"]) == (0, 3, "tokenizer"), said
+    assert benchmark["runs"][0]["prompts"]["count"] == 3
 
 
 def test_an_error_in_the_middle_of_a_stream_is_an_application_error(command: Command) -> None:

@@ -115,7 +115,8 @@ class OipModels:
         check_call(asked.tensors.call, self.about.name, PRODUCTS.get(self.about.name, self.about.name))
         of_triton = OF_OWN_TRITON if repository else OF_TRITON
         abilities = of_triton if self.about.name == "triton" else OF_ALL
-        self.dialect = OipDialect(self.about.name, abilities, asked.tensors.call)
+        call, asks_prompts = asked.tensors.call, asked.prompts is not None
+        self.dialect = OipDialect(self.about.name, abilities, call, asks_prompts=asks_prompts)
         self._repository = repository
         self._workers = workers
         self._count_workers = count_workers
