@@ -52,11 +52,7 @@ def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) 
     None where there is none of them.
     """
     return worst(
-        Effect(
-            f"{percentile.replace('_', '.')} of the {what.replace('_', ' ')}",
-            abs(statistic.value - without_ms[percentile]),
-            most_ms,
-        )
+        Effect(_figure(percentile, what), abs(statistic.value - without_ms[percentile]), most_ms)
         for percentile, statistic, most_ms in _judged(reported)
         if percentile in without_ms and statistic.value is not None
     )
@@ -75,10 +71,15 @@ def times_of(step: StepSummary) -> dict[str, LatencySummary]:
 def added(step: StepSummary, by_ms: float) -> Effect | None:
     """The worst of the effects on the percentiles of a step's times, each of which has `by_ms` too much."""
     return worst(
-        Effect(f"{percentile.replace('_', '.')} of the {name.replace('_', ' ')}", by_ms, most_ms)
-        for name, reported in times_of(step).items()
+        Effect(_figure(percentile, what), by_ms, most_ms)
+        for what, reported in times_of(step).items()
         for percentile, _, most_ms in _judged(reported)
     )
+
+
+def _figure(percentile: str, what: str) -> str:
+    """A percentile of a time in words, both by their names: p99.9 of the first event."""
+    return f"{percentile.replace('_', '.')} of the {what.replace('_', ' ')}"
 
 
 def _judged(reported: LatencySummary) -> Iterator[tuple[str, Statistic, float]]:

@@ -403,15 +403,14 @@ class ContentOptions(OptionGroup):
             if self.call != "infer":
                 step = "give --call generate for answers that come whole" if self.no_stream else "leave it out"
                 raise refuse(name, f"--call {self.call}", "it is of OpenAI's API", step)
-        made = [name for name in self.tensors_asked.named if name != "--call"]
-        if self.asks_prompts and made:
-            raise refuse(made[0], "prompts", "each says what is sent", "leave one of them out")
 
     def _check_tensors(self) -> None:
         """Refuse tensors that contradict each other, or an input that is given."""
         made = [name for name in self.tensors_asked.named if name != "--call"]
         if self.inputs and made:
             raise refuse("-i", made[0], "-i is the body of the request as it is sent", "leave one of them out")
+        if self.asks_prompts and made:
+            raise refuse(made[0], "prompts", "each says what is sent", "leave one of them out")
         if self.tensors == "binary" and self.call != "infer":
             raise refuse("--tensors binary", f"--call {self.call}", "only infer takes bytes")
         if self.input_data == "":

@@ -226,8 +226,8 @@ def _late(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, int]
     for latency, limit_ns in limits:
         sample, punctual = counted[latency], counted.get(PUNCTUAL.get(latency, ""))
         if punctual and 0 < punctual.counts.sum() == sample.counts.sum():  # every one is of an open loop
-            above = (one.above[limit_ns - 1].sum() for one in (sample, punctual))
-            found[latency, limit_ns] = float(next(above) - next(above))
+            late = sample.above[limit_ns - 1].sum() - punctual.above[limit_ns - 1].sum()
+            found[latency, limit_ns] = float(late)
     return found
 
 
