@@ -5,6 +5,9 @@ export SERVEMARK_EXTRAS := dev
 # pytest rewrites every test before it collects it, which takes each worker twice as long as the rest of collecting: Python
 # may keep what it has compiled, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
+# numpy's BLAS has a thread for each CPU, which wait in a loop: among tests that need the CPUs they take several times what
+# they compute.
+export OPENBLAS_NUM_THREADS := 1
 # What may be skipped where CI is set: words of `cargo clippy fmt`. Elsewhere a missing Rust tool only says what it skips.
 ALLOWED_SKIPS ?=
 # What `make bench` is told, for a part of it: BENCH="--only pacing --rounds 1".

@@ -66,3 +66,15 @@ def test_what_has_to_work_before_anything_is_installed_imports_nothing_heavy(cod
     code = f"import sys; {code}; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.seconds
+def test_what_the_command_computes_with_has_no_threads_of_its_own(monkeypatch):
+    """They would look for work, on CPUs that the server needs. What servers inherit stays as the user has it."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    code = (
+        "import os; from servemark.cli import main; main(['--version']); import numpy; "
+        "print(len(os.listdir('/proc/self/task')), 'OPENBLAS_NUM_THREADS' in os.environ)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "1 False"

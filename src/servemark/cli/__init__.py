@@ -5,6 +5,7 @@ Anything heavy is imported by the subcommand that needs it, when it runs: ``serv
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -38,8 +39,20 @@ def main(words: list[str] | None = None, prog: str = "servemark") -> int:
     """
     from servemark.cli.called import called_as
 
+    _compute_in_one_thread()
     with guarded():
         return _status_of(sys.argv[1:], called_as()) if words is None else _status_of(words, prog)
+
+
+def _compute_in_one_thread() -> None:
+    """Have numpy, which is imported later, start no threads of its own, here and in our generators.
+
+    Its BLAS has one for each CPU, and each that has nothing to do looks for something for 30 ms: on CPUs that the
+    server needs. None of our products of matrices is large enough to need them. `os.environ` stays as the user has it,
+    which is what servers are started with and what the result tells.
+    """
+    if "OPENBLAS_NUM_THREADS" not in os.environ:
+        os.putenv("OPENBLAS_NUM_THREADS", "1")
 
 
 def _status_of(words: list[str], prog: str) -> int:
