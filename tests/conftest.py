@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,6 +57,9 @@ ALLOWED_SKIPS: dict[str, str] = {
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
+#: So often, and so far apart, is looked whether a thread that is left waits at last.
+_LOOKS, _BETWEEN_LOOKS_S = 50, 0.02
+
 MakeRecords = Callable[..., RecordFile]
 
 
@@ -93,6 +100,29 @@ def history_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.delenv("SERVEMARK_HISTORY", raising=False)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_thread_of_a_test_computes_on() -> Iterator[None]:
+    """What a test leaves behind waits, or every later test of this process is measured beside it."""
+    yield
+    for _ in range(_LOOKS):
+        left = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if not any(map(_computes, left)):
+            return
+        time.sleep(_BETWEEN_LOOKS_S)
+    frames = sys._current_frames()
+    where = [line for thread in left for line in traceback.format_stack(frames.get(thread.ident or 0))[-2:]]
+    pytest.fail(f"a thread that a test began computes on and on, one of these:\n{''.join(where)}")
+
+
+def _computes(thread: threading.Thread) -> bool:
+    """Whether it runs or waits for a CPU just now; never so where the system does not tell."""
+    try:
+        said = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return said.rpartition(")")[2].split()[0] == "R"
 
 
 def pytest_configure() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,10 @@ def answering_bodies(*pieces: bytes) -> Serve:
 
     def serve(connection: socket.socket) -> None:
         with connection.makefile("rb") as lines:
-            head = list(iter(lines.readline, b"\r\n"))
+            # Of a client that looks whether there is a server there is no line at all.
+            head = list(takewhile(lambda line: line != b"\r\n", lines))
+            if not head:
+                return
             (length,) = (int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:"))
             lines.read(length)
             for piece in pieces:
