@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from servemark.assessment import assess_run
 from servemark.assessment.capacity import certificate_of_search
+from servemark.options.objectives import parse_objective
 from servemark.report.capacity import answer
 from servemark.result import Capacity, CapacityProbe, Certificate, Check, Estimate, ProbeShare, RunResult, Telemetry
+from servemark.units import NS_PER_MS
 
 from .results import OPEN
+from .test_generators import COUNTS
+from .test_open_loop import _measured, _times
 
 PROBE = CapacityProbe(168.0, "met", {"p99<30ms": ProbeShare(1000, 1.0, 500.0)}, False, True, 0.01, 15.0, 0)
 FOUND = Capacity("rate", "p99<30ms", 168.0, 178.0, "decided", (PROBE,), Estimate(173.0, (168.0, 178.0)))
@@ -61,3 +66,30 @@ def test_nothing_vouches_for_a_search_that_ended_before_its_first_probe() -> Non
     cut_off = RunResult(1, {}, {}, OPEN, (2.0, 3.0), 2.0, passed, (), Telemetry(), "")
     assert certificate_of_search([replace(FOUND, probes=())], [cut_off]) is None
     assert certificate_of_search([FOUND], [cut_off]) == passed
+
+
+@pytest.mark.parametrize(
+    ("objective", "is_probe", "valid"),
+    [("p90<50ms", True, True), ("p97<50ms", True, False), ("p99<50ms", True, False), ("p90<50ms", False, False)],
+)
+def test_a_probe_is_judged_by_the_percentiles_next_to_those_of_its_objective(make_records, objective, is_probe, valid):
+    """Of 400 requests eight left late, which are the slowest 2%: p95 is as it was, p99 is not."""
+    times = _times([number / 100 for number in range(600)])
+    times |= {name: list(times[name]) for name in ("sent", "first_byte", "end")}
+    for number in range(220, 600, 50):
+        for name in ("sent", "first_byte", "end"):
+            times[name][number] += round(20 * NS_PER_MS)
+    measured = _measured(make_records, "latency", 6.0, times, rate="100", duration_s=4.0)
+    counts = replace(COUNTS, sent=600, paused_ns=0, longest_pause_ns=0, loopback_p50_ns=None)
+    run = replace(measured.engine_run.generators[0], counts=counts)
+    point = replace(measured.point, is_probe=is_probe, values={"rate": 100} if is_probe else {})
+    measured = replace(
+        measured,
+        point=point,
+        engine_run=replace(measured.engine_run, generators=(run,)),
+        objective=parse_objective(objective),
+    )
+    lag = next(check for check in assess_run(measured, 0.01).run.certificate.checks if check.name.endswith("(predict)"))
+    assert lag.name == "generator lag (predict)"
+    assert lag.passed == valid, lag.reason
+    assert "p99 of the response by 20.0 ms" in lag.reason

@@ -241,16 +241,17 @@ def test_a_rate_may_be_moved_by_5_percent_or_half_its_interval():
 
 def test_the_worst_effect_is_the_one_that_uses_most_of_its_limit():
     reported = dataclasses.replace(_latency(10.0), p99=Statistic(90.0, (50.0, 99.0)))
-    worst = effects.moved("response", reported, {"p50": 9.0, "p99": 70.0, "p99_9": 10.0})
-    assert worst == effects.Effect("p50 of the response", 1.0, 0.5)
+    found = effects.moved("response", reported, {"p50": 9.0, "p99": 70.0, "p99_9": 10.0})
+    assert effects.worst(found) == effects.Effect("p50 of the response", 1.0, 0.5)
 
 
 def test_what_is_added_to_every_time_is_most_to_the_shortest_that_is_reported():
     step = dataclasses.replace(_step(10.0), service_ms=_latency(4.0))
-    assert effects.added(step, 0.4) == effects.Effect("p50 of the service", 0.4, 0.2)
+    assert effects.worst(effects.added(step, 0.4)) == effects.Effect("p50 of the service", 0.4, 0.2)
     events = EventSummary(1, 1, _latency(1.0).p50, _latency(1.0).p50, _latency(2.0), None)
-    assert effects.added(dataclasses.replace(step, events=events), 0.4).figure == "p50 of the first event"
-    assert effects.added(_step(10.0), 0.4).figure == "p50 of the response"
+    streamed = dataclasses.replace(step, events=events)
+    assert effects.worst(effects.added(streamed, 0.4)).figure == "p50 of the first event"
+    assert effects.worst(effects.added(_step(10.0), 0.4)).figure == "p50 of the response"
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,24 @@ def test_lag_in_an_open_loop_is_judged_by_what_it_moves(response_ms, lag_ms, pas
     check = check_lag(step, _evidence(punctual_ms=dict.fromkeys(("p50", "p99"), response_ms - lag_ms)), OPEN)
     assert check.passed is passed
     assert f"of the response by {lag_ms:g}" in check.reason
+
+
+def test_of_a_search_what_moves_a_time_that_is_not_asked_for_is_told_and_makes_nothing_invalid():
+    late = _evidence(punctual_ms={"p50": 10.0, "p90": 10.0, "p99": 1.0})
+    asked = dataclasses.replace(OPEN, asked={"predict": {"p90 of the response"}})
+    check = check_lag(_step(10.0), late, asked)
+    assert check.passed is True
+    assert check.reason == (
+        "generator lag moves p90 of the response by 0 ms, limit 0.5 ms; "
+        "p99 of the response by 9.0 ms, limit 0.5 ms, which is not asked for"
+    )
+    assert check_lag(_step(10.0), late, OPEN).passed is False
+    nothing = check_lag(_step(10.0), late, dataclasses.replace(OPEN, asked={}))
+    assert (nothing.passed, nothing.reason) == (
+        None,
+        "generator lag moves p99 of the response by 9.0 ms, limit 0.5 ms, which is not asked for",
+    )
+    assert check_loopback(_step(10.0), p50_ns=1, conditions=dataclasses.replace(OPEN, asked={})).passed is None
 
 
 def test_lag_that_is_little_of_a_long_stream_is_judged_by_what_it_moves_of_its_first_event():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from servemark.assessment import Measured
+from servemark.assessment.certification import conditions_of
 from servemark.certificate.spread import check_generators, check_start
 from servemark.engines import ClockAgreement, EngineRun, GeneratorCounts, GeneratorRun
 from servemark.engines.native.spread.joined import first_examples
@@ -191,16 +192,17 @@ def test_one_that_was_lost_makes_the_run_invalid_and_says_what_it_owed(spread):
 def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):
     _, parts = spread(2)
     (step,) = _assessed(parts)[0].run.steps
-    near = check_start(step, apart_ns=50_000, slowest="generator 2", window_s=3.0)
+    of_second = {"slowest": "generator 2", "window_s": 3.0, "conditions": conditions_of(parts)}
+    near = check_start(step, apart_ns=50_000, **of_second)
     assert (near.passed, near.unit) == (True, "ms")
     assert near.reason.startswith("generator 2 may have been 0.050 ms from the common schedule, which moves p")
-    far = check_start(step, apart_ns=50_000_000, slowest="generator 2", window_s=3.0)
+    far = check_start(step, apart_ns=50_000_000, **of_second)
     assert far.passed is False
     assert (far.measured, far.unit) == (50.0, "ms")
     assert "clock" in far.cause
     closed = replace(step, headline="service")
-    assert check_start(closed, apart_ns=50_000_000, slowest="generator 2", window_s=3.0).passed
-    most = check_start(closed, apart_ns=2_000_000_000, slowest="generator 2", window_s=3.0)
+    assert check_start(closed, apart_ns=50_000_000, **of_second).passed
+    most = check_start(closed, apart_ns=2_000_000_000, **of_second)
     assert (most.passed, most.unit) == (False, "share")
     assert ClockAgreement(bound_ns=5, drift_ns=-40, drift_bound_ns=10).apart_ns == 45
     assert ClockAgreement(bound_ns=5, drift_ns=9, drift_bound_ns=10).apart_ns == 5

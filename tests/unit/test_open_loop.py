@@ -26,6 +26,7 @@ from servemark.result import Analysis, Certificate, NotFitted, RateSegmentResult
 from servemark.runner.entry import Entry
 from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
+from servemark.stats.capacity import Sought
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.inputs import Input
 from servemark.workload.load import ClosedLoad, OpenLoad
@@ -499,4 +500,10 @@ def test_a_condition_that_trials_miss_together_by_the_generators_lag_alone_makes
     assert found.certificate.valid == valid
     assert [check.reason[:40] for check in found.certificate.checks if check.passed is False] == (
         [] if valid else ["18 of the 18 requests that missed p99<20"]
+    )
+    probes = [replace(one, point=replace(one.point, is_probe=True, values={"rate": 100})) for one in measured]
+    answers = [replace(one, run=replace(one.run, point={"rate": 100})) for one in assessed]
+    found = assess(measured[0].benchmark, probes, answers, None, (Sought({"p99<20ms": 0.99}, start=100.0), "rate"))
+    assert [check.name for check in found.certificate.checks if check.passed is False] == (
+        [] if valid else ["generator lag (p99<20ms; rate 100)"]
     )

@@ -5,11 +5,11 @@ Nothing here executes or asks a server; everything it needs is in ``Measured``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from servemark.assessment.analysis import analyse
-from servemark.assessment.capacity import capacities_of, certificate_of_search, recommended
+from servemark.assessment.capacity import capacities_of, certificate_of_search, probes_by_load, recommended
 from servemark.assessment.certification import certificate_of, check_highest_rate, checks_of_verdicts, conditions_of
 from servemark.assessment.condensing import condensed_records
 from servemark.assessment.gathering import evidence_of, places_of
@@ -131,12 +131,25 @@ def _certificate_over_trials(
     measured: Sequence[Measured], assessed: Sequence[Assessed], runs: Sequence[RunResult], trials: Trials
 ) -> Certificate:
     """That of the trials; INVALID, too, where a condition is missed by the generator's lag alone by all together."""
-    found = certificate_of_trials(runs, trials)
+    pooled = [(point.shown, point.counted) for point in trials.points]
+    return _with_pooled_judged(certificate_of_trials(runs, trials), measured, assessed, pooled)
+
+
+def _with_pooled_judged(
+    found: Certificate,
+    measured: Sequence[Measured],
+    assessed: Sequence[Assessed],
+    pooled: Iterable[tuple[int, Sequence[int]]],
+) -> Certificate:
+    """`found`, INVALID too where runs whose requests count together miss a condition by the generator's lag alone.
+
+    `pooled` has the places of such runs, with that of the one that stands for them.
+    """
     checks = [
-        replace(check, name=placed(check.name, runs[point.shown].place))
-        for point in trials.points
-        if len(point.counted) > 1
-        for check in checks_of_verdicts(measured[point.shown], [assessed[place].trial for place in point.counted])
+        replace(check, name=placed(check.name, assessed[shown].run.place))
+        for shown, places in pooled
+        if len(places) > 1
+        for check in checks_of_verdicts(measured[shown], [assessed[place].trial for place in places])
     ]
     known = {check.name for check in found.checks}
     return certify([*found.checks, *(check for check in checks if check.name not in known)], found.disturbances)
@@ -171,9 +184,11 @@ def _assess_search(
     capacity = recommended(found)
     result = _measured_result(measured, assessed)
     objective = ",".join(condition.text for condition in measured[0].objective)
+    certificate = certificate_of_search(found, result.runs)
+    pooled = ((places[-1], places) for places in probes_by_load(found))
     return replace(
         result,
-        certificate=certificate_of_search(found, result.runs),
+        certificate=certificate and _with_pooled_judged(certificate, measured, assessed, pooled),
         verdicts=(capacity_found(objective, capacity),),
         capacity=capacity,
         capacity_over=found if capacity.configuration else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -91,6 +91,14 @@ def _probe(place: int, measured: Measured, run: RunResult, trial: Trial) -> Capa
         run=place,
         fresh=measured.point.fresh_server,
     )
+
+
+def probes_by_load(capacities: Sequence[Capacity]) -> Iterator[tuple[int, ...]]:
+    """The places of the runs that count, a load of a search at a time: their requests decide together."""
+    for capacity in capacities:
+        counted = [probe for probe in capacity.probes if probe.valid and not probe.falls_behind]
+        for load in dict.fromkeys(probe.load for probe in counted):
+            yield tuple(probe.run for probe in counted if probe.load == load)
 
 
 def certificate_of_search(capacities: Sequence[Capacity], runs: Sequence[RunResult]) -> Certificate | None:

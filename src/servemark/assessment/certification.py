@@ -8,7 +8,7 @@ from dataclasses import replace
 from servemark.assessment.changes import changes_of
 from servemark.assessment.generators import OfGenerator, losses, most_apart, named
 from servemark.assessment.measured import Measured
-from servemark.assessment.objectives import Trial, missed_by_lag
+from servemark.assessment.objectives import Trial, figures_asked, missed_by_lag
 from servemark.certificate import certify
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions, disturbances
 from servemark.certificate.effects import limit_of_rate
@@ -57,7 +57,7 @@ def certificate_of(
             check_local_resources(steps, seen),
             *_of_generator(measured, evidence, steps, seen),
             *checks_of_verdicts(measured, [Trial(evidence, {})]),
-            *(_of_several(measured, evidence, steps, each) if each else ()),
+            *(_of_several(measured, evidence, steps, each, seen) if each else ()),
             _of_server(measured),
         ],
         disturbances(seen),
@@ -96,6 +96,7 @@ def conditions_of(measured: Measured, evidence: Sequence[StepEvidence] = ()) -> 
         longest_pause_at_s=counts.longest_pause_at_ns / NS_PER_S if counts else 0.0,
         idle_share=_idle_share(measured, evidence),
         changes=changes_of(measured),
+        asked=figures_asked(measured.objective, evidence) if measured.point.is_probe else None,
     )
 
 
@@ -193,7 +194,11 @@ def _of_step(measured: Measured, step: StepSummary, evidence: StepEvidence, seen
 
 
 def _of_several(
-    measured: Measured, evidence: Evidence, steps: Sequence[StepSummary], each: tuple[OfGenerator, ...]
+    measured: Measured,
+    evidence: Evidence,
+    steps: Sequence[StepSummary],
+    each: tuple[OfGenerator, ...],
+    seen: RunConditions,
 ) -> list[Check]:
     """Those of several generators, and of what is judged of all together whatever fails of one by itself."""
     apart_ns, furthest = most_apart(each)
@@ -204,7 +209,7 @@ def _of_several(
         failed = [Check("each generator", True, reason, 0, 0, "checks")]
     return [
         check_generators(losses(measured, evidence, each), len(each)),
-        *(check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s) for step in steps),
+        *(check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s, conditions=seen) for step in steps),
         *failed,
     ]
 

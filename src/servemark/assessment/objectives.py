@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from servemark import _loadgen
-from servemark.options.objectives import BETWEEN, OF_TOKENS, Condition
+from servemark.certificate.effects import figure_of
+from servemark.options.objectives import BETWEEN, LATENCIES, OF_TOKENS, Condition
 from servemark.records import RecordFile
 from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.limits import beyond
+from servemark.stats.percentiles import REPORTED
 from servemark.stats.slo import Judged, judge_share, judge_worth
 from servemark.stats.summary import rate
 from servemark.units import NS_PER_MS, format_ms, four_digits
@@ -28,6 +30,24 @@ _HALVINGS = 24
 def limits_of(objective: Sequence[Condition]) -> tuple[tuple[str, int], ...]:
     """What is to be asked of the records for the verdicts on `objective`."""
     return tuple((one.figure, int(one.limit)) for one in objective if one.figure in _OF_RECORDS)
+
+
+def figures_asked(objective: Sequence[Condition], steps: Sequence[StepEvidence]) -> dict[str, frozenset[str]]:
+    """By the name of a step the times that its conditions are of: the reported percentiles next to each, either side.
+
+    Of a closed loop the response is judged as its headline is, the service.
+    """
+    found: dict[str, set[str]] = {}
+    for condition in objective:
+        step = _step(condition, steps)
+        if step is None or condition.figure not in LATENCIES:
+            continue
+        what = step.headline if condition.figure == "response" else condition.figure
+        below = [name for name, share in REPORTED.items() if share <= condition.share]
+        above = [name for name, share in REPORTED.items() if share >= condition.share]
+        near = {*below[-1:], *above[:1]}
+        found.setdefault(step.name, set()).update(figure_of(percentile, what) for percentile in near)
+    return {name: frozenset(figures) for name, figures in found.items()}
 
 
 @dataclass(frozen=True)
@@ -52,7 +72,7 @@ class _OfStep:
 
     @classmethod
     def of(cls, condition: Condition, trial: Trial) -> _OfStep | None:
-        step, names = _step(condition, trial.evidence), trial.evidence.step_names
+        step, names = _step(condition, trial.evidence.steps), trial.evidence.step_names
         if step is None:
             return None
         of_events = trial.content_gaps if condition.figure == "between_content" else trial.event_gaps
@@ -147,9 +167,9 @@ def _missed(condition: Condition, step: StepEvidence) -> Shares:
     return step.failures if condition.figure == "errors" else step.missed[key]
 
 
-def _step(condition: Condition, evidence: Evidence) -> StepEvidence | None:
+def _step(condition: Condition, steps: Sequence[StepEvidence]) -> StepEvidence | None:
     """The step that a condition is of."""
-    return next((step for step in evidence.steps if condition.step in (None, step.name)), None)
+    return next((step for step in steps if condition.step in (None, step.name)), None)
 
 
 def _of_share(condition: Condition, judged: Judged, of_what: str) -> Verdict:

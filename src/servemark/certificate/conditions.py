@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from servemark.result import Disturbance
@@ -91,6 +91,8 @@ class RunConditions:
         longest_pause_s: the longest of its pauses, and `longest_pause_at_s` when that one had ended.
         idle_share: of the users' time, in a closed loop, in which they waited for the generator.
         changes: what the user can change.
+        asked: of a probe of a search, by the name of a step, the times that it is to tell, as ``effects.figure_of``
+            calls them: what becomes of others is told, and makes it not INVALID. None: all that are reported.
     """
 
     open_loop: bool
@@ -107,6 +109,11 @@ class RunConditions:
     longest_pause_at_s: float = 0.0
     idle_share: float = 0.0
     changes: Changes = Changes()
+    asked: Mapping[str, Collection[str]] | None = None
+
+    def asks(self, step: str, figure: str) -> bool:
+        """Whether that figure of that step is one that the run is to tell."""
+        return self.asked is None or figure in self.asked.get(step, ())
 
     @property
     def shares_all_cpus(self) -> bool:

@@ -45,17 +45,16 @@ def limit_of_rate(rate: Statistic) -> float | None:
     return max(LIMIT_SHARE, (rate.ci95[1] - rate.ci95[0]) / 2 / rate.value)
 
 
-def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) -> Effect | None:
-    """The worst of the effects on the percentiles of `what`, which would be `without_ms` but for the generator.
+def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) -> list[Effect]:
+    """The effects on the percentiles of `what`, which would be `without_ms` but for the generator.
 
     Only percentiles that have an interval are looked at: of a few requests, one that was late would move the others.
-    None where there is none of them.
     """
-    return worst(
-        Effect(_figure(percentile, what), abs(statistic.value - without_ms[percentile]), most_ms)
+    return [
+        Effect(figure_of(percentile, what), abs(statistic.value - without_ms[percentile]), most_ms)
         for percentile, statistic, most_ms in _judged(reported)
         if percentile in without_ms and statistic.value is not None
-    )
+    ]
 
 
 def times_of(step: StepSummary) -> dict[str, LatencySummary]:
@@ -68,16 +67,16 @@ def times_of(step: StepSummary) -> dict[str, LatencySummary]:
     return times
 
 
-def added(step: StepSummary, by_ms: float) -> Effect | None:
-    """The worst of the effects on the percentiles of a step's times, each of which has `by_ms` too much."""
-    return worst(
-        Effect(_figure(percentile, what), by_ms, most_ms)
+def added(step: StepSummary, by_ms: float) -> list[Effect]:
+    """The effects on the percentiles of a step's times, each of which has `by_ms` too much."""
+    return [
+        Effect(figure_of(percentile, what), by_ms, most_ms)
         for what, reported in times_of(step).items()
         for percentile, _, most_ms in _judged(reported)
-    )
+    ]
 
 
-def _figure(percentile: str, what: str) -> str:
+def figure_of(percentile: str, what: str) -> str:
     """A percentile of a time in words, both by their names: p99.9 of the first event."""
     return f"{percentile.replace('_', '.')} of the {what.replace('_', ' ')}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from servemark.certificate.advice import advice_on, cause_of
@@ -15,6 +15,7 @@ from servemark.stats.evidence import StepEvidence
 from servemark.units import NS_PER_MS
 
 _FEW = "too few requests succeeded for any percentile to have an interval"
+_NOTHING_ASKED = "of the times that are asked for too few are known for an interval"
 
 
 def check_lag(step: StepSummary, evidence: StepEvidence, conditions: RunConditions) -> Check:
@@ -28,8 +29,8 @@ def check_lag(step: StepSummary, evidence: StepEvidence, conditions: RunConditio
             name, None, "closed loop: what the generator delays is not in the service time, and lowers the load"
         )
     from_schedule = ((what, times) for what, times in times_of(step).items() if what != "service")
-    effects = (moved(what, times, evidence.punctual_ms(what)) for what, times in from_schedule)
-    return _judged(name, "generator lag", worst(filter(None, effects)), conditions)
+    effects = (one for what, times in from_schedule for one in moved(what, times, evidence.punctual_ms(what)))
+    return _judged(name, "generator lag", step, effects, conditions)
 
 
 def check_verdict(objective: str, *, late: int, missed: int, conditions: RunConditions) -> Check:
@@ -57,9 +58,9 @@ def check_clock(step: StepSummary, evidence: StepEvidence, conditions: RunCondit
     interrupted = f"{evidence.unsure_sent:,} of {evidence.measured:,} requests were interrupted while they were written"
     if not unstamped:
         return Check(name, True, f"no answer's time is in doubt; {interrupted}", 0.0, None, "ms")
-    effect = moved(step.headline, step.headline_ms, evidence.trusted_ms)
+    effects = moved(step.headline, step.headline_ms, evidence.trusted_ms)
     doubts = f"{unstamped:,} of {evidence.measured:,} answers {why}"
-    return _judged(name, doubts, effect, conditions, verb="move")
+    return _judged(name, doubts, step, effects, conditions, verb="move")
 
 
 def check_unstamped(
@@ -76,8 +77,7 @@ def check_unstamped(
         lag = _ms(evidence.receive_lag_ms)
         return Check(name, None, f"answers have the kernel's time of arrival; they were read {lag} later, on the mean")
     late_ms = receive_lag_ms + (run_queue_ms or 0.0)
-    effect = added(step, late_ms)
-    return _judged(name, "that answers wait for the generator", effect, seen)
+    return _judged(name, "that answers wait for the generator", step, added(step, late_ms), seen)
 
 
 def check_loopback(step: StepSummary, *, p50_ns: int | None, conditions: RunConditions) -> Check:
@@ -89,9 +89,8 @@ def check_loopback(step: StepSummary, *, p50_ns: int | None, conditions: RunCond
     if p50_ns is None:
         return Check(name, None, "it could not be made: no socket, thread or file could be had")
     p50_ms = p50_ns / NS_PER_MS
-    effect = added(step, p50_ms)
     found = f"a response that takes no time is measured as {_ms(p50_ms)}, which"
-    return _judged(name, found, effect, conditions)
+    return _judged(name, found, step, added(step, p50_ms), conditions)
 
 
 @dataclass(frozen=True)
@@ -194,13 +193,31 @@ def _lack(message: str) -> tuple[str, str, str]:
     return "memory for connections", "", ""
 
 
-def _judged(name: str, cause: str, effect: Effect | None, conditions: RunConditions, verb: str = "moves") -> Check:
+def _judged(
+    name: str,
+    cause: str,
+    step: StepSummary,
+    effects: Iterable[Effect],
+    conditions: RunConditions,
+    verb: str = "moves",
+) -> Check:
+    """The check of the worst of the effects on what is asked; behind it, what goes beyond its limit and is not."""
+    asked: list[Effect] = []
+    others: list[Effect] = []
+    for one in effects:
+        (asked if conditions.asks(step.name, one.figure) else others).append(one)
+    effect, other = worst(asked), worst(others)
+    beside = f"{_moves(other)}, which is not asked for" if other and other.severity > 1 else ""
     if effect is None:
-        return Check(name, None, _FEW)
-    reason = f"{cause} {verb} {effect.figure} by {_ms(effect.moved_ms)}, limit {_ms(effect.limit_ms)}"
+        return Check(name, None, f"{cause} {verb} {beside}" if beside else _NOTHING_ASKED if other else _FEW)
+    reason = f"{cause} {verb} {_moves(effect)}" + (f"; {beside}" if beside else "")
     if effect.moved_ms <= effect.limit_ms:
         return Check(name, True, reason, effect.moved_ms, effect.limit_ms, "ms")
     return _failed(Check(name, False, reason, effect.moved_ms, effect.limit_ms, "ms"), conditions)
+
+
+def _moves(effect: Effect) -> str:
+    return f"{effect.figure} by {_ms(effect.moved_ms)}, limit {_ms(effect.limit_ms)}"
 
 
 def _failed(check: Check, seen: RunConditions) -> Check:

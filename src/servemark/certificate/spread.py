@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from servemark.certificate.effects import added, limit_of_rate
+from servemark.certificate.conditions import RunConditions
+from servemark.certificate.effects import added, limit_of_rate, worst
 from servemark.result import Check, StepSummary
 from servemark.units import NS_PER_MS, NS_PER_S
 
@@ -19,7 +20,7 @@ def check_generators(lost: Sequence[str], of: int) -> Check:
     return Check(name, False, "; ".join(lost), len(lost), 0, "generators", advice=("run again",))
 
 
-def check_start(step: StepSummary, *, apart_ns: int, slowest: str, window_s: float) -> Check:
+def check_start(step: StepSummary, *, apart_ns: int, slowest: str, window_s: float, conditions: RunConditions) -> Check:
     """The generators were in step: what they may have been apart moves no figure by more than its limit.
 
     `apart_ns` is how far the one called `slowest` may have been from the common schedule. Its latencies are of its own
@@ -39,7 +40,8 @@ def check_start(step: StepSummary, *, apart_ns: int, slowest: str, window_s: flo
     if limit is not None and share > limit:
         reason = f"{said}, which moves the rate by up to {share:.1%}, limit {limit:.1%}"
         return _out_of_step(Check(name, False, reason, share, limit, "share"))
-    effect = added(step, apart_ms) if step.headline == "response" else None
+    effects = added(step, apart_ms) if step.headline == "response" else []
+    effect = worst(one for one in effects if conditions.asks(step.name, one.figure))
     if effect is None and limit is None:
         return Check(name, None, f"{said}; {_FEW}")
     if effect is None:
