@@ -152,6 +152,8 @@ def test_an_interrupted_search_answers_as_far_as_it_is_known(url: str, tmp_path:
         (["latency", "--slo", "p99<5ms", "--trials", "2"], "--trials"),
         (["latency", "--slo", "p99<5ms", "--rate", "1..5/10s"], "begins at one --rate"),
         (["latency", "--slo", "p99<5ms", "--by", "threads", "--rate", "5"], "a closed loop has none"),
+        (["latency", "--slo", "p99<5ms", "--by", "threads", "--arrival", "poisson"], "--by threads and --arrival"),
+        (["latency", "--slo", "p99<5ms", "--by", "threads", "--max-connections", "5"], "threads and --max-connections"),
         (["latency", "--slo", "p99<5ms", "--by", "users"], "invalid choice"),
         (["latency", "--slo", "p99<5ms", "--over", "workers"], "is not KEY=VALUES"),
         (["latency", "--slo", "p99<5ms", "--over", "worker=1"], "did you mean workers?"),

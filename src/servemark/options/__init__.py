@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,12 @@ GROUPS: dict[str, type[OptionGroup]] = {
     "generator": GeneratorOptions,
     "question": QuestionOptions,
     "output": OutputOptions,
+}
+#: What only an open loop has, and why a closed one has none.
+_OF_OPEN_LOOPS = {
+    "rate": "a closed loop has none",
+    "arrival": "users of a closed loop ask when they have been answered",
+    "max_connections": "users of a closed loop have one each",
 }
 #: What fills the field `inputs`, too, of a benchmark that takes a URL.
 BODY_FILE = Option(
@@ -97,6 +103,7 @@ class RunRequest:
             if name not in homes:
                 raise TypeError(f"run() has no argument {name!r}{_meant(name, homes)}")
             groups[homes[name]][name] = value
+        _check_closed(options.get("by"), {name for name, value in options.items() if value is not None})
         made: dict[str, Any] = {name: group(**groups[name]) for name, group in GROUPS.items()}
         return cls(benchmark, parameters=parameters, **made)
 
@@ -107,6 +114,7 @@ class RunRequest:
         Raises:
             UsageError: options contradict each other.
         """
+        _check_closed(getattr(arguments, "by", None), arguments.given)
         values = Namespace(**{**vars(arguments), "input": tuple(arguments.input or arguments.body_file)})
         made: dict[str, Any] = {name: from_words(group, values) for name, group in GROUPS.items()}
         return cls(arguments.benchmark, parameters=arguments.parameters, words=arguments.given, **made)
@@ -186,8 +194,6 @@ class RunRequest:
         profile = load.arrivals.profile if load.is_open and load.arrivals else ()
         if load.is_open and (len(profile) != 1 or profile[0].from_per_s != profile[0].to_per_s):
             raise UsageError(f"{search} begins at one --rate", cause="this one changes", next_step="give one number")
-        if self.question.by == "threads" and (load.is_open or load.arrival):
-            raise refuse("--by threads", "--rate", "a closed loop has none", "leave it out")
         if self.question.by == "rate":
             for name, users in (("--threads", load.threads), ("--think", load.think_s), ("--ramp", load.ramp_s)):
                 if users:
@@ -221,6 +227,18 @@ class RunRequest:
         if "input" in differ and self.content.url is not None and "input" not in self.words:
             differ = differ - {"input"} | {BODY_FILE.name}
         return {name: named[name] for name in named if name in self.words or name in differ}
+
+
+def _check_closed(by: str | None, given: Collection[str]) -> None:
+    """Refuse what only an open loop has of a search for users: the load by itself would ask for the rest of it.
+
+    Raises:
+        UsageError: names the option.
+    """
+    if by == "threads":
+        for name, why in _OF_OPEN_LOOPS.items():
+            if name in given:
+                raise refuse("--by threads", f"--{name.replace('_', '-')}", why, "leave it out")
 
 
 def _meant(name: str, known: Mapping[str, str]) -> str:
