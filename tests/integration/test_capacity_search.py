@@ -166,6 +166,7 @@ def test_an_interrupted_search_answers_as_far_as_it_is_known(url: str, tmp_path:
         (["batching", "--slo", "p99<5ms"], "several points"),
         (["concurrent_inference", "--slo", "p99<5ms"], "several points"),
         (["--all", "--slo", "p99<5ms"], "one benchmark"),
+        (["latency", "--slo", "p99<5ms", "--search-budget", "9"], "less than the 9.5 s of the first probe"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

@@ -29,13 +29,14 @@ def searched_points(benchmark: Benchmark, request: RunRequest) -> Points:
     """Probes of the benchmark's one point, each chosen by what those before it showed.
 
     Raises:
-        UsageError: it has other points than one.
+        UsageError: it has other points than one, or there is no time for any probe.
     """
     by = request.question.by
     assert by is not None
+    _check_budget(request)
     number = 1
     for configuration in configurations(request):
-        load, seconds, fresh = start_of(request), (request.load.duration_s or _PROBE_S) / 2, False
+        load, seconds, fresh = start_of(request), _probe_s(request) / 2, False
         while True:
             point = _configured(_at(benchmark, request, load, seconds), configuration)
             values = {**configuration, by: int(load) if load == int(load) else load}
@@ -52,6 +53,25 @@ def searched_points(benchmark: Benchmark, request: RunRequest) -> Points:
             if not isinstance(step, Probe):
                 break
             load, seconds, fresh = step.load, step.seconds, step.fresh
+
+
+def _check_budget(request: RunRequest) -> None:
+    """Refuse a search whose first probe, a warm-up and half the time of others, would send for longer than it may."""
+    budget_s, least_s = request.question.search_budget_s, _around_s(request) + _probe_s(request) / 2
+    if budget_s < least_s:
+        raise UsageError(
+            f"--search-budget {budget_s:g} is less than the {least_s:g} s of the first probe",
+            cause="it measures for half of --duration, after its --warmup",
+            next_step="give more, or a shorter --duration",
+        )
+
+
+def _probe_s(request: RunRequest) -> float:
+    return request.load.duration_s or _PROBE_S
+
+
+def _around_s(request: RunRequest) -> float:
+    return DEFAULT_WARMUP_S if request.load.warmup_s is None else request.load.warmup_s
 
 
 def configurations(request: RunRequest) -> Iterator[dict[str, int]]:
@@ -91,8 +111,8 @@ def sought_of(request: RunRequest) -> Sought:
         whole=request.question.by == "threads",
         precision_share=load.precision_share or _PRECISION_SHARE,
         budget_s=request.question.search_budget_s,
-        probe_s=load.duration_s or _PROBE_S,
-        around_s=DEFAULT_WARMUP_S if load.warmup_s is None else load.warmup_s,
+        probe_s=_probe_s(request),
+        around_s=_around_s(request),
         confirms=request.server.server is None and request.content.url is None,
     )
 

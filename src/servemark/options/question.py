@@ -28,7 +28,7 @@ class QuestionOptions(OptionGroup):
         against: the result that they are compared with: its folder, ``latest``, or the name of a baseline.
         threshold_share: a change of less than this share is no difference.
         by: what is searched for the most that meets the objective, ``"rate"`` or ``"threads"``; None searches nothing.
-        search_budget_s: how long a search may take.
+        search_budget_s: for how long a search may send; what it waits for then comes on top.
         over: of settings of the model the values to try, each with each; a search of its own for each of them.
     """
 
@@ -70,7 +70,7 @@ class QuestionOptions(OptionGroup):
         default=DEFAULT_SEARCH_BUDGET_S,
         metavar="S",
         heading="capacity",
-        help="how long the search may take (default: 600)",
+        help="for how long the search may send; its last answers are awaited (default: 600)",
     )
 
     over: tuple[tuple[str, tuple[int, ...]], ...] | None = option(

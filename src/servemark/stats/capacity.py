@@ -52,7 +52,7 @@ class Sought:
         start: the first load.
         whole: loads are whole numbers.
         precision_share: how near to each other the load that holds and the one that fails are to be, to either side.
-        budget_s: how long all of it may take.
+        budget_s: until when the last probe has sent, by what those before it took.
         probe_s: how long a probe measures at first.
         around_s: what it takes besides.
         confirms: whether a server that is started afresh has to hold it, too.
