@@ -13,6 +13,10 @@ from servemark.options import RunRequest
 from servemark.result import AskedOptions, BenchmarkResult, Certificate, Result, RunResult, Telemetry
 from servemark.runner.baseline import Baseline
 from servemark.runner.entry import Entry
+from servemark.servers import LoadedModel
+from servemark.servers.dialect import dialect
+from servemark.workload.inputs import checksum
+from servemark.workload.prompts import Drawn
 
 from .results import result_of
 
@@ -46,6 +50,14 @@ def _result(entry: Entry, model: str | None = "noop-v1.0", *, workers: int = 2) 
     return result_of(benchmark, "base")
 
 
+def _sent(entry: Entry, *pool: bytes, model: str | None = "noop-v1.0") -> Result:
+    """The same, where these were sent."""
+    result = _result(entry, model)
+    (benchmark,) = result.benchmarks
+    options = replace(benchmark.options, input_count=len(pool), input_sha256=checksum(pool))
+    return replace(result, benchmarks=(replace(benchmark, backend=None, options=options),))
+
+
 def _checked(base: Result, entry: Entry, *, force: bool = False) -> str:
     try:
         Baseline(base, 0.02, force).check_asked([entry])
@@ -66,6 +78,8 @@ def _checked(base: Result, entry: Entry, *, force: bool = False) -> str:
         ("latency", {"workers": 2}, ""),
         ("latency", {"threads": 2, "generators": 2}, "generators 1 and 2"),
         ("latency", {"backend": "onnx"}, "backend mxnet and onnx"),
+        ("latency", {"receive_clock": "user"}, "receive_clock kernel and user"),
+        ("latency", {"receive_clock": "kernel"}, ""),
         (
             "latency",
             {"model": "squeezenet"},
@@ -91,6 +105,37 @@ def test_an_endpoint_is_matched_by_its_path_and_not_by_its_host() -> None:
     base = _result(at("http://a:80/x"), model=None)
     assert _checked(base, at("http://b:81/x")) == ""
     assert "to compare with: it has http http://a/x" in _checked(base, at("http://b:81/y"))
+
+
+@pytest.mark.parametrize("asked", [{}, {"server": "http://127.0.0.1:9"}, {"server_kind": "torchserve"}])
+def test_files_that_are_sent_are_those_that_were_sent_then_whatever_they_are_called(tmp_path, asked) -> None:
+    first, same, other = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "c.txt"
+    for path, text in ((first, "x"), (same, "x"), (other, "y")):
+        path.write_text(text)
+    base = _sent(_entry(inputs=[first], **asked), b"x")
+    assert _checked(base, _entry(inputs=[same], **asked)) == ""
+    assert f"inputs {checksum([b'x'])} and {checksum([b'y'])}" in _checked(base, _entry(inputs=[other], **asked))
+    assert _checked(base, _entry(**asked)) == "", "what the model has of its own is not known yet"
+
+
+def test_the_body_that_an_endpoint_is_sent_is_held_against_that_of_then(tmp_path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text("{}")
+    asked = {"model": None, "url": "http://a:80/x", "inputs": [body]}
+    assert _checked(_sent(_entry("http", **asked), b"{}", model=None), _entry("http", **asked)) == ""
+    assert "inputs" in _checked(_sent(_entry("http", **asked), b"[]", model=None), _entry("http", **asked))
+
+
+def test_prompts_are_held_against_those_of_then_as_they_are_sent(tmp_path) -> None:
+    def asked(**more: Any) -> Entry:
+        return _entry(model="m", server="http://127.0.0.1:9", dialect="openai", **more)
+
+    made = asked(prompt_tokens=16).request.content.prompts_asked(0).drawn_by(Drawn(0))
+    (step,) = asked().points[0].plan(dialect("openai"), (LoadedModel("m", None, made, None, None, None),)).groups
+    base = _sent(asked(prompt_tokens=16), *(one.body for one in step.scenario.steps[0].requests), model="m")
+    assert _checked(base, asked(prompt_tokens=16)) == ""
+    assert "inputs" in _checked(base, asked(prompt_tokens=17))
+    assert "inputs" in _checked(base, asked(prompt_tokens=16, seed=1))
 
 
 def test_of_several_of_one_model_it_is_known_only_in_the_end_which_is_meant() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: What a run says of its `receive_clock`, where that is the kernel's or that of an engine which has its own.
-KERNEL_CLOCK, OWN_CLOCK = "kernel", "engine's own"
+#: What a run says of its `receive_clock`: the kernel's, the reader's that was asked for, or that of another engine.
+KERNEL_CLOCK, USER_CLOCK, OWN_CLOCK = "kernel", "user", "engine's own"
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from servemark.benchmarks.asked import load_asked
 from servemark.errors import UsageError
 from servemark.options import RunRequest
+from servemark.options.server import ServerOptions
 from servemark.report.directory import result_at
-from servemark.result import BenchmarkResult, Environment, Result, asked_beforehand, differences, fingerprint
+from servemark.result import (
+    KERNEL_CLOCK,
+    USER_CLOCK,
+    BenchmarkResult,
+    Environment,
+    Result,
+    asked_beforehand,
+    differences,
+    fingerprint,
+)
 from servemark.runner.entry import Entry
 from servemark.runner.environment import environment_here
 from servemark.runner.result_on_disk import ResultOnDisk
+from servemark.servers import LoadedModel
+from servemark.servers.dialect import Dialect, dialect, dialect_of_kind, dialects, lacking
+from servemark.servers.http.dialect import DIALECT as ENDPOINT_DIALECT
 from servemark.version import version
+from servemark.workload.inputs import checksum
+from servemark.workload.prompts import Drawn
 from servemark.zoo.catalogue import find
 
 _COMPARED_ALL_THE_SAME = "--force compares them all the same"
@@ -78,6 +93,7 @@ class Baseline:
                 )
             if len(alike) == 1:  # of several it is known only in the end which is meant
                 unlike = _unlike_ways(self.result, alike[0], entry) | _unlike_points(alike[0], entry)
+                unlike |= _unlike_inputs(alike[0], entry)
                 self._refuse([f"{name} {one} and {two}" for name, (one, two) in unlike.items()])
 
     def _refuse(self, unlike: Sequence[str]) -> None:
@@ -124,8 +140,66 @@ def _is_of(benchmark: BenchmarkResult, entry: Entry) -> bool:
 def _unlike_ways(result: Result, benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
     """What sends and what computes, where that is another than then; a backend that nobody asks for is chosen later."""
     own, request = fingerprint(result, benchmark), entry.request
-    then = {"generators": own.generators or None, "backend": own.backend}
-    return differences(then, {"generators": str(request.generator.generators), "backend": request.server.backend})
+    then = {"generators": own.generators or None, "backend": own.backend, "receive_clock": own.receive_clock}
+    asked = {
+        "generators": str(request.generator.generators),
+        "backend": request.server.backend,
+        "receive_clock": _clock_asked(request, own.receive_clock),
+    }
+    return differences(then, asked)
+
+
+def _clock_asked(request: RunRequest, then: str) -> str | None:
+    """Whose time of arrival answers will have, where that is known: the kernel may refuse to tell what it is asked."""
+    asked = request.generator.receive_clock
+    if then not in (KERNEL_CLOCK, USER_CLOCK) or request.generator.engine != "native":
+        return None
+    if asked == "auto":  # a Unix socket has no stamps
+        return None if request.server.unix_socket else KERNEL_CLOCK
+    return asked
+
+
+def _unlike_inputs(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
+    """What is sent, where the command tells that: files of the user's, and prompts but those as long as a trace has.
+
+    What each model has of its own, and what is made of what a server says of its models, is known later.
+    """
+    then = benchmark.options.input_sha256
+    if then is None:
+        return {}
+    now = None
+    for pool in filter(None, _pools(benchmark, entry)):
+        now = checksum(pool)
+        if now == then:
+            return {}
+    return {} if now is None else {"inputs": (then, now)}
+
+
+def _pools(benchmark: BenchmarkResult, entry: Entry) -> Iterator[tuple[bytes, ...]]:
+    """What is drawn from, by each dialect that the server may turn out to speak; nothing where nobody can say it."""
+    content, load, plan = entry.request.content, entry.request.load, entry.points[0].plan
+    if content.endpoint is not None:
+        yield plan(ENDPOINT_DIALECT, ()).pool
+        return
+    prompts, is_pipe = None, content.prompts is not None and not content.prompts.is_file()
+    if content.asks_prompts and not is_pipe and not (content.takes_lengths and load.is_open):
+        most = None if entry.request.question.by else load.most_requests
+        prompts = content.prompts_asked(load.seed, None, most).drawn_by(Drawn(load.seed))
+    if benchmark.model is None or not (content.bodies or prompts):
+        return
+    for spoken in _may_speak(entry.request.server):
+        if lacking(spoken, entry.benchmark.needs):
+            continue
+        # The first prompt is what a model is proven ready by, where nothing may be asked twice.
+        bodies = (content.bodies[1:] if spoken.tokens else ()) or content.bodies
+        named = benchmark.model.split(", ")
+        yield plan(spoken, tuple(LoadedModel(name, None, prompts or bodies, None, None, None) for name in named)).pool
+
+
+def _may_speak(server: ServerOptions) -> Iterable[Dialect]:
+    if server.server is None:
+        return (dialect_of_kind(server.server_kind),)
+    return dialects() if server.dialect == "auto" else (dialect(server.dialect),)
 
 
 def _unlike_points(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
