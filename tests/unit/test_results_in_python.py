@@ -17,7 +17,7 @@ import servemark
 from servemark.report.curve import percentile_curves
 from servemark.report.directory import result_text
 from servemark.report.in_python import Result
-from servemark.result import Failure, RunResult
+from servemark.result import Failure, RunResult, Verdict
 
 from ..conftest import write_record_file
 from .test_reports import INVALID, STEP, result
@@ -169,6 +169,16 @@ def test_a_link_that_leads_elsewhere_later_changes_nothing(two_runs: Result, tmp
 
 def test_it_says_its_answer_in_one_line(two_runs: Result) -> None:
     assert repr(two_runs) == (f"<servemark.Result latency resnet-18: p50 20.0 ms, p99 40.0 ms; in {two_runs.folder}>")
+
+
+def test_its_line_says_first_that_an_objective_is_missed() -> None:
+    missed = Verdict("objective p99<9ms", "p99<9ms missed: 90.000% of 500 requests", "missed", "p99<9ms")
+    shown = _shown()
+    (benchmark,) = shown.benchmarks
+    said = repr(replace(shown, benchmarks=(replace(benchmark, verdicts=(missed,)),)))
+    assert said.startswith(
+        "<servemark.Result SLO missed: 90.000% of 500 requests, p99<9ms asked; latency resnet-18: p50"
+    )
 
 
 def _shown(**changes) -> Result:

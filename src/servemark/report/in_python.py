@@ -81,10 +81,11 @@ class Result(documents.Result):
 
     def __repr__(self) -> str:
         from servemark.printable import printable
-        from servemark.report.terminal import headline
+        from servemark.report.terminal import answer_lines
         from servemark.terminals import shortened
 
-        told = "; ".join(headline(benchmark).plain for benchmark in self.benchmarks) or "nothing was measured"
+        answers = (line.plain for benchmark in self.benchmarks for line in answer_lines(benchmark))
+        told = "; ".join(answers) or "nothing was measured"
         return printable(f"<servemark.Result {shortened(' '.join(told.split()), _LONGEST_REPR)}; in {self.folder}>")
 
     def _repr_html_(self) -> str:

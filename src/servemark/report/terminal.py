@@ -177,12 +177,8 @@ def legend_of(texts: Iterable[str]) -> tuple[Fact, ...]:
 def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
     """The summary of a benchmark: its answer, what was measured, what that came to, and what is made of it."""
     found = benchmark.capacity
-    if found is not None:
-        told = if_invalid(benchmark).append_text(capacity.answer(found))
-        yield told if benchmark.failure is None else headline(benchmark)
-    else:
-        yield from answer(benchmark)
-        yield headline(benchmark)
+    yield from answer_lines(benchmark)
+    if found is None:
         if not benchmark.runs:
             return
         figures = list(figure_lines(benchmark))
@@ -192,6 +188,16 @@ def summary_lines(result: Result, benchmark: BenchmarkResult) -> Iterator[Line]:
     yield from detail_lines(benchmark)
     # Of a search the first line has said whether the objective is met.
     yield from (fact for fact in judgements(benchmark) if found is None or fact.label != "SLO")
+
+
+def answer_lines(benchmark: BenchmarkResult) -> Iterator[Text]:
+    """What a summary begins with: whether an objective is met, and the headline; of a search the capacity."""
+    if benchmark.capacity is None:
+        yield from answer(benchmark)
+    elif benchmark.failure is None:
+        yield if_invalid(benchmark).append_text(capacity.answer(benchmark.capacity))
+        return
+    yield headline(benchmark)
 
 
 def figure_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
