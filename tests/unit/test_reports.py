@@ -451,6 +451,23 @@ def test_a_folder_that_holds_something_needs_force(tmp_path):
     assert (tmp_path / "mine").read_text() == "precious"
 
 
+def test_what_an_earlier_result_recorded_does_not_stay_beside_another_but_what_is_not_its_own_does(
+    tmp_path, make_records
+):
+    directory = written(tmp_path, make_records)
+    records = directory.path / "records"
+    for name in ("latency.events.bin", "latency.g2.bin", "killed.begun.json", "killed.bin", "killed.bodies.bin"):
+        (records / name).write_text("")
+    (records / "other.bin").write_text("mine")
+    (directory.server_logs / "mms.log").write_text("said then")
+    again = create(directory.path, force=True)
+    assert [path.name for path in records.iterdir()] == ["other.bin"]
+    assert again.discard(), "of this one there is nothing, whatever programs said then"
+    assert (directory.path / "result.json").exists()
+    (directory.server_logs / "mms.log").write_text("said now, and that is more")
+    assert not again.discard()
+
+
 def test_an_empty_folder_needs_no_force(tmp_path):
     assert create(tmp_path).path == tmp_path
 

@@ -60,6 +60,7 @@ class ResultDirectory:
         self.path = path
         self._made: _Made | None = None
         self._before: str | None = None
+        self._words_before: Mapping[Path, int] = {}
 
     @classmethod
     def create(cls, wanted: Path | None, name: str, started: datetime, *, force: bool) -> ResultDirectory:
@@ -83,8 +84,10 @@ class ResultDirectory:
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
-            for stale in (path / _PAGE, *(path / "records").glob(f"*{BEGUN}")):
-                stale.unlink(missing_ok=True)
+            for records in _earlier_records(path):
+                for stale in (records, *_beside(records)):
+                    stale.unlink(missing_ok=True)
+            (path / _PAGE).unlink(missing_ok=True)
         except OSError as error:
             if made is not None and made.itself:
                 for folder in (path / "records", path / "server", path, *made.above):
@@ -97,6 +100,7 @@ class ResultDirectory:
             ) from error
         directory = cls(path)
         directory._made = made
+        directory._words_before = directory._words()
         return directory
 
     @property
@@ -111,8 +115,7 @@ class ResultDirectory:
             RecordingError: it cannot be.
         """
         path = self.path / "records" / f"{name}.bin"
-        others = [*path.parent.glob(f"{escape(name)}.g[0-9]*.*")]  # of more generators than one
-        for beside in (*(of(path) for of in _BESIDE), path.with_suffix(BEGUN), *others):
+        for beside in _beside(path):
             try:
                 beside.unlink(missing_ok=True)
             except OSError as error:
@@ -172,13 +175,15 @@ class ResultDirectory:
             unfinished.unlink(missing_ok=True)
 
     def discard(self, *, words: bool = False) -> bool:
-        """Take it away if it was made for this result and nothing was recorded in it; whether it was.
+        """Take it away if it was made for this result and nothing was recorded in it; whether nothing was.
 
-        It stays if there are logs in it, or the like, unless these are mere `words`.
+        It stays if there are logs in it, or the like, unless these are mere `words`; and if something else was there.
         """
         made = self._made
-        if made is None or self._holds_records() or (self._holds_words() and not words):
+        if self._holds_records() or (self._holds_words() and not words):
             return False
+        if made is None:
+            return True
         with suppress(OSError):
             if self.path.parent == _DEFAULT_PARENT and _latest() == self.path.name:
                 _LATEST.unlink()
@@ -206,8 +211,13 @@ class ResultDirectory:
         return False
 
     def _holds_words(self) -> bool:
-        found = (path for path in self.path.rglob("*") if path.suffix in _WORDS and path.is_file())
-        return any(path.stat().st_size for path in found)
+        return any(self._words_before.get(path) != written_ns for path, written_ns in self._words().items())
+
+    def _words(self) -> dict[Path, int]:
+        """The files with what programs said, and when they were written."""
+        of_programs = (file for name in ("server", "jmeter") for file in (self.path / name).rglob("*"))
+        files = (file for file in (*self.path.glob("*"), *of_programs) if file.suffix in _WORDS and file.is_file())
+        return {file: file.stat().st_mtime_ns for file in files if file.stat().st_size}
 
     def _begun_path(self, run: RunResult) -> Path:
         return (self.path / run.records).with_suffix(BEGUN)
@@ -227,6 +237,24 @@ class ResultDirectory:
         from servemark.records import open_records
 
         return [(open_records(self.path / file), run.load.kind) for run in runs for file in run.record_files]
+
+
+def _earlier_records(folder: Path) -> Iterator[Path]:
+    """The records that the result in `folder` names, and those of a run that was killed; nobody else's files."""
+    records, names = folder / "records", set[str]()
+    with suppress(OSError, ValueError):  # none, or somebody else's
+        earlier = read_result(folder / _RESULT)
+        runs = (run for benchmark in earlier.benchmarks for run in benchmark.runs)
+        names |= {Path(file).name for run in runs for file in run.record_files}
+    names |= {file.name.removesuffix(BEGUN) + ".bin" for file in records.glob(f"*{BEGUN}")}
+    return (records / name for name in sorted(names) if name.endswith(".bin"))
+
+
+def _beside(records: Path) -> Iterator[Path]:
+    """What may lie beside the `records` of a run, and belongs to them; those of more generators than one, too."""
+    yield from (of(records) for of in _BESIDE)
+    yield records.with_suffix(BEGUN)
+    yield from records.parent.glob(f"{escape(records.stem)}.g[0-9]*.*")
 
 
 def result_at(wanted: Path) -> Result:
