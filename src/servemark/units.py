@@ -32,12 +32,12 @@ def seconds_of(text: str) -> float | None:
     """
     words = text.strip()
     try:
-        return float(words)
+        return float(words if words.isascii() else "")  # Python would read the digits of other scripts, too
     except ValueError:
         pass
     sign = -1.0 if words.startswith("-") else 1.0
     parts = words.removeprefix("-")
-    if not re.fullmatch(f"(?:{_PART.pattern})+", parts):
+    if not re.fullmatch(f"(?:{_PART.pattern})+", parts, re.ASCII):
         return None
     return sign * sum(float(number) * _UNITS_NS[unit] for number, unit in _PART.findall(parts)) / NS_PER_S
 

@@ -114,6 +114,11 @@ def test_options_of_both_may_stand_behind_b() -> None:
         (["latency", "--", "--all"], "'--all' is a suite"),
         (["latency", "--", "latency --trials 3"], "--trials makes no sense in 'latency --trials 3'"),
         (["latency", "--", "latency -o x"], "--output makes no sense"),
+        (
+            ["latency", "--trials", "0", "--", "ping"],
+            "--trials makes no sense in turns; each block measures",
+        ),
+        (["latency --trials 0", "--", "ping"], "--trials makes no sense in 'latency --trials 0'; each block measures"),
         (["latency", "--", "latancy"], "did you mean"),
         (["latency", "--", "latency 'x"], "cannot be read"),
         (["--blocks", "51", "latency", "--", "latency"], "51 is more than 50"),

@@ -218,6 +218,20 @@ def test_force_compares_them_all_the_same_and_marks_it(compare) -> None:
     assert json.loads(compare(base, base, "--force", "--json", "-")[1])["forced"] is False, "nothing was overridden"
 
 
+def test_one_result_that_is_named_twice_is_told_whatever_path_leads_to_it(compare) -> None:
+    base = told(simulated(1))
+    assert compare(base, replace(told(simulated(2)), id="another"))[2] == ""
+    status, _, err = compare(base, base)
+    assert status == 0
+    assert err == f"servemark: new and base are one result ({base.id}), compared with itself\n"
+
+
+def test_a_negative_threshold_is_a_value_and_no_option(compare) -> None:
+    status, _, err = compare(simulated(1), simulated(2), "--threshold", "-5%")
+    assert (status, "argument --threshold: -5% is not between 0% and 100%" in err) == (2, True)
+    assert "--threshold needs a value" in compare(simulated(1), simulated(2), "--threshold")[2]
+
+
 def test_another_server_is_what_is_compared_and_is_told(compare) -> None:
     newer = told(simulated(2))
     newer = replace(newer, server={**_server(newer), "version": "2", "source": {"commit": "abcdef012", "dirty": True}})

@@ -137,10 +137,12 @@ def test_each_point_of_several_is_kept_and_nothing_of_what_was_not_measured():
         for n in (1, 4)
     )
     several = replace(benchmark, name="concurrent_inference", steps=(), runs=points)
-    failed = replace(benchmark, name="load", steps=(), runs=(), failure=Failure("no", 4))
+    failed = replace(benchmark, name="load", steps=(), runs=(), partial=True, failure=Failure("no", 4))
     one, four = measurements(measured(1, benchmarks=(failed, several)))
     assert [(m.entry, m.point, m.valid) for m in (one, four)] == [(1, "threads 1", True), (1, "threads 4", False)]
     assert "thread" not in one.setup
+    lacking = replace(benchmark, failure=Failure("--slo first_event.p50<1ms: no response streamed", 2))
+    assert not measurements(measured(1, benchmarks=(lacking,)))[0].partial, "it was measured to its end"
     (nothing,) = measurements(result(ALL_FAILED))
     assert nothing.rate.value is nothing.p50.value is None
     assert add(measured(1, benchmarks=(failed,)), Path("x")) is None

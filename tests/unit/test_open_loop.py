@@ -59,7 +59,7 @@ REFUSED = [
     ("latency --rate nan", "'nan' is not a number"),
     ("latency --rate 100..2000", "a ramp needs the time that it takes; give --rate 100..2000/60s"),
     ("latency --rate 100..2000/60", "the time 60 has no unit; say 60s"),
-    ("latency --rate", "argument --rate: expected one argument"),
+    ("latency --rate", "--rate needs a value; see servemark run -h"),
     ("latency --rate 5 --arrival gamma", "gamma needs its coefficient of variation; as in gamma:2"),
     ("latency --rate 5 --arrival gamma:0", "'0' is not a coefficient of variation"),
     ("latency --rate 5 --arrival uniform", "there is no such process; choose from constant, poisson, gamma:CV"),

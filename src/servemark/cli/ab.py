@@ -29,6 +29,11 @@ _NOT_OF_ONE = (
     *("output", "force", "against", "threshold", "strict", "trials", "fresh_server", "resume", "seed"),
     *("json", "junit", "markdown", "otlp"),
 )
+#: What says it in turns.
+_INSTEAD = {
+    "trials": "each block measures both twice: give --blocks N before them",
+    "fresh_server": "each has a server of its own each time, unless --both-up is given",
+}
 _EPILOG = """\
 examples:
   {prog} 'latency -m noop' -- 'latency -m noop -w 4'
@@ -88,6 +93,8 @@ def parse_ab(prog: str, words: list[str]) -> argparse.Namespace:
     # Options of both may stand behind B, too, where a person writes them.
     behind = next((number for number, word in enumerate(after) if number and word.startswith("-")), len(after))
     first, unquoted = ab_parser(prog).parse_known_args(before)
+    if unquoted and (name := _name_of(unquoted[0])) in _NOT_OF_ONE:
+        raise UsageError(f"{unquoted[0]} makes no sense in turns", next_step=_INSTEAD.get(name, "leave it out"))
     if unquoted:
         raise UsageError(
             f"unrecognized arguments: {shlex.join(unquoted)}",
@@ -116,6 +123,10 @@ def side(text: str, prog: str, words: list[str], arguments: argparse.Namespace) 
         split = shlex.split(text)
     except ValueError as error:
         raise UsageError(f"{text!r} cannot be read", cause=str(error)) from None
+    # Before its value is looked at, which may be wrong, too.
+    for name in filter(_NOT_OF_ONE.__contains__, map(_name_of, split)):
+        instead = _INSTEAD.get(name, "give what is for both before them")
+        raise UsageError(f"--{name.replace('_', '-')} makes no sense in {text!r}", next_step=instead)
     parsed = parse_run(measuring(prog), split)
     if parsed.suite_name is not None:
         raise UsageError(f"{text!r} is a suite", next_step="compare one benchmark with another")
@@ -126,6 +137,11 @@ def side(text: str, prog: str, words: list[str], arguments: argparse.Namespace) 
     request: RunRequest = parsed.entries[0]
     request = replace(request, load=replace(request.load, seed=arguments.seed), command=(prog, *words))
     return replace(request, output=replace(request.output, output=arguments.output, force=arguments.force))
+
+
+def _name_of(word: str) -> str:
+    """The name of an option that a word may be."""
+    return word.partition("=")[0].removeprefix("--").replace("-", "_") if word.startswith("--") else ""
 
 
 def main(words: list[str], prog: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,10 @@ def main(words: list[str], prog: str) -> int:
 
     base = result_at(arguments.base)
     found = [(path, new, _compared(base, new, path, arguments)) for path in arguments.new for new in [result_at(path)]]
+    for path, new, _ in found:
+        if new.id == base.id:
+            same = f"{path} and {arguments.base} are one result ({base.id}), compared with itself"
+            print(printable(f"servemark: {same}"), file=sys.stderr)
     if arguments.json:
         from servemark.result import comparison_text
 

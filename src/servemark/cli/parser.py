@@ -15,6 +15,10 @@ from servemark.errors import UsageError
 
 #: Where an argument keeps what is offered for it.
 _OFFERS = "offers"
+#: What argparse says of an option that stands without its value, and of which.
+_NO_VALUE = re.compile(r"argument (\S+): expected (?:one|at least one) argument")
+#: A value, not an option: ``-5%``, ``-3s``; argparse itself takes plain numbers only for that.
+_NEGATIVE = re.compile(r"-\.?\d")
 #: Options of more than one letter behind one dash, as Go's programs write them.
 _ONE_DASH = re.compile(r"-([a-z][a-z-]{2,})(?:=.*)?", re.DOTALL)
 
@@ -39,6 +43,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.elsewhere = elsewhere or {}
         self._given: set[str] = set()
+        self._negative_number_matcher = _NEGATIVE
         for name, action in ((None, _Store), ("store", _Store), ("store_true", _Switch), ("append", _Append)):
             self.register("action", name, action)
 
@@ -74,6 +79,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise `message`."""
+        lacks = _NO_VALUE.fullmatch(message)
+        message = f"{lacks[1]} needs a value" if lacks else message
         raise UsageError(message, next_step="" if "; " in message else f"see {self.prog} -h")
 
     def unknown(self, word: str) -> UsageError:

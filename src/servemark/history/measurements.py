@@ -122,7 +122,7 @@ def _measurement(
         machine=", ".join(filter(None, (environment.machine, environment.cpu_model))),
         fingerprint={**dataclasses.asdict(environment), **served_by(result, benchmark)},
         valid=certificate is not None and certificate.valid,
-        partial=benchmark.partial or benchmark.failure is not None,
+        partial=benchmark.partial,
         rate=rate,
         # A search has no load of its own at which latencies could be held against each other.
         p50=nothing if found else step.headline_ms.p50,

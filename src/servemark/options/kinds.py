@@ -89,7 +89,7 @@ class Whole(Kind):
 
     def read(self, text: str) -> int:
         try:
-            value = int(text)
+            value = int(text if text.isascii() else "")  # Python would read the digits of other scripts, too
         except ValueError:
             raise ValueError(f"{text!r} is not a whole number") from None
         if value < self.least:
@@ -146,7 +146,8 @@ class Share(Kind):
 
     def read(self, text: str) -> float:
         try:
-            value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+            number = float(text.removesuffix("%") if text.isascii() else "")
+            value = number / 100 if text.endswith("%") else number
         except ValueError:
             raise ValueError(f"{text!r} is not a share such as 1% or 0.01") from None
         if 1 < value <= 100 and not text.endswith("%"):

@@ -7,6 +7,7 @@ response unless one is named.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -34,8 +35,8 @@ LATENCIES: tuple[Figure, ...] = ("response", "service", "first_event", "between_
 
 #: The step, the figure and, of a percentile, which; it may hold a dot itself (p99.9).
 _SUBJECT = re.compile(r"(?:(?P<before>.*?)\.)??(?P<figure>p[\d._]+|[^.]*)", re.DOTALL)
-_PERCENTILE = re.compile(r"p(\d{1,2}(?:[._]\d+)?)")
-_NUMBER = re.compile(r"\d+\.?\d*|\.\d+")
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:[._]\d+)?)", re.ASCII)
+_NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 _FORMS = "write p99<50ms, errors<0.1% or rate>100/s"
 
 
@@ -73,7 +74,10 @@ class _Part:
 
     def fault(self, at: int, what: str, next_step: str = _FORMS) -> NoReturn:
         """Raise what is wrong at that place of the part, with a mark under it."""
-        marked = f"  {self.whole}\n  {' ' * (self.start + at)}^"
+        before = self.whole[: self.start + at]
+        # Of a terminal's columns such characters take two: names of steps may have them, too.
+        columns = len(before) + sum(unicodedata.east_asian_width(character) in "WF" for character in before)
+        marked = f"  {self.whole}\n  {' ' * columns}^"
         raise UsageError(f"--slo: {what}", next_step=next_step, detail=marked)
 
 
@@ -99,6 +103,7 @@ def _condition(part: _Part) -> Condition:
     match = _SUBJECT.fullmatch(named)
     assert match is not None, "it takes any text"
     what, before = match["figure"], match["before"]
+    _check_digits(part, match.start("figure"), what)
     percentile = _PERCENTILE.fullmatch(what)
     if percentile is None and re.fullmatch(r"p\d+([._]\d+)?", what):
         part.fault(match.start("figure"), f"{what} is no percentile below p100", "name one, as p99.9")
@@ -111,6 +116,7 @@ def _condition(part: _Part) -> Condition:
     limit = part.text[sign.end() :]
     at = sign.end() + len(limit) - len(limit.lstrip())
     limit = limit.strip()
+    _check_digits(part, at, limit)
     if percentile is None:
         return Condition(part.text, before, *(_rate(part, at, limit) if what == "rate" else _errors(part, at, limit)))
     step, figure = _latency(before)
@@ -118,6 +124,13 @@ def _condition(part: _Part) -> Condition:
     if share <= 0:
         part.fault(match.start("figure"), "no request is below p0", "name a percentile above 0")
     return Condition(part.text, step, figure, _time_ns(part, at, limit), share)
+
+
+def _check_digits(part: _Part, at: int, text: str) -> None:
+    """Refuse digits of other scripts, which Python would read as numbers, in what stands at that place of the part."""
+    for place, character in enumerate(text, at):
+        if character.isdigit() and not character.isascii():
+            part.fault(place, f"{character!r} is none of the digits 0 to 9")
 
 
 def _latency(before: str | None) -> tuple[str | None, Figure]:

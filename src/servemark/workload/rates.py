@@ -89,7 +89,7 @@ def _number(word: str) -> float | None:
         number = float(word)
     except ValueError:
         return None
-    return None if math.isnan(number) or "_" in word else number
+    return None if math.isnan(number) or "_" in word or not word.isascii() else number
 
 
 def _refusal(text: str, cause: str, next_step: str = _SHAPES) -> UsageError:
