@@ -32,6 +32,7 @@ from servemark.result import (
     SuiteEntry,
     Telemetry,
     Trend,
+    Trials,
     Verdict,
 )
 
@@ -221,6 +222,58 @@ def test_what_cannot_be_typed_again_is_not_suggested(line, facts):
     result = _result("http --url http://h/x")
     words = shlex.split(line)
     assert next_step(replace(result, command=(PROG, *words)), Path("x"), PROG, words) == ""
+
+
+def _objective(outcome: str, needs_times: float | None = None) -> Verdict:
+    return Verdict("objective p99<5ms", f"p99<5ms {outcome}: ...", outcome, "p99<5ms", needs_times)
+
+
+_THREE = Trials(3, False, ())
+_STEPS = replace(
+    OPEN,
+    profile=(RateSegmentResult(10.0, 10.0, 5.0), RateSegmentResult(20.0, 20.0, 5.0)),
+    requests=None,
+    duration_s=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "facts", "suggested"),
+    [
+        ("latency --slo p99<5ms", {}, "latency --slo 'p99<5ms' --duration 60"),
+        ("latency --slo p99<5ms --precision 1%", {}, "latency --slo 'p99<5ms' --duration 60"),
+        ("latency --slo p99<5ms -l 100", {"load": replace(CLOSED, loops=100)}, "latency --slo 'p99<5ms' -l 600"),
+        ("latency --slo p99<5ms --trials 3", {"trials": _THREE}, "latency --slo 'p99<5ms' --trials 18"),
+        (
+            "latency --slo p99<5ms --rate 10,20/5s",
+            {"load": _STEPS},
+            "latency --slo 'p99<5ms' --rate 10,20/5s --trials 6",
+        ),
+    ],
+)
+def test_what_would_decide_an_objective_is_suggested(line, facts, suggested) -> None:
+    """Five times as many requests would, and 1.2 times that many are asked for: of a run of 10 s, 60 s."""
+    assert _next(line, **facts | {"verdicts": (_objective("undecided", 5.0), _objective("met"))}) == suggested
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        (_objective("undecided"),),
+        (_objective("undecided", 500.0),),
+        (_objective("undecided", 5.0), _objective("missed")),
+    ],
+)
+def test_where_nothing_would_decide_it_soon_or_it_is_missed_that_is_not_suggested(verdicts) -> None:
+    assert _next("latency --slo p99<5ms --duration 10", verdicts=verdicts) == "throughput --slo 'p99<5ms'"
+
+
+def test_steps_that_a_server_does_not_keep_up_with_stay_steps() -> None:
+    slow = replace(_step(rate=10.0), throughput_per_s=Statistic(10.0, (9.0, 11.0)))
+    load = replace(_STEPS, offered_per_s=15.0)
+    assert _next("latency --rate 10,20/5s", step=slow, load=load) == "latency --rate 4,8/5s"
+    assert _next("latency --rate=10..20/5s", step=slow, load=load) == "latency --rate 4..8/5s"
+    assert _next("latency --rate 20/s", step=slow, load=load) == "latency --rate 8"
 
 
 @pytest.mark.parametrize(

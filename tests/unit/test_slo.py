@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,21 @@ def test_what_is_undecided_of_errors_is_told_as_a_share_of_failures(make_records
     evidence = gather([make_records(40)], Question(window=Window(0, 10**9)))
     (verdict,) = verdicts_on(objective, [Trial(evidence, {})])
     assert verdict.answer.startswith("errors<0.1% undecided: 0.000% of 40 requests failed (0.000% to 7.216%; ")
+    needed = int(re.search(r"([\d,]+) requests would decide", verdict.answer)[1].replace(",", ""))
+    assert verdict.needs_times == needed / 40
+    (met,) = verdicts_on(parse_objective("errors<99%"), [Trial(evidence, {})])
+    assert (met.outcome, met.needs_times) == ("met", None)
+
+
+def test_a_rate_near_its_limit_is_decided_by_as_long_as_makes_half_its_interval_so_narrow(make_records):
+    ends = np.sort(np.random.default_rng(3).integers(0, 10**10, 2000))
+    evidence = gather([make_records(2000, scheduled=ends, end=ends + 1)], Question(window=Window(0, 10**10)))
+    (whole,) = verdicts_on(parse_objective("rate>1/s"), [Trial(evidence, {})])
+    value, low, high = map(float, re.search(r"([\d.]+)/s \(([\d.]+) to ([\d.]+)\)", whole.answer).groups())
+    limit = value - (value - low) / 2
+    (near,) = verdicts_on(parse_objective(f"rate>{limit:.4f}/s"), [Trial(evidence, {})])
+    assert (whole.outcome, whole.needs_times, near.outcome) == ("met", None, "undecided")
+    assert near.needs_times == pytest.approx(((high - low) / (value - low)) ** 2, rel=0.1)
 
 
 @pytest.mark.parametrize(("asked", "outcome"), [("p75", "met"), ("p80", "undecided"), ("p85", "missed")])

@@ -112,7 +112,8 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             continue
         if condition.figure == "rate":
             completed = np.concatenate([one.step.completed for one in found])
-            yield _of_rate(condition, rate(completed, sum(one.seconds for one in found)))
+            seconds = sum(one.seconds for one in found)
+            yield _of_rate(condition, rate(completed, seconds), seconds)
         elif condition.figure in BETWEEN:
             yield _of_share(condition, _of_gaps(condition, found), "gaps")
         else:
@@ -187,25 +188,35 @@ def _of_share(condition: Condition, judged: Judged, of_what: str) -> Verdict:
     if said is None:
         more = f"{judged.needs_n:,} {of_what} would decide" if judged.needs_n else "no number of them would decide"
         said = f"{low:.3%} to {high:.3%}; {more}"
-    return _verdict(condition, judged.outcome, f"{found} ({said})")
+    times = judged.needs_n / judged.requests if judged.needs_n and judged.requests else None
+    return _verdict(condition, judged.outcome, f"{found} ({said})", times)
 
 
-def _of_rate(condition: Condition, found: Statistic) -> Verdict:
+def _of_rate(condition: Condition, found: Statistic, seconds: float) -> Verdict:
+    """The verdict on a rate that was `found` over so long. An interval is half as wide after four times the time."""
     outcome: Outcome = "undecided"
     value = f"{four_digits(found.value or 0.0)}/s"
     if found.ci95 is None:
         needs = f", {math.ceil(found.needs_s)} s would tell" if found.needs_s else ""
-        return _verdict(condition, outcome, f"{value} (no interval{needs})")
+        return _verdict(condition, outcome, f"{value} (no interval{needs})", (found.needs_s or 0.0) / seconds or None)
     low, high = found.ci95
+    apart = abs((found.value or 0.0) - condition.limit)
+    times = ((high - low) / 2 / apart) ** 2 if apart else None
     if low >= condition.limit:
         outcome = "met"
     elif high < condition.limit:
         outcome = "missed"
-    return _verdict(condition, outcome, f"{value} ({four_digits(low)} to {four_digits(high)})")
+    return _verdict(condition, outcome, f"{value} ({four_digits(low)} to {four_digits(high)})", times)
 
 
-def _verdict(condition: Condition, outcome: Outcome, found: str) -> Verdict:
-    return Verdict(f"objective {condition.text}", f"{condition.text} {outcome}: {found}", outcome, condition.text)
+def _verdict(condition: Condition, outcome: Outcome, found: str, times: float | None) -> Verdict:
+    return Verdict(
+        f"objective {condition.text}",
+        f"{condition.text} {outcome}: {found}",
+        outcome,
+        condition.text,
+        needs_times=times if outcome == "undecided" else None,
+    )
 
 
 def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:

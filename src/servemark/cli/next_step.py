@@ -6,6 +6,7 @@ Only what parses is suggested, and nothing of a command whose words hold secrets
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from servemark.report.loads import less_exact
 from servemark.result import (
     BenchmarkResult,
     ClosedLoadResult,
+    LoadResult,
     OpenLoadResult,
     Result,
     RunResult,
@@ -39,11 +41,15 @@ _COMPARED = ("against", "threshold", "strict")
 _COMFORTABLE_SHARE = 0.7
 #: An achieved rate below this share of the offered one is not kept up with.
 _KEPT_UP_SHARE = 0.98
+#: Of the rate that was achieved where one was not: what would be.
+_KEPT_UP_WITH = 0.8
 _BACKGROUND_THREADS = 4
 #: Whoever asks gets an answer in so much time; a run that would take longer is not the way to an interval.
 _LONGEST_RUN_S = 600.0
 #: Requests that still drift after such a warm-up do not become steady by a longer one.
 _LONGEST_WARMUP_S = 60.0
+#: Times of what would be enough if requests came out as they did.
+_MORE = 1.2
 #: The least trials whose median has an interval, and how long each is where nobody says.
 _TRIALS, _TRIAL_S = 6, 10
 #: What is seen of a server that closes connections of which it said that it keeps them.
@@ -92,6 +98,8 @@ def _candidates(result: Result, folder: Path, words: Words) -> Iterator[Words]:
         yield from _of_failures(benchmark.steps[0], same)
     elif benchmark.certificate and not benchmark.certificate.valid:
         yield same
+    elif _is_undecided(benchmark):
+        yield from _of_objective(benchmark, same)
     elif len(benchmark.runs) == 1 and benchmark.steps:
         yield from _of_one_run(benchmark, benchmark.runs[0], same)
     yield from _of_benchmark(benchmark, same)
@@ -135,6 +143,29 @@ def _of_failures(step: StepSummary, same: Words) -> Iterator[Words]:
     yield [*_without(same, "verbose"), "-v"]
 
 
+def _is_undecided(benchmark: BenchmarkResult) -> bool:
+    """Whether an objective is neither met nor missed: one condition that is missed decides whatever the others say."""
+    outcomes = {verdict.outcome for verdict in benchmark.verdicts if verdict.objective}
+    return "undecided" in outcomes and "missed" not in outcomes
+
+
+def _of_objective(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
+    """As many requests as would decide what is undecided: longer, or more trials, whose requests count together."""
+    undecided = [verdict for verdict in benchmark.verdicts if verdict.objective and verdict.outcome == "undecided"]
+    # Where no number of requests would decide one of them, none is named.
+    times, run = _MORE * max(verdict.needs_times or math.inf for verdict in undecided), benchmark.runs[0]
+    trials, load = benchmark.trials.asked if benchmark.trials else 1, run.load
+    seconds = run.window_s[1] - run.window_s[0]
+    if times * seconds * trials > _LONGEST_RUN_S:
+        return
+    if trials == 1 and load.exact:
+        yield [*_without(same, "loops"), "-l", str(math.ceil(times * load.exact))]
+    elif trials == 1:
+        yield [*_without(same, "duration", "precision", "max-duration"), "--duration", str(math.ceil(times * seconds))]
+    # A rate that has its own length, as a trace, is only measured more often.
+    yield [*_without(same, "trials"), "--trials", str(math.ceil(times * trials))]
+
+
 def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
     """What the only run lacks: a server that keeps up, a longer warm-up, requests for its p99, or else trials.
 
@@ -145,7 +176,7 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
     offered = run.load.offered_per_s if isinstance(run.load, OpenLoadResult) else None
     achieved = step.throughput_per_s.value
     if is_open and offered and achieved and achieved < _KEPT_UP_SHARE * offered:
-        yield [*_without(same, "rate"), "--rate", _rounded(0.8 * achieved)]
+        yield _slower(benchmark, run.load, achieved, same)
     needed = step.headline_ms.p99.needs_n
     drifts = any(trend.verdict == "drifting" for trend in step.trends.values())
     if drifts and needed and not run.load.exact and run.warmup_s < _LONGEST_WARMUP_S:
@@ -154,7 +185,7 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
         yield from _of_length(benchmark, run, same)
     if not step.measured or not needed:
         return
-    seconds = (run.window_s[1] - run.window_s[0]) * 1.2 * needed / step.measured
+    seconds = (run.window_s[1] - run.window_s[0]) * _MORE * needed / step.measured
     if seconds > _LONGEST_RUN_S or (drifts and not run.load.exact):
         yield _in_trials(same)
     elif run.load.exact:
@@ -162,6 +193,22 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
         yield [*_without(same, "loops"), "-l", str(each)]
     else:
         yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+
+
+def _slower(benchmark: BenchmarkResult, load: LoadResult, achieved_per_s: float, same: Words) -> Words:
+    """The same at a rate that the server would keep up with; of a profile with all its rates lower, as it is."""
+    place = next((at for at, word in enumerate(same) if _is(word, "rate")), None)
+    asked = "" if place is None else same[place].partition("=")[2] or same[place + 1]
+    rates, slash, length = asked.partition("/")
+    highest = max((one.to_per_s for one in load.profile), default=0.0) if isinstance(load, OpenLoadResult) else 0.0
+    if highest and slash and length != "s":
+        stages = (benchmark.analysis.stages if benchmark.analysis else None) or ()
+        most = max((stage.achieved_per_s for stage in stages), default=achieved_per_s)
+        factor = _KEPT_UP_WITH * most / highest
+        slower = re.sub(r"\d+(?:\.\d+)?", lambda rate: _rounded(factor * float(rate[0])), rates) + slash + length
+    else:
+        slower = _rounded(_KEPT_UP_WITH * achieved_per_s)
+    return [*_without(same, "rate"), "--rate", slower]
 
 
 def _of_length(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
@@ -209,7 +256,8 @@ def _of_rate(load: OpenLoadResult, same: Words) -> Iterator[Words]:
     highest = max((segment.to_per_s for segment in load.profile), default=load.offered_per_s)
     if highest:
         steps = ",".join(_rounded(highest * factor) for factor in (1, 2, 4))
-        yield [*_without(same, "rate", "loops", "duration", "arrival"), "--rate", f"{steps}/20s"]
+        times_of_trace = ("arrival",) if load.process == "trace" else ()
+        yield [*_without(same, "rate", "loops", "duration", *times_of_trace), "--rate", f"{steps}/20s"]
 
 
 def _of_law(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:

@@ -167,13 +167,16 @@ Outcome = Literal["met", "missed", "undecided", "finding"]
 class Verdict:
     """The answer to a question that was asked. Only one that is missed changes the exit status.
 
-    `objective` is the condition of ``--slo`` that it is on, as it was written; None of any other.
+    `objective` is the condition of ``--slo`` that it is on, as it was written; None of any other. Of one that is
+    undecided `needs_times` is how many times as many requests, in one run or all trials together, would decide, or as
+    long a time, as far as that is known.
     """
 
     question: str
     answer: str
     outcome: Outcome
     objective: str | None = None
+    needs_times: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

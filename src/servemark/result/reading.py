@@ -46,6 +46,7 @@ _LEFT_OUT = {
     (StepSummary, "distribution"),
     (StepSummary, "tokens"),
     (Verdict, "objective"),
+    (Verdict, "needs_times"),
     (RunResult, "repeat_of"),
     (RunResult, "generators"),
     (BenchmarkResult, "model_sha256"),
