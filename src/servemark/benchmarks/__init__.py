@@ -184,7 +184,7 @@ def counts(text: str) -> tuple[int, ...]:
         UsageError: something else stands there.
     """
     try:
-        found = tuple(int(word) for word in text.split(","))
+        found = tuple(int(word if word.isascii() else "") for word in text.split(","))
     except ValueError:
         found = ()
     if not found or min(found) < 1 or len(set(found)) < len(found):
@@ -199,7 +199,7 @@ def whole_number(least: int, why: str = "") -> Callable[[str], int]:
     """A converter of parameters: whole numbers from `least`; `why` says what is wrong with less."""
 
     def convert(text: str) -> int:
-        if not text.strip().isdecimal() or int(text) < least:
+        if not (text.isascii() and text.strip().isdecimal()) or int(text) < least:
             raise UsageError(f"{text!r} is not a whole number from {least}", cause=why)
         return int(text)
 
