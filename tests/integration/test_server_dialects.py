@@ -12,6 +12,7 @@ from servemark.cli import main
 from servemark.errors import UnreachableError
 from servemark.servers.http.finding import find_server
 from servemark.servers.http.trust import Trust
+from servemark.servers.oip.asked import CALLS
 
 from ..validity import status_but_for_the_machine
 
@@ -143,7 +144,42 @@ def test_a_prompt_that_is_too_long_is_refused_in_the_servers_words(run) -> None:
     with answering({**OPENAI, "POST /v1/chat/completions": refused}) as port:
         status, said, _ = run(f"latency --server 127.0.0.1:{port} --prompt-tokens 16")
     assert status == 4
-    assert "HTTP 400, the maximum context length is 8 tokens; give a prompt that it takes with --prompts, or a" in said
+    assert "HTTP 400, the maximum context length is 8 tokens; ask for less with --prompt-tokens and --output-to" in said
+    with answering({**OPENAI, "POST /v1/chat/completions": refused}) as port:
+        assert "8 tokens; give requests that it takes with -i" in run(f"latency --server 127.0.0.1:{port} -i INPUT")[1]
+
+
+def _of_oip(name: bytes) -> Answers:
+    """As a server of the Open Inference Protocol answers that calls itself so, and refuses whatever it is asked."""
+    answers = {
+        "GET /v2/health/live": (200, b""),
+        "GET /v2": (200, b'{"name": "%s", "extensions": []}' % name),
+        "GET /v2/models/m": (200, b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}]}'),
+    }
+    return answers | {f"POST /v2/models/m/{call}": (400, b'{"error": "not so"}') for call in CALLS}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "status", "said"),
+    [
+        (b"triton", "--call generate --prompt-tokens 8", 4, "not so; ask for less with --prompt-tokens and --output-"),
+        (b"triton", "--call generate --prompts PROMPTS", 4, "not so; give prompts that it takes with --prompts, or"),
+        (b"triton", "--call generate", 4, "not so; give what it takes with --shape or --input-data, or a whole"),
+        (b"triton", "-i INPUT", 4, "not so; give a request that it takes with -i, or tensors with --shape or"),
+        (b"triton", "--prompts PROMPTS", 2, "by --call infer: that takes tensors; say with --call generate_stream"),
+        (b"mlserver", "--prompts PROMPTS", 2, "a MLServer takes no prompts: its models take tensors; say with --inp"),
+        (b"mlserver", "--call generate --prompt-tokens 8", 2, "a MLServer takes no prompts: its models take tensors;"),
+        (b"mlserver", "--call generate", 2, "it has no such call; give --call infer_stream, or leave it out"),
+    ],
+)
+def test_what_is_advised_fits_the_call_the_server_and_what_was_sent(
+    run, tmp_path: Path, name: bytes, words: str, status: int, said: str
+) -> None:
+    (tmp_path / "prompts.jsonl").write_text('"hello"\n')
+    with answering(_of_oip(name)) as port:
+        words = words.replace("PROMPTS", str(tmp_path / "prompts.jsonl"))
+        ended, told, _ = run(f"latency --server 127.0.0.1:{port} -m m {words}")
+    assert (ended, said in told) == (status, True), told
 
 
 def test_a_model_that_wants_a_token_says_how_to_give_it(run) -> None:

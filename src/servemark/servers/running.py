@@ -25,7 +25,7 @@ from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.http.trust import Trust
 from servemark.servers.http.words import WHERE_NOT_ALLOWED
 from servemark.servers.mms.archives import archive_of_zoo
-from servemark.servers.oip.asked import GENERATING, TensorsAsked
+from servemark.servers.oip.asked import TensorsAsked
 from servemark.servers.torchserve.tokens import Tokens
 from servemark.workload.endpoint import Place
 from servemark.workload.headers import Header
@@ -142,16 +142,12 @@ class RunningLauncher:
             yield server
 
     def _check_prompts(self, found: Found) -> None:
-        """Refuse prompts of a server that takes none, as it is asked."""
-        name, call = found.dialect.name, self.tensors.call
-        if self.wants_prompts and not (name == "openai" or (name == "oip" and call in GENERATING)):
-            other = (
-                "with --call generate_stream that it is to generate" if name == "oip" else "with -i what to send to it"
-            )
+        """Refuse prompts of a server that takes none; of the Open Inference Protocol that goes by what it is called."""
+        if self.wants_prompts and found.dialect.name not in ("openai", "oip"):
             raise UsageError(
                 f"a {found.dialect.product} takes no prompts",
                 cause=f"{found.address.url} was known by what it answers",
-                next_step=f"say {other}, or with --dialect openai what it speaks",
+                next_step="say with -i what to send to it, or with --dialect openai what it speaks",
             )
 
     def _check_options(self, found: Found) -> None:

@@ -58,6 +58,15 @@ class Prompts:
     drawn: Drawn | None = None
     others: Callable[[Drawn], Prompts] | None = None
 
+    @property
+    def other_ones(self) -> str:
+        """What to try where a server does not take these: it goes by what says how long they are."""
+        if self.is_in_order:
+            return "give prompts that it takes with --prompts, or another trace"
+        if self.drawn:
+            return "ask for less with --prompt-tokens and --output-tokens, or give prompts that it takes with --prompts"
+        return "give prompts that it takes with --prompts, or have shorter ones made with --prompt-tokens"
+
     def __iter__(self) -> Iterator[Input]:
         """Those of the pool."""
         return self.make()

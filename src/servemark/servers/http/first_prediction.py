@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import httpx
 
@@ -15,11 +15,7 @@ from servemark.workload.plan import Address
 
 FIRST_PREDICTION_TIMEOUT_S = 120.0
 _NOT_ALLOWED = (401, 403)
-#: What to do about an input that a model refuses, by the dialect; of any other it is _INPUT_IT_TAKES.
-_WHAT_IT_TAKES: Mapping[str, str] = {
-    "openai": "give a prompt that it takes with --prompts, or a shorter one with --prompt-tokens",
-    "oip": "give what it takes with --shape or --input-data, or a whole request with -i",
-}
+#: What to do about an input that a model refuses, where nothing but -i says what is sent.
 _INPUT_IT_TAKES = "give an input that it takes with -i"
 #: Of a pool of thousands the first few prove that the model takes its kind; the records tell of the others.
 _MOST_PROVED = 16
@@ -33,18 +29,20 @@ def first_prediction(
     check: Callable[[bytes], str | None],
     expect_status: int | None = None,
     timeout_s: float = FIRST_PREDICTION_TIMEOUT_S,
+    or_else: str = _INPUT_IT_TAKES,
 ) -> float:
     """Send the first inputs once and check the answers; the time of the first, in ms, is the cold start.
 
-    `expect_status` is that of a right answer, None any 2xx; what any other than a 2xx says is not looked at.
+    `expect_status` is that of a right answer, None any 2xx; what any other than a 2xx says is not looked at. `or_else`
+    is how the user sends something else, where the model does not take these.
 
     Raises:
         InputRefusedError: the model refused an input.
         ModelError: the model failed, gave no answer, or gave a wrong one.
     """
     sample = inputs[:_MOST_PROVED]
-    elapsed = [_checked(dialect, address, name, what, check, expect_status, timeout_s).elapsed_ms for what in sample]
-    return elapsed[0]
+    answers = [_checked(dialect, address, name, what, check, expect_status, timeout_s, or_else) for what in sample]
+    return answers[0].elapsed_ms
 
 
 def _checked(
@@ -55,6 +53,7 @@ def _checked(
     check: Callable[[bytes], str | None],
     expect_status: int | None,
     timeout_s: float,
+    or_else: str,
 ) -> Answer:
     try:
         answer = send_once(address, dialect.prediction(name, what), timeout_s)
@@ -79,23 +78,19 @@ def _checked(
         if answer.status in _NOT_ALLOWED:
             raise ModelError(f"the model {name} may not be asked", cause=cause, next_step=WHERE_NOT_ALLOWED)
         if 400 <= answer.status < 500 and answer.status != 404:
-            raise InputRefusedError(
-                f"the model {name} refused the input {what.origin}",
-                cause=cause,
-                next_step=_WHAT_IT_TAKES.get(dialect.name, _INPUT_IT_TAKES),
-            )
+            raise InputRefusedError(f"the model {name} refused the input {what.origin}", cause=cause, next_step=or_else)
         # Triton and MLServer say of a request that they cannot read that they failed.
-        or_else = f", or {_WHAT_IT_TAKES['oip']}" if dialect.name == "oip" else ""
+        or_so = f", or {or_else}" if dialect.name == "oip" else ""
         raise ModelError(
             f"the model {name} failed on the input {what.origin}",
             cause=cause,
-            next_step=f"see the server's log (-v){or_else}",
+            next_step=f"see the server's log (-v){or_so}",
         )
     wrong = check(answer.body)
     if wrong:
         raise ModelError(
             f"the model {name} gave a wrong answer to {what.origin}",
             cause=wrong,
-            next_step="give an input that it takes with -i, or check what is registered under that name",
+            next_step=f"{or_else}; or check what is registered under that name",
         )
     return answer

@@ -75,6 +75,27 @@ def check_call(call: CallName, server: str, product: str) -> None:
         )
 
 
+def check_call_of_prompts(call: CallName, server: str, product: str) -> None:
+    """Refuse prompts of a server, by what it calls itself, that has no call for them, or is asked by another.
+
+    Raises:
+        UsageError: says what it can be asked.
+    """
+    takes = [one for one in CALLS_OF.get(server, CALLS) if one in GENERATING]
+    if not takes:
+        raise UsageError(
+            f"a {product} takes no prompts",
+            cause="its models take tensors",
+            next_step="say with --input-data or -i what to send, or with --dialect openai what it speaks",
+        )
+    if call not in takes:
+        raise UsageError(
+            f"a {product} takes no prompts by --call {call}",
+            cause="that takes tensors",
+            next_step=f"say with --call {takes[-1]} that it is to generate",
+        )
+
+
 @dataclass(frozen=True)
 class TensorsAsked:
     """What is asked, and what is sent where no input is given.

@@ -21,13 +21,12 @@ from servemark.servers.http.first_prediction import first_prediction
 from servemark.servers.http.model_names import no_such_model, not_named
 from servemark.servers.http.plain import PlainServer, Remove
 from servemark.servers.http.words import json_object
-from servemark.servers.oip.asked import check_call
+from servemark.servers.oip.asked import check_call, check_call_of_prompts
 from servemark.servers.oip.calls import OipCalls, Signature
 from servemark.servers.oip.dialect import (
     OF_ALL,
     OF_OWN_TRITON,
     OF_TRITON,
-    PRODUCTS,
     OipDialect,
     with_batches,
     with_instances,
@@ -112,7 +111,10 @@ class OipModels:
         count_workers: Callable[[], int] = lambda: 0,
     ) -> None:
         self.about = calls.about()
-        check_call(asked.tensors.call, self.about.name, PRODUCTS.get(self.about.name, self.about.name))
+        product = OipDialect(self.about.name).product
+        if asked.wants_prompts:
+            check_call_of_prompts(asked.tensors.call, self.about.name, product)
+        check_call(asked.tensors.call, self.about.name, product)
         of_triton = OF_OWN_TRITON if repository else OF_TRITON
         abilities = of_triton if self.about.name == "triton" else OF_ALL
         call, asks_prompts = asked.tensors.call, asked.prompts is not None
@@ -204,7 +206,13 @@ class OipModels:
             prompts = self._ask.prompts
             inputs = (prompts.first,) if prompts else self._inputs(name, signature)
             first_prediction(
-                self.dialect, self._calls.address, name, inputs, self._check(signature), self._ask.sending.expect_status
+                self.dialect,
+                self._calls.address,
+                name,
+                inputs,
+                self._check(signature),
+                self._ask.sending.expect_status,
+                or_else=self._other_inputs(),
             )
             self._served.append(name)
             if "scale" in self.dialect.abilities:
@@ -229,6 +237,14 @@ class OipModels:
         asked = self._ask.tensors
         binary = asked.form == "binary" or (asked.form == "auto" and _BINARY in self.about.extensions)
         return made_inputs(name, signature.inputs, asked, binary=binary and asked.call == "infer")
+
+    def _other_inputs(self) -> str:
+        """How something else is sent, where a model does not take what is: each has options of its own."""
+        if self._ask.prompts is not None:
+            return self._ask.prompts.other_ones
+        if self._ask.inputs is not None:
+            return "give a request that it takes with -i, or tensors with --shape or --input-data"
+        return "give what it takes with --shape or --input-data, or a whole request with -i"
 
     def _sent(self, inputs: tuple[Input, ...]) -> Mapping[str, object]:
         """How the model is asked, and with what where that is ours."""

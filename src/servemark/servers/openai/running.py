@@ -20,6 +20,9 @@ from servemark.workload.prompts import Prompts
 if TYPE_CHECKING:
     from servemark.servers.running import RunningLauncher
 
+#: What to try where the user's own requests are refused.
+_OTHER_REQUESTS = "give requests that it takes with -i, or prompts with --prompts or --prompt-tokens"
+
 
 @contextmanager
 def running_server(launcher: RunningLauncher, found: Found, settings: ServerSettings) -> Iterator[Server]:
@@ -74,7 +77,15 @@ def _model(launcher: RunningLauncher, found: Found, name: str, settings: ModelSe
         )
     prompts = launcher.prompts or _given(launcher.inputs or ())
     status = launcher.sending.expect_status
-    first_prediction(found.dialect, found.address, name, (prompts.first,), lambda body: error_in(body) or None, status)
+    first_prediction(
+        found.dialect,
+        found.address,
+        name,
+        (prompts.first,),
+        lambda body: error_in(body) or None,
+        status,
+        or_else=launcher.prompts.other_ones if launcher.prompts else _OTHER_REQUESTS,
+    )
     return (
         LoadedModel(
             name,
