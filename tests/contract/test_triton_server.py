@@ -125,7 +125,8 @@ def test_prompts_are_asked_of_what_generates_each_once_and_others_in_each_run(co
     assert prompts == [(3, 0), (4, 0)]
     assert {one["prompts"]["shared"] for one in benchmark["runs"]} == {0}
     file = tmp_path / "prompts.jsonl"
-    file.write_text('"asked first"\n{"prompt": "four words of it", "output_tokens": 4}\n')
+    of_triton = '{"text_input": "in its words", "parameters": {"max_tokens": 4}}'
+    file.write_text(f'"asked first"\n{{"prompt": "four words of it", "output_tokens": 4}}\n{of_triton}\n')
     status, said, result = command.run(f"latency -m tokens --call generate_stream --prompts {file} -l 3")
     assert (status, result["benchmarks"][0]["steps"][0]["tokens"]["events"]) == (0, 12), said
 

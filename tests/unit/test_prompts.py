@@ -208,10 +208,33 @@ def test_triton_is_asked_to_generate_from_a_text_and_parameters(tmp_path) -> Non
     parameters = {"max_tokens": 5, "temperature": 0, "stream": False}
     assert body == {"text_input": "hello", "parameters": parameters}
     assert answer_asked(json.dumps(body).encode()).tokens == 5
+    body = json.loads(whole.body({"prompt": "hello", "parameters": {"max_tokens": 5, "temperature": 0}, "top_p": 1}))
+    parameters = {"max_tokens": 5, "temperature": 0, "top_p": 1, "stream": False}
+    assert body == {"text_input": "hello", "parameters": parameters}
     path = tmp_path / "prompts.jsonl"
     path.write_text('"hello"\n{"messages": [{"role": "user", "content": "hello"}]}\n')
     with pytest.raises(UsageError, match="line 2 is a conversation"):
         prompts_in(path, asked)
+    path.write_text('"hello"\n{"prompt": "hello", "parameters": [9]}\n')
+    with pytest.raises(UsageError, match="line 2: its parameters are no object"):
+        prompts_in(path, asked)
+
+
+def test_a_line_may_ask_triton_in_its_own_words(tmp_path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(
+        '{"id": "a", "text_input": "hello", "parameters": {"temperature": 0}}\n'
+        '{"text_input": "hello", "parameters": {"max_tokens": 7}, "bad_words": ""}\n'
+        '{"text_input": "hello", "output_tokens": 5}\n'
+    )
+    prompts = prompts_in(path, Asked(64, form="generate"))
+    first, second, third = (json.loads(one.body) for one in (prompts.first, *prompts))
+    parameters = {"temperature": 0, "max_tokens": 64, "stream": True}
+    assert first == {"id": "a", "text_input": "hello", "parameters": parameters}
+    assert second == {"text_input": "hello", "parameters": {"bad_words": "", "max_tokens": 7, "stream": True}}
+    assert third == {"text_input": "hello", "parameters": {"max_tokens": 5, "stream": True}}
+    with pytest.raises(UsageError, match="line 1 is no prompt"):
+        prompts_in(path, ASKED)
 
 
 def test_the_lines_of_a_file_are_prompts_of_any_of_the_usual_forms(tmp_path) -> None:

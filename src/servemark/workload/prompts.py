@@ -102,14 +102,16 @@ class Asked:
         Of `usual_tokens` is the answer to be at most where nothing else says it.
         """
         asked: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else self._of_text(prompt)
-        text = asked.pop("prompt", None) if self.form == "generate" else None
         length = asked.pop("output_tokens", None) or self.output_tokens or usual_tokens
+        text: dict[str, Any] = {}
+        if self.form == "generate":
+            text, asked = _text_and_parameters(asked)
         if length is not None and "max_completion_tokens" not in asked:
             asked.setdefault("max_tokens", length)
         if self.ignores_end:
             asked |= {"ignore_eos": True, "min_tokens": asked.get("max_tokens", length)}
-        if self.form == "generate":  # what is beside the text are tensors of that name, or parameters
-            asked = {"text_input": text, "parameters": {**asked, "stream": self.streams}}
+        if self.form == "generate":
+            asked = {**text, "parameters": {**asked, "stream": self.streams}}
         elif self.streams:
             asked |= {"stream": True, "stream_options": {"include_usage": True}}
         return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
@@ -117,6 +119,18 @@ class Asked:
     def _of_text(self, text: str) -> dict[str, Any]:
         is_message = self.form == "message"
         return {"messages": [{"role": "user", "content": text}]} if is_message else {"prompt": text}
+
+
+def _text_and_parameters(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What Triton's generate calls the text, and all else of what is asked, in its words or in OpenAI's, as parameters.
+
+    Triton makes a tensor of a parameter if the model has an input of that name. Those in Triton's words may have an id.
+    """
+    parameters = dict(asked)
+    parameters |= parameters.pop("parameters", {})
+    if "text_input" not in asked:
+        return {"text_input": parameters.pop("prompt", None)}, parameters
+    return {name: parameters.pop(name) for name in ("id", "text_input") if name in asked}, parameters
 
 
 class AnswerAsked(NamedTuple):
@@ -170,8 +184,9 @@ def prompts_in(path: Path, asked: Asked) -> Prompts:
     """The prompts in a JSONL file, one a line: a text, an object with ``prompt``, ``messages`` or ``conversations``.
 
     Of conversations, as ShareGPT has them, what a person said first is asked. What else of a request stands in an
-    object is sent with it; ``output_tokens`` says how long its answer is to be. All lines are read here, and read again
-    when their requests are made, so that no copy of them stays.
+    object is sent with it; ``output_tokens`` says how long its answer is to be. Triton's generate may be asked in its
+    own words, ``text_input`` and ``parameters``. All lines are read here, and read again when their requests are made,
+    so that no copy of them stays.
 
     Raises:
         UsageError: it cannot be read, has no line, or a line is no prompt.
@@ -194,17 +209,27 @@ def _lines_of(path: Path) -> Callable[[], Iterator[Input]]:
 
 
 def _input(line: Input, asked: Asked) -> Input:
-    prompt = _prompt(json.loads(line.body), line.origin)
-    if asked.form == "generate" and not isinstance(prompt, str) and not prompt.get("prompt"):
-        raise UsageError(f"{line.origin} is a conversation", next_step="write a text, or an object with a prompt")
+    prompt = _prompt(json.loads(line.body), line.origin, asked.form)
+    if asked.form == "generate" and isinstance(prompt, dict):
+        _check_generate(prompt, line.origin)
     return Input(asked.body(prompt), JSON, line.origin)
 
 
-def _prompt(value: Any, origin: str) -> str | dict[str, Any]:
+def _check_generate(prompt: Mapping[str, Any], origin: str) -> None:
+    if not (prompt.get("prompt") or prompt.get("text_input")):
+        raise UsageError(f"{origin} is a conversation", next_step="write a text, or an object with a prompt")
+    if not isinstance(prompt.get("parameters", {}), dict):
+        raise UsageError(
+            f"{origin}: its parameters are no object", next_step='write {"prompt": "a text", "parameters": {"NAME": 1}}'
+        )
+
+
+def _prompt(value: Any, origin: str, form: PromptForm) -> str | dict[str, Any]:
     if isinstance(value, str) and value:
         return value
     if isinstance(value, dict):
-        if value.get("prompt") or value.get("messages"):
+        is_tritons = form == "generate" and value.get("text_input")
+        if value.get("prompt") or value.get("messages") or is_tritons:
             _check_length(value.get("output_tokens"), origin)
             return value
         said = _said_first(value.get("conversations"))
