@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 from dialect_servers import HEALTHY, MMS, Answers, answering
 
 from servemark.cli import main
@@ -180,6 +181,28 @@ def test_what_is_advised_fits_the_call_the_server_and_what_was_sent(
         words = words.replace("PROMPTS", str(tmp_path / "prompts.jsonl"))
         ended, told, _ = run(f"latency --server 127.0.0.1:{port} -m m {words}")
     assert (ended, said in told) == (status, True), told
+
+
+def test_a_tokenizer_counts_what_is_generated_of_inputs_and_is_refused_where_nothing_is(run, tmp_path: Path) -> None:
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"two": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    words = f"-m m -i INPUT --tokenizer {tmp_path / 'tokenizer.json'} -l 3"
+    generated = {
+        "POST /v2/models/m/generate": (200, b'{"text_output": "two words"}'),
+        "GET /v2/models/m/config": (200, b"{}"),
+    }
+    with answering(_of_oip(b"triton") | generated) as port:
+        status, said, result = run(f"latency --server 127.0.0.1:{port} {words} --call generate")
+    assert status_but_for_the_machine(status, result) == 0, said
+    counted = result["benchmarks"][0]["steps"][0]["tokens"]["output_tokens"]
+    assert (counted["count"], counted["source"]) == (6, "tokenizer")
+    with answering(CONTAINER) as port:
+        status, said, result = run(f"latency --server 127.0.0.1:{port} {words}")
+    assert (status, "--tokenizer has nothing to count: no answer of predict is read for its tokens" in said) == (
+        2,
+        True,
+    )
 
 
 def test_a_model_that_wants_a_token_says_how_to_give_it(run) -> None:

@@ -259,7 +259,7 @@ def test_what_is_generated_is_read_of_streams_and_of_servers_that_generate_text_
     assert told == {"openai": "openai"}
     of_calls = {call: OipDialect(call=call).tokens for call in CALLS}
     assert of_calls == {"infer": None, "infer_stream": "oip", "generate": None, "generate_stream": "oip"}
-    assert OipDialect(call="generate", asks_prompts=True).tokens == "oip"
+    assert OipDialect(call="generate", answers_text=True).tokens == "oip"
 
 
 @pytest.mark.parametrize(

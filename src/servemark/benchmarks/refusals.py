@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from servemark.benchmarks import Benchmark
 from servemark.engines import Sharing
@@ -12,6 +13,7 @@ from servemark.errors import UsageError
 from servemark.options.table import Option
 from servemark.servers.dialect import Ability, Dialect, lacking
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
+from servemark.workload.plan import Plan
 
 _OF_URLS = ("url", "method", "body_file", "unix_socket", "tokens")
 _OF_BODIES = ("content_type", "multipart")
@@ -97,6 +99,21 @@ def check_spread(loads: Sequence[Load], generators: int) -> None:
             f"--generators {generators} is more than the load has {what}s",
             cause=f"{most:.0f} {what}{'' if most == 1 else 's'}, and each generator needs one of its own",
             next_step=f"{instead}, or lower --generators",
+        )
+
+
+def check_tokenizer(path: Path | None, plan: Plan) -> None:
+    """Refuse a tokenizer where no answer of `plan` is read for its tokens.
+
+    Raises:
+        UsageError: it is named.
+    """
+    steps = [step for group in plan.groups for step in group.scenario.steps]
+    if path is not None and not any(step.tokens for step in steps):
+        raise UsageError(
+            "--tokenizer has nothing to count",
+            cause=f"no answer of {steps[0].name} is read for its tokens",
+            next_step="leave it out, or have the model generate: on Triton with --call generate or generate_stream",
         )
 
 

@@ -76,6 +76,7 @@ class Launchers:
             prompts=prompts,
             prompts_found=partial(_prompts_of, entry, inputs, of_openai=True) if says_more else None,
             wants_prompts=content.asks_prompts,
+            counts_tokens=content.tokenizer is not None,
             tensors=content.tensors_asked,
             sending=content.sending,
             tokens=server.tokens,

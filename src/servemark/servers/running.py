@@ -63,6 +63,7 @@ class RunningLauncher:
         prompts: what a server that generates text is asked, in the place of `inputs`.
         prompts_found: what makes them of a server that turned out to speak OpenAI's API, where that says more of them.
         wants_prompts: the user asked for them, so that another server is refused.
+        counts_tokens: the tokens of what is generated are to be counted, so that it is a text.
         tensors: what is asked of the models of a server that describes them, and with which tensors.
         sending: how each model's own input is sent.
         tokens: of a TorchServe; None where none are given.
@@ -88,6 +89,7 @@ class RunningLauncher:
     prompts: Prompts | None = None
     prompts_found: Callable[[], Prompts | None] | None = None
     wants_prompts: bool = False
+    counts_tokens: bool = False
     tensors: TensorsAsked = field(default_factory=TensorsAsked)
     sending: Sending = field(default_factory=Sending)
     tokens: Tokens | None = None

@@ -111,14 +111,14 @@ class OipDialect:
         abilities: of that server; of one that is not known yet, all that any of them has.
         call: what models are asked for.
         configs: of Triton's models, as they are loaded.
-        asks_prompts: whether that is to generate of prompts, so that what is answered is a text.
+        answers_text: whether what is generated is a text: of prompts, or where somebody has its tokens counted.
     """
 
     server: str = ""
     abilities: frozenset[Ability] = OF_OWN_TRITON
     call: CallName = "infer"
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    asks_prompts: bool = False
+    answers_text: bool = False
     name = "oip"
 
     @property
@@ -139,7 +139,7 @@ class OipDialect:
     @property
     def tokens(self) -> TokenFormat | None:
         """How answers tell what was generated, and streams that they failed: their status was sent before that."""
-        is_text = self.call == "generate" and self.asks_prompts
+        is_text = self.call == "generate" and self.answers_text
         return "oip" if is_text or self.call in ("generate_stream", "infer_stream") else None
 
     def health(self) -> Request:

@@ -117,8 +117,8 @@ class OipModels:
         check_call(asked.tensors.call, self.about.name, product)
         of_triton = OF_OWN_TRITON if repository else OF_TRITON
         abilities = of_triton if self.about.name == "triton" else OF_ALL
-        call, asks_prompts = asked.tensors.call, asked.prompts is not None
-        self.dialect = OipDialect(self.about.name, abilities, call, asks_prompts=asks_prompts)
+        answers_text = asked.prompts is not None or asked.counts_tokens
+        self.dialect = OipDialect(self.about.name, abilities, asked.tensors.call, answers_text=answers_text)
         self._repository = repository
         self._workers = workers
         self._count_workers = count_workers
