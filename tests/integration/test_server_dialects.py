@@ -205,6 +205,34 @@ def test_a_tokenizer_counts_what_is_generated_of_inputs_and_is_refused_where_not
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--slo first_token.p99<1s", "first_token.p99<1s: the answers of predict come whole; have the model generate,"),
+        ("--slo between_events.p9<1s", "between_events.p9<1s: the answers of predict come whole; have the model gen"),
+        ("--call generate_stream --slo time_per_output_token.p9<1s", "tells how many tokens it gave; give --tokenizer"),
+    ],
+)
+def test_an_objective_that_answers_cannot_tell_of_is_refused_before_they_are_asked_for(run, words, said) -> None:
+    came: list[str] = []
+    calls = {f"POST /v2/models/m/{call}": (200, b'{"outputs": []}') for call in CALLS} | {
+        "GET /v2/models/m/config": (200, b"{}")
+    }
+    with answering(_of_oip(b"triton") | calls, came) as port:
+        status, told, _ = run(f"latency --server 127.0.0.1:{port} -m m -i INPUT -l 20 -t 1 {words}")
+    assert (status, said in told) == (2, True), told
+    assert sum(asked.startswith("POST /v2/models/m/") for asked in came) == 1, "the first prediction alone"
+
+
+def test_an_objective_on_first_tokens_is_refused_where_no_request_asks_for_a_stream(run, tmp_path: Path) -> None:
+    came: list[str] = []
+    answer = (200, b'{"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}')
+    with answering({**OPENAI, "POST /v1/chat/completions": answer}, came) as port:
+        status, told, _ = run(f"latency --server 127.0.0.1:{port} -i INPUT -l 20 -t 1 --slo first_token.p99<1s")
+    assert (status, "first_token.p99<1s: the answers of predict come whole; leave it out, or ask" in told) == (2, True)
+    assert came.count("POST /v1/chat/completions") == 1
+
+
 def test_a_model_that_wants_a_token_says_how_to_give_it(run) -> None:
     refused = (401, b'{"error": {"message": "Invalid API Key"}}')  # as llama.cpp, whose list of models is open to all
     with answering({**OPENAI, "POST /v1/chat/completions": refused}) as port:

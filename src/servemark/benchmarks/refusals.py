@@ -10,10 +10,13 @@ from pathlib import Path
 from servemark.benchmarks import Benchmark
 from servemark.engines import Sharing
 from servemark.errors import UsageError
+from servemark.options.objectives import OF_TOKENS, STREAMED, Condition
 from servemark.options.table import Option
 from servemark.servers.dialect import Ability, Dialect, lacking
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
-from servemark.workload.plan import Plan
+from servemark.workload.plan import Plan, headline_step
+from servemark.workload.prompts import answer_asked
+from servemark.workload.scenario import Step
 
 _OF_URLS = ("url", "method", "body_file", "unix_socket", "tokens")
 _OF_BODIES = ("content_type", "multipart")
@@ -115,6 +118,39 @@ def check_tokenizer(path: Path | None, plan: Plan) -> None:
             cause=f"no answer of {steps[0].name} is read for its tokens",
             next_step="leave it out, or have the model generate: on Triton with --call generate or generate_stream",
         )
+
+
+def check_answers(objective: Sequence[Condition], plan: Plan, dialect: Dialect, *, counts: bool) -> None:
+    """Refuse conditions of `objective` on what answers in `plan` are known not to have, as a server of `dialect` gives
+    them; `counts` says whether a tokenizer is named.
+
+    Raises:
+        UsageError: names the condition, and why.
+    """
+    for condition in objective:
+        name = condition.step or headline_step(plan.groups)
+        for step in (step for group in plan.groups for step in group.scenario.steps if step.name == name):
+            if found := _lacks(condition, step, dialect, counts=counts):
+                raise UsageError(f"--slo {condition.text}: {found[0]}", next_step=found[1])
+
+
+def _lacks(condition: Condition, step: Step, dialect: Dialect, *, counts: bool) -> tuple[str, str] | None:
+    """What answers of `step` lack for `condition`, and what to do; None where they may have it."""
+    generate = "have the model generate, with --call generate_stream or infer_stream" if dialect.name == "oip" else ""
+    if condition.figure in STREAMED and _come_whole(step, dialect):
+        return f"the answers of {step.name} come whole", generate or "leave it out, or ask for streams"
+    if condition.figure in OF_TOKENS and step.tokens is None:
+        return f"no answer of {step.name} is read for its tokens", generate or "leave it out"
+    if condition.figure == "time_per_output_token" and step.tokens in ("oip", "text") and not counts:
+        return "no server of that kind tells how many tokens it gave", "give --tokenizer FILE"
+    return None
+
+
+def _come_whole(step: Step, dialect: Dialect) -> bool:
+    """Whether it is known that the answers of `step` are no streams: of OpenAI's API where no request asks for one."""
+    if dialect.name == "oip":
+        return step.tokens is None
+    return dialect.name == "openai" and not any(answer_asked(one.body).is_stream for one in step.requests)
 
 
 def check_records(loads: Sequence[Load], most: int, needs_all: str) -> None:

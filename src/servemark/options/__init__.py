@@ -20,7 +20,7 @@ from servemark.options.content import ContentOptions
 from servemark.options.generator import GeneratorOptions
 from servemark.options.kinds import Inputs, nearest
 from servemark.options.load import LoadOptions
-from servemark.options.objectives import BETWEEN, OF_TOKENS
+from servemark.options.objectives import BETWEEN, OF_TOKENS, STREAMED
 from servemark.options.output import OutputOptions
 from servemark.options.question import QuestionOptions
 from servemark.options.server import ServerOptions
@@ -142,6 +142,11 @@ class RunRequest:
             raise refuse(asked, "--engine jmeter", "its threads wait for their answers", "leave --engine out")
         if by_jmeter and self.load.precision_share is not None:
             raise refuse("--precision", "--engine jmeter", "it writes its times at the end", "leave --engine out")
+        of_streams = [one.text for one in self.question.objective if one.figure in STREAMED]
+        if of_streams and (content.no_stream or content.call == "generate"):
+            whole = "--no-stream" if content.no_stream else "--call generate"
+            step = "leave it out" if content.no_stream else "give --call generate_stream"
+            raise refuse(f"--slo {of_streams[0]}", whole, "an answer that comes whole has no such time", step)
         of_tokens = [one.text for one in self.question.objective if one.figure in OF_TOKENS]
         of_url = content.url is not None and content.tokens is None
         if of_url and (of_tokens or content.tokenizer):

@@ -29,6 +29,8 @@ Figure = Literal[
 ]
 #: Those of answers that are read for their tokens.
 OF_TOKENS: tuple[Figure, ...] = ("first_token", "time_per_output_token", "between_content")
+#: Those of answers that come as streams.
+STREAMED: tuple[Figure, ...] = ("first_event", "between_events", *OF_TOKENS)
 #: Those that are of pairs of events: each response has many.
 BETWEEN: tuple[Figure, ...] = ("between_events", "between_content")
 LATENCIES: tuple[Figure, ...] = ("response", "service", "first_event", "between_events", *OF_TOKENS)

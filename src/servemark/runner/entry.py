@@ -12,6 +12,7 @@ from servemark.benchmarks.trials import asked_points
 from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
 from servemark.options import RunRequest
+from servemark.options.objectives import OF_TOKENS
 from servemark.servers.dialect import dialect, dialect_of_kind
 from servemark.servers.oip.asked import check_call
 from servemark.workload.trace import unit_remark
@@ -82,6 +83,7 @@ class Entry:
             check_over(request.question.over, spoken)
             if spoken.name == "oip":
                 check_call(request.content.call, request.server.server_kind, spoken.product)
+        _check_tokens(request)
         if request.server.server is None and request.server.model_repository is None:
             for name in benchmark.models(request):
                 zoo_model(name)
@@ -94,6 +96,32 @@ class Entry:
             needs_all = next(filter(asked.get, asked), "")
             check_records([point.load for point in points], request.generator.max_records, needs_all)
         return cls(request, benchmark, points, benchmark.name)
+
+
+def _check_tokens(request: RunRequest) -> None:
+    """Refuse what is of tokens where the server is known by its kind or dialect, and its answers are not read for them.
+
+    Raises:
+        UsageError: names it.
+    """
+    content, server = request.content, request.server
+    asked = ["--tokenizer"] * (content.tokenizer is not None)
+    asked += [f"--slo {one.text}" for one in request.question.objective if one.figure in OF_TOKENS]
+    if not asked or content.url is not None:
+        return
+    if server.server is None:
+        spoken = dialect_of_kind(server.server_kind)
+    elif server.dialect != "auto":
+        spoken = dialect(server.dialect)
+    else:  # which is found out
+        return
+    if spoken.tokens is None and (spoken.name != "oip" or content.call == "infer"):
+        step = "give --call generate_stream or infer_stream" if spoken.name == "oip" else "leave it out"
+        raise UsageError(
+            f"{asked[0]} makes no sense with a {spoken.product}",
+            cause="its answers are not read for tokens",
+            next_step=step,
+        )
 
 
 def zoo_model(name: str) -> ZooModel:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from servemark.benchmarks import Point
 from servemark.benchmarks.capacity import probed_load, sought_of
-from servemark.benchmarks.refusals import check_needs, check_records, check_tokenizer, foreseen_requests, spread_of
+from servemark.benchmarks.refusals import (
+    check_answers,
+    check_needs,
+    check_records,
+    check_tokenizer,
+    foreseen_requests,
+    spread_of,
+)
 from servemark.benchmarks.trials import asked_points, following
 from servemark.engines import Engine, Figure, Job, ProgressReport
 from servemark.engines.native.engine import check_users
@@ -355,6 +362,7 @@ def _job(
     plan = point.plan(server.dialect, served).expecting(content.expect_status, content.expected_body)
     _check_steps(request, plan)
     check_tokenizer(content.tokenizer, plan)
+    check_answers(request.question.objective, plan, server.dialect, counts=content.tokenizer is not None)
     compiled = compile_plan(
         plan,
         server.addresses,
