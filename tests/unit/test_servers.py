@@ -27,6 +27,8 @@ from servemark.machine.processes import (
 )
 from servemark.result import Incident
 from servemark.runner.measuring import _incidents
+from servemark.servers import ModelSettings
+from servemark.servers.http.existing import existing_model
 from servemark.servers.mms import server_log
 from servemark.servers.mms.archive_download import downloadable_archive
 from servemark.servers.mms.archives import ServeRequest
@@ -56,6 +58,17 @@ NO_WORKER = b'{"code": 503, "message": "No worker is available to serve request 
 def sleeper(mark: Path, program: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", program]
     return start_process(command, instance=mark, environ=os.environ, output=Path(os.devnull), cwd=Path.cwd())
+
+
+def test_how_a_model_batches_that_was_there_is_not_changed_not_even_to_batches_of_one() -> None:
+    def inputs() -> tuple[Input, ...]:
+        raise AssertionError("nothing is sent to it")
+
+    address = Address("127.0.0.1", "127.0.0.1", 1, None)
+    for size in (1, 4):
+        settings = ModelSettings(None, batch_size=size, batches=True)
+        with pytest.raises(UsageError, match=r"was on the server before.*give -m a model of the zoo"):
+            existing_model(DIALECT, address, "noop", settings, inputs, None)
 
 
 def test_predictions_are_posted_with_their_content_type() -> None:

@@ -31,7 +31,7 @@ def existing_model(
             f"the model {name} was on the server before, so it is not scaled",
             next_step="give -m a model of the zoo that the server has not, or measure a server of our own",
         )
-    if settings.workers is not None or settings.batch_size != ModelSettings.batch_size:
+    if settings.changes:
         raise UsageError(
             f"the model {name} was on the server before, so its workers and batches are not changed",
             next_step=("leave the option (-w) out" if settings.workers is not None else "give -m a model of the zoo")

@@ -70,7 +70,7 @@ def _model(launcher: RunningLauncher, found: Found, name: str, settings: ModelSe
         UsageError: `settings` ask for what would change it.
         ModelError: it does not answer.
     """
-    if settings.workers is not None or settings.batch_size != ModelSettings.batch_size or settings.scaled:
+    if settings.changes:
         raise UsageError(
             f"the model {name} was on the server before, so its workers and batches are not changed",
             next_step="leave the option (-w) out",
