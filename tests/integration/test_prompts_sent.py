@@ -158,6 +158,25 @@ def test_each_trial_asks_prompts_that_no_trial_before_it_asked_and_two_results_a
     assert set(texts[again:]) & set(texts[:again])
 
 
+def test_neither_of_two_that_are_compared_asks_what_the_other_did(tmp_path):
+    asked: list[tuple[str, Any]] = []
+    with serving(openai(ONE, asked)) as server:
+        side = f"latency --server 127.0.0.1:{server.port} --dialect openai -l 2 --prompt-tokens 20 --output-tokens 1"
+        cli.main(["ab", "-o", str(tmp_path / "out"), "--blocks", "1", "--seed", "4", side, "--", side])
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    drawn = [
+        (one["prompts"]["seed"], one["prompts"]["run"])
+        for benchmark in result["benchmarks"]
+        for one in benchmark["runs"]
+        if not one.get("repeat_of")
+    ]
+    assert drawn == [(4, 0), (5, 0), (4, 1), (5, 1)]
+    texts = [body["messages"][0]["content"] for _, body in asked]
+    measured = [text for text in texts if not text.startswith("1 ")]  # of which no pool has the first
+    assert len(measured) >= 8
+    assert len(set(measured)) == len(measured)
+
+
 @pytest.mark.parametrize(("dialect", "looks"), [("--dialect openai", False), ("", True)], ids=["named", "found out"])
 def test_a_line_of_a_trace_without_its_lengths_is_said_and_nothing_is_asked(tmp_path, capsys, dialect, looks):
     asked: list[tuple[str, Any]] = []

@@ -26,7 +26,8 @@ _LONGEST_NAME = 100
 class Entry:
     """One of the requests of an invocation, and the points that it comes to, as far as that can be said beforehand.
 
-    `label` names its files, `last` says that none comes after it, and `place` where in its suite it is, from 0.
+    `label` names its files, `last` says that none comes after it, and `place` where among the `count` entries of its
+    suite, or of two that are compared, it is, from 0.
     """
 
     request: RunRequest
@@ -36,6 +37,7 @@ class Entry:
     last: bool = True
     in_suite: bool = False
     place: int = 0
+    count: int = 1
 
     @property
     def title(self) -> str:

@@ -96,7 +96,8 @@ def trial_by_trial(
             trial_of_point, started_s = point.trial, time.monotonic()
             server, served = servers.of(point)
             before = sum(one.point.trial == point.trial for one in measured)
-            served = tuple(model.drawn_by(Drawn(_seed_of(point, request), before)) for model in served)
+            of_seed = before * entry.count + entry.place  # others have the same, and may ask the same server
+            served = tuple(model.drawn_by(Drawn(_seed_of(point, request), of_seed)) for model in served)
             figure: Figure = "rate" if benchmark.headline == "throughput" else "p50"
             backlog = _backlog(point, request)
             job = _job(point, server, served, request, written.folder.new_record_path(name), figure)

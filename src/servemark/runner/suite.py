@@ -24,7 +24,7 @@ _NOT_ASKED = {"output", "force", "no_history", "no_report", "otlp", "against", "
 def placed(entries: Sequence[Entry]) -> list[Entry]:
     """The entries of a suite, each with its place, and a label that no other has."""
     return [
-        replace(entry, label=f"{place + 1}-{entry.title}", place=place, in_suite=True)
+        replace(entry, label=f"{place + 1}-{entry.title}", place=place, count=len(entries), in_suite=True)
         for place, entry in enumerate(entries)
     ]
 
