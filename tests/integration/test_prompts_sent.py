@@ -171,6 +171,7 @@ def test_neither_of_two_that_are_compared_asks_what_the_other_did(tmp_path):
         if not one.get("repeat_of")
     ]
     assert drawn == [(4, 0), (5, 0), (4, 1), (5, 1)]
+    assert "inputs" not in result["comparison"]["benchmarks"][0]["told"]
     texts = [body["messages"][0]["content"] for _, body in asked]
     measured = [text for text in texts if not text.startswith("1 ")]  # of which no pool has the first
     assert len(measured) >= 8

@@ -72,8 +72,12 @@ def _by_block(benchmark: BenchmarkResult) -> Mapping[Point, dict[int, tuple[RunR
 
 
 def _told(base: Side, new: Side, point: Point) -> dict[str, tuple[str, ...]]:
-    """All that the two differ by."""
+    """All that the two differ by, but for prompts that are drawn, of which each has its own."""
     told = differences(served_by(base.result, base.benchmark), served_by(new.result, new.benchmark))
-    told |= fingerprint(base.result, base.benchmark).unlike(fingerprint(new.result, new.benchmark))
+    unlike = fingerprint(base.result, base.benchmark).unlike(fingerprint(new.result, new.benchmark))
+    prompts = [side.first(point).prompts for side in (base, new)]
+    if all(one is not None and one.seed is not None for one in prompts):
+        unlike.pop("inputs", None)
+    told |= unlike
     asked = (asked_of_point(side.result, side.benchmark, side.first(point)) for side in (base, new))
     return told | differences(*asked)
