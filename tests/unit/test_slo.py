@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from servemark.errors import UsageError
 from servemark.options.objectives import Condition, parse_objective
 from servemark.stats.evidence import Question, Shares, Window
 from servemark.stats.gather import gather
-from servemark.stats.slo import judge_share
+from servemark.stats.slo import judge_parts, judge_share
 
 MS = 1_000_000
 
@@ -188,7 +189,46 @@ def test_times_between_events_are_worth_as_many_as_there_are_responses(make_reco
     """Of 4,500 gaps of 1,500 responses a fifth takes more than 1 ms."""
     gaps = ((Path(__file__).parent / "data" / "gaps.v2z").read_bytes(),) * 100
     events = {"events": 4, "first_event": 5, "last_event": 9, "flags": 16}
-    evidence = gather([make_records(1500, **events)], Question(window=Window(0, 10**9)))
-    (verdict,) = verdicts_on(parse_objective(f"between_events.{asked}<1ms"), [Trial(evidence, {0: gaps})])
+    objective = parse_objective(f"between_events.{asked}<1ms")
+    question = Question(window=Window(0, 10**9), limits=limits_of(objective))
+    evidence = gather([make_records(1500, **events)], question)
+    (verdict,) = verdicts_on(objective, [Trial(evidence, {0: gaps})])
     assert verdict.outcome == outcome
     assert " of 4,500 gaps within 1.00 ms (" in verdict.answer
+    in_turns = np.where(np.arange(100) % 20 < 8, 15.0, 0.0)  # five times 120 responses at once had one of more
+    stalled = {("longest_gap", MS): Shares(in_turns, np.full(100, 15.0))}
+    together = replace(evidence, steps=(replace(evidence.steps[0], missed=stalled),))
+    (verdict,) = verdicts_on(objective, [Trial(together, {0: gaps})])
+    assert verdict.outcome == "undecided"
+
+
+def _stalled(rng: np.random.Generator, *, streams: int, stalls: float) -> tuple[int, Shares]:
+    """How often streams of 1 s stood still, begun within 40 s, in which all that are under way do about so often.
+
+    And how many of them did at all, by 20 ms in which they began.
+    """
+    begun = rng.uniform(0, 40, streams)
+    at = np.sort(rng.uniform(0, 41, rng.poisson(stalls * 41 / 40)))
+    times = np.searchsorted(at, begun + 1) - np.searchsorted(at, begun)
+    batch = (begun * 50).astype(np.intp)
+    counts = np.bincount(batch, minlength=2000).astype(np.float64)
+    return int(times.sum()), Shares(np.bincount(batch, times > 0, minlength=2000), counts)
+
+
+@pytest.mark.parametrize(("streams", "stalls"), [(8000, 20.0), (2000, 20.0), (8000, 8.0)])
+def test_a_stall_that_many_streams_had_at_once_counts_about_once(streams, stalls):
+    """Each bound is wrong in about one of twenty; it was in one of three where 200 streams were under way."""
+    rng, gaps, outcomes = np.random.default_rng(17), 20, []
+    for _ in range(300):
+        missed, responses = _stalled(rng, streams=streams, stalls=stalls)
+        least = 1 - stalls / 40 / gaps  # which is what is true
+        outcomes.append(judge_parts(streams * gaps, missed, [responses], streams, least).outcome)
+    assert outcomes.count("met") <= 0.06 * len(outcomes)
+    assert outcomes.count("missed") <= 0.08 * len(outcomes)
+
+
+def test_parts_of_which_nothing_is_known_are_worth_as_many_as_there_are_responses():
+    shares = [Shares(np.array([0.0, 0.0]), np.array([0.0, 0.0]))]
+    assert judge_parts(1000, 100, shares, 50, 0.5).independent == 50
+    every = [Shares(np.array([30.0, 20.0]), np.array([30.0, 20.0]))]
+    assert judge_parts(1000, 900, every, 50, 0.5).independent == 50

@@ -17,19 +17,22 @@ from servemark.stats.dependence import effective_share
 from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.limits import beyond
 from servemark.stats.percentiles import REPORTED
-from servemark.stats.slo import Judged, judge_share, judge_worth
+from servemark.stats.slo import Judged, judge_parts, judge_share
 from servemark.stats.summary import rate
 from servemark.units import NS_PER_MS, format_ms, four_digits
 
 #: Latencies that a record has; the times between events are in histograms.
 _OF_RECORDS = ("response", "service", "first_event", "first_token", "time_per_output_token")
+#: Of a stream the longest of the times between its events with content, where it was read for its tokens.
+_LONGEST_GAP = "longest_gap"
 #: How often the share of a histogram below a time is halved.
 _HALVINGS = 24
 
 
 def limits_of(objective: Sequence[Condition]) -> tuple[tuple[str, int], ...]:
     """What is to be asked of the records for the verdicts on `objective`."""
-    return tuple((one.figure, int(one.limit)) for one in objective if one.figure in _OF_RECORDS)
+    of_records = [(one.figure, int(one.limit)) for one in objective if one.figure in _OF_RECORDS]
+    return (*of_records, *((_LONGEST_GAP, int(one.limit)) for one in objective if one.figure in BETWEEN))
 
 
 def figures_asked(objective: Sequence[Condition], steps: Sequence[StepEvidence]) -> dict[str, frozenset[str]]:
@@ -220,7 +223,10 @@ def _verdict(condition: Condition, outcome: Outcome, found: str, times: float | 
 
 
 def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
-    """Those of one response depend on each other: they are worth no more than as many responses."""
+    """Those of one response depend on each other: they are worth no more than as many responses.
+
+    Where it is known which responses had one that is too long, those of several do, too: a stall is in all at once.
+    """
     gaps = [one for of in found for one in of.gaps]
     count = _loadgen.histogram_statistics(gaps, []).count
     low, high = 0.0, 1.0
@@ -230,8 +236,9 @@ def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
             low = middle
         else:
             high = middle
-    worth = min(count, sum(of.step.events.per_request.count for of in found if of.step.events))
-    return judge_worth(count, round(count * (1 - high)), worth, condition.share)
+    streams = sum(of.step.events.per_request.count for of in found if of.step.events)
+    responses = [of.step.missed[_LONGEST_GAP, int(condition.limit)] for of in found]
+    return judge_parts(count, round(count * (1 - high)), responses, streams, condition.share)
 
 
 def limits_together(objective: Sequence[Condition], names: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -118,8 +118,9 @@ class StepEvidence:
         latencies_ns: of what is measured, by the names of ``LATENCIES``; `by_batch` the same by when it was scheduled.
         above: of the headline's latency, by quantile: the requests that took longer, by when they were scheduled.
         slow: those of them that took a tenth longer than the median, likewise; None of nothing.
-        missed: of each limit that was asked for: the requests that failed, or took as long or longer; `late` of those
-            from the schedule of an open loop how many of them did only by the generator's lag.
+        missed: of each limit that was asked for: the requests that failed, or took as long or longer, of the longest
+            gap the streams that had one as long; `late` of those from the schedule of an open loop how many of them did
+            only by the generator's lag.
         failures: of all that were scheduled in the window, those that failed.
         completed: successes that ended in the window, by batch; `bytes_of_completed` the bytes of their responses.
         failed_ns: the responses of failures that were scheduled in the window.

@@ -211,11 +211,17 @@ def _slow(counted: CountedSample, count: int) -> Shares | None:
 
 
 def _missed(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Shares]:
-    """Of each limit the requests that failed, had no such latency, or one as long or longer."""
+    """Of each limit the requests that failed, had no such latency, or one as long or longer.
+
+    Of the longest gap only those that had one, since it tells which responses are alike.
+    """
     requests = counted["response"].counts + counted["failed"].counts
     found = {}
     for latency, limit_ns in limits:
         sample = counted[latency]
+        if latency == "longest_gap":
+            found[latency, limit_ns] = Shares(sample.above[limit_ns - 1], sample.counts)
+            continue
         found[latency, limit_ns] = Shares(requests - sample.counts + sample.above[limit_ns - 1], requests)
     return found
 

@@ -58,6 +58,25 @@ def judge_share(trials: Sequence[Shares], least: float) -> Judged:
     return judge_worth(requests, missed, independent, least)
 
 
+def judge_parts(parts: int, missed: int, responses: Sequence[Shares], most: float, least: float) -> Judged:
+    """Whether at least the share `least` of the `parts` of responses, of which some `missed`, is within the limit.
+
+    In `responses` are of each trial those meant of which a part missed it. The parts are worth no more than as many
+    independent ones as `most` says, of responses; and less where what missed came together, a stall that many streams
+    had at once: the variance of how many parts missed is that of how many responses did, as their dependence in time
+    has it, times the square of how many parts of each did. The more responses had one, the less that tells: where four
+    of five did, a bound was wrong in one of ten, by simulation.
+    """
+    whole = sum(float(trial.counts.sum()) for trial in responses)
+    with_missed = sum(float(trial.meant.sum()) for trial in responses)
+    worth = min(float(parts), most)
+    if missed and 0 < with_missed < whole:
+        independent = sum(effective_share(trial.meant, trial.counts).cautious_n for trial in responses)
+        of_each = max(missed / with_missed, 1.0)
+        worth = min(worth, (parts - missed) * independent / (of_each * (whole - with_missed)))
+    return judge_worth(parts, missed, worth, least)
+
+
 def judge_worth(requests: float, missed: float, independent: float, least: float) -> Judged:
     """The same of `requests`, of which `missed` did, where it is known how many `independent` ones they are worth."""
     if requests <= 0 or independent <= 0:
