@@ -215,6 +215,7 @@ REFUSED = [
     ("latency --server h --call generate --completions", "--completions and --call generate do not go together"),
     ("latency --server h --call infer_stream --prompt-tokens 8", "infer_stream and prompts do not go together"),
     ("latency --server h --call generate --prompt-tokens 8 --shape x:4", "--shape and prompts do not go together"),
+    ("latency --server h --prompts .", "cannot read .: it is a directory"),
     ("latency --server h --no-stream --slo first_token.p9<1s", "first_token.p9<1s and --no-stream do not go together"),
     ("latency --server h --call generate --slo first_event.p9<1s", "and --call generate do not go together"),
     ("latency --slo first_token.p9<1s", "--slo first_token.p9<1s makes no sense with a Multi Model Server"),

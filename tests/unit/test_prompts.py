@@ -220,6 +220,15 @@ def test_triton_is_asked_to_generate_from_a_text_and_parameters(tmp_path) -> Non
         prompts_in(path, asked)
 
 
+def test_a_file_is_read_by_its_lines_whatever_it_is_called(tmp_path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text('"one"\n"two"\n"three"\n')
+    assert [text_of(one.body) for one in prompts_in(path, ASKED)] == ["two", "three"]
+    path.write_text("no JSON\n")
+    with pytest.raises(UsageError, match="line 1 is no JSON"):
+        prompts_in(path, ASKED)
+
+
 def test_a_line_may_ask_triton_in_its_own_words(tmp_path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text(

@@ -30,7 +30,7 @@ from servemark.servers.oip.asked import CALLS, FORMS, GENERATING, MADE, CallName
 from servemark.workload.answers import parse_expect
 from servemark.workload.endpoint import Endpoint, parse_url
 from servemark.workload.headers import Header, parse_headers
-from servemark.workload.inputs import Input, Sending, read_inputs
+from servemark.workload.inputs import STANDARD_INPUT, Input, Sending, read_inputs
 from servemark.workload.made_prompts import made_prompts, prompts_of_trace
 from servemark.workload.prompts import OUTPUT_TOKENS, PROMPT_TOKENS, Asked, Drawn, PromptForm, Prompts, prompts_in
 from servemark.workload.scenario import TOKEN_FORMATS, Expect, Request, TokenFormat
@@ -386,7 +386,8 @@ class ContentOptions(OptionGroup):
             if self.prompt_tokens or self.shared_prefix:
                 made = "--prompt-tokens" if self.prompt_tokens else "--shared-prefix"
                 raise refuse("--prompts", made, "one has the prompts, the other makes them")
-            readable(self.prompts)
+            if self.prompts != STANDARD_INPUT:
+                readable_file(self.prompts)
         if self.asks_prompts and self.inputs:
             raise refuse("-i", "--prompts, --prompt-tokens and what goes with them", "each says what is sent")
         self._check_call_of_prompts()

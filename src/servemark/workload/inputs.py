@@ -136,7 +136,7 @@ def _in_path(path: Path) -> Iterator[Input]:
             raise UsageError(f"there is no input in the folder {path}", next_step="put files into it, not folders")
     for file in files:
         if file.suffix.lower() in _LINES:
-            yield from _lines(file)
+            yield from lines_in(file)
         else:
             yield _read(file)
 
@@ -170,8 +170,12 @@ def _read(path: Path) -> Input:
     return Input(body=body, content_type=content_type, origin=str(path), file_name=path.name)
 
 
-def _lines(path: Path) -> Iterator[Input]:
-    """The inputs of a JSONL file, one a line, as they stand there; blank lines are none."""
+def lines_in(path: Path) -> Iterator[Input]:
+    """The inputs of a JSONL file, whatever it is called: one a line, as they stand there; blank lines are none.
+
+    Raises:
+        UsageError: it cannot be read, a line is no JSON, or there is none.
+    """
     found = False
     try:
         with path.open("rb") as file:

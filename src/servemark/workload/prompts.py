@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from servemark.errors import UsageError
-from servemark.workload.inputs import Input, inputs_in, read_inputs
+from servemark.workload.inputs import Input, lines_in
 
 #: What is asked where nobody says it: as many tokens as the shorter of the usual loads have.
 PROMPT_TOKENS, OUTPUT_TOKENS = 128, 64
@@ -203,8 +203,8 @@ def prompts_in(path: Path, asked: Asked) -> Prompts:
 def _lines_of(path: Path) -> Callable[[], Iterator[Input]]:
     """What goes through the lines of a file again and again; those of a pipe are kept."""
     if path.is_file():
-        return lambda: inputs_in([path])
-    kept = read_inputs([path])
+        return lambda: lines_in(path)
+    kept = tuple(lines_in(path))
     return lambda: iter(kept)
 
 
