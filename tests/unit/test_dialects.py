@@ -14,6 +14,7 @@ from servemark.options.server import ServerOptions
 from servemark.runner.entry import Entry
 from servemark.servers.dialect import dialect, dialects, lacking
 from servemark.servers.http.dialect import DIALECT as PLAIN
+from servemark.servers.http.words import server_message
 from servemark.servers.oip.asked import CALLS
 from servemark.servers.oip.dialect import OF_ALL, OF_OWN_TRITON, OF_TRITON, OipDialect, with_batches, with_instances
 from servemark.servers.openai.dialect import error_in, model_names
@@ -232,6 +233,14 @@ MODELS = b'{"object": "list", "data": [{"id": "one"}, {"id": "two"}]}'
 )
 def test_a_server_with_openais_api_is_known_by_its_list_of_models(health, sign, known) -> None:
     assert (OPENAI.is_health(*health), OPENAI.is_sign(*sign)) == known
+
+
+def test_what_is_nested_too_deeply_to_be_read_is_taken_for_no_json() -> None:
+    body = b'{"error": ' + b"[" * 100_000
+    assert server_message(body) == body[:300].decode()
+    for spoken in dialects():
+        assert spoken.decode(body) == body
+        assert spoken.explain(400, body)
 
 
 def test_a_prompt_is_asked_of_the_model_where_its_kind_is_answered() -> None:

@@ -171,6 +171,7 @@ def test_values_come_from_a_file_as_perf_analyzer_has_them(tmp_path: Path, value
     ("text", "said"),
     [
         ("", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
         ("[]", "there is no input in"),
         ('{"data": []}', "there is no input in"),
         ('{"data": [3]}', "there is no input in"),
@@ -223,6 +224,9 @@ def test_a_right_answer_has_the_outputs_that_are_described(body: bytes) -> None:
     [
         (b"OK", "expected JSON with outputs, got 'OK'"),
         (b"{}", "expected JSON with outputs"),
+        (b'{"outputs": null}', "expected JSON with outputs"),
+        (b"[" * 100_000, "expected JSON with outputs"),
+        (b'{"outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 3], "parameters": null}]}', "has None bytes"),
         (_answer(name="z"), "no output y FP32 [-1,3]"),
         (_answer(datatype="FP64"), "its output is y FP64 [1,3]"),
         (_answer(shape=[1, 1, 3]), "its output is y FP32 [1,1,3]"),

@@ -26,7 +26,7 @@ def json_object(body: bytes | str) -> Mapping[str, object]:
     """The JSON object that `body` is; empty when it is something else."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -35,7 +35,7 @@ def decoded(body: bytes) -> object:
     """What `body` is as JSON; itself where it is none."""
     try:
         value: object = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
     return value
 

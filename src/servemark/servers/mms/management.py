@@ -241,7 +241,7 @@ class ManagementClient:
         response, _ = self._call(what, method, path, parameters, timeout_s)
         try:
             answer = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if isinstance(answer, list) and answer:  # TorchServe's: a model has versions
             answer = answer[0]
@@ -300,7 +300,7 @@ def _status_text(response: httpx.Response) -> str:
     """The server's words: `status` of its successes, `message` of its errors."""
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     status = answer.get("status") if isinstance(answer, dict) else None
     if isinstance(status, str):

@@ -155,7 +155,7 @@ class OipCalls:
         response = self._answer(what, request, _LOOK_TIMEOUT_S)
         try:
             return response.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             words = server_message(response.text)
             raise ManagementError(f"cannot {what}", status=200, message=f"it answers {words!r}, no JSON") from error
 

@@ -169,7 +169,7 @@ class OipDialect:
         """What it answered, as JSON has it, without the bytes behind it; the body itself where it begins with none."""
         try:
             value: object = json.JSONDecoder().raw_decode(body.decode("latin-1"))[0]
-        except ValueError:
+        except (ValueError, RecursionError):
             return body
         return value
 

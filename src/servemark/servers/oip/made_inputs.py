@@ -134,7 +134,7 @@ def _of_file(
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the input data {path}", cause=error.strerror or str(error)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the input data {path} is no JSON", cause=str(error), next_step=_FORM_OF_FILE) from error
     entries = value.get("data") if isinstance(value, dict) else None
     if not isinstance(entries, list) or not entries or not all(isinstance(one, dict) for one in entries):

@@ -167,8 +167,10 @@ def _answered(body: bytes) -> list[TensorSpec]:
     try:
         value, rest = json_of(body)
         outputs = value["outputs"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"expected JSON with outputs, got {body[:80].decode('utf-8', 'replace')!r}") from error
+    except (ValueError, TypeError, KeyError, RecursionError):
+        outputs, rest = None, b""
+    if not isinstance(outputs, list):
+        raise ValueError(f"expected JSON with outputs, got {body[:80].decode('utf-8', 'replace')!r}")
     specs = []
     for output in outputs:
         spec = TensorSpec.read(output)
@@ -178,7 +180,8 @@ def _answered(body: bytes) -> list[TensorSpec]:
             if values != count:
                 raise ValueError(f"its output {spec} has {values} values, not {count}")
         else:
-            size = output.get("parameters", {}).get("binary_data_size")
+            parameters = output.get("parameters")
+            size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
             element = SIZES.get(spec.datatype)
             if not isinstance(size, int) or size > len(rest) or (element and size != count * element):
                 raise ValueError(f"its output {spec} has {size} bytes, of {len(rest)} behind the JSON")

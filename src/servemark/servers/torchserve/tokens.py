@@ -31,7 +31,7 @@ def read_tokens(path: Path) -> Tokens:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the tokens in {path}", cause=error.strerror or str(error)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"there are no tokens in {path}", cause="it is no JSON", next_step=_NEXT_STEP) from error
     keys = {}
     for api in ("inference", "management"):
