@@ -11,7 +11,7 @@ import pytest
 
 from servemark.errors import UsageError
 from servemark.workload import inputs
-from servemark.workload.inputs import STANDARD_INPUT, Input, Sending, as_form, checksum, read_inputs
+from servemark.workload.inputs import STANDARD_INPUT, Input, Sending, as_form, checksum, lines_in, read_inputs
 from servemark.workload.plan import Address, compile_request
 from servemark.workload.scenario import Request
 
@@ -147,6 +147,12 @@ def test_standard_input_is_one_input_that_is_read_once(standard_input):
     (what,) = read_inputs([STANDARD_INPUT])
     assert what == Input(b"\xef\xbb\xbf[1]\n[2]\n", "application/octet-stream", "standard input", "stdin")
     assert read_inputs([STANDARD_INPUT, STANDARD_INPUT]) == (what, what), "a suite's benchmarks all have it"
+
+
+def test_standard_input_may_be_read_by_its_lines(standard_input):
+    standard_input(b"\xef\xbb\xbf[1]\n[2]\n")
+    for _ in range(2):
+        assert [line.body for line in lines_in(STANDARD_INPUT)] == [b"[1]", b"[2]"]
 
 
 @pytest.mark.parametrize("content", [b"", None])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 import mimetypes
 import sys
@@ -178,7 +179,7 @@ def lines_in(path: Path) -> Iterator[Input]:
     """
     found = False
     try:
-        with path.open("rb") as file:
+        with io.BytesIO(_standard_input()) if path == STANDARD_INPUT else path.open("rb") as file:
             for number, line in enumerate(lines_without_mark(file), 1):
                 body = line.strip()
                 if body:
