@@ -208,8 +208,11 @@ def test_a_tokenizer_counts_what_is_generated_of_inputs_and_is_refused_where_not
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--slo first_token.p99<1s", "first_token.p99<1s: the answers of predict come whole; have the model generate,"),
-        ("--slo between_events.p9<1s", "between_events.p9<1s: the answers of predict come whole; have the model gen"),
+        ("--slo first_token.p99<1s", "first_token.p99<1s: the answers of predict come whole; ask for a stream: --call"),
+        (
+            "--slo between_events.p9<1s",
+            "between_events.p9<1s: the answers of predict come whole; ask for a stream: --ca",
+        ),
         ("--call generate_stream --slo time_per_output_token.p9<1s", "tells how many tokens it gave; give --tokenizer"),
     ],
 )

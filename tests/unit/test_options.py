@@ -219,7 +219,7 @@ REFUSED = [
     ("latency --server h --no-stream --slo first_token.p9<1s", "first_token.p9<1s and --no-stream do not go together"),
     ("latency --server h --call generate --slo first_event.p9<1s", "and --call generate do not go together"),
     ("latency --slo first_token.p9<1s", "--slo first_token.p9<1s makes no sense with a Multi Model Server"),
-    ("latency --server h --dialect oip --slo first_token.p9<1s", "give --call generate_stream or infer_stream"),
+    ("latency --server h --dialect oip --slo first_token.p9<1s", "ask for a stream: --call generate_stream of Tri"),
     (
         "latency --server h --dialect sagemaker --tokenizer pyproject.toml",
         "--tokenizer makes no sense with a SageMaker",

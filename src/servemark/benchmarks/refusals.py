@@ -13,6 +13,7 @@ from servemark.errors import UsageError
 from servemark.options.objectives import OF_TOKENS, STREAMED, Condition
 from servemark.options.table import Option
 from servemark.servers.dialect import Ability, Dialect, lacking
+from servemark.servers.oip.asked import TO_STREAM
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
 from servemark.workload.plan import Plan, headline_step
 from servemark.workload.prompts import answer_asked
@@ -136,11 +137,11 @@ def check_answers(objective: Sequence[Condition], plan: Plan, dialect: Dialect, 
 
 def _lacks(condition: Condition, step: Step, dialect: Dialect, *, counts: bool) -> tuple[str, str] | None:
     """What answers of `step` lack for `condition`, and what to do; None where they may have it."""
-    generate = "have the model generate, with --call generate_stream or infer_stream" if dialect.name == "oip" else ""
+    to_stream = TO_STREAM if dialect.name == "oip" else ""
     if condition.figure in STREAMED and _come_whole(step, dialect):
-        return f"the answers of {step.name} come whole", generate or "leave it out, or ask for streams"
+        return f"the answers of {step.name} come whole", to_stream or "leave it out, or ask for streams"
     if condition.figure in OF_TOKENS and step.tokens is None:
-        return f"no answer of {step.name} is read for its tokens", generate or "leave it out"
+        return f"no answer of {step.name} is read for its tokens", to_stream or "leave it out"
     if condition.figure == "time_per_output_token" and step.tokens in ("oip", "text") and not counts:
         return "no server of that kind tells how many tokens it gave", "give --tokenizer FILE"
     return None

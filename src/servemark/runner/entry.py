@@ -14,7 +14,7 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.objectives import OF_TOKENS
 from servemark.servers.dialect import dialect, dialect_of_kind
-from servemark.servers.oip.asked import check_call
+from servemark.servers.oip.asked import TO_STREAM, check_call
 from servemark.workload.trace import unit_remark
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 
@@ -118,7 +118,7 @@ def _check_tokens(request: RunRequest) -> None:
     else:  # which is found out
         return
     if spoken.tokens is None and (spoken.name != "oip" or content.call == "infer"):
-        step = "give --call generate_stream or infer_stream" if spoken.name == "oip" else "leave it out"
+        step = TO_STREAM if spoken.name == "oip" else "leave it out"
         raise UsageError(
             f"{asked[0]} makes no sense with a {spoken.product}",
             cause="its answers are not read for tokens",

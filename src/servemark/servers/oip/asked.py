@@ -28,6 +28,8 @@ CALLS_OF: dict[str, tuple[CallName, ...]] = {
     "triton": ("infer", "generate", "generate_stream"),
     "mlserver": ("infer", "infer_stream"),
 }
+#: How a model is asked for a stream, of each server that has one.
+TO_STREAM = "ask for a stream: --call generate_stream of Triton, infer_stream of MLServer"
 #: How tensors are written: as JSON, or as bytes behind it; "auto" is bytes where the server says that it takes them.
 Form = Literal["auto", "json", "binary"]
 FORMS: tuple[Form, ...] = get_args(Form)
