@@ -236,6 +236,26 @@ def test_an_objective_on_first_tokens_is_refused_where_no_request_asks_for_a_str
     assert came.count("POST /v1/chat/completions") == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("stats", b'{"model_stats": [{"inference_stats": null}]}'),
+        ("stats", b'{"model_stats": [{"inference_stats": {"success": {"count": "many"}}}]}'),
+        ("config", b'{"instance_group": [{"count": "many"}]}'),
+    ],
+)
+def test_what_a_server_counts_otherwise_than_triton_costs_no_measurement(run, path: str, body: bytes) -> None:
+    answers = _of_oip(b"triton") | {
+        "GET /v2/models/m/config": (200, b"{}"),
+        "POST /v2/models/m/infer": (200, b'{"outputs": []}'),
+        f"GET /v2/models/m/{path}": (200, body),
+    }
+    with answering(answers) as port:
+        status, said, result = run(f"latency --server 127.0.0.1:{port} -m m -l 3 -t 1")
+    assert status_but_for_the_machine(status, result) == 0, said
+    assert result["benchmarks"][0]["steps"][0]["succeeded"] == 3
+
+
 def test_a_model_that_wants_a_token_says_how_to_give_it(run) -> None:
     refused = (401, b'{"error": {"message": "Invalid API Key"}}')  # as llama.cpp, whose list of models is open to all
     with answering({**OPENAI, "POST /v1/chat/completions": refused}) as port:

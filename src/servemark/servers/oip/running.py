@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: What a server says of itself that takes and gives tensors as bytes.
 _BINARY = "binary_tensor_data"
+#: What comes of reading numbers where a server has something else than Triton has: nothing is told of it then.
+_NOT_AS_TRITON = (AttributeError, TypeError, ValueError)
 #: The name that a configuration gives its model.
 _OWN_NAME = re.compile(r'^\s*name:\s*"[^"]*"\s*$', re.MULTILINE)
 #: Where Triton keeps what it did for a model's requests, by our names.
@@ -308,32 +310,40 @@ class OipModels:
             workers = self._count_workers()
             return {"workers": workers} if workers else {}
         try:
-            config = self._calls.config(name)
-        except ManagementError:
+            return _settings_in(self._calls.config(name))
+        except (ManagementError, *_NOT_AS_TRITON):
             return {}
-        batching = config.get("dynamic_batching")
-        delay_us = batching.get("max_queue_delay_microseconds", 0) if batching else 0
-        return {
-            "workers": sum(int(group.get("count", 1)) for group in config.get("instance_group") or ()),
-            "batch_size": int(config.get("max_batch_size", 0)) or 1 if batching else 1,
-            "max_batch_delay_ms": int(delay_us) / 1000,
-        }
 
     def _counts_of(self, name: str) -> InsideCounts | None:
         versions = self._calls.statistics(name)
-        if not versions:
+        try:
+            return _counts_in(versions) if versions else None
+        except _NOT_AS_TRITON:
             return None
-        parts = [one.get("inference_stats", {}) for one in versions]
 
-        def total(part: str, what: str) -> int:
-            return sum(int(one.get(part, {}).get(what, 0)) for one in parts)
 
-        return InsideCounts(
-            requests=total("success", "count"),
-            failed=total("fail", "count"),
-            executions=sum(int(one.get("execution_count", 0)) for one in versions),
-            **{ours: total(theirs, "ns") for ours, theirs in _PARTS.items()},
-        )
+def _settings_in(config: Mapping[str, Any]) -> Mapping[str, object]:
+    batching = config.get("dynamic_batching")
+    delay_us = batching.get("max_queue_delay_microseconds", 0) if batching else 0
+    return {
+        "workers": sum(int(group.get("count", 1)) for group in config.get("instance_group") or ()),
+        "batch_size": int(config.get("max_batch_size", 0)) or 1 if batching else 1,
+        "max_batch_delay_ms": int(delay_us) / 1000,
+    }
+
+
+def _counts_in(versions: Sequence[Mapping[str, Any]]) -> InsideCounts:
+    parts = [one.get("inference_stats", {}) for one in versions]
+
+    def total(part: str, what: str) -> int:
+        return sum(int(one.get(part, {}).get(what, 0)) for one in parts)
+
+    return InsideCounts(
+        requests=total("success", "count"),
+        failed=total("fail", "count"),
+        executions=sum(int(one.get("execution_count", 0)) for one in versions),
+        **{ours: total(theirs, "ns") for ours, theirs in _PARTS.items()},
+    )
 
 
 def _requested(settings: ModelSettings) -> Mapping[str, object]:
