@@ -13,7 +13,9 @@ from servemark.cli import main
 from servemark.errors import UnreachableError
 from servemark.servers.http.finding import find_server
 from servemark.servers.http.trust import Trust
+from servemark.servers.mms.management import ManagementClient
 from servemark.servers.oip.asked import CALLS
+from servemark.workload.plan import Address
 
 from ..validity import status_but_for_the_machine
 
@@ -359,6 +361,17 @@ def test_a_server_with_openais_api_and_no_list_of_models_is_taken_for_one_where_
     assert words in error.value.cause
     with answering({**answers, "OPTIONS /v1/chat/completions": (401, b"")}) as port, pytest.raises(UnreachableError):
         find_server(f"127.0.0.1:{port}", named="openai", trust=Trust(), progress=print)
+
+
+def test_what_a_management_api_tells_otherwise_is_not_known() -> None:
+    workers = [{"status": "READY", "memoryUsage": {}}]
+    said = {"modelName": "m", "minWorkers": None, "batchSize": "many", "workers": workers}
+    with (
+        answering({"GET /models/m": (200, json.dumps(said).encode())}) as port,
+        ManagementClient(Address("127.0.0.1", "127.0.0.1", port, None)) as management,
+    ):
+        found = management.describe("m")
+    assert (found.min_workers, found.batch_size, len(found.workers)) == (0, 1, 1)
 
 
 def test_a_dialect_that_is_named_and_wrong_is_told_from_that_which_answers() -> None:

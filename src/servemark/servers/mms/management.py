@@ -152,7 +152,7 @@ class ManagementClient:
                 status=str(worker.get("status", "")),
                 start_time=str(worker.get("startTime", "")),
                 gpu=bool(worker.get("gpu", False)),
-                memory_bytes=int(worker.get("memoryUsage", 0)),
+                memory_bytes=_number(worker, "memoryUsage", 0),
             )
             for worker in _as_list(answer.get("workers"))
         )
@@ -160,10 +160,10 @@ class ManagementClient:
             name=str(answer.get("modelName", name)),
             url=str(answer.get("modelUrl", "")),
             runtime=str(answer.get("runtime", "")),
-            min_workers=int(answer.get("minWorkers", 0)),
-            max_workers=int(answer.get("maxWorkers", 0)),
-            batch_size=int(answer.get("batchSize", 1)),
-            max_batch_delay_ms=int(answer.get("maxBatchDelay", 0)),
+            min_workers=_number(answer, "minWorkers", 0),
+            max_workers=_number(answer, "maxWorkers", 0),
+            batch_size=_number(answer, "batchSize", 1),
+            max_batch_delay_ms=_number(answer, "maxBatchDelay", 0),
             loaded_at_startup=bool(answer.get("loadedAtStartup", False)),
             workers=workers,
             raw=answer,
@@ -294,6 +294,14 @@ def _as_list(value: object) -> list[dict[str, Any]]:
 
 def _spelled(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(said: Mapping[str, Any], name: str, usual: int) -> int:
+    """A number that a server tells; `usual` where it tells none."""
+    try:
+        return int(said[name])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return usual
 
 
 def _status_text(response: httpx.Response) -> str:
