@@ -55,7 +55,14 @@ def test_what_cannot_be_registered_is_told_one_by_one_and_the_rest_is_removed(co
         errors = {one["error"] for one in run.benchmark["analysis"]["registrations"]["models"].values()}
         assert errors == {"timeout"}
         assert [model.name for model in server.management.list_models()] == ["noop-v1.0"]
-        run = command.run(f"load -m noop --mms {target} --options count 3")
+        for _ in range(3):
+            run = command.run(f"load -m noop --mms {target} --options count 3")
+            if run.status == 0:
+                break
+            # The server takes away what it unpacked for those that were given up, while it unpacks it anew for these.
+            (step,) = run.benchmark["steps"]
+            assert set(step["errors"]) == {"http_status:500"}
+            assert step["error_examples"][0]["message"].startswith("Failed to save model")
         assert run.status == 0, run.stderr
         assert [model.name for model in server.management.list_models()] == ["noop-v1.0"]
         assert run.benchmark["runs"][0]["telemetry"]["server_memory_after_mib"] is None

@@ -140,8 +140,11 @@ def test_each_fault_makes_the_run_invalid(measure, load, fault: EngineFault, rea
 
 def test_an_objective_that_is_missed_by_the_generators_lag_alone_is_named(measure) -> None:
     slo = ("--slo", "p90<130ms,service.p90<130ms")
-    status, certificate, printed = measure(_OPEN, EngineFault("late_wake_up", 40 * NS_PER_MS), *slo)
-    assert status == 3
+    for _ in range(TRIES):
+        status, certificate, printed = measure(_OPEN, EngineFault("late_wake_up", 40 * NS_PER_MS), "--force", *slo)
+        assert status == 3
+        if "generator lag (p90<130ms)" in failed_checks([certificate]):
+            break  # else this machine was so busy that the server, too, took 30 ms more than its 100
     reason = failed_checks([certificate])["generator lag (p90<130ms)"]
     words = (
         r"^\d+ of the \d+ requests that missed p90<130ms did so only by the generator's lag, without which it is not "
