@@ -106,8 +106,10 @@ def test_users_are_searched_by_whole_numbers(url: str, tmp_path: Path, capsys) -
     assert captured.out.removeprefix("INVALID ").startswith("capacity ")
     _skip_where_invalid(status, result)
     assert status == 0, captured.err
-    assert 1 <= capacity["feasible_max"] < 7
-    assert capacity["threads"]["value"] == capacity["feasible_max"]
+    # However busy this machine is, no more than six are answered in time.
+    met = {probe["load"] for probe in capacity["probes"] if probe["outcome"] == "met"}
+    assert met <= set(range(1, 7))
+    assert capacity["feasible_max"] == capacity["threads"]["value"] == max(met, default=None)
 
 
 def test_an_objective_that_cannot_be_met_is_said_and_fails(url: str, tmp_path: Path, capsys) -> None:
