@@ -55,7 +55,8 @@ def cache_of_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Where several processes test at once each has a cache, or they would find each other's servers and builds."""
     with pytest.MonkeyPatch.context() as patch:
         if "PYTEST_XDIST_WORKER" in os.environ:
-            own = fresh_cache(tmp_path_factory.mktemp("worker"), ("environments", "zoo", "memory"))
+            parts = ("environments", "zoo", "memory")
+            own = fresh_cache(tmp_path_factory.mktemp("worker"), parts, short_java=True)
             patch.setenv("SERVEMARK_CACHE", str(own))
         yield
 

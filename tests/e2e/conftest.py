@@ -219,7 +219,7 @@ PROGRAM = _program()
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache of most tests' commands."""
-    return fresh_cache(tmp_path_factory.mktemp("cache"))
+    return fresh_cache(tmp_path_factory.mktemp("cache"), short_java=True)
 
 
 @pytest.fixture
