@@ -69,15 +69,17 @@ def test_one_false_alarm_in_forty_is_allowed(alarms: int, passed: bool) -> None:
     for number in range(20):
         quiet.add(ended(3, "run-queue delay") if number < alarms else ended(0))
         beside.add(ended(0))
-    opened = Tally("open", ALWAYS_BUSY)
-    opened.add(ended(3, "generator lag (predict)"))
-    first, *others = _judge([quiet, beside, Tally("open", None), opened], "open")
+    opened, of_new = Tally("open", ALWAYS_BUSY), Tally("open of a server that has just started", None)
+    for apart in (opened, of_new):
+        apart.add(ended(3, "generator lag (predict)"))
+    tallies = [quiet, beside, Tally("open", None), opened, of_new]
+    first, *others = _judge(tallies, "open", of_new.command)
     assert first.what == "INVALID of 40: `latency`"
     assert first.figure == alarms
     assert first.passed is passed
     assert all(finding.passed for finding in others)
-    opened.add(ended(3, "accounted"))
-    assert not all(finding.passed for finding in _judge([quiet, opened], "open"))
+    of_new.add(ended(3, "accounted"))
+    assert not all(finding.passed for finding in _judge(tallies, "open", of_new.command))
 
 
 def test_a_false_alarm_is_told_with_its_reason() -> None:
