@@ -33,6 +33,7 @@ from servemark.servers.oip.dialect import (
 )
 from servemark.servers.oip.made_inputs import made_inputs
 from servemark.servers.oip.tensors import wrong_in
+from servemark.servers.oip.told import counts_told, settings_told
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.workload.scenario import ApiName
@@ -45,17 +46,8 @@ if TYPE_CHECKING:
 
 #: What a server says of itself that takes and gives tensors as bytes.
 _BINARY = "binary_tensor_data"
-#: What comes of reading numbers where a server has something else than Triton has: nothing is told of it then.
-_NOT_AS_TRITON = (AttributeError, TypeError, ValueError)
 #: The name that a configuration gives its model.
 _OWN_NAME = re.compile(r'^\s*name:\s*"[^"]*"\s*$', re.MULTILINE)
-#: Where Triton keeps what it did for a model's requests, by our names.
-_PARTS = {
-    "queue_ns": "queue",
-    "input_ns": "compute_input",
-    "infer_ns": "compute_infer",
-    "output_ns": "compute_output",
-}
 
 
 @contextmanager
@@ -310,40 +302,12 @@ class OipModels:
             workers = self._count_workers()
             return {"workers": workers} if workers else {}
         try:
-            return _settings_in(self._calls.config(name))
-        except (ManagementError, *_NOT_AS_TRITON):
+            return settings_told(self._calls.config(name))
+        except ManagementError:
             return {}
 
     def _counts_of(self, name: str) -> InsideCounts | None:
-        versions = self._calls.statistics(name)
-        try:
-            return _counts_in(versions) if versions else None
-        except _NOT_AS_TRITON:
-            return None
-
-
-def _settings_in(config: Mapping[str, Any]) -> Mapping[str, object]:
-    batching = config.get("dynamic_batching")
-    delay_us = batching.get("max_queue_delay_microseconds", 0) if batching else 0
-    return {
-        "workers": sum(int(group.get("count", 1)) for group in config.get("instance_group") or ()),
-        "batch_size": int(config.get("max_batch_size", 0)) or 1 if batching else 1,
-        "max_batch_delay_ms": int(delay_us) / 1000,
-    }
-
-
-def _counts_in(versions: Sequence[Mapping[str, Any]]) -> InsideCounts:
-    parts = [one.get("inference_stats", {}) for one in versions]
-
-    def total(part: str, what: str) -> int:
-        return sum(int(one.get(part, {}).get(what, 0)) for one in parts)
-
-    return InsideCounts(
-        requests=total("success", "count"),
-        failed=total("fail", "count"),
-        executions=sum(int(one.get("execution_count", 0)) for one in versions),
-        **{ours: total(theirs, "ns") for ours, theirs in _PARTS.items()},
-    )
+        return counts_told(self._calls.statistics(name))
 
 
 def _requested(settings: ModelSettings) -> Mapping[str, object]:
