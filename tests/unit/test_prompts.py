@@ -196,7 +196,10 @@ def test_what_is_asked_stands_in_the_request() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    assert json.loads(Asked(8, streams=False, form="completion").body("hello")) == {"prompt": "hello", "max_tokens": 8}
+    whole = Asked(8, streams=False, form="completion")
+    of_a_line = {"prompt": "hello", "stream": True, "stream_options": {"include_usage": True}}
+    for prompt in ("hello", of_a_line):
+        assert json.loads(whole.body(prompt)) == {"prompt": "hello", "max_tokens": 8}
 
 
 def test_triton_is_asked_to_generate_from_a_text_and_parameters(tmp_path) -> None:

@@ -114,6 +114,8 @@ class Asked:
             asked = {**text, "parameters": {**asked, "stream": self.streams}}
         elif self.streams:
             asked |= {"stream": True, "stream_options": {"include_usage": True}}
+        else:  # whatever a line of a file has
+            asked = {name: value for name, value in asked.items() if name not in ("stream", "stream_options")}
         return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
 
     def _of_text(self, text: str) -> dict[str, Any]:
