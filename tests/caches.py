@@ -10,8 +10,8 @@ from servemark.environments.cache import cache_dir
 
 from .short_java import short_lived_home
 
-#: What an environment tells of itself.
-_FACTS = "environment.json"
+#: What an environment tells of itself, and the Java that one of ours has besides.
+_FACTS, _JAVA = "environment.json", "short-lived-java"
 
 
 def fresh_cache(
@@ -37,12 +37,12 @@ def fresh_cache(
 def _link(environment: Path, place: Path) -> None:
     """What is installed in `environment` at `place`, with a Java for short runs where it has one."""
     facts = json.loads((environment / _FACTS).read_text(encoding="utf-8")) if (environment / _FACTS).is_file() else {}
-    if not facts.get("java_home"):
+    if not facts.get("java_home") or (environment / _JAVA).exists():  # it is of another cache of tests
         place.symlink_to(environment)
         return
     place.mkdir()
     for part in environment.iterdir():
         if part.name != _FACTS:
             (place / part.name).symlink_to(part)
-    home = short_lived_home(Path(facts["java_home"]), place / "short-lived-java")
+    home = short_lived_home(Path(facts["java_home"]), place / _JAVA)
     (place / _FACTS).write_text(json.dumps({**facts, "java_home": str(home)}), encoding="utf-8")

@@ -12,7 +12,6 @@ import zipfile
 
 import pytest
 
-from servemark.environments.cache import cache_dir
 from servemark.environments.mms import _install_extra, mms_environment
 from servemark.errors import SetupError
 from servemark.servers import ModelSettings, ServerSettings
@@ -303,11 +302,10 @@ def test_a_missing_module_is_the_first_line_of_the_error(command, archiver, cat,
 
 
 @pytest.fixture(scope="module")
-def forgotten_environments():
-    """Afterwards the cache has no environment of requirements that it did not have before."""
-    before = set(cache_dir().glob("environments/custom-*"))
+def forgotten_environments(cache):
+    """Afterwards there is no environment of requirements in the tests' cache, hundreds of megabytes each."""
     yield
-    for path in set(cache_dir().glob("environments/custom-*")) - before:
+    for path in cache.glob("environments/custom-*"):
         subprocess.run(["rm", "-r", str(path)], check=True)
 
 
@@ -324,7 +322,7 @@ def test_what_the_handler_imports_comes_from_requirements_or_from_a_python_that_
     again = command.run(f"{line} --server-requirements {wanted} --backend onnx")
     assert "installing" not in again.stderr
 
-    (made,) = (cache_dir() / "environments").glob("custom-onnx-*/lib/python*/site-packages/emoji")
+    (made,) = (command.cache / "environments").glob("custom-onnx-*/lib/python*/site-packages/emoji")
     python = made.parents[3] / "bin" / "python"
     run = command.run(f"{line} --server-python {python}")
     assert run.status == 0, run.stderr

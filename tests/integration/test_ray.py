@@ -206,7 +206,7 @@ class TestWhatIsRefused:
     """In words, and at once."""
 
     def test_more_generators_than_nodes(self, cluster, port, tmp_path, monkeypatch):
-        monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
+        monkeypatch.setattr(placement, "_PATIENCE_S", 2.0)  # those of the run before are given back meanwhile
         refusal = (
             r"^3 generators need a node each, with 1 free CPU, and the Ray cluster has too few: 3 nodes: .*\S+ \(1 of 1"
             r" CPUs free\), .*; add nodes, or lower --generators; --pack has several share a node$"
@@ -217,27 +217,24 @@ class TestWhatIsRefused:
             executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster, 3, pack=True))
 
     def test_a_cluster_whose_nodes_are_taken(self, cluster, port, tmp_path, monkeypatch):
-        monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
         taking = RayPlacement(Sharing(2, "ray", cluster.address))
         files = [tmp_path / "1.bin", tmp_path / "2.bin"]
         try:
-            with (
-                taking.muster(files, b"t" * TOKEN_BYTES, server_here=True),
-                pytest.raises(SetupError, match=r"\(0 of 1 CPUs free\)"),
-            ):
-                crew.execute(
-                    on_ray(job_of(port, LONG, tmp_path, 1), cluster), RayPlacement(Sharing(2, "ray", cluster.address))
-                )
+            with taking.muster(files, b"t" * TOKEN_BYTES, server_here=True):
+                monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
+                job, more = job_of(port, LONG, tmp_path, 1), RayPlacement(Sharing(2, "ray", cluster.address))
+                with pytest.raises(SetupError, match=r"\(0 of 1 CPUs free\)"):
+                    crew.execute(on_ray(job, cluster), more)
         finally:
             taking.close()
 
     def test_the_node_of_the_server(self, cluster, monkeypatch):
-        monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
         with connected(ClusterAsked.of(Sharing(on="ray", ray_address=cluster.address))):
             first, second = (node for node in placement.nodes() if node.cpus)
             group = place(Places(1, 1, pack=False, without=first.id))
             assert node_of_place(group, 0).id == second.id
             remove(group)
+            monkeypatch.setattr(placement, "_PATIENCE_S", 0.5)
             with pytest.raises(SetupError, match=r"\(1 of 1 CPUs free\) with the server"):
                 place(Places(2, 1, pack=False, without=first.id))
 
