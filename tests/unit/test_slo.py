@@ -184,6 +184,13 @@ def test_a_rate_near_its_limit_is_decided_by_as_long_as_makes_half_its_interval_
     assert near.needs_times == pytest.approx(((high - low) / (value - low)) ** 2, rel=0.1)
 
 
+def test_a_rate_over_no_time_at_all_is_undecided(make_records):
+    """Of a run that was ended before its warm-up was over."""
+    evidence = gather([make_records(20)], Question(window=Window(10, 10)))
+    (verdict,) = verdicts_on(parse_objective("rate>1/s"), [Trial(evidence, {})])
+    assert (verdict.outcome, verdict.needs_times) == ("undecided", None)
+
+
 @pytest.mark.parametrize(("asked", "outcome"), [("p75", "met"), ("p80", "undecided"), ("p85", "missed")])
 def test_times_between_events_are_worth_as_many_as_there_are_responses(make_records, asked, outcome):
     """Of 4,500 gaps of 1,500 responses a fifth takes more than 1 ms."""

@@ -201,7 +201,8 @@ def _of_rate(condition: Condition, found: Statistic, seconds: float) -> Verdict:
     value = f"{four_digits(found.value or 0.0)}/s"
     if found.ci95 is None:
         needs = f", {math.ceil(found.needs_s)} s would tell" if found.needs_s else ""
-        return _verdict(condition, outcome, f"{value} (no interval{needs})", (found.needs_s or 0.0) / seconds or None)
+        times = found.needs_s / seconds if found.needs_s else None
+        return _verdict(condition, outcome, f"{value} (no interval{needs})", times)
     low, high = found.ci95
     apart = abs((found.value or 0.0) - condition.limit)
     times = ((high - low) / 2 / apart) ** 2 if apart else None
