@@ -25,6 +25,11 @@ _UNITS_NS = {
 _PART = re.compile(rf"(\d+\.?\d*|\.\d+)({'|'.join(_UNITS_NS)})", re.ASCII)
 
 
+def ascii_only(text: str) -> str:
+    """`text` for ``int`` and ``float``, which would read the digits of other scripts, too: empty if it has any."""
+    return text if text.isascii() else ""
+
+
 def seconds_of(text: str) -> float | None:
     """The seconds in a time as people write it: ``10``, ``1.5``, ``10s``, ``500ms``, ``1m30s``, ``1h``; else None.
 
@@ -32,7 +37,7 @@ def seconds_of(text: str) -> float | None:
     """
     words = text.strip()
     try:
-        return float(words if words.isascii() else "")  # Python would read the digits of other scripts, too
+        return float(ascii_only(words))
     except ValueError:
         pass
     sign = -1.0 if words.startswith("-") else 1.0

@@ -14,6 +14,7 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.servers import LoadedModel, ModelSettings, ServerSettings
 from servemark.servers.dialect import Ability, Dialect
+from servemark.units import ascii_only
 from servemark.workload.load import ADAPTIVE, Load
 from servemark.workload.plan import Group, Plan
 from servemark.workload.prompts import Prompts
@@ -184,7 +185,7 @@ def counts(text: str) -> tuple[int, ...]:
         UsageError: something else stands there.
     """
     try:
-        found = tuple(int(word if word.isascii() else "") for word in text.split(","))
+        found = tuple(int(ascii_only(word)) for word in text.split(","))
     except ValueError:
         found = ()
     if not found or min(found) < 1 or len(set(found)) < len(found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,20 +123,20 @@ def side(text: str, prog: str, words: list[str], arguments: argparse.Namespace) 
         split = shlex.split(text)
     except ValueError as error:
         raise UsageError(f"{text!r} cannot be read", cause=str(error)) from None
-    # Before its value is looked at, which may be wrong, too.
-    for name in filter(_NOT_OF_ONE.__contains__, map(_name_of, split)):
-        instead = _INSTEAD.get(name, "give what is for both before them")
-        raise UsageError(f"--{name.replace('_', '-')} makes no sense in {text!r}", next_step=instead)
+    _check_one(text, map(_name_of, split))  # before its value is looked at, which may be wrong, too
     parsed = parse_run(measuring(prog), split)
     if parsed.suite_name is not None:
         raise UsageError(f"{text!r} is a suite", next_step="compare one benchmark with another")
-    for name in _NOT_OF_ONE:
-        if name in parsed.given:
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} makes no sense in {text!r}", next_step="give what is for both before them")
+    _check_one(text, parsed.given)  # by its short name, too
     request: RunRequest = parsed.entries[0]
     request = replace(request, load=replace(request.load, seed=arguments.seed), command=(prog, *words))
     return replace(request, output=replace(request.output, output=arguments.output, force=arguments.force))
+
+
+def _check_one(text: str, given: Iterable[str]) -> None:
+    for name in filter(_NOT_OF_ONE.__contains__, given):
+        instead = _INSTEAD.get(name, "give what is for both before them")
+        raise UsageError(f"--{name.replace('_', '-')} makes no sense in {text!r}", next_step=instead)
 
 
 def _name_of(word: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from servemark.errors import UsageError
 from servemark.servers.oip.asked import TensorShape, parse_shape
-from servemark.units import seconds_of
+from servemark.units import ascii_only, seconds_of
 from servemark.workload.inputs import STANDARD_INPUT
 
 
@@ -89,7 +89,7 @@ class Whole(Kind):
 
     def read(self, text: str) -> int:
         try:
-            value = int(text if text.isascii() else "")  # Python would read the digits of other scripts, too
+            value = int(ascii_only(text))
         except ValueError:
             raise ValueError(f"{text!r} is not a whole number") from None
         if value < self.least:
@@ -146,7 +146,7 @@ class Share(Kind):
 
     def read(self, text: str) -> float:
         try:
-            number = float(text.removesuffix("%") if text.isascii() else "")
+            number = float(ascii_only(text.removesuffix("%")))
             value = number / 100 if text.endswith("%") else number
         except ValueError:
             raise ValueError(f"{text!r} is not a share such as 1% or 0.01") from None

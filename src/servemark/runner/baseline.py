@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from servemark.benchmarks.asked import load_asked
 from servemark.errors import UsageError
 from servemark.options import RunRequest
-from servemark.options.server import ServerOptions
 from servemark.report.directory import result_at
 from servemark.result import (
     KERNEL_CLOCK,
@@ -21,11 +20,11 @@ from servemark.result import (
     differences,
     fingerprint,
 )
-from servemark.runner.entry import Entry
+from servemark.runner.entry import Entry, may_speak
 from servemark.runner.environment import environment_here
 from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.servers import LoadedModel
-from servemark.servers.dialect import Dialect, dialect, dialect_of_kind, dialects, lacking
+from servemark.servers.dialect import lacking
 from servemark.servers.http.dialect import DIALECT as ENDPOINT_DIALECT
 from servemark.version import version
 from servemark.workload.inputs import checksum
@@ -187,19 +186,13 @@ def _pools(benchmark: BenchmarkResult, entry: Entry) -> Iterator[tuple[bytes, ..
         prompts = content.prompts_asked(load.seed, None, most).drawn_by(Drawn(load.seed))
     if benchmark.model is None or not (content.bodies or prompts):
         return
-    for spoken in _may_speak(entry.request.server):
+    for spoken in may_speak(entry.request.server):
         if lacking(spoken, entry.benchmark.needs):
             continue
         # The first prompt is what a model is proven ready by, where nothing may be asked twice.
         bodies = (content.bodies[1:] if spoken.tokens else ()) or content.bodies
         named = benchmark.model.split(", ")
         yield plan(spoken, tuple(LoadedModel(name, None, prompts or bodies, None, None, None) for name in named)).pool
-
-
-def _may_speak(server: ServerOptions) -> Iterable[Dialect]:
-    if server.server is None:
-        return (dialect_of_kind(server.server_kind),)
-    return dialects() if server.dialect == "auto" else (dialect(server.dialect),)
 
 
 def _unlike_points(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,8 @@ from servemark.engines.answers import check_expect
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.objectives import OF_TOKENS
-from servemark.servers.dialect import dialect, dialect_of_kind
+from servemark.options.server import ServerOptions
+from servemark.servers.dialect import Dialect, dialect, dialect_of_kind, dialects
 from servemark.servers.oip.asked import TO_STREAM, check_call
 from servemark.workload.trace import unit_remark
 from servemark.zoo.catalogue import ZOO, ZooModel, find
@@ -111,11 +112,8 @@ def _check_tokens(request: RunRequest) -> None:
     asked += [f"--slo {one.text}" for one in request.question.objective if one.figure in OF_TOKENS]
     if not asked or content.url is not None:
         return
-    if server.server is None:
-        spoken = dialect_of_kind(server.server_kind)
-    elif server.dialect != "auto":
-        spoken = dialect(server.dialect)
-    else:  # which is found out
+    spoken, *others = may_speak(server)
+    if others:  # it is found out
         return
     if spoken.tokens is None and (spoken.name != "oip" or content.call == "infer"):
         step = TO_STREAM if spoken.name == "oip" else "leave it out"
@@ -124,6 +122,13 @@ def _check_tokens(request: RunRequest) -> None:
             cause="its answers are not read for tokens",
             next_step=step,
         )
+
+
+def may_speak(server: ServerOptions) -> tuple[Dialect, ...]:
+    """The dialect of the server that is asked for; all of them where it is found out later which it is."""
+    if server.server is None:
+        return (dialect_of_kind(server.server_kind),)
+    return tuple(dialects()) if server.dialect == "auto" else (dialect(server.dialect),)
 
 
 def zoo_model(name: str) -> ZooModel:
