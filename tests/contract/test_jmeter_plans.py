@@ -189,7 +189,7 @@ def _assert_background(ran: Ran) -> None:
     """It goes on from the start to the last answer of the others, and what was in flight then is recorded."""
     background = ran.rows["group"] == 20
     rows, others = ran.rows[background], ran.rows[~background]
-    assert len(rows) > 20
+    assert len(rows) > 5
     assert rows["scheduled"].min() < others["end"].min() + 1_000_000_000
     assert others["end"].max() - 100_000_000 < rows["end"].max()
     assert rows["scheduled"].max() <= others["end"].max() + 50_000_000
@@ -288,7 +288,11 @@ def test_management_and_a_background_on_a_real_server(
     predictions = ran.outcomes(range(9, 10))
     # MMS answers a prediction whose worker is scaled down meanwhile with 500, "Worker died".
     assert set(predictions) <= {(9, "ok", 200), (9, "http_status", 500)}, ran.run.examples
-    assert predictions[9, "ok", 200] > 5
+    assert predictions[9, "ok", 200] > 0
+    # How many there are is the server's speed; that they were made meanwhile is the plan's.
+    predicted, scaled = (ran.rows[np.isin(ran.rows["step"], list(steps))] for steps in ([9], range(4, 9)))
+    assert predicted["sent"].min() < scaled["end"].max()
+    assert predicted["end"].max() > scaled["sent"].min()
 
 
 def test_a_plan_opens_in_the_gui(home: JMeterHome, tmp_path: Path) -> None:
