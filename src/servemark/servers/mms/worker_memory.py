@@ -22,7 +22,7 @@ from servemark.workload.inputs import Input
 #: What a worker adds besides what loading and forking tell: Java's threads and buffers for it (2 MiB measured), its log
 #: and its metrics (up to 3 MiB).
 _IN_SERVER_BYTES = 5 << 20
-#: How much of what loading took is given back again differs by this share from one process to the next.
+#: How much of what loading or a prediction took is given back again differs by this share from one process to the next.
 _ALLOCATORS_SHARE = 0.1
 _FACTS = "memory.json"
 MEASURE_TIMEOUT_S = 180.0
@@ -215,5 +215,6 @@ def _measure(
         measured,
         alone_bytes=round(measured.alone_bytes * (1 + _ALLOCATORS_SHARE)) + _IN_SERVER_BYTES,
         forked_bytes=measured.forked_bytes + _IN_SERVER_BYTES,
+        answering_bytes=round(measured.answering_bytes * (1 + _ALLOCATORS_SHARE)),
     )
     (folder / _FACTS).write_text(json.dumps(asdict(memory)), encoding="utf-8")
