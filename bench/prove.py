@@ -4,8 +4,8 @@ Run: make prove   (about an hour, on a machine that does nothing else)
 
 ``--only closed,alarms,faults`` proves these parts again and leaves the others in the file as they are. ``--runs 3``
 tries parts with fewer runs, ``--short`` a little of everything; both print, and write no file. ``--keep FOLDER`` keeps
-each try of capacity, capacity-mms, handlers and histories as a file: what was proven when it is ended is not measured
-again by the same command, and a part is written when it is whole.
+each try of capacity, capacity-mms, same-handler, slower-handler and histories as a file: what was proven when it is
+ended is not measured again by the same command, and a part is written when it is whole.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from bench.closed import prove_closed
 from bench.cluster import prove_cluster
 from bench.comparisons import prove_comparisons
 from bench.coverage import prove_coverage
-from bench.handlers import prove_handlers
+from bench.handlers import prove_same_handler, prove_slower_handler
 from bench.histories import prove_histories
 from bench.injected import prove_faults
 from bench.kept import Kept, OtherMachineError
@@ -269,8 +269,8 @@ def _part_names(text: str) -> list[str]:
     return names
 
 
-#: Parts that take hours.
-_LONG = ("handlers",)
+#: Parts that take more than an hour each.
+_LONG = ("same-handler", "slower-handler")
 _PARTS: dict[str, Callable[[Path, Path, Scale, Kept], Iterator[Section]]] = {
     "counts": lambda program, folder, scale, _kept: iter([prove_counts(program, folder, scale)]),
     "generators": lambda program, folder, scale, _kept: iter([prove_generators(program, folder, scale)]),
@@ -287,7 +287,8 @@ _PARTS: dict[str, Callable[[Path, Path, Scale, Kept], Iterator[Section]]] = {
     ),
     "capacity-mms": lambda _program, folder, _scale, kept: prove_capacities_of_mms(folder, kept),
     "compare": lambda _program, _folder, scale, _kept: prove_comparisons(scale.experiments),
-    "handlers": lambda _program, folder, scale, kept: prove_handlers(folder, scale.pairs, kept),
+    "same-handler": lambda _program, folder, scale, kept: iter([prove_same_handler(folder, scale.pairs, kept)]),
+    "slower-handler": lambda _program, folder, scale, kept: iter([prove_slower_handler(folder, scale.pairs, kept)]),
     "tokens": lambda program, folder, scale, _kept: prove_tokens(program, folder, scale.loop_s),
     "histories": lambda _program, _folder, scale, kept: prove_histories(scale.experiments, kept),
 }
