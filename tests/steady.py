@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -27,7 +28,7 @@ from tests.accuracy.hogs import ALWAYS_BUSY, PAUSES, Hogs, hogging
 #: What cargo prints of a test that failed.
 _OF_CARGO = re.compile(r"^test (\S+) \.\.\. FAILED$", re.MULTILINE)
 _BESIDE = {"busy": ALWAYS_BUSY, "pauses": PAUSES}
-_LAST_LINES = 15
+_LAST_LINES = 20
 #: How long commands that are asked to end may take to stop their servers.
 _END_S = 60.0
 
@@ -82,12 +83,12 @@ def failures(command: str) -> list[str]:
         # pytest alone counts its tests in a file; its own cache would have rounds depend on each other.
         pytest = [f"--junitxml={report}", "-p", "no:cacheprovider"] if Path(words[0]).name == "pytest" else []
         status, printed = run([*words, *pytest])
-        found = of_pytest(report) if report.exists() else _OF_CARGO.findall(printed)
-    if status and not found:
-        found = [f"{command} (exit {status})"]
-    if found:
-        say("\n".join(printed.rstrip().splitlines()[-_LAST_LINES:]))
-    return found
+        why = of_pytest(report) if report.exists() else dict.fromkeys(_OF_CARGO.findall(printed), last_of(printed))
+    if status and not why:
+        why = {f"{command} (exit {status})": last_of(printed)}
+    for name, said in why.items():
+        say(f"{name}\n{textwrap.indent(said, '    ')}".rstrip())
+    return list(why)
 
 
 def run(command: Sequence[str]) -> tuple[int, str]:
@@ -121,14 +122,21 @@ def end(process: subprocess.Popen[str]) -> None:
         process.communicate()
 
 
-def of_pytest(report: Path) -> list[str]:
-    """The tests that failed, or whose set-up did, in a report of pytest's."""
-    found = []
+def of_pytest(report: Path) -> dict[str, str]:
+    """The tests that failed, or whose set-up did, in a report of pytest's, and the last lines of what each said."""
+    found = {}
     for case in ET.parse(report).iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
+        fault = next((fault for kind in ("failure", "error") if (fault := case.find(kind)) is not None), None)
+        if fault is not None:
             file = case.get("classname", "").replace(".", "/")
-            found.append(f"{file}.py::{case.get('name')}" if file else str(case.get("name")))
+            name = f"{file}.py::{case.get('name')}" if file else str(case.get("name"))
+            found[name] = last_of(fault.text or fault.get("message", ""))
     return found
+
+
+def last_of(printed: str) -> str:
+    """Its last lines."""
+    return "\n".join(printed.rstrip().splitlines()[-_LAST_LINES:])
 
 
 def table(failed: Counter[str], rounds: int, times: int, beside: Hogs) -> str:

@@ -78,6 +78,9 @@ def test_what_fails_by_luck_is_told_with_how_often_and_the_hogs_end(tmp_path):
     assert not [number for number in hogs.groups() if psutil.pid_exists(int(number))]
     counted = re.findall(r"^ +(\d) of 4  \S*test_flaky\.py::(\w+)$", said, re.MULTILINE)
     assert counted == [("4", "test_that_has_no_fixture"), ("2", "test_that_is_flaky")]
+    assert re.search(
+        r"^\S*test_flaky\.py::test_that_is_flaky$(\n    .*)*\n    E       assert \(1 % 2\) == 0$", said, re.MULTILINE
+    )
     assert "assert rounds % 2 == 0" not in said.rpartition("4 of 4 rounds were run")[2]
 
 
