@@ -96,10 +96,13 @@ def test_signals_that_are_ignored_from_the_start_end_nothing(tmp_path):
 
 @pytest.mark.parametrize("load", [("-t", "2"), ("--rate", "500")], ids=["closed", "open"])
 def test_reports_of_a_run_that_was_killed_are_made_from_its_records(tmp_path, capsys, load):
+    folder = tmp_path / "servemark-results" / "latest"
     with measuring(tmp_path, *load, "--duration", "30", "--warmup", "0") as process:
+        for words in ([], ["--format", "markdown"], ["--format", "text", "-o", "-"]):
+            assert main(["report", str(folder), *words]) == 2, "as long as it measures nothing is made of it"
+            assert f"a run is still writing into {folder}; wait until it has ended" in capsys.readouterr().err
         process.kill()
         process.wait()
-    folder = tmp_path / "servemark-results" / "latest"
     assert read(folder)["benchmarks"] == []
     assert main(["report", str(folder)]) == 0
     result = read(folder)

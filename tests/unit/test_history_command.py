@@ -335,6 +335,8 @@ def test_prune_removes_folders_only_where_it_is_told_and_names_them(capsys, fold
     (directory.path / "records" / "latency.bin").write_bytes(b"records")
     remembered(directory.path, measured(0))
     remembered(folder / "01", measured(1))
+    assert history(capsys, "prune", "--keep", "1", "--folders") == "forgot 0 of 2 results\n", "a run writes into it"
+    directory.release()
     assert history(capsys, "prune", "--keep", "1", "--folders") == (
         f"removed {folder / '00'}\nforgot 1 of 2 results; their folders were removed\n"
     )

@@ -16,7 +16,7 @@ import pytest
 from servemark.errors import OutputError, RecordingError
 from servemark.report import csv as summary_csv
 from servemark.report import jtl
-from servemark.report.directory import ResultDirectory
+from servemark.report.directory import ResultDirectory, check_not_written
 from servemark.report.terminal import print_summary
 from servemark.result import (
     INTERRUPTED,
@@ -460,12 +460,44 @@ def test_what_an_earlier_result_recorded_does_not_stay_beside_another_but_what_i
         (records / name).write_text("")
     (records / "other.bin").write_text("mine")
     (directory.server_logs / "mms.log").write_text("said then")
+    for name in ("report.html", "summary.md", "summary.txt", "mine.txt"):
+        (directory.path / name).write_text("of then")
+    for name in ("hgrm", "verdicts.xml"):  # a folder, and what has the name of a report and is none
+        (directory.path / name).mkdir()
+        (directory.path / name / "latency.hgrm").write_text("of then")
+    directory.release()
     again = create(directory.path, force=True)
     assert [path.name for path in records.iterdir()] == ["other.bin"]
+    kept = {"result.json", "summary.csv", "requests.jtl", "records", "server", "mine.txt", "verdicts.xml"}
+    assert {path.name for path in directory.path.iterdir()} == kept
     assert again.discard(), "of this one there is nothing, whatever programs said then"
     assert (directory.path / "result.json").exists()
     (directory.server_logs / "mms.log").write_text("said now, and that is more")
     assert not again.discard()
+
+
+def test_by_force_nothing_of_a_folder_that_holds_no_result_goes_but_the_page(tmp_path):
+    for name in ("summary.txt", "summary.md", "report.html"):
+        (tmp_path / name).write_text("mine")
+    create(tmp_path, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"summary.txt", "summary.md", "records", "server"}
+
+
+def test_two_runs_do_not_write_into_one_folder_at_once(tmp_path):
+    first = create(tmp_path / "out")
+    with pytest.raises(OutputError, match=r"another run writes into .*out; give another -o, or wait"):
+        create(tmp_path / "out", force=True)
+    with pytest.raises(OutputError, match=r"another run writes into"):
+        ResultDirectory.resumed(tmp_path / "out")
+    with pytest.raises(OutputError, match=r"a run is still writing into .*out; wait until it has ended"):
+        check_not_written(tmp_path / "out")
+    first.release()
+    first.release()
+    check_not_written(tmp_path / "out")
+    check_not_written(tmp_path / "nowhere")
+    last = create(tmp_path / "out", force=True)
+    del last  # as where an error ends a run in the middle
+    check_not_written(tmp_path / "out")
 
 
 def test_an_empty_folder_needs_no_force(tmp_path):

@@ -188,10 +188,11 @@ def _again(folder: Path) -> int:
 
 def _recorded(folder: Path) -> RecordedResult:
     """The result in `folder`, with the runs that were begun, and killed."""
-    from servemark.report.directory import BEGUN
+    from servemark.report.directory import BEGUN, check_not_written
     from servemark.report.recorded import RecordedResult
 
     result = _read(folder)
+    check_not_written(folder)
     for path in sorted((folder / "records").glob(f"*{BEGUN}")):
         result = _with_begun(result, folder, path)
     return RecordedResult(result, folder)

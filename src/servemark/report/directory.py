@@ -1,15 +1,18 @@
 """The result directory: made before anything is measured, rewritten after every benchmark, never half-written.
 
 One in which there is no result in the end goes away again. What is known of a run before it is measured is written
-then, so that the reports of one that was killed can be made from its records.
+then, so that the reports of one that was killed can be made from its records. While a run writes into it, it is held:
+nobody else does.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +42,8 @@ _BESIDE = (events_path, gaps_path, bodies_path, condensed_path)
 _RESULT, _SUMMARY, _REQUESTS, _PAGE = "result.json", "summary.csv", "requests.jtl", "report.html"
 #: All that a run, and ``servemark report``, write into the folder of a result, beside the tracebacks of faults.
 _HOLDS = {_RESULT, "records", "server", "jmeter", *(one.file for one in FORMATS.values())}
+#: What is written again with each benchmark; every other report is of what was measured when it was made.
+_KEPT_UP = {_RESULT, _SUMMARY, _REQUESTS}
 #: What a program said, which no other run will say again.
 _WORDS = {".log", ".txt", ".out"}
 
@@ -61,13 +66,14 @@ class ResultDirectory:
         self._made: _Made | None = None
         self._before: str | None = None
         self._words_before: Mapping[Path, int] = {}
+        self._held: weakref.finalize[..., ResultDirectory] | None = None
 
     @classmethod
     def create(cls, wanted: Path | None, name: str, started: datetime, *, force: bool) -> ResultDirectory:
         """Make the folder `wanted`, or a new one named after the time and `name`.
 
         Raises:
-            OutputError: it holds something already and not `force`, or cannot be written.
+            OutputError: it holds something already and not `force`, another run writes into it, or that cannot be.
         """
         path = wanted or _DEFAULT_PARENT / f"{started:%Y%m%dT%H%M%SZ}-{name}"
         made: _Made | None = None
@@ -84,10 +90,14 @@ class ResultDirectory:
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
+            directory = cls(path)
+            directory._hold()
             for records in _earlier_records(path):
                 for stale in (records, *_beside(records)):
                     stale.unlink(missing_ok=True)
             (path / _PAGE).unlink(missing_ok=True)
+            if _earlier_result(path):
+                directory.forget_reports()
         except OSError as error:
             if made is not None and made.itself:
                 for folder in (path / "records", path / "server", path, *made.above):
@@ -98,10 +108,39 @@ class ResultDirectory:
                 cause=error.strerror or str(error),
                 next_step="give -o a folder that you may write",
             ) from error
-        directory = cls(path)
         directory._made = made
         directory._words_before = directory._words()
         return directory
+
+    @classmethod
+    def resumed(cls, path: Path) -> ResultDirectory:
+        """The folder of a result at `path`, which is gone on with.
+
+        Raises:
+            OutputError: another run writes into it.
+        """
+        directory = cls(path)
+        directory._hold()
+        return directory
+
+    def release(self) -> None:
+        """Let others write into it: all is written. That this process has ended, however it did, says the same."""
+        if self._held is not None:
+            self._held()
+            self._held = None
+
+    def forget_reports(self) -> None:
+        """Take away the reports of what was measured before, but for what is written again with each benchmark.
+
+        Raises:
+            OSError: one cannot be taken away.
+        """
+        for one in FORMATS.values():
+            path = one.path(self.path)
+            if path.is_file() and one.file not in _KEPT_UP:
+                path.unlink()
+            elif path.is_dir() and all(entry.suffix == f".{one.name}" for entry in path.iterdir()):
+                shutil.rmtree(path)
 
     @property
     def server_logs(self) -> Path:
@@ -199,6 +238,19 @@ class ResultDirectory:
                 parent.rmdir()
         return True
 
+    def _hold(self) -> None:
+        """Keep others from writing into it.
+
+        Raises:
+            OutputError: another run does that.
+        """
+        descriptor = _lock(self.path)
+        if descriptor is None:
+            raise OutputError(
+                f"another run writes into {self.path}", next_step="give another -o, or wait until that one has ended"
+            )
+        self._held = weakref.finalize(self, os.close, descriptor)
+
     def _holds_records(self) -> bool:
         from servemark.records import open_records
 
@@ -239,15 +291,59 @@ class ResultDirectory:
         return [(open_records(self.path / file), run.load.kind) for run in runs for file in run.record_files]
 
 
+def check_not_written(folder: Path) -> None:
+    """See that no run writes into `folder` just now.
+
+    Raises:
+        OutputError: one does.
+    """
+    try:
+        descriptor = _lock(folder)
+    except OSError:  # of what is wrong with it whoever reads it tells
+        return
+    if descriptor is None:
+        raise OutputError(
+            f"a run is still writing into {folder}", next_step="wait until it has ended, or end it with Ctrl-C"
+        )
+    os.close(descriptor)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor of `folder` that holds it as long as it is open; None where another one does.
+
+    Where its file system has no such locks nobody is kept from anything.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass
+    return descriptor
+
+
 def _earlier_records(folder: Path) -> Iterator[Path]:
     """The records that the result in `folder` names, and those of a run that was killed; nobody else's files."""
     records, names = folder / "records", set[str]()
-    with suppress(OSError, ValueError):  # none, or somebody else's
-        earlier = read_result(folder / _RESULT)
+    earlier = _earlier_result(folder)
+    if earlier:
         runs = (run for benchmark in earlier.benchmarks for run in benchmark.runs)
         names |= {Path(file).name for run in runs for file in run.record_files}
     names |= {file.name.removesuffix(BEGUN) + ".bin" for file in records.glob(f"*{BEGUN}")}
     return (records / name for name in sorted(names) if name.endswith(".bin"))
+
+
+def _earlier_result(folder: Path) -> Result | None:
+    """The result in `folder`; None where there is none, or it is somebody else's."""
+    try:
+        return read_result(folder / _RESULT)
+    except (OSError, ValueError):
+        return None
 
 
 def _beside(records: Path) -> Iterator[Path]:
@@ -326,6 +422,7 @@ def remove_folder(path: Path, result_id: str) -> None:
             raise OutputError(f"{path} is left as it is", cause="it holds another result")
         if others:
             raise OutputError(f"{path} is left as it is", cause=f"it holds {others[0]}, which no run wrote")
+        check_not_written(path)
         if path.is_symlink():
             raise OutputError(f"{path} is left as it is", cause="it is a link")
         shutil.rmtree(path)

@@ -86,10 +86,13 @@ def perform(
     missing = _missing(entries, written, listener) if suite else entries
     launchers, jobs = Launchers(listener), list[Job]()
     if not missing:
+        written.folder.release()
         return WrittenResult(written.result, written.folder.path)
     held = ExitStack()
     try:
         with failing(written, None, listener):
+            if resume:
+                written.folder.forget_reports()
             # So that one that is killed leaves no older result, but one that says partial.
             written.folder.write(written.result)
             engine = engine_of(first.generator.engine, listener)
@@ -130,6 +133,7 @@ def perform(
         remember(written.result, written.folder.path, listener)
     if first.output.otlp is not None:
         send_metrics(written.result, written.folder.path, first.output.otlp, listener)
+    written.folder.release()
     return WrittenResult(written.result, written.folder.path)
 
 

@@ -33,7 +33,7 @@ def begun_result(
     progress = untouched(suite, entries) if suite else None
     if progress and resume:
         earlier = read_earlier(resume, progress)
-        written = ResultOnDisk(ResultDirectory(resume), earlier, redaction)
+        written = ResultOnDisk(ResultDirectory.resumed(resume), earlier, redaction)
         written.go_on_with(earlier)
         return written
     name = suite or entries[0].title
@@ -60,8 +60,10 @@ def failing(written: ResultOnDisk, entry: Entry | None, listener: Listener, *, g
     except KeyboardInterrupt as interruption:
         with held_back():
             written.fail(entry, interruption)
-            if not written.result.benchmarks and not written.folder.discard(words=True):
-                listener.note(f"what there is of a result is in {written.folder.path}")
+            if not written.result.benchmarks:
+                if not written.folder.discard(words=True):
+                    listener.note(f"what there is of a result is in {written.folder.path}")
+                written.folder.release()
         raise
     except Exception as error:
         known = explained(error, written.folder.path, written.redaction.text)
@@ -71,6 +73,7 @@ def failing(written: ResultOnDisk, entry: Entry | None, listener: Listener, *, g
             written.fail(entry, known)
             if not goes_on:
                 _say_where(known, written, has_more=has_more)
+                written.folder.release()
         if goes_on:
             listener.note(f"servemark: error: {known}" + (f"\n{known.detail}" if known.detail else ""))
         elif known is error:

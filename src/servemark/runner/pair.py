@@ -109,6 +109,7 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
     written.folder.become_latest()
     if not asked.requests[0].output.no_report:
         draw(written.result, written.folder, listener)
+    written.folder.release()
     return WrittenResult(written.result, written.folder.path)
 
 
