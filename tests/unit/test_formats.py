@@ -312,6 +312,51 @@ def test_records_that_are_cut_short_are_named_and_the_last_report_stays(folder, 
     assert content(folder) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("csv", "result.json"),
+        ("markdown", "report.html"),
+        ("jtl", "records/NAME"),
+        ("text", "records/new.txt"),
+        ("parquet", "summary.csv"),
+    ],
+)
+def test_no_report_is_written_over_what_is_the_result(folder, capsys, name, target):
+    (records,) = (folder / "records").glob("*.bin")
+    target = folder / target.replace("NAME", records.name)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(["report", str(folder), "--format", name, "-o", str(target)]) == 2
+    assert f"cannot write {target}: it is part of a result; name another file" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_report_goes_where_it_is_by_itself_and_into_no_other_result(folder, tmp_path, capsys):
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    assert main(["report", str(folder), "--format", "csv", "-o", str(folder / "summary.csv")]) == 0
+    for name, target in (("csv", "summary.csv"), ("json", "result.json")):
+        assert main(["report", str(folder), "--format", name, "-o", str(other / target)]) == 2
+        assert "it is part of a result" in capsys.readouterr().err
+    for words in (["--html", str(other / "report.html")], ["--json", str(other / "result.json")]):
+        assert main(["compare", str(folder), str(other), *words]) == 2
+        assert "it is part of a result" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "second"),
+    [
+        (["run", "ping", "--junit", "one", "--markdown", "./one"], "--junit", "--markdown"),
+        (["run", "ping", "--json", "one", "--markdown", "one"], "--json", "--markdown"),
+        (["compare", "a", "b", "--html", "one", "--json", "one"], "--html", "--json"),
+    ],
+)
+def test_two_outputs_are_not_one_file(tmp_path, monkeypatch, capsys, words, first, second):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert f"{first} and {second} name one file, " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("words", [(), ("--format", "jtl")], ids=str)
 def test_reports_of_records_that_are_cut_short_are_not_made_again(folder, capsys, words):
     (records,) = (folder / "records").glob("*.bin")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.called import measuring
-from servemark.cli.json_output import json_output
+from servemark.cli.json_output import check_apart, json_output
 from servemark.cli.lines import say_what_lacks
 from servemark.cli.options import Parser, offer
 from servemark.cli.tables import reader
@@ -74,6 +74,7 @@ def add_judging(parser: Parser) -> None:
 def main(words: list[str], prog: str) -> int:
     """Compare two results, or one with each of several; returns the exit status."""
     arguments = compare_parser(prog).parse_args(words)
+    check_apart({"--html": arguments.html, "--json": arguments.json})
     if arguments.html is not None:
         FORMATS["html"].check(arguments.html)
 

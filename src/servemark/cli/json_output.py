@@ -10,11 +10,12 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from servemark.errors import OutputError
+from servemark.errors import OutputError, UsageError
+from servemark.report.formats import check_no_result
 from servemark.telling import check_stdout, write_data
 
 #: For so long a reader of a named pipe is awaited: it may have been started together with us.
@@ -28,13 +29,14 @@ def json_output(name: str) -> Iterator[Callable[[str], None]]:
     """What writes a text to the file `name`, or to stdout where that is ``-``.
 
     Raises:
-        OutputError: it cannot be written; of a pipe also that nobody reads it.
+        OutputError: it cannot be written, or is part of a result; of a pipe also that nobody reads it.
     """
     if name == "-":
         _stdout(check_stdout, _JSON)
         yield print_json
         return
     path = Path(name)
+    check_no_result(path)
     pipe = _opened_pipe(path)
     try:
         if pipe is None:
@@ -45,6 +47,22 @@ def json_output(name: str) -> Iterator[Callable[[str], None]]:
     finally:
         if pipe is not None:
             os.close(pipe)
+
+
+def check_apart(outputs: Mapping[str, str | Path | None]) -> None:
+    """See that no two of the files that options name are one: only what is written last would be there.
+
+    Raises:
+        UsageError: two are. A terminal, or /dev/null, takes what several say.
+    """
+    named: dict[Path, str] = {}
+    for option, file in outputs.items():
+        if file is None or str(file) == "-":
+            continue
+        path = Path(file).resolve()
+        if path in named and (path.is_file() or not path.exists()):
+            raise UsageError(f"{named[path]} and {option} name one file, {file}", next_step="give each its own")
+        named[path] = option
 
 
 def print_json(text: str) -> None:

@@ -160,7 +160,7 @@ def _targets(arguments: argparse.Namespace, folder: Path) -> Mapping[Format, Pat
         raise _no_result(folder, "no such folder, or file")
     targets = {one: output or one.path(folder) for one in formats}
     for one, target in targets.items():
-        one.check(target)
+        one.check(target, folder)
     return targets
 
 
@@ -175,7 +175,7 @@ def _again(folder: Path) -> int:
 
     if (folder / _RESULT).exists():
         page = FORMATS[_WITH_CHARTS]
-        page.check(page.path(folder))  # one of several files in one folder: where it can be, the others can
+        page.check(page.path(folder), folder)  # one of several files in one folder: where it can be, the others can
     recorded = _recorded(folder)
     _ = recorded.runs  # where they are missing, or are not all there, nothing is written
     result = recorded.result

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.cli.checkout import or_here
-from servemark.cli.json_output import json_output
+from servemark.cli.json_output import check_apart, json_output
 from servemark.cli.options import parse_run, print_error
 from servemark.errors import UsageError
 
@@ -30,8 +30,9 @@ def main(words: list[str], prog: str, *, searches: bool = False) -> int:
     for name, value in (("--junit", arguments.junit), ("--markdown", arguments.markdown)):
         if value == "-":
             raise UsageError(f"{name} takes a file", cause="stdout is for people, and for --json")
+    asked = {"json": arguments.json, "junit": arguments.junit, "markdown": arguments.markdown}
+    check_apart({f"--{name}": file for name, file in asked.items()})
     with ExitStack() as outputs:
-        asked = {"json": arguments.json, "junit": arguments.junit, "markdown": arguments.markdown}
         write = {name: outputs.enter_context(json_output(file)) for name, file in asked.items() if file}
         return _run(arguments, words, prog, write)
 

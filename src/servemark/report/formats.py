@@ -49,15 +49,17 @@ class Format:
         """Where it goes if nothing else is said: beside the result in `folder`."""
         return folder / self.file
 
-    def check(self, target: Path) -> None:
-        """See that it could be written to `target`, and has what it needs.
+    def check(self, target: Path, folder: Path | None = None) -> None:
+        """See that it could be written to `target`, and has what it needs; a result in `folder` may have it replaced.
 
         Raises:
             UsageError: something is not installed.
-            OutputError: it cannot be written there.
+            OutputError: it cannot be written there, or something of a result would be lost.
         """
         if self.extra is not None:
             check_extra(self.extra, f"--format {self.name}")
+        if folder is None or target.resolve() != self.path(folder).resolve():
+            check_no_result(target)
         try:
             if target.is_dir() and self.shape != "folder":
                 raise _unwritable(target, "it is a folder")
@@ -133,6 +135,23 @@ FORMATS = {
         ),
     )
 }
+
+
+#: What a run writes into the folder of its result; what else is there was asked for.
+WRITTEN_BY_RUNS = ("result.json", "summary.csv", "requests.jtl", "report.html")
+_RECORDS = "records"
+
+
+def check_no_result(target: Path) -> None:
+    """See that `target` is nothing that a run wrote into the folder of its result.
+
+    Raises:
+        OutputError: it is.
+    """
+    path = target.resolve()
+    is_record = path.parent.name == _RECORDS and (path.parents[1] / WRITTEN_BY_RUNS[0]).exists()
+    if is_record or (path.name in WRITTEN_BY_RUNS and (path.parent / _RECORDS).is_dir()):
+        raise OutputError(f"cannot write {target}", cause="it is part of a result", next_step="name another file")
 
 
 def _unwritable(target: Path, cause: str) -> OutputError:
