@@ -45,8 +45,10 @@ def test_batching_registers_each_configuration_and_reads_it_back(command):
     front = run.benchmark["analysis"]["pareto_runs"]
     rates = [one["steps"][0]["throughput_per_s"]["value"] for one in runs]
     assert places[rates.index(max(rates))] in front
-    rows = [line for line in run.stdout.splitlines() if line.strip()[:1].isdigit()]
-    assert [row.endswith("*") for row in rows[: len(runs)]] == [place in front for place in places]
+    lines = run.stdout.splitlines()
+    (head,) = [number for number, line in enumerate(lines) if line.endswith(" best")]
+    rows = lines[head + 1 : head + 1 + len(runs)]
+    assert [row.endswith("*") for row in rows] == [place in front for place in places], run.stdout
     assert max(map(len, run.stdout.splitlines()[:-2])) <= 80
 
 
