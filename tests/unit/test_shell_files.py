@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -16,9 +17,11 @@ from servemark.cli.completion import SHELLS, place_of, script
 from servemark.cli.completion.table import completed_commands
 from servemark.cli.manual import _flowing, manual_page
 from servemark.cli.own_files import MADE_BY
+from servemark.cli.parser import Parser, offered
 from servemark.errors import OutputError, UsageError
 from servemark.options import all_options
 from servemark.options.kinds import Inputs, PathTo
+from servemark.report.formats import FORMATS
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,34 @@ def test_a_path_is_offered_wherever_an_option_takes_one() -> None:
     for flag in paths:
         assert by_flag[flag].paths == ("folders" if by_flag[flag].name == "DIR" else "any"), flag
     assert by_flag["--threads"].paths == "none"
+
+
+def test_what_a_refused_value_could_have_been_is_offered() -> None:
+    """An option that names what it takes, where it takes nothing else, has completion offer just these words."""
+    names = {}
+    for command in commands():
+        for action in command.parser._actions:
+            words = _named_instead(command.parser, action)
+            if words:
+                names[command.words, action.dest] = words
+                missing = [word for word in words if not any(one.startswith(word) for one in offered(action))]
+                assert missing == [], f"{command.words} {action.dest}"
+    assert names[("report",), "format"] == list(FORMATS)
+    assert names[("run",), "engine"] == ["native", "jmeter"]
+
+
+def _named_instead(parser: Parser, action: argparse.Action) -> list[str]:
+    """The words that a value is refused for which is none of them; nothing where it is taken, or none are named."""
+    if action.nargs == 0:
+        return []
+    try:
+        parser._get_values(action, ["~none=1" if action.nargs == "+" else "~none"])
+    except argparse.ArgumentError as error:
+        named = re.search(r"choose from ([^)]*)", str(error))
+        return re.sub("'", "", named[1]).split(", ") if named else []
+    except UsageError:  # it names what is wrong by itself
+        return []
+    return []
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -11,8 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from servemark.benchmarks import catalogue
-from servemark.cli.options import Parser
+from servemark.cli.options import Parser, offer
 from servemark.errors import EXIT_OK, UsageError
+from servemark.zoo.catalogue import ZOO
 
 _OPTIONS = {"force": "--force", "benchmark": "--benchmark", "model": "-m", "step": "--step"}
 #: One user is that of the original's latency, more those of its throughput.
@@ -31,7 +32,8 @@ def add_import_options(parser: Parser) -> None:
         choices=tuple(catalogue()),
         help=f"what it is taken for (default: {_OF_ONE} of one thread, {_OF_MORE} of more)",
     )
-    group.add_argument("-m", "--model", metavar="NAME", help="the model that it is of")
+    model = group.add_argument("-m", "--model", metavar="NAME", help="the model that it is of")
+    offer(model, (known.name for known in ZOO))
     group.add_argument(
         "--step",
         metavar="LABEL=NAME",

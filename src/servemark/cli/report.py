@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from servemark.cli.json_output import print_text
 from servemark.cli.jtl_import import add_import_options, check_no_import_options, import_jtl
 from servemark.cli.lines import say_what_lacks
-from servemark.cli.options import Parser
+from servemark.cli.options import Parser, offer
 from servemark.cli.tables import add_option
 from servemark.errors import EXIT_OK, RecordingError, UsageError
 from servemark.options.kinds import nearest
@@ -71,7 +71,7 @@ def report_parser(prog: str) -> Parser:
         type=Path,
         help="where the one --format goes, - for stdout; of a JTL the result directory (default: a new one)",
     )
-    parser.add_argument(
+    formats = parser.add_argument(
         "--format",
         metavar="NAME",
         type=_format,
@@ -79,6 +79,7 @@ def report_parser(prog: str) -> Parser:
         default=[],
         help="report the result in that format, below, instead. Repeatable",
     )
+    offer(formats, FORMATS)
     parser.add_argument("--allow-invalid", action="store_true", help="in junit INVALID is no error")
     parser.add_argument("--strict", action="store_true", help="in junit what stays undecided is a failure")
     (otlp,) = [one for one in options_of(OutputOptions) if one.field == "otlp"]
