@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from servemark.cli import main
+from servemark.engines.jmeter.old import read_old
+from servemark.errors import UsageError
 from servemark.records import open_records
 from servemark.result import Result, schema_text
 
@@ -97,6 +99,24 @@ def test_a_result_of_an_old_file(capsys, jtl):
     records = open_records("out/records/latency.bin")
     assert np.percentile(records.latency_ms(), 50, method="inverted_cdf") == 24.0
     assert len(Path("out/requests.jtl").read_text().splitlines()) == 401
+
+
+def test_it_has_the_files_of_a_run_and_the_page_that_report_makes_again(capsys, jtl):
+    jtl([HEADER, *samples(400)])
+    imported(capsys)
+    written = {path.name for path in Path("out").iterdir()}
+    assert {"result.json", "summary.csv", "requests.jtl", "report.html", "records"} <= written
+    page = Path("out/report.html").read_text()
+    assert "IMPORTED" in page
+    Path("out/report.html").unlink()
+    assert main(["report", "out"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == written
+    assert Path("out/report.html").read_text() == page
+
+
+def test_a_file_that_cannot_be_opened_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"^cannot read .*/gone\.jtl"):
+        read_old(tmp_path / "gone.jtl", tmp_path / "ours.jtl", {})
 
 
 def test_it_can_be_made_the_baseline(capsys, jtl, monkeypatch, tmp_path):
@@ -223,7 +243,7 @@ def test_its_folder_is_like_a_runs(capsys, jtl, tmp_path):
 )  # fmt: skip
 def test_what_is_no_whole_jtl_is_refused_with_the_line_and_leaves_nothing(capsys, jtl, tmp_path, content, said):
     jtl(content)
-    assert main(["report", "old.jtl"]) == 2
+    assert main(["report", "old.jtl"]) == 4
     assert f"cannot make a result of old.jtl: {said}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["old.jtl"]
 
@@ -231,7 +251,7 @@ def test_what_is_no_whole_jtl_is_refused_with_the_line_and_leaves_nothing(capsys
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["old.jtl", "--step", "nothing=x"], "it has no label 'nothing'; there are Inference Request"),
+        (["old.jtl", "--step", "nothing=x"], "old.jtl has no label 'nothing'; choose from Inference Request"),
         (["old.jtl", "--step", "nothing"], "'nothing' is not LABEL=NAME"),
         (["old.jtl", "--benchmark", "latencies"], "invalid choice: 'latencies'"),
         ([".", "-m", "resnet"], "-m goes with a JTL: . is no file; leave it out"),

@@ -59,9 +59,10 @@ def import_jtl(jtl: Path, arguments: Namespace, command: tuple[str, ...]) -> int
     """Make a result of `jtl`, and print it; returns the exit status.
 
     Raises:
-        UsageError: the file is no whole JTL.
+        UsageError: the file cannot be opened, or lacks a label that is to be renamed.
         OutputError: the result cannot be written where it was asked for.
-        RecordingError: nor can its records.
+        RecordingError: nor can its records, or the file is no whole JTL.
+        SetupError: what draws the charts of its page cannot be had.
     """
     from servemark.assessment.imported import imported_benchmark, imported_result
     from servemark.engines.jmeter.jtl import convert
@@ -85,6 +86,7 @@ def import_jtl(jtl: Path, arguments: Namespace, command: tuple[str, ...]) -> int
             benchmark = imported_benchmark(name, arguments.model, records, old.threads, found.examples, source)
             result = imported_result(benchmark, records, jtl, _sha256(jtl), command)
             directory.write(result)
+            directory.write_page(result)
         except BaseException:
             directory.discard(words=True)
             raise

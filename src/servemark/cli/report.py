@@ -52,7 +52,8 @@ the result is partial and INVALID: nothing vouches for them any more.
 Of a JTL, JMeter's CSV, each label is a step, and all samples are measured. The
 result says that it is imported, and that nothing vouches for it.
 
-exit status: 0 done, 2 usage, or no such file, 4 the records cannot be read
+exit status: 0 done, 2 usage, or no such file, 4 the records, or the JTL, cannot
+be read
 """
 
 

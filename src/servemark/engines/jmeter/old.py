@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from servemark.engines.jmeter.plan import WrittenPlan
-from servemark.errors import UsageError
+from servemark.errors import RecordingError, UsageError
 from servemark.record_header import WARM_UP
 from servemark.text_files import lines_without_mark
 from servemark.workload.load import ClosedLoad
@@ -109,13 +109,14 @@ def read_old(jtl: Path, written: Path, names: Mapping[str, str]) -> OldJtl:
     `names` says what a label is to be called as a step.
 
     Raises:
-        UsageError: it is none, not whole, or empty; says the line, and why.
+        UsageError: it cannot be opened, or has no label that `names` speaks of.
+        RecordingError: it is none, not whole, or empty; says the line, and why.
     """
     threads = _Threads()
     try:
         file = jtl.open("rb")
     except OSError as error:
-        raise _refused(jtl, error.strerror or str(error)) from error
+        raise UsageError(f"cannot read {jtl}", cause=error.strerror or str(error)) from error
     with file, written.open("w", newline="", encoding="utf-8") as out:
         try:
             _rewrite(_text(lines_without_mark(file)), out, threads, names)
@@ -126,8 +127,9 @@ def read_old(jtl: Path, written: Path, names: Mapping[str, str]) -> OldJtl:
     left_out = _leave_out(threads.warm_up(), written)
     unknown = sorted(set(names) - threads.seen)
     if unknown:
-        raise _refused(
-            jtl, f"it has no label {unknown[0]!r}; there are {', '.join(sorted(threads.seen)[:_MOST_NAMED])}"
+        raise UsageError(
+            f"{jtl} has no label {unknown[0]!r}",
+            next_step=f"choose from {', '.join(sorted(threads.seen)[:_MOST_NAMED])}",
         )
     return OldJtl(threads.plan(), threads.most_at_once or sum(map(len, threads.users.values())), left_out)
 
@@ -252,5 +254,5 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def _refused(jtl: Path, why: str) -> UsageError:
-    return UsageError(f"cannot make a result of {jtl}", cause=why)
+def _refused(jtl: Path, why: str) -> RecordingError:
+    return RecordingError(f"cannot make a result of {jtl}", cause=why)
