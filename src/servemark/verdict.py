@@ -99,7 +99,7 @@ def exit_status(result: Result, *, allow_invalid: bool, strict: bool = False) ->
         return EXIT_USAGE
     if result.skipped and not result.benchmarks:
         return EXIT_SERVER_FAILED
-    if failures or any(map(_has_failed, result.benchmarks)):
+    if failures or any(map(has_failed, result.benchmarks)):
         return EXIT_SERVER_FAILED
     certificates = [benchmark.certificate for benchmark in result.benchmarks if benchmark.certificate]
     if not allow_invalid and not all(certificate.valid for certificate in certificates):
@@ -110,7 +110,7 @@ def exit_status(result: Result, *, allow_invalid: bool, strict: bool = False) ->
     return EXIT_OK
 
 
-def _has_failed(benchmark: BenchmarkResult) -> bool:
+def has_failed(benchmark: BenchmarkResult) -> bool:
     """Whether every request of a step failed and was not allowed to, or answers came and none within the time."""
     if benchmark.capacity is not None:  # a load that is far too high may well have every request fail
         return not any(probe.response_s for found in benchmark.capacities for probe in found.probes)

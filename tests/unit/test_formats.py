@@ -20,9 +20,11 @@ from servemark.report import csv as summary_csv
 from servemark.report import extras
 from servemark.report.directory import remove_folder, result_text
 from servemark.report.formats import FORMATS
-from servemark.result import Result
+from servemark.report.junit import junit_text
+from servemark.result import Result, Verdict
+from servemark.verdict import errors_within, exit_status
 
-from .test_reports import result
+from .test_reports import ALL_FAILED, STEP, result
 
 DATA = Path(__file__).parent / "data"
 GOLDEN_FIGURES = {
@@ -245,6 +247,56 @@ def test_what_counts_as_a_failure_in_junit_is_asked_as_of_a_run(folder, capsys, 
     assert status == 0
     (suite,) = ElementTree.fromstring(out)
     assert (suite.get("errors"), suite.get("failures"), suite.get("skipped")) == counts
+
+
+def test_no_two_cases_of_junit_have_the_same_class_and_name():
+    whole = result(model=None)
+    (one,) = whole.benchmarks
+    asked = [
+        replace(one, name="http", options=replace(one.options, url=f"http://127.0.0.1:{port}/{path}"))
+        for port, path in ((1, "a"), (2, "a"), (1, "b"), (1, "c"))
+    ]
+    asked[0] = replace(asked[0], verdicts=(Verdict("is it so?", "yes", "met"), Verdict("is it so?", "no", "missed")))
+    root = ElementTree.fromstring(junit_text(replace(whole, benchmarks=tuple(asked)), allow_invalid=False))
+    assert [suite.get("name") for suite in root] == [
+        "http 127.0.0.1:1",
+        "http 127.0.0.1:2",
+        "http 127.0.0.1:1 (2)",
+        "http 127.0.0.1:1 (3)",
+    ]
+    assert [case.get("name") for case in root[0]] == ["measured", "is it so?", "is it so? (2)"]
+    cases = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert len(set(cases)) == len(cases) == 9
+    assert {case.get("classname") for case in root[2]} == {root[2].get("name")}
+
+
+@pytest.mark.parametrize("allow_invalid", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ([ALL_FAILED], "predict: every request failed: 500 connect; first at 0.001 s: connection refused"),
+        ([STEP, replace(ALL_FAILED, name="ping")], "ping: every request failed: 500 connect; "),
+        ([replace(STEP, measured=0)], "nothing was measured: every answer took too long"),
+    ],
+    ids=["all", "of one step", "too slow"],
+)
+def test_a_benchmark_that_exits_4_is_an_error_in_junit(steps, says, allow_invalid):
+    whole = result(verdicts=(Verdict("at most 1% of the requests failed", "500 of 500", "missed"),))
+    (one,) = whole.benchmarks
+    one = replace(one, runs=(replace(one.runs[0], steps=tuple(steps)),), steps=tuple(steps))
+    whole = replace(whole, error=None, benchmarks=(one,))
+    assert exit_status(whole, allow_invalid=allow_invalid) == 4
+    (suite,) = ElementTree.fromstring(junit_text(whole, allow_invalid=allow_invalid))
+    assert (suite.get("errors"), suite.get("failures")) == ("1", "1")
+    (error,) = suite.iter("error")
+    assert says in error.get("message")
+
+
+@pytest.mark.parametrize("share", [0.01, 1.0])
+def test_that_every_request_failed_is_an_error_in_junit_unless_max_errors_allows_it(share):
+    whole = result(ALL_FAILED, verdicts=(errors_within(ALL_FAILED, share),))
+    (suite,) = ElementTree.fromstring(junit_text(whole, allow_invalid=False))
+    assert (suite.get("errors"), suite.get("failures")) == (("1", "1") if share < 1 else ("0", "0"))
 
 
 @pytest.mark.parametrize(("words", "extra"), [(["--format", "parquet"], "parquet"), (["--otlp", "http://h"], "otlp")])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TextIO
 from xml.etree import ElementTree
 
 from servemark.report.recorded import RecordedResult
+from servemark.report.terminal import headline
+from servemark.report.words import first_error, named
 from servemark.result import BenchmarkResult, Result, Verdict
+from servemark.verdict import has_failed
 
 #: What a verdict's outcome is there; what is met is a case without any of these.
 _ELEMENTS = {"missed": "failure", "undecided": "skipped"}
@@ -20,16 +24,17 @@ def report(out: TextIO, recorded: RecordedResult) -> None:
 def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> str:
     """The verdicts of `result`, and of each benchmark whether it is valid; `strict` has what is undecided fail.
 
-    A question that is no condition (a finding) has no case. A benchmark that failed, or that is INVALID, is a case with
-    an error.
+    A question that is no condition (a finding) has no case. A benchmark that failed, of which nothing succeeded, or
+    that is INVALID, is a case with an error. No two cases have the same class and name: CI would take them for one.
     """
     root = ElementTree.Element("testsuites", name="servemark")
-    for benchmark in result.benchmarks:
-        suite = ElementTree.SubElement(root, "testsuite", name=_name(benchmark), timestamp=result.started_at)
-        _add_measurement(suite, benchmark, allow_invalid=allow_invalid)
-        for verdict in benchmark.verdicts:
-            if verdict.outcome != "finding":
-                _add(suite, benchmark, verdict, strict=strict)
+    names = _told_apart(map(named, result.benchmarks))
+    for name, benchmark in zip(names, result.benchmarks, strict=True):
+        suite = ElementTree.SubElement(root, "testsuite", name=name, timestamp=result.started_at)
+        _add_measurement(suite, name, benchmark, allow_invalid=allow_invalid)
+        conditions = [verdict for verdict in benchmark.verdicts if verdict.outcome != "finding"]
+        for case, verdict in zip(_told_apart(verdict.question for verdict in conditions), conditions, strict=True):
+            _add(suite, name, case, verdict, strict=strict)
         cases = suite.findall("testcase")
         suite.set("tests", str(len(cases)))
         for attribute, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -38,23 +43,39 @@ def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> 
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
-def _name(benchmark: BenchmarkResult) -> str:
-    return _fit(f"{benchmark.name} {benchmark.model}" if benchmark.model else benchmark.name)
+def _told_apart(names: Iterable[str]) -> list[str]:
+    """`names` in their order, as XML can hold them; behind those that were there before stands a number."""
+    told: list[str] = []
+    for name in map(_fit, names):
+        numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
+        told.append(next(one for one in numbered if one not in told))
+    return told
 
 
-def _add_measurement(suite: ElementTree.Element, benchmark: BenchmarkResult, *, allow_invalid: bool) -> None:
+def _add_measurement(suite: ElementTree.Element, name: str, benchmark: BenchmarkResult, *, allow_invalid: bool) -> None:
     """The case that the measurement itself is."""
-    case = ElementTree.SubElement(suite, "testcase", classname=_name(benchmark), name="measured")
+    case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
     certificate = benchmark.certificate
     if benchmark.failure:
         ElementTree.SubElement(case, "error", message=_fit(benchmark.failure.message))
+    elif has_failed(benchmark):
+        ElementTree.SubElement(case, "error", message=_fit(_why_failed(benchmark)))
     elif certificate is not None and not certificate.valid and not allow_invalid:
         reasons = "; ".join(f"{check.name}: {check.reason}" for check in certificate.checks if check.passed is False)
         ElementTree.SubElement(case, "error", message=_fit(f"INVALID: {reasons}"))
 
 
-def _add(suite: ElementTree.Element, benchmark: BenchmarkResult, verdict: Verdict, *, strict: bool) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=_name(benchmark), name=_fit(verdict.question))
+def _why_failed(benchmark: BenchmarkResult) -> str:
+    """What is said of a benchmark without an answer: of a step whose requests all failed the first of these."""
+    steps = (step for run in benchmark.runs for step in run.steps) if benchmark.capacity is None else ()
+    failed = next((step for step in steps if step.requests and not step.succeeded), None)
+    return (
+        headline(benchmark).plain if failed is None else f"{failed.name}: every request failed: {first_error(failed)}"
+    )
+
+
+def _add(suite: ElementTree.Element, classname: str, name: str, verdict: Verdict, *, strict: bool) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=classname, name=name)
     ElementTree.SubElement(case, "system-out").text = _fit(verdict.answer)
     element = _ELEMENTS.get(verdict.outcome)
     if element == "skipped" and strict:
