@@ -114,9 +114,10 @@ def test_what_changes_the_figures_is_in_the_setup_and_what_does_not_is_not():
 
     assert setup(cold_start_ms=5.0, runs=(replace(run, warmup_s=7.0),)) == plain.setup
     assert setup(runs=(replace(run, load=replace(run.load, users=4)),)).startswith("4 threads; ")
-    assert setup(
-        runs=(replace(run, load=OPEN),), options=AskedOptions(rate="20", arrival="poisson")
-    ) == plain.setup.replace("1 thread", "20/s poisson")
+    for rate, told in (("20", "20/s"), ("40,80,120/3s", "40,80,120/3s"), ("40..200/8s", "40..200/8s")):
+        asked = AskedOptions(rate=rate, arrival="poisson")
+        in_words = setup(runs=(replace(run, load=OPEN),), options=asked)
+        assert in_words == plain.setup.replace("1 thread", f"{told} poisson")
     assert setup(options=AskedOptions(inputs=("cat.jpg",), input_sha256="ab" * 32)).endswith("inputs abababab")
     assert setup(runs=(replace(run, load=replace(run.load, receive_clock="user")),)).endswith("times of reading")
     jmeter = measured(1)

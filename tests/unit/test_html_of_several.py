@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vl_convert
 
 from bench.simulated import latencies_ms, result_of
 from servemark.cli import main
@@ -124,6 +125,20 @@ def test_a_history_shows_each_result_and_where_it_changed(here: Path, capsys) ->
     assert len(points["data"]["values"]) == 24
     assert points["encoding"]["x"]["scale"]["domain"] == [0.5, 24.5]
     assert str(here / "23") in text
+
+
+@pytest.mark.parametrize("results", [1, 2, 3, 25])
+def test_no_two_labels_of_a_history_are_of_the_same_result(here: Path, results: int) -> None:
+    for day in range(results):
+        remembered(here / f"{day:02}", measured(day))
+    assert main(["history", "trend", "--html", "page.html"], "servemark") == 0
+    (spec,) = _specs(Path("page.html").read_text(encoding="utf-8"))
+    svg = vl_convert.vegalite_to_svg({**spec, "width": 700})
+    (axis,) = re.findall(r"<g [^>]*aria-label=\"X-axis.*", svg, re.DOTALL)
+    labels = re.findall(r">(\d+)</text>", axis.partition("role-axis-title")[0])
+    assert labels
+    assert len(set(labels)) == len(labels)
+    assert set(labels) <= {str(place) for place in range(1, results + 1)}
 
 
 def test_a_history_without_a_change_says_so(here: Path) -> None:

@@ -19,6 +19,7 @@ from servemark.result import (
     fingerprint,
     served_by,
 )
+from servemark.workload.rates import with_unit
 
 #: The statistics that are kept, and so have a trend.
 STATISTICS = ("rate", "p50", "p99")
@@ -140,7 +141,7 @@ def _setup(result: Result, benchmark: BenchmarkResult, run: RunResult) -> Iterat
     if benchmark.capacity is not None:
         yield from [str(asked.arrival)] if asked.arrival and not isinstance(load, ClosedLoadResult) else []
     elif not isinstance(load, ClosedLoadResult):
-        yield f"{asked.rate}/s {asked.arrival}" if asked.rate else str(asked.arrival or "open loop")
+        yield f"{with_unit(asked.rate)} {asked.arrival}" if asked.rate else str(asked.arrival or "open loop")
     elif "threads" not in run.point:
         yield f"{load.users} thread" if load.users == 1 else f"{load.users} threads"
     if isinstance(load, ClosedLoadResult) and load.think_s:

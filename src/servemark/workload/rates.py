@@ -46,6 +46,11 @@ def format_rate(profile: tuple[RateSegment, ...]) -> str:
     return rates if first.duration_s is None else f"{rates}/{plain(first.duration_s)}s"
 
 
+def with_unit(rate: str) -> str:
+    """`rate`, as ``format_rate`` has it, with the unit of one without end: ``200/s``; of others it is in the time."""
+    return rate if "/" in rate else f"{rate}/s"
+
+
 def plain(number: float) -> str:
     """A number as people write it: ``200``, ``0.5``, ``12.25``."""
     return f"{number:.6f}".rstrip("0").rstrip(".")

@@ -13,6 +13,8 @@ from servemark.report.words import decimal, digits_of
 from servemark.stats.change_points import LEAST_N
 
 _UNITS = {"rate": "per s"}
+#: About so many results have a label below the axis.
+_MOST_TICKS = 10
 
 
 def history_page(series: Sequence[Series], statistic: str) -> Page:
@@ -61,7 +63,9 @@ def _chart(series: Series, statistic: str) -> Chart:
         if middles
     ]
     unit = _UNITS.get(statistic, "ms")
-    axis: Spec = {"title": "results, the first to the last", "grid": False, "format": "d", "tickMinStep": 1}
+    # No more ticks than results: those between two would be labelled as one of them.
+    ticks = min(len(values), _MOST_TICKS)
+    axis: Spec = {"title": "results, the first to the last", "grid": False, "format": "d", "tickCount": ticks}
     x: Spec = {
         "field": "n",
         "type": "quantitative",
