@@ -7,13 +7,19 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from servemark import _loadgen
+from servemark import _loadgen, errors
 from servemark.benchmarks import catalogue
 from servemark.cli import SUBCOMMANDS
+from servemark.cli.ab import parse_ab
+from servemark.cli.calibrate import parse_calibrate
+from servemark.cli.commands import NAME
+from servemark.cli.commands import commands as cli_commands
 from servemark.cli.options import parse_run, run_parser
 from servemark.cli.report import report_parser
 from servemark.cli.serve_options import parse_serve, serve_parser
@@ -110,8 +116,6 @@ def test_anchors_are_told_as_github_makes_them():
 
 
 def test_the_drawn_tree_of_errors_is_the_real_one():
-    from servemark import errors
-
     drawn = re.findall(r"── (\w+Error)", errors.__doc__)
     real = {name for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, ServemarkError)}
     assert set(drawn) == real - {"ServemarkError"}
@@ -205,6 +209,57 @@ def test_every_command_in_the_text_is_understood(page):
             for stands, instead in STANDS.items():
                 read = re.sub(rf"(?<!\S){re.escape(stands)}(?!\S)", instead, read)
             parse_run("run", read.split())
+
+
+def _shown_examples() -> list[tuple[str, ...]]:
+    """The commands below "examples:" in the help of every command, as words without the program's name."""
+    found = []
+    for command in cli_commands():
+        shown = re.search(r"^examples:\n((?: .*\n)+)", command.parser.epilog or "", re.MULTILINE)
+        lines = shown[1].splitlines() if shown else []
+        found += [re.split(r" {2,}| \| ", line.strip())[0] for line in lines if not line.startswith("   ")]
+    assert all(line.startswith(f"{NAME} ") for line in found)
+    return [tuple(shlex.split(line)[1:]) for line in found]
+
+
+def _understand(words: Sequence[str]) -> None:
+    """Parse a command line as the command does that it begins with, and check it as far as it needs nothing else."""
+    name, *rest = words
+    parsers = {
+        "run": parse_run,
+        "capacity": partial(parse_run, searches=True),
+        "serve": parse_serve,
+        "ab": parse_ab,
+        "calibrate": parse_calibrate,
+    }
+    if name in parsers:
+        parsers[name](f"{NAME} {name}", rest)
+    else:
+        named = (name, "list") if name == "history" else (name,)  # which is that without more words
+        (parser,) = (command.parser for command in cli_commands() if command.words == named)
+        parser.parse_args(rest)
+
+
+@pytest.mark.usefixtures("beside")
+@pytest.mark.parametrize("example", _shown_examples(), ids=" ".join)
+def test_every_example_that_help_shows_is_understood(example):
+    words = ["https://h/m.model" if word == "URL" else word for word in example]
+    _understand(words)
+
+
+def test_help_of_each_command_that_measures_has_examples():
+    shown = {words[0] for words in _shown_examples()}
+    assert shown >= {"run", "capacity", "serve", "ab", "calibrate", "compare", "report"}
+
+
+@pytest.mark.parametrize("searches", [False, True], ids=["run", "capacity"])
+def test_help_has_every_exit_status_and_names_the_objective(searches):
+    epilog = run_parser("x", searches=searches).epilog or ""
+    told = epilog.partition("exit status:\n")[2]
+    known = {status for name, status in vars(errors).items() if name.startswith("EXIT_")}
+    assert {int(status) for status in re.findall(r"\b\d+\b", told)} == known
+    assert "objective" in told
+    assert max(map(len, epilog.splitlines())) <= 80
 
 
 def _equals() -> dict[str, list[str]]:

@@ -46,21 +46,38 @@ _OTHER_EXAMPLES = (
     ("models", "the zoo, and what is cached"),
     ("history", "what was measured before"),
 )
+#: Those of a search, which needs an objective, and says itself how much is sent.
+_SEARCH_EXAMPLES = (
+    ("--slo 'p99<300ms'", "most requests a second to ResNet-18"),
+    ("-m squeezenet --slo 'p99<300ms' --by threads", "most users of another model"),
+    ("--slo 'p99<300ms' --over workers=1,2,4", "with how many workers"),
+    ("--server 127.0.0.1:8443 --slo 'p99<300ms'", "of a server that already runs"),
+    ("http http://HOST/PATH --slo 'p90<50ms,errors<1%'", "of any HTTP endpoint"),
+)
 _WIDTH = 80
+#: What 1 says differs: a search has one question.
 _EXIT_STATUS = """\
 exit status:
-  0 done                       3 INVALID measurement
-  1 too many requests failed,  4 the server or its environment failed
-    or slower (--against)
-  2 usage                      70 a fault of servemark's own
-                               130 interrupted
+  0 done                           3 INVALID measurement
+  1 an objective is missed,        4 the server or its environment failed,
+    too many requests failed,        or nothing was measured
+    or slower (--against)         70 a fault of servemark's own
+  2 usage, or unlike runs        130 interrupted
+"""
+_SEARCH_EXIT_STATUS = """\
+exit status:
+  0 done                           3 INVALID measurement
+  1 the lowest load misses the     4 the server or its environment failed,
+    objective already                or nothing was measured
+  2 usage                         70 a fault of servemark's own
+                                 130 interrupted
 """
 
 
-def _examples(prog: str) -> str:
+def _examples(prog: str, *, searches: bool) -> str:
     """The examples, with `prog` as the user calls it."""
-    lines = [(f"  {prog} {words}", what) for words, what in _EXAMPLES]
-    lines += [(f"  {without_subcommand(prog)} {words}", what) for words, what in _OTHER_EXAMPLES]
+    lines = [(f"  {prog} {words}", what) for words, what in (_SEARCH_EXAMPLES if searches else _EXAMPLES)]
+    lines += [(f"  {without_subcommand(prog)} {words}", what) for words, what in (() if searches else _OTHER_EXAMPLES)]
     width = max(len(command) for command, _ in lines) + 2
     if width + max(len(what) for _, what in lines) <= _WIDTH:
         return "\n".join(f"{command:{width}}{what}" for command, what in lines)
@@ -76,14 +93,16 @@ def run_parser(prog: str, *, searches: bool = False) -> Parser:
         for parameter in benchmark.parameters
     )
     models = "\n".join(f"  {model.name:12} {model.title}" for model in ZOO)
+    purpose = "Search the most load of a server that meets an objective." if searches else "Measure a model server."
+    exit_status = _SEARCH_EXIT_STATUS if searches else _EXIT_STATUS
     parser = Parser(
         elsewhere=ELSEWHERE,
         prog=prog,
         usage="%(prog)s [BENCHMARK] [options]",
-        description=f"Measure a model server.\n\nbenchmarks:\n{lines}\n\nmodels:\n{models}",
+        description=f"{purpose}\n\nbenchmarks:\n{lines}\n\nmodels:\n{models}",
         epilog=f"--options:\n  threads N, loops N, workers N\n{parameters}\n\n"
         "times S are in seconds, or have a unit: 500ms, 10s, 1m, 1h\n\n"
-        f"examples:\n{_examples(prog)}\n\n{_EXIT_STATUS}",
+        f"examples:\n{_examples(prog, searches=searches)}\n\n{exit_status}",
     )
     benchmark = parser.add_argument(
         "benchmark", metavar="BENCHMARK", nargs="?", help="which benchmark to run; http takes its URL too"
