@@ -21,6 +21,7 @@ from servemark.cli.calibrate import parse_calibrate
 from servemark.cli.commands import NAME
 from servemark.cli.commands import commands as cli_commands
 from servemark.cli.options import parse_run, run_parser
+from servemark.cli.other_tools import ELSEWHERE
 from servemark.cli.report import report_parser
 from servemark.cli.serve_options import parse_serve, serve_parser
 from servemark.errors import ServemarkError
@@ -211,6 +212,10 @@ def test_every_command_in_the_text_is_understood(page):
             parse_run("run", read.split())
 
 
+#: Tools whose commands name a model server, and not a URL.
+OF_SERVERS = {"perf_analyzer", "AIPerf", "guidellm"}
+
+
 def _shown_examples() -> list[tuple[str, ...]]:
     """The commands below "examples:" in the help of every command, as words without the program's name."""
     found = []
@@ -290,22 +295,36 @@ def test_every_equal_of_another_tools_command_is_understood(tool, beside, monkey
     for code in _equals()[tool]:
         words = [word.replace("URL", "http://h/").replace("DIR", "checkout") for word in shlex.split(code)]
         if words[0] == "capacity":
-            parse_run("capacity", ["http", *words[1:]], searches=True)
+            parse_run("capacity", words[1:], searches=True)
         elif words[0] == "report":
             report_parser("report").parse_args(words[1:])
         elif words[0] in known:
             parse_run("run", words)
         elif words[0].startswith("-"):
             url = "https://h/" if words[0] in ("--insecure", "--ca-file", "--client-cert") else "http://h/"
-            of_server = words[0] in ("--input-data", "--shape", "--tensors", "--dialect")
-            first = ["latency", "--server", "h"] if of_server else ["latency"] if words[0] == "-i" else ["http", url]
-            parse_run("run", [*first, *words])
+            parse_run("run", [*(["latency", "--server", "h"] if tool in OF_SERVERS else ["http", url]), *words])
         else:
             assert words in (["requests.jtl"], ["summary.csv"], ["report.html"]), code
             continue
         read += 1
     listening.close()
     assert read >= 5
+
+
+def test_every_name_of_a_figure_on_the_page_of_other_tools_is_what_the_summary_says():
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src/servemark/report").glob("*.py")]
+    said = {name for source in sources for name in re.findall(r'"([a-z ]+)"', source)}
+    named = set(re.findall(r"\*\*([^*]+)\*\*", _page("docs/coming-from.md")))
+    assert {"first token", "per token", "in the server"} <= named
+    assert named - said == set()
+
+
+def test_what_another_tool_calls_an_option_is_none_of_ours_and_what_is_named_instead_is():
+    ours = {flag for action in run_parser("x", searches=True)._actions for flag in action.option_strings}
+    assert ELSEWHERE.keys() & ours == set()
+    named = {flag for told in ELSEWHERE.values() for flag in re.findall(r"--[a-z][a-z-]+", told.partition(" is ")[2])}
+    assert named - ours == set()
+    assert {"--threads", "--rate", "--duration"} <= named
 
 
 def test_the_script_that_tells_sizes_and_licences_runs(tmp_path):

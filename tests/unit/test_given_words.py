@@ -116,7 +116,7 @@ MEANT = [
     ),
     ("http http://h -duration=5s", "unrecognized arguments: -duration; write it with two dashes: --duration"),
     ("http http://h -rate 5", "write it with two dashes: --rate"),
-    ("http http://h -max-workers 5", "--max-workers of vegeta is --max-connections here"),
+    ("http http://h -max-workers 5", "--max-workers of vegeta is --threads; with --rate --max-connections"),
     ("latency --max-errors 50", "50 is more than 1, which is all; did you mean 50%?"),
     ("latency --mms h:8080/predictions/x", "without the path '/predictions/x'; give --mms h:8080 -m x"),
     ("latency --mms http://h/models/x?y=1", "without the path '/models/x'; give --mms http://h -m x"),
