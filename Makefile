@@ -41,11 +41,15 @@ INSTALL := ./install_dependencies.sh
 
 STEADY_ALL = $(shell $(HAS_CARGO) > /dev/null 2>&1 && echo "'cargo test --workspace --locked'") '$(FAST)' '$(ALONE)' '$(SLOW)'
 
+# What looks at Python computes on one processor, and what looks at Rust on the others: side by side, each target's output
+# in one piece when it has ended.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --output-sync=target --jobs=2
+
 define rust_tests
 	$(call with_rust,cargo,cargo test --workspace --locked --quiet,$(HAS_CARGO),$(INSTALL))
 endef
 
-.PHONY: help setup lint test test-fast test-servers test-steady docs bench prove fuzz clean
+.PHONY: help setup lint lint-python lint-rust lint-and-test-rust test test-fast test-servers test-steady docs bench prove fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,21 +58,29 @@ setup: ## make .venv with servemark and the tools that test it (as benchmark.py 
 	@$(PYTHON) benchmark.py --set-up-only
 
 lint: setup ## format, style, types and import order, of Python, Rust and shell
+	+@$(SIDE_BY_SIDE) lint-python lint-rust
+
+lint-python:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m mypy.stubtest servemark._loadgen
 	$(BIN)/shellcheck install_dependencies.sh .ci/run
+
+lint-rust:
 	$(call with_rust,fmt,cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check,cargo fmt --version,$(INSTALL) or rustup component add rustfmt)
 	$(call with_rust,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings,cargo clippy --version && $(HAS_CARGO),$(INSTALL) or rustup component add clippy)
+
+lint-and-test-rust: lint-rust
+	$(rust_tests)
 
 test-fast: setup ## what needs neither a command nor a server that is started, nor a second: within a minute
 	$(rust_tests)
 	$(FAST) --durations=5 --durations-min=2
 
-test: setup lint ## everything: lint, and all tests, the last against a real Multi Model Server
-	$(rust_tests)
+test: setup ## everything: lint, and all tests, the last against a real Multi Model Server
+	+@$(SIDE_BY_SIDE) lint-python lint-and-test-rust
 	$(FAST)
 	@echo "alone, for they measure:"
 	$(ALONE)
