@@ -9,6 +9,7 @@ import pytest
 
 from servemark import suites
 from servemark.benchmarks import catalogue
+from servemark.benchmarks.refusals import spread_of, threads_of
 from servemark.cli import main
 from servemark.cli.options import parse_run, run_parser
 from servemark.cli.suite_options import FIELDS
@@ -117,6 +118,26 @@ REFUSED = [
     ),
     ("latency --rate 1 --duration 3 --generators 4", "more than the load has requests: 3 requests"),
     ("latency --rate 1..2/2s --generators 4", "more than the load has requests: 3 requests"),
+    (
+        "latency --rate 400 --max-connections 1 --generators 2",
+        "--generators 2 is more than the load has connections: 1 connection, and each thread that sends needs one",
+    ),
+    (
+        "latency --rate 400 --max-connections 1 --generator-threads 2",
+        "--generator-threads 2 is more than the load has connections: 1 connection, and each thread",
+    ),
+    (
+        "http --url http://h/ --rate 9 --max-connections 7 --generators 2 --generator-threads 4",
+        "--generators 2 times --generator-threads 4 is more than the load has connections: 7 connections, and each",
+    ),
+    (
+        "http --url http://h/ --rate 9 --max-connections 7 --generators 2 --generator-threads 5",
+        "give it more connections, or lower --generators or --generator-threads",
+    ),
+    (
+        "concurrent_inference --options threads 1,2 --rate 50 --generators 3",
+        "--generators 3 is more than the load has connections: 2 connections",
+    ),
     ("latency -t 4 --generators 2 --expect same", "--expect same and --generators do not go together"),
     ("load --on ray", "--on makes no sense with load: it manages the server, which is one generator's"),
     ("load --generators 2", "--generators makes no sense with load: it manages the server, which is one generator's"),
@@ -294,6 +315,46 @@ def test_what_cannot_be_had_is_refused_in_one_line_with_status_2(capsys, line, m
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def _sent_by(line: str, searches: bool = False) -> list[tuple[int, int]]:
+    """By how many generators each point that is known is sent, and with how many threads each of these."""
+    (request,) = parse_run("servemark", line.split(), searches=searches).entries
+    generator, sent_by = request.generator, []
+    for point in Entry.of(request).points:
+        generators = spread_of(point.load, generator.spread).generators
+        sent_by.append((generators, threads_of(point.load, generator.generator_threads, generators)))
+    return sent_by
+
+
+@pytest.mark.parametrize(
+    ("line", "sent_by"),
+    [
+        ("concurrent_inference --generators 2", [(1, 1), (2, 1), (2, 1), (2, 1), (2, 1)]),
+        ("concurrent_inference --rate 50 --duration 1 --generators 2", [(1, 1), (2, 1), (2, 1), (2, 1), (2, 1)]),
+        (
+            "concurrent_inference --rate 50 --duration 1 --generators 3 --generator-threads 4",
+            [(1, 1), (3, 1), (3, 2), (3, 3), (3, 4)],
+        ),
+        ("concurrent_inference --generator-threads 2 --options threads 1,2", [(1, 2), (1, 2)]),
+        ("latency --rate 400 --generators 2 --generator-threads 3", [(2, 3)]),
+    ],
+)
+def test_a_point_that_has_less_than_others_is_sent_by_as_many(line, sent_by):
+    """Users have their connections; threads of an open loop share those that it may have out among them."""
+    assert _sent_by(line) == sent_by
+
+
+def test_a_search_takes_as_many_generators_as_are_asked_for_and_begins_with_as_many_as_its_first_load_has_use_for():
+    assert _sent_by("latency --slo p99<9ms --generators 16", searches=True) == [(7, 1)]
+    assert _sent_by("latency --slo p99<9ms --duration 6 --generators 4", searches=True) == [(3, 1)]
+    assert _sent_by("latency --slo p99<9ms --by threads --generators 4", searches=True) == [(1, 1)]
+
+
+def test_a_search_by_rate_has_no_more_connections_later_than_at_its_first_load(capsys):
+    words = ["latency", "--slo", "p99<9ms", "--rate", "50", "--max-connections", "3", "--generators", "4"]
+    assert main(["capacity", *words]) == 2
+    assert "--generators 4 is more than the load has connections: 3 connections" in capsys.readouterr().err
 
 
 SUITES = [

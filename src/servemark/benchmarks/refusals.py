@@ -87,22 +87,34 @@ def check_given(benchmark: Benchmark, given: Mapping[str, Option]) -> None:
                 raise UsageError(f"{given[name].flags[-1]} needs --body-file", cause=why)
 
 
-def check_spread(loads: Sequence[Load], generators: int) -> None:
-    """Refuse more generators than the largest of `loads`, one a point, has users or arrivals for.
+def check_spread(loads: Sequence[Load], generators: int, threads: int, *, searches: bool = False) -> None:
+    """Refuse more generators, each with so many `threads`, than the largest of `loads`, one a point, has users,
+    arrivals or connections for.
 
-    A point that has fewer of them than others is sent by as many generators.
+    A point that has fewer of them than others is sent by as many generators. Where the user `searches`, the largest
+    load is what is to be found: only its connections are known.
 
     Raises:
         UsageError: says how many there are.
     """
     most = max((_parts_of(load) for load in loads), default=math.inf)
-    if generators > most:
+    if generators > most and not searches:
         is_open = any(isinstance(load, OpenLoad) for load in loads)
         what, instead = ("request", "send more") if is_open else ("user", "raise -t")
         raise UsageError(
             f"--generators {generators} is more than the load has {what}s",
-            cause=f"{most:.0f} {what}{'' if most == 1 else 's'}, and each generator needs one of its own",
+            cause=f"{_counted(most, what)}, and each generator needs one of its own",
             next_step=f"{instead}, or lower --generators",
+        )
+    connections = max((_connections_of(load) for load in loads), default=math.inf)
+    if generators * threads > connections:
+        asked = {"--generators": generators, "--generator-threads": threads}
+        several = {flag: number for flag, number in asked.items() if number > 1}
+        given = " times ".join(f"{flag} {number}" for flag, number in several.items())
+        raise UsageError(
+            f"{given} is more than the load has connections",
+            cause=f"{_counted(connections, 'connection')}, and each thread that sends needs one of its own",
+            next_step=f"give it more connections, or lower {' or '.join(several)}",
         )
 
 
@@ -178,8 +190,26 @@ def foreseen_requests(load: Load) -> int:
 
 
 def spread_of(load: Load, asked: Sharing) -> Sharing:
-    """Over which generators `load` is spread, where those are `asked`: no more than it has users or arrivals."""
-    return replace(asked, generators=int(min(asked.generators, _parts_of(load))))
+    """Over which generators `load` is spread, where those are `asked`: no more than it has users, arrivals or
+    connections.
+    """
+    return replace(asked, generators=int(min(asked.generators, _parts_of(load), _connections_of(load))))
+
+
+def threads_of(load: Load, asked: int, generators: int) -> int:
+    """With how many threads each of so many `generators` sends `load`, where those are `asked`: no more than it has
+    connections.
+    """
+    return int(min(asked, _connections_of(load) / generators))
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:.0f} {what}{'' if number == 1 else 's'}"
+
+
+def _connections_of(load: Load) -> float:
+    """How many connections the threads that send `load` share out; each user of a closed loop brings its own."""
+    return load.max_connections if isinstance(load, OpenLoad) else math.inf
 
 
 def _parts_of(load: Load) -> float:

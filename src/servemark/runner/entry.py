@@ -92,8 +92,12 @@ class Entry:
                 zoo_model(name)
         _ = request.content.bodies, request.server.tokens  # a file that cannot be read is refused here
         points = tuple(asked_points(benchmark, request))
-        if request.question.by != "threads":  # whose search finds the number of users
-            check_spread([point.load for point in points], request.generator.generators)
+        check_spread(
+            [point.load for point in points],
+            request.generator.generators,
+            request.generator.generator_threads,
+            searches=request.question.by is not None,
+        )
         if request.generator.spread.has_crew:
             asked = {"--record-events": request.generator.record_events, "--tokens": request.content.tokens}
             needs_all = next(filter(asked.get, asked), "")

@@ -19,6 +19,7 @@ from servemark.benchmarks.refusals import (
     check_tokenizer,
     foreseen_requests,
     spread_of,
+    threads_of,
 )
 from servemark.benchmarks.trials import asked_points, following
 from servemark.engines import Engine, Figure, Job, ProgressReport
@@ -364,13 +365,14 @@ def _job(
     _check_steps(request, plan)
     check_tokenizer(content.tokenizer, plan)
     check_answers(request.question.objective, plan, server.dialect, counts=content.tokenizer is not None)
+    spread = spread_of(point.load, generator.spread)
     compiled = compile_plan(
         plan,
         server.addresses,
         timeout_s=load.timeout_s,
         connect_timeout_s=min(_CONNECT_TIMEOUT_S, load.timeout_s),
         seed=_seed_of(point, request),
-        threads=generator.generator_threads,
+        threads=threads_of(point.load, generator.generator_threads, spread.generators),
         realtime=generator.realtime,
         receive_clock=generator.receive_clock,
         keep_awake=generator.keep_awake if generator.engine == "native" else "off",
@@ -388,7 +390,7 @@ def _job(
         server_pid=server.pid,
         server_cpu_s=server.cpu_s,
         figure=figure,
-        spread=spread_of(point.load, generator.spread),
+        spread=spread,
         most_records=generator.max_records,
         condensing=_condensing(point.load, compiled, request.question.objective) if generator.spread.has_crew else None,
     )
