@@ -197,6 +197,24 @@ def test_a_driver_that_is_killed_leaves_no_generator_and_all_records(tmp_path: P
     assert benchmark["steps"][0]["requests"] == sum(rows)
 
 
+def test_where_all_generators_are_killed_what_they_recorded_is_measured_and_each_says_what_it_owed(
+    tmp_path: Path,
+) -> None:
+    with measuring(tmp_path, *_OPEN, "-o", "out") as process:
+        for generator in _generators(process.pid):
+            generator.kill()
+        assert process.wait(timeout=LIMIT_S) == 4
+    (benchmark,) = read(tmp_path / "out")["benchmarks"]
+    (run,) = benchmark["runs"]
+    recorded = sum(open_records(tmp_path / "out" / one["records"]).rows for one in run["generators"])
+    assert recorded == run["steps"][0]["measured"] > 0
+    assert 0 < run["window_s"][1] < 30
+    assert run["load"]["receive_clock"] != "engine's own"
+    checks = {check["name"]: check for check in run["certificate"]["checks"]}
+    assert checks["schedule"]["passed"] is True
+    assert checks["generators"]["reason"].count("ended by signal 9 (SIGKILL)") == 2
+
+
 def test_a_generator_that_is_killed_is_exit_4_and_its_result_is_invalid(tmp_path: Path) -> None:
     with measuring(tmp_path, *_OPEN, "-o", "out") as process:
         _generators(process.pid)[1].kill()

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from servemark.engines import GeneratorRun, Job, Sharing
+from servemark.engines import EngineRun, GeneratorRun, Job, Sharing
 from servemark.engines.native.sending import build
 from servemark.engines.native.spread import Counts, GeneratorFacts, Order
+from servemark.engines.native.spread.clocks import Offset
 from servemark.engines.native.spread.crew import Paces, _Crew
-from servemark.engines.native.spread.joined import with_connections
+from servemark.engines.native.spread.joined import Part, joined, with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.errors import SetupError, UsageError
 from servemark.machine.processes import boot_id
@@ -132,6 +133,53 @@ def test_where_one_lacked_descriptors_the_connections_of_all_are_told():
     assert with_connections((one, one), _plan("10.0.0.1")) == (one, one)
     told = with_connections((replace(one, reduced_connections=20), one, one), _plan("10.0.0.1", 101))
     assert [generator.reduced_connections for generator in told] == [20, 34, 33]
+
+
+def _told(ended_s: float) -> EngineRun:
+    """What a generator tells of a run that ended then."""
+    one = GeneratorRun(records=Path("r"), scheduled=1, cpu_s=0.1, machine=IDLE)
+    ended_ns = round(ended_s * NS_PER_S)
+    return EngineRun(
+        generators=(one,),
+        scheduling_ended_ns=ended_ns,
+        ended_ns=ended_ns + 5,
+        interrupted=True,
+        stop_reason=None,
+        examples={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("told_s", "lost_s", "ended_s"),
+    [
+        ([None, None], [2.5, 3.125], (3.125, 3.125)),
+        ([None, None], [0.5, 9.0], (4.0, 9.0)),  # the load was to last for 4 s, and the rest is a wait for answers
+        ([None, None], [0.0, 0.0], (0.0, 0.0)),
+        ([2.0, None], [0.0, 3.0], (2.0, 2.0 + 5e-9)),
+    ],
+    ids=["while it was sent", "when all was sent", "before it began", "but one"],
+)
+def test_when_a_run_ended_is_told_by_those_who_are_there_or_else_by_when_the_last_was_lost(
+    tmp_path, make_records, told_s, lost_s, ended_s
+):
+    load = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=3, warmup_s=1)
+    plan = Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), load),))
+    job: Any = SimpleNamespace(plan=plan, compiled=_plan("10.0.0.1"))
+    parts = [
+        Part(
+            generator=Known(FACTS, records=make_records(3).path),
+            outcome=None if told is None else _told(told),
+            counts=Counts(),
+            before=Offset(0, 1),
+            after=None,
+            lost="" if told else "it is gone",
+            lost_ns=round(lost * NS_PER_S),
+        )
+        for told, lost in zip(told_s, lost_s, strict=True)
+    ]
+    machine: Any = SimpleNamespace(use=lambda: IDLE)
+    run = joined(job, parts, machine, interrupted=True, stop_reason="lost")
+    assert (run.scheduling_ended_ns, run.ended_ns) == tuple(round(seconds * NS_PER_S) for seconds in ended_s)
 
 
 def test_files_of_records_have_the_numbers_of_their_generators():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from servemark import _loadgen
 from servemark.assessment import Measured
 from servemark.assessment.certification import conditions_of
 from servemark.certificate.spread import check_generators, check_start
@@ -187,6 +188,22 @@ def test_one_that_was_lost_makes_the_run_invalid_and_says_what_it_owed(spread):
     )
     assert [one.lost for one in run.generators] == [None, "1.2 s into the run: it was killed", None]
     assert not run.certificate.valid
+
+
+@pytest.mark.parametrize(("stamped", "clock"), [(True, "kernel"), (False, "user")])
+def test_where_all_were_lost_the_records_say_whose_time_answers_have_and_what_was_owed(spread, stamped, clock):
+    flags = _loadgen.RECORD_FLAGS["clock_read"]
+    _, parts = spread(2, flags=[0 if stamped else flags] * 900)
+    generators = tuple(
+        replace(one, counts=None, cpu_s=0.0, receive_clock="", lost="4.9 s into the run: it was killed")
+        for one in parts.engine_run.generators
+    )
+    run = replace(parts.engine_run, generators=generators, interrupted=True)
+    run = _assessed(replace(parts, engine_run=run))[0].run
+    assert run.load.receive_clock == clock
+    assert run.steps[0].measured == 900
+    owed = "1 of 2 (here) was lost 4.9 s into the run: it was killed; it owed arrivals 900, 902, 904 … (50 of them)"
+    assert owed in _checks(run)["generators"].reason
 
 
 def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):

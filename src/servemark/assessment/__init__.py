@@ -260,7 +260,7 @@ def _run_result(
             generator_threads=measured.compiled.threads,
             realtime=engine_run.realtime or "off",
             keep_awake=engine_run.keep_awake or "off",
-            receive_clock=engine_run.receive_clock or OWN_CLOCK,
+            receive_clock=engine_run.receive_clock or _untold_clock(measured, evidence),
         ),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         warmup_s=window.start_ns / NS_PER_S if point.load.warmup_s else 0.0,
@@ -286,6 +286,11 @@ def _run_result(
         condensed=condensed_records(evidence),
         prompts=prompts_sent(measured.compiled, measured.records, drawn),
     )
+
+
+def _untold_clock(measured: Measured, evidence: Evidence) -> str:
+    """Whose time of arrival answers have where no generator told it: JMeter has its own, others were lost."""
+    return OWN_CLOCK if measured.engine == "jmeter" else evidence.receive_clock
 
 
 def _mib(memory_bytes: int | None) -> float | None:

@@ -12,7 +12,7 @@ from servemark.assessment.trials import over_trials
 from servemark.benchmarks import catalogue
 from servemark.certificate import certify, combine
 from servemark.records import RecordFile
-from servemark.result import KERNEL_CLOCK, BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
+from servemark.result import BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
 from servemark.stats.condensed import condensed_of
 from servemark.stats.evidence import Evidence, Question, Window
 from servemark.stats.gather import gather
@@ -37,10 +37,9 @@ def rebuilt_run(begun: RunResult, records: Sequence[RecordFile]) -> RunResult:
     window = Window(first_ns if exact else min(records[0].warmup_ns, ended_ns), ended_ns)
     question = Question(window=window, begins=tuple(range(len(records[0].step_names))))
     evidence = gather(records, question, condensed)
-    clock = KERNEL_CLOCK if all(step.is_stamped for step in evidence.steps) else "user"
     return replace(
         begun,
-        load=_told(begun, clock, evidence),
+        load=_told(begun, evidence),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         certificate=certify([_UNKNOWN]),
         steps=summarise(evidence),
@@ -72,9 +71,9 @@ def _longest_ns(run: RunResult) -> int:
     return ns_from_s(run.warmup_s + measured_s)
 
 
-def _told(run: RunResult, clock: str, evidence: Evidence) -> LoadResult:
+def _told(run: RunResult, evidence: Evidence) -> LoadResult:
     """The load of a run, with whose time of arrival answers have, and the rate of arrivals of one request each."""
-    load = replace(run.load, receive_clock=clock)
+    load = replace(run.load, receive_clock=evidence.receive_clock)
     if not isinstance(load, OpenLoadResult) or len(evidence.step_names) > 1 or evidence.window.seconds <= 0:
         return load
     return replace(load, offered_per_s=offered_per_s(evidence.begun, evidence.window, exact=False))

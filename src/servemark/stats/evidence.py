@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark import _loadgen
-from servemark.result import HeadlineLatency, Histogram
+from servemark.result import KERNEL_CLOCK, USER_CLOCK, HeadlineLatency, Histogram
 from servemark.stats.percentiles import percentiles_ms
 from servemark.stats.samples import Sample
 from servemark.stats.tally_question import NO_TIME as NO_TIME
@@ -279,6 +279,11 @@ class Evidence:
     def recorded(self) -> int:
         """Records of everything that was sent."""
         return sum(step.requests for step in self.steps)
+
+    @property
+    def receive_clock(self) -> str:
+        """Whose time of arrival answers have, as the records tell it."""
+        return KERNEL_CLOCK if all(step.is_stamped for step in self.steps) else USER_CLOCK
 
 
 def _values(sample: Sample) -> dict[str, float]:

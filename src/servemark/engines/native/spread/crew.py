@@ -120,8 +120,9 @@ class _Crew:
         self._asked_at_s = [0.0] * len(generators)
         self._counts = [Counts()] * len(generators)
         self._paces = Paces(len(generators))
-        #: Why each of those who made no end did not, and who of these is not to be heard of any more.
+        #: Why each of those who made no end did not, when that was seen, and who is not to be heard of any more.
         self._lost: dict[int, str] = {}
+        self._lost_ns: dict[int, int] = {}
         self._gone: set[int] = set()
         self._given_up_at_s: float | None = None
         self.stop_reason: str | None = None
@@ -213,6 +214,7 @@ class _Crew:
                     lead_ns = ns_from_s(max(one.lead_s for one in self._generators))
                     stops_ns = max(stops_ns, self._elapsed_ns + lead_ns)
                     self._stop_at(stops_ns)
+        self._mind_losses()  # of the last, which nobody has looked at since
 
     def parts(self) -> list[Part]:
         """What each was, in the order of their shares."""
@@ -233,6 +235,7 @@ class _Crew:
                     before=self._offsets[place],
                     after=after,
                     lost=self._lost.get(place, ""),
+                    lost_ns=self._lost_ns.get(place, 0),
                 )
             )
         return found
@@ -281,7 +284,8 @@ class _Crew:
             self._gone.add(place)
         if place in self._lost:
             return
-        self._lost[place] = f"{self._elapsed_ns / NS_PER_S:.1f} s into the run: {why}"
+        self._lost_ns[place] = self._elapsed_ns
+        self._lost[place] = f"{self._lost_ns[place] / NS_PER_S:.1f} s into the run: {why}"
         if self.stop_reason is None:
             self.stop_reason = f"{self._named(place)} was lost {self._lost[place]}"
         if self._given_up_at_s is None:

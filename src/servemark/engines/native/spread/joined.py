@@ -14,6 +14,7 @@ from servemark.errors import RecordingError
 from servemark.machine.counters import MachineWatch
 from servemark.machine.processes import boot_id
 from servemark.result import ErrorExample
+from servemark.units import ns_from_s
 from servemark.workload.plan import EnginePlan
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Part:
         counts: the last that were heard of it.
         before: what its clock said before the run, and `after` it, where it still answered.
         lost: when and why it made no end, in words; empty of one that did.
+        lost_ns: how long after the common start that was seen; 0 of one that made its end.
     """
 
     generator: RemoteGenerator
@@ -38,6 +40,7 @@ class Part:
     before: Offset
     after: Offset | None
     lost: str = ""
+    lost_ns: int = 0
 
 
 def joined(
@@ -46,17 +49,24 @@ def joined(
     """The run of all; `machine` is the driver's, looked at meanwhile."""
     told = [part.outcome for part in parts if part.outcome is not None]
     uses = _uses(parts, machine)
-    ended_ns = max((one.ended_ns for one in told), default=0)
+    lost_ns = max(part.lost_ns for part in parts)  # where nobody told when it ended, the last was at work until then
     return EngineRun(
         generators=with_connections(tuple(_generator(part, job, uses) for part in parts), job.compiled),
-        scheduling_ended_ns=max((one.scheduling_ended_ns for one in told), default=0),
-        ended_ns=ended_ns,
+        scheduling_ended_ns=max((one.scheduling_ended_ns for one in told), default=_due_until_ns(job, lost_ns)),
+        ended_ns=max((one.ended_ns for one in told), default=lost_ns),
         interrupted=interrupted or any(one.interrupted for one in told),
         stop_reason=stop_reason,
         examples=first_examples([one.examples for one in told]),
         event_gaps=_gaps([one.event_gaps for one in told]),
         content_gaps=_gaps([one.content_gaps for one in told]),
     )
+
+
+def _due_until_ns(job: Job, ended_ns: int) -> int:
+    """When scheduling ended of a run that ended then: no later than its load was to last."""
+    longest_s = [group.load.longest_s for group in job.plan.groups]
+    lasts_s = [one for one in longest_s if one is not None]
+    return min(ended_ns, ns_from_s(max(lasts_s))) if len(lasts_s) == len(longest_s) else ended_ns
 
 
 def with_connections(generators: tuple[GeneratorRun, ...], plan: EnginePlan) -> tuple[GeneratorRun, ...]:
