@@ -13,6 +13,7 @@ from loadgen_servers import OK, answering, serving, streaming
 
 from servemark import _loadgen
 from servemark.cli import main
+from servemark.engines.native.spread.crew import _Crew
 from servemark.event_files import events_path, gaps_path, read_gaps
 from servemark.records import open_events, open_records
 from servemark.result import from_json, to_json
@@ -179,6 +180,26 @@ def test_ctrl_c_ends_all_and_keeps_what_was_measured(tmp_path: Path) -> None:
     checks = {check["name"]: check["reason"] for check in run["certificate"]["checks"] if check["passed"] is False}
     assert "schedule" not in checks
     assert "accounted" not in checks
+
+
+def test_ctrl_c_before_the_generators_begin_says_that_nothing_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(crew: _Crew) -> None:
+        armed(crew)
+        signal.raise_signal(signal.SIGINT)
+
+    armed = _Crew.arm
+    monkeypatch.setattr(_Crew, "arm", interrupted)
+    with serving(answering(OK)) as server:
+        words = ["run", "http", "--url", f"http://127.0.0.1:{server.port}/", *_OPEN, "-o", str(tmp_path / "out")]
+        assert main(words) == 130
+    (benchmark,) = read(tmp_path / "out")["benchmarks"]
+    assert benchmark["steps"][0]["requests"] == 0
+    assert benchmark["runs"][0]["telemetry"]["generator_cpu_share"] is None
+    assert benchmark["certificate"]["disturbances"] == []
+    (first, _) = capsys.readouterr().out.split("\n\n", 1)
+    assert "nothing was measured: it was interrupted before anything was sent" in " ".join(first.split())
 
 
 def test_a_driver_that_is_killed_leaves_no_generator_and_all_records(tmp_path: Path) -> None:

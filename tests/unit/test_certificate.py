@@ -448,6 +448,13 @@ def test_what_the_user_cannot_change_is_not_advised(seen, machine):
     assert set(late.advice) <= {"run again", STOP, LARGER}
 
 
+def test_a_generator_that_was_ended_before_it_began_has_no_share_of_its_time():
+    """It computed a little while it was made ready, in no time of the run."""
+    unbegun = dataclasses.replace(OPEN, generator_cpu_s=70e-6, generator_s=0.0)
+    assert unbegun.generator_share is None
+    assert disturbances(unbegun) == ()
+
+
 def test_a_busy_or_slow_generator_is_told():
     busy = dataclasses.replace(OPEN, generator_cpu_s=8.1)
     (found,) = disturbances(busy)

@@ -285,9 +285,14 @@ def test_when_every_request_failed_that_is_the_headline_and_there_are_no_statist
 
 
 def test_nothing_measured_is_said(capsys):
-    nothing = replace(ALL_FAILED, requests=0, errors={}, error_examples=())
-    assert printed(capsys, result(nothing, partial=True)).startswith(
+    warm_up = replace(ALL_FAILED, requests=3, succeeded=3, measured=0, errors={}, error_examples=())
+    assert printed(capsys, result(warm_up, partial=True)).startswith(
         "PARTIAL latency resnet-18: nothing was measured\n"
+    )
+    nothing = replace(warm_up, requests=0, succeeded=0)
+    first = " ".join(printed(capsys, result(nothing, partial=True)).split("\n\n")[0].split())
+    assert first.startswith(
+        "PARTIAL latency resnet-18: nothing was measured: it was interrupted before anything was sent"
     )
 
 

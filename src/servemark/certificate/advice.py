@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from servemark.certificate.conditions import GENERATOR_BUSY_SHARE, RunConditions
+from servemark.certificate.conditions import RunConditions
 
 #: Of the machine's CPU time; above it, what waits for a CPU waits for others to be done.
 _ALL_BUSY_SHARE = 0.9
@@ -21,8 +21,8 @@ def cause_of(seen: RunConditions) -> str:
     if seen.longest_pause_s >= _STOPPED_S:
         until = f"until {seen.longest_pause_at_s:.1f} s"
         return f"it was stopped, or kept from a CPU, for {seen.longest_pause_s:.2f} s {until}"
-    if seen.generator_share > GENERATOR_BUSY_SHARE:
-        return f"its thread{'s were' if seen.threads > 1 else ' was'} busy for {seen.generator_share:.0%} of the time"
+    if seen.busy_share:
+        return f"its thread{'s were' if seen.threads > 1 else ' was'} busy for {seen.busy_share:.0%} of the time"
     if seen.machine_share is None:
         return ""
     if seen.machine_share <= _ALL_BUSY_SHARE:
@@ -49,7 +49,7 @@ def _actions(seen: RunConditions) -> Iterator[str]:
         yield seen.changes.lower_load
     if seen.other_share:
         yield "stop what else runs here"
-    if seen.generator_share > GENERATOR_BUSY_SHARE and seen.changes.more_threads and not most_busy:
+    if seen.busy_share and seen.changes.more_threads and not most_busy:
         yield seen.changes.more_threads
     if seen.changes.realtime and (most_busy or seen.realtime.startswith("refused")):
         yield seen.changes.realtime

@@ -123,9 +123,15 @@ class RunConditions:
         return self.machine.server_cpu_s + self.generator_cpu_s > _SHARED_SHARE * self.machine.capacity_s
 
     @property
-    def generator_share(self) -> float:
-        """The share of their time for which the generator's threads computed."""
-        return self.generator_cpu_s / max(self.generator_s, 1e-9) / self.threads
+    def generator_share(self) -> float | None:
+        """The share of their time for which the generator's threads computed; None where they had none."""
+        return self.generator_cpu_s / self.generator_s / self.threads if self.generator_s > 0 else None
+
+    @property
+    def busy_share(self) -> float:
+        """The same where that is so much that arrivals wait for each other, else 0."""
+        share = self.generator_share or 0.0
+        return share if share > GENERATOR_BUSY_SHARE else 0.0
 
     @property
     def machine_share(self) -> float | None:
@@ -183,11 +189,11 @@ def _disturbances(seen: RunConditions) -> Iterator[Disturbance]:
         reason = f"users waited for the generator for {seen.idle_share:.0%} of their time, so that the load was lower; "
         reason += "the times of requests are right"
         yield Disturbance("generator-limited", reason, seen.idle_share, IDLE_LIMIT_SHARE, "share")
-    if seen.generator_share > GENERATOR_BUSY_SHARE:
-        reason = f"the generator's threads were busy for {seen.generator_share:.0%} of the time"
+    if seen.busy_share:
+        reason = f"the generator's threads were busy for {seen.busy_share:.0%} of the time"
         if seen.changes.more_threads:
             reason += f"; for more of them {seen.changes.more_threads}"
-        yield Disturbance("generator CPU", reason, seen.generator_share, GENERATOR_BUSY_SHARE, "share")
+        yield Disturbance("generator CPU", reason, seen.busy_share, GENERATOR_BUSY_SHARE, "share")
     if seen.paused_s > 0:
         reason = f"the generator was kept from running for {seen.paused_s:.2f} s"
         yield Disturbance("pauses", reason, seen.paused_s, 0.0, "s")

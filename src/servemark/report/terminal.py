@@ -311,7 +311,10 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
         allowed = ", as --max-errors allows" if allows_failures(benchmark) else ""
         return line.append(f"every request failed{allowed}: {first_error(step)}", style="bold red")
     if not step.measured:
-        why = "" if benchmark.partial else ": every answer took too long; -l N measures exactly N a user"
+        why = ": every answer took too long; -l N measures exactly N a user"
+        if benchmark.partial:
+            nothing_sent = not any(one.requests for one in benchmark.steps)
+            why = ": it was interrupted before anything was sent" if nothing_sent else ""
         return line.append(f"nothing was measured{why}", style="bold yellow")
     found = trials.medians(benchmark, (), step)
     p50, p99 = ms(found["p50_ms"]), ms(found["p99_ms"])
