@@ -95,9 +95,20 @@ def test_records_that_are_too_many_are_condensed_and_what_that_costs_is_said(
     assert benchmark["verdicts"][-1]["outcome"] == "met"
     said = " ".join(capsys.readouterr().out.split())
     assert " condensed, more than --max-records: latencies are exact to 0.1%" in said
-    assert "records of records/http.bin were condensed" in (folder / "report.html").read_text(encoding="utf-8")
-    assert main(["report", str(folder), "--format", "jtl"]) == 4
-    assert "run again with a greater --max-records" in capsys.readouterr().err
+    names = ("result.json", "summary.csv", "requests.jtl", "report.html")
+    written = {name: (folder / name).read_text(encoding="utf-8") for name in names}
+    assert "records of records/http.bin and 1 more were condensed" in written["report.html"]
+    assert len(written["requests.jtl"].splitlines()) == 1
+    for format_of_requests in ("jtl", "hgrm"):
+        assert main(["report", str(folder), "--format", format_of_requests]) == 4
+        assert "run again with a greater --max-records" in capsys.readouterr().err
+    for name in names[1:]:
+        (folder / name).unlink()
+    assert main(["report", str(folder)]) == 0
+    assert " condensed, more than --max-records: " in capsys.readouterr().out
+    assert {name: (folder / name).read_text(encoding="utf-8") for name in names} == written
+    (folder / "records" / "http.g2.bin").unlink()
+    assert main(["report", str(folder)]) == 4
 
 
 def test_events_of_streams_are_kept_and_counted_together(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def _again(folder: Path) -> int:
         page = FORMATS[_WITH_CHARTS]
         page.check(page.path(folder), folder)  # one of several files in one folder: where it can be, the others can
     recorded = _recorded(folder)
-    _ = recorded.runs  # where they are missing, or are not all there, nothing is written
+    recorded.check_kept()  # where records are missing, or are not all there, nothing is written
     result = recorded.result
     directory = ResultDirectory(folder)
     directory.write(result)

@@ -48,6 +48,16 @@ class RecordedResult:
             for run in benchmark.runs
         )
 
+    def check_kept(self) -> None:
+        """See that what the runs kept of their records is there, for what a run makes of it.
+
+        Raises:
+            RecordingError: a file is missing, cut short, or cannot be read.
+        """
+        for benchmark in self.result.benchmarks:
+            for run in benchmark.runs:
+                kept_records(run, self.folder)
+
     @property
     def lacking(self) -> str:
         """Why records cannot be read; empty where all can."""
@@ -64,18 +74,28 @@ def opened_records(run: RunResult, folder: Path) -> tuple[RecordFile, ...]:
     Raises:
         RecordingError: they are missing, cut short, or cannot be read.
     """
-    from servemark.record_header import COPY_WHOLE
-    from servemark.records import open_records
-
     if run.condensed:
+        of_others = f" and {len(run.more_records)} more" if run.more_records else ""
         raise RecordingError(
-            f"the {run.condensed.records:,} records of {run.records} were condensed",
+            f"the {run.condensed.records:,} records of {run.records}{of_others} were condensed",
             cause="they were more than --max-records, and are not there one by one",
             next_step="run again with a greater --max-records where the disk holds them",
         )
+    return kept_records(run, folder)
+
+
+def kept_records(run: RunResult, folder: Path) -> tuple[RecordFile, ...]:
+    """The record files of a run of a result in `folder`, with all that was kept: nothing where they were condensed.
+
+    Raises:
+        RecordingError: they are missing, cut short, or cannot be read.
+    """
+    from servemark.record_header import COPY_WHOLE
+    from servemark.records import open_records
+
     files = tuple(open_records(folder / name) for name in run.record_files)
     rows, sent = sum(file.rows for file in files), sum(step.requests for step in run.steps)
-    if rows < sent:
+    if rows < sent and not run.condensed:
         raise RecordingError(
             f"the records in {', '.join(str(file.path) for file in files)} are cut short",
             cause=f"they have {rows} of the {sent} requests of the result",
