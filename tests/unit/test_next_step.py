@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from servemark.benchmarks import catalogue
+from servemark.benchmarks.asked import load_asked
 from servemark.cli.next_step import next_step
 from servemark.cli.options import parse_run
 from servemark.result import (
@@ -35,6 +36,7 @@ from servemark.result import (
     Trials,
     Verdict,
 )
+from servemark.runner.entry import Entry
 
 from .results import CLOSED, MACHINE, OPEN, TOOL
 
@@ -114,10 +116,21 @@ def _result(
 
 
 def _next(line: str, *, searches: bool = False, **facts: Any) -> str:
-    suggested = next_step(_result(line, **facts), Path("servemark-results/x"), PROG, shlex.split(line))
+    suggested = _suggested(line, **facts)
     if suggested:
-        parse_run(PROG, shlex.split(suggested)[1:], searches=searches)
+        _check(suggested, searches=searches)
+    return suggested
+
+
+def _suggested(line: str, **facts: Any) -> str:
+    suggested = next_step(_result(line, **facts), Path("servemark-results/x"), PROG, shlex.split(line))
     return suggested.removeprefix(f"{PROG} ")
+
+
+def _check(line: str, *, searches: bool = False) -> None:
+    """See that nothing refuses it before a server is looked for."""
+    for request in parse_run(PROG, shlex.split(line), searches=searches).entries:
+        Entry.of(request)
 
 
 _UNANSWERED = ErrorExample("closed_early", 0.1, "the connection was closed before any byte of the response", "")
@@ -289,6 +302,104 @@ def test_steps_that_a_server_does_not_keep_up_with_stay_steps() -> None:
 def test_a_search_that_did_not_come_to_its_end_goes_on_for_longer_or_again(line, ending, facts, suggested):
     found = Capacity("rate", None, None, None, ending, (), Estimate(None, None))
     assert _next(line, searches=True, **{"name": "latency", "capacity": found} | facts) == suggested
+
+
+@pytest.fixture
+def trace(tmp_path, monkeypatch):
+    """A trace of 301 times over 15 s, in the folder in which it is asked for."""
+    monkeypatch.chdir(tmp_path)
+    Path("tr.txt").write_text("".join(f"{at / 20:.2f}\n" for at in range(301)))
+
+
+#: Lines of every kind of load, and of every way in which its length is known.
+_LOADS = (
+    "",
+    "-t 4",
+    "-t 4 -l 25",
+    "-t 4 --duration 10",
+    "-t 4 --precision 5%",
+    "-t 4 --think 10ms --ramp 1",
+    "-t 4 --generators 3",
+    "-t 4 -l 25 --generators 3 --generator-threads 2",
+    "--rate 20",
+    "--rate 20 -l 100",
+    "--rate 20 --duration 10 --arrival poisson",
+    "--rate 20 --precision 5%",
+    "--rate 20 --max-connections 4 --generators 2 --generator-threads 2",
+    "--rate 10..20/9s",
+    "--rate 10,20/9s --arrival gamma:2",
+    "--rate 10,20/9s --warmup 1",
+    "--arrival trace:tr.txt",
+    "--arrival trace:tr.txt --generators 3",
+    "--arrival trace:tr.txt -l 100",
+    "--arrival trace:tr.txt --duration 9",
+    "--arrival trace:tr.txt --warmup 1",
+    "--arrival trace:tr.txt --duration 9 --warmup 1",
+    "--arrival trace:tr.txt --rate 10",
+    "--trials 3",
+)
+_FOUND: tuple[dict[str, Any], ...] = (
+    {"step": _step(100)},
+    {"step": _dependent(100)},
+    {"step": _drifting(_step(100))},
+    {"step": _step(0, {"connect": 15})},
+    {"step": _step(490, {"timeout": 10})},
+    {"step": _step(rate=2.0)},
+    {"verdicts": (_objective("undecided", 1.5),)},
+    {"verdicts": (_objective("undecided", 5.0),)},
+    {"valid": False},
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"latency {line}" for line in _LOADS),
+        "throughput -t 4 --generators 3",
+        "http --url http://h/x --arrival trace:tr.txt",
+        "concurrent_inference --generators 3",
+        "concurrent_inference --rate 20 --generators 3 --generator-threads 2",
+        "concurrent_inference --arrival trace:tr.txt --options threads 1,4",
+    ],
+)
+def test_what_is_suggested_is_refused_by_nothing_that_needs_no_server(trace, words):
+    (request,) = parse_run(PROG, shlex.split(words)).entries
+    point = Entry.of(request).points[-1]
+    load = load_asked(point.load)
+    if load.kind == "open":
+        load = replace(load, offered_per_s=20.0)
+    trials = Trials(3, False, ()) if "--trials" in words else None
+    facts = {"load": load, "warmup_s": point.load.warmup_s, "trials": trials}
+    for suggested in filter(None, {_suggested(words, **facts | found) for found in _FOUND}):
+        _check(suggested)
+
+
+@pytest.mark.parametrize(
+    ("line", "facts", "suggested"),
+    [
+        ("", {"step": _step(100)}, "--trials 6"),
+        ("-l 100", {"step": _step(100)}, "-l 100 --trials 6"),
+        ("--duration 9", {"step": _step(100)}, "--duration 9 --trials 6"),
+        ("-l 9", {"step": _step(9), "verdicts": (_objective("undecided", 5.0),)}, "-l 54"),
+        ("-l 100", {"verdicts": (_objective("undecided", 5.0),)}, "-l 100 --trials 6"),
+        ("", {"verdicts": (_objective("undecided", 5.0),)}, "--trials 6"),
+    ],
+)
+def test_a_trace_is_measured_more_often_where_it_has_no_more_times(trace, line, facts, suggested):
+    words = f"latency --arrival trace:tr.txt {line}".strip()
+    (request,) = parse_run(PROG, shlex.split(words)).entries
+    load = load_asked(Entry.of(request).points[0].load)
+    suggested = f"latency --arrival trace:tr.txt {suggested}"
+    assert _next(words, load=load, warmup_s=0.0, **facts) == suggested
+
+
+def test_of_a_profile_of_rates_that_is_too_short_for_an_interval_trials_are_suggested():
+    assert _next("latency --rate 10,20/5s", load=_STEPS, step=_step(100)) == "latency --rate 10,20/5s --trials 6"
+
+
+def test_one_request_is_one_generators():
+    step = _step(0, {"connect": 15})
+    assert _next("latency -t 4 --generators 4", step=step) == "latency -l 1 -t 1 -v"
 
 
 def test_of_words_that_hold_a_secret_nothing_is_suggested():

@@ -1,6 +1,6 @@
 """What to try next: a command, chosen by what was run and found, made of the words that were typed.
 
-Only what parses is suggested, and nothing of a command whose words hold secrets, or read what is gone.
+Only what would not be refused is suggested, and nothing of a command whose words hold secrets, or read what is gone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from servemark.result import (
     Scalability,
     StepSummary,
 )
+from servemark.runner.entry import Entry
 
 Words = list[str]
 
@@ -33,6 +34,8 @@ _SHORT = {"loops": "-l", "threads": "-t", "output": "-o", "suite": "-s", "verbos
 _FLAGS = {"force", "verbose", "all", "strict"}
 #: How much is sent, and when: what one benchmark is asked of it says nothing of another's.
 _LOAD = ("loops", "duration", "warmup", "ramp", "think", "threads", "rate", "arrival", "max-connections")
+#: What says how long it is, where that is no number of requests.
+_LENGTH = ("duration", "precision", "max-duration")
 #: Where a result went, which is full now.
 _OUTPUT = ("output", "force", "json", "junit", "markdown", "resume")
 #: What it was compared with.
@@ -68,7 +71,7 @@ def next_step(result: Result, folder: Path, prog: str, words: Sequence[str]) -> 
     else:
         candidates = _candidates(result, folder, list(words))
     for candidate in candidates:
-        if _parsed(prog, candidate, searches=searches) is not None:
+        if _is_accepted(prog, candidate, searches=searches):
             return f"{prog} {shlex.join(candidate)}"
     return ""
 
@@ -139,7 +142,7 @@ def _of_failures(step: StepSummary, same: Words) -> Iterator[Words]:
     if step.succeeded and closed and _ON_ITS_OWN not in same:
         yield [*same, "-H", _ON_ITS_OWN]
     if not step.succeeded:
-        yield [*_without(same, *_LOAD, "verbose"), "-l", "1", "-t", "1", "-v"]
+        yield [*_without(same, *_LOAD, "generators", "verbose"), "-l", "1", "-t", "1", "-v"]
     yield [*_without(same, "verbose"), "-v"]
 
 
@@ -158,11 +161,9 @@ def _of_objective(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
     seconds = run.window_s[1] - run.window_s[0]
     if times * seconds * trials > _LONGEST_RUN_S:
         return
-    if trials == 1 and load.exact:
-        yield [*_without(same, "loops"), "-l", str(math.ceil(times * load.exact))]
-    elif trials == 1:
-        yield [*_without(same, "duration", "precision", "max-duration"), "--duration", str(math.ceil(times * seconds))]
-    # A rate that has its own length, as a trace, is only measured more often.
+    if trials == 1:
+        yield from _longer(run, times * (load.exact or 0), times * seconds, same)
+    # A rate that has its own length, or a whole trace, is only measured more often.
     yield [*_without(same, "trials"), "--trials", str(math.ceil(times * trials))]
 
 
@@ -186,13 +187,20 @@ def _of_one_run(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iter
     if not step.measured or not needed:
         return
     seconds = (run.window_s[1] - run.window_s[0]) * _MORE * needed / step.measured
-    if seconds > _LONGEST_RUN_S or (drifts and not run.load.exact):
-        yield _in_trials(same)
-    elif run.load.exact:
-        each = math.ceil(needed / (run.load.users if isinstance(run.load, ClosedLoadResult) else 1))
-        yield [*_without(same, "loops"), "-l", str(each)]
-    else:
-        yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+    if seconds <= _LONGEST_RUN_S and (run.load.exact or not drifts):
+        users = run.load.users if isinstance(run.load, ClosedLoadResult) else 1
+        yield from _longer(run, needed / users, seconds, same)
+    yield from _in_trials(run, same)
+
+
+def _longer(run: RunResult, loops: float, seconds: float, same: Words) -> Iterator[Words]:
+    """The same for as many loops, where their number is exact, or for as long; nothing where the load has no more."""
+    load = run.load
+    trace = load.trace if isinstance(load, OpenLoadResult) else None
+    if load.exact and (trace is None or loops <= trace.times):
+        yield [*_without(same, "loops"), "-l", str(math.ceil(loops))]
+    elif not load.exact and (trace is None or run.warmup_s + math.ceil(seconds) <= trace.length_s):
+        yield [*_without(same, *_LENGTH), "--duration", str(math.ceil(seconds))]
 
 
 def _slower(benchmark: BenchmarkResult, load: LoadResult, achieved_per_s: float, same: Words) -> Words:
@@ -217,16 +225,25 @@ def _of_length(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Itera
     times = max((half_share / aim for half_share, aim in lacking.values() if half_share), default=0.0)
     seconds = (run.window_s[1] - run.window_s[0]) * times**2
     if 0 < seconds <= _LONGEST_RUN_S:
-        yield [*_without(same, "duration"), "--duration", str(math.ceil(seconds))]
+        yield [*_without(same, *_LENGTH), "--duration", str(math.ceil(seconds))]
     elif seconds:
-        yield _in_trials(same)
+        yield from _in_trials(run, same)
 
 
-def _in_trials(same: Words) -> Words:
+def _in_trials(run: RunResult, same: Words) -> Iterator[Words]:
     """The same as often as it takes for an interval of the median, in short runs where nobody said how long."""
     has_length = any(_is(word, option) for word in same for option in ("duration", "loops", "precision"))
-    length = [] if has_length else ["--duration", str(_TRIAL_S)]
-    return [*_without(same, "trials"), *length, "--trials", str(_TRIALS)]
+    if not has_length and not _has_own_length(run.load):
+        yield [*_without(same, "trials"), "--duration", str(_TRIAL_S), "--trials", str(_TRIALS)]
+    elif _TRIALS * (run.window_s[1] - run.window_s[0]) <= _LONGEST_RUN_S:
+        yield [*_without(same, "trials"), "--trials", str(_TRIALS)]
+
+
+def _has_own_length(load: LoadResult) -> bool:
+    """Whether what arrives ends by itself: a trace, or a profile of rates."""
+    if not isinstance(load, OpenLoadResult):
+        return False
+    return load.process == "trace" or any(segment.duration_s is not None for segment in load.profile)
 
 
 def _of_benchmark(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
@@ -257,7 +274,7 @@ def _of_rate(load: OpenLoadResult, same: Words) -> Iterator[Words]:
     if highest:
         steps = ",".join(_rounded(highest * factor) for factor in (1, 2, 4))
         times_of_trace = ("arrival",) if load.process == "trace" else ()
-        yield [*_without(same, "rate", "loops", "duration", *times_of_trace), "--rate", f"{steps}/20s"]
+        yield [*_without(same, "rate", "loops", *_LENGTH, *times_of_trace), "--rate", f"{steps}/20s"]
 
 
 def _of_law(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
@@ -329,6 +346,16 @@ def _rounded(rate: float) -> str:
     digits = 1 - math.floor(math.log10(rate))
     rounded = round(rate, digits)
     return str(int(rounded)) if rounded >= 10 else f"{rounded:g}"
+
+
+def _is_accepted(prog: str, words: Words, *, searches: bool) -> bool:
+    """Whether nothing refuses the command before its server is looked for, or its inputs are read."""
+    try:
+        for request in parse_run(prog, words, searches=searches).entries:
+            Entry.unread(request)
+    except (UsageError, SystemExit):
+        return False
+    return True
 
 
 def _parsed(prog: str, words: Words, *, searches: bool = False) -> Namespace | None:

@@ -69,6 +69,17 @@ class Entry:
             UsageError: there is no such benchmark, parameter or model, or they contradict each other; or an input or
                 the archive cannot be read.
         """
+        entry = cls.unread(request)
+        _ = request.content.bodies, request.server.tokens  # a file that cannot be read is refused here
+        return entry
+
+    @classmethod
+    def unread(cls, request: RunRequest) -> Entry:
+        """The same, of which only a trace is read: of a command that nobody may ever give.
+
+        Raises:
+            UsageError: there is no such benchmark, parameter or model, or they contradict each other.
+        """
         benchmark = _benchmark(request.benchmark)
         check_given(benchmark, request.given)
         defaults = {parameter.key: parameter.default for parameter in benchmark.parameters}
@@ -90,7 +101,6 @@ class Entry:
         if request.server.server is None and request.server.model_repository is None:
             for name in benchmark.models(request):
                 zoo_model(name)
-        _ = request.content.bodies, request.server.tokens  # a file that cannot be read is refused here
         points = tuple(asked_points(benchmark, request))
         check_spread(
             [point.load for point in points],
