@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from dialect_servers import MMS
+from dialect_servers import answering as serving_dialect
 from loadgen_servers import OK, answering, serving, streaming
 
 from servemark import _loadgen
@@ -173,6 +175,22 @@ def test_a_capacity_an_objective_and_a_comparison_are_those_of_two_generators(
         assert status_but_for_the_machine(main(run), read(tmp_path / "one")) == 0
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "one")]) == 2
     assert "generators" in capsys.readouterr().err
+
+
+def test_points_with_fewer_connections_than_threads_are_sent_by_as_many_as_there_are(tmp_path: Path) -> None:
+    theirs = {"OPTIONS /predictions/m": (200, b"{}"), "POST /predictions/m": (200, b"OK")}
+    (tmp_path / "input.txt").write_text("hello")
+    words = ["run", "concurrent_inference", "-m", "m", "-i", str(tmp_path / "input.txt"), "-o", str(tmp_path / "out")]
+    words += ["--rate", "50", "--duration", "0.6", "--warmup", "0", "--options", "threads", "1,2,5"]
+    with serving_dialect({**MMS, **theirs}) as port:
+        words += ["--mms", f"127.0.0.1:{port}", "--generators", "2", "--generator-threads", "2"]
+        status = main([*words, "--allow-invalid"])
+    result = read(tmp_path / "out")
+    assert status_but_for_the_machine(status, result) == 0
+    runs = result["benchmarks"][0]["runs"][:3]  # one that is INVALID is made once more
+    sent_by = [(len(run.get("generators") or [None]), run["load"]["generator_threads"]) for run in runs]
+    assert sent_by == [(1, 1), (2, 1), (2, 2)]
+    assert [run["steps"][0]["requests"] for run in runs] == [30, 30, 30]
 
 
 def test_ctrl_c_ends_all_and_keeps_what_was_measured(tmp_path: Path) -> None:
