@@ -36,7 +36,7 @@ def _written(folder: Path, files: dict[str, dict[str, object]]) -> Result:
         rows, steps = columns.pop("rows"), columns.pop("steps", ("predict",))
         write_record_file(folder / "records" / f"{name}.bin", rows, columns, steps=steps, warmup_ns=100)
         runs.append(replace(benchmark.runs[0], records=f"records/{name}.bin", point={"threads": len(runs) + 1}))
-    base = replace(base, benchmarks=(replace(benchmark, runs=tuple(runs)),))
+    base = replace(base, benchmarks=(replace(benchmark, runs=tuple(runs), steps=benchmark.steps if runs else ()),))
     (folder / "result.json").write_text(result_text(base), encoding="utf-8")
     return servemark.Result.load(folder)
 

@@ -9,7 +9,7 @@ from servemark.assessment.condensing import condensed_records
 from servemark.assessment.gathering import recorded_span_ns
 from servemark.assessment.open_loop import offered_per_s
 from servemark.assessment.trials import over_trials
-from servemark.benchmarks import catalogue
+from servemark.benchmarks import headline_of
 from servemark.certificate import certify, combine
 from servemark.records import RecordFile
 from servemark.result import BenchmarkResult, Check, LoadResult, OpenLoadResult, RunResult, answering
@@ -51,7 +51,7 @@ def with_run(known: BenchmarkResult | None, begun: BenchmarkResult, run: RunResu
     """The benchmark with `run` in the place of the last run of `begun`; `known` is what is known of it otherwise."""
     runs = (*begun.runs[:-1], run)
     benchmark = known or begun
-    trials = over_trials(runs, benchmark.trials, catalogue()[begun.name].headline) if benchmark.trials else None
+    trials = over_trials(runs, benchmark.trials, headline_of(begun.name)) if benchmark.trials else None
     counted = answering(runs, trials)
     headline = [one for one in counted.values() if not one.point]
     return replace(

@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from servemark.benchmarks import catalogue
+from servemark.benchmarks import headline_of
 from servemark.cli.options import parse_run
 from servemark.errors import UsageError
 from servemark.report.loads import less_exact
@@ -221,7 +221,7 @@ def _slower(benchmark: BenchmarkResult, load: LoadResult, achieved_per_s: float,
 
 def _of_length(benchmark: BenchmarkResult, run: RunResult, same: Words) -> Iterator[Words]:
     """As long as it takes for what was aimed at, since an interval is half as wide after four times the time."""
-    lacking = less_exact(run, benchmark.steps[0], catalogue()[benchmark.name].headline)
+    lacking = less_exact(run, benchmark.steps[0], headline_of(benchmark.name))
     times = max((half_share / aim for half_share, aim in lacking.values() if half_share), default=0.0)
     seconds = (run.window_s[1] - run.window_s[0]) * times**2
     if 0 < seconds <= _LONGEST_RUN_S:

@@ -17,6 +17,7 @@ from servemark.result import (
     Statistic,
     StepSummary,
     fingerprint,
+    mapping_in,
     served_by,
 )
 from servemark.workload.rates import with_unit
@@ -148,7 +149,7 @@ def _setup(result: Result, benchmark: BenchmarkResult, run: RunResult) -> Iterat
         yield f"thinking {load.think_s:g} s"
     if benchmark.backend:
         yield benchmark.backend
-    read_back = run.server.get("read_back") or {}
+    read_back = mapping_in(run.server, "read_back")
     for name, usual in _SETTINGS.items():
         value = read_back.get(name)
         if isinstance(value, int) and value > usual and name not in run.point:

@@ -13,6 +13,7 @@ import csv
 from collections.abc import Iterator
 from typing import TextIO
 
+from servemark.printable import printable
 from servemark.report.recorded import RecordedResult
 from servemark.result import Result, Statistic, StepSummary
 
@@ -50,7 +51,8 @@ def write(out: TextIO, result: Result) -> None:
         for run in benchmark.answering.values():
             values = " ".join(f"{name}={value}" for name, value in run.point.items())
             valid = run.certificate.valid
-            writer.writerows(_row(step, f"{of}{step.name} {values}".strip(), valid=valid) for step in run.steps)
+            labels = (printable(f"{of}{step.name} {values}".strip()) for step in run.steps)
+            writer.writerows(_row(step, label, valid=valid) for step, label in zip(run.steps, labels, strict=True))
 
 
 def _row(step: StepSummary, label: str, *, valid: bool) -> list[str]:

@@ -30,7 +30,7 @@ def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> 
     root = ElementTree.Element("testsuites", name="servemark")
     names = _told_apart(map(named, result.benchmarks))
     for name, benchmark in zip(names, result.benchmarks, strict=True):
-        suite = ElementTree.SubElement(root, "testsuite", name=name, timestamp=result.started_at)
+        suite = ElementTree.SubElement(root, "testsuite", name=name, timestamp=_fit(result.started_at))
         _add_measurement(suite, name, benchmark, allow_invalid=allow_invalid)
         conditions = [verdict for verdict in benchmark.verdicts if verdict.outcome != "finding"]
         for case, verdict in zip(_told_apart(verdict.question for verdict in conditions), conditions, strict=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from servemark.benchmarks import Headline, catalogue
+from servemark.benchmarks import Headline, headline_of
 from servemark.printable import printable, printable_in
 from servemark.report import analyses, capacity, trials
 from servemark.report.calibration import calibration_lines
@@ -61,6 +61,7 @@ from servemark.result import (
     Result,
     RunResult,
     StepSummary,
+    mapping_in,
 )
 from servemark.terminals import shortened, takes_escapes
 from servemark.units import format_ms
@@ -249,7 +250,7 @@ def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
         if only.measured:
             yield _latency_table(only)
             yield Text()
-        yield from _facts(headline_run or benchmark.runs[0], only, catalogue()[benchmark.name].headline)
+        yield from _facts(headline_run or benchmark.runs[0], only, headline_of(benchmark.name))
     else:
         yield from analyses.tables(benchmark)
         yield from counts(headline_run, benchmark.steps) if headline_run else ()
@@ -302,7 +303,7 @@ def _figures(benchmark: BenchmarkResult) -> Text:
         return line
     if not benchmark.steps:
         return subject(benchmark).append("nothing was measured", style="bold yellow")
-    return _headline_of_step(benchmark, benchmark.steps[0], catalogue()[benchmark.name].headline)
+    return _headline_of_step(benchmark, benchmark.steps[0], headline_of(benchmark.name))
 
 
 def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: Headline) -> Text:
@@ -334,13 +335,14 @@ def _headline_of_step(benchmark: BenchmarkResult, step: StepSummary, headline: H
 def _server_line(result: Result, benchmark: BenchmarkResult) -> str:
     server = benchmark.server or result.server or {}
     product = f"{server.get('product', 'server')} {server.get('version') or ''}".strip()
-    words = [f"{product}, {server.get('launcher')}{_built_from(server.get('source') or {})}"]
+    words = [f"{product}, {server.get('launcher')}{_built_from(mapping_in(server, 'source'))}"]
     words += [f"{benchmark.options.method} {shortened(url)}"] if (url := benchmark.options.url) else []
     words += [f"through {server['unix_socket']}"] if server.get("unix_socket") else []
     words += [benchmark.backend] if benchmark.backend else []
     words += ["preload_model"] if server.get("preload_model") else []
-    workers = {run.server["read_back"].get("workers") for run in benchmark.runs}
-    words += [counted(number, "worker") for number in workers if number] if len(workers) == 1 else []
+    workers = [mapping_in(run.server, "read_back").get("workers") for run in benchmark.runs]
+    if workers and all(number == workers[0] for number in workers) and isinstance(workers[0], int) and workers[0]:
+        words.append(counted(workers[0], "worker"))
     return "; ".join(words)
 
 
@@ -348,7 +350,7 @@ def _built_from(source: Mapping[str, Any]) -> str:
     """The commit of the checkout that the server was built from, and whether it was edited since."""
     if not source.get("commit"):
         return ""
-    return f" {source['commit'][:7]}" + (" with changes" if source.get("dirty") else "")
+    return f" {str(source['commit'])[:7]}" + (" with changes" if source.get("dirty") else "")
 
 
 def _latency_table(step: StepSummary) -> Columns:

@@ -78,7 +78,8 @@ def per_s_interval(statistic: Statistic, noun: str = "requests") -> str:
 def in_brackets(statistic: Statistic, shown: Callable[[float], str], noun: str = "requests") -> str:
     """An interval, of bounds as they are `shown`, or how many of `noun` it would take."""
     if statistic.ci95 is None:
-        return f"(no interval below {_needed(statistic, f' {noun}')})"
+        needed = _needed(statistic, f" {noun}")
+        return f"(no interval below {needed})" if needed else "(no interval)"
     low, high = map(shown, statistic.ci95)
     return f"({low} to {high})"
 
@@ -86,15 +87,16 @@ def in_brackets(statistic: Statistic, shown: Callable[[float], str], noun: str =
 def interval(statistic: Statistic, digits: int) -> str:
     """An interval, or how many values it would take."""
     if statistic.ci95 is None:
-        return f"- needs {_needed(statistic)}"
+        needed = _needed(statistic)
+        return f"- needs {needed}" if needed else "-"
     return f"{decimal(statistic.ci95[0], digits)} to {decimal(statistic.ci95[1], digits)}"
 
 
 def _needed(statistic: Statistic, of_what: str = "") -> str:
-    """How much would have to be measured for an interval."""
+    """How much would have to be measured for an interval; empty where that is not said."""
     if statistic.needs_n is None and statistic.needs_s:
         return f"{math.ceil(statistic.needs_s)} s" if statistic.needs_s >= 1 else f"{statistic.needs_s:.1g} s"
-    return f"{statistic.needs_n:,}{of_what}"
+    return "" if statistic.needs_n is None else f"{statistic.needs_n:,}{of_what}"
 
 
 def figure(statistic: Statistic, digits: int) -> str:

@@ -63,6 +63,7 @@ from servemark.result.document import Tool as Tool
 from servemark.result.document import Verdict as Verdict
 from servemark.result.document import answering as answering
 from servemark.result.document import error_name as error_name
+from servemark.result.document import mapping_in as mapping_in
 from servemark.result.document import trials_by_point as trials_by_point
 from servemark.result.figures import Distribution as Distribution
 from servemark.result.figures import EventSummary as EventSummary

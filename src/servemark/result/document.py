@@ -37,6 +37,12 @@ def error_name(kind: str, status: int) -> str:
     return f"{kind}:{status}" if kind in _WITH_STATUS else kind
 
 
+def mapping_in(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What is there under `name` of what is free in its form; nothing where that is missing, or has no names itself."""
+    found = of.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
 @dataclass(frozen=True)
 class ErrorExample:
     """The first failure of its kind: when it ended, what the generator saw, and the start of the response's body."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from servemark.result.document import BenchmarkResult, Result, RunResult
+from servemark.result.document import BenchmarkResult, Result, RunResult, mapping_in
 from servemark.result.loads import LoadResult, OpenLoadResult
 
 #: What of a load is no part of what was asked: what was had of the machine, which the environment says.
@@ -88,14 +88,13 @@ def asked_of_point(result: Result, benchmark: BenchmarkResult, run: RunResult) -
     Parameters that are lists of points are left out: each point says its own.
     """
     facts: dict[str, Any] = {}
-    config = _server(result, benchmark).get("config")
-    config = config if isinstance(config, Mapping) else {}
+    config = mapping_in(_server(result, benchmark), "config")
     facts |= {
         f"setting {name}": value
         for name, value in config.items()
         if not _OF_ONE_RUN.search(name) and not _OF_ONE_RUN.search(str(value))
     }
-    settings = {**run.server.get("requested", {}), **run.server.get("read_back", {})}
+    settings = {**mapping_in(run.server, "requested"), **mapping_in(run.server, "read_back")}
     facts |= {f"setting {name}": value for name, value in settings.items()}
     told = {name: _text(value) for name, value in facts.items()}
     return asked_beforehand(run.load, benchmark.options.parameters, run.point) | told
@@ -126,13 +125,12 @@ def served_by(result: Result, benchmark: BenchmarkResult) -> dict[str, str | Non
     It may be what is compared.
     """
     server = _server(result, benchmark)
-    source = server.get("source")
-    source = source if isinstance(source, Mapping) else {}
+    source = mapping_in(server, "source")
     changed = " with changes" if source.get("dirty") else ""
     return {
         "server": " ".join(str(server[key]) for key in ("product", "version", "launcher") if server.get(key)) or None,
         "url": benchmark.options.url,
-        "commit": f"{source['commit'][:7]}{changed}" if source.get("commit") else None,
+        "commit": f"{str(source['commit'])[:7]}{changed}" if source.get("commit") else None,
         **{name: _text(number) for name, number in _versions(server).items() if name not in {"python", "java"}},
     }
 
@@ -154,8 +152,7 @@ def _server(result: Result, benchmark: BenchmarkResult) -> Mapping[str, Any]:
 
 
 def _versions(server: Mapping[str, Any]) -> Mapping[str, Any]:
-    versions = server.get("versions")
-    return versions if isinstance(versions, Mapping) else {}
+    return mapping_in(server, "versions")
 
 
 def _text(value: Any) -> str | None:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -27,8 +27,11 @@ from servemark.result.document import (
     Verdict,
 )
 from servemark.result.figures import Statistic
+from servemark.result.rules import broken_rules
 
 _FIRST = "servemark/result/1"
+#: More than any whole number that is counted, and than arrays of them hold; and than any figure that is reckoned with.
+_BEYOND_WHOLE, _BEYOND = 2**64, 1e100
 #: How much of a value that is not what it should be is shown.
 _LONGEST_SHOWN = 60
 #: What ``json`` gives of each kind of value, and what a person calls it.
@@ -95,7 +98,7 @@ def from_json(data: Any) -> Result:
     Raises:
         ValueError: `data` is no result, or one of a newer schema.
     """
-    result: Result = _whole(Result, _migrated(data))
+    result: Result = _whole(Result, data, _migrated)
     return result
 
 
@@ -118,7 +121,7 @@ def read_result(file: Path) -> Result:
     """
     try:
         data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         again = "cut short, or changed? copy it again from where it was written"
         raise ValueError(f"it is no JSON ({error}); {again}") from error
     return from_json(data)
@@ -171,36 +174,77 @@ def _migrated_benchmark(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**data, "verdicts": verdicts, "analysis": analysis or None}
 
 
-def _whole(wanted: Any, data: Any) -> Any:
+def _whole(wanted: Any, data: Any, prepared: Callable[[Any], Any] = lambda data: data) -> Any:
     try:
-        return _read(wanted, data)
+        return _read(wanted, prepared(data))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no whole {SCHEMA}: {error}; copy the file again from where it was written") from error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"it is no whole {SCHEMA}: {why}; copy the file again from where it was written") from error
 
 
 def _read(wanted: Any, value: Any) -> Any:
     """`value`, as ``json`` gives it, as what the annotation `wanted` says."""
-    arguments = get_args(wanted)
-    if get_origin(wanted) in (Union, types.UnionType):
-        if value is None:
+    arguments, origin = get_args(wanted), get_origin(wanted)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
             return None
         options = [one for one in arguments if one is not type(None)]
         return _read(options[0] if len(options) == 1 else _fitting(options, value), value)
     if dataclasses.is_dataclass(wanted):
         return _read_fields(wanted, value)
-    if get_origin(wanted) is tuple:
-        return tuple(_read(arguments[0], item) for item in value)
-    if get_origin(wanted) is Mapping:
+    if origin is tuple:
+        return _read_tuple(arguments, value)
+    if origin is Mapping:
+        _check_kind(value, Mapping, "object")
         return {key: _read(arguments[1], item) for key, item in value.items()}
-    if wanted in _KINDS and (not isinstance(value, _KINDS[wanted][0]) or (isinstance(value, bool) != (wanted is bool))):
-        raise TypeError(f"{json.dumps(value)[:_LONGEST_SHOWN]} is no {_KINDS[wanted][1]}")
+    if origin is Literal and not any(type(value) is type(one) and value == one for one in arguments):
+        raise TypeError(f"{_shown(value)} is none of {', '.join(map(str, arguments))}")
+    if wanted in _KINDS:
+        _check_kind(value, *_KINDS[wanted])
+        if isinstance(value, bool) != (wanted is bool):
+            raise TypeError(f"{_shown(value)} is no {_KINDS[wanted][1]}")
+    _check_size(value)
     return value
+
+
+def _read_tuple(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    """An array as a tuple, as long as the annotation says."""
+    _check_kind(value, list, "array")
+    if arguments[-1] is Ellipsis:
+        return tuple(_read(arguments[0], item) for item in value)
+    if len(value) != len(arguments):
+        raise TypeError(f"{_shown(value)} is no array of {len(arguments)}")
+    return tuple(_read(one, item) for one, item in zip(arguments, value, strict=True))
+
+
+def _check_kind(value: Any, kinds: Any, called: str) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{_shown(value)} is no {called}")
+
+
+def _check_size(value: Any) -> None:
+    """See that a number is one that can be reckoned with: ``json`` reads some as infinite, and others of any size.
+
+    Of what is free in its form every number in it is looked at.
+    """
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _check_size(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_size(item)
+    elif isinstance(value, (int, float)) and abs(value) >= (_BEYOND_WHOLE if isinstance(value, int) else _BEYOND):
+        raise TypeError(f"{_shown(value)} is too large")
+
+
+def _shown(value: Any) -> str:
+    """As much of a value as a line has room for."""
+    return json.dumps(value)[:_LONGEST_SHOWN]
 
 
 def _read_fields(wanted: Any, value: Any) -> Any:
     """`value` as the dataclass `wanted`; an error names the field that it is of."""
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{json.dumps(value)[:_LONGEST_SHOWN]} is no object")
+    _check_kind(value, Mapping, "object")
     lacking = [name for name in _needed(wanted) if name not in value]
     if lacking:
         raise TypeError(f"it lacks {', '.join(lacking)}")
@@ -211,7 +255,11 @@ def _read_fields(wanted: Any, value: Any) -> Any:
                 read[field.name] = _read(hints[field.name], value[field.name])
             except TypeError as error:
                 raise TypeError(f"{field.name}: {error}") from error
-    return wanted(**read)
+    made = wanted(**read)
+    broken = next(broken_rules(made), None)
+    if broken is not None:
+        raise TypeError(broken)
+    return made
 
 
 def _needed(wanted: Any) -> list[str]:
@@ -220,8 +268,9 @@ def _needed(wanted: Any) -> list[str]:
     return [field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING]
 
 
-def _fitting(options: Sequence[Any], value: Mapping[str, Any]) -> Any:
+def _fitting(options: Sequence[Any], value: Any) -> Any:
     """Of several dataclasses the one that `value` can be: it has all that it needs, and the words that tell it."""
+    _check_kind(value, Mapping, "object")
     for option in options:
         hints = _hints(option)
         needed = set(_needed(option))

@@ -62,8 +62,8 @@ class Drawn:
         return sum(counts, np.zeros(len(self.timeline.under_way), dtype=np.int64))
 
     def steps(self) -> Iterator[tuple[StepSummary, StepTimeline]]:
-        """Its steps that have a measured success, each with what happened over time."""
-        over_time = {step.name: step for step in self.timeline.steps}
+        """Its steps that have a measured success, each with what happened over time, as far as the records have any."""
+        over_time = {step.name: step for step in self.timeline.steps if step.distribution.count}
         for step in self.run.steps:
             if step.measured and step.name in over_time:
                 yield step, over_time[step.name]
