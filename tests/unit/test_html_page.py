@@ -27,8 +27,11 @@ from servemark.result import (
     LatencySummary,
     Result,
     RunResult,
+    Skipped,
     Statistic,
     StepSummary,
+    Suite,
+    SuiteEntry,
     Telemetry,
     Verdict,
 )
@@ -340,3 +343,55 @@ def test_a_logarithmic_axis_is_for_values_that_are_far_apart():
 )
 def test_a_logarithmic_axis_has_marks_to_read_it_by(least, most, ticks):
     assert quantity("ms", "ms", [least, most])["axis"]["values"] == ticks
+
+
+def _suite_of(folder: Path) -> Result:
+    """A suite of which one failed, one missed its objective, one was skipped and one is done."""
+    good = _benchmark(folder)
+    slo = Verdict("objective p99<5ms", "p99<5ms missed: 80% within 5 ms", "missed", "p99<5ms")
+    failed = replace(good, name="load", steps=(), runs=(), certificate=None, failure=Failure(f"no room {HOSTILE}", 4))
+    missed = replace(good, name="ping", model=None, verdicts=(slo,))
+    states = {"latency-m": "done", "load-m": "failed", "ping": "done", "batching-m": "skipped"}
+    entries = tuple(SuiteEntry(name, status, "0" * 64) for name, status in states.items())
+    skipped = (Skipped("batching-m", HOSTILE),)
+    return _result(good, failed, missed, suite=Suite("mine", entries), skipped=skipped)
+
+
+def test_a_suite_begins_with_what_became_of_all_of_it(tmp_path):
+    text = _text(_suite_of(tmp_path), tmp_path)
+    said = "suite mine: 2 of 4 done; FAILED: load m; SLO missed: ping; skipped: batching-m"
+    first = text[: text.index('<section id="benchmark-1">')]
+    assert f'<p class="answer missed">{said}</p>' in first
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td><td>', first)
+    assert rows == [
+        ("done", '<a href="#benchmark-1">latency m</a>'),
+        ("FAILED", '<a href="#benchmark-2">load m</a>'),
+        ("SLO missed", '<a href="#benchmark-3">ping</a>'),
+        ("skipped", "batching-m"),
+    ]
+    assert "p50 4.00 ms, p99 20.0 ms" in first
+    assert "certificate" not in first
+    places = [
+        text.index(f'<section id="benchmark-{number}">\n<h2>{name}<')
+        for number, name in enumerate(("latency m", "load m", "ping"), 1)
+    ]
+    assert places == sorted(places)
+    assert _Tags(text).count("img") == 0
+    assert "Not run" not in text, "what was skipped is among the entries"
+
+
+def test_a_suite_of_which_all_is_done_is_not_marked_and_one_benchmark_is_no_suite(tmp_path):
+    good = _benchmark(tmp_path)
+    entries = (SuiteEntry("latency-m", "done", ""), SuiteEntry("latency-n", "done", ""))
+    text = _text(_result(good, good, suite=Suite("mine", entries)), tmp_path)
+    assert '<p class="answer ">suite mine: 2 of 2 done</p>' in text
+    text = _text(_result(good, suite=Suite("mine", entries[:1])), tmp_path)
+    assert "suite mine" not in text
+    assert 'id="benchmark-' not in text
+
+
+def test_a_suite_that_was_cut_off_before_anything_ran_says_why(tmp_path):
+    entries = (SuiteEntry("latency-m", "not run", ""), SuiteEntry("latency-n", "not run", ""))
+    text = _text(_result(suite=Suite("mine", entries), error="no server was there"), tmp_path)
+    assert '<p class="answer undecided">suite mine: 0 of 2 done; not run: latency-m, latency-n</p>' in text
+    assert '<p class="also ">no server was there</p>' in text

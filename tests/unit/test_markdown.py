@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from servemark.report.markdown import markdown_text
 from servemark.result import (
     AskedOptions,
@@ -11,6 +13,9 @@ from servemark.result import (
     Check,
     Estimate,
     Failure,
+    Skipped,
+    Suite,
+    SuiteEntry,
     Verdict,
 )
 
@@ -54,6 +59,35 @@ def test_the_answer_of_a_search_is_its_capacity_and_not_that_some_load_met_the_o
     lines = markdown_text(result_of(_benchmark(capacity=found, verdicts=(verdict,)), "x-1")).splitlines()
     assert lines[0].startswith("**latency m: capacity 9/s (8 to 10): ")
     assert "| a load that meets p99\\<5ms | met | p99\\<5ms holds at 8/s |" in lines
+
+
+def test_a_suite_begins_with_what_became_of_all_of_it() -> None:
+    verdict = Verdict("at most 1% failed", "5 of 10 failed", "missed")
+    invalid = Certificate(valid=False, checks=(Check("generator lag", False, "moves p99"),))
+    states = {"latency-m": "failed", "load-m": "done", "ping-m": "done", "batching-m": "skipped", "http-m": "not run"}
+    result = replace(
+        result_of(_benchmark(failure=Failure("no | server", 4)), "x-1"),
+        suite=Suite("mine", tuple(SuiteEntry(name, status, "") for name, status in states.items())),
+        skipped=(Skipped("batching-m", "no room"),),
+    )
+    others = (_benchmark(name="load", verdicts=(verdict,)), _benchmark(name="ping", certificate=invalid))
+    lines = markdown_text(replace(result, benchmarks=(*result.benchmarks, *others))).splitlines()
+    assert lines[:9] == [
+        (
+            "**suite mine: 2 of 5 done; FAILED: latency m; INVALID: ping m; missed what was asked: load m; "
+            "skipped: batching-m; not run: http-m**"
+        ),
+        "",
+        "|  | benchmark | result |",
+        "| --- | --- | --- |",
+        r"| FAILED | latency m | no \| server |",
+        "| missed | load m | nothing was measured |",
+        "| INVALID | ping m | nothing was measured |",
+        "| skipped | batching-m | no room |",
+        "| not run | http-m |  |",
+    ]
+    assert lines[10] == r"**FAILED latency m: no \| server**"
+    assert "batching-m: skipped: no room" not in lines
 
 
 def test_words_of_others_stay_words() -> None:

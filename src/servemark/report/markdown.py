@@ -12,6 +12,8 @@ from servemark.report.inside import HEADINGS, rows_of_inside
 from servemark.report.layout import Fact
 from servemark.report.objectives import answer, seen
 from servemark.report.recorded import RecordedResult
+from servemark.report.suite import HEADINGS as HEADINGS_OF_SUITE
+from servemark.report.suite import answer_of_suite, rows_of_suite
 from servemark.report.terminal import figure_lines, headline, legend_of
 from servemark.report.words import named
 from servemark.result import BenchmarkResult, Result
@@ -34,9 +36,14 @@ def _lines(result: Result) -> Iterator[str]:
     if result.comparison is not None:
         yield f"**{_plain(comparison_in_words(result.comparison))}**"
         yield ""
+    rows = rows_of_suite(result, headline)
+    if rows:
+        yield f"**{_plain(answer_of_suite(result, rows))}**"
+        yield ""
+        yield from _table(HEADINGS_OF_SUITE, [row.cells for row in rows])
     for benchmark in result.benchmarks:
         yield from _of_benchmark(benchmark)
-    for skipped in result.skipped:
+    for skipped in () if rows else result.skipped:
         yield f"{_plain(skipped.name)}: skipped: {_plain(skipped.reason)}"
         yield ""
     if result.comparison is not None and not result.comparison.refused:

@@ -33,7 +33,7 @@ from servemark.report.objectives import answer, goodput_fact, trend_facts
 from servemark.report.recorded import RecordedResult
 from servemark.report.sparkline import ramp_for
 from servemark.report.streams import streamed, streams_of_all
-from servemark.report.suite import table_of_suite
+from servemark.report.suite import rows_of_suite, table_of_suite
 from servemark.report.tokens import prompts_of, tokens_of
 from servemark.report.words import (
     LEGEND,
@@ -130,12 +130,12 @@ def _both_sides(result: Result) -> Iterator[Line]:
 def _print_result(console: Console, result: Result, folder: Path, next_step: str = "") -> None:
     # A server's words are in errors, verdicts and reasons, and rich passes them on as they are.
     result = printable_in(result)
-    several = result.suite is not None and len(result.suite.entries) > 1
+    rows = rows_of_suite(result, headline)
     lines: list[Line] = [] if result.comparison is None else [answer_of_comparison(result.comparison), Text()]
     for benchmark in result.benchmarks:
-        lines += [*summary_lines(result, benchmark), *([Text()] if several else [])]
-    if several or result.skipped:
-        lines.append(table_of_suite(result, headline))
+        lines += [*summary_lines(result, benchmark), *([Text()] if rows else [])]
+    if rows:
+        lines.append(table_of_suite(rows))
     if result.comparison is not None and not result.comparison.refused:
         lines += [*details_of_comparison(result.comparison), Text()]
     _print(console, lines)

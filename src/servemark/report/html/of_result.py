@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from servemark.printable import printable_in
@@ -13,12 +14,13 @@ from servemark.report.html import of_benchmark, of_run, of_tokens
 from servemark.report.html.charts import SERIES, Chart
 from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.over_time import Drawn
-from servemark.report.html.page import Answer, Band, Block, Labelled, Page, RunCharts, Section, blocks_of
+from servemark.report.html.page import Answer, Band, Block, Entry, Labelled, Page, RunCharts, Section, blocks_of
 from servemark.report.html.percentiles import curve_of, percentile_chart
 from servemark.report.inside import tables_of_inside
 from servemark.report.judgements import judgements
 from servemark.report.layout import Line, texts_of
 from servemark.report.objectives import answer, seen
+from servemark.report.suite import HEADINGS, SuiteRow, answer_of_suite, outcome_of_suite, rows_of_suite
 from servemark.report.terminal import detail_lines, figure_lines, headline, legend_of, measured_lines
 from servemark.report.words import decimal, digits_of, figure, interval, named
 from servemark.result import BenchmarkResult, Result, RunResult, StepSummary
@@ -31,10 +33,13 @@ def result_page(result: Result, folder: Path) -> Page:
     """The page of `result`, whose records are in `folder`; those that cannot be read are said there."""
     shown = printable_in(result)
     sections = [_comparison(shown)] if shown.comparison is not None else []
+    rows = rows_of_suite(shown, headline)
+    sections += [_suite(shown, rows)] if rows else []
     room = Room(sum(len(benchmark.answering) for benchmark in result.benchmarks))
-    for benchmark, raw in zip(shown.benchmarks, result.benchmarks, strict=True):
-        sections.append(_section(shown, benchmark, raw, folder, room))
-    if shown.skipped or not shown.benchmarks:
+    for place, (benchmark, raw) in enumerate(zip(shown.benchmarks, result.benchmarks, strict=True)):
+        section = _section(shown, benchmark, raw, folder, room)
+        sections.append(replace(section, anchor=_anchor(place)) if rows else section)
+    if not rows and (shown.skipped or not shown.benchmarks):
         sections.append(_not_run(shown))
     names = dict.fromkeys(named(benchmark) for benchmark in shown.benchmarks)
     environment = shown.environment
@@ -177,6 +182,19 @@ def _comparison(result: Result) -> Section:
     details = list(details_of_comparison(comparison))
     summary = blocks_of([*details, *legend_of(texts_of(details))])
     return Section(title="Comparison", answers=(Answer(comparison_in_words(comparison)),), summary=summary)
+
+
+def _suite(result: Result, rows: tuple[SuiteRow, ...]) -> Section:
+    answers = [Answer(answer_of_suite(result, rows), outcome_of_suite(rows))]
+    if not result.benchmarks and result.error:
+        answers.append(Answer(result.error))
+    entries = tuple(Entry(row.cells, "" if row.place is None else _anchor(row.place)) for row in rows)
+    return Section(title="", answers=tuple(answers), entries=entries, headings_of_entries=HEADINGS)
+
+
+def _anchor(place: int) -> str:
+    """The name of the section of a benchmark, for links to it."""
+    return f"benchmark-{place + 1}"
 
 
 def _not_run(result: Result) -> Section:

@@ -62,12 +62,24 @@ class RunCharts:
     charts: tuple[Chart, ...]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A row that leads to a section: its cells, the first of which is a word for how it stands, and the `anchor` of the
+    section; empty where it has none.
+    """
+
+    cells: tuple[str, ...]
+    anchor: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
     """What the page says of one benchmark, or of one question; what is empty is left out.
 
     Attributes:
+        anchor: what links on the page call it.
         answers: sentences, the first of them the largest.
+        entries: rows that lead to other sections, below `headings_of_entries`.
         measured: what was measured, on what, in lines.
         figures: those that matter, with their intervals.
         conditions: of an objective, each with its outcome and what was seen.
@@ -79,6 +91,9 @@ class Section:
 
     title: str
     answers: tuple[Answer, ...]
+    anchor: str = ""
+    entries: tuple[Entry, ...] = ()
+    headings_of_entries: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
     figures: tuple[Block, ...] = ()
     band: Band | None = None
