@@ -43,6 +43,7 @@ MS = 1_000_000
 RULE = {"type": "rule", "color": WARN, "strokeDash": [4, 3]}
 LIBRARY = "window.vegaEmbed = function () {};"
 VALID = Certificate(valid=True, checks=(Check("accounted", True, "all of them"),))
+WITHOUT_CURVE = "Latency by percentile"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x1b[31m"
 
 
@@ -207,6 +208,35 @@ def test_the_curve_ends_where_intervals_end_and_its_points_are_the_reported_figu
     assert {row["ms"] for row in points["data"]["values"]} == {4.0, 9.0, 12.0}
     assert max(row["beyond"] for row in curve["data"]["values"]) == pytest.approx(20.0)  # p95
     assert [row["low"] for row in band["data"]["values"]] == pytest.approx([3.6, 8.1, 10.8])
+
+
+def _few(of_p50: int | None) -> LatencySummary:
+    """Latencies of which no percentile has an interval; it is said how many requests that of p50 takes."""
+    of = {name: Statistic(5.0, None, needs_n=368) for name in ("mean", "p90", "p95", "p99", "p99_9")}
+    return LatencySummary(**of, p50=Statistic(4.0, None, needs_n=of_p50), min=1, max=40, stddev=2)
+
+
+def test_where_no_percentile_has_an_interval_there_is_no_curve_and_it_is_said_why(tmp_path):
+    for needed, told in ((120, "; p50 takes 120 requests"), (None, "; p90 takes 368 requests")):
+        text = _text(_result(_benchmark(tmp_path, _step(service_ms=_few(needed)))), tmp_path)
+        assert "<figcaption>Latency by percentile" not in text
+        assert "<figcaption>Latency over time" in text
+        assert (
+            f'<p class="measured">{WITHOUT_CURVE} is not drawn: no percentile has an interval of 95%{told}.</p>' in text
+        )
+    assert WITHOUT_CURVE + " is not" not in _text(_result(_benchmark(tmp_path)), tmp_path)
+
+
+def test_of_several_points_those_with_an_interval_have_a_curve(tmp_path):
+    benchmark = _benchmark(tmp_path, name="concurrent_inference")
+    steps = (_step(), _step(service_ms=_few(120)), _step())
+    runs = tuple(_run(step, "records/1.bin", threads=2**n) for n, step in enumerate(steps))
+    text = _text(_result(replace(benchmark, steps=(), runs=runs)), tmp_path)
+    together = next(spec for spec in _specs(text) if "beyond" in json.dumps(spec))
+    assert {row["series"] for row in together["layer"][1]["data"]["values"]} == {"threads 1", "threads 4"}
+    said = "is not drawn of what has no percentile with an interval of 95%: threads 2 (p50 takes 120 requests)."
+    assert f"{WITHOUT_CURVE} {said}" in text
+    assert text.count("<figcaption>Latency by percentile</figcaption>") == 3, "of all together, and of two by itself"
 
 
 def test_what_happened_to_the_server_is_a_rule_in_each_chart_over_time_and_told_in_words(tmp_path):

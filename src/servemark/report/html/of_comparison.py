@@ -23,7 +23,7 @@ from servemark.report.html.charts import (
 )
 from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.page import Answer, Page, Section, blocks_of
-from servemark.report.html.percentiles import Curve, curve_of, percentile_chart
+from servemark.report.html.percentiles import Curve, curve_of, percentile_chart, without_curve
 from servemark.report.layout import texts_of
 from servemark.report.terminal import legend_of
 from servemark.report.words import named, plain
@@ -145,11 +145,13 @@ def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
                     for step, over_time in one.shown():
                         where = ", ".join(filter(None, (step.name, one.run.place)))
                         found.setdefault(where, {})[printable(side.label)] = curve_of(step, over_time)
-        charts = [
-            percentile_chart(series, latency, "result", f"Latency by percentile, {where}")
-            for where, series in found.items()
-            if len(series) > 1
-        ]
+        charts = []
+        for where, series in found.items():
+            if len(series) > 1:
+                title = f"Latency by percentile, {where}"
+                chart, why = percentile_chart(series, latency, "result", title), without_curve(series, title)
+                charts += [chart] if chart else []
+                notes += [why] if why else []
         if charts or notes:
             yield Section(title=name, answers=(), charts=tuple(charts), notes=tuple(map(printable, notes)))
 

@@ -15,7 +15,7 @@ from servemark.report.html.charts import SERIES, Chart
 from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.over_time import Drawn
 from servemark.report.html.page import Answer, Band, Block, Entry, Labelled, Page, RunCharts, Section, blocks_of
-from servemark.report.html.percentiles import curve_of, percentile_chart
+from servemark.report.html.percentiles import Curve, curve_of, percentile_chart, without_curve
 from servemark.report.inside import tables_of_inside
 from servemark.report.judgements import judgements
 from servemark.report.layout import Line, texts_of
@@ -90,7 +90,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
         steps=_steps(benchmark),
         tokens=of_tokens.tables_of(benchmark),
         runs=runs,
-        notes=tuple(notes),
+        notes=(*filter(None, _without_curves(drawn)), *notes),
         checks=_checks(benchmark),
     )
 
@@ -128,7 +128,25 @@ def _curves_of_points(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> lis
             series[one.run.place] = curve_of(*steps[0])
     if len(series) < 2:
         return []
-    return [percentile_chart(series, drawn[0].latency, "point")]
+    chart = percentile_chart(series, drawn[0].latency, "point")
+    return [] if chart is None else [chart]
+
+
+def _without_curves(drawn: Sequence[Drawn]) -> Iterator[str]:
+    """Why percentiles are not drawn, of the runs whose time is."""
+    latencies: dict[str, Curve] = {}
+    tokens: dict[str, Curve] = {}
+    for one in drawn:
+        several = len(one.run.steps) > 1
+        found = of_run.curves_of(one).items()
+        latencies |= {_joined(one.run.place, name if several else "") or name: curve for name, curve in found}
+        tokens |= {_joined(name, one.run.place): curve for name, curve in of_tokens.curves_of(one).items()}
+    yield without_curve(latencies)
+    yield without_curve(tokens, of_tokens.BY_PERCENTILE, "streams")
+
+
+def _joined(*names: str) -> str:
+    return ", ".join(filter(None, names))
 
 
 def _title(run: RunResult) -> str:

@@ -33,7 +33,7 @@ from servemark.report.html.over_time import (
     thinned,
     told,
 )
-from servemark.report.html.percentiles import curve_of, percentile_chart
+from servemark.report.html.percentiles import Curve, curve_of, percentile_chart
 from servemark.report.words import plain
 from servemark.result import StepSummary
 from servemark.stats.percentiles import REPORTED
@@ -53,12 +53,19 @@ def charts_of(drawn: Drawn) -> Iterator[Chart]:
     steps = drawn.shown()
     busiest = max(steps, key=lambda one: one[0].measured) if steps else None
     if busiest:
-        yield percentile_chart({step.name: curve_of(step, over_time) for step, over_time in steps}, drawn.latency)
+        by_percentile = percentile_chart(curves_of(drawn), drawn.latency)
+        if by_percentile is not None:
+            yield by_percentile
         yield over_time_of(drawn, busiest[1])
     yield rates_of(drawn)
     yield under_way_of(drawn)
     if busiest:
         yield spent_of(*busiest)
+
+
+def curves_of(drawn: Drawn) -> dict[str, Curve]:
+    """The percentiles of each step that has a place in a chart."""
+    return {step.name: curve_of(step, over_time) for step, over_time in drawn.shown()}
 
 
 def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:

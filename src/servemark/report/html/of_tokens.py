@@ -28,26 +28,50 @@ _LEAST_OF = {"p50": 3, "p99": 50}
 #: What is less in the median is in the table alone: beside the others it would be all that the axis has room for.
 _LEAST_DRAWN_MS = 0.1
 _HEADINGS = ("time", "step", "point", "streams", "mean ms", "p50", "p90", "p95", "p99", "p99.9", "max")
+#: The title of the percentiles.
+BY_PERCENTILE = "Times of tokens by percentile"
 _REASONS = ("finish reason", "step", "point", "answers", "shorter than asked for")
 
 
 def charts_of(drawn: Drawn) -> Iterator[Chart]:
     """The charts of a run's tokens; of several steps that have any those of the one with the most answers."""
-    read = [(step, drawn.tokens[step.name]) for step in drawn.run.steps if step.tokens and step.name in drawn.tokens]
+    read = _read(drawn)
     if not read:
         return
-    step, tokens = max(read, key=lambda one: one[0].tokens.answers if one[0].tokens else 0)
-    of = f", {step.name}" if len(read) > 1 else ""
-    assert step.tokens is not None
-    if step.tokens.streams:
-        yield _percentiles(step.tokens, tokens, of)
+    name, summary, tokens = read[0]
+    of = f", {name}" if len(read) > 1 else ""
+    if summary.streams:
+        by_percentile = _percentiles(summary, tokens, of)
+        if by_percentile is not None:
+            yield by_percentile
         yield _over_time(drawn, tokens, "first_token", f"First token over time{of}", "From where the latency counts to")
         yield _over_time(
             drawn, tokens, "time_per_output_token", f"Time per output token over time{of}", "Of each stream from"
         )
     if tokens.tokens.any():
         yield _rate(drawn, tokens, of)
-    yield _reasons(step.tokens, of)
+    yield _reasons(summary, of)
+
+
+def curves_of(drawn: Drawn) -> dict[str, Curve]:
+    """The times of tokens whose percentiles are drawn, by what they are called."""
+    read = _read(drawn)
+    if not read:
+        return {}
+    _, summary, tokens = read[0]
+    return _curves(summary, tokens) if summary.streams else {}
+
+
+def _read(drawn: Drawn) -> list[tuple[str, TokenSummary, TokenTimeline]]:
+    """The steps whose answers were read for their tokens, and what happened to these over time; first the one with the
+    most answers.
+    """
+    found = [
+        (step.name, step.tokens, drawn.tokens[step.name])
+        for step in drawn.run.steps
+        if step.tokens is not None and step.name in drawn.tokens
+    ]
+    return sorted(found, key=lambda one: -one[1].answers)
 
 
 def tables_of(benchmark: BenchmarkResult) -> tuple[Block, ...]:
@@ -84,17 +108,20 @@ def _ends(step: StepSummary, place: str) -> Iterator[tuple[str, ...]]:
         yield (reason, step.name, place, f"{count:,}", short)
 
 
-def _percentiles(summary: TokenSummary, tokens: TokenTimeline, of: str) -> Chart:
-    curves = {
+def _curves(summary: TokenSummary, tokens: TokenTimeline) -> dict[str, Curve]:
+    return {
         called: Curve(getattr(summary, f"{name}_ms"), tokens.times[name].quantiles_ms)
         for name, called in _NAMES.items()
         if tokens.times[name].count and (getattr(summary, f"{name}_ms").p50.value or 0) >= _LEAST_DRAWN_MS
     }
+
+
+def _percentiles(summary: TokenSummary, tokens: TokenTimeline, of: str) -> Chart | None:
     return percentile_chart(
-        curves,
+        _curves(summary, tokens),
         "time",
         "what",
-        f"Times of tokens by percentile{of}",
+        f"{BY_PERCENTILE}{of}",
         "What so many streams do not exceed, as far as an interval of 95% exists, which the band is: the time to the "
         "first event with content, the time per output token after it, the longest gap between two events with "
         "content, and what came behind the last one. What is less than 0.1 ms in the median is in the table alone.",

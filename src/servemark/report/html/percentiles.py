@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from servemark.report.html.charts import Chart, Spec, colour_by, data, layered, quantity, tooltip, where_wide
 from servemark.report.words import percentile_name, plain
-from servemark.result import STATISTICS, LatencySummary, StepSummary
+from servemark.result import LatencySummary, StepSummary
 from servemark.stats.percentiles import REPORTED
 from servemark.stats.timeline import StepTimeline
 
@@ -40,12 +40,18 @@ def percentile_chart(
     what: str = "step",
     title: str = "Latency by percentile",
     description: str = "",
-) -> Chart:
-    """Times by percentile, of each of some series, up to the highest percentile that has an interval."""
+) -> Chart | None:
+    """Times by percentile, of each of some series, up to the highest percentile that has an interval.
+
+    Those without any are left out, see ``without_curve``; None where all are.
+    """
+    drawn = {name: shown for name, shown in series.items() if _with_interval(shown)}
+    if not drawn:
+        return None
     curve, band, rows = [], [], []
-    for name, shown in series.items():
-        with_interval = [one for one in STATISTICS if one in REPORTED and _interval(shown.reported, one)]
-        highest = max((REPORTED[one] for one in with_interval), default=0.5)
+    for name, shown in drawn.items():
+        with_interval = _with_interval(shown)
+        highest = max(REPORTED[one] for one in with_interval)
         share = 1 - np.geomspace(1.0, 1 - highest, _CURVE_POINTS)
         found = shown.quantiles_ms(share)
         curve += [
@@ -58,7 +64,7 @@ def percentile_chart(
             beyond = 1 / (1 - REPORTED[one])
             band.append({"series": name, "beyond": beyond, "ms": value, "low": interval[0], "high": interval[1]})
             rows.append((name, percentile_name(one), *map(plain, (value, *interval))))
-    names = list(series)
+    names = list(drawn)
     wide = where_wide([*(row["ms"] for row in curve), *(row["low"] for row in band), *(row["high"] for row in band)])
     x = {
         "field": "beyond",
@@ -113,6 +119,30 @@ def percentile_chart(
         (what, "percentile", "ms", "95% from", "to"),
         tuple(rows),
     )
+
+
+def without_curve(series: Mapping[str, Curve], title: str = "Latency by percentile", noun: str = "requests") -> str:
+    """Why some series have no curve, and how many of `noun` the first percentile takes; empty where all have one."""
+    lacking = {name: _least_needed(shown.reported) for name, shown in series.items() if not _with_interval(shown)}
+    if not lacking:
+        return ""
+    takes = {name: f"{found[1]} takes {found[0]:,} {noun}" if found else "" for name, found in lacking.items()}
+    if len(series) == 1:
+        (needed,) = takes.values()
+        return f"{title} is not drawn: no percentile has an interval of 95%{f'; {needed}' if needed else ''}."
+    each = ", ".join(f"{name} ({needed})" if needed else name for name, needed in takes.items())
+    return f"{title} is not drawn of what has no percentile with an interval of 95%: {each}."
+
+
+def _least_needed(latency: LatencySummary) -> tuple[int, str] | None:
+    """How many values the percentile that takes fewest would need for an interval, and its name, if that is known."""
+    needed = ((getattr(latency, name).needs_n, percentile_name(name)) for name in REPORTED)
+    return min(((count, name) for count, name in needed if count is not None), default=None)
+
+
+def _with_interval(shown: Curve) -> list[str]:
+    """The reported percentiles that have an interval."""
+    return [name for name in REPORTED if _interval(shown.reported, name)]
 
 
 def _interval(latency: LatencySummary, name: str) -> tuple[float, float] | None:
