@@ -47,6 +47,8 @@ GOLDEN_FIGURES = {
 #: which the last servemark of that schema measured.
 FIRST, FIRST_RECORDED, SECOND = "result-schema-1", "result-schema-1-recorded", "result-schema-2"
 WITHOUT_RECORDS = [name for name, one in FORMATS.items() if not one.needs_records]
+#: What the page lacks without records.
+LACKING = "what happened over time, where the time goes, and latencies between the reported percentiles"
 TEXTS = [name for name, one in FORMATS.items() if one.shape == "text"]
 
 
@@ -84,7 +86,7 @@ def test_results_of_every_schema_are_reported_in_every_format_beside_them(tmp_pa
     before, path = content(folder), FORMATS[name].path(folder)
     status, out, err = reported(capsys, folder, "--format", name)
     assert (status, out) == (0, f"{path}\n")
-    lacking = f"servemark: {path} lacks what happened over time: cannot read the records in"
+    lacking = f"servemark: {path} lacks {LACKING}: cannot read the records in"
     assert err.startswith(lacking) if (golden, name) == (FIRST, "html") else err == ""
     assert path.exists()
     added = {Path(one).parts[0] for one in content(folder).keys() - before.keys()}
@@ -426,10 +428,10 @@ def test_a_page_of_records_that_are_not_all_there_says_what_it_lacks(folder, cap
     _cut(records, int(records.stat().st_size * keep))
     status, _, err = reported(capsys, folder, "--format", "html")
     assert status == 0
-    assert err.startswith(f"servemark: {folder / 'report.html'} lacks what happened over time: ")
+    assert err.startswith(f"servemark: {folder / 'report.html'} lacks {LACKING}: ")
     assert str(records) in err
     text = (folder / "report.html").read_text(encoding="utf-8")
-    assert "What happened over time is not drawn: " in text
+    assert f"Not drawn: {LACKING}: " in text
     assert "Latency over time" not in text
 
 
@@ -517,7 +519,7 @@ def test_a_name_that_is_no_utf8_goes_into_every_text(tmp_path, capsys):
     for one in TEXTS:
         if not FORMATS[one].needs_records:
             status, _, err = reported(capsys, folder, "--format", one)
-            lacking = "lacks what happened over time: cannot read the records" if one == "html" else ""
+            lacking = f"lacks {LACKING}: cannot read the records" if one == "html" else ""
             assert (one, status, bool(err), lacking in err) == (one, 0, bool(lacking), True)
 
 

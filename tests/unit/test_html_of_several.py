@@ -88,7 +88,7 @@ def test_records_that_are_gone_are_said_and_the_rest_is_there(here: Path) -> Non
     _written(here / "after", 2, records=False)
     status, text = _compared("before", "after")
     assert status == 0
-    assert "after: What happened over time is not drawn: cannot read the records in" in text
+    assert "after: Not drawn: latency by percentile: cannot read the records in" in text
     assert len(_specs(text)) == 1
 
 

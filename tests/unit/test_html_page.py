@@ -316,14 +316,38 @@ def test_words_of_others_stay_words(tmp_path):
     )
 
 
-def test_what_has_no_records_is_told_without_charts(tmp_path):
-    benchmark = _benchmark(tmp_path)
+def test_what_has_no_records_has_its_reported_percentiles_and_is_told_what_it_lacks(tmp_path):
+    service = replace(_latency(), p99_9=Statistic(30.0, None, needs_n=1))
+    benchmark = _benchmark(tmp_path, _step(service_ms=service))
     (tmp_path / "records" / "1.bin").unlink()
     text = _text(_result(benchmark), tmp_path)
-    assert "What happened over time is not drawn: cannot read the records in" in text
+    lacking = "what happened over time, where the time goes, and latencies between the reported percentiles"
+    assert f"Not drawn: {lacking}: cannot read the records in" in text
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", text) == ["Latency by percentile"]
+    band, curve, points = (layer["data"]["values"] for layer in _specs(text)[0]["layer"])
+    assert [row["ms"] for row in curve] == [row["ms"] for row in points] == [4.0, 9.0, 12.0, 20.0]
+    assert [row["beyond"] for row in curve] == pytest.approx([2.0, 10.0, 20.0, 100.0])
+    assert len(band) == 4
+    assert "Between the marks the line is straight" in text
+    assert "latency m: p50 4.00 ms" in text
+
+
+def test_points_without_records_are_told_apart(tmp_path):
+    benchmark = _benchmark(tmp_path, name="concurrent_inference")
+    (tmp_path / "records" / "1.bin").unlink()
+    runs = tuple(_run(_step(), "records/1.bin", threads=threads) for threads in (1, 2))
+    text = _text(_result(replace(benchmark, steps=(), runs=runs)), tmp_path)
+    together = next(spec for spec in _specs(text) if "beyond" in json.dumps(spec))
+    assert {row["series"] for row in together["layer"][1]["data"]["values"]} == {"threads 1", "threads 2"}
+
+
+def test_neither_records_nor_intervals_are_a_page_without_charts(tmp_path):
+    benchmark = _benchmark(tmp_path, _step(service_ms=_few(120)))
+    (tmp_path / "records" / "1.bin").unlink()
+    text = _text(_result(benchmark), tmp_path)
+    assert f"{WITHOUT_CURVE} is not drawn: no percentile has an interval" in text
     assert "<figure>" not in text
     assert LIBRARY not in text
-    assert "latency m: p50 4.00 ms" in text
 
 
 def test_nothing_measured_is_a_page_too(tmp_path):

@@ -116,7 +116,7 @@ def _write_page(base: Result, found: Sequence[tuple[Path, Result, Comparison]], 
     from servemark.report.directory import folder_at
     from servemark.report.html import write_page
     from servemark.report.html.of_comparison import Side, comparison_page
-    from servemark.report.recorded import RecordedResult
+    from servemark.report.recorded import DRAWN_IN_COMPARISONS, RecordedResult
 
     paths = [arguments.base, *arguments.new]
     results = [base, *(new for _, new, _ in found)]
@@ -125,7 +125,7 @@ def _write_page(base: Result, found: Sequence[tuple[Path, Result, Comparison]], 
     others = [(side, comparison) for side, (_, _, comparison) in zip(sides[1:], found, strict=True)]
     write_page(comparison_page(sides[0], others), arguments.html)
     for side in sides:
-        say_what_lacks(arguments.html, RecordedResult(side.result, side.folder).lacking)
+        say_what_lacks(arguments.html, DRAWN_IN_COMPARISONS, RecordedResult(side.result, side.folder).lacking)
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

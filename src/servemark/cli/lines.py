@@ -24,7 +24,7 @@ def wrapped(text: str, *, behind: int, indent: str = "") -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
-def say_what_lacks(page: Path | str, lacking: str) -> None:
-    """Say that charts are missing on `page` where records could not be read; nothing where `lacking` is empty."""
+def say_what_lacks(page: Path | str, charts: str, lacking: str) -> None:
+    """Say that `charts` are missing on `page` where records could not be read; nothing where `lacking` is empty."""
     if lacking:
-        print(printable(f"servemark: {page} lacks what happened over time: {lacking}"), file=sys.stderr)
+        print(printable(f"servemark: {page} lacks {charts}: {lacking}"), file=sys.stderr)

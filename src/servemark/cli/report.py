@@ -118,6 +118,8 @@ def main(words: list[str], prog: str) -> int:
         if arguments.output is not None:
             raise UsageError("-o goes with --format, or with a JTL", next_step="leave it out")
         return _again(folder)
+    from servemark.report.recorded import drawn_in_reports
+
     targets = _targets(arguments, folder)
     recorded = replace(_recorded(folder), allow_invalid=arguments.allow_invalid, strict=arguments.strict)
     if any(one.needs_records for one in targets):
@@ -129,7 +131,8 @@ def main(words: list[str], prog: str) -> int:
             one.write(recorded, target)
             print(target)
         if one.name == _WITH_CHARTS:
-            say_what_lacks(one.file if target is None else target, recorded.lacking)
+            charts = drawn_in_reports(recorded.result.benchmarks)
+            say_what_lacks(one.file if target is None else target, charts, recorded.lacking)
     if arguments.otlp:
         from servemark.report.otlp import send
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,17 @@ from servemark.result import BenchmarkResult, Result, RunResult
 
 if TYPE_CHECKING:  # most reports need none, and numpy takes a while to load
     from servemark.records import RecordFile
+
+
+#: What the page of a comparison has of records alone.
+DRAWN_IN_COMPARISONS = "latency by percentile"
+
+
+def drawn_in_reports(benchmarks: Iterable[BenchmarkResult]) -> str:
+    """What the page of a result has of records alone, in words."""
+    steps = (step for benchmark in benchmarks for run in benchmark.runs for step in run.steps)
+    of_tokens = "times of tokens, " if any(step.tokens for step in steps) else ""
+    return f"what happened over time, where the time goes, {of_tokens}and latencies between the reported percentiles"
 
 
 @dataclass(frozen=True)

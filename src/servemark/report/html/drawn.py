@@ -43,9 +43,12 @@ class Room:
 
 
 def drawn_of(
-    benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: Room
+    benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: Room, charts: str
 ) -> tuple[list[Drawn], list[str]]:
-    """What can be drawn of the runs that answer, and what is to be said of those that cannot."""
+    """What can be drawn of the runs that answer, and what is to be said of those that cannot.
+
+    `charts` says what is made of it.
+    """
     drawn, notes = [], []
     places = list(benchmark.answering)
     shown = places[: min(_MOST_RUNS, room.runs)]
@@ -61,7 +64,7 @@ def drawn_of(
                 tokens = {printable(name): one for name, one in token_timelines(files, window, timeline).items()}
                 drawn.append(Drawn(run, _named(timeline), tuple(_marks(run, files, timeline)), tokens))
         except RecordingError as error:
-            notes.append(printable(f"What happened over time is not drawn: {error}"))
+            notes.append(printable(f"Not drawn: {charts}: {error}"))
     room.runs -= len(drawn)
     if len(places) > len(shown):
         notes.append(f"Of {len(places)} runs the time of the first {len(shown)} is drawn.")

@@ -25,6 +25,7 @@ from servemark.report.html.drawn import Room, drawn_of
 from servemark.report.html.page import Answer, Page, Section, blocks_of
 from servemark.report.html.percentiles import Curve, curve_of, percentile_chart, without_curve
 from servemark.report.layout import texts_of
+from servemark.report.recorded import DRAWN_IN_COMPARISONS
 from servemark.report.terminal import legend_of
 from servemark.report.words import named, plain
 from servemark.result import BenchmarkResult, ComparedBenchmark, Comparison, Result
@@ -138,7 +139,7 @@ def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
         latency = "response"
         for side in sides:
             for benchmark, raw in _both(shown[side.label], side.result, name):
-                drawn, lacking = drawn_of(benchmark, raw, side.folder, room)
+                drawn, lacking = drawn_of(benchmark, raw, side.folder, room, DRAWN_IN_COMPARISONS)
                 notes += [f"{side.label}: {line}" for line in lacking]
                 for one in drawn:
                     latency = one.latency

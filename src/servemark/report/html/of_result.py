@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from servemark.printable import printable_in
@@ -20,6 +21,7 @@ from servemark.report.inside import tables_of_inside
 from servemark.report.judgements import judgements
 from servemark.report.layout import Line, texts_of
 from servemark.report.objectives import answer, seen
+from servemark.report.recorded import drawn_in_reports
 from servemark.report.suite import HEADINGS, SuiteRow, answer_of_suite, outcome_of_suite, rows_of_suite
 from servemark.report.terminal import detail_lines, figure_lines, headline, legend_of, measured_lines
 from servemark.report.words import decimal, digits_of, figure, interval, named
@@ -60,10 +62,14 @@ def result_page(result: Result, folder: Path) -> Page:
 
 
 def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: Room) -> Section:
-    drawn, notes = drawn_of(benchmark, raw, folder, room)
+    drawn, notes = drawn_of(benchmark, raw, folder, room, drawn_in_reports([benchmark]))
+    without_records = bool(room.runs) and not drawn
+    curves = _reported_curves(benchmark) if without_records else _curves(drawn)
     together = list(of_benchmark.charts_of(benchmark))
     if len(drawn) > 1:
         together += _curves_of_points(benchmark, drawn)
+    elif without_records:
+        together += _chart_of_reported(curves, benchmark)
     # The run that gives the headline, or the only one, is drawn at once; others when they are asked for.
     headlines = drawn if len(drawn) == 1 else [one for one in drawn if not one.run.point][:1]
     charts = [*together, *(chart for one in headlines for chart in _charts_of(one))]
@@ -90,7 +96,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
         steps=_steps(benchmark),
         tokens=of_tokens.tables_of(benchmark),
         runs=runs,
-        notes=(*filter(None, _without_curves(drawn)), *notes),
+        notes=(*filter(None, _without_curves(curves, drawn)), *notes),
         checks=_checks(benchmark),
     )
 
@@ -132,14 +138,31 @@ def _curves_of_points(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> lis
     return [] if chart is None else [chart]
 
 
-def _without_curves(drawn: Sequence[Drawn]) -> Iterator[str]:
-    """Why percentiles are not drawn, of the runs whose time is."""
-    latencies: dict[str, Curve] = {}
+def _curves(drawn: Sequence[Drawn]) -> dict[str, Curve]:
+    """The percentiles of the runs whose time is drawn, each behind what tells it from the others."""
+    return {_told(one.run, name): curve for one in drawn for name, curve in of_run.curves_of(one).items()}
+
+
+def _reported_curves(benchmark: BenchmarkResult) -> dict[str, Curve]:
+    """The reported percentiles alone of the runs that answer, where there are no records to have those between."""
+    steps = ((run, step) for run in benchmark.answering.values() for step in run.steps if step.measured)
+    return {_told(run, step.name): curve_of(step) for run, step in islice(steps, len(SERIES))}
+
+
+def _told(run: RunResult, step: str) -> str:
+    return _joined(run.place, step if len(run.steps) > 1 else "") or step
+
+
+def _chart_of_reported(curves: Mapping[str, Curve], benchmark: BenchmarkResult) -> list[Chart]:
+    latency = next((step.headline for run in benchmark.runs for step in run.steps), "response")
+    chart = percentile_chart(curves, latency)
+    return [] if chart is None else [chart]
+
+
+def _without_curves(latencies: Mapping[str, Curve], drawn: Sequence[Drawn]) -> Iterator[str]:
+    """Why percentiles are not drawn: of latencies, and of the times of tokens of the runs whose time is."""
     tokens: dict[str, Curve] = {}
     for one in drawn:
-        several = len(one.run.steps) > 1
-        found = of_run.curves_of(one).items()
-        latencies |= {_joined(one.run.place, name if several else "") or name: curve for name, curve in found}
         tokens |= {_joined(name, one.run.place): curve for name, curve in of_tokens.curves_of(one).items()}
     yield without_curve(latencies)
     yield without_curve(tokens, of_tokens.BY_PERCENTILE, "streams")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from servemark.result import LatencySummary, StepSummary
 from servemark.stats.percentiles import REPORTED
 from servemark.stats.timeline import StepTimeline
 
+#: What is said of a curve that only goes through reported percentiles.
+_BETWEEN = " Between the marks the line is straight: the records, which have what lies there, could not be read."
 #: Points of a curve between two decades of the share beyond it.
 _CURVE_POINTS = 40
 
@@ -22,16 +25,16 @@ _CURVE_POINTS = 40
 class Curve:
     """What is drawn of some times: the `reported` percentiles with their intervals, and all those between them.
 
-    `quantiles_ms` has the values that so many do not exceed, for an array of shares.
+    `quantiles_ms` has the values that so many do not exceed, for an array of shares; None where no others are known.
     """
 
     reported: LatencySummary
-    quantiles_ms: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    quantiles_ms: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
 
 
-def curve_of(step: StepSummary, over_time: StepTimeline) -> Curve:
-    """The latency that answers for the requests of a step."""
-    return Curve(step.headline_ms, over_time.distribution.quantiles_ms)
+def curve_of(step: StepSummary, over_time: StepTimeline | None = None) -> Curve:
+    """The latency that answers for the requests of a step; without what happened over time as it is reported alone."""
+    return Curve(step.headline_ms, over_time.distribution.quantiles_ms if over_time else None)
 
 
 def percentile_chart(
@@ -48,15 +51,13 @@ def percentile_chart(
     drawn = {name: shown for name, shown in series.items() if _with_interval(shown)}
     if not drawn:
         return None
-    curve, band, rows = [], [], []
+    curve: list[dict[str, Any]] = []
+    band, rows = [], []
     for name, shown in drawn.items():
         with_interval = _with_interval(shown)
-        highest = max(REPORTED[one] for one in with_interval)
-        share = 1 - np.geomspace(1.0, 1 - highest, _CURVE_POINTS)
-        found = shown.quantiles_ms(share)
         curve += [
             {"series": name, "beyond": 1 / (1 - q), "percentile": f"p{100 * q:.4g}", "ms": value}
-            for q, value in zip(share.tolist(), found.tolist(), strict=True)
+            for q, value in _points(shown, with_interval)
         ]
         for one in with_interval:
             value, interval = getattr(shown.reported, one).value, _interval(shown.reported, one)
@@ -114,7 +115,7 @@ def percentile_chart(
         title,
         description
         or f"The {latency} that so many requests do not exceed, as far as an interval of 95% exists; the band is that "
-        "interval.",
+        f"interval.{_BETWEEN if any(shown.quantiles_ms is None for shown in drawn.values()) else ''}",
         layered(layers),
         (what, "percentile", "ms", "95% from", "to"),
         tuple(rows),
@@ -138,6 +139,14 @@ def _least_needed(latency: LatencySummary) -> tuple[int, str] | None:
     """How many values the percentile that takes fewest would need for an interval, and its name, if that is known."""
     needed = ((getattr(latency, name).needs_n, percentile_name(name)) for name in REPORTED)
     return min(((count, name) for count, name in needed if count is not None), default=None)
+
+
+def _points(shown: Curve, with_interval: Sequence[str]) -> list[tuple[float, float | None]]:
+    """The shares of a curve, up to the highest percentile that has an interval, each with its value."""
+    if shown.quantiles_ms is None:
+        return [(REPORTED[name], getattr(shown.reported, name).value) for name in with_interval]
+    share = 1 - np.geomspace(1.0, 1 - max(REPORTED[name] for name in with_interval), _CURVE_POINTS)
+    return list(zip(share.tolist(), shown.quantiles_ms(share).tolist(), strict=True))
 
 
 def _with_interval(shown: Curve) -> list[str]:
