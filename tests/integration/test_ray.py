@@ -209,7 +209,7 @@ class TestWhatIsRefused:
         monkeypatch.setattr(placement, "_PATIENCE_S", 2.0)  # those of the run before are given back meanwhile
         refusal = (
             r"^3 generators need a node each, with 1 free CPU, and the Ray cluster has too few: 3 nodes: .*\S+ \(1 of 1"
-            r" CPUs free\), .*; add nodes, or lower --generators; --pack has several share a node$"
+            r" CPUs free\), .*; add nodes, or lower --generators to 2$"
         )
         with pytest.raises(SetupError, match=refusal):
             executed(on_ray(job_of(port, LONG, tmp_path, 1), cluster, 3))

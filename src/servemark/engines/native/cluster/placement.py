@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from servemark.errors import SetupError
@@ -54,6 +54,11 @@ class Places:
     cpus_each: int
     pack: bool
     without: str | None = None
+
+    def most_on(self, there: Sequence[Node]) -> int:
+        """How many such places the CPUs that are free have room for."""
+        of_each = [int(node.free_cpus // self.cpus_each) for node in there if node.id != self.without]
+        return sum(of_each if self.pack else map(bool, of_each))
 
 
 def place(wanted: Places) -> PlacementGroup:
@@ -120,9 +125,30 @@ def _too_few(wanted: Places, there: Sequence[Node]) -> SetupError:
     each = f"{wanted.cpus_each} free CPU{'s' * (wanted.cpus_each > 1)}"
     where = f"{each} each" if wanted.pack else f"a node each, with {each}"
     has = ", ".join(node.in_words + " with the server" * (node.id == wanted.without) for node in there)
-    instead = "add nodes, or lower --generators" + ("" if wanted.pack else "; --pack has several share a node")
     return SetupError(
         f"{wanted.generators} generators need {where}, and the Ray cluster has too few",
         cause=f"{len(there)} node{'s' * (len(there) != 1)}: {has}" if there else "no node lives",
-        next_step=instead,
+        next_step=", or ".join(_remedies(wanted, there)),
     )
+
+
+def _remedies(wanted: Places, there: Sequence[Node]) -> list[str]:
+    """What would help, each by itself, with what the nodes have."""
+    idle = [replace(node, free_cpus=node.cpus) for node in there]
+    few, each = wanted.most_on(there), wanted.cpus_each
+    found = ["wait for what takes up their CPUs"] if wanted.most_on(idle) >= wanted.generators else []
+    found.append("add nodes" + f" of {each} CPUs" * (each > 1))
+    if few:
+        found.append(f"lower --generators to {few}")
+    for fewer in range(each - 1, 0, -1):
+        places = replace(wanted, cpus_each=fewer)
+        if places.most_on(there) >= wanted.generators:
+            found.append(f"lower --generator-threads to {fewer}")
+            break
+    else:
+        few_of_one = replace(wanted, cpus_each=1).most_on(there)
+        if not few and few_of_one:
+            found.append(f"lower --generator-threads to 1 and --generators to {few_of_one}")
+    if not wanted.pack and replace(wanted, pack=True, without=None).most_on(there) >= wanted.generators:
+        found.append("have several share a node with --pack")
+    return found
