@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from servemark.errors import (
+        ClusterLostError,
         DoesNotFitError,
         GeneratorLostError,
         InputRefusedError,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "servemark.errors": (
+        "ClusterLostError",
         "DoesNotFitError",
         "GeneratorLostError",
         "InputRefusedError",
@@ -91,6 +93,7 @@ __all__ = [
     "BenchmarkResult",
     "Certificate",
     "Check",
+    "ClusterLostError",
     "DoesNotFitError",
     "ErrorExample",
     "EventSummary",

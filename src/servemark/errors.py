@@ -6,7 +6,8 @@
     ├── UsageError          exit 2  the command asks for something that cannot be had
     ├── OutputError         exit 2  the result cannot be written where it was asked for
     ├── SetupError          exit 4  something that is installed or allowed once was not (a venv, a JDK, a priority)
-    │   └── GeneratorLostError      one of several generators does not answer any more
+    │   ├── GeneratorLostError      one of several generators does not answer any more
+    │   └── ClusterLostError        the cluster on which they are does not
     ├── RecordingError      exit 4  records or results could not be written (disk full) or read
     ├── UnexpectedError     exit 70 a fault of servemark's own, to be reported
     └── ServerError         exit 4  the server under test failed
@@ -84,6 +85,10 @@ class SetupError(ServemarkError):
 
 class GeneratorLostError(SetupError):
     """One of several generators does not answer any more: its process, or its machine, is gone."""
+
+
+class ClusterLostError(SetupError):
+    """The cluster on which generators are does not answer any more, or our connection to it is gone."""
 
 
 class RecordingError(ServemarkError):

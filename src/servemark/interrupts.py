@@ -96,6 +96,17 @@ def held_back(tell: Callable[[int], None] | None = None) -> Iterator[None]:
             raise KeyboardInterrupt
 
 
+def heed() -> None:
+    """Say if one of them is held back now that nobody was told of; whoever waits for long looks.
+
+    Raises:
+        KeyboardInterrupt: so it is.
+    """
+    is_heard = threading.current_thread() is threading.main_thread()
+    if is_heard and _block and _block.told < _block.came:
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def _telling(block: _Block, tell: Callable[[int], None] | None) -> Iterator[None]:
     outer, block.tell = block.tell, tell or block.tell

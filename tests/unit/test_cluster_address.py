@@ -61,6 +61,7 @@ def test_who_says_nothing_is_not_waited_for_without_end(monkeypatch):
 
 def test_an_address_that_nobody_answers_is_exit_4_in_words_and_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from servemark.engines import EngineRun, GeneratorRun, Job, Sharing
 from servemark.engines.native.sending import build
-from servemark.engines.native.spread import Counts, GeneratorFacts, Order
+from servemark.engines.native.spread import Counts, GeneratorFacts, Order, crew, processes
 from servemark.engines.native.spread.clocks import Offset
 from servemark.engines.native.spread.crew import Paces, _Crew
 from servemark.engines.native.spread.joined import Part, joined, with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.errors import SetupError, UsageError
+from servemark.interrupts import held_back
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S
 from servemark.workload.load import Arrivals, OpenLoad, RateSegment
@@ -96,6 +102,49 @@ def test_what_another_machine_lacks_is_said_with_its_name(boot, said):
     crew = _Crew(job, generators, b"", None, None)
     with pytest.raises(UsageError, match=rf"^{said}; lower -t$"):
         crew.arm()
+
+
+class Refusing:
+    """Where no generator can be started, as is found when nobody wants one any more."""
+
+    silence_s = None
+
+    @contextmanager
+    def muster(self, *_: Any, **__: Any) -> Iterator[Any]:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise SetupError("there are too few places")
+        yield
+
+    def close(self) -> None:
+        """Nothing is there."""
+
+
+def _job(tmp_path: Path) -> Any:
+    addresses = {"inference": Address("127.0.0.1", "127.0.0.1", 1)}
+    return SimpleNamespace(
+        compiled=_plan("127.0.0.1"),
+        addresses=addresses,
+        server_cpu_s=lambda: None,
+        record_paths=[tmp_path / "1.bin", tmp_path / "2.bin"],
+    )
+
+
+def test_an_interruption_is_none_of_the_errors_of_those_who_cannot_be_started(tmp_path):
+    with pytest.raises(KeyboardInterrupt), held_back():
+        crew.execute(_job(tmp_path), Refusing())
+
+
+def test_an_interruption_ends_processes_that_have_not_come_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_SCRIPT", "import sys; sys.stdin = open(int(sys.argv[1]), 'rb'); sys.stdin.read()")
+
+    def interrupted() -> None:
+        with held_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            crew.execute(_job(tmp_path), processes.Processes())
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not psutil.Process().children()
 
 
 def _done(*done: int, after_s: float = 1.0) -> list[Counts]:

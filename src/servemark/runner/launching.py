@@ -137,7 +137,7 @@ def engine_of(name: EngineName, listener: Listener) -> Engine:
         SetupError: JMeter cannot be had here; says what to install.
     """
     if name == "native":
-        return NativeEngine()
+        return NativeEngine(listener.note)
     # JMeter is a large thing to load for those who do not ask for it.
     from servemark.engines.jmeter.engine import JMeterEngine
     from servemark.environments.jmeter import jmeter_home

@@ -23,12 +23,16 @@ _LOOK_EVERY_S = 0.1
 
 
 class NativeEngine:
-    """The Rust load generator: in this process, or several of it wherever they are placed."""
+    """The Rust load generator: in this process, or several of it wherever they are placed.
+
+    `note` takes a line for people.
+    """
 
     name: EngineName = "native"
     environ: Mapping[str, object] | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[str], None] = lambda _line: None) -> None:
+        self._note = note
         self._placements: dict[Sharing, Placement] = {}
 
     @property
@@ -62,7 +66,7 @@ class NativeEngine:
         """Where its generators run; the same for all runs that ask for the same, however many they are."""
         asked = replace(spread, generators=1)
         if asked not in self._placements:
-            self._placements[asked] = _placement_of(asked)
+            self._placements[asked] = _placement_of(asked, self._note)
         return self._placements[asked]
 
     def close(self) -> None:
@@ -77,12 +81,12 @@ class NativeEngine:
         """It has no reports of its own."""
 
 
-def _placement_of(spread: Sharing) -> Placement:
+def _placement_of(spread: Sharing, note: Callable[[str], None]) -> Placement:
     """A new one; what Ray needs is loaded only for it."""
     if spread.on == "ray":
         from servemark.engines.native.cluster.mustering import RayPlacement
 
-        return RayPlacement(spread)
+        return RayPlacement(spread, note)
     from servemark.engines.native.spread.processes import Processes
 
     return Processes()

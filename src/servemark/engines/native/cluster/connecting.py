@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import logging
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,17 +14,21 @@ from pathlib import Path
 import servemark
 from servemark.engines import Sharing
 from servemark.engines.native.cluster.answering import check_answers, host_and_port
+from servemark.engines.native.cluster.asking import attempted, tidied
 from servemark.engines.native.cluster.local import local_cluster
 from servemark.errors import ServemarkError, SetupError, UnreachableError
 from servemark.interrupts import take_back
 
 #: Once somebody answers at the address it is a matter of tenths of a second.
 _WITHIN_S = 20.0
-#: Neither tells anybody what it does, nor starts a cluster of its own accord where a call finds none.
+_ENDED_WITHIN_S = 5.0
+#: A driver tells nobody what it does, starts no cluster of its own accord where a call finds none, and is not ended by
+#: Ray, with all that was measured, when the head of its cluster was gone for a minute.
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "1000000",
 }
 _SAME = "use the Ray and the Python that the nodes have, to the last number"
 
@@ -77,7 +82,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
 
         if not ray.is_initialized():
             started.enter_context(_quiet())
-            started.callback(ray.shutdown)
+            started.callback(_disconnect)
             _connect(address, cluster.ships)
             take_back()
         yield
@@ -87,28 +92,36 @@ def _connect(address: str, ships: bool) -> None:
     """Connect in a thread of its own: Ray takes over the signals of the one that asks, and may wait without end."""
     import ray
 
-    failed: list[BaseException] = []
-
     def connect() -> None:
-        try:
-            ray.init(
-                address=address,
-                namespace="servemark",
-                configure_logging=False,
-                log_to_driver=False,
-                runtime_env={"py_modules": [str(Path(servemark.__file__).parent)]} if ships else None,
-            )
-        except BaseException as error:
-            failed.append(error)
+        ray.init(
+            address=address,
+            namespace="servemark",
+            configure_logging=False,
+            log_to_driver=False,
+            runtime_env={"py_modules": [str(Path(servemark.__file__).parent)]} if ships else None,
+        )
 
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(_WITHIN_S)
-    if thread.is_alive():
+    connecting = attempted(connect, _WITHIN_S)
+    if not connecting.done():
         cause = f"Ray was not connected within {_WITHIN_S:g} s"
         raise UnreachableError(f"no Ray cluster answers at {address}", cause=cause)
-    if failed:
-        raise _refusal(address, failed[0]) from failed[0]
+    error = connecting.exception()
+    if error is not None:
+        raise _refusal(address, error) from error
+
+
+def _disconnect() -> None:
+    """Be no driver any more; where that cannot be done at once it is left to the cluster to notice that we are gone.
+
+    Then the process ends without what Ray does in the end: it would wait without end, or crash, and so would what Ray
+    has running in threads when their libraries are torn down.
+    """
+    import ray
+
+    if not tidied(ray.shutdown, _ENDED_WITHIN_S):
+        atexit.unregister(ray.shutdown)
+        libc = ctypes.CDLL(None)
+        libc.on_exit(libc._exit, None)  # it is given the exit status, when Python is done
 
 
 def _refusal(address: str, error: BaseException) -> ServemarkError:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servemark.engines import Sharing
 from servemark.engines.native.cluster.actor import GeneratorActor
+from servemark.engines.native.cluster.asking import asked, tidied
 from servemark.engines.native.cluster.connecting import Cluster, connected
 from servemark.engines.native.cluster.generators import RayGenerator, RecordTraffic
 from servemark.engines.native.cluster.placement import Node, Places, node_of, place, remove
@@ -19,21 +22,28 @@ if TYPE_CHECKING:
     from ray.util.placement_group import PlacementGroup
 
 #: A worker has to start, and to load what it executes, on a machine that may be busy.
-_STARTED_WITHIN_S = 30.0
+_STARTED_WITHIN_S, _LOOK_EVERY_S = 30.0, 0.25
 _CLOSED_WITHIN_S = 5.0
+#: Beyond that: what is said to the cluster itself.
+_TOLD_WITHIN_S = 3.0
 #: Of an actor's methods so many may be under way: its outcome, a chunk of records, its progress, and what stops it.
 _AT_ONCE = 8
+
+_UNTIDY = (
+    "the Ray cluster does not answer, and was not tidied up: its generators hear nothing of servemark any more, and end"
+)
 
 
 class RayPlacement:
     """Generators on a cluster, which is connected to when the first are mustered.
 
-    On a cluster of this machine alone they share its node.
+    On a cluster of this machine alone they share its node. `note` takes a line for people.
     """
 
     silence_s: float | None = 1.0
 
-    def __init__(self, spread: Sharing) -> None:
+    def __init__(self, spread: Sharing, note: Callable[[str], None] = lambda _line: None) -> None:
+        self._note = note
         self._cluster = Cluster.of(spread)
         self._cpus_each = spread.cpus_each
         self._pack = spread.pack or self._cluster.address is None
@@ -46,17 +56,28 @@ class RayPlacement:
         import ray
 
         here = ray.get_runtime_context().get_node_id() if server_here and not self._pack else None
-        with ExitStack() as mustered:
+        with self._tidying() as mustered:
             group = place(Places(len(records), self._cpus_each, self._pack, without=here))
             mustered.callback(remove, group)
-            actors = self._started(group, len(records), token)
-            mustered.callback(_end, actors)
+            actors = asked(lambda: self._started(group, len(records), token))
+            mustered.callback(_kill, actors)
             answers = _facts(actors, group)
+            mustered.callback(_close, actors)
             generators = [RayGenerator(*one) for one in zip(actors, answers, records, strict=True)]
             traffic = RecordTraffic(generators)
             traffic.start()
             mustered.callback(traffic.stop)
             yield generators
+
+    @contextmanager
+    def _tidying(self) -> Iterator[ExitStack]:
+        """What is to be done when those that were mustered are not wanted any more; done in a bounded time."""
+        with ExitStack() as mustered:
+            try:
+                yield mustered
+            finally:
+                if not tidied(mustered.pop_all().close, _CLOSED_WITHIN_S + _TOLD_WITHIN_S):
+                    self._note(_UNTIDY)
 
     def close(self) -> None:
         """See ``Placement``."""
@@ -91,20 +112,26 @@ def _facts(actors: Sequence[ActorHandle[Any]], group: PlacementGroup) -> list[An
 
     Raises:
         SetupError: one did not start; says on which node, and why.
+        KeyboardInterrupt: Ctrl-C or its like came meanwhile.
     """
     import ray
     from ray.exceptions import GetTimeoutError, RayError
 
-    asked: list[Any] = [actor.facts.remote() for actor in actors]
-    ray.wait(asked, num_returns=len(asked), timeout=_STARTED_WITHIN_S)
+    facts: list[Any] = asked(lambda: [actor.facts.remote() for actor in actors])
+    until_s = time.monotonic() + _STARTED_WITHIN_S
+    while time.monotonic() < until_s:
+        ready, _ = asked(lambda: ray.wait(facts, num_returns=len(facts), timeout=_LOOK_EVERY_S))
+        if len(ready) == len(facts):
+            break
     found: list[Any] = []
-    for number, one in enumerate(asked):
+    for number, one in enumerate(facts):
         try:
-            found.append(ray.get(one, timeout=0))
+            found.append(asked(partial(ray.get, one, timeout=0)))
         except GetTimeoutError:
-            raise _not_started(number, node_of(group, number), f"not within {_STARTED_WITHIN_S:g} s") from None
+            why = f"not within {_STARTED_WITHIN_S:g} s"
+            raise _not_started(number, asked(partial(node_of, group, number)), why) from None
         except RayError as error:
-            raise _not_started(number, node_of(group, number), str(error)) from error
+            raise _not_started(number, asked(partial(node_of, group, number)), str(error)) from error
     return found
 
 
@@ -118,13 +145,20 @@ def _not_started(number: int, node: Node | None, why: str) -> SetupError:
     return SetupError(where, cause=lines[-1].strip(), detail="\n".join(lines[-20:]))
 
 
-def _end(actors: Sequence[ActorHandle[Any]]) -> None:
-    """Have each end its generator and remove what it wrote, then end it; those that are gone have done so."""
+def _close(actors: Sequence[ActorHandle[Any]]) -> None:
+    """Have each end its generator and remove what it wrote."""
     import ray
     from ray.exceptions import RayError
 
     with suppress(RayError):
         ray.wait([one.close.remote() for one in actors], num_returns=len(actors), timeout=_CLOSED_WITHIN_S)
+
+
+def _kill(actors: Sequence[ActorHandle[Any]]) -> None:
+    """End each, whether it has started by now or not; those that are gone are so."""
+    import ray
+    from ray.exceptions import RayError
+
     for actor in actors:
         with suppress(RayError):
             ray.kill(actor)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from servemark.engines.native.cluster.asking import asked
 from servemark.errors import SetupError
 
 if TYPE_CHECKING:
@@ -66,24 +67,36 @@ def place(wanted: Places) -> PlacementGroup:
 
     Raises:
         SetupError: there are too few nodes, or CPUs, and no more came in time; says which there are.
+        KeyboardInterrupt: Ctrl-C or its like came meanwhile.
     """
     from ray.util.placement_group import placement_group
 
-    group: PlacementGroup = placement_group(
-        [{"CPU": wanted.cpus_each}] * wanted.generators,
-        strategy="PACK" if wanted.pack else "STRICT_SPREAD",
-        bundle_label_selector=[{_NODE_ID: f"!{wanted.without}"}] * wanted.generators if wanted.without else None,
+    group: PlacementGroup = asked(
+        lambda: placement_group(
+            [{"CPU": wanted.cpus_each}] * wanted.generators,
+            strategy="PACK" if wanted.pack else "STRICT_SPREAD",
+            bundle_label_selector=[{_NODE_ID: f"!{wanted.without}"}] * wanted.generators if wanted.without else None,
+        )
     )
+    try:
+        _await(group, wanted)
+    except BaseException:
+        remove(group)
+        raise
+    return group
+
+
+def _await(group: PlacementGroup, wanted: Places) -> None:
+    """Wait until the places are there, for as long as nodes come."""
     began_s = since_s = time.monotonic()
     known = set[str]()
-    while not group.wait(_LOOK_EVERY_S):
-        now_s, there = time.monotonic(), {node.id for node in nodes()}
-        if there != known:
-            known, since_s = there, now_s
+    while not asked(lambda: group.wait(_LOOK_EVERY_S)):
+        now_s, there = time.monotonic(), asked(nodes)
+        living = {node.id for node in there}
+        if living != known:
+            known, since_s = living, now_s
         if now_s - since_s > _PATIENCE_S or now_s - began_s > _LONGEST_S:
-            remove(group)
-            raise _too_few(wanted, nodes())
-    return group
+            raise _too_few(wanted, there)
 
 
 def remove(group: PlacementGroup) -> None:

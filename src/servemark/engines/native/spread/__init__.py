@@ -171,8 +171,11 @@ class Placement(Protocol):
         Their clocks answer datagrams that begin with `token`. `server_here` says that the server under test is on the
         driver's machine.
 
+        Whoever waits for them heeds what is held back (``interrupts.heed``).
+
         Raises:
             SetupError: they cannot be started; says why, and what there is.
+            KeyboardInterrupt: Ctrl-C or its like came meanwhile.
         """
         ...
 

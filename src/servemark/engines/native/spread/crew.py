@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from servemark.engines.native.spread.joined import Part, joined
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.engines.watching import watch_machine
 from servemark.errors import GeneratorLostError, ServemarkError, SetupError
-from servemark.interrupts import held_back
+from servemark.interrupts import heed, held_back
 from servemark.machine.network import is_remote
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S, ns_from_s
@@ -48,24 +48,30 @@ def execute(job: Job, placement: Placement) -> EngineRun:
         UsageError: one of their machines cannot hold its users, or does not reach the server; or the file of the
             tokenizer is none.
         RecordingError: records cannot be written.
+        KeyboardInterrupt: Ctrl-C or its like came before they had been started.
     """
     if job.compiled.tokenizer:
         load_tokenizer(job.compiled.tokenizer)  # what is wrong with it is said before anybody is started
     token = secrets.token_bytes(TOKEN_BYTES)
     machine = watch_machine(job.addresses.values(), job.server_cpu_s)
     server_here = not is_remote(job.addresses.values())
-    with placement.muster(job.record_paths, token, server_here=server_here) as generators:
+    with ExitStack() as held:
+        try:
+            generators = held.enter_context(placement.muster(job.record_paths, token, server_here=server_here))
+        except ServemarkError:
+            heed()  # whoever does not want them any more is not told why they cannot be had
+            raise
         check_alike(generators)
         check_reachable(generators, job.compiled, is_ours=job.server_pid is not None)
-        clocks = [one.facts.clock for one in generators]
-        signs = Signs(clocks, token) if placement.silence_s is not None else None
-        with signs or nullcontext():
-            crew = _Crew(job, generators, token, placement.silence_s, signs)
-            with held_back(crew.hear):
-                crew.arm()
-                crew.begin()
-                crew.await_end()
-            return joined(job, crew.parts(), machine, interrupted=crew.is_interrupted, stop_reason=crew.stop_reason)
+        signs = None
+        if placement.silence_s is not None:
+            signs = held.enter_context(Signs([one.facts.clock for one in generators], token))
+        crew = _Crew(job, generators, token, placement.silence_s, signs)
+        with held_back(crew.hear):
+            crew.arm()
+            crew.begin()
+            crew.await_end()
+        return joined(job, crew.parts(), machine, interrupted=crew.is_interrupted, stop_reason=crew.stop_reason)
 
 
 class Paces:

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotInTimeError
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,12 @@ from servemark.engines import EngineRun
 from servemark.engines.native.spread import Counts, GeneratorFacts, Order, RemoteGenerator
 from servemark.engines.native.spread.channel import Channel
 from servemark.errors import GeneratorLostError, SetupError
-from servemark.interrupts import INTERRUPTS
+from servemark.interrupts import INTERRUPTS, heed
 
 #: What the process executes: it imports what this one does, whatever lies in the current folder.
 _SCRIPT = "import sys; sys.path[:] = sys.argv[2:]; from servemark.engines.native.spread.child import main; main()"
 _STARTED_WITHIN_S = 60.0
+_LOOK_EVERY_S = 0.05
 #: Once the channel is closed it ends by itself.
 _ENDED_WITHIN_S = 2.0
 _LONGEST_COMPLAINT = 2000
@@ -48,6 +49,8 @@ class Processes:
         """See ``Placement``."""
         with ExitStack() as running:
             started = [running.enter_context(GeneratorProcess(path, token)) for path in records]
+            for one in started:  # afterwards all are let go of, and then each is awaited
+                running.callback(one.let_go)
             for one in started:
                 one.await_facts()
             yield started
@@ -103,7 +106,7 @@ class GeneratorProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._channel.close()
+        self.let_go()
         try:
             self._process.wait(_ENDED_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -122,11 +125,18 @@ class GeneratorProcess:
 
         Raises:
             SetupError: it did not come up.
+            KeyboardInterrupt: Ctrl-C or its like came meanwhile.
         """
-        try:
-            self.facts = self._facts.result(_STARTED_WITHIN_S)
-        except (NotInTimeError, TimeoutError) as error:
-            raise SetupError(f"a generator did not come up within {_STARTED_WITHIN_S:g} s") from error
+        until_s = time.monotonic() + _STARTED_WITHIN_S
+        while wait([self._facts], timeout=_LOOK_EVERY_S).not_done:
+            heed()
+            if time.monotonic() > until_s:
+                raise SetupError(f"a generator did not come up within {_STARTED_WITHIN_S:g} s")
+        self.facts = self._facts.result()
+
+    def let_go(self) -> None:
+        """Close its channel, upon which it ends by itself."""
+        self._channel.close()
 
     def arm(self, order: Order) -> Future[None]:
         """See ``RemoteGenerator``; so for the others."""
