@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +18,13 @@ import pytest
 from servemark.engines import Sharing
 from servemark.engines.native.cluster import asking, mustering, placement
 from servemark.engines.native.cluster.asking import asked, tidied
+from servemark.engines.native.cluster.generators import RayGenerator, RecordTraffic
 from servemark.engines.native.cluster.mustering import RayPlacement
 from servemark.engines.native.cluster.placement import Places, place
 from servemark.errors import ClusterLostError
 from servemark.interrupts import held_back
+
+from .test_crew import FACTS
 
 
 @pytest.fixture
@@ -102,6 +107,44 @@ sys.exit(4)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (4, "to its end\n"), ended.stderr
+
+
+class Severed:
+    """An actor whose answers do not come: the connection to the cluster is gone, and it itself is well."""
+
+    def __init__(self) -> None:
+        self.read = SimpleNamespace(remote=lambda *_, **__: object())
+        self.ask = SimpleNamespace(remote=lambda *_: _raise(OSError("Broken pipe")))
+
+
+def test_whoever_waits_for_an_outcome_is_told_that_the_cluster_is_gone(monkeypatch, tmp_path):
+    import ray
+
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: _raise(OSError("Broken pipe")))
+    generators = [RayGenerator(Severed(), FACTS, tmp_path / f"{place}.bin") for place in range(2)]
+    for one in generators:
+        one.ended = Future()  # it is sending yet
+    traffic = RecordTraffic(generators)
+    traffic.start()
+    for one in generators:
+        with pytest.raises(ClusterLostError, match=r"^the connection to the Ray cluster is lost: Broken pipe$"):
+            one.outcome().result(60)
+    with pytest.raises(ClusterLostError):
+        generators[0].progress().result(60)
+    traffic.stop()
+
+
+def test_a_fault_that_nobody_foresaw_is_told_to_whoever_waits_too(monkeypatch, tmp_path):
+    import ray
+
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: _raise(KeyError("what?")))
+    generator = RayGenerator(Severed(), FACTS, tmp_path / "0.bin")
+    generator.ended = Future()
+    traffic = RecordTraffic([generator])
+    traffic.start()
+    with pytest.raises(KeyError):
+        generator.outcome().result(60)
+    traffic.stop()
 
 
 def _raise(error: Exception) -> Any:

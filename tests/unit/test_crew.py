@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from servemark.engines.native.spread.clocks import Offset
 from servemark.engines.native.spread.crew import Paces, _Crew
 from servemark.engines.native.spread.joined import Part, joined, with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
-from servemark.errors import SetupError, UsageError
+from servemark.errors import ClusterLostError, SetupError, UsageError
 from servemark.interrupts import held_back
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S
@@ -145,6 +145,38 @@ def test_an_interruption_ends_processes_that_have_not_come_up(tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not psutil.Process().children()
+
+
+@dataclass
+class Sending(Known):
+    """One that sends, until its cluster is gone; `heard` is what it is told."""
+
+    heard: list[Any] = field(default_factory=list)
+    asked_every_s = 1.0
+    lead_s = 0.0
+
+    def stop(self, drain_s: float) -> Future[None]:
+        self.heard.append(drain_s)
+        return Future()
+
+    def progress(self) -> Future[Counts]:
+        return Future()
+
+
+def test_a_cluster_that_is_gone_ends_the_run_and_none_of_its_generators_is_blamed():
+    watch: Any = SimpleNamespace(
+        plan=Plan(()), watch=lambda *_: None, enough=lambda _: False, compiled=None, record_paths=[]
+    )
+    generators: list[Any] = [Sending(FACTS), Sending(FACTS), Sending(FACTS)]
+    crew = _Crew(watch, generators, b"", None, None)
+    crew._outcomes = [Future(), Future(), Future()]
+    crew._outcomes[0].set_result(None)
+    for one in crew._outcomes[1:]:
+        one.set_exception(ClusterLostError("the connection to the Ray cluster is lost", cause="Broken pipe"))
+    crew.await_end()
+    assert crew.stop_reason == "0.0 s into the run: the connection to the Ray cluster is lost: Broken pipe"
+    assert sorted(crew._lost) == sorted(crew._gone) == [1, 2]
+    assert [one.heard for one in generators] == [[1.0], [1.0], [1.0]], "all are told to stop"
 
 
 def _done(*done: int, after_s: float = 1.0) -> list[Counts]:

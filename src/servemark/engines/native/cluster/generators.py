@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from servemark.engines.native.cluster.asking import in_words
 from servemark.engines.native.cluster.carrying import CHUNK_BYTES, Carrying
 from servemark.engines.native.spread import Counts, GeneratorFacts, Order
 from servemark.errors import GeneratorLostError, RecordingError, ServemarkError
@@ -43,31 +44,37 @@ class RayGenerator:
         """See ``RemoteGenerator``. A file that lies here and that it needs goes with it."""
         tokenizer = order.plan.tokenizer
         self.rewrites = order.plan.reads_answers
-        return self._answer(self.actor.arm.remote(order, tokenizer.read_bytes() if tokenizer else b""))
+        return self._answer("arm", order, tokenizer.read_bytes() if tokenizer else b"")
 
     def begin_at(self, monotonic_ns: int) -> Future[None]:
         """See ``RemoteGenerator``."""
-        return self._answer(self.actor.ask.remote("begin_at", monotonic_ns))
+        return self._answer("ask", "begin_at", monotonic_ns)
 
     def progress(self) -> Future[Counts]:
         """See ``RemoteGenerator``."""
-        return self._answer(self.actor.ask.remote("progress"))
+        return self._answer("ask", "progress")
 
     def stop_at(self, elapsed_ns: int) -> Future[int]:
         """See ``RemoteGenerator``."""
-        return self._answer(self.actor.ask.remote("stop_at", elapsed_ns))
+        return self._answer("ask", "stop_at", elapsed_ns)
 
     def stop(self, drain_s: float) -> Future[None]:
         """See ``RemoteGenerator``."""
-        return self._answer(self.actor.ask.remote("stop", drain_s))
+        return self._answer("ask", "stop", drain_s)
 
     def outcome(self) -> Future[EngineRun]:
         """See ``RemoteGenerator``."""
         if self.ended is None:
-            self.ended = self._answer(self.actor.outcome.remote())
+            self.ended = self._answer("outcome")
         return self.whole
 
-    def _answer(self, asked: ObjectRef[Any]) -> Future[Any]:
+    def _answer(self, method: str, *arguments: Any) -> Future[Any]:
+        try:
+            asked = getattr(self.actor, method).remote(*arguments)
+        except Exception as error:  # Ray itself, which has lost its cluster
+            failed: Future[Any] = Future()
+            failed.set_exception(in_words(error))
+            return failed
         return answer_of(asked, self.facts.host)
 
 
@@ -81,17 +88,17 @@ class RecordTraffic(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Carry until ``stop``."""
-        with self._carrying:
-            try:
+        """Carry until ``stop``; what ends it before, whatever it is, all are told who wait for an outcome."""
+        try:
+            with self._carrying:
                 while not self._stopped.is_set():
                     self._carrying.turn(_TURN_S)
                     for number, generator in enumerate(self._generators):
                         self._look_at(number, generator)
-            except ServemarkError as error:  # the disk here is full
-                for generator in self._generators:
-                    if not generator.whole.done():
-                        generator.whole.set_exception(error)
+        except Exception as error:  # the disk here is full, or the cluster is gone
+            for generator in self._generators:
+                if not generator.whole.done():
+                    generator.whole.set_exception(in_words(error))
 
     def stop(self) -> None:
         """Carry no more, and wait until nothing is written any more."""
@@ -118,7 +125,7 @@ class RecordTraffic(threading.Thread):
                 raise run
         except Exception as error:
             self._carrying.end_at(number, None)
-            generator.whole.set_exception(error)
+            generator.whole.set_exception(in_words(error))
             return
         (one,) = run.generators
         generator.whole.set_result(replace(run, generators=(replace(one, records=generator.records),)))
@@ -127,12 +134,18 @@ class RecordTraffic(threading.Thread):
         """Have a file that lies beside the records, too, as large as it is."""
         import ray
 
+        def read(offset: int) -> Any:
+            try:
+                asked: Any = generator.actor.read.remote(suffix, offset, CHUNK_BYTES, is_over=True)
+                return ray.get(asked)
+            except OSError as error:  # no fault of the disk's
+                raise in_words(error) from error
+
         path = generator.records.with_suffix(suffix)
         try:
             with path.open("wb") as file:
                 while file.tell() < size:
-                    asked: Any = generator.actor.read.remote(suffix, file.tell(), CHUNK_BYTES, is_over=True)
-                    file.write(ray.get(asked))
+                    file.write(read(file.tell()))
         except OSError as error:
             raise RecordingError.unwritable(path, error.strerror or str(error)) from error
 
@@ -182,12 +195,13 @@ def answer_of(asked: ObjectRef[Any], host: str) -> Future[Any]:
 
 
 def understood(error: BaseException, host: str) -> BaseException:
-    """The error that an actor on `host` met, or that it is gone."""
+    """The error that an actor on `host` met, or that it is gone, or the whole cluster."""
     from ray.exceptions import RayError, RayTaskError
 
     if isinstance(error, RayTaskError):
         cause: BaseException = error.cause
         return cause if isinstance(cause, ServemarkError) else error
+    error = in_words(error)
     if isinstance(error, RayError):
         return GeneratorLostError(f"the generator on {host} is gone", cause=str(error).partition("\n")[0])
     return error

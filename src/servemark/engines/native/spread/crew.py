@@ -24,7 +24,7 @@ from servemark.engines.native.spread.clocks import TOKEN_BYTES, Offset, Signs, m
 from servemark.engines.native.spread.joined import Part, joined
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.engines.watching import watch_machine
-from servemark.errors import GeneratorLostError, ServemarkError, SetupError
+from servemark.errors import ClusterLostError, GeneratorLostError, ServemarkError, SetupError
 from servemark.interrupts import heed, held_back
 from servemark.machine.network import is_remote
 from servemark.machine.processes import boot_id
@@ -160,7 +160,8 @@ class _Crew:
             if isinstance(error, GeneratorLostError):
                 raise self._lost_before(place, error.what, error.detail) from error
             if error is not None:
-                if isinstance(error, ServemarkError) and self._generators[place].facts.boot != boot_id():
+                is_theirs = self._generators[place].facts.boot != boot_id() and not isinstance(error, ClusterLostError)
+                if isinstance(error, ServemarkError) and is_theirs:
                     error.what = f"{self._named(place)}: {error.what}"  # it is that machine that lacks something
                 raise error
 
@@ -280,7 +281,9 @@ class _Crew:
         asked: list[tuple[int, Future[Any]]] = [*enumerate(self._begun), *enumerate(self._outcomes)]
         for place, future in asked:
             error = future.exception() if future.done() else None
-            if error is not None:
+            if isinstance(error, ClusterLostError):
+                self._lose_all(str(error))
+            elif error is not None:
                 why = str(error) if isinstance(error, ServemarkError) else repr(error)
                 # Who could not begin is there yet, and tells its outcome once it is stopped.
                 self._lose(place, why, is_gone=future is self._outcomes[place])
@@ -297,6 +300,15 @@ class _Crew:
         if self._given_up_at_s is None:
             self._given_up_at_s = time.monotonic() + DRAIN_S + _TOLD_WITHIN_S
             self._stop(DRAIN_S)
+
+    def _lose_all(self, why: str) -> None:
+        """Nothing more is to be heard of those who have not told their outcome yet, however well they are."""
+        if self.stop_reason is None:
+            self.stop_reason = f"{self._elapsed_ns / NS_PER_S:.1f} s into the run: {why}"
+        untold = [place for place, one in enumerate(self._outcomes) if not one.done() or one.exception()]
+        for place in untold:  # all are told to stop before they count as gone
+            self._lose(place, why, is_gone=False)
+        self._gone.update(untold)
 
     def _stop(self, drain_s: float) -> None:
         self._tell(lambda one: one.stop(drain_s))
