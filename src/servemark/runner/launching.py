@@ -149,19 +149,17 @@ def check_clusters(requests: Iterable[RunRequest]) -> None:
     """See that a Ray cluster answers wherever one is named, before a server is started for what it is to send.
 
     Raises:
-        UsageError: Ray is not installed, or an address is none.
+        UsageError: Ray is not installed, an address is none, or this process cannot be connected to it.
         UnreachableError: nobody answers there.
     """
     asked = dict.fromkeys(request.generator.spread for request in requests if request.generator.on == "ray")
     if not asked:
         return
     check_extra("ray", "--on ray")
-    from servemark.engines.native.cluster.answering import check_answers
-    from servemark.engines.native.cluster.connecting import Cluster
+    from servemark.engines.native.cluster.connecting import Cluster, check_cluster
 
     for cluster in map(Cluster.of, asked):
-        if cluster.address is not None:
-            check_answers(cluster.address, cluster.named_with)
+        check_cluster(cluster)
 
 
 def own_launcher(serving: ServeRequest, chosen: ServerOptions) -> ManagedLauncher | SourceLauncher | DockerLauncher:

@@ -15,6 +15,7 @@ import servemark
 from servemark.engines import Sharing
 from servemark.engines.native.cluster.answering import check_answers, host_and_port
 from servemark.engines.native.cluster.asking import attempted, tidied
+from servemark.engines.native.cluster.driver import check_joins, is_alone, joins, leaves, own_address
 from servemark.engines.native.cluster.local import local_cluster
 from servemark.errors import ServemarkError, SetupError, UnreachableError
 from servemark.interrupts import take_back
@@ -58,34 +59,49 @@ class Cluster:
         return cluster
 
 
-@contextmanager
-def connected(cluster: Cluster) -> Iterator[None]:
-    """Be a driver on the cluster, as ``import ray`` has it from then on; what was started is ended after the block.
-
-    Where this program is a driver already (of Python) it stays that, and the cluster is its own.
+def check_cluster(cluster: Cluster) -> None:
+    """See that this process may be connected to it, and that it answers where it is named.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address is none, or this process is or was connected to another that does not go with it.
+        UnreachableError: nobody answers there.
+        ClusterLostError: Ray does not come back from what it was asked before.
+    """
+    check_joins(cluster.address, cluster.named_with)
+    if cluster.address is not None:
+        check_answers(cluster.address, cluster.named_with)
+
+
+@contextmanager
+def connected(cluster: Cluster) -> Iterator[bool]:
+    """Be a driver on the cluster, as ``import ray`` has it from then on; what was started is ended after the block.
+
+    Where this program is a driver already (of Python) it stays that, and the cluster is its own. Told is whether it is
+    one of this machine alone, which was started for us.
+
+    Raises:
+        UsageError: the address is none, or this process is or was connected to another that does not go with it.
         UnreachableError: nobody answers there.
         SetupError: no cluster can be started, it does not let us in, or has another Ray or Python.
     """
+    check_cluster(cluster)
+    if own_address() is not None:
+        yield is_alone()
+        return
     with ExitStack() as started:
         address = cluster.address
         if address is None:
             local = started.enter_context(local_cluster())
             address = local.address
             started.enter_context(_variables(local.environ))
-        else:
-            check_answers(address, cluster.named_with)
         started.enter_context(_variables(_SETTINGS))
-        import ray
-
-        if not ray.is_initialized():
-            started.enter_context(_quiet())
-            started.callback(_disconnect)
-            _connect(address, cluster.ships)
-            take_back()
-        yield
+        joins(cluster.address)
+        started.callback(leaves)
+        started.enter_context(_quiet())
+        started.callback(_disconnect)
+        _connect(address, cluster.ships)
+        take_back()
+        yield is_alone()
 
 
 def _connect(address: str, ships: bool) -> None:

@@ -34,8 +34,8 @@ _PLACES = 1024
 #: No worker is started before it has something to do, and none gives way to others.
 _SETTINGS = {"RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0", "RAY_worker_niceness": "0"}
 _LOOK_EVERY_S = 0.1
-#: Ray reads it once in a process.
-_TOKEN = secrets.token_hex(32)
+#: With which who knows the token of our clusters is let in. Ray reads it once in a process.
+JOINING = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 _SHOWN_LINES = 20
 
 
@@ -57,12 +57,11 @@ def local_cluster() -> Iterator[LocalCluster]:
         SetupError: it did not start; has the end of what Ray printed.
         KeyboardInterrupt: Ctrl-C or its like came meanwhile: nobody waits for the rest of the start.
     """
-    environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
     keeper = subprocess.Popen(
         [sys.executable, "-m", __name__, _new_folder()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **environ},
+        env={**os.environ, **JOINING},
         start_new_session=True,
     )
     assert keeper.stdin
@@ -81,7 +80,7 @@ def local_cluster() -> Iterator[LocalCluster]:
                 next_step="name one that runs with --ray-address, or leave --on ray out",
                 detail=told.get("detail", ""),
             )
-        yield LocalCluster(told["address"], environ)
+        yield LocalCluster(told["address"], JOINING)
     finally:
         keeper.stdin.close()
         keeper.wait()

@@ -46,7 +46,7 @@ class RayPlacement:
         self._note = note
         self._cluster = Cluster.of(spread)
         self._cpus_each = spread.cpus_each
-        self._pack = spread.pack or self._cluster.address is None
+        self._pack = spread.pack
         self._connection: ExitStack | None = None
 
     @contextmanager
@@ -88,7 +88,8 @@ class RayPlacement:
     def _connect(self) -> None:
         if self._connection is None:
             with ExitStack() as connection:
-                connection.enter_context(connected(self._cluster))
+                is_alone = connection.enter_context(connected(self._cluster))
+                self._pack = self._pack or is_alone
                 self._connection = connection.pop_all()
 
     def _started(self, group: PlacementGroup, number: int, token: bytes) -> list[ActorHandle[Any]]:
