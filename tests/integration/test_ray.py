@@ -464,6 +464,42 @@ class TestWhoIsLost:
         assert (run.stop_reason, run.interrupted, len(rows_sent(run))) == (None, False, 40)
 
 
+class TestTheHead:
+    """What a cluster is nothing without, killed while its generators, on other nodes, are well."""
+
+    WORDS = ("--on", "ray", "--generators", "2", "--rate", "300", "--warmup", "0", "--no-report", "-o", "out")
+
+    def test_the_raylet_of_the_driver_ends_the_run_and_no_generator_is_blamed(self, tmp_path):
+        with ray_cluster(nodes=2) as own:
+            words = (*self.WORDS, "--duration", "30", "--ray-address", own.address)
+            with measuring(tmp_path, *words) as process:
+                generators = [pid for node in own.nodes for pid in node.generators]
+                os.kill(own.head.raylet, signal.SIGKILL)
+                assert process.wait(timeout=LIMIT_S) == 4
+            await_end(*generators, within_s=GONE_WITHIN_S)
+        said = (tmp_path / "stderr").read_text()
+        assert re.search(r"error: \d\.\d s into the run: the connection to the Ray cluster is lost: ", said)
+        assert ("Traceback" in said, "generator 1" in said) == (False, False)
+        (run,) = read(tmp_path / "out")["benchmarks"][0]["runs"]
+        assert sum(one["recorded"] for one in run["generators"]) > 0, "what came before is kept"
+
+    def test_a_measurement_that_ends_after_its_control_is_gone_is_whole(self, tmp_path):
+        with ray_cluster(nodes=2) as own:
+            words = (*self.WORDS, "--duration", "3", "--ray-address", own.address)
+            with measuring(tmp_path, *words) as process:
+                generators = [pid for node in own.nodes for pid in node.generators]
+                (control,) = (one.pid for one in members(own.head.mark) if one.name() == "gcs_server")
+                os.kill(control, signal.SIGKILL)
+                status = process.wait(timeout=LIMIT_S)
+            await_end(*generators, within_s=GONE_WITHIN_S)
+        result = read(tmp_path / "out")
+        assert status_but_for_the_machine(status, result) == 0
+        assert (tmp_path / "stderr").read_text().count("the Ray cluster does not answer, and was not tidied up") == 1
+        (run,) = result["benchmarks"][0]["runs"]
+        assert all(one["recorded"] == one["sent"] for one in run["generators"])
+        assert sum(one["recorded"] for one in run["generators"]) > 600, "also what was sent after it had gone"
+
+
 def clusters(folder: Path) -> set[Path]:
     """The folders of clusters that servemark has started where `folder` is the temporary one."""
     return set(folder.glob("servemark-ray-*"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 from servemark.engines import Sharing
 from servemark.engines.native.cluster import asking, mustering, placement
 from servemark.engines.native.cluster.asking import asked, tidied
-from servemark.engines.native.cluster.generators import RayGenerator, RecordTraffic
+from servemark.engines.native.cluster.generators import OwnRaylet, RayGenerator, RecordTraffic
 from servemark.engines.native.cluster.mustering import RayPlacement
 from servemark.engines.native.cluster.placement import Places, place
 from servemark.errors import ClusterLostError
@@ -117,14 +119,43 @@ class Severed:
         self.ask = SimpleNamespace(remote=lambda *_: _raise(OSError("Broken pipe")))
 
 
-def test_whoever_waits_for_an_outcome_is_told_that_the_cluster_is_gone(monkeypatch, tmp_path):
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[socket.socket]:
+    """What stands for the raylet of this node."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "raylet"))
+        listening.listen()
+        yield listening
+
+
+@pytest.fixture
+def raylet(listening: socket.socket) -> OwnRaylet:
+    return OwnRaylet(listening.getsockname())
+
+
+def test_a_raylet_that_goes_is_noticed_although_ray_goes_on_without_it(monkeypatch, tmp_path, listening, raylet):
+    import ray
+
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: ([], []))
+    generator = RayGenerator(Severed(), FACTS, tmp_path / "0.bin")
+    generator.ended = Future()
+    traffic = RecordTraffic([generator], raylet)
+    traffic.start()
+    accepted, _ = listening.accept()
+    accepted.close()
+    with pytest.raises(ClusterLostError, match=r"^the connection to the Ray cluster is lost: the raylet of this node "):
+        generator.outcome().result(60)
+    traffic.stop()
+
+
+def test_whoever_waits_for_an_outcome_is_told_that_the_cluster_is_gone(monkeypatch, tmp_path, raylet):
     import ray
 
     monkeypatch.setattr(ray, "wait", lambda *_, **__: _raise(OSError("Broken pipe")))
     generators = [RayGenerator(Severed(), FACTS, tmp_path / f"{place}.bin") for place in range(2)]
     for one in generators:
         one.ended = Future()  # it is sending yet
-    traffic = RecordTraffic(generators)
+    traffic = RecordTraffic(generators, raylet)
     traffic.start()
     for one in generators:
         with pytest.raises(ClusterLostError, match=r"^the connection to the Ray cluster is lost: Broken pipe$"):
@@ -134,13 +165,13 @@ def test_whoever_waits_for_an_outcome_is_told_that_the_cluster_is_gone(monkeypat
     traffic.stop()
 
 
-def test_a_fault_that_nobody_foresaw_is_told_to_whoever_waits_too(monkeypatch, tmp_path):
+def test_a_fault_that_nobody_foresaw_is_told_to_whoever_waits_too(monkeypatch, tmp_path, raylet):
     import ray
 
     monkeypatch.setattr(ray, "wait", lambda *_, **__: _raise(KeyError("what?")))
     generator = RayGenerator(Severed(), FACTS, tmp_path / "0.bin")
     generator.ended = Future()
-    traffic = RecordTraffic([generator])
+    traffic = RecordTraffic([generator], raylet)
     traffic.start()
     with pytest.raises(KeyError):
         generator.outcome().result(60)

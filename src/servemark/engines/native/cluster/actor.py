@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _NAME, _TOKENIZER = "records", "tokenizer.json"
 _LOOK_EVERY_S = 0.1
+#: Once it was closed.
+_GONE_AFTER_S = 2.0
 #: Removes the folder $0 once its standard input ends. Ray kills the children of an actor with it: this is a grandchild.
 _SWEEP = 'exec 3<&0; { cat <&3 > /dev/null; rm -rf -- "$0"; } &'
 
@@ -95,9 +97,10 @@ class GeneratorActor:
         return found[:0] if suffix == ".bin" and not is_over and self._agent.changes_records else found
 
     def close(self) -> None:
-        """End what it sends, and remove its folder."""
+        """End what it sends, remove its folder, and go: also where Ray, which is to end it now, does not."""
         self._agent.abandon()
         self._files.close()
+        threading.Timer(_GONE_AFTER_S, self._end).start()
 
     def _mind(self, raylet: int) -> None:
         """End as soon as the raylet that started this process is gone."""

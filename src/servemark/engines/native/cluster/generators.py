@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,20 +80,55 @@ class RayGenerator:
         return answer_of(asked, self.facts.host)
 
 
-class RecordTraffic(threading.Thread):
-    """Carries the records of generators while they send, and gives each its outcome when they are whole."""
+class OwnRaylet:
+    """The raylet of this node, through which all goes; that it is gone Ray says late, and of others. A context manager.
 
-    def __init__(self, generators: Sequence[RayGenerator]) -> None:
+    Args:
+        address: of its socket.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._socket = socket.socket(socket.AF_UNIX)
+
+    def __enter__(self) -> OwnRaylet:
+        self._socket.connect(self._address)
+        self._socket.setblocking(False)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._socket.close()
+
+    def check(self) -> None:
+        """See that it is there.
+
+        Raises:
+            ConnectionError: it is not.
+        """
+        with suppress(BlockingIOError):
+            if not self._socket.recv(1):
+                raise ConnectionResetError("the raylet of this node has gone")
+
+
+class RecordTraffic(threading.Thread):
+    """Carries the records of generators while they send, and gives each its outcome when they are whole.
+
+    `raylet` is that of this node.
+    """
+
+    def __init__(self, generators: Sequence[RayGenerator], raylet: OwnRaylet) -> None:
         super().__init__(name="record traffic", daemon=True)
         self._generators = generators
+        self._raylet = raylet
         self._carrying = Carrying(RayChunks(generators), [one.records for one in generators])
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Carry until ``stop``; what ends it before, whatever it is, all are told who wait for an outcome."""
         try:
-            with self._carrying:
+            with self._carrying, self._raylet:
                 while not self._stopped.is_set():
+                    self._raylet.check()
                     self._carrying.turn(_TURN_S)
                     for number, generator in enumerate(self._generators):
                         self._look_at(number, generator)

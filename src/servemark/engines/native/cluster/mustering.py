@@ -13,7 +13,7 @@ from servemark.engines import Sharing
 from servemark.engines.native.cluster.actor import GeneratorActor
 from servemark.engines.native.cluster.asking import asked, tidied
 from servemark.engines.native.cluster.connecting import Cluster, connected
-from servemark.engines.native.cluster.generators import RayGenerator, RecordTraffic
+from servemark.engines.native.cluster.generators import OwnRaylet, RayGenerator, RecordTraffic
 from servemark.engines.native.cluster.placement import Node, Places, node_of, place, remove
 from servemark.errors import SetupError
 
@@ -64,7 +64,7 @@ class RayPlacement:
             answers = _facts(actors, group)
             mustered.callback(_close, actors)
             generators = [RayGenerator(*one) for one in zip(actors, answers, records, strict=True)]
-            traffic = RecordTraffic(generators)
+            traffic = RecordTraffic(generators, OwnRaylet(_raylet_address()))
             traffic.start()
             mustered.callback(traffic.stop)
             yield generators
@@ -106,6 +106,15 @@ class RayPlacement:
             ).remote(token)
             for place in range(number)
         ]
+
+
+def _raylet_address() -> str:
+    """Where the raylet of this node listens."""
+    import ray._private.worker as driver
+
+    assert driver.global_worker.node
+    address: str = driver.global_worker.node.raylet_socket_name
+    return address
 
 
 def _facts(actors: Sequence[ActorHandle[Any]], group: PlacementGroup) -> list[Any]:
