@@ -41,10 +41,14 @@ def never(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
 def test_what_is_asked_is_answered_and_errors_are_those_that_were_met():
     assert asked(lambda: 3) == 3
+    from ray.exceptions import GetTimeoutError
+
     with pytest.raises(ZeroDivisionError):
         asked(lambda: 1 / 0)
     with pytest.raises(ClusterLostError, match=r"^the connection to the Ray cluster is lost: Broken pipe$"):
         asked(lambda: _raise(OSError("Broken pipe")))
+    with pytest.raises(GetTimeoutError):  # which is a TimeoutError, and that an OSError
+        asked(lambda: _raise(GetTimeoutError("not yet")))
 
 
 def test_who_does_not_answer_is_not_waited_for_without_end(never, monkeypatch):
@@ -109,6 +113,15 @@ sys.exit(4)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (4, "to its end\n"), ended.stderr
+
+
+def test_a_cluster_that_goes_while_places_are_waited_for_is_not_waited_for_to_give_them_back(never, monkeypatch):
+    of_ray = import_module("ray.util.placement_group")
+    monkeypatch.setattr(of_ray, "placement_group", lambda *_, **__: SimpleNamespace(wait=lambda _: never()))
+    monkeypatch.setattr(of_ray, "remove_placement_group", lambda _: pytest.fail("Ray is asked once more"))
+    monkeypatch.setattr(asking, "_ANSWERED_WITHIN_S", 0.1)
+    with pytest.raises(ClusterLostError, match="does not answer"):
+        place(Places(3, 1, pack=False))
 
 
 class Severed:

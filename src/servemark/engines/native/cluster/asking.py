@@ -70,9 +70,10 @@ def asked(what: Callable[[], Answer]) -> Answer:
 
 def in_words(error: BaseException) -> BaseException:
     """The error that was met here with Ray, in words where it says that the connection to the cluster is gone."""
-    from ray.exceptions import RaySystemError, RayTaskError, RpcError
+    from ray.exceptions import RayError, RaySystemError, RpcError
 
-    if isinstance(error, (OSError, RaySystemError, RpcError)) and not isinstance(error, RayTaskError):
+    is_here = isinstance(error, OSError) and not isinstance(error, RayError)  # some are both, and of an actor
+    if is_here or isinstance(error, (RaySystemError, RpcError)):
         cause = str(error).partition("\n")[0]
         return ClusterLostError("the connection to the Ray cluster is lost", cause=cause)
     return error

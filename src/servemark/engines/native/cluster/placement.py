@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from servemark.engines.native.cluster.asking import asked
+from servemark.engines.native.cluster.asking import asked, tidied
 from servemark.errors import SetupError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: How long nodes may take to come; a cluster that grows is given that since the last of them came.
 _PATIENCE_S, _LONGEST_S = 8.0, 25.0
 _LOOK_EVERY_S = 0.25
+_REMOVED_WITHIN_S = 3.0
 _NODE_ID = "ray.io/node-id"
 
 
@@ -81,7 +82,7 @@ def place(wanted: Places) -> PlacementGroup:
     try:
         _await(group, wanted)
     except BaseException:
-        remove(group)
+        tidied(lambda: remove(group), _REMOVED_WITHIN_S)
         raise
     return group
 
