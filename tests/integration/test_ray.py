@@ -478,7 +478,7 @@ class TestTheHead:
                 assert process.wait(timeout=LIMIT_S) == 4
             await_end(*generators, within_s=GONE_WITHIN_S)
         said = (tmp_path / "stderr").read_text()
-        assert re.search(r"error: \d\.\d s into the run: the connection to the Ray cluster is lost: ", said)
+        assert re.search(r"error: \d+\.\d s into the run: the connection to the Ray cluster is lost: ", said)
         assert ("Traceback" in said, "generator 1" in said) == (False, False)
         (run,) = read(tmp_path / "out")["benchmarks"][0]["runs"]
         assert sum(one["recorded"] for one in run["generators"]) > 0, "what came before is kept"
