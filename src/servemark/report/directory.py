@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from servemark.errors import OutputError, RecordingError, UsageError
 from servemark.event_files import bodies_path, condensed_path, events_path, gaps_path
 from servemark.report import csv, jtl
-from servemark.report.formats import FORMATS
+from servemark.report.formats import FORMATS, WRITTEN_BY_RUNS
 from servemark.report.recorded import RecordedResult
 from servemark.report.replacing import replacing
 from servemark.result import BenchmarkResult, Result, RunResult, read_result, to_json
@@ -39,7 +39,7 @@ _LATEST = _DEFAULT_PARENT / "latest"
 BEGUN = ".begun.json"
 #: What lies beside them.
 _BESIDE = (events_path, gaps_path, bodies_path, condensed_path)
-_RESULT, _SUMMARY, _REQUESTS, _PAGE = "result.json", "summary.csv", "requests.jtl", "report.html"
+_RESULT, _SUMMARY, _REQUESTS, _PAGE = WRITTEN_BY_RUNS
 #: All that a run, and ``servemark report``, write into the folder of a result, beside the tracebacks of faults.
 _HOLDS = {_RESULT, "records", "server", "jmeter", *(one.file for one in FORMATS.values())}
 #: What is written again with each benchmark; every other report is of what was measured when it was made.
@@ -92,11 +92,12 @@ class ResultDirectory:
                 pass
             directory = cls(path)
             directory._hold()
-            for records in _earlier_records(path):
+            earlier = _earlier_result(path)
+            for records in _earlier_records(path, earlier):
                 for stale in (records, *_beside(records)):
                     stale.unlink(missing_ok=True)
             (path / _PAGE).unlink(missing_ok=True)
-            if _earlier_result(path):
+            if earlier:
                 directory.forget_reports()
         except OSError as error:
             if made is not None and made.itself:
@@ -327,10 +328,9 @@ def _lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _earlier_records(folder: Path) -> Iterator[Path]:
-    """The records that the result in `folder` names, and those of a run that was killed; nobody else's files."""
+def _earlier_records(folder: Path, earlier: Result | None) -> Iterator[Path]:
+    """The records that the `earlier` result in `folder` names, and those of a run that was killed; no others' files."""
     records, names = folder / "records", set[str]()
-    earlier = _earlier_result(folder)
     if earlier:
         runs = (run for benchmark in earlier.benchmarks for run in benchmark.runs)
         names |= {Path(file).name for run in runs for file in run.record_files}
