@@ -16,7 +16,7 @@ from servemark.assessment.trials import MOST_INVALID_SHARE
 from servemark.benchmarks import catalogue
 from servemark.certificate import conditions, effects, generator, records, spread
 from servemark.cli.commands import NAME, commands
-from servemark.cli.parser import Parser
+from servemark.cli.parser import Parser, is_listed
 from servemark.result import IMPORTED, Disturbance
 from servemark.suites import names as suite_names
 
@@ -51,7 +51,7 @@ def _command_line() -> Iterator[str]:
         yield f"## {NAME} {' '.join(command.words)}\n"
         yield f"{_text(_sentence(command.summary))}\n"
         for group in command.parser._action_groups:
-            rows = [_argument(command.parser, action) for action in group._group_actions]
+            rows = [_argument(command.parser, action) for action in group._group_actions if is_listed(action)]
             if rows:
                 yield f"{_sentence(group.title or '')[:-1]}:\n"
                 yield from _table(("argument", "meaning"), rows)

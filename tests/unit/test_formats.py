@@ -21,7 +21,8 @@ from servemark.report import extras
 from servemark.report.directory import remove_folder, result_text
 from servemark.report.formats import FORMATS
 from servemark.report.junit import junit_text
-from servemark.result import Result, Verdict
+from servemark.report.words import named
+from servemark.result import Result, Skipped, Suite, SuiteEntry, Verdict
 from servemark.verdict import errors_within, exit_status
 
 from .test_reports import ALL_FAILED, STEP, result
@@ -270,6 +271,18 @@ def test_no_two_cases_of_junit_have_the_same_class_and_name():
     cases = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
     assert len(set(cases)) == len(cases) == 9
     assert {case.get("classname") for case in root[2]} == {root[2].get("name")}
+
+
+def test_what_a_suite_left_out_is_skipped_in_junit_with_the_reason_in_its_place():
+    whole = result()
+    states = {"load-m": "skipped", "latency-m": "done", "http-m": "not run"}
+    entries = tuple(SuiteEntry(name, status, "") for name, status in states.items())
+    whole = replace(whole, suite=Suite("mine", entries), skipped=(Skipped("load-m", "no room \x00 for 16"),))
+    root = ElementTree.fromstring(junit_text(whole, allow_invalid=False))
+    (measured,) = whole.benchmarks
+    assert [suite.get("name") for suite in root] == ["load-m", named(measured), "http-m"]
+    assert [(suite.get("tests"), suite.get("skipped")) for suite in root][::2] == [("1", "1"), ("1", "1")]
+    assert [case.get("message") for case in root.iter("skipped")] == ["no room \ufffd for 16", "not run"]
 
 
 @pytest.mark.parametrize("allow_invalid", [False, True])

@@ -13,6 +13,8 @@ from servemark.benchmarks.refusals import spread_of, threads_of
 from servemark.cli import main
 from servemark.cli.options import parse_run, run_parser
 from servemark.cli.suite_options import FIELDS
+from servemark.errors import UsageError
+from servemark.options import all_options
 from servemark.runner.entry import Entry
 from servemark.suites import names
 from servemark.zoo.catalogue import ZOO
@@ -343,6 +345,18 @@ def _sent_by(line: str, searches: bool = False) -> list[tuple[int, int]]:
 def test_a_point_that_has_less_than_others_is_sent_by_as_many(line, sent_by):
     """Users have their connections; threads of an open loop share those that it may have out among them."""
     assert _sent_by(line) == sent_by
+
+
+def test_what_a_search_refuses_is_in_no_help_of_it_and_is_refused_in_words():
+    values = {"--loops": "9", "--max-duration": "9", "--trials": "9", "--against": "latest", "--threshold": "9%"}
+    assert {known.flags[-1] for known in all_options() if not known.of_searches} == values.keys()
+    told = {searches: run_parser("x", searches=searches).format_help() for searches in (False, True)}
+    for flag in (*values, "--suite", "--all", "--resume"):
+        assert f"{flag} " in told[False]
+        assert f"{flag} " not in told[True]
+    for flag, value in values.items():
+        with pytest.raises(UsageError, match=r"search|--threshold needs --against"):
+            parse_run("x", ["latency", "--slo", "p99<9ms", flag, value], searches=True)
 
 
 def test_a_search_takes_as_many_generators_as_are_asked_for_and_begins_with_as_many_as_its_first_load_has_use_for():

@@ -198,6 +198,9 @@ def test_the_manual_page_has_every_command_option_and_benchmark() -> None:
         for action in command.parser._actions:
             for flag in action.option_strings:
                 assert re.search(rf"^(?:.*, )?{flag}(?: |,|$)", plain, re.MULTILINE), flag
+    searched = plain.partition('.SH "SERVEMARK CAPACITY"')[2].partition(".SH")[0]
+    assert "--loops, --max-duration," in " ".join(searched.split()), "what it has not of the options of run"
+    assert "  servemark capacity --slo 'p99<300ms'" in searched, "its own examples"
     assert "  concurrent_inference " in plain
     assert "exit status:" in plain
     assert "%(prog)s" not in plain

@@ -12,7 +12,7 @@ from servemark.cli import SUBCOMMANDS
 from servemark.cli.commands import NAME, Command, commands
 from servemark.cli.completion import FIRST_OPTIONS, INSTALL, SHOW
 from servemark.cli.own_files import MADE_BY
-from servemark.cli.parser import Parser
+from servemark.cli.parser import Parser, is_listed
 from servemark.version import version
 
 _TITLE = "measure how fast a model server really is"
@@ -25,6 +25,8 @@ in a folder below servemark-results, and listed by the history.
 """
 #: Commands whose options are those of another one, and more.
 _LIKE = {"capacity": "run"}
+#: What an epilog says before its examples.
+_BEFORE_EXAMPLES = re.compile(r"\A.*?(?=^examples:)", re.MULTILINE | re.DOTALL)
 #: Of a line in the source.
 _WIDTH = 70
 
@@ -65,8 +67,11 @@ def _command(command: Command, like: Command | None) -> Iterator[str]:
     if like is not None:
         yield ".PP"
         yield from _flowing(_sentence(command.summary))
-        yield f"It has the options of {NAME} {' '.join(like.words)}, and:"
+        refused = [_flags(action)[-1] for action in command.parser._actions if not is_listed(action)]
+        but = f", but for {', '.join(refused)}" if refused else ""
+        yield from _flowing(f"It has the options of {NAME} {' '.join(like.words)}{but}; and:")
         yield from _arguments(command.parser, {flag for action in like.parser._actions for flag in _flags(action)})
+        yield from _prose(_BEFORE_EXAMPLES.sub("", command.parser.epilog or ""))
         return
     yield from _prose(command.parser.description or "")
     yield from _arguments(command.parser, set())

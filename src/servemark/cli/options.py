@@ -17,6 +17,7 @@ from servemark.cli.other_tools import ELSEWHERE, check_borrowed
 from servemark.cli.parser import Parser as Parser
 from servemark.cli.parser import listing_parser as listing_parser
 from servemark.cli.parser import offer as offer
+from servemark.cli.parser import unlist
 from servemark.cli.tables import add_options, reader
 from servemark.errors import UsageError
 from servemark.options import RunRequest, all_options
@@ -29,6 +30,8 @@ from servemark.zoo.catalogue import ZOO
 EVERYWHERE = ("threads", "loops", "workers")
 #: What ``servemark capacity`` searches, and of which benchmark, where it is not told.
 DEFAULT_BY, _SEARCHED_BENCHMARK = "rate", "latency"
+#: What is of suites alone.
+_OF_SUITES = ("--all", "--suite", "--resume")
 #: What follows the program's name in an example, and what it does.
 _EXAMPLES = (
     ("latency", "ResNet-18 on a server of its own"),
@@ -136,6 +139,8 @@ def run_parser(prog: str, *, searches: bool = False) -> Parser:
     output.add_argument("--json", metavar="FILE", help="write result.json to FILE too; - prints it alone on stdout")
     output.add_argument("--junit", metavar="FILE", help="write the verdicts to FILE, as JUnit's XML")
     output.add_argument("--markdown", metavar="FILE", help="write the answers to FILE, as a pull request's comment")
+    if searches:
+        unlist(parser, {*_OF_SUITES, *(known.flags[-1] for known in options if not known.of_searches)})
     return parser
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from servemark.errors import UsageError
@@ -21,6 +21,18 @@ _NO_VALUE = re.compile(r"argument (\S+): expected (?:one|at least one) argument"
 _NEGATIVE = re.compile(r"-\.?\d")
 #: Options of more than one letter behind one dash, as Go's programs write them.
 _ONE_DASH = re.compile(r"-([a-z][a-z-]{2,})(?:=.*)?", re.DOTALL)
+
+
+def unlist(parser: Parser, flags: Collection[str]) -> None:
+    """Leave the options with these `flags` out of help and completion: they are known only to be refused in words."""
+    for action in parser._actions:
+        if set(flags) & set(action.option_strings):
+            action.help = argparse.SUPPRESS
+
+
+def is_listed(action: argparse.Action) -> bool:
+    """Whether help and completion have an argument."""
+    return action.help != argparse.SUPPRESS
 
 
 class Parser(argparse.ArgumentParser):

@@ -58,6 +58,7 @@ class LoadOptions(OptionGroup):
         metavar="N",
         help="requests a user, exactly; all of them are measured",
         of_suites=True,
+        of_searches=False,
     )
     duration_s: float | None = option(
         "--duration",
@@ -84,6 +85,7 @@ class LoadOptions(OptionGroup):
         heading="load",
         help="how long 400 requests to a slow model may take (default: 600)",
         of_suites=True,
+        of_searches=False,
     )
     warmup_s: float | None = option(
         "--warmup",
@@ -147,6 +149,7 @@ class LoadOptions(OptionGroup):
         heading="load",
         help="measure N times, and what that differs by; comparisons need 5 (default: 1)",
         of_suites=True,
+        of_searches=False,
     )
     fresh_server: bool = option(
         "--fresh-server",

@@ -48,6 +48,7 @@ class QuestionOptions(OptionGroup):
         heading="question",
         help="compare with an earlier result, a folder, latest or a baseline: exit 1 where this one is slower",
         offers=("latest",),
+        of_searches=False,
     )
     threshold_share: float = option(
         "--threshold",
@@ -56,6 +57,7 @@ class QuestionOptions(OptionGroup):
         metavar="SHARE",
         heading="question",
         help="a change of less than this is no difference (default: 2%%)",
+        of_searches=False,
     )
 
     by: By | None = option(

@@ -35,6 +35,7 @@ class Option:
         field: what Python calls it.
         default: its value where it is not given.
         of_suites: whether a suite's file may say it of a benchmark.
+        of_searches: whether a search for the capacity takes it.
         offers: what completion offers for its value, where other words may stand there, too.
     """
 
@@ -46,6 +47,7 @@ class Option:
     field: str = ""
     default: Any = None
     of_suites: bool = False
+    of_searches: bool = True
     offers: tuple[str, ...] = ()
 
     @property

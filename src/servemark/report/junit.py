@@ -7,6 +7,7 @@ from typing import TextIO
 from xml.etree import ElementTree
 
 from servemark.report.recorded import RecordedResult
+from servemark.report.suite import rows_of_suite
 from servemark.report.terminal import headline
 from servemark.report.words import first_error, named
 from servemark.result import BenchmarkResult, Result, Verdict
@@ -25,16 +26,22 @@ def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> 
     """The verdicts of `result`, and of each benchmark whether it is valid; `strict` has what is undecided fail.
 
     A question that is no condition (a finding) has no case. A benchmark that failed, of which nothing succeeded, or
-    that is INVALID, is a case with an error. No two cases have the same class and name: CI would take them for one.
+    that is INVALID, is a case with an error; an entry of a suite that was skipped or not run is one that is skipped.
+    No two cases have the same class and name: CI would take them for one.
     """
     root = ElementTree.Element("testsuites", name="servemark")
-    names = _told_apart(map(named, result.benchmarks))
-    for name, benchmark in zip(names, result.benchmarks, strict=True):
+    entries: list[tuple[str, BenchmarkResult | str]] = [(named(one), one) for one in result.benchmarks]
+    for place, row in enumerate(rows_of_suite(result, headline)):
+        if row.place is None:
+            entries.insert(place, (row.name, row.text or row.status))
+    names = _told_apart(name for name, _ in entries)
+    for name, (_, entry) in zip(names, entries, strict=True):
         suite = ElementTree.SubElement(root, "testsuite", name=name, timestamp=_fit(result.started_at))
-        _add_measurement(suite, name, benchmark, allow_invalid=allow_invalid)
-        conditions = [verdict for verdict in benchmark.verdicts if verdict.outcome != "finding"]
-        for case, verdict in zip(_told_apart(verdict.question for verdict in conditions), conditions, strict=True):
-            _add(suite, name, case, verdict, strict=strict)
+        if isinstance(entry, str):
+            _add_unmeasured(suite, name, entry)
+        else:
+            _add_measurement(suite, name, entry, allow_invalid=allow_invalid)
+            _add_conditions(suite, name, entry, strict=strict)
         cases = suite.findall("testcase")
         suite.set("tests", str(len(cases)))
         for attribute, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -52,6 +59,12 @@ def _told_apart(names: Iterable[str]) -> list[str]:
     return told
 
 
+def _add_unmeasured(suite: ElementTree.Element, name: str, why: str) -> None:
+    """The case that the measurement would have been."""
+    case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
+    ElementTree.SubElement(case, "skipped", message=_fit(why))
+
+
 def _add_measurement(suite: ElementTree.Element, name: str, benchmark: BenchmarkResult, *, allow_invalid: bool) -> None:
     """The case that the measurement itself is."""
     case = ElementTree.SubElement(suite, "testcase", classname=name, name="measured")
@@ -63,6 +76,13 @@ def _add_measurement(suite: ElementTree.Element, name: str, benchmark: Benchmark
     elif certificate is not None and not certificate.valid and not allow_invalid:
         reasons = "; ".join(f"{check.name}: {check.reason}" for check in certificate.checks if check.passed is False)
         ElementTree.SubElement(case, "error", message=_fit(f"INVALID: {reasons}"))
+
+
+def _add_conditions(suite: ElementTree.Element, name: str, benchmark: BenchmarkResult, *, strict: bool) -> None:
+    """A case each question that is a condition."""
+    conditions = [verdict for verdict in benchmark.verdicts if verdict.outcome != "finding"]
+    for case, verdict in zip(_told_apart(verdict.question for verdict in conditions), conditions, strict=True):
+        _add(suite, name, case, verdict, strict=strict)
 
 
 def _why_failed(benchmark: BenchmarkResult) -> str:

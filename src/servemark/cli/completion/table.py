@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from servemark.cli.commands import Command, commands
-from servemark.cli.parser import Parser, offered
+from servemark.cli.parser import Parser, is_listed, offered
 
 #: Whether a path may stand there: any, or only that of a folder.
 Paths = Literal["none", "any", "folders"]
@@ -63,7 +63,9 @@ def first_words(known: tuple[CompletedCommand, ...]) -> dict[str, str]:
 
 def _completed(command: Command) -> CompletedCommand:
     actions = command.parser._actions
-    options = tuple(_option(command.parser, action) for action in actions if action.option_strings)
+    options = tuple(
+        _option(command.parser, action) for action in actions if action.option_strings and is_listed(action)
+    )
     return CompletedCommand(command.words, command.summary, options, tuple(_values(actions)))
 
 
