@@ -4,8 +4,8 @@ Run: make prove   (about an hour, on a machine that does nothing else)
 
 ``--only closed,alarms,faults`` proves these parts again and leaves the others in the file as they are. ``--runs 3``
 tries parts with fewer runs, ``--short`` a little of everything; both print, and write no file. ``--keep FOLDER`` keeps
-each try of capacity, capacity-mms, same-handler, slower-handler and histories as a file: what was proven when it is
-ended is not measured again by the same command, and a part is written when it is whole.
+each try of objectives, capacity, capacity-mms, same-handler, slower-handler and histories as a file: what was proven
+when it is ended is not measured again by the same command, and a part is written when it is whole.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from bench.histories import prove_histories
 from bench.injected import prove_faults
 from bench.kept import Kept, OtherMachineError
 from bench.machine import Machine
+from bench.objectives import prove_objectives
 from bench.process import end_with_what_was_started
 from bench.proof import Section, page, part_text, parts_of, section_of
 from bench.tokens import prove_tokens
@@ -281,6 +282,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale, Kept], Iterator[Section]]] = {
     "closed": lambda program, folder, scale, _kept: prove_closed(program, folder, scale.loops, scale.loop_s),
     "alarms": lambda _program, folder, scale, _kept: prove_alarms(folder, scale.commands),
     "coverage": lambda _program, _folder, scale, _kept: prove_coverage(scale.experiments),
+    "objectives": lambda _program, _folder, scale, kept: prove_objectives(scale.experiments, kept),
     "faults": lambda program, folder, scale, _kept: prove_faults(program, folder, scale.faults),
     "capacity": lambda program, folder, scale, kept: prove_capacities(
         program, folder, scale.experiments, scale.searches, kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -10,9 +11,12 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from servemark.result import Outcome
 from servemark.stats.dependence import effective_quantiles
+from servemark.stats.evidence import Shares
 from servemark.stats.intervals import mean_interval
-from servemark.stats.percentiles import interval_ranks, rank
+from servemark.stats.percentiles import REPORTED, interval_ranks, rank
+from servemark.stats.slo import judge_share
 
 FloatArray = NDArray[np.float64]
 
@@ -131,3 +135,30 @@ def covered(law: Law, n: int, tries: int, seed: int) -> dict[str, tuple[int, int
             found[f"p{q * 100:g}"][0] += pair is not None and ordered[pair[0] - 1] <= truth <= ordered[pair[1] - 1]
             found[f"p{q * 100:g}"][1] += pair is not None
     return {name: (held, shown) for name, (held, shown) in found.items()}
+
+
+def judged(law: Law, n: int, *, least: float, limit: float, tries: int, seed: int, trials: int = 1) -> Counter[Outcome]:
+    """How often it is met that at least the share `least` is below `limit`, missed or undecided, by `n` values.
+
+    These are of so many `trials`, each by itself.
+    """
+    found: Counter[Outcome] = Counter()
+    for number in range(tries):
+        rng = np.random.default_rng((seed, number))
+        missed, above = [], []
+        for _ in range(trials):
+            times_s, values = law.draw(rng, n // trials)
+            batch, batches = by_batch(times_s)
+            counts = np.bincount(batch, minlength=batches).astype(float)
+            ordered = np.sort(values)
+            limits = {q: ordered[rank(len(values), q) - 1] for q in REPORTED.values()}
+
+            def beyond(
+                is_beyond: NDArray[np.bool_], batch: NDArray[np.intp] = batch, of: FloatArray = counts
+            ) -> Shares:
+                return Shares(np.bincount(batch, is_beyond, minlength=len(of)).astype(float), of)
+
+            missed.append(beyond(values >= limit))
+            above.append({q: beyond(values > of_quantile) for q, of_quantile in limits.items()})
+        found[judge_share(missed, least, above).outcome] += 1
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from servemark.options.objectives import Condition, parse_objective
 from servemark.stats.evidence import Question, Shares, Window
 from servemark.stats.gather import gather
 from servemark.stats.slo import judge_parts, judge_share
+
+from .dependent import independent, judged, queue
 
 MS = 1_000_000
 
@@ -141,6 +144,36 @@ def test_an_answer_is_wrong_in_no_more_than_one_of_twenty(share):
     found = [judge_share([Shares(of_run, np.ones(2000))], 0.99) for of_run in missed]
     assert np.mean([wrong[one.outcome] for one in found]) <= 0.05
     assert np.mean([one.outcome != "undecided" for one in found]) > 0.3
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("trials", [1, 5])
+@pytest.mark.parametrize(("utilisation", "n"), [(0.8, 3000), (0.9, 10_000)])
+def test_a_run_of_a_queue_that_was_lucky_meets_nothing(utilisation, n, trials):
+    """Of those that just keep p99, and that miss it by as much again as is allowed, by the law."""
+    law = queue(utilisation)
+    twice_s = law.quantiles[0.99] * math.log(0.02) / math.log(0.01)
+    for limit_s, most in ((law.quantiles[0.99], 0.1), (twice_s, 0.05)):
+        found = judged(law, n, least=0.99, limit=limit_s, tries=60, seed=3, trials=trials)
+        assert found["met"] / 60 <= most
+
+
+@pytest.mark.seconds
+def test_requests_that_do_not_depend_on_each_other_are_met_from_few_on():
+    limit = 1 - math.log(0.001)
+    assert judged(independent(), 600, least=0.99, limit=limit, tries=60, seed=3)["met"] > 40
+    assert judged(independent(), 60, least=0.9, limit=limit, tries=60, seed=3)["met"] > 40
+    assert judged(queue(0.5), 10_000, least=0.99, limit=0.2, tries=60, seed=3)["met"] > 50
+
+
+def test_a_stall_in_few_of_several_trials_counts_as_in_one_run():
+    spoilt = np.zeros(1000)
+    spoilt[300:360] = 1.0
+    trials = [Shares(spoilt if number in (1, 3) else np.zeros(1000), np.ones(1000)) for number in range(5)]
+    found, as_one = judge_share(trials, 0.99), judge_share([Shares.joined(trials)], 0.99)
+    assert found == as_one
+    assert found.outcome == "undecided"
+    assert found.independent < 20
 
 
 def test_nothing_seen_is_undecided():

@@ -121,7 +121,8 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
             yield _of_share(condition, _of_gaps(condition, found), "gaps")
         else:
             seen = [_missed(condition, one.step) for one in found]
-            yield _of_share(condition, judge_share(seen, condition.least_share), "requests")
+            above = [one.step.above for one in found if condition.figure != "errors"]
+            yield _of_share(condition, judge_share(seen, condition.least_share, above), "requests")
 
 
 def missed_by_lag(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iterator[tuple[Condition, int, int]]:

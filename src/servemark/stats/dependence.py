@@ -85,6 +85,14 @@ class Effective:
         """
         return self.n / (1 + 3 / self.groups) ** 2
 
+    def most_times(self, share: float) -> float:
+        """How many times at most those beyond a rarer threshold are believed to be, which are so large a `share`.
+
+        No more than these, wholly while that is worth 12 independent ones by these, and the less the more it is worth:
+        what is rarer may well come in shorter groups.
+        """
+        return self.times * max(self.times * share / _TELLING, 1.0)
+
     def limited_to(self, times: float, values: float, share: float) -> Effective:
         """The same of at most so many `times`, where `share` of the `values` are on the rarer side of the threshold."""
         if times >= self.times:
@@ -146,8 +154,7 @@ def effective_quantiles(above: Mapping[float, FloatArray], counts: FloatArray) -
     Of a rare value's dependence a run shows little, and least where it was lucky: those of an M/M/1 queue at 0.5 that
     saw 20 responses above their p99, and saw them apart, would have it in 88% of their intervals. So what lies beyond
     a quantile is taken to depend on itself at least as much as what lies beyond the one before it, of which there is
-    more to be seen: wholly while it is worth 12 independent ones by that, and the less the more it is worth, since what
-    is rarer may well come in shorter groups.
+    more to be seen (``most_times``).
     """
     found: dict[float, Effective] = {}
     before: Effective | None = None
@@ -156,6 +163,6 @@ def effective_quantiles(above: Mapping[float, FloatArray], counts: FloatArray) -
         worth = effective_share(above[q], counts)
         share = float(above[q].sum()) / n if n else 0.0
         if before and share:
-            worth = worth.limited_to(before.times * max(before.times * share / _TELLING, 1.0), n, share)
+            worth = worth.limited_to(before.most_times(share), n, share)
         found[q] = before = worth
     return found

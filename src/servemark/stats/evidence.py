@@ -5,7 +5,7 @@ It is small and does not change, whatever is asked of it afterwards; ``servemark
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,6 +86,11 @@ class Shares:
 
     meant: FloatArray
     counts: FloatArray
+
+    @classmethod
+    def joined(cls, trials: Sequence[Shares]) -> Shares:
+        """Those of several trials, one behind the other."""
+        return cls(np.concatenate([one.meant for one in trials]), np.concatenate([one.counts for one in trials]))
 
 
 @dataclass(frozen=True, kw_only=True)
