@@ -46,7 +46,7 @@ def test_the_result_tells_of_each_generator(tmp_path: Path, capsys: pytest.Captu
     folder = tmp_path / "out"
     with serving(answering(OK)) as server:
         words = ["run", "http", "--url", f"http://127.0.0.1:{server.port}/", "--generators", "2", *load]
-        status = main([*words, "--slo", "p50<10s", "-o", str(folder)])
+        status = main([*words, "--slo", "errors<50%", "-o", str(folder)])
     result = read(folder)
     assert status_but_for_the_machine(status, result) == 0
     assert to_json(from_json(result)) == result
@@ -82,7 +82,7 @@ def test_records_that_are_too_many_are_condensed_and_what_that_costs_is_said(
     with serving(answering(OK)) as server:
         words = ["run", "http", "--url", f"http://127.0.0.1:{server.port}/", "--generators", "2", "-t", "4"]
         load = ["--duration", "1.5", "--warmup", "0.3", "--think", "2ms", "--max-records", "100"]
-        status = main([*words, *load, "--slo", "p50<10s", "-o", str(folder)])
+        status = main([*words, *load, "--slo", "errors<50%", "-o", str(folder)])
     result = read(folder)
     assert status_but_for_the_machine(status, result) == 0
     assert to_json(from_json(result)) == result
@@ -145,7 +145,9 @@ def check_capacity_objective_and_comparison(
         assert status == 0
         (benchmark,) = result["benchmarks"]
         outcomes = {one["objective"]: one["outcome"] for one in benchmark["verdicts"] if one.get("objective")}
-        assert outcomes == {"p90<10s": "met", "errors<5%": "met"}
+        assert outcomes.keys() == {"p90<10s", "errors<5%"}
+        assert outcomes["errors<5%"] == "met"
+        assert outcomes["p90<10s"] != "missed", "undecided where they depend on each other for long"
         assert [one["recorded"] for one in benchmark["runs"][0]["generators"]] == [80, 80]
     capsys.readouterr()
     assert main(["compare", str(folder / "a"), str(folder / "b")]) == 0

