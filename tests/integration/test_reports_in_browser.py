@@ -11,6 +11,7 @@ from loadgen_servers import STREAM_HEAD, hang_up, saying, serving
 from playwright.sync_api import Browser
 
 from servemark.cli import main
+from servemark.report.html.page import Block, Page, Section, page_text
 
 from ..browser import axe_core, chromium, grave_faults, opened
 from ..validity import until_valid
@@ -110,6 +111,17 @@ def test_a_table_of_steps_sorts_by_number(browser, reports):
         assert orders[1] == orders[0][::-1]
         assert len(set(orders[0])) > 1
         assert table.locator("thead th").nth(column).get_attribute("aria-sort") == "descending"
+
+
+def test_a_table_sorts_where_nothing_is_drawn_too(browser, tmp_path):
+    steps = Block(headings=("step", "measured"), rows=(("a", "10"), ("b", "9"), ("c", "1,000")))
+    page = tmp_path / "report.html"
+    section = Section(title="x", answers=(), steps=steps)
+    page.write_text(page_text(Page(title="x", kind="result", sections=(section,)), ""))
+    with opened(browser, page) as found:
+        found.page.locator("thead th button").nth(1).click()
+        assert found.page.locator("tbody tr > *:nth-child(2)").all_inner_texts() == ["9", "10", "1,000"]
+        assert found.said == []
 
 
 def test_times_of_tokens_have_charts_and_a_table(browser, reports):

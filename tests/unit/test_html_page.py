@@ -348,6 +348,7 @@ def test_neither_records_nor_intervals_are_a_page_without_charts(tmp_path):
     assert f"{WITHOUT_CURVE} is not drawn: no percentile has an interval" in text
     assert "<figure>" not in text
     assert LIBRARY not in text
+    assert "function sortBy" in text, "its tables sort all the same"
 
 
 def test_nothing_measured_is_a_page_too(tmp_path):

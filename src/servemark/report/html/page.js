@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const looks = JSON.parse(document.getElementById("looks").textContent);
+  const looks = JSON.parse((document.getElementById("looks") || { textContent: "{}" }).textContent);
 
   function draw(place) {
     const spec = JSON.parse(place.parentElement.querySelector("script[type='application/json']").textContent);
