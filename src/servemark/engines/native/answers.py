@@ -72,13 +72,17 @@ def _loaded(path: Path, mtime_ns: int, size: int) -> Tokenizer:
             next_step="export SERVEMARK_EXTRAS=tokens for benchmark.py, or pip install '.[tokens]' in its folder",
         ) from error
     try:
-        return _Loaded(Loaded.from_file(str(path)))
+        loaded = Loaded.from_file(str(path))
     except Exception as error:
         raise UsageError(
             f"{path} is no tokenizer",
             cause=str(error),
             next_step="give --tokenizer the tokenizer.json that the model's makers publish",
         ) from error
+    # Files may ask for either, for batches that a model is trained with.
+    loaded.no_padding()
+    loaded.no_truncation()
+    return _Loaded(loaded)
 
 
 def read_answers(plan: EnginePlan, record_path: Path) -> _loadgen.AnswersRead | None:
