@@ -214,17 +214,6 @@ def test_a_tokenizers_file_is_read_once_and_again_where_it_has_changed(tmp_path,
     assert len(reads) == 2
 
 
-def test_a_tokenizer_of_another_kind_is_refused_before_anything_is_sent(tmp_path, capsys):
-    file = tmp_path / "tokenizer.json"
-    file.write_text('{"model": "none"}')
-    with serving(saying_once(*WHOLE)) as server:
-        url = f"http://127.0.0.1:{server.port}/"
-        words = ["-t", "1", "-l", "1", "--tokens", "openai", "--tokenizer", str(file), "-o", str(tmp_path / "out")]
-        status = cli.main(["run", "http", "--url", url, *words])
-    assert status == 2
-    assert "is no tokenizer" in capsys.readouterr().err
-
-
 def test_a_tokenizer_counts_whole_texts_where_the_server_counts_nothing(tmp_path, capsys):
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from servemark.engines import Engine, EngineName
+from servemark.engines.native.answers import load_tokenizer
 from servemark.engines.native.engine import NativeEngine
 from servemark.report.extras import check_extra
 from servemark.runner.entry import Entry, zoo_model
@@ -43,11 +44,14 @@ class Launchers:
         """What has the server that `entry` asks for.
 
         Raises:
-            UsageError: it asks for what cannot be had; or the archive cannot be read.
+            UsageError: it asks for what cannot be had; or the archive cannot be read, or the file of the tokenizer is
+                none.
             SetupError: the archive could not be downloaded.
             ModelError: the archive cannot be served.
         """
         content, server = entry.request.content, entry.request.server
+        if content.tokenizer is not None:
+            load_tokenizer(content.tokenizer)  # what is wrong with it is said before a server is looked for
         if content.endpoint is not None:
             return EndpointLauncher(
                 content.endpoint,
