@@ -202,6 +202,37 @@ def test_what_is_asked_stands_in_the_request() -> None:
         assert json.loads(whole.body(prompt)) == {"prompt": "hello", "max_tokens": 8}
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"max_completion_tokens": 16}, {"max_completion_tokens": 16, "min_tokens": 16}),
+        ({"max_tokens": 16}, {"max_tokens": 16, "min_tokens": 16}),
+        ({"output_tokens": 16}, {"max_tokens": 16, "min_tokens": 16}),
+        ({"max_tokens": None}, {"max_tokens": 64, "min_tokens": 64}),
+        ({"max_completion_tokens": None}, {"max_completion_tokens": None, "max_tokens": 64, "min_tokens": 64}),
+    ],
+    ids=str,
+)
+def test_an_answer_that_goes_on_has_the_length_that_is_asked_for_under_either_name(said, expected) -> None:
+    body = json.loads(Asked(64, streams=False, ignores_end=True).body({"prompt": "hello", **said}))
+    assert body == {"prompt": "hello", "ignore_eos": True, **expected}
+
+
+@pytest.mark.parametrize("said", [{"continuous_usage_stats": True}, {"include_usage": False}, {}, None], ids=str)
+def test_the_options_of_a_stream_stay_as_a_line_has_them_and_usage_is_asked_for(tmp_path, said) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps({"prompt": "hello", "stream_options": said}))
+    body = json.loads(prompts_in(path, ASKED).first.body)
+    assert body["stream_options"] == {**(said or {}), "include_usage": True}
+
+
+def test_options_of_a_stream_that_are_no_object_are_said_with_their_line(tmp_path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('"first"\n{"prompt": "hello", "stream_options": "usage"}\n')
+    with pytest.raises(UsageError, match=r"line 2: its stream_options are no object"):
+        prompts_in(path, ASKED)
+
+
 def test_triton_is_asked_to_generate_from_a_text_and_parameters(tmp_path) -> None:
     asked = Asked(64, ignores_end=True, form="generate")
     parameters = {"max_tokens": 64, "ignore_eos": True, "min_tokens": 64, "stream": True}

@@ -106,14 +106,16 @@ class Asked:
         text: dict[str, Any] = {}
         if self.form == "generate":
             text, asked = _text_and_parameters(asked)
-        if length is not None and "max_completion_tokens" not in asked:
-            asked.setdefault("max_tokens", length)
+        said = next((asked[name] for name in _LENGTHS if asked.get(name) is not None), None)
+        if said is None and length is not None:
+            asked["max_tokens"] = said = length
         if self.ignores_end:
-            asked |= {"ignore_eos": True, "min_tokens": asked.get("max_tokens", length)}
+            asked |= {"ignore_eos": True, "min_tokens": said}
         if self.form == "generate":
             asked = {**text, "parameters": {**asked, "stream": self.streams}}
         elif self.streams:
-            asked |= {"stream": True, "stream_options": {"include_usage": True}}
+            options = asked.get("stream_options") or {}
+            asked |= {"stream": True, "stream_options": {**options, "include_usage": True}}
         else:  # whatever a line of a file has
             asked = {name: value for name, value in asked.items() if name not in ("stream", "stream_options")}
         return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
@@ -129,7 +131,7 @@ def _text_and_parameters(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     Triton makes a tensor of a parameter if the model has an input of that name. Those in Triton's words may have an id.
     """
     parameters = dict(asked)
-    parameters |= parameters.pop("parameters", {})
+    parameters |= parameters.pop("parameters", None) or {}
     if "text_input" not in asked:
         return {"text_input": parameters.pop("prompt", None)}, parameters
     return {name: parameters.pop(name) for name in ("id", "text_input") if name in asked}, parameters
@@ -220,10 +222,7 @@ def _input(line: Input, asked: Asked) -> Input:
 def _check_generate(prompt: Mapping[str, Any], origin: str) -> None:
     if not (prompt.get("prompt") or prompt.get("text_input")):
         raise UsageError(f"{origin} is a conversation", next_step="write a text, or an object with a prompt")
-    if not isinstance(prompt.get("parameters", {}), dict):
-        raise UsageError(
-            f"{origin}: its parameters are no object", next_step='write {"prompt": "a text", "parameters": {"NAME": 1}}'
-        )
+    _check_object(prompt, "parameters", '{"NAME": 1}', origin)
 
 
 def _prompt(value: Any, origin: str, form: PromptForm) -> str | dict[str, Any]:
@@ -233,6 +232,7 @@ def _prompt(value: Any, origin: str, form: PromptForm) -> str | dict[str, Any]:
         is_tritons = form == "generate" and value.get("text_input")
         if value.get("prompt") or value.get("messages") or is_tritons:
             _check_length(value.get("output_tokens"), origin)
+            _check_object(value, "stream_options", '{"include_usage": true}', origin)
             return value
         said = _said_first(value.get("conversations"))
         if said:
@@ -247,6 +247,13 @@ def _check_length(output_tokens: Any, origin: str) -> None:
     if output_tokens is not None and (type(output_tokens) is not int or not 0 <= output_tokens < _MOST_TOKENS):
         raise UsageError(
             f"{origin}: output_tokens is {ascii(output_tokens)[:40]}", next_step="write a whole number of tokens"
+        )
+
+
+def _check_object(asked: Mapping[str, Any], name: str, example: str, origin: str) -> None:
+    if not isinstance(asked.get(name) or {}, dict):
+        raise UsageError(
+            f"{origin}: its {name} are no object", next_step=f'write {{"prompt": "a text", "{name}": {example}}}'
         )
 
 
