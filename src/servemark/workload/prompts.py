@@ -145,7 +145,10 @@ class AnswerAsked(NamedTuple):
 
 
 def answer_asked(body: bytes) -> AnswerAsked:
-    """What a request asks of its answer, as OpenAI's API and Triton's have it; of ``n`` answers the tokens of all."""
+    """What a request asks of its answer, as OpenAI's API and Triton's have it; of several answers the tokens of all.
+
+    Several are asked for by ``n``, and by a list of prompts; one of numbers is a prompt in tokens.
+    """
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
@@ -155,8 +158,9 @@ def answer_asked(body: bytes) -> AnswerAsked:
     parts = [asked, asked.get("parameters")]
     lengths = [part.get(name) for part in parts if isinstance(part, dict) for name in _LENGTHS]
     most = next((length for length in lengths if type(length) is int), 0)
-    answers = asked.get("n")
-    tokens = most * (answers if type(answers) is int else 1)
+    answers, prompts = asked.get("n"), asked.get("prompt")
+    several = sum(not isinstance(one, int) for one in prompts) if isinstance(prompts, list) else 0
+    tokens = most * (answers if type(answers) is int else 1) * (several or 1)
     return AnswerAsked(tokens if 0 < tokens < _MOST_TOKENS else 0, asked.get("stream") is True)
 
 
