@@ -13,12 +13,13 @@ import pytest
 from servemark.errors import UsageError
 from servemark.options.content import ContentOptions
 from servemark.servers.openai.dialect import DIALECT
+from servemark.units import NS_PER_S
 from servemark.workload.inputs import Input
 from servemark.workload.made_prompts import made_prompts, prompts_of_trace
 from servemark.workload.plan import Address, _compile_step
 from servemark.workload.prompts import Asked, Drawn, answer_asked, prompts_in
 from servemark.workload.scenario import Step
-from servemark.workload.trace import read_lengths
+from servemark.workload.trace import read_lengths, read_trace
 from servemark.workload.trace_lengths import Lengths
 
 ASKED = Asked(output_tokens=64)
@@ -364,6 +365,27 @@ def test_lengths_of_published_traces_are_read(name, first) -> None:
     assert found is not None
     assert found[0] == first
     assert read_lengths(str(TRACES / name), 2) == found[:2]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "# exported; by hand\nat,ContextTokens,GeneratedTokens\n0,5,6\n1,7,8\n",
+        "\n \nat;ContextTokens;GeneratedTokens\n0;5;6\n\n1;7;8\n",
+        "at\tContextTokens\tGeneratedTokens\n0\t5\t6\n # night, no one came\n1\t7\t8\n# end\n",
+        '\n{"at": 0, "input_length": 5, "output_length": 6}\n\n{"at": 1, "input_length": 7, "output_length": 8}\n',
+    ],
+    ids=["comment first", "blank lines", "comments between", "objects"],
+)
+def test_the_lines_of_a_trace_that_have_a_time_have_lengths(tmp_path, content) -> None:
+    path = tmp_path / "trace"
+    path.write_text(content)
+    name = f"{path}:at"
+    times_ns, _ = read_trace(name)
+    found = read_lengths(name, 10)
+    assert times_ns == (0, NS_PER_S)
+    assert found is not None
+    assert [(one.input_tokens, one.output_tokens) for one in found] == [(5, 6), (7, 8)]
 
 
 def test_a_trace_of_times_alone_says_nothing_of_lengths(tmp_path) -> None:

@@ -7,8 +7,6 @@ number the blocks of 512 tokens of the prompt), and tables with the columns of A
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from servemark.errors import UsageError
-from servemark.workload.trace_tables import decoded, delimiter_of
+from servemark.workload.trace_tables import decoded, rows_of
 
 _OF_OBJECTS = ("input_length", "output_length")
 _BLOCKS = "hash_ids"
@@ -64,13 +62,14 @@ def _of_object(file: str, number: int, value: dict[str, Any]) -> Lengths:
 
 
 def _of_rows(text: str, file: str) -> Iterator[Lengths] | None:
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text.partition("\n")[0]))
-    heading = [cell.strip().lower() for cell in next(rows, [])]
+    rows = rows_of(text, file)
+    _, first = next(rows, (0, []))
+    heading = [cell.strip().lower() for cell in first]
     named = next((pair for pair in _OF_ROWS if all(name in heading for name in pair)), None)
     if named is None:
         return None
     places = [heading.index(name) for name in named]
-    return (_of_row(file, rows.line_num, row, heading, places) for row in rows if any(cell.strip() for cell in row))
+    return (_of_row(file, number, row, heading, places) for number, row in rows)
 
 
 def _of_row(file: str, number: int, row: list[str], heading: list[str], places: list[int]) -> Lengths:

@@ -72,28 +72,37 @@ def _check_plain(text: str, file: str) -> None:
     first = next(_plain(text), None)
     if first is None:
         return
-    names = [name.strip(' "') for name in first.text.split(delimiter_of(first.text))]
+    names = [name.strip(' "') for name in first.text.split(_delimiter_of(first.text))]
     if len(names) > 1 or (Path(file).suffix.lower() in _TABLES and not _NUMBER.match(first.text)):
         raise _refusal(file, "it is a table", _choose(file, names))
 
 
-def _of_rows(text: str, file: str, column: str) -> Iterator[Cell]:
-    heading = next(_plain(text), None)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(heading.text if heading else ""))
-    index: int | None = None
+def rows_of(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of the table `text`, each with the number of its line; blank lines and ``#`` comments are none.
+
+    Raises:
+        UsageError: from the iterator: it is no CSV.
+    """
+    first = next(_plain(text), None)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter_of(first.text if first else ""))
     try:
         for row in rows:
-            if not any(cell.strip() for cell in row) or row[0].startswith("#"):
-                continue
-            if index is None:
-                index, is_heading = _index(row, file, column)
-                if is_heading:
-                    continue
-            if index >= len(row):
-                raise _refusal(file, f"line {rows.line_num} has {len(row)} columns", f"column {column!r} is missing")
-            yield Cell(rows.line_num, row[index].strip())
+            if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
+                yield rows.line_num, row
     except csv.Error as error:
         raise _refusal(file, f"line {rows.line_num}: {error}", "write it as CSV") from error
+
+
+def _of_rows(text: str, file: str, column: str) -> Iterator[Cell]:
+    index: int | None = None
+    for number, row in rows_of(text, file):
+        if index is None:
+            index, is_heading = _index(row, file, column)
+            if is_heading:
+                continue
+        if index >= len(row):
+            raise _refusal(file, f"line {number} has {len(row)} columns", f"column {column!r} is missing")
+        yield Cell(number, row[index].strip())
 
 
 def _index(row: Sequence[str], file: str, column: str) -> tuple[int, bool]:
@@ -135,7 +144,7 @@ def _text(file: str, number: int, value: object) -> str:
     return str(value).strip()
 
 
-def delimiter_of(line: str) -> str:
+def _delimiter_of(line: str) -> str:
     """What stands between the cells of a line."""
     return max(_DELIMITERS, key=line.count)
 
