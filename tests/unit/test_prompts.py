@@ -168,6 +168,24 @@ def test_blocks_of_the_same_number_are_the_same_words() -> None:
     assert [len(words) for words in (one, other, third)] == [1200, 1200, 1100]
 
 
+def test_short_blocks_of_one_number_are_the_same_words_and_those_of_others_differ() -> None:
+    numbers = (0, 1, 189, 190, 65_536, 190**3, 10**7)
+    prompts = prompts_of_trace(
+        Drawn(1), ASKED, [Lengths(1, 16 * len(numbers), 5, numbers, 16), Lengths(2, 16, 5, (1,), 16)]
+    )
+    words, again = (text_of(prompt.body).split() for prompt in prompts)
+    blocks = [tuple(words[start : start + 16]) for start in range(0, len(words), 16)]
+    assert (len(words), len(set(blocks))) == (16 * len(numbers), len(numbers))
+    assert tuple(again) == blocks[1]
+    assert all(word.isalpha() for word in words), "a word is a token, and a number would be several"
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 4, 17, 19])
+def test_a_prompt_of_short_blocks_has_its_length_wherever_it_ends(tokens) -> None:
+    (prompt,) = prompts_of_trace(Drawn(1), ASKED, [Lengths(1, tokens, 5, (7, 8), 16)])
+    assert len(text_of(prompt.body).split(" ")) == tokens
+
+
 def test_prompts_of_a_trace_that_would_not_fit_are_refused() -> None:
     with pytest.raises(UsageError, match=r"11,444 MiB of memory.*-l or --duration"):
         prompts_of_trace(Drawn(0), ASKED, [Lengths(1, 10_000_000, 1)] * 200)
@@ -355,6 +373,7 @@ TRACES = Path(__file__).parent / "data" / "traces"
     ("name", "first"),
     [
         ("mooncake.jsonl:timestamp", Lengths(1, 6755, 500, (0, 1, 2, 3))),
+        ("bailian.jsonl:timestamp", Lengths(1, 25, 7, (0, 1), 16)),
         ("azure-2023.csv:TIMESTAMP", Lengths(2, 374, 44)),
         ("azure-2024.csv:timestamp", Lengths(2, 2162, 5)),
         ("burstgpt.csv:Timestamp", Lengths(2, 472, 18)),

@@ -184,6 +184,8 @@ PUBLIC = [
     ("burstgpt.csv:Timestamp", "s", (0, 40 * NS_PER_S, 113 * NS_PER_S, 5_270_393 * NS_PER_S)),
     ("burstgpt.csv:1", "s", (0, 40 * NS_PER_S, 113 * NS_PER_S, 5_270_393 * NS_PER_S)),
     ("mooncake.jsonl:timestamp", "ms", (0, 0, 3052 * NS_PER_MS, 6104 * NS_PER_MS)),
+    ("bailian.jsonl:timestamp", "s", (0, 0, 61_114_000_000)),
+    ("bailian.jsonl:timestamp:ms", "ms", (0, 0, 61_114_000)),
     ("mooncake.jsonl:timestamp:us", "us", (0, 0, 3_052_000, 6_104_000)),
     ("mooncake.jsonl:input_length:ns", None, "line 3: '7234' comes before the time above it"),
 ]

@@ -38,8 +38,8 @@ _A_WORD_BYTES = 6
 _TEXT_WORDS, _STRIDE = 1 << 16, 40_503
 #: Where in a request the prompt stands.
 _PLACE = "@@"
-#: Tokens of a block of a prefix, in the traces of Mooncake.
-_BLOCK = 512
+#: What names the number of a block, in so many words: digits would be more tokens, in each of the short blocks.
+_NAMES, _NAMING = tuple(dict.fromkeys(_WORDS)), 3
 
 
 def made_prompts(drawn: Drawn, asked: Asked, *, tokens: int, shared_prefix: int, most: int | None = None) -> Prompts:
@@ -75,8 +75,8 @@ def made_prompts(drawn: Drawn, asked: Asked, *, tokens: int, shared_prefix: int,
 def prompts_of_trace(drawn: Drawn, asked: Asked, lengths: Sequence[Lengths]) -> Prompts:
     """A prompt for each line of a trace, in their order: as many words as it had tokens, for as long an answer.
 
-    Blocks of 512 tokens that have the same number in two lines are the same words, as far as two lines have the same
-    numbers from the start; what has no number is each prompt's own. Before the measurement another one is asked.
+    Blocks that have the same number in two lines are the same words, as far as two lines have the same numbers from the
+    start; what has no number is each prompt's own. Before the measurement another one is asked.
 
     Raises:
         UsageError: all of them together are more than can be kept.
@@ -101,10 +101,10 @@ def _check_memory(what: str, tokens: int, next_step: str) -> None:
 
 
 def _of_line(asked: Asked, words: _Words, number: int, lengths: Lengths) -> Input:
-    left, parts = lengths.input_tokens, []
-    for block in lengths.blocks[: -(-left // _BLOCK)]:
-        parts.append(words.own(block, min(_BLOCK, left), "block"))
-        left -= min(_BLOCK, left)
+    left, size, parts = lengths.input_tokens, lengths.block_tokens, []
+    for block in lengths.blocks[: -(-left // size)]:
+        parts.append(words.block(block, min(size, left)))
+        left -= min(size, left)
     if left:
         parts.append(words.own(number, left))
     body = asked.body(" ".join(parts), lengths.output_tokens)
@@ -130,7 +130,12 @@ class _Words:
             start = 0
         return "".join(pieces).rstrip()
 
-    def own(self, number: int, count: int, kind: str = "") -> str:
-        """So many words, the first of which no other number has, nor any of another `kind` with the same."""
-        own = f"{kind}{number + 1}"
+    def own(self, number: int, count: int) -> str:
+        """So many words, the first of which no other number has."""
+        own = f"{number + 1}"
         return f"{own} {self.some(number * _STRIDE, count - 1)}" if count > 1 else own
+
+    def block(self, number: int, count: int) -> str:
+        """So many words, which the block of no other number has, but for a last one of a few words."""
+        named = [_NAMES[number // len(_NAMES) ** place % len(_NAMES)] for place in range(min(_NAMING, count))]
+        return " ".join([*named, self.some(number * _STRIDE, count - _NAMING)]).rstrip()

@@ -1,8 +1,8 @@
 """How long the prompts and answers of a trace were: what its lines have beside their times.
 
-Of traces as they are published: Mooncake's JSON lines (``input_length``, ``output_length``, and ``hash_ids``, which
-number the blocks of 512 tokens of the prompt), and tables with the columns of Azure's LLM traces (``ContextTokens``,
-``GeneratedTokens``) or of BurstGPT (``Request tokens``, ``Response tokens``).
+Of traces as they are published: JSON lines of Mooncake and of Qwen-Bailian (``input_length``, ``output_length``, and
+``hash_ids``, which number the blocks of the prompt, of 512 tokens or of 16), and tables with the columns of Azure's LLM
+traces (``ContextTokens``, ``GeneratedTokens``) or of BurstGPT (``Request tokens``, ``Response tokens``).
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from itertools import islice
 from typing import Any
 
 from servemark.errors import UsageError
-from servemark.workload.trace_tables import decoded, rows_of
+from servemark.workload.trace_tables import OF_BAILIAN, decoded, rows_of
 
 _OF_OBJECTS = ("input_length", "output_length")
 _BLOCKS = "hash_ids"
+#: Tokens of a block in the traces of Mooncake, and of Bailian.
+_BLOCK_TOKENS, _OF_BAILIAN_TOKENS = 512, 16
 #: Of tables, in small letters.
 _OF_ROWS = (("contexttokens", "generatedtokens"), ("request tokens", "response tokens"))
 #: More tokens than any model takes, or writes.
@@ -26,12 +28,13 @@ _MOST_TOKENS = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """What a line says: of how many tokens the prompt was, and its answer, and the numbers of the prompt's blocks."""
+    """What a line says: how many tokens the prompt and its answer had; its blocks by number, and their size."""
 
     line: int
     input_tokens: int
     output_tokens: int
     blocks: tuple[int, ...] = ()
+    block_tokens: int = _BLOCK_TOKENS
 
 
 def lengths_in(content: bytes, file: str, most: int) -> tuple[Lengths, ...] | None:
@@ -50,15 +53,16 @@ def _of_objects(text: str, file: str) -> Iterator[Lengths] | None:
     first = json.loads(lines[0][1])  # the times of the trace were read before
     if not all(name in first for name in _OF_OBJECTS):
         return None
-    return (_of_object(file, number, json.loads(line)) for number, line in lines)
+    block_tokens = _OF_BAILIAN_TOKENS if OF_BAILIAN in first else _BLOCK_TOKENS
+    return (_of_object(file, number, json.loads(line), block_tokens) for number, line in lines)
 
 
-def _of_object(file: str, number: int, value: dict[str, Any]) -> Lengths:
+def _of_object(file: str, number: int, value: dict[str, Any], block_tokens: int) -> Lengths:
     asked, answered = (_tokens(file, number, name, value.get(name)) for name in _OF_OBJECTS)
     blocks = value.get(_BLOCKS, [])
     if not isinstance(blocks, list) or not all(type(block) is int and block >= 0 for block in blocks):
         raise _refusal(file, f"line {number}: {_BLOCKS} is no list of numbers", "write whole numbers, or leave it out")
-    return Lengths(number, asked, answered, tuple(blocks))
+    return Lengths(number, asked, answered, tuple(blocks), block_tokens)
 
 
 def _of_rows(text: str, file: str) -> Iterator[Lengths] | None:

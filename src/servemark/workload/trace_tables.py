@@ -20,8 +20,9 @@ _DELIMITERS = ",;\t"
 _TABLES = {".csv", ".tsv"}
 #: What begins like a number is no heading.
 _NUMBER = re.compile(r"\s*[-+.]?\d")
-#: Keys of the traces of Mooncake, whose times are in milliseconds.
-_MOONCAKE = {"timestamp", "hash_ids"}
+#: Keys of the traces of Mooncake, whose times are in milliseconds, and one that only Bailian's have beside them: their
+#: times are in seconds.
+_MOONCAKE, OF_BAILIAN = {"timestamp", "hash_ids"}, "parent_chat_id"
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ def _of_objects(text: str, file: str, key: str) -> tuple[Iterator[Cell], str]:
     if key not in first:
         raise _refusal(file, f"it has no key {key!r}" if key else "it is JSON", _choose(file, list(first)))
     cells = (Cell(number, _text(file, number, _object(file, number, line).get(key))) for number, line in lines)
-    return cells, "ms" if first.keys() >= _MOONCAKE and key == "timestamp" else ""
+    if key != "timestamp" or not first.keys() >= _MOONCAKE:
+        return cells, ""
+    return cells, "s" if OF_BAILIAN in first else "ms"
 
 
 def _object(file: str, number: int, line: str) -> dict[str, Any]:
