@@ -5,6 +5,9 @@ use super::openai;
 use super::row::Finish;
 use super::words::shortened;
 
+/// What stands behind the last event of a stream, where something does.
+const END: &[u8] = b"[DONE]";
+
 /// How the answers of a step are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -30,22 +33,24 @@ impl Format {
 
     /// What an event means, whose type is `kind` and whose data is `data`.
     pub(super) fn event(self, kind: &[u8], data: &[u8]) -> Meaning {
-        match self {
-            Self::Openai => openai::event(kind, data),
-            Self::Oip => oip::event(kind, data),
-            Self::Text => Meaning {
-                text: String::from_utf8_lossy(data).into_owned(),
+        if data.trim_ascii() == END {
+            return Meaning {
+                is_end: true,
                 ..Meaning::default()
-            },
+            };
         }
+        self.whole(data).typed(kind, data)
     }
 
-    /// What a body means that is no stream.
+    /// What a body means that is no stream, and the data of an event by themselves.
     pub(super) fn whole(self, body: &[u8]) -> Meaning {
         match self {
             Self::Openai => openai::whole(body),
             Self::Oip => oip::whole(body),
-            Self::Text => self.event(b"", body),
+            Self::Text => Meaning {
+                text: String::from_utf8_lossy(body).into_owned(),
+                ..Meaning::default()
+            },
         }
     }
 
@@ -84,12 +89,16 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
-    /// What it is as an event of that type: an `error` is one whatever its data mean.
-    pub(super) fn typed(mut self, kind: &[u8], data: &[u8]) -> Self {
-        if kind == b"error" && self.error.is_none() {
-            self.error = Some(shortened(&String::from_utf8_lossy(data)));
+    /// What it is as an event of that type: an `error` is one whatever its data mean, and nothing else.
+    fn typed(self, kind: &[u8], data: &[u8]) -> Self {
+        if kind != b"error" {
+            return self;
         }
-        self
+        let all = || shortened(&String::from_utf8_lossy(data));
+        Self {
+            error: Some(self.error.unwrap_or_else(all)),
+            ..Self::default()
+        }
     }
 
     /// Whether it brings something that was generated.
@@ -104,5 +113,36 @@ impl Meaning {
 
     fn has_more_than_reasoning(&self) -> bool {
         !self.text.is_empty() || !self.others.is_empty() || self.has_tool_call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Format; 3] = [Format::Openai, Format::Oip, Format::Text];
+
+    #[test]
+    fn an_event_of_the_type_error_is_one_in_every_format_and_nothing_else() {
+        for format in ALL {
+            let meaning = format.event(b"error", b"CUDA out of memory");
+            assert_eq!(meaning.error.as_deref(), Some("CUDA out of memory"), "{format:?}");
+            assert!(!meaning.has_content() && !meaning.is_unread, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_mark_is_one_in_every_format_and_no_content() {
+        for format in ALL {
+            let meaning = format.event(b"", b" [DONE] ");
+            assert!(meaning.is_end, "{format:?}");
+            assert!(!meaning.has_content() && !meaning.is_unread, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_content_as_it_stands_there() {
+        assert_eq!(Format::Text.event(b"token", b" a").text, " a");
+        assert_eq!(Format::Text.whole(b"[DONE]").text, "[DONE]");
     }
 }

@@ -18,12 +18,7 @@ const NO_OUTPUTS: [&str; 7] = [
     "sequence_end",
 ];
 
-/// What an event means.
-pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
-    whole(data).typed(kind, data)
-}
-
-/// What a body means: an error, or outputs, whose values are its content.
+/// What an event, or a body, means: an error, or outputs, whose values are its content.
 pub(super) fn whole(body: &[u8]) -> Meaning {
     let mut meaning = Meaning::default();
     // Bytes of tensors may stand behind the JSON.
@@ -66,7 +61,12 @@ fn add_values(value: &Value, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::Format;
     use super::*;
+
+    fn event(kind: &[u8], data: &[u8]) -> Meaning {
+        Format::Oip.event(kind, data)
+    }
 
     #[test]
     fn content_is_what_the_model_put_out() {

@@ -6,20 +6,8 @@ use super::format::{Meaning, Usage};
 use super::row::Finish;
 use super::words::{object_in, words_of};
 
-const END: &[u8] = b"[DONE]";
 /// Reasons of an end that no answer has that was generated as it was asked for: vLLM's and `SGLang`'s.
 const BROKEN_OFF: [&str; 2] = ["error", "abort"];
-
-/// What an event means.
-pub(super) fn event(kind: &[u8], data: &[u8]) -> Meaning {
-    if data.trim_ascii() == END {
-        return Meaning {
-            is_end: true,
-            ..Meaning::default()
-        };
-    }
-    whole(data).typed(kind, data)
-}
 
 /// What a chunk, or a whole body, means.
 pub(super) fn whole(body: &[u8]) -> Meaning {
@@ -116,7 +104,12 @@ fn usage(said: &Value) -> Option<Usage> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::Format;
     use super::*;
+
+    fn event(kind: &[u8], data: &[u8]) -> Meaning {
+        Format::Openai.event(kind, data)
+    }
 
     fn of(text: &str) -> Meaning {
         event(b"", text.as_bytes())

@@ -244,6 +244,30 @@ fn a_stream_lacks_an_end_mark_only_where_its_format_has_one() {
 }
 
 #[test]
+fn a_stream_of_texts_ends_with_its_last_text_and_fails_with_an_error() {
+    let bodies = [
+        part(1, 10, "data: a\n\n"),
+        part(1, 30, "data: b\n\n"),
+        part(1, 90, DONE),
+        end(1, 90),
+        part(2, 10, "data: a\n\n"),
+        part(2, 90, "event: error\ndata: CUDA out of memory\n\n"),
+        end(2, 90),
+    ];
+    let (rows, found) = pass_of(Format::Text, &[1, 2], &bodies, true);
+    let said = |row: &Row| row.answer.map(|answer| (answer.contents, answer.last_content_ns));
+    assert_eq!((said(&rows[0]), rows[0].kind), (Some((2, 30)), 0));
+    assert_eq!(
+        (said(&rows[1]), rows[1].kind),
+        (Some((1, 10)), Kind::Application as u8)
+    );
+    assert!(
+        found.failed[0].message.ends_with("CUDA out of memory"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn an_answer_that_came_whole_where_a_stream_was_asked_for_is_marked() {
     let whole = r#"{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}]}"#;
     let (rows, _) = pass(&[1], &[part(1, 10, whole), end(1, 20)], false);
