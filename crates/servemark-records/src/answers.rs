@@ -179,8 +179,13 @@ fn failure_of(answer: &Answer, row: &Row) -> Option<String> {
         } else {
             String::new()
         };
+        let reason = if answer.finish.is_some() {
+            "the finish reason of each of its choices"
+        } else {
+            "a finish reason"
+        };
         return Some(format!(
-            "the stream ended after {said}{unread} without a finish reason and without its end mark"
+            "the stream ended after {said}{unread} without {reason} and without its end mark"
         ));
     }
     (!row.is_streamed && answer.says_nothing()).then(|| not_an_answer(&answer.failing_bytes(SHOWN_BYTES)))

@@ -33,15 +33,19 @@ pub(super) struct Answer {
     pub(super) unread: u32,
     pub(super) text_bytes: u64,
     needs_end: bool,
+    /// By the number of each answer to the request that was seen: whether it said why it ended.
+    has_ended: BTreeMap<u64, bool>,
     /// What was said and thought, by the number of the answer, where somebody wants to have it.
     texts: Option<BTreeMap<u64, String>>,
     failing: Vec<u8>,
 }
 
 impl Answer {
-    /// Whether nothing is missing: it said why it ended, or that it did, or is of a format that never does.
+    /// Whether nothing is missing: it said why it ended, of several answers to one request each, or that it did, or is of
+    /// a format that never does.
     pub(super) fn is_complete(&self) -> bool {
-        self.finish.is_some() || self.has_its_end()
+        let has_reasons = self.finish.is_some() && self.has_ended.values().all(|has_ended| *has_ended);
+        has_reasons || self.has_its_end()
     }
 
     /// Whether the mark behind the last event came, if it is of a format that has one.
@@ -51,7 +55,7 @@ impl Answer {
 
     /// Whether nothing in it is what answers have that say why they ended.
     pub(super) fn says_nothing(&self) -> bool {
-        self.contents == 0 && self.usage.is_none() && !self.is_complete()
+        self.contents == 0 && self.usage.is_none() && self.finish.is_none() && !self.has_its_end()
     }
 
     /// What was said and thought, of several answers to one request one behind the other.
@@ -78,6 +82,9 @@ impl Answer {
         self.unread += u32::from(meaning.is_unread);
         self.has_end |= meaning.is_end;
         self.finish = meaning.finish.or(self.finish);
+        for (number, has_ended) in &meaning.choices {
+            *self.has_ended.entry(*number).or_default() |= has_ended;
+        }
         let fails = meaning.error.is_some() && self.error.is_none();
         if fails {
             self.error.clone_from(&meaning.error);

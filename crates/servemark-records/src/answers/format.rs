@@ -79,6 +79,8 @@ pub(super) struct Meaning {
     /// A call of a tool, or a piece of one.
     pub(super) has_tool_call: bool,
     pub(super) usage: Option<Usage>,
+    /// Of which of several answers to one request it tells, and of each whether it says why it ended.
+    pub(super) choices: Vec<(u64, bool)>,
     pub(super) finish: Option<Finish>,
     /// That the answer failed, in the server's words.
     pub(super) error: Option<String>,

@@ -48,7 +48,10 @@ fn look_at_choice(choice: &Value, meaning: &mut Meaning) {
     } else if !text.is_empty() {
         meaning.others.push((number, text));
     }
-    if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+    let reason = choice.get("finish_reason").and_then(Value::as_str);
+    let reason = reason.filter(|reason| !reason.is_empty());
+    meaning.choices.push((number, reason.is_some()));
+    if let Some(reason) = reason {
         meaning.finish = Some(Finish::of(reason));
         if BROKEN_OFF.contains(&reason) {
             meaning.error = Some(format!("finish reason {reason}"));
@@ -191,6 +194,10 @@ mod tests {
         for no_count in ["null", "-1", "0.5", "1e300", "\"4\""] {
             let text = format!(r#"{{"choices":[],"usage":{{"completion_tokens":{no_count}}}}}"#);
             assert_eq!(of(&text).usage, None, "{text}");
+        }
+        for no_reason in ["null", "\"\""] {
+            let text = format!(r#"{{"choices":[{{"text":"a","finish_reason":{no_reason}}}]}}"#);
+            assert_eq!(of(&text).finish, None, "{text}");
         }
         assert!(of("[DONE]").is_end && of(" [DONE] ").is_end);
         let absurd = of(r#"{"choices":[],"usage":{"completion_tokens":99999999999}}"#);

@@ -162,6 +162,44 @@ fn an_answer_that_says_that_it_failed_is_a_failure_and_so_is_one_that_was_broken
 }
 
 #[test]
+fn a_stream_whose_reasons_to_end_are_empty_was_broken_off() {
+    let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"\"}]}\n\n";
+    let bodies = [part(1, 10, &[chunk, chunk].concat()), end(1, 20)];
+    let (rows, found) = pass(&[1], &bodies, true);
+    assert_eq!(rows[0].kind, Kind::Application as u8);
+    assert_eq!(rows[0].answer.unwrap().finish, 0);
+    let said = "after 2 events with content without a finish reason and";
+    assert!(found.failed[0].message.contains(said), "{found:?}");
+}
+
+#[test]
+fn without_an_end_mark_each_answer_to_a_request_says_why_it_ended() {
+    let of = |number: u32, reason: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":{number},\"text\":\"a\",\"finish_reason\":{reason}}}]}}\n\n"
+        )
+    };
+    let (first, second) = (of(0, "null"), of(1, "null"));
+    let (first_stops, second_stops) = (of(0, "\"stop\""), of(1, "\"stop\""));
+    let application = Kind::Application as u8;
+    for (stream, kind) in [
+        ([&first, &second, &first_stops, &second_stops], 0),
+        // Usage may come with a choice that has ended.
+        ([&first_stops, &second_stops, &second, &first], 0),
+        ([&first, &second, &first_stops, &second], application),
+        ([&first, &second, &first_stops, &DONE.to_owned()], 0),
+    ] {
+        let bodies = [part(1, 10, &stream.map(String::as_str).concat()), end(1, 20)];
+        let (rows, found) = pass(&[1], &bodies, true);
+        assert_eq!(rows[0].kind, kind, "{stream:?}");
+        for failed in found.failed {
+            let said = "without the finish reason of each of its choices and without its end mark";
+            assert!(failed.message.ends_with(said), "{failed:?}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_is_no_stream_has_tokens_and_no_times() {
     let whole = r#"{"choices":[{"message":{"content":"a b"},"finish_reason":"stop"}],"usage":{"completion_tokens":2}}"#;
     let bodies = [part(1, 10, &whole[..20]), part(1, 20, &whole[20..]), end(1, 20)];
