@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::format::Meaning;
-use super::words::words_of;
+use super::words::error_in;
 
 /// What Triton's backends of language models call what they generate.
 const TEXT: &str = "text_output";
 /// What stands beside the outputs in an answer of `generate_stream`, and is none.
-const NO_OUTPUTS: [&str; 7] = [
+const NO_OUTPUTS: [&str; 8] = [
     "model_name",
     "model_version",
     "id",
@@ -16,6 +16,7 @@ const NO_OUTPUTS: [&str; 7] = [
     "sequence_id",
     "sequence_start",
     "sequence_end",
+    "error",
 ];
 
 /// What an event, or a body, means: an error, or outputs, whose values are its content.
@@ -27,11 +28,10 @@ pub(super) fn whole(body: &[u8]) -> Meaning {
         meaning.is_unread = true;
         return meaning;
     };
-    if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
-        meaning.error = Some(words_of(error));
-        return meaning;
+    meaning.error = error_in(&said);
+    if meaning.error.is_none() {
+        look_at_outputs(&said, &mut meaning.text);
     }
-    look_at_outputs(&said, &mut meaning.text);
     meaning
 }
 
@@ -111,7 +111,10 @@ mod tests {
             let meaning = event(kind.as_bytes(), text.as_bytes());
             assert_eq!(meaning.error.as_deref(), Some(said), "{text}");
         }
-        assert_eq!(event(b"", br#"{"y":1,"error":null}"#).error, None);
+        for nothing in ["null", "\"\"", "{}"] {
+            let meaning = event(b"", format!(r#"{{"y":1,"error":{nothing}}}"#).as_bytes());
+            assert_eq!((meaning.error, meaning.text.as_str()), (None, "1"), "{nothing}");
+        }
     }
 
     #[test]

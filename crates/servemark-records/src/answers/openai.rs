@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::format::{Meaning, Usage};
 use super::row::Finish;
-use super::words::{object_in, words_of};
+use super::words::{error_in, object_in, words_of};
 
 /// Reasons of an end that no answer has that was generated as it was asked for: vLLM's and `SGLang`'s.
 const BROKEN_OFF: [&str; 2] = ["error", "abort"];
@@ -16,8 +16,8 @@ pub(super) fn whole(body: &[u8]) -> Meaning {
         meaning.is_unread = true;
         return meaning;
     };
-    if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
-        meaning.error = Some(words_of(error));
+    meaning.error = error_in(&said);
+    if meaning.error.is_some() {
         return meaning;
     }
     meaning.usage = said.get("usage").and_then(usage);
@@ -224,7 +224,10 @@ mod tests {
             let meaning = event(kind.as_bytes(), text.as_bytes());
             assert_eq!(meaning.error.as_deref(), Some(said), "{text}");
         }
-        assert_eq!(of(r#"{"choices":[{"text":"a"}],"error":null}"#).error, None);
+        for nothing in ["null", "\"\"", "{}"] {
+            let meaning = of(&format!(r#"{{"choices":[{{"text":"a"}}],"error":{nothing}}}"#));
+            assert_eq!((meaning.error, meaning.text.as_str()), (None, "a"), "{nothing}");
+        }
     }
 
     #[test]

@@ -69,10 +69,24 @@ fn is_second(rest: &str) -> bool {
     half(rest).is_some_and(|second| !FIRST_HALVES.contains(&second))
 }
 
+/// What the error says that stands in it; one that is empty is none.
+pub(super) fn error_in(said: &Map<String, Value>) -> Option<String> {
+    let is_one = |error: &&Value| match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(words) => !words.is_empty(),
+        Value::Array(parts) => !parts.is_empty(),
+        Value::Object(parts) => !parts.is_empty(),
+        Value::Bool(true) | Value::Number(_) => true,
+    };
+    said.get("error").filter(is_one).map(words_of)
+}
+
 /// What an error object says: its message, or all of it.
 pub(super) fn words_of(error: &Value) -> String {
     let message = error.get("message").and_then(Value::as_str);
-    let words = message.or_else(|| error.as_str());
+    let words = message
+        .or_else(|| error.as_str())
+        .filter(|words| !words.is_empty());
     words.map_or_else(|| shortened(&error.to_string()), shortened)
 }
 
@@ -109,5 +123,24 @@ mod tests {
         for text in [&b"{\"said\":\"a\\"[..], b"", b"\xff", b"{\"a\":\"\\ud83", b"NaN"] {
             assert_eq!(object_in(text), None, "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn an_error_that_is_empty_is_none_and_one_without_a_message_says_all_that_it_has() {
+        let error =
+            |written: &str| error_in(&object_in(format!("{{\"error\":{written}}}").as_bytes()).unwrap());
+        for nothing in ["null", "false", "\"\"", "{}", "[]"] {
+            assert_eq!(error(nothing), None, "{nothing}");
+        }
+        for (written, said) in [
+            ("\"busy\"", "busy"),
+            ("{\"message\":\"busy\",\"code\":500}", "busy"),
+            ("{\"message\":\"\"}", "{\"message\":\"\"}"),
+            ("500", "500"),
+            ("true", "true"),
+        ] {
+            assert_eq!(error(written).as_deref(), Some(said));
+        }
+        assert_eq!(error_in(&Map::new()), None);
     }
 }
