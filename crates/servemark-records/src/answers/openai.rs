@@ -36,11 +36,14 @@ pub(super) fn whole(body: &[u8]) -> Meaning {
 
 fn look_at_choice(choice: &Value, meaning: &mut Meaning) {
     let mut text = String::new();
-    if let Some(said) = choice.get("text") {
-        add_texts(said, &mut text);
-    }
-    if let Some(said) = choice.get("delta").or_else(|| choice.get("message")) {
+    let mut said = ["delta", "message"].iter().filter_map(|name| choice.get(name));
+    if let Some(said) = said.find(|said| said.is_object()) {
         look_at_said(said, &mut text, meaning);
+    }
+    // Gateways send it twice, as of a chat and as of a completion.
+    if text.is_empty() {
+        let said = choice.get("text");
+        said.into_iter().for_each(|said| add_texts(said, &mut text));
     }
     let number = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
     if number == 0 {
@@ -174,6 +177,21 @@ mod tests {
                 (has_content, is_reasoning, false),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_choice_says_is_said_once_wherever_it_stands() {
+        for choice in [
+            r#"{"text":" Hi","delta":{"content":" Hi"}}"#,
+            r#"{"text":" Hi","delta":{"role":"assistant"}}"#,
+            r#"{"text":" Hi","delta":null}"#,
+            r#"{"text":null,"delta":{"content":" Hi"}}"#,
+            r#"{"delta":null,"message":{"content":" Hi"}}"#,
+            r#"{"delta":{"content":" Hi"},"message":null}"#,
+        ] {
+            let meaning = of(&format!(r#"{{"choices":[{choice}]}}"#));
+            assert_eq!(meaning.text, " Hi", "{choice}");
         }
     }
 
