@@ -108,18 +108,21 @@ pub fn complete(records: &Table, bodies: (&Path, u64), asked: Asked<'_>, out: &P
     let mut failed: HashMap<u16, Failed> = HashMap::new();
     let (seq_at, input_at) = (records.seq_offset(), records.input_offset());
     records.each_raw(|bytes, row| {
-        let is_read = asked
-            .formats
-            .get(usize::from(row.step))
-            .is_some_and(Option::is_some);
+        let format = asked.formats.get(usize::from(row.step)).copied().flatten();
         let seq = u64_at(bytes, seq_at);
-        let answer = if is_read { unfinished.take(seq)? } else { None };
-        let Some(answer) = answer else {
+        let answer = if format.is_some() {
+            unfinished.take(seq)?
+        } else {
+            None
+        };
+        let (Some(format), Some(answer)) = (format, answer) else {
             return write_row(&mut out, bytes, &row::NONE);
         };
         let counted = asked.counted.get(&seq).copied();
         let asked_for = asked.of_request(row.step, u32_at(bytes, input_at));
-        let failure = (row.kind == 0).then(|| failure_of(&answer, row)).flatten();
+        let failure = (row.kind == 0)
+            .then(|| failure_of(format, &answer, row))
+            .flatten();
         let mut whole = bytes.to_vec();
         if let Some(message) = failure {
             whole[records.kind_offset()] = Kind::Application as u8;
@@ -165,7 +168,7 @@ fn note_failed(failed: &mut HashMap<u16, Failed>, row: &Row, seq: u64, message: 
 }
 
 /// Why an answer is a failure although its status was that of a success.
-fn failure_of(answer: &Answer, row: &Row) -> Option<String> {
+fn failure_of(format: Format, answer: &Answer, row: &Row) -> Option<String> {
     if let Some(said) = &answer.error {
         return Some(format!("the answer says that it failed: {said}"));
     }
@@ -188,11 +191,12 @@ fn failure_of(answer: &Answer, row: &Row) -> Option<String> {
             "the stream ended after {said}{unread} without {reason} and without its end mark"
         ));
     }
-    (!row.is_streamed && answer.says_nothing()).then(|| not_an_answer(&answer.failing_bytes(SHOWN_BYTES)))
+    let api = format.api().filter(|_| answer.says_nothing())?;
+    Some(not_an_answer(api, &answer.failing_bytes(SHOWN_BYTES)))
 }
 
-/// What is said of a body that is no answer of the API, and begins with `bytes`.
-fn not_an_answer(bytes: &[u8]) -> String {
+/// What is said of a body that is no answer of `api`, and begins with `bytes`.
+fn not_an_answer(api: &str, bytes: &[u8]) -> String {
     let shown = String::from_utf8_lossy(bytes);
     let what = if bytes.is_empty() {
         "there is nothing in it that one has".to_owned()
@@ -202,7 +206,7 @@ fn not_an_answer(bytes: &[u8]) -> String {
         let words = shown.trim_end_matches('\u{fffd}').split_whitespace();
         format!("it begins with {}", words.collect::<Vec<_>>().join(" "))
     };
-    format!("the answer is none of OpenAI's API: {what}")
+    format!("the answer is none of {api}: {what}")
 }
 
 #[cfg(test)]

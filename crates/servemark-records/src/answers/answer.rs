@@ -33,6 +33,8 @@ pub(super) struct Answer {
     pub(super) unread: u32,
     pub(super) text_bytes: u64,
     needs_end: bool,
+    /// Something in it was understood, or is too long to be looked at.
+    is_read: bool,
     /// By the number of each answer to the request that was seen: whether it said why it ended.
     has_ended: BTreeMap<u64, bool>,
     /// What was said and thought, by the number of the answer, where somebody wants to have it.
@@ -53,9 +55,10 @@ impl Answer {
         self.has_end || !self.needs_end
     }
 
-    /// Whether nothing in it is what answers have that say why they ended.
+    /// Whether nothing in it is what answers have: where those say why they ended, not even that.
     pub(super) fn says_nothing(&self) -> bool {
-        self.contents == 0 && self.usage.is_none() && self.finish.is_none() && !self.has_its_end()
+        let is_known = self.contents > 0 || self.usage.is_some() || self.finish.is_some() || self.has_end;
+        !is_known && (self.needs_end || !self.is_read)
     }
 
     /// What was said and thought, of several answers to one request one behind the other.
@@ -80,6 +83,7 @@ impl Answer {
 
     fn note(&mut self, meaning: &Meaning, data: &[u8], time_ns: i64) {
         self.unread += u32::from(meaning.is_unread);
+        self.is_read |= !meaning.is_unread;
         self.has_end |= meaning.is_end;
         self.finish = meaning.finish.or(self.finish);
         for (number, has_ended) in &meaning.choices {
@@ -171,7 +175,10 @@ impl Reading {
             *has_events = true;
             match data {
                 Some(data) => answer.note(&format.event(kind, data), data, time_ns),
-                None => answer.unread += 1,
+                None => {
+                    answer.unread += 1;
+                    answer.is_read = true;
+                }
             }
         });
         if self.has_events {

@@ -54,6 +54,15 @@ impl Format {
         }
     }
 
+    /// Of whose API its answers are; `None` where anything is one.
+    pub(super) fn api(self) -> Option<&'static str> {
+        match self {
+            Self::Openai => Some("OpenAI's API"),
+            Self::Oip => Some("the Open Inference Protocol"),
+            Self::Text => None,
+        }
+    }
+
     /// Whether a stream of this format says that it is complete; of another any end is as good.
     pub(super) fn has_end(self) -> bool {
         self == Self::Openai

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::format::Meaning;
-use super::words::error_in;
+use super::words::{error_in, first_object_in};
 
 /// What Triton's backends of language models call what they generate.
 const TEXT: &str = "text_output";
@@ -23,8 +23,7 @@ const NO_OUTPUTS: [&str; 8] = [
 pub(super) fn whole(body: &[u8]) -> Meaning {
     let mut meaning = Meaning::default();
     // Bytes of tensors may stand behind the JSON.
-    let first = serde_json::Deserializer::from_slice(body).into_iter().next();
-    let Some(Ok(Value::Object(said))) = first else {
+    let Some(said) = first_object_in(body) else {
         meaning.is_unread = true;
         return meaning;
     };
@@ -41,7 +40,10 @@ fn look_at_outputs(said: &Map<String, Value>, text: &mut String) {
             add_values(data, text);
         }
     } else if let Some(generated) = said.get(TEXT) {
-        add_values(generated, text);
+        // A text is never null; a number is where JSON has none for it.
+        if !generated.is_null() {
+            add_values(generated, text);
+        }
     } else {
         let outputs = said
             .iter()
@@ -80,6 +82,7 @@ mod tests {
                 "ab",
             ),
             (r#"{"model_name":"m","model_version":"1","text_output":""}"#, ""),
+            (r#"{"cum_log_probs":0.5,"text_output":null}"#, ""),
             (r#"{"model_name":"m","model_version":"1"}"#, ""),
             (
                 r#"{"model_name":"m","model_version":"1","y":[60.0,70.0]}"#,
@@ -121,6 +124,28 @@ mod tests {
     fn bytes_behind_the_json_are_no_part_of_it() {
         let meaning = whole(b"{\"outputs\":[{\"name\":\"y\"}]}\x00\xff\x01");
         assert_eq!((meaning.text.as_str(), meaning.is_unread), ("", false));
+    }
+
+    #[test]
+    fn what_other_readers_take_for_json_is_content_too() {
+        for (body, said) in [
+            (&b"{\"text_output\":\"a\xf0\x9f\"}"[..], "a\u{fffd}"),
+            (&br#"{"text_output":"a\ud83d"}"#[..], "a\u{fffd}"),
+            (&br#"{"y":NaN}"#[..], "null"),
+            (
+                &br#"{"outputs":[{"name":"y","data":[1.5,-Infinity]}]}"#[..],
+                "1.5null",
+            ),
+            (&b"{\"y\":NaN}\x00\xff\"NaN\x01"[..], "null"),
+        ] {
+            let meaning = whole(body);
+            assert_eq!(
+                (meaning.text.as_str(), meaning.is_unread),
+                (said, false),
+                "{}",
+                body.escape_ascii()
+            );
+        }
     }
 
     #[test]

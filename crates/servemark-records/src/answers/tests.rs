@@ -228,7 +228,7 @@ fn a_body_that_is_no_answer_is_a_failure_in_its_own_words() {
         );
         assert!(body.as_bytes().starts_with(&found.failed[0].body));
     }
-    assert!(not_an_answer(b"\x1f\x8b\x08\0").ends_with("it is compressed"));
+    assert!(not_an_answer("an API", b"\x1f\x8b\x08\0").ends_with("it is compressed"));
     let nothing_said = r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#;
     let (rows, _) = pass(&[1], &[part(1, 10, nothing_said), end(1, 20)], false);
     assert_eq!(rows[0].kind, 0);
@@ -239,6 +239,44 @@ fn a_body_that_is_no_answer_is_a_failure_in_its_own_words() {
         (rows[0].kind, answer.flags),
         (0, flags::READ | flags::CUT | flags::NO_STREAM)
     );
+}
+
+#[test]
+fn what_is_no_answer_of_a_format_without_an_end_is_a_failure_streamed_or_not() {
+    let page = "<html>Welcome</html>";
+    let event = format!("data: {page}\n\n");
+    let begins = "it begins with <html>Welcome</html>";
+    for (body, is_streamed, said) in [
+        (page, false, begins),
+        ("", false, "there is nothing in it that one has"),
+        (&event, true, begins),
+        ("", true, "there is nothing in it that one has"),
+    ] {
+        let (rows, found) = pass_of(Format::Oip, &[1], &[part(1, 10, body), end(1, 20)], is_streamed);
+        assert_eq!(rows[0].kind, Kind::Application as u8, "{body}");
+        assert_eq!(
+            found.failed[0].message,
+            format!("the answer is none of the Open Inference Protocol: {said}")
+        );
+        let (rows, _) = pass_of(Format::Text, &[1], &[part(1, 10, body), end(1, 20)], is_streamed);
+        assert_eq!(rows[0].kind, 0, "{body}");
+    }
+}
+
+#[test]
+fn an_answer_of_a_format_without_an_end_may_say_nothing_or_more_than_is_looked_at() {
+    let long = format!("data: {}\n\n", "x".repeat(2 << 20));
+    let nothing = "data: {\"text_output\":\"\"}\n\n";
+    for (body, is_streamed) in [
+        (long.as_str(), true),
+        (nothing, true),
+        (&format!("data: ?\n\n{nothing}"), true),
+        (r#"{"outputs":[]}"#, false),
+        (&"x".repeat(5 << 20), false),
+    ] {
+        let (rows, _) = pass_of(Format::Oip, &[1], &[part(1, 10, body), end(1, 20)], is_streamed);
+        assert_eq!((rows[0].kind, rows[0].answer.unwrap().contents), (0, 0));
+    }
 }
 
 #[test]

@@ -14,16 +14,27 @@ const FIRST_HALVES: RangeInclusive<u16> = 0xd800..=0xdbff;
 /// Bytes of a character that is written as its number.
 const ESCAPE_BYTES: usize = 6;
 
-/// The object that is written there; `None` where it is none.
-///
+/// The object that is written there; `None` where it is none, or something stands behind it.
+pub(super) fn object_in(text: &[u8]) -> Option<Map<String, Value>> {
+    read(text, |text| serde_json::from_slice(text).ok())
+}
+
+/// The object that it begins with, whatever stands behind that.
+pub(super) fn first_object_in(text: &[u8]) -> Option<Map<String, Value>> {
+    read(text, |text| {
+        let mut values = serde_json::Deserializer::from_slice(text).into_iter();
+        values.next()?.ok()
+    })
+}
+
 /// What other readers take is taken where JSON is read strictly: bytes that are no UTF-8, and half of a pair of
 /// surrogates, are what the standards of streams and of text put there; what is no number is null.
-pub(super) fn object_in(text: &[u8]) -> Option<Map<String, Value>> {
-    let read = |text: &[u8]| match serde_json::from_slice(text) {
-        Ok(Value::Object(said)) => Some(said),
+fn read(text: &[u8], parse: impl Fn(&[u8]) -> Option<Value>) -> Option<Map<String, Value>> {
+    let object = |text: &[u8]| match parse(text) {
+        Some(Value::Object(said)) => Some(said),
         _ => None,
     };
-    read(text).or_else(|| read(mended(text).as_bytes()))
+    object(text).or_else(|| object(mended(text).as_bytes()))
 }
 
 fn mended(text: &[u8]) -> String {
