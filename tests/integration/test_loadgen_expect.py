@@ -105,6 +105,8 @@ def test_expressions_and_json_are_looked_for_in_256_kib(tmp_path: Path) -> None:
         (EngineExpect("regex", '"}$'), "application", "in the first 256 KiB of the body's 300009 bytes"),
         (EngineExpect("regex", "x$"), "application", "in the first 256 KiB of the body's 300009 bytes"),
         (EngineExpect("json", "a"), "application", "the body has 300009 bytes, and JSON is read up to 256 KiB"),
+        (EngineExpect("not_json", "b"), "application", "the body has 300009 bytes, and JSON is read up to 256 KiB"),
+        (EngineExpect("not_json_if_whole", "b"), "ok", ""),
     ]:
         with serving(saying(lambda *_: long)) as server:
             ran = run_plan(expecting(plan_for(server.port, loops=2), expect), tmp_path / "r")

@@ -203,7 +203,7 @@ def test_batches_of_a_triton_wait_for_each_other_and_a_batch_of_one_for_nobody()
 
 
 def test_an_error_object_in_an_answer_is_looked_for_where_a_success_may_hold_one() -> None:
-    assert OipDialect(call="generate").expects == Expect("not_json", "error")
+    assert OipDialect(call="generate").expects == Expect("not_json_if_whole", "error")
     assert [spoken.expects for spoken in dialects()] == [None] * 6
 
 

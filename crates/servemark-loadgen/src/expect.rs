@@ -36,6 +36,8 @@ pub enum Expect {
     NotRegex(Regex),
     /// It is JSON, and holds nothing, null or false at a path.
     NotJson(JsonPath),
+    /// The same, or it is longer than what is kept of it: a condition that nobody asked for fails nothing unseen.
+    NotJsonIfWhole(JsonPath),
 }
 
 /// The first success with one input, which every thread may be the one to bring.
@@ -50,8 +52,8 @@ pub struct First {
 }
 
 impl Expect {
-    /// From how it is written: `kind` is `same`, `regex`, `json`, `not_regex` or `not_json`, `pattern` the expression or
-    /// the path.
+    /// From how it is written: `kind` is `same`, `regex`, `json`, `not_regex`, `not_json` or `not_json_if_whole`,
+    /// `pattern` the expression or the path.
     pub fn new(kind: &str, pattern: &str) -> Result<Self, PlanError> {
         match kind {
             "same" if pattern.is_empty() => Ok(Self::Same),
@@ -60,8 +62,10 @@ impl Expect {
             "json" => JsonPath::new(pattern).map(Self::Json),
             "not_regex" => regex(pattern).map(Self::NotRegex),
             "not_json" => JsonPath::new(pattern).map(Self::NotJson),
+            "not_json_if_whole" => JsonPath::new(pattern).map(Self::NotJsonIfWhole),
             other => Err(PlanError(format!(
-                "a body is expected to be \"same\", \"regex\", \"json\", \"not_regex\" or \"not_json\", not {other:?}"
+                "a body is expected to be \"same\", \"regex\", \"json\", \"not_regex\", \"not_json\" or \
+                 \"not_json_if_whole\", not {other:?}"
             ))),
         }
     }
@@ -89,13 +93,14 @@ impl Expect {
                 shown(body.kept())
             )),
             Self::NotRegex(regex) => is_absent(regex, body),
+            Self::NotJsonIfWhole(_) if !body.is_whole() => Ok(()),
             Self::Json(_) | Self::NotJson(_) if !body.is_whole() => Err(format!(
                 "the body has {} bytes, and JSON is read up to {} KiB",
                 body.bytes(),
                 body.kept().len() / 1024
             )),
             Self::Json(path) => path.check(body.kept()),
-            Self::NotJson(path) => path.check_absent(body.kept()),
+            Self::NotJson(path) | Self::NotJsonIfWhole(path) => path.check_absent(body.kept()),
         }
     }
 }

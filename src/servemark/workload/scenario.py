@@ -8,7 +8,7 @@ from typing import Literal
 #: The two addresses of a model server that a step can go to.
 ApiName = Literal["inference", "management"]
 #: The ways to say what a body must be; see ``Expect``.
-ExpectKind = Literal["same", "regex", "json", "not_regex", "not_json"]
+ExpectKind = Literal["same", "regex", "json", "not_regex", "not_json", "not_json_if_whole"]
 #: How the tokens of an answer are told: ``openai`` as OpenAI's API has it, chat and completions, streamed or not;
 #: ``oip`` as the streams of the Open Inference Protocol have it; ``text`` that the data of each event is text.
 TokenFormat = Literal["openai", "oip", "text"]
@@ -62,8 +62,10 @@ class Expect:
       outside in, separated by dots (``predictions.0.class``; a backslash makes a dot part of a key); empty is all.
     - ``not_regex``: `pattern` is not found in it.
     - ``not_json``: it is JSON, and holds nothing, null or false at `pattern`.
+    - ``not_json_if_whole``: the same, or too long to be read. ``--expect`` has none: a dialect expects it, unasked.
 
-    All but the first look at the first 256 KiB, which must be the whole for JSON, and for what is not to be found.
+    All but the first look at the first 256 KiB. That must be the whole for ``json`` and ``not_json``, and for what is
+    not to be found.
     """
 
     kind: ExpectKind

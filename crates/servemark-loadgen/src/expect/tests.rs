@@ -241,10 +241,30 @@ fn that_something_is_nowhere_in_a_body_is_not_told_from_its_beginning() {
 }
 
 #[test]
+fn a_condition_that_nobody_asked_for_fails_what_can_be_read_and_nothing_longer() {
+    let says = |text: &str| says("not_json_if_whole", "error", text);
+    assert_eq!(says("{\"a\": 1}"), Ok(()));
+    assert_eq!(
+        says("{\"error\": \"busy\"}").unwrap_err(),
+        "the body is JSON, and has error"
+    );
+    assert!(says("busy").unwrap_err().starts_with("the body is no JSON"));
+    assert_eq!(says(&format!("{{\"a\": \"{}\"}}", "x".repeat(5000))), Ok(()));
+}
+
+#[test]
 fn all_but_the_comparison_looks_into_bodies() {
-    let looks = ["same", "regex", "json", "not_regex", "not_json"].map(|kind| {
+    let looks = [
+        "same",
+        "regex",
+        "json",
+        "not_regex",
+        "not_json",
+        "not_json_if_whole",
+    ]
+    .map(|kind| {
         let pattern = if kind == "same" { "" } else { "a" };
         Expect::new(kind, pattern).unwrap().looks()
     });
-    assert_eq!(looks, [false, true, true, true, true]);
+    assert_eq!(looks, [false, true, true, true, true, true]);
 }
