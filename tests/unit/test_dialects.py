@@ -259,6 +259,7 @@ def test_the_words_of_an_error_object_are_the_servers() -> None:
     refused = b'{"error": {"message": "maximum context length is 4096 tokens", "code": 400}}'
     assert OPENAI.explain(400, refused) == "maximum context length is 4096 tokens"
     assert (error_in(refused), error_in(MODELS), error_in(b"")) == ("maximum context length is 4096 tokens", "", "")
+    assert [error_in(b'{"error": %s}' % empty) for empty in (b"null", b'""', b"{}")] == ["", "", ""]
     assert model_names(MODELS) == ("one", "two")
     assert model_names(b'{"data": [1, {}]}') == ()
 

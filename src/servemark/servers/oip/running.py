@@ -319,7 +319,7 @@ def _requested(settings: ModelSettings) -> Mapping[str, object]:
 
 def _error_in(body: bytes) -> str | None:
     error = json_object(body).get("error")
-    return None if error is None else f"it answered with an error: {error}"
+    return f"it answered with an error: {error}" if error else None
 
 
 def _error_in_events(body: bytes) -> str | None:

@@ -69,12 +69,12 @@ class OpenAIDialect:
 
 
 def error_in(body: bytes | str) -> str:
-    """What an answer says of why it failed; empty where it does not say that it did."""
-    error = json_object(body).get("error")
+    """What an answer says of why it failed; empty where it does not say that it did, as with an empty error."""
+    error = json_object(body).get("error") or ""
     if isinstance(error, Mapping):
         message = error.get("message")
         return " ".join(str(message or json.dumps(error)).split())[:300]
-    return "" if error is None else str(error)[:300]
+    return str(error)[:300]
 
 
 def model_names(body: bytes) -> tuple[str, ...]:
