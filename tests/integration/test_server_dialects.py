@@ -185,6 +185,24 @@ def test_what_is_advised_fits_the_call_the_server_and_what_was_sent(
     assert (ended, said in told) == (status, True), told
 
 
+def test_a_request_of_the_users_is_answered_with_the_outputs_that_it_names(run, tmp_path: Path) -> None:
+    output = {"name": "y", "datatype": "FP32", "shape": [1]}
+    described = {"inputs": [], "outputs": [output, {**output, "name": "z"}]}
+    answers = _of_oip(b"triton") | {
+        "GET /v2/models/m": (200, json.dumps(described).encode()),
+        "GET /v2/models/m/config": (200, b"{}"),
+        "POST /v2/models/m/infer": (200, json.dumps({"outputs": [{**output, "data": [1]}]}).encode()),
+    }
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text('{"inputs": [], "outputs": [{"name": "y"}]}\n')
+    with answering(answers) as port:
+        status, said, result = run(f"latency --server 127.0.0.1:{port} -m m -i {requests} -l 3 -t 1")
+        assert status_but_for_the_machine(status, result) == 0, said
+        requests.write_text('{"inputs": []}\n{"inputs": [], "outputs": [{"name": "z"}]}\n')
+        status, said, _ = run(f"latency --server 127.0.0.1:{port} -m m -i {requests} -l 3 -t 1")
+    assert (status, "it has no output z, which the request asks for; it has y FP32 [1]" in said) == (4, True), said
+
+
 def test_a_tokenizer_counts_what_is_generated_of_inputs_and_is_refused_where_nothing_is(run, tmp_path: Path) -> None:
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"two": 0, "[UNK]": 1}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()

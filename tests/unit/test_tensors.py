@@ -148,6 +148,13 @@ def test_of_a_model_that_is_not_described_shape_and_type_are_asked_for() -> None
     assert _tensors(what) == {"x": ("UINT8", [1, 2], [0, 0])}
 
 
+def test_inputs_that_a_model_takes_instead_of_each_other_are_not_sent_together() -> None:
+    specs = (TensorSpec("inputs", "BYTES", (-1,)), TensorSpec("inputs", "FP32", (-1,)))
+    for data in ("random", "data.json"):
+        with pytest.raises(UsageError, match=r"m has several inputs of the name 'inputs'.*FP32 \[-1\]; give the .* -i"):
+            made_inputs("m", specs, TensorsAsked(data=data), binary=False)
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -202,7 +209,7 @@ def test_what_is_generated_from_are_values_by_name(call) -> None:
     assert json.loads(what.body) == {"text_input": "", "ids": [0, 0]}
 
 
-Y = TensorSpec("y", "FP32", (-1, 3))
+Y, Z = TensorSpec("y", "FP32", (-1, 3)), TensorSpec("z", "FP32", (-1, 3))
 
 
 def _answer(binary: bool = False, **changes: object) -> bytes:
@@ -214,9 +221,52 @@ def _answer(binary: bool = False, **changes: object) -> bytes:
     return json.dumps({"outputs": [output]}).encode() + bytes(12)
 
 
+def _request(**output: object) -> bytes:
+    return json.dumps({"inputs": [], "outputs": [{"name": "y", **output}]}).encode()
+
+
 @pytest.mark.parametrize("body", [_answer(), _answer(data=[[1, 2, 3]]), _answer(binary=True)])
-def test_a_right_answer_has_the_outputs_that_are_described(body: bytes) -> None:
-    assert wrong_in(body, (Y,)) is None
+@pytest.mark.parametrize("request_body", [b"", b'{"inputs": []}', _request(), b"\n" + _request()])
+def test_a_right_answer_has_the_outputs_that_its_request_names(body: bytes, request_body: bytes) -> None:
+    assert wrong_in(body, (Y, Z), request_body) is None
+
+
+def test_an_output_that_is_described_and_was_not_asked_for_may_be_missing() -> None:
+    body = _answer(name="output", datatype="BYTES", shape=[1], data=["a"])  # as MLServer's runtime of HuggingFace
+    assert wrong_in(body, (TensorSpec("outputs", "BYTES", (-1,)),)) is None
+
+
+@pytest.mark.parametrize("size", [b"", b', "shared_memory_byte_size": 12'])
+def test_an_output_in_shared_memory_has_no_bytes_in_its_answer(size: bytes) -> None:
+    place = b'"parameters": {"shared_memory_region": "r"%s}' % size
+    body = b'{"outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 3], %s}]}' % place
+    assert wrong_in(body, (Y,), _request(parameters={"shared_memory_region": "r"})) is None
+    assert wrong_in(
+        body.replace(b"FP32", b"FP64"), (Y,)
+    ) == "its output is y FP64 [1,3], and the server describes " + str(Y)
+
+
+def test_what_a_request_asks_for_in_another_form_is_not_held_against_the_description() -> None:
+    classes = _answer(datatype="BYTES", shape=[1, 2], data=["0.9:1", "0.1:0"])
+    assert wrong_in(classes, (Y,), _request(parameters={"classification": 2})) is None
+    assert wrong_in(b'{"outputs": []}', (), _request()) == "it has no output y, which the request asks for; it has none"
+    for parameters in ({}, None, {"binary_data": True}):
+        wrong = wrong_in(classes, (Y,), _request(parameters=parameters))
+        assert wrong == "its output is y BYTES [1,2], and the server describes y FP32 [-1,3]"
+
+
+def test_of_outputs_that_are_described_instead_of_each_other_one_has_to_fit() -> None:
+    either = (Y, TensorSpec("y", "BYTES", (-1,)))
+    assert wrong_in(_answer(), either) is None
+    assert wrong_in(_answer(datatype="INT8"), either) == (
+        "its output is y INT8 [1,3], and the server describes y FP32 [-1,3] or y BYTES [-1]"
+    )
+
+
+def test_the_names_of_outputs_are_read_alike_with_and_without_bytes_behind_them() -> None:
+    for binary in (False, True):
+        body = _answer(binary, name="é").replace(b"\\u00e9", "é".encode())
+        assert wrong_in(body, (), json.dumps({"outputs": [{"name": "é"}]}).encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -227,7 +277,8 @@ def test_a_right_answer_has_the_outputs_that_are_described(body: bytes) -> None:
         (b'{"outputs": null}', "expected JSON with outputs"),
         (b"[" * 100_000, "expected JSON with outputs"),
         (b'{"outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 3], "parameters": null}]}', "has None bytes"),
-        (_answer(name="z"), "no output y FP32 [-1,3]"),
+        (b'{"outputs": []}', "it has no output, and the server describes y FP32 [-1,3]"),
+        (_answer(name="z"), "it has no output y, which the request asks for; it has z FP32 [1,3]"),
         (_answer(datatype="FP64"), "its output is y FP64 [1,3]"),
         (_answer(shape=[1, 1, 3]), "its output is y FP32 [1,1,3]"),
         (_answer(shape=[1, 4]), "has 3 values, not 4"),
@@ -237,6 +288,6 @@ def test_a_right_answer_has_the_outputs_that_are_described(body: bytes) -> None:
     ],
 )
 def test_a_wrong_answer_is_told_by_name_type_shape_and_size(body: bytes, said: str) -> None:
-    wrong = wrong_in(body, (Y,))
+    wrong = wrong_in(body, (Y,), _request())
     assert wrong is not None
     assert said in wrong

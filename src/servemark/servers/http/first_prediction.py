@@ -18,7 +18,7 @@ _NOT_ALLOWED = (401, 403)
 #: What to do about an input that a model refuses, where nothing but -i says what is sent.
 _INPUT_IT_TAKES = "give an input that it takes with -i"
 #: Of a pool of thousands the first few prove that the model takes its kind; the records tell of the others.
-_MOST_PROVED = 16
+MOST_PROVED = 16
 
 
 def first_prediction(
@@ -40,7 +40,7 @@ def first_prediction(
         InputRefusedError: the model refused an input.
         ModelError: the model failed, gave no answer, or gave a wrong one.
     """
-    sample = inputs[:_MOST_PROVED]
+    sample = inputs[:MOST_PROVED]
     answers = [_checked(dialect, address, name, what, check, expect_status, timeout_s, or_else) for what in sample]
     return answers[0].elapsed_ms
 

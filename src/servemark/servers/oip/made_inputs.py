@@ -39,8 +39,16 @@ def made_inputs(model: str, specs: Sequence[TensorSpec], asked: TensorsAsked, *,
     """The inputs of a model whose inputs are `specs`, as they are sent.
 
     Raises:
-        UsageError: a shape is not known, the data cannot be read, or has no place in the model's inputs.
+        UsageError: a shape is not known, the data cannot be read, or has no place in the model's inputs; or several of
+            these have one name, as MLServer describes what a model takes instead of each other.
     """
+    names = [spec.name for spec in specs]
+    if several := [spec for spec in specs if names.count(spec.name) > 1]:
+        raise UsageError(
+            f"{model} has several inputs of the name {several[0].name!r}",
+            cause=f"the server describes {', '.join(map(str, specs))}",
+            next_step="give the request's body with -i",
+        )
     by_text = asked.call in ("generate", "generate_stream")
     if asked.data in MADE:
         shaped = _shaped(model, specs, asked.shapes)

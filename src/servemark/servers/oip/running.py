@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from servemark.errors import ManagementError, UsageError
 from servemark.servers import InsideCounts, LoadedModel, ModelSettings, ServerSettings
 from servemark.servers.http.finding import Found
-from servemark.servers.http.first_prediction import first_prediction
+from servemark.servers.http.first_prediction import MOST_PROVED, first_prediction
 from servemark.servers.http.model_names import no_such_model, not_named
 from servemark.servers.http.plain import PlainServer, Remove
 from servemark.servers.http.words import json_object
@@ -199,15 +199,16 @@ class OipModels:
             signature = self._calls.signature(name) or Signature((), ())
             prompts = self._ask.prompts
             inputs = (prompts.first,) if prompts else self._inputs(name, signature)
-            first_prediction(
-                self.dialect,
-                self._calls.address,
-                name,
-                inputs,
-                self._check(signature),
-                self._ask.sending.expect_status,
-                or_else=self._other_inputs(),
-            )
+            for what in inputs[:MOST_PROVED]:
+                first_prediction(
+                    self.dialect,
+                    self._calls.address,
+                    name,
+                    (what,),
+                    self._check(signature, what),
+                    self._ask.sending.expect_status,
+                    or_else=self._other_inputs(),
+                )
             self._served.append(name)
             if "scale" in self.dialect.abilities:
                 self.dialect = replace(self.dialect, configs={**self.dialect.configs, name: self._calls.config(name)})
@@ -248,10 +249,10 @@ class OipModels:
             sent |= {"tensors": inputs[0].origin.removesuffix(" (1)"), "written_as": "binary" if binary else "json"}
         return sent
 
-    def _check(self, signature: Signature) -> Callable[[bytes], str | None]:
+    def _check(self, signature: Signature, what: Input) -> Callable[[bytes], str | None]:
         """What tells a right answer: by name, shape and data type; of a text or a stream, that it is no error."""
         if self.dialect.call == "infer":
-            return lambda body: wrong_in(body, signature.outputs)
+            return lambda body: wrong_in(body, signature.outputs, what.body)
         return _error_in if self.dialect.call == "generate" else _error_in_events
 
     @contextmanager

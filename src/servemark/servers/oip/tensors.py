@@ -30,6 +30,8 @@ _DTYPES: Mapping[str, str] = {
 #: Data types that JSON has no numbers for.
 ONLY_BINARY = ("FP16", "BF16")
 _LENGTH = "Inference-Header-Content-Length"
+#: What a request says of an output that is to be written as bytes, and an answer of one that is in shared memory.
+_BINARY, _SHARED = "binary_data", "shared_memory_region"
 
 
 @dataclass(frozen=True)
@@ -124,22 +126,27 @@ def as_text(tensors: Sequence[Tensor], origin: str) -> Input:
     return Input(json.dumps(body).encode(), "application/json", origin)
 
 
-def wrong_in(body: bytes, outputs: Sequence[TensorSpec]) -> str | None:
-    """What is wrong with an answer to a request for `outputs`, as the server describes these; None of a right one.
+def wrong_in(body: bytes, outputs: Sequence[TensorSpec], request: bytes = b"") -> str | None:
+    """What is wrong with an answer to `request`, of a model whose `outputs` a server describes; None of a right one.
 
-    Each has its name, its data type and a shape that fits, and as many values as its shape says.
+    It has the outputs that the request names, and as many values of each as its shape says. One that is described has
+    that data type, and a shape that fits, unless the request asks for it in another form. Any other may be missing.
     """
     try:
-        answered = {spec.name: spec for spec in _answered(body)}
+        answered = _answered(body)
     except ValueError as error:
         return str(error)
-    for wanted in outputs:
-        found = answered.get(wanted.name)
-        if found is None:
-            has = ", ".join(map(str, answered.values())) or "none"
-            return f"it has no output {wanted}, which the server describes; it has {has}"
-        if found.datatype != wanted.datatype or not _fits(found.shape, wanted.shape):
-            return f"its output is {found}, and the server describes {wanted}"
+    if outputs and not answered:
+        return f"it has no output, and the server describes {', '.join(map(str, outputs))}"
+    asked = _asked(request)
+    missing = [name for name in asked if name not in {found.name for found in answered}]
+    if missing:
+        has = ", ".join(map(str, answered)) or "none"
+        return f"it has no output {missing[0]}, which the request asks for; it has {has}"
+    for found in answered:
+        alike = [one for one in outputs if one.name == found.name and not asked.get(one.name)]
+        if alike and not any(found.datatype == one.datatype and _fits(found.shape, one.shape) for one in alike):
+            return f"its output is {found}, and the server describes {' or '.join(map(str, alike))}"
     return None
 
 
@@ -150,16 +157,28 @@ def json_of(body: bytes) -> tuple[Any, bytes]:
         ValueError: it begins with none.
     """
     text = body.decode("latin-1")  # of which each character is a byte, so that places are the same
-    value, end = json.JSONDecoder().raw_decode(text)
-    return (json.loads(body) if end == len(body) else value), body[end:]
+    _, end = json.JSONDecoder().raw_decode(text)
+    return json.loads(body[:end]), body[end:]
 
 
 def _head(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "shape": list(spec.shape), "datatype": spec.datatype}
 
 
+def _asked(request: bytes) -> dict[str, bool]:
+    """The outputs that a request names, and whether it asks for each in a form of its own, as Triton's classification.
+
+    Empty where it names none, or cannot be read.
+    """
+    try:
+        outputs = json_of(request.lstrip())[0].get("outputs") or ()
+        return {str(one["name"]): bool((one.get("parameters") or {}).keys() - {_BINARY}) for one in outputs}
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return {}
+
+
 def _answered(body: bytes) -> list[TensorSpec]:
-    """The tensors of an answer, each as large as it says.
+    """The tensors of an answer, each as large as it says, but for those that lie in memory which is shared.
 
     Raises:
         ValueError: it holds none, or one is not.
@@ -179,15 +198,19 @@ def _answered(body: bytes) -> list[TensorSpec]:
             values = _count(output["data"])
             if values != count:
                 raise ValueError(f"its output {spec} has {values} values, not {count}")
-        else:
-            parameters = output.get("parameters")
-            size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+        elif _SHARED not in (parameters := _parameters(output)):
+            size = parameters.get("binary_data_size")
             element = SIZES.get(spec.datatype)
             if not isinstance(size, int) or size > len(rest) or (element and size != count * element):
                 raise ValueError(f"its output {spec} has {size} bytes, of {len(rest)} behind the JSON")
             rest = rest[size:]
         specs.append(spec)
     return specs
+
+
+def _parameters(output: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = output.get("parameters")
+    return parameters if isinstance(parameters, dict) else {}
 
 
 def _count(data: Any) -> int:
