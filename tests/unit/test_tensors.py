@@ -76,6 +76,13 @@ def test_every_data_type_that_json_has_is_written_as_json(datatype: str) -> None
     assert what.content_type == "application/json"
 
 
+def test_truth_values_that_are_drawn_are_truth_values_in_json_too() -> None:
+    made = made_inputs("m", (TensorSpec("x", "BOOL", (16,)),), TensorsAsked(), binary=False)
+    drawn = [value for what in made for value in _tensors(what)["x"][2]]
+    assert {type(value) for value in drawn} == {bool}
+    assert set(drawn) == {False, True}
+
+
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 def test_halves_are_refused_as_json_which_has_no_such_numbers(datatype: str) -> None:
     with pytest.raises(UsageError, match=r"cannot be written as JSON.*--tensors binary"):
@@ -207,6 +214,14 @@ def test_what_is_generated_from_are_values_by_name(call) -> None:
     specs = (TensorSpec("text_input", "BYTES", (1,)), TensorSpec("ids", "INT32", (2,)))
     (what,) = made_inputs("m", specs, TensorsAsked(data="zeros", call=call), binary=False)
     assert json.loads(what.body) == {"text_input": "", "ids": [0, 0]}
+
+
+@pytest.mark.parametrize("data", ["random", "zeros"])
+def test_a_backend_of_language_models_is_asked_for_a_stream_where_the_call_is_for_one(data) -> None:
+    specs = (TensorSpec("text_input", "BYTES", (1,)), TensorSpec("stream", "BOOL", (1,)))
+    for call, streams in (("generate", False), ("generate_stream", True)):
+        made = made_inputs("m", specs, TensorsAsked(data=data, call=call), binary=False)
+        assert [json.loads(what.body)["stream"] for what in made] == [streams] * len(made)
 
 
 Y, Z = TensorSpec("y", "FP32", (-1, 3)), TensorSpec("z", "FP32", (-1, 3))

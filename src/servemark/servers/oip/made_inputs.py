@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from servemark.errors import UsageError
-from servemark.servers.oip.asked import MADE, SIZES, TensorsAsked, TensorShape
+from servemark.servers.oip.asked import GENERATING, MADE, SIZES, TensorsAsked, TensorShape
 from servemark.servers.oip.tensors import (
     ONLY_BINARY,
     Tensor,
@@ -32,6 +32,8 @@ _DRAWN = 8
 #: Numbers below which whole ones are drawn: within any vocabulary, and any type.
 _BELOW = 100
 _STRING_LENGTH = 16
+#: What asks Triton's backends of language models for a stream.
+_STREAM = ("stream", "BOOL")
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz"
 
 
@@ -49,11 +51,11 @@ def made_inputs(model: str, specs: Sequence[TensorSpec], asked: TensorsAsked, *,
             cause=f"the server describes {', '.join(map(str, specs))}",
             next_step="give the request's body with -i",
         )
-    by_text = asked.call in ("generate", "generate_stream")
+    by_text = asked.call in GENERATING
     if asked.data in MADE:
         shaped = _shaped(model, specs, asked.shapes)
         count = _DRAWN if asked.data == "random" else 1
-        pool = [[_made(spec, asked.data, number) for spec in shaped] for number in range(count)]
+        pool = [[_made(spec, asked, number) for spec in shaped] for number in range(count)]
     else:
         pool = list(_of_file(Path(asked.data), model, specs, asked.shapes))
     small = [tensor.spec for tensor in pool[0] if tensor.spec.datatype in ONLY_BINARY]
@@ -117,9 +119,14 @@ def _one_shaped(model: str, spec: TensorSpec, given: TensorShape | None, said_by
     return replace(spec, shape=given.dims)
 
 
-def _made(spec: TensorSpec, data: str, number: int) -> Tensor:
-    """A tensor of zeros, or of what is drawn for input `number`: the same whenever it is asked for."""
-    count = math.prod(spec.shape)
+def _made(spec: TensorSpec, asked: TensorsAsked, number: int) -> Tensor:
+    """A tensor of zeros, or of what is drawn for input `number`: the same whenever it is asked for.
+
+    Whether a backend of language models is to answer with a stream is what the call says.
+    """
+    count, data = math.prod(spec.shape), asked.data
+    if asked.call in GENERATING and (spec.name, spec.datatype) == _STREAM:
+        return Tensor(spec, array_of("BOOL", [asked.call == "generate_stream"] * count))
     random = np.random.default_rng([number, *spec.name.encode()])
     if spec.datatype == "BYTES":
         letters = np.frombuffer(_LETTERS, dtype="u1")
@@ -128,7 +135,7 @@ def _made(spec: TensorSpec, data: str, number: int) -> Tensor:
     if data == "zeros":
         return Tensor(spec, array_of(spec.datatype, [0] * count))
     if spec.datatype == "BOOL":
-        return Tensor(spec, random.integers(0, 2, count))
+        return Tensor(spec, random.integers(0, 2, count).astype(bool))
     if "INT" in spec.datatype:
         return Tensor(spec, random.integers(0, _BELOW, count))
     return Tensor(spec, random.random(count, dtype=np.float32))
