@@ -406,6 +406,37 @@ def test_a_server_that_wants_a_token_says_how_to_give_it() -> None:
     assert error.value.next_step == "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
 
 
+REFUSED = (401, b'{"error": "Unauthorized"}')
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"GET /v1/models": REFUSED},  # as vLLM with an API key
+        {"GET /v1/models": (403, b'{"detail": "Not authenticated"}')},
+        {"GET /v2/health/live": REFUSED, "GET /v1/models": REFUSED, NOWHERE: REFUSED},
+    ],
+)
+def test_what_may_be_another_server_that_wants_a_token_is_taken_for_no_container(refused: Answers) -> None:
+    with answering({**OPENAI, **refused}) as port:
+        with pytest.raises(UnreachableError) as error:
+            find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print)
+        found = find_server(f"127.0.0.1:{port}", named="sagemaker", trust=Trust(), progress=print)
+        assert found.dialect.name == "sagemaker"
+    assert error.value.next_step == "where it wants a token, give it with -H 'Authorization: Bearer $TOKEN'"
+    words = "it may be a SageMaker container (give --dialect sagemaker then), or another that wants a token"
+    assert words in error.value.cause
+    assert "/v1/models with 40" in error.value.cause
+
+
+def test_a_container_is_known_behind_what_refuses_all_that_is_not_there() -> None:
+    refused = (403, b'{"message": "Missing Authentication Token"}')
+    others = ("/v2/health/live", "/v2", "/", "/v1/models", NO_MODEL_OF)
+    answers = {NOWHERE: refused} | {f"GET {path}": refused for path in others} | CONTAINER
+    with answering(answers) as port:
+        assert find_server(f"127.0.0.1:{port}", trust=Trust(), progress=print).dialect.name == "sagemaker"
+
+
 def test_a_server_that_has_no_such_path_is_no_tensorflow_serving() -> None:
     answers: Answers = {
         "GET /v2/health/live": (200, b""),

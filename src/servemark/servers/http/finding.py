@@ -190,6 +190,12 @@ class _Look:
             known = self.named if is_there and speaks.name == self.named.name else None
         else:
             known = next(filter(looks.show, dialects()), None)
+        if known and not self.named and looks.may_be_another(known):
+            said += looks.told()
+            said.append(
+                f"it may be a {known.product} (give --dialect {known.name} then), or another that wants a token"
+            )
+            return None
         if known:
             answer = looks.to(known.health())
             is_health = answer is not None and known.is_health(answer.status, answer.body)
@@ -239,8 +245,16 @@ class _Answers:
         is_shown = self.is_answered(health, known.is_health) and self.is_answered(known.sign(), known.is_sign)
         # Where its health is not answered at all nobody is there, whatever it would speak.
         self.is_anybody_there = self.to(health) is not None
-        says_nothing = known.is_health(200, b"") and known.is_sign(200, b"")
-        return is_shown and not (says_nothing and self._has_everything())
+        return is_shown and not (_says_nothing(known) and self._has_everything())
+
+    def may_be_another(self, known: Dialect) -> bool:
+        """Whether `known` is spoken by one that says nothing, where another that was looked for may want a token.
+
+        A 403 does not tell that where what nobody has is answered so, too.
+        """
+        statuses = {asked: answer.status for asked, answer in self._answers.items() if answer and asked.method == "GET"}
+        nowhere = statuses.get(_NOWHERE)
+        return _says_nothing(known) and any(one == 401 or one == 403 != nowhere for one in statuses.values())
 
     def shows_sign(self, known: Dialect) -> bool:
         """Whether it gives the sign of `known`."""
@@ -269,6 +283,11 @@ class _Answers:
     def _has_everything(self) -> bool:
         """Whether it answers as if it had what nobody has."""
         return self.to(_NOWHERE) is not None and not self.is_answered(_NOWHERE, lambda status, _: status >= 400)
+
+
+def _says_nothing(known: Dialect) -> bool:
+    """Whether whatever is answered with 200 is its health, and its sign."""
+    return known.is_health(200, b"") and known.is_sign(200, b"")
 
 
 def _bad_form(text: str, option: str, cause: str = "") -> UsageError:
