@@ -15,7 +15,7 @@ from servemark.runner.entry import Entry
 from servemark.servers.dialect import dialect, dialects, lacking
 from servemark.servers.http.dialect import DIALECT as PLAIN
 from servemark.servers.http.words import server_message
-from servemark.servers.oip.asked import CALLS
+from servemark.servers.oip.asked import CALLS, check_call, check_call_of_prompts
 from servemark.servers.oip.dialect import OF_ALL, OF_OWN_TRITON, OF_TRITON, OipDialect, with_batches, with_instances
 from servemark.servers.openai.dialect import error_in, model_names
 from servemark.servers.sagemaker.dialect import SageMakerDialect
@@ -205,6 +205,28 @@ def test_batches_of_a_triton_wait_for_each_other_and_a_batch_of_one_for_nobody()
 def test_an_error_object_in_an_answer_is_looked_for_where_a_success_may_hold_one() -> None:
     assert OipDialect(call="generate").expects == Expect("not_json_if_whole", "error")
     assert [spoken.expects for spoken in dialects()] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("server", "call", "said"),
+    [
+        ("triton", "infer_stream", "no such call; give --call generate or generate_stream, or leave it out"),
+        ("mlserver", "generate", "no such call; give --call infer_stream, or leave it out"),
+        ("kserve", "generate_stream", "no such call; leave it out"),
+    ],
+)
+def test_a_call_that_a_server_has_not_is_refused_with_those_that_it_has(server, call, said) -> None:
+    with pytest.raises(UsageError, match=f"--call {call} makes no sense with a P: it has {said}$"):
+        check_call(call, server, "P")
+    check_call(call, "another", "P")
+
+
+def test_prompts_are_advised_another_call_only_where_there_is_one_that_takes_them() -> None:
+    with pytest.raises(UsageError, match="say with --call generate_stream that it is to generate"):
+        check_call_of_prompts("infer", "triton", "P")
+    for server in ("mlserver", "kserve"):
+        with pytest.raises(UsageError, match=r"a P takes no prompts: its models take tensors; say with --input-data"):
+            check_call_of_prompts("infer", server, "P")
 
 
 def test_mms_is_another_word_for_a_server_of_that_dialect() -> None:

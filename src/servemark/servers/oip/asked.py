@@ -27,6 +27,7 @@ GENERATING: tuple[CallName, ...] = ("generate", "generate_stream")
 CALLS_OF: dict[str, tuple[CallName, ...]] = {
     "triton": ("infer", "generate", "generate_stream"),
     "mlserver": ("infer", "infer_stream"),
+    "kserve": ("infer",),
 }
 #: How a model is asked for a stream, of each server that has one.
 TO_STREAM = "ask for a stream: --call generate_stream of Triton, infer_stream of MLServer"
@@ -70,10 +71,11 @@ def check_call(call: CallName, server: str, product: str) -> None:
     """
     has = CALLS_OF.get(server, CALLS)
     if call not in has:
+        others = " or ".join(one for one in has if one != "infer")
         raise UsageError(
             f"--call {call} makes no sense with a {product}",
             cause="it has no such call",
-            next_step=f"give --call {' or '.join(one for one in has if one != 'infer')}, or leave it out",
+            next_step=f"give --call {others}, or leave it out" if others else "leave it out",
         )
 
 
