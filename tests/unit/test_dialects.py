@@ -17,6 +17,7 @@ from servemark.servers.http.dialect import DIALECT as PLAIN
 from servemark.servers.http.words import server_message
 from servemark.servers.oip.asked import CALLS, check_call, check_call_of_prompts
 from servemark.servers.oip.dialect import OF_ALL, OF_OWN_TRITON, OF_TRITON, OipDialect, with_batches, with_instances
+from servemark.servers.oip.told import settings_told
 from servemark.servers.openai.dialect import error_in, model_names
 from servemark.servers.sagemaker.dialect import SageMakerDialect
 from servemark.workload.inputs import Input
@@ -200,6 +201,61 @@ def test_batches_of_a_triton_wait_for_each_other_and_a_batch_of_one_for_nobody()
     batching = {"preferred_batch_size": [4], "max_queue_delay_microseconds": 10_000}
     assert with_batches(config, 4, 10) == {"max_batch_size": 4, "dynamic_batching": batching}
     assert with_instances({}, 2) == {"instance_group": [{"kind": "KIND_CPU", "count": 2}]}
+
+
+#: As Triton 2.51 tells of them.
+ON_GPUS = {"name": "m_0", "kind": "KIND_GPU", "count": 2, "gpus": [0, 1], "profile": ["a"], "host_policy": "p"}
+ON_CPUS = {"name": "m_1", "kind": "KIND_CPU", "count": 3, "gpus": [], "profile": [], "host_policy": ""}
+
+
+def test_instances_on_gpus_are_so_many_on_each() -> None:
+    for groups, workers in (([ON_GPUS], 4), ([ON_CPUS], 3), ([ON_GPUS, ON_CPUS], 7), ([{**ON_GPUS, "gpus": []}], 2)):
+        assert settings_told({"instance_group": groups})["workers"] == workers
+    of_none = {**ON_GPUS, "kind": "KIND_MODEL"}  # which places its instances itself
+    assert settings_told({"instance_group": [of_none]})["workers"] == 2
+
+
+def test_so_many_instances_as_are_asked_for_are_spread_over_all_groups_and_lose_nothing_else() -> None:
+    config = {"name": "m", "instance_group": [ON_GPUS, ON_CPUS]}
+    gpu, cpu = ({key: value for key, value in one.items() if key != "name"} for one in (ON_GPUS, ON_CPUS))
+    first, second = {**gpu, "gpus": [0]}, {**gpu, "gpus": [1]}
+    assert with_instances(config, 1)["instance_group"] == [{**first, "count": 1}]
+    assert with_instances(config, 5)["instance_group"] == [
+        {**first, "count": 2},
+        {**second, "count": 2},
+        {**cpu, "count": 1},
+    ]
+    for count in range(1, 9):
+        assert settings_told(with_instances(config, count))["workers"] == count
+
+
+def test_what_proves_that_a_model_is_scaled_is_another_for_each_number_of_instances() -> None:
+    admin = OipDialect("triton", OF_TRITON, configs={"m": {"instance_group": [ON_GPUS]}}).admin
+    assert admin is not None
+    proofs = [proof for count in range(1, 6) if (proof := admin.scale("m", count).proof)]
+    texts = [(proof.text, proof.times) for proof in proofs]
+    assert texts == [(b'"count":1,', 1), (b'"count":1,', 2), (b'"count":2,', 1), (b'"count":2,', 2), (b'"count":3,', 1)]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"backend": "python", "max_batch_size": 8}, {"batch_size": 1}),
+        ({"max_batch_size": 8, "dynamic_batching": {"max_queue_delay_microseconds": 100}}, {"batch_size": 8}),
+        ({"backend": "vllm"}, {}),
+        ({"backend": "tensorrtllm", "max_batch_size": 64}, {}),
+        ({"backend": "python", "model_transaction_policy": {"decoupled": True}}, {}),
+        ({"backend": "python", "model_transaction_policy": {"decoupled": False}}, {"batch_size": 1}),
+    ],
+)
+def test_a_batch_is_told_only_where_an_instance_has_no_more_requests_at_once(config, told) -> None:
+    settings = dict(settings_told({**config, "instance_group": [ON_CPUS]}))
+    assert settings.pop("max_batch_delay_ms") == (0.1 if "dynamic_batching" in config else 0)
+    assert settings == {"workers": 3, **told}
+
+
+def test_an_ensemble_has_no_instances_of_its_own() -> None:
+    assert "workers" not in settings_told({"platform": "ensemble", "instance_group": []})
 
 
 def test_an_error_object_in_an_answer_is_looked_for_where_a_success_may_hold_one() -> None:

@@ -39,11 +39,24 @@ def repository_path(model: str, call: str) -> str:
     return f"/v2/repository/models/{quote(model, safe='')}/{call}"
 
 
+def groups_apart(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The groups of instances in a configuration of Triton's, each GPU apart, since a group has its count on each."""
+    apart: list[Mapping[str, Any]] = []
+    for group in config.get("instance_group") or ():
+        gpus = group.get("gpus") if group.get("kind") == "KIND_GPU" else None
+        apart += [{**group, "gpus": [gpu]} for gpu in gpus] if gpus else [group]
+    return apart
+
+
 def with_instances(config: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """A configuration of Triton's with so many instances of the model, of the kind that it had first."""
-    first: Mapping[str, Any] = next(iter(config.get("instance_group") or ()), {})
-    kept = {key: value for key, value in first.items() if key in ("kind", "gpus")}
-    return {**config, "instance_group": [{"kind": "KIND_CPU", **kept, "count": count}]}
+    """A configuration of Triton's with so many instances of the model, spread evenly over its groups and their GPUs."""
+    apart = groups_apart(config) or [{}]
+    groups = []
+    for number, group in enumerate(apart):
+        here = count // len(apart) + (number < count % len(apart))
+        kept = {key: value for key, value in group.items() if key != "name"}  # which may be there once
+        groups += [{"kind": "KIND_CPU", **kept, "count": here}] if here else []
+    return {**config, "instance_group": groups}
 
 
 def with_batches(config: Mapping[str, Any], size: int, max_delay_ms: int) -> dict[str, Any]:
@@ -90,9 +103,14 @@ class TritonAdmin:
         return Call(Request("POST", repository_path(model, "unload"), body=b"{}"))
 
     def scale(self, model: str, workers: int) -> Call:
-        """Load a model again with so many instances; they are there when its configuration says so."""
-        done = Proof(self.state(model).request, b'"count":%d,' % workers, 1)
-        return Call(load_with(model, with_instances(self.configs[model], workers)), proof=done)
+        """Load a model again with so many instances; they are there when its configuration says so.
+
+        How many the first group has, and how many groups have as many, tells how many all have.
+        """
+        config = with_instances(self.configs[model], workers)
+        counts = [group["count"] for group in config["instance_group"]]
+        done = Proof(self.state(model).request, b'"count":%d,' % counts[0], counts.count(counts[0]))
+        return Call(load_with(model, config), proof=done)
 
 
 def load_with(model: str, config: Mapping[str, Any] | None = None) -> Request:

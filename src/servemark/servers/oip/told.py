@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from servemark.servers import InsideCounts
+from servemark.servers.oip.dialect import groups_apart
 
 #: What comes of reading numbers where something else stands.
 _OTHERWISE = (AttributeError, TypeError, ValueError)
+#: Backends that put the requests which they have into batches themselves, as they come.
+_MANY_AT_ONCE = ("vllm", "tensorrtllm")
 #: Where Triton keeps what it did for a model's requests, by our names.
 _PARTS = {
     "queue_ns": "queue",
@@ -22,15 +25,21 @@ _PARTS = {
 
 
 def settings_told(config: Mapping[str, Any]) -> Mapping[str, object]:
-    """The settings in a model's configuration: workers, batch size, and the delay of a batch in ms."""
+    """The settings in a model's configuration: workers, batch size, and the delay of a batch in ms.
+
+    An ensemble has no workers, and an instance that may have many requests at once no batch size, if no batches wait.
+    """
     try:
-        batching = config.get("dynamic_batching")
+        told: dict[str, object] = {}
+        batching, groups = config.get("dynamic_batching"), groups_apart(config)
+        if groups:
+            told["workers"] = sum(int(group.get("count", 1)) for group in groups)
+        if batching:
+            told["batch_size"] = int(config.get("max_batch_size", 0)) or 1
+        elif not _has_many_at_once(config):
+            told["batch_size"] = 1
         delay_us = batching.get("max_queue_delay_microseconds", 0) if batching else 0
-        return {
-            "workers": sum(int(group.get("count", 1)) for group in config.get("instance_group") or ()),
-            "batch_size": int(config.get("max_batch_size", 0)) or 1 if batching else 1,
-            "max_batch_delay_ms": int(delay_us) / 1000,
-        }
+        return {**told, "max_batch_delay_ms": int(delay_us) / 1000}
     except _OTHERWISE:
         return {}
 
@@ -49,6 +58,12 @@ def counts_told(versions: Sequence[Mapping[str, Any]]) -> InsideCounts | None:
         )
     except _OTHERWISE:
         return None
+
+
+def _has_many_at_once(config: Mapping[str, Any]) -> bool:
+    """Whether an instance may take a request before it has answered the one before."""
+    policy = config.get("model_transaction_policy") or {}
+    return config.get("backend") in _MANY_AT_ONCE or bool(policy.get("decoupled"))
 
 
 def _total(parts: Sequence[Mapping[str, Any]], part: str, what: str) -> int:
