@@ -283,11 +283,21 @@ class OipModels:
         if batches:
             wanted = with_batches(wanted, settings.batch_size, settings.max_batch_delay_ms)
         self._ask.progress(f"loading {name} with other settings; afterwards with those that it has now")
-        try:
-            self._calls.load(name, wanted)
+        with ExitStack() as stack:
+            stack.callback(self._restore, name, config)
+            try:
+                self._calls.load(name, wanted)
+            except ManagementError as error:
+                if error.status is not None and self._has_config(name, config):
+                    stack.pop_all()  # it is refused, and nothing is to be restored
+                raise
             yield
-        finally:
-            self._restore(name, config)
+
+    def _has_config(self, name: str, config: Mapping[str, Any]) -> bool:
+        try:
+            return self._calls.config(name) == config
+        except ManagementError:
+            return False
 
     def _restore(self, name: str, config: Mapping[str, Any]) -> None:
         try:
