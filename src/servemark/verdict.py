@@ -16,11 +16,14 @@ from servemark.units import four_digits
 
 #: What the answer to a comparison means to the question whether it is slower.
 _OUTCOMES: dict[Answer, Outcome] = {
+    "fails more": "missed",
     "slower": "missed",
     "undecided": "undecided",
     "faster": "met",
     "no difference": "met",
 }
+#: Behind the name of a step: how the question begins whether too many of its requests failed.
+_AT_MOST = ": at most "
 
 
 def errors_within(step: StepSummary, limit_share: float) -> Verdict:
@@ -28,9 +31,17 @@ def errors_within(step: StepSummary, limit_share: float) -> Verdict:
     share = step.failed / step.requests if step.requests else 0.0
     answer = f"{step.failed} of all {step.requests} sent failed ({share:.2%})"
     return Verdict(
-        f"{step.name}: at most {100 * limit_share:g}% of the requests failed",
+        f"{step.name}{_AT_MOST}{100 * limit_share:g}% of the requests failed",
         answer,
         "met" if share <= limit_share else "missed",
+    )
+
+
+def too_many_failed(benchmark: BenchmarkResult, step: str, place: str) -> bool:
+    """Whether more requests of a step failed than ``--max-errors`` allows, at the point with that `place`."""
+    of_step = (verdict for verdict in benchmark.verdicts if verdict.question.startswith(f"{step}{_AT_MOST}"))
+    return any(
+        verdict.outcome == "missed" and verdict.answer.endswith(f" ({place})" if place else "") for verdict in of_step
     )
 
 
@@ -80,7 +91,7 @@ def no_slower(than: str, threshold_share: float, answer: Answer, words: str) -> 
 
 def comparison_status(answer: Answer, *, strict: bool) -> int:
     """The exit status of a comparison; `strict` has what is undecided fail."""
-    failed = answer == "slower" or (strict and answer == "undecided")
+    failed = _OUTCOMES[answer] == "missed" or (strict and answer == "undecided")
     return EXIT_VERDICT_FAILED if failed else EXIT_OK
 
 

@@ -18,7 +18,7 @@ from servemark.cli.ab import parse_ab
 from servemark.errors import UsageError
 from servemark.report.calibration import calibration_lines
 from servemark.report.comparison import answer_in_words
-from servemark.result import Certificate, Check, Comparison, Result, comparison_text, schema_text
+from servemark.result import ERRORS, Certificate, Check, Comparison, Result, RunResult, comparison_text, schema_text
 from servemark.runner.pair import PairRequest, order_of
 
 INVALID = Certificate(False, (Check("accounted", False, "lost"),))
@@ -30,6 +30,19 @@ def _in_turns(seed: int, blocks: int, slower: float = 0.0, *, drift: float = 0.0
 
 def _compared(result: Result) -> Comparison:
     return compare_pair(result, ("A", "B"), 0.02)
+
+
+def _failing(result: Result, share: float, runs: range) -> Result:
+    """With B failing that share of its requests in these of its runs."""
+    ours, theirs = result.benchmarks
+
+    def changed(run: RunResult) -> RunResult:
+        (step,) = run.steps
+        failed = round(share * step.requests)
+        return replace(run, steps=(replace(step, errors={"timeout": failed}, measured=step.requests - failed),))
+
+    found = tuple(changed(run) if place in runs else run for place, run in enumerate(theirs.runs))
+    return replace(result, benchmarks=(ours, replace(theirs, runs=found)))
 
 
 def test_each_block_is_abba_or_baab_as_the_seed_draws_it() -> None:
@@ -53,6 +66,18 @@ def test_what_drifts_is_in_both_alike() -> None:
 def test_of_the_same_measured_in_turns_few_are_called_different() -> None:
     answers = Counter(_compared(_in_turns(seed, 7, drift=0.03)).answer for seed in range(100))
     assert answers["slower"] + answers["faster"] <= 5
+
+
+def test_b_that_fails_more_is_said_to_and_what_failed_altogether_counts_for_neither() -> None:
+    (one,) = _compared(_failing(_in_turns(1, 9, -0.1), 0.4, range(18))).benchmarks
+    assert answer_in_words(one) == "fails more: 40% of the requests of predict, 0% in A, p 0.004"
+    (one,) = _compared(_failing(_in_turns(1, 9, 0.5), 1.0, range(4))).benchmarks
+    assert (one.answer, one.trials) == ("slower", (7, 7))
+    (errors,) = [change for change in one.changes if change.figure == ERRORS]
+    assert errors.new == (1.0, 1.0, *[0.0] * 7)
+    (one,) = _compared(_failing(_in_turns(1, 9), 1.0, range(18))).benchmarks
+    assert one.answer == "fails more"
+    assert one.lacking == ("no block has a trial of both in which a request succeeded",)
 
 
 def test_too_few_blocks_leave_it_undecided() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,17 @@ import pytest
 from bench.simulated import latencies_ms, result_of
 from servemark.cli import main
 from servemark.report.directory import result_text
-from servemark.result import Certificate, Check, CondensedRecords, Result, schema_text
+from servemark.result import (
+    STATISTICS,
+    Certificate,
+    Check,
+    CondensedRecords,
+    Result,
+    Statistic,
+    StepSummary,
+    schema_text,
+)
+from servemark.verdict import errors_within
 
 from .test_capacity_words import FOUND
 
@@ -257,7 +268,116 @@ def test_invalid_trials_are_left_out_and_counted(compare) -> None:
     first, *others = _runs(some)
     status, out, _ = compare(simulated(1), changed(some, runs=(replace(first, certificate=INVALID), *others)))
     assert status == 0
-    assert "5 of the base, 5 of the new; left out, INVALID or cut off: 0 and 1" in " ".join(out.split())
+    assert "5 of the base, 5 of the new; left out, INVALID, cut off or failed: 0 and 1" in " ".join(out.split())
+
+
+def with_steps(result: Result, change: Any, of: Collection[int] = range(99)) -> Result:
+    """With the steps of these runs as `change` makes them."""
+    runs = (
+        replace(run, steps=tuple(map(change, run.steps))) if place in of else run
+        for place, run in enumerate(_runs(result))
+    )
+    return changed(result, runs=tuple(runs))
+
+
+def failing(share: float) -> Any:
+    """What has that share of requests fail, quickly: what is measured is of the others."""
+
+    def change(step: StepSummary) -> StepSummary:
+        failed = round(share * step.requests)
+        return replace(step, succeeded=step.requests - failed, errors={"http_status:500": failed})
+
+    return change
+
+
+def dead(step: StepSummary) -> StepSummary:
+    """A step whose requests all failed."""
+    nothing = Statistic(None, None, needs_n=100)
+    times = replace(step.service_ms, **dict.fromkeys(STATISTICS, nothing), min=None, max=None)
+    rate = replace(nothing, value=0.0)
+    return replace(failing(1.0)(step), measured=0, service_ms=times, response_ms=times, throughput_per_s=rate)
+
+
+def too_many_failed(result: Result) -> Result:
+    """With the verdict of ``--max-errors`` on its first run that has failures."""
+    failed = max((run.steps[0] for run in _runs(result)), key=lambda step: step.failed)
+    return changed(result, verdicts=(errors_within(failed, 0.01),))
+
+
+def test_who_fails_more_is_not_faster_however_quick_the_others_are(compare) -> None:
+    status, out, _ = compare(simulated(1), with_steps(simulated(2, slower=-0.1), failing(0.4)))
+    assert status == 1
+    assert out.startswith("fails more: 40% of the requests of predict, 0% in the base, p 0.008\n")
+    (row,) = [row.split() for row in out.splitlines() if row.startswith("errors %")]
+    assert row == ["errors", "%", "0", "40", "-", "-", "0.008", "fails", "more"]
+    found = json.loads(compare(simulated(1), with_steps(simulated(2), failing(0.4)), "--json", "-")[1])
+    (errors,) = [one for one in found["benchmarks"][0]["changes"] if one["figure"] == "errors_share"]
+    assert (errors["base"], errors["new"], errors["answer"]) == ([0.0] * 5, [0.4] * 5, "fails more")
+    schema = json.loads(schema_text())
+    jsonschema.validate(found, {"$defs": schema["$defs"], "$ref": "#/$defs/comparison"})
+
+
+def test_who_fails_as_much_or_less_than_before_is_compared_by_what_succeeded(compare) -> None:
+    often = with_steps(simulated(1, slower=0.1), failing(0.4))
+    for new in (with_steps(simulated(2), failing(0.4)), with_steps(simulated(2), failing(0.1))):
+        status, out, _ = compare(often, new)
+        assert (status, out.split(":")[0]) == (0, "faster")
+        assert "errors % 40 " in " ".join(out.split())
+
+
+def test_a_server_whose_requests_all_failed_fails_more(compare) -> None:
+    status, out, _ = compare(simulated(1), with_steps(simulated(2), dead))
+    assert (status, out.split(",")[0]) == (1, "fails more: 100% of the requests of predict")
+    said = " ".join(out.split())
+    assert "5 of the base, 0 of the new; left out, INVALID, cut off or failed: 0 and 5" in said
+    assert "the new has no trial in which a request succeeded" in said
+    status, out, err = compare(with_steps(simulated(1), dead), simulated(2))
+    assert (status, out) == (2, "")
+    assert "the base has no trial in which a request succeeded" in err
+
+
+def test_a_trial_whose_requests_all_failed_is_left_out_and_hides_nothing_of_the_others(compare) -> None:
+    status, out, _ = compare(simulated(1), with_steps(simulated(2, slower=1.0), dead, {2}))
+    assert (status, out.split(":")[0]) == (1, "slower")
+    assert "5 of the base, 4 of the new; left out, INVALID, cut off or failed: 0 and 1" in " ".join(out.split())
+
+
+def test_what_max_errors_allows_no_more_is_said_of_one_trial_too(compare) -> None:
+    new = too_many_failed(with_steps(simulated(2, 1), failing(0.4)))
+    status, out, _ = compare(too_many_failed(simulated(1, 1)), new)
+    assert status == 1
+    expected = "40% of the requests of predict, 0% in the base, more than --max-errors allows"
+    assert " ".join(out.split()).startswith(f"fails more: {expected}")
+    status, out, _ = compare(new, new)
+    assert (status, out.split(":")[0]) == (0, "undecided")
+    one_of_five = too_many_failed(with_steps(simulated(2, slower=-0.1), dead, {2}))
+    assert compare(simulated(1), one_of_five)[0] == 1
+
+
+def test_of_several_points_the_one_that_fails_more_is_named(compare) -> None:
+    def points(result: Result, *of_each: Result) -> Result:
+        runs = (replace(run, point={"threads": number}) for number, one in enumerate(of_each, 1) for run in _runs(one))
+        return changed(result, runs=tuple(runs))
+
+    new = too_many_failed(with_steps(simulated(2, 1), failing(0.4)))
+    (verdict,) = new.benchmarks[0].verdicts
+    of_second = replace(verdict, answer=f"{verdict.answer} (threads 2)")
+    failed = changed(points(new, with_steps(simulated(3, 1), failing(0.005)), new), verdicts=(of_second,))
+    status, out, _ = compare(points(simulated(1, 1), simulated(1, 1), simulated(1, 1)), failed)
+    assert status == 1
+    assert " ".join(out.split()).startswith(
+        "fails more: 40% of the requests of predict (threads 2), 0% in the base, more"
+    )
+    assert [line.split()[1:3] for line in out.splitlines() if line.endswith("  fails more")] == [["threads", "2"]]
+
+
+def test_a_figure_that_a_trial_lacks_is_said_not_to_be_judged(compare) -> None:
+    def ends_late(step: StepSummary) -> StepSummary:
+        return replace(step, throughput_per_s=Statistic(0.0, None, needs_n=100))
+
+    status, out, _ = compare(simulated(1), with_steps(simulated(2, slower=0.1), ends_late, {2}))
+    assert (status, out.split(":")[0]) == (1, "slower")
+    assert "throughput_per_s of predict, which is nothing in some trial" in " ".join(out.split())
 
 
 def test_what_was_cut_off_does_not_count(compare) -> None:

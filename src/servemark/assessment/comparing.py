@@ -37,8 +37,10 @@ def compare(base: Result, new: Result, judging: Judging) -> Comparison:
         )
     _check_no_search([one[name] for one in (ours, theirs) for name in both])
     _check_steps(judging.steps, [one[name] for one in (ours, theirs) for name in both])
+    steps = judging.steps
     compared = tuple(
-        _benchmark(name, Side.of_trials(base, ours[name]), Side.of_trials(new, theirs[name]), judging) for name in both
+        _benchmark(name, Side.of_trials(base, ours[name], steps), Side.of_trials(new, theirs[name], steps), judging)
+        for name in both
     )
     unlike = {name: pair for one in compared for name, pair in one.unlike.items()}
     return Comparison(
@@ -98,17 +100,18 @@ def _check_steps(asked: Collection[str], benchmarks: Sequence[BenchmarkResult]) 
 
 
 def _benchmark(name: str, base: Side, new: Side, judging: Judging) -> ComparedBenchmark:
-    points = [point for point, groups in base.groups.items() if groups and new.groups.get(point)]
+    points = [point for point, groups in base.valid.items() if groups and new.valid.get(point)]
+    counted = [point for point in points if base.groups[point] and new.groups[point]]
     unlike = _unlike(base, new, points)
     compared = judged(base, new, points, judging) if points and (judging.force or not unlike) else None
     return ComparedBenchmark(
         name=name,
         answer=compared.answer if compared else "undecided",
-        trials=tuple(min((len(side.groups[point]) for point in points), default=0) for side in (base, new)),
+        trials=tuple(min((len(side.groups[point]) for point in counted or points), default=0) for side in (base, new)),
         left_out=(base.left_out, new.left_out),
         changes=compared.changes if compared else (),
         needs_trials=compared.needs if compared else None,
-        lacking=tuple(_lacking(base, new)),
+        lacking=(*_lacking(base, new), *(compared.lacking if compared else ())),
         unlike=unlike,
         told=differences(served_by(base.result, base.benchmark), served_by(new.result, new.benchmark)),
     )
@@ -118,12 +121,13 @@ def _lacking(base: Side, new: Side) -> list[str]:
     """Points and steps that one side lacks, and points of which it has no valid trial."""
     found = []
     for side, other, name in ((base, new, "base"), (new, base, "new")):
-        for point, groups in side.groups.items():
+        for point, groups in side.valid.items():
             where = " ".join(f"{key} {value}" for key, value in point)
-            if point not in other.groups:
+            if point not in other.valid:
                 found.append(f"only the {name} has {where or 'this point'}")
-            elif not groups:
-                found.append(f"the {name} has no valid trial" + (f" of {where}" if where else ""))
+            elif not side.groups[point]:
+                what = "trial in which a request succeeded" if groups else "valid trial"
+                found.append(f"the {name} has no {what}" + (f" of {where}" if where else ""))
         steps, others = ({step.name for run in one.benchmark.runs for step in run.steps} for one in (side, other))
         found += [f"only the {name} has the step {step}" for step in sorted(steps - others) if others]
     return found

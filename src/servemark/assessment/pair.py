@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from servemark.assessment.judging import Judging, Point, Side, judged
+from servemark.assessment.judging import Group, Judging, Point, Side, has_succeeded, judged
 from servemark.benchmarks.trials import TRIALS_A_BLOCK
 from servemark.result import (
     BenchmarkResult,
@@ -31,9 +31,12 @@ def compare_pair(result: Result, names: tuple[str, str], threshold_share: float)
     """
     ours, theirs = result.benchmarks
     base, new = _sides(result, ours, theirs)
-    points = [point for point, groups in base.groups.items() if groups]
+    points = [point for point, groups in base.valid.items() if groups]
     compared = judged(base, new, points, Judging(threshold_share, design=PAIRS)) if points else None
-    blocks = min((len(base.groups[point]) for point in points), default=0)
+    blocks = min((len(base.groups[point]) for point in points if base.groups[point]), default=0)
+    lacking = [] if points else ["no block has a valid trial of both"]
+    if not all(base.groups[point] for point in points):
+        lacking.append("no block has a trial of both in which a request succeeded")
     one = ComparedBenchmark(
         name=f"{names[0]} and {names[1]}",
         answer=compared.answer if compared else "undecided",
@@ -41,7 +44,7 @@ def compare_pair(result: Result, names: tuple[str, str], threshold_share: float)
         left_out=(base.left_out, new.left_out),
         changes=compared.changes if compared else (),
         needs_trials=compared.needs if compared else None,
-        lacking=() if points else ("no block has a valid trial of both",),
+        lacking=(*lacking, *(compared.lacking if compared else ())),
         told=_told(base, new, points[0]) if points else {},
         by_block=True,
     )
@@ -49,19 +52,22 @@ def compare_pair(result: Result, names: tuple[str, str], threshold_share: float)
 
 
 def _sides(result: Result, ours: BenchmarkResult, theirs: BenchmarkResult) -> tuple[Side, Side]:
-    base, new = _by_block(ours), _by_block(theirs)
-    points = [point for point in base if point in new]
-    both = {point: [block for block in base[point] if block in new[point]] for point in points}
-    return (
-        Side(result, ours, {point: tuple(base[point][block] for block in blocks) for point, blocks in both.items()}),
-        Side(result, theirs, {point: tuple(new[point][block] for block in blocks) for point, blocks in both.items()}),
-    )
+    valid = _in_both([_by_block(one, lambda _: True) for one in (ours, theirs)])
+    counted = _in_both([_by_block(one, lambda run: has_succeeded(run, ())) for one in (ours, theirs)])
+    return Side(result, ours, valid[0], counted[0]), Side(result, theirs, valid[1], counted[1])
 
 
-def _by_block(benchmark: BenchmarkResult) -> Mapping[Point, dict[int, tuple[RunResult, ...]]]:
-    """The runs that count of each block, by point."""
-    valid = {id(run) for runs in benchmark.valid_trials.values() for run in runs}
-    found: dict[Point, dict[int, tuple[RunResult, ...]]] = {}
+def _in_both(sides: Sequence[Mapping[Point, Mapping[int, Group]]]) -> list[dict[Point, tuple[Group, ...]]]:
+    """What both have, by point, in the order of the blocks."""
+    base, new = sides
+    both = {point: [block for block in base[point] if block in new[point]] for point in base if point in new}
+    return [{point: tuple(side[point][block] for block in blocks) for point, blocks in both.items()} for side in sides]
+
+
+def _by_block(benchmark: BenchmarkResult, counts: Callable[[RunResult], bool]) -> Mapping[Point, dict[int, Group]]:
+    """The valid runs of each block that count, by point."""
+    valid = {id(run) for runs in benchmark.valid_trials.values() for run in runs if counts(run)}
+    found: dict[Point, dict[int, Group]] = {}
     for point, trials in trials_by_point(benchmark.runs).items():
         found[point] = {}
         for number, places in enumerate(trials):

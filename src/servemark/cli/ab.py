@@ -44,7 +44,8 @@ BAAB, as --seed draws it, each time with a server of its own, since starts
 differ; what is compared is what B differs from A by within each block. Seven
 blocks are the least that can show a difference in p50, p99 or rate.
 
-exit status: 0; 1 B is slower, with --strict undecided too; others as of a run
+exit status: 0; 1 B fails more or is slower, with --strict undecided too; others
+as of a run
 """
 
 

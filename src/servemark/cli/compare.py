@@ -35,9 +35,10 @@ A difference needs a p below 0.05, over p50, p99 and rate of the headline's step
 together, and a change of at least the threshold. What is judged are trials,
 never requests: five of either side are the least that can show anything. Beside
 each "no difference" stands the smallest change that so many would have shown.
+Whether more requests fail than before is said first.
 
-exit status: 0 faster, no difference or undecided; 1 slower, with --strict
-undecided too; 2 usage, unlike runs, or a side without any valid trial
+exit status: 0 faster, no difference or undecided; 1 fails more or slower, with
+--strict undecided too; 2 usage, unlike runs, or a side without any valid trial
 """
 
 
@@ -143,11 +144,14 @@ def _compared(base: Result, new: Result, path: Path, arguments: Namespace) -> Co
         UsageError: the results are unlike, or have nothing that can be compared.
     """
     from servemark.assessment.comparing import Judging, compare
+    from servemark.result import ERRORS
 
     comparison = compare(base, new, Judging(arguments.threshold, tuple(arguments.step), force=arguments.force))
     if comparison.refused:
         raise UsageError(f"{arguments.base} and {path} are not compared", cause=comparison.refused, next_step=_FORCE)
-    if not any(one.changes for one in comparison.benchmarks):
+    # That everything of the base failed can be told, and compares nothing.
+    told = [change for one in comparison.benchmarks for change in one.changes]
+    if not any(change.answer or change.figure != ERRORS for change in told):
         why = "; ".join(dict.fromkeys(what for one in comparison.benchmarks for what in one.lacking))
         raise UsageError(f"{arguments.base} and {path} cannot be compared", cause=why)
     return comparison

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from rich.text import Text
 
 from servemark.report.layout import Columns, Fact, Line
 from servemark.report.words import counted, decimal, digits_of, marked
-from servemark.result import Change, ComparedBenchmark, Comparison
+from servemark.result import ERRORS, Change, ComparedBenchmark, Comparison
 
-_STYLES = {"slower": "bold red", "faster": "bold green", "undecided": "bold yellow", "no difference": "bold green"}
+_STYLES = {
+    "fails more": "bold red",
+    "slower": "bold red",
+    "faster": "bold green",
+    "undecided": "bold yellow",
+    "no difference": "bold green",
+}
+#: Answers that say what is another now.
+_TELLING = {"fails more", "slower", "faster"}
 #: Changes that the first line names one by one.
 _MOST_NAMED = 3
 _NAMES = {
@@ -18,6 +27,7 @@ _NAMES = {
     "events_per_s": "events per s",
     "output_tokens_per_s": "tokens per s",
     "p99_9_ms": "p99.9 ms",
+    ERRORS: "errors %",
 }
 #: What figures of one kind begin with, and what that is called.
 _KINDS = {"first_event_": "first event ", "first_token_": "first token ", "time_per_output_token_": "per token "}
@@ -71,9 +81,19 @@ def answer_in_words(one: ComparedBenchmark) -> str:
         smallest = max(change.smallest_share or 0.0 for change in decisive)
         shown = f"{_how_many(one, *one.trials)} could have shown {smallest:.1%}"
         return f"no difference: {', '.join(_named(decisive))}; {shown}"
+    if one.answer == "fails more":
+        return "; ".join([f"fails more: {_failing(decisive[0], one)}", *_named(decisive)[1:]])
     first = decisive[0]
     found = f"{one.answer}: {first.step} {_in_words(first)}{_interval(first)}, p {_p(first)}"
     return "; ".join([found, *_named(decisive)[1:]])
+
+
+def _failing(change: Change, one: ComparedBenchmark) -> str:
+    """``40% of the requests of predict, 0% in the base, p 0.008``."""
+    before, after = (f"{_percent(values)}%" for values in (change.base, change.new))
+    why = "more than --max-errors allows" if change.p is None else f"p {_p(change)}"
+    side = "A" if one.by_block else "the base"
+    return f"{after} of the requests of {change.step}{_where(change)}, {before} in {side}, {why}"
 
 
 def _named(changes: Sequence[Change]) -> list[str]:
@@ -83,7 +103,7 @@ def _named(changes: Sequence[Change]) -> list[str]:
 
 def _strength(change: Change) -> float:
     """What is told first: the greatest change."""
-    return -abs(change.change_share or 0.0)
+    return -abs(fmean(change.new) - fmean(change.base) if change.figure == ERRORS else change.change_share or 0.0)
 
 
 def _why_undecided(one: ComparedBenchmark) -> str:
@@ -99,9 +119,14 @@ def _how_many(one: ComparedBenchmark, base: int, new: int) -> str:
 
 
 def _in_words(change: Change) -> str:
-    where = "".join(f" ({key} {value})" for key, value in change.point.items())
+    if change.figure == ERRORS:
+        return f"{_percent(change.new)}% of {change.step}{_where(change)}"
     name = {"throughput_per_s": "rate"}.get(change.figure, _name(change).removesuffix(" ms"))
-    return f"{name}{where} {_share(change.change_share)}"
+    return f"{name}{_where(change)} {_share(change.change_share)}"
+
+
+def _where(change: Change) -> str:
+    return "".join(f" ({key} {value})" for key, value in change.point.items())
 
 
 def _interval(change: Change) -> str:
@@ -112,22 +137,28 @@ def _table(one: ComparedBenchmark) -> Columns:
     sides = ("A", "B") if one.by_block else ("base", "new")
     table = Columns("", *sides, "%", "95% interval", "p", "", left=("",), wraps=True)
     for change, row in zip(one.changes, rows_of_comparison(one), strict=True):
-        table.add_row(*row, style=_STYLES[change.answer] if change.answer in {"slower", "faster"} else "dim")
+        table.add_row(*row, style=_STYLES[change.answer] if change.answer in _TELLING else "dim")
     return table
 
 
 def rows_of_comparison(one: ComparedBenchmark) -> list[list[str]]:
-    """A row a statistic: of both the median over trials, the change with its interval, and what was judged of it."""
+    """A row a statistic: of both the median over trials, the change with its interval, and what was judged of it.
+
+    Of the share that failed it is the mean: what fails now and then has a median of 0.
+    """
     rows = []
     steps = {(change.step, *change.point.items()) for change in one.changes}
     for change in one.changes:
         where = [change.step, *(f"{key} {value}" for key, value in change.point.items())] if len(steps) > 1 else []
         middles = [_median(values) for values in (change.base, change.new)]
         digits = digits_of(middles[0])
+        told = [marked(decimal(value, digits), certain=change.certain) for value in middles]
+        if change.figure == ERRORS:
+            told = [_percent(values) for values in (change.base, change.new)]
         rows.append(
             [
                 " ".join([*where, _name(change)]),
-                *(marked(decimal(value, digits), certain=change.certain) for value in middles),
+                *told,
                 "-" if change.change_share is None else _signed(change.change_share),
                 f"{_signed(change.ci95[0])} to {_signed(change.ci95[1])}" if change.ci95 else "-",
                 _p(change) if change.p is not None else "",
@@ -144,7 +175,7 @@ def _judgement(change: Change) -> str:
 
 
 def _facts(one: ComparedBenchmark, comparison: Comparison) -> Iterator[Fact]:
-    left_out = "; left out, INVALID or cut off: {} and {}".format(*one.left_out) if any(one.left_out) else ""
+    left_out = "; left out, INVALID, cut off or failed: {} and {}".format(*one.left_out) if any(one.left_out) else ""
     if one.by_block:
         yield Fact("blocks", f"{one.trials[0]}, each with a value of A and of B{left_out}")
     else:
@@ -187,6 +218,11 @@ def _name(change: Change) -> str:
 def _median(values: Sequence[float]) -> float:
     ordered, middle = sorted(values), len(values) // 2
     return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _percent(shares: Sequence[float]) -> str:
+    """Their mean in per cent, without its sign of per cent."""
+    return f"{100 * fmean(shares):.3g}"
 
 
 def _signed(share: float) -> str:

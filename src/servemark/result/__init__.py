@@ -27,6 +27,7 @@ from servemark.result.capacity import Estimate as Estimate
 from servemark.result.capacity import ProbeOutcome as ProbeOutcome
 from servemark.result.capacity import ProbeShare as ProbeShare
 from servemark.result.comparison import ANSWERS as ANSWERS
+from servemark.result.comparison import ERRORS as ERRORS
 from servemark.result.comparison import Answer as Answer
 from servemark.result.comparison import Change as Change
 from servemark.result.comparison import ComparedBenchmark as ComparedBenchmark

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 COMPARISON_SCHEMA = "servemark/comparison/1"
-Answer = Literal["slower", "undecided", "faster", "no difference"]
+Answer = Literal["fails more", "slower", "undecided", "faster", "no difference"]
 #: The answer to several comparisons is the first of these that one of them has.
-ANSWERS: tuple[Answer, ...] = ("slower", "undecided", "faster", "no difference")
+ANSWERS: tuple[Answer, ...] = ("fails more", "slower", "undecided", "faster", "no difference")
+#: The name of the share of requests that failed, of everything that was sent; it is there where one of them did.
+ERRORS = "errors_share"
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,11 @@ class Change:
 
     Attributes:
         point: what tells the point from the benchmark's others.
-        figure: the name of the statistic, with its unit, as ``StepSummary.figures`` has it.
+        figure: the name of the statistic, with its unit, as ``StepSummary.figures`` has it, or ``ERRORS``.
         base: its value in each counted trial of the base, or block, and `new` in those of the new.
         change_share: by which share of the base the new one is higher (below 0: lower); None where that is not known.
         ci95: of this change, by itself.
-        p: after Holm's adjustment; None where it was not judged.
+        p: after Holm's adjustment; None where it was not judged, or not by chance.
         answer: None where it was not judged: it belongs to no headline.
         smallest_share: the smallest change that so many trials would have shown in 80% of repetitions.
         certain: whether it has an interval within each trial, so that a certificate has looked at it.
@@ -51,7 +53,7 @@ class ComparedBenchmark:
     Attributes:
         name: what both are matched by: the benchmark and its model.
         trials: how many counted, of the base and of the new, at the point that has fewest.
-        left_out: how many were INVALID and left out, likewise.
+        left_out: how many were INVALID, or without a success that was measured, and left out, likewise.
         needs_trials: of either side, for a difference to be shown at all; None where there were enough.
         lacking: what of it cannot be compared, and why.
         unlike: what differs that must not, by its name: in the base and in the new.

@@ -69,6 +69,16 @@ def shift_of_pairs(old: Sequence[float], new: Sequence[float]) -> Shift:
     return _shift(averages, _depth_of_pairs(len(differences), 1 - 0.95), _signed_rank_p(differences))
 
 
+def p_of_sets(old: Sequence[float], new: Sequence[float]) -> float:
+    """The chance of ranks as far apart as those of independent trials, whose values may be 0."""
+    return _rank_sum_p(np.asarray(old, dtype=np.float64), np.asarray(new, dtype=np.float64))
+
+
+def p_of_pairs(old: Sequence[float], new: Sequence[float]) -> float:
+    """The same of pairs."""
+    return _signed_rank_p(np.asarray(new, dtype=np.float64) - np.asarray(old, dtype=np.float64))
+
+
 def _shift(ordered: FloatArray, depth: int, p: float) -> Shift:
     ci95 = (math.exp(ordered[depth - 1]), math.exp(ordered[-depth])) if depth else None
     return Shift(math.exp(float(np.median(ordered))), ci95, p)
@@ -155,15 +165,18 @@ class Design:
     """How the values of both sides belong together: what tells their shift, and what so many of them can show."""
 
     shift: Callable[[Sequence[float], Sequence[float]], Shift]
+    p: Callable[[Sequence[float], Sequence[float]], float]
     least_p: Callable[[int, int], float]
     least: Callable[[int], int]
     smallest: Callable[[Sequence[float], Sequence[float], int, float], float]
 
 
 #: Trials of either side, independent of each other.
-SETS = Design(shift_of_sets, least_p_of_sets, least_sets, smallest_shown)
+SETS = Design(shift_of_sets, p_of_sets, least_p_of_sets, least_sets, smallest_shown)
 #: One value of either side from each block of time.
-PAIRS = Design(shift_of_pairs, lambda pairs, _: least_p_of_pairs(pairs), least_pairs, smallest_shown_of_pairs)
+PAIRS = Design(
+    shift_of_pairs, p_of_pairs, lambda pairs, _: least_p_of_pairs(pairs), least_pairs, smallest_shown_of_pairs
+)
 
 
 @lru_cache

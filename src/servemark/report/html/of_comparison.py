@@ -31,7 +31,7 @@ from servemark.report.words import named, plain
 from servemark.result import BenchmarkResult, ComparedBenchmark, Comparison, Result
 
 #: What each answer is, as an objective would have it.
-_OUTCOMES = {"slower": "missed", "undecided": "undecided"}
+_OUTCOMES = {"fails more": "missed", "slower": "missed", "undecided": "undecided"}
 _NAMES = {"throughput_per_s": "rate", "events_per_s": "events/s"}
 
 
@@ -76,7 +76,8 @@ def _answered(base: Side, side: Side, comparison: Comparison) -> Section:
 
 def _trials(one: ComparedBenchmark, comparison: Comparison, base: Side, side: Side) -> Iterator[Chart]:
     """Each trial of either side, as a change from the base's median; nothing where nothing is judged."""
-    judged = [change for change in one.changes if change.answer is not None and change.base and median(change.base)]
+    told = [change for change in one.changes if change.answer is not None and change.change_share is not None]
+    judged = [change for change in told if change.base and median(change.base)]
     if not judged:
         return
     labels = [printable(name) for name in (("A", "B") if one.by_block else (base.label, side.label))]
