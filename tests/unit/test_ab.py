@@ -20,6 +20,7 @@ from servemark.report.calibration import calibration_lines
 from servemark.report.comparison import answer_in_words
 from servemark.result import ERRORS, Certificate, Check, Comparison, Result, RunResult, comparison_text, schema_text
 from servemark.runner.pair import PairRequest, order_of
+from servemark.stats.comparison import LEVEL, POWER, shift_of_sets
 
 INVALID = Certificate(False, (Check("accounted", False, "lost"),))
 
@@ -170,6 +171,32 @@ def test_what_trials_differ_by_says_which_changes_they_can_show() -> None:
     )
     (line,) = calibration_lines(calibration_of(replace(result, benchmarks=invalid)))
     assert str(line).startswith("too few valid trials")
+
+
+@pytest.mark.parametrize("trials", [5, 10])
+def test_a_calibrated_change_is_shown_in_eight_of_ten_with_its_threshold(trials: int) -> None:
+    """A threshold as large as the change would hide it every other time."""
+    rng, spread = np.random.default_rng(1), 0.02
+    result = in_turns(rng, 50, 0.0, drift=0.0, between=spread)
+    calibration = calibration_of(result)
+    figure, change = max(calibration.smallest[trials].items(), key=lambda pair: pair[1])
+    values = np.log([run.steps[0].figures[figure].value for one in result.benchmarks for run in one.runs])
+    shown = 0
+    for _ in range(500):
+        old, new = np.exp(values.std(ddof=1) * rng.standard_normal((2, trials)))
+        shift = shift_of_sets(old, (1 + change) * new)
+        shown += shift.p * 3 < LEVEL and shift.ratio - 1 >= calibration.thresholds[trials]
+    assert shown / 500 == pytest.approx(POWER, abs=0.06)
+
+
+def test_the_trials_that_are_calibrated_are_those_that_compare_could_judge() -> None:
+    result, points = _in_turns(4, 7), [{"threads": number} for number in (1, 2, 4)]
+    both = (
+        replace(one, runs=tuple(replace(run, point=point) for point in points for run in one.runs))
+        for one in result.benchmarks
+    )
+    result = replace(result, benchmarks=tuple(both))
+    assert list(calibration_of(result).smallest) == [7, 10, 15, 20, 30], "nine statistics need six trials"
 
 
 def test_two_engines_are_not_compared() -> None:

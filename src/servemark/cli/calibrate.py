@@ -19,8 +19,8 @@ examples:
   {prog} --json calibration.json 'latency -m noop --duration 5'
 
 What stands behind {measure} is measured in turns with itself. What its
-trials differ by says which change so many of them would show, 8 times in 10:
-choose a threshold for compare and --against that is no smaller.
+trials differ by says which change so many of them would show, 8 times in 10,
+with the --threshold of that row, or a smaller one, for compare and --against.
 
 exit status: as of a run
 """

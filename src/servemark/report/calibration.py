@@ -31,17 +31,19 @@ def calibration_lines(calibration: Calibration) -> Iterator[Line]:
     yield Text()
     table = Columns("trials", *(_NAMES[figure] for figure in usual), "--threshold")
     for trials, shares in calibration.smallest.items():
-        table.add_row(str(trials), *(f"{share:.1%}" for share in shares.values()), f"{max(shares.values()):.1%}")
+        table.add_row(
+            str(trials), *(f"{share:.1%}" for share in shares.values()), f"{calibration.thresholds[trials]:.1%}"
+        )
     yield table
 
 
 def calibration_text(calibration: Calibration) -> str:
     """The same as JSON: of each number of trials the smallest change that they would show, as shares.
 
-    Empty where too few trials were valid; `threshold` is the largest of them, the least that holds for all.
+    Empty where too few trials were valid; `threshold` is that with which they would show it.
     """
     shown = [
-        {"trials": trials, "smallest": dict(shares), "threshold": max(shares.values())}
+        {"trials": trials, "smallest": dict(shares), "threshold": calibration.thresholds[trials]}
         for trials, shares in calibration.smallest.items()
     ]
     return json.dumps({"schema": SCHEMA, "changes": shown}, indent=2, allow_nan=False) + "\n"

@@ -143,10 +143,10 @@ def smallest_shown_of_pairs(old: Sequence[float], new: Sequence[float], family: 
     return _shown(nothing, float(differences.std(ddof=1)), freedom, threshold)
 
 
-def smallest_of_spread(values: Sequence[float], trials: int, family: int) -> float:
+def smallest_of_spread(values: Sequence[float], trials: int, family: int, threshold: float) -> float:
     """The smallest ratio above 1 that so many `trials` of either side would show, where they differ as `values` do."""
     spread = float(np.log(np.asarray(values, dtype=np.float64)).std(ddof=1))
-    return _shown(_without_shift(trials, trials, LEVEL / family), spread, len(values) - 1, 0.0)
+    return _shown(_without_shift(trials, trials, LEVEL / family), spread, len(values) - 1, threshold)
 
 
 def _shown(nothing: tuple[FloatArray, FloatArray], spread: float, freedom: int, threshold: float) -> float:
