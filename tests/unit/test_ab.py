@@ -19,6 +19,7 @@ from servemark.errors import UsageError
 from servemark.report.calibration import calibration_lines
 from servemark.report.comparison import answer_in_words
 from servemark.result import ERRORS, Certificate, Check, Comparison, Result, RunResult, comparison_text, schema_text
+from servemark.runner.listener import Listener
 from servemark.runner.pair import PairRequest, order_of
 from servemark.stats.comparison import LEVEL, POWER, shift_of_sets
 
@@ -119,6 +120,26 @@ def test_the_words_of_both_sides_are_quoted() -> None:
     assert [entry.label for entry in entries] == ["1-latency-noop", "2-latency-resnet"]
     both_up = PairRequest((first, second), 3, both_up=True, threshold_share=0.02).entries()
     assert not any(entry.request.load.fresh_server for entry in both_up)
+
+
+@pytest.mark.parametrize(
+    ("side", "blocks", "expected", "said"),
+    [
+        ("latency", None, 7, []),
+        ("concurrent_inference --options threads 1,2,4", None, 9, []),
+        ("concurrent_inference --options threads 1,2,4", 7, 7, ["7 blocks can show nothing, 9 could"]),
+        ("latency", 1, 1, ["1 block can show nothing, 7 could"]),
+        ("latency", 8, 8, []),
+    ],
+)
+def test_as_many_blocks_are_measured_as_can_show_anything(side: str, blocks, expected: int, said: list[str]) -> None:
+    arguments = parse_ab("servemark ab", [side, "--", side])
+    assert arguments.blocks is None
+    notes: list[str] = []
+    asked = PairRequest(tuple(arguments.requests), blocks, both_up=False, threshold_share=0.02)
+    found, entries = asked.settled(Listener(note=notes.append))
+    assert (found, notes) == (expected, said)
+    assert [entry.request.load.trials for entry in entries] == [2 * expected] * 2
 
 
 def test_options_of_both_may_stand_behind_b() -> None:

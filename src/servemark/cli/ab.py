@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from servemark.options import RunRequest
     from servemark.runner import WrittenResult
 
-#: Blocks in each of which both sides are measured twice: the least that can show a difference in three statistics.
-_BLOCKS = 7
 _MOST_BLOCKS = 50
 #: What is said of both together, or makes no sense in turns.
 _NOT_OF_ONE = (
@@ -42,7 +40,8 @@ examples:
 A and B are what stands behind {measure}. Each block measures ABBA or
 BAAB, as --seed draws it, each time with a server of its own, since starts
 differ; what is compared is what B differs from A by within each block. Seven
-blocks are the least that can show a difference in p50, p99 or rate.
+blocks are the least that can show a difference in p50, p99 or rate of one
+point; of several it takes more.
 
 exit status: 0; 1 B fails more or is slower, with --strict undecided too; others
 as of a run
@@ -69,8 +68,7 @@ def add_turns(parser: Parser) -> None:
         "--blocks",
         metavar="N",
         type=reader(Whole(1, _MOST_BLOCKS)),
-        default=_BLOCKS,
-        help="measure both twice, N times (default: 7)",
+        help="measure both twice, N times (default: the least that can show anything, 7 of one point)",
     )
     parser.add_argument(
         "--both-up", action="store_true", help="keep the servers of both running, instead of starting one each time"

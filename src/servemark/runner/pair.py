@@ -10,6 +10,7 @@ from servemark.engines import Job
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.options.load import MOST_TRIALS, LoadOptions
+from servemark.report.words import counted
 from servemark.runner import WrittenResult
 from servemark.runner.afterwards import draw
 from servemark.runner.entry import Entry
@@ -22,6 +23,8 @@ from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.runner.suite import placed
 
 MOST_BLOCKS = MOST_TRIALS // TRIALS_A_BLOCK
+#: The least blocks that can show a difference in the statistics of one point.
+_OF_ONE_POINT = 7
 NAMES = ("A", "B")
 
 
@@ -31,13 +34,13 @@ class PairRequest:
 
     Attributes:
         requests: what is asked of A and of B; where the result goes, its command and seed are those of A.
-        blocks: how often each is measured twice.
+        blocks: how often each is measured twice; None is the least that can show a difference.
         both_up: have the servers of both run all the time, instead of starting one for each trial.
         threshold_share: a change of less than this is no difference.
     """
 
     requests: tuple[RunRequest, RunRequest]
-    blocks: int
+    blocks: int | None
     both_up: bool
     threshold_share: float
 
@@ -52,9 +55,29 @@ class PairRequest:
         asked = [replace(request, load=self._load(request)) for request in self.requests]
         return [replace(entry, last=False) for entry in placed([Entry.of(request) for request in asked])]
 
+    def settled(self, listener: Listener) -> tuple[int, list[Entry]]:
+        """The blocks, and what is measured in them; that so few as were asked for can show nothing is said.
+
+        Raises:
+            UsageError: as ``entries`` says.
+        """
+        from servemark.assessment.judging import JUDGED
+        from servemark.stats.comparison import least_pairs
+
+        entries = self.entries()
+        ours, theirs = ({tuple(point.values.items()) for point in entry.points} for entry in entries)
+        needed = least_pairs(len(JUDGED) * max(1, len(ours & theirs)))
+        if self.blocks is not None:
+            if self.blocks < needed:
+                listener.note(f"{counted(self.blocks, 'block')} can show nothing, {needed} could")
+            return self.blocks, entries
+        return needed, entries if needed == _OF_ONE_POINT else replace(self, blocks=needed).entries()
+
     def _load(self, request: RunRequest) -> LoadOptions:
         ours = request.server.server is None and request.content.url is None
-        return replace(request.load, trials=TRIALS_A_BLOCK * self.blocks, fresh_server=ours and not self.both_up)
+        return replace(
+            request.load, trials=TRIALS_A_BLOCK * (self.blocks or _OF_ONE_POINT), fresh_server=ours and not self.both_up
+        )
 
 
 def order_of(blocks: int, seed: int) -> tuple[int, ...]:
@@ -71,7 +94,7 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
         KeyboardInterrupt: interrupted before anything was measured.
     """
     check_clusters(asked.requests)
-    entries = asked.entries()
+    blocks, entries = asked.settled(listener)
     redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
     listener = redaction.listener(listener)
     written = begun_result([entry.request for entry in entries], entries, redaction, None, None)
@@ -83,9 +106,9 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
     turns = [trial_by_trial(entry, launchers, engine, written, listener) for entry in entries]
     jobs: list[list[Job]] = [[], []]
     try:
-        for number, place in enumerate(order_of(asked.blocks, asked.requests[0].load.seed)):
+        for number, place in enumerate(order_of(blocks, asked.requests[0].load.seed)):
             block = number // (2 * TRIALS_A_BLOCK) + 1
-            where = f"block {block} of {asked.blocks}: {NAMES[place]}, {entries[place].title}"
+            where = f"block {block} of {blocks}: {NAMES[place]}, {entries[place].title}"
             listener.note(where)
             listener.place(0, where)
             with failing(written, entries[place], listener):
