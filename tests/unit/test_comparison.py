@@ -128,6 +128,17 @@ def test_so_few_trials_can_show_nothing() -> None:
     assert can_tell(least_p_of_sets(3, 50), 3), "few of one are enough beside many of the other"
 
 
+@pytest.mark.parametrize("old", [2, 3, 5, 6, 20, 49, 100])
+@pytest.mark.parametrize("new", [2, 3, 5, 6, 20, 49, 100])
+def test_trials_that_can_tell_do_so_where_nothing_of_both_overlaps(old: int, new: int) -> None:
+    """And what they could have shown is then bounded, by an end of the interval that there is."""
+    for family in (1, 3, 9):
+        p = shift_of_sets(list(np.linspace(1, 2, old)), list(np.linspace(3, 4, new))).p
+        can = can_tell(least_p_of_sets(old, new), family)
+        assert can == (p * family < comparison.LEVEL)
+        assert can <= (comparison._depth_of_sets(old, new, comparison.LEVEL / family) > 0)
+
+
 def test_p_is_adjusted_as_holm_has_it() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
     assert holm([0.5, 0.9]) == pytest.approx((1.0, 1.0))

@@ -3,9 +3,10 @@
 A trial is a run, and gives one value of a statistic. The requests of a run are no replicates: what differs from one run
 to the next is in none of them. Values are compared by their logarithms, so that a shift is a ratio. Two tests: of two
 independent sets of trials (Mann and Whitney), and of pairs that were measured together (Wilcoxon's signed ranks). Both
-are exact up to 50 trials, ties included, since they ask in how many of the equally likely arrangements of the very
-ranks that were seen the sum is as far from its mean; beyond that the sum is taken as normal, with its variance less for
-ties. Source: Lehmann, Nonparametrics: Statistical Methods Based on Ranks (1975), chapters 1 to 3.
+are exact up to 50 trials, or with five of one side, ties included, since they ask in how many of the equally likely
+arrangements of the very ranks that were seen the sum is as far from its mean; beyond that the sum is taken as normal,
+with its variance less for ties. Source: Lehmann, Nonparametrics: Statistical Methods Based on Ranks (1975), chapters 1
+to 3.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ FloatArray = NDArray[np.float64]
 
 #: A difference is one that chance gives less often than this, over all statistics that are judged together.
 LEVEL = 0.05
-#: More trials of both sides together, or more pairs, than this have a sum of ranks that is taken as normal.
-_MOST_EXACT = 50
+#: More trials of both sides together, or more pairs, than this have a sum of ranks that is taken as normal; but not
+#: that of so few of one side, which is far from it however many there are of the other.
+_MOST_EXACT, _FEW_OF_ONE = 50, 5
 #: The chance with which a difference that "could have been shown" would have been.
 POWER = 0.8
 #: Of comparisons that are simulated to say what could have been shown, and of values that they have in all at most.
@@ -221,13 +223,19 @@ def _doubled_ranks(values: FloatArray) -> NDArray[np.int64]:
 
 def _rank_sum_p(before: FloatArray, after: FloatArray) -> float:
     """The two-sided p of the rank sum of `after` (Mann and Whitney 1947)."""
+    if len(after) > len(before):  # the sum of the fewer says as much, and takes less
+        before, after = after, before
     old, new = len(before), len(after)
     ranks = _doubled_ranks(np.concatenate((before, after)))
     off = abs(int(ranks[old:].sum()) - new * (old + new + 1))
-    if old + new <= _MOST_EXACT:
+    if _is_exact(old, new):
         counts = _rank_sums(tuple(sorted(ranks.tolist())), new)
         return _share_beyond(counts, new * (old + new + 1), off)
     return _normal_p(off / 2 - 0.5, new * old / (old + new) * float((ranks / 2).var(ddof=1)))
+
+
+def _is_exact(old: int, new: int) -> bool:
+    return old + new <= _MOST_EXACT or min(old, new) <= _FEW_OF_ONE
 
 
 def _signed_rank_p(differences: FloatArray) -> float:
@@ -275,9 +283,10 @@ def _flipped_sums(ranks: tuple[int, ...]) -> FloatArray:
 @lru_cache
 def _depth_of_sets(old: int, new: int, level: float) -> int:
     """Which of the ordered differences, from either end, is the end of an interval of 1 - `level`; 0 of none."""
-    if old + new > _MOST_EXACT:
+    if not _is_exact(old, new):
         return _normal_depth(old * new / 2, old * new * (old + new + 1) / 12, level)
-    counts = _rank_sums(tuple(range(2, 2 * (old + new) + 1, 2)), new)[new * (new + 1) :: 2]
+    few = min(old, new)
+    counts = _rank_sums(tuple(range(2, 2 * (old + new) + 1, 2)), few)[few * (few + 1) :: 2]
     return _depth(counts, level)
 
 
