@@ -144,6 +144,22 @@ def test_too_few_trials_leave_it_undecided_and_say_how_many_it_takes(compare, wo
     assert out.splitlines()[-1].split(maxsplit=1) == ["next", "servemark run latency --trials 5"]
 
 
+def test_the_next_command_measures_the_side_that_lacks_trials(compare) -> None:
+    def measured(seed: int, trials: int, *words: str) -> Result:
+        return replace(simulated(seed, trials), command=("servemark run", "latency", *words))
+
+    old, new = ("-w", "1"), ("-w", "2")
+    for base, other, expected in (
+        (1, 5, ["latency -w 1 --trials 5"]),
+        (5, 1, ["latency -w 2 --trials 5"]),
+        (1, 4, ["latency -w 1 --trials 5", "latency -w 2 --trials 5"]),
+        (5, 5, []),
+    ):
+        _, out, _ = compare(measured(1, base, *old), measured(2, other, *new))
+        found = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("next")]
+        assert found == [f"servemark run {words}" for words in expected]
+
+
 def test_the_comparison_as_json_is_of_its_schema(compare, tmp_path: Path) -> None:
     schema = json.loads(schema_text())
     wanted = {"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": "#/$defs/comparison"}

@@ -20,6 +20,8 @@ from servemark.result import (
     BenchmarkResult,
     Capacity,
     Certificate,
+    ComparedBenchmark,
+    Comparison,
     ErrorExample,
     Estimate,
     LatencySummary,
@@ -235,6 +237,17 @@ def test_what_cannot_be_typed_again_is_not_suggested(line, facts):
     result = _result("http --url http://h/x")
     words = shlex.split(line)
     assert next_step(replace(result, command=(PROG, *words)), Path("x"), PROG, words) == ""
+
+
+@pytest.mark.parametrize(
+    ("trials", "suggested"),
+    [((5, 1), "latency --trials 5"), ((1, 1), "latency --trials 5"), ((1, 5), "throughput")],
+)
+def test_what_is_compared_is_measured_as_often_as_decides_unless_it_is_the_base_that_lacks_trials(trials, suggested):
+    one = ComparedBenchmark("latency", "undecided", trials, (0, 0), (), needs_trials=5)
+    compared = replace(_result("latency"), comparison=Comparison("a", "b", 0.02, "undecided", (one,)))
+    found = next_step(compared, Path("servemark-results/x"), PROG, ["latency"])
+    assert found == f"{PROG} {suggested}"
 
 
 def _objective(outcome: str, needs_times: float | None = None) -> Verdict:

@@ -101,7 +101,7 @@ def main(words: list[str], prog: str) -> int:
         for path, new, comparison in found:
             if len(found) > 1:
                 print(printable(f"{path} against {arguments.base}"))
-            print_comparison(comparison, _deciding(comparison, new))
+            print_comparison(comparison, _deciding(comparison, base, new))
             if len(found) > 1 and path != arguments.new[-1]:
                 print()
     return max(comparison_status(comparison.answer, strict=arguments.strict) for _, _, comparison in found)
@@ -157,9 +157,10 @@ def _compared(base: Result, new: Result, path: Path, arguments: Namespace) -> Co
     return comparison
 
 
-def _deciding(comparison: Comparison, new: Result) -> str:
-    """The command that measures as often as it takes; empty where that is no question of how often."""
-    from servemark.cli.next_step import with_trials
+def _deciding(comparison: Comparison, base: Result, new: Result) -> list[str]:
+    """The commands that measure as often as it takes what was not; none where that is no question of how often."""
+    from servemark.cli.next_step import trials_lacking, with_trials
 
-    needed = max((one.needs_trials or 0 for one in comparison.benchmarks), default=0)
-    return with_trials(new.command, needed) if needed else ""
+    needed = [(side, trials_lacking(comparison, place)) for place, side in enumerate((base, new))]
+    commands = dict.fromkeys(with_trials(side.command, trials) for side, trials in needed if trials)
+    return [command for command in commands if command]

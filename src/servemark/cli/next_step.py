@@ -19,6 +19,7 @@ from servemark.report.loads import less_exact
 from servemark.result import (
     BenchmarkResult,
     ClosedLoadResult,
+    Comparison,
     LoadResult,
     OpenLoadResult,
     Result,
@@ -76,6 +77,12 @@ def next_step(result: Result, folder: Path, prog: str, words: Sequence[str]) -> 
     return ""
 
 
+def trials_lacking(comparison: Comparison, side: int) -> int:
+    """How many trials it takes of a side, 0 the base or 1 the new, that has fewer; 0 of one that has enough."""
+    needed = ((one.trials[side], one.needs_trials or 0) for one in comparison.benchmarks)
+    return max((least for there, least in needed if there < least), default=0)
+
+
 def with_trials(command: Sequence[str], trials: int) -> str:
     """The `command` of a result, to be measured as many times; empty where that is none, or cannot be typed again."""
     if len(command) < 2:
@@ -94,7 +101,7 @@ def _candidates(result: Result, folder: Path, words: Words) -> Iterator[Words]:
     if benchmark is None or not benchmark.runs or benchmark.partial:
         yield same
         return
-    needed = max((one.needs_trials or 0 for one in result.comparison.benchmarks), default=0) if result.comparison else 0
+    needed = trials_lacking(result.comparison, 1) if result.comparison else 0
     if needed:
         yield [*_without(same, "trials"), "--trials", str(needed)]
     if benchmark.steps and benchmark.steps[0].failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -95,11 +95,11 @@ def print_lines(lines: Iterable[Line]) -> None:
         _print(console, lines)
 
 
-def print_comparison(comparison: Comparison, next_step: str = "") -> None:
-    """Print a comparison, its answer first; `next_step` is the command that would decide what is undecided."""
+def print_comparison(comparison: Comparison, next_steps: Sequence[str] = ()) -> None:
+    """Print a comparison, its answer first; `next_steps` are the commands that would decide what is undecided."""
     with _printing() as console:
         _print(console, comparison_lines(printable_in(comparison)))
-        _print_whole(console, ("next", next_step))
+        _print_whole(console, *(("next", next_step) for next_step in next_steps))
 
 
 def print_pair(result: Result, folder: Path) -> None:
