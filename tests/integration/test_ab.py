@@ -14,6 +14,7 @@ import pytest
 from dialect_servers import answering
 
 from servemark.cli import main
+from servemark.history.index import indexed
 from servemark.result import Result, schema_text
 
 from ..validity import failed_checks, skip_where_too_busy, status_but_for_the_machine
@@ -41,6 +42,7 @@ def test_the_second_is_slower_and_both_are_in_one_result(servers, tmp_path: Path
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     jsonschema.validate(result, json.loads(schema_text()))
     assert Result.load(folder).comparison is not None
+    assert indexed()[-1].folder == folder.resolve()
     skip_where_too_busy(failed_checks(run["certificate"] for one in result["benchmarks"] for run in one["runs"]))
     assert status_but_for_the_machine(status, result) == 1, captured.err
     assert captured.out.startswith("slower: request ")

@@ -15,7 +15,7 @@ from servemark.history.measurements import measurements
 from servemark.history.naming import checked_name, resolve, resolve_baseline
 from servemark.history.place import history_file, is_shared
 from servemark.history.trends import series_of
-from servemark.result import AskedOptions, Failure, Statistic
+from servemark.result import AskedOptions, ComparedBenchmark, Comparison, Failure, Statistic
 
 from .histories import measured, remembered, write
 from .results import MACHINE, OPEN
@@ -363,6 +363,21 @@ def test_a_series_is_of_one_thing_on_one_machine(tmp_path):
     found = series_of(indexed(), "p50")
     assert [len(series.members) for series in found] == [1, 1, 1, 1, 1, 2], "the one of the latest result is last"
     assert len({(one.benchmark, one.model, one.setup, one.machine) for one in found}) == 6
+
+
+def test_two_that_were_measured_in_turns_are_one_result_and_have_series_of_their_own(tmp_path):
+    (benchmark,) = measured(0).benchmarks
+    one = ComparedBenchmark("A and B", "no difference", (7, 7), (0, 0), (), by_block=True)
+    in_turns = {"benchmarks": (benchmark,) * 2, "comparison": Comparison("A", "B", 0.02, "no difference", (one,))}
+    against = replace(in_turns["comparison"], benchmarks=(replace(one, by_block=False),))
+    for day, changes in enumerate(({}, in_turns, in_turns, {"comparison": against})):
+        remembered(tmp_path / str(day), measured(day, **changes))
+    series = series_of(indexed(), "p50")
+    found = {one.setup: [member.result.number for member in one.members] for one in series}
+    assert [len(one.measurements) for one in indexed()] == [1, 2, 2, 1]
+    alone = min(found, key=len)
+    assert found == {f"{alone}; in turns as A": [2, 3], f"{alone}; in turns as B": [2, 3], alone: [1, 4]}
+    assert resolve("2") == tmp_path / "1"
 
 
 def test_what_is_invalid_or_partial_or_has_no_figure_is_in_no_series(tmp_path):

@@ -120,7 +120,7 @@ def _measurement(
         benchmark=benchmark.name,
         model=benchmark.model or benchmark.options.url or "",
         point=run.place if found is None else f"{CAPACITY} by {found.by}, {_conditions(found)}",
-        setup=_BETWEEN.join(_setup(result, benchmark, run)),
+        setup=_BETWEEN.join([*_setup(result, benchmark, run), *_in_turns(result, entry)]),
         machine=", ".join(filter(None, (environment.machine, environment.cpu_model))),
         fingerprint={**dataclasses.asdict(environment), **served_by(result, benchmark)},
         valid=certificate is not None and certificate.valid,
@@ -134,6 +134,12 @@ def _measurement(
 
 def _conditions(found: Capacity) -> str:
     return " and ".join(dict.fromkeys(text for probe in found.probes for text in probe.conditions))
+
+
+def _in_turns(result: Result, entry: int) -> Iterator[str]:
+    """Of two that were measured in turns, which: a series has one value of a result, and none of what ran alone."""
+    if result.comparison is not None and any(one.by_block for one in result.comparison.benchmarks):
+        yield f"in turns as {'AB'[entry]}"
 
 
 def _setup(result: Result, benchmark: BenchmarkResult, run: RunResult) -> Iterator[str]:

@@ -12,7 +12,7 @@ from servemark.options import RunRequest
 from servemark.options.load import MOST_TRIALS, LoadOptions
 from servemark.report.words import counted
 from servemark.runner import WrittenResult
-from servemark.runner.afterwards import draw
+from servemark.runner.afterwards import draw, remember
 from servemark.runner.entry import Entry
 from servemark.runner.invocation import begun_result, failing, merge
 from servemark.runner.launching import Launchers, check_clusters, engine_of
@@ -132,6 +132,8 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
     written.folder.become_latest()
     if not asked.requests[0].output.no_report:
         draw(written.result, written.folder, listener)
+    if not any(request.output.no_history for request in asked.requests):
+        remember(written.result, written.folder.path, listener)
     written.folder.release()
     return WrittenResult(written.result, written.folder.path)
 
