@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from servemark.benchmarks.asked import load_asked
 from servemark.errors import UsageError
 from servemark.options import RunRequest
-from servemark.result import AskedOptions, BenchmarkResult, Certificate, Result, RunResult, Telemetry
+from servemark.result import AskedOptions, BenchmarkResult, Certificate, Result, RunResult, StepSummary, Telemetry
 from servemark.runner.baseline import Baseline
 from servemark.runner.entry import Entry
 from servemark.servers import LoadedModel
@@ -18,7 +19,9 @@ from servemark.servers.dialect import dialect
 from servemark.workload.inputs import checksum
 from servemark.workload.prompts import Drawn
 
+from .histories import write
 from .results import result_of
+from .test_reports import ALL_FAILED, STEP
 
 
 def _entry(name: str = "latency", **asked: Any) -> Entry:
@@ -96,6 +99,22 @@ def test_what_is_known_beforehand_is_refused_beforehand(name, asked, unlike) -> 
     assert (said == "", unlike in said) == (unlike == "", True)
     if "unlike" in said:
         assert _checked(base, _entry(name, **asked), force=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("step", "valid", "says"),
+    [
+        (STEP, False, "base has no valid trial to compare with"),
+        (ALL_FAILED, True, "base has no trial to compare with in which a request succeeded"),
+    ],
+)
+def test_a_baseline_of_which_nothing_counts_is_refused(tmp_path: Path, step: StepSummary, valid: bool, says: str):
+    base = _result(_entry())
+    (benchmark,) = base.benchmarks
+    runs = tuple(replace(run, steps=(step,), certificate=Certificate(valid, ())) for run in benchmark.runs)
+    write(tmp_path, replace(base, benchmarks=(replace(benchmark, runs=runs),)))
+    with pytest.raises(UsageError, match=says):
+        Baseline.of([_entry(against=tmp_path).request])
 
 
 def test_an_endpoint_is_matched_by_its_path_and_not_by_its_host() -> None:

@@ -64,8 +64,11 @@ class Baseline:
         if not known:
             there = ", ".join(benchmark.name for benchmark in result.benchmarks) or "nothing"
             raise UsageError(f"{result.id} has no {', '.join(sorted(asked))} to compare with", cause=f"it has {there}")
-        if not any(runs for benchmark in known for runs in benchmark.valid_trials.values()):
+        valid = [run for benchmark in known for runs in benchmark.valid_trials.values() for run in runs]
+        if not valid:
             raise UsageError(f"{result.id} has no valid trial to compare with")
+        if all(run.steps and not run.steps[0].measured for run in valid):
+            raise UsageError(f"{result.id} has no trial to compare with in which a request succeeded")
         unlike = _unlike_machines(result.environment, environment_here())
         engine = (result.tool.engine, result.tool.version), (requests[0].generator.engine, version())
         if engine[0] != engine[1]:
