@@ -10,11 +10,14 @@ from servemark.stats.warm_up import LEAST_VALUES, slow_ns, truncation_errors, wa
 
 
 def _above(times_ms, batches=1000):
-    """By batch how many of the values, at equal distances, are above the median, and how many slow; and of how many."""
+    """By batch how many of the values, at equal distances, are above the median, and how many slow; of how many.
+
+    None failed.
+    """
     batch = np.arange(len(times_ms)) * batches // len(times_ms)
     median_ns = round(np.median(times_ms) * 1e6)
     above = [np.bincount(batch, times_ms * 1e6 > one, minlength=batches) for one in (median_ns, slow_ns(median_ns))]
-    return *above, np.bincount(batch, minlength=batches).astype(float)
+    return *above, np.bincount(batch, minlength=batches).astype(float), np.zeros(batches)
 
 
 def test_the_errors_are_those_of_mser():
@@ -75,6 +78,34 @@ def test_of_a_slow_beginning_and_a_stall_the_beginning_is_cut(at, share):
 def test_no_more_than_a_half_is_cut():
     times_ms = np.linspace(100, 1, 10_000)
     assert warm_up_share(*_above(times_ms)) <= 0.5
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.6, 0.9])
+def test_a_beginning_without_successes_is_no_warm_up(share):
+    """What failed then would be in no figure: neither in the errors nor in the rate."""
+    times_ms = np.random.default_rng(6).exponential(size=6000)
+    times_ms[:200] += 5  # not even where the first ones are slow
+    successes = [np.r_[np.zeros(round(1000 * share)), of] for of in _above(times_ms, round(1000 * (1 - share)))]
+    assert warm_up_share(*successes) == 0.0
+
+
+def test_time_of_failures_alone_after_a_slow_beginning_is_no_warm_up():
+    times_ms = 5 + 0.01 * np.random.default_rng(8).standard_normal(20_000)
+    times_ms[:1000] *= 2
+    *successes, failed = (np.r_[of[:50], np.zeros(500), of[50:]] for of in _above(times_ms))
+    failed[50:550] = 3
+    assert warm_up_share(*successes, np.zeros(1500)) == pytest.approx(550 / 1500, abs=0.005)
+    assert warm_up_share(*successes, failed) == pytest.approx(50 / 1500, abs=0.005)
+
+
+def test_no_more_than_a_half_of_the_time_is_cut_where_few_of_the_responses_are_in_it():
+    """As of users who wait for slow answers at first."""
+    times_ms = np.r_[np.full(200, 9.0), np.random.default_rng(7).exponential(size=4800) + 1]
+    by_batch = _above(times_ms)
+    assert warm_up_share(*by_batch) == pytest.approx(0.04, abs=0.005)
+    places = np.r_[np.arange(40) * 40, np.arange(1600, 2560)]  # the slow ones have more than half of the time
+    stretched = [np.bincount(places, of) for of in by_batch]
+    assert 0.4 < warm_up_share(*stretched) <= 0.5
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,10 @@ def ends_of(plan: EnginePlan) -> tuple[int, ...]:
 
 def _without_warm_up(evidence: Evidence) -> Window:
     """The window from where the headline's responses are as they stay."""
-    window, slow = evidence.window, evidence.steps[0].slow
-    if slow is None:
+    window, step = evidence.window, evidence.steps[0]
+    if step.slow is None:
         return window
-    cut = warm_up_share(evidence.steps[0].above[0.5].meant, slow.meant, slow.counts)
+    cut = warm_up_share(step.above[0.5].meant, step.slow.meant, step.slow.counts, step.failures.meant)
     return replace(window, start_ns=window.start_ns + round(cut * (window.end_ns - window.start_ns)))
 
 
