@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from servemark.assessment.objectives import Trial, limits_of, missed_by_lag, verdicts_on
+from servemark.assessment.objectives import Trial, goodput, limits_of, missed_by_lag, verdicts_on
 from servemark.errors import UsageError
 from servemark.options.objectives import Condition, parse_objective
 from servemark.stats.evidence import Question, Shares, Window
 from servemark.stats.gather import gather
 from servemark.stats.slo import judge_parts, judge_share
+from servemark.stats.summary import rate
+from servemark.units import NS_PER_S
 
 from .dependent import independent, judged, queue
 
@@ -222,6 +224,23 @@ def test_a_rate_over_no_time_at_all_is_undecided(make_records):
     evidence = gather([make_records(20)], Question(window=Window(10, 10)))
     (verdict,) = verdicts_on(parse_objective("rate>1/s"), [Trial(evidence, {})])
     assert (verdict.outcome, verdict.needs_times) == ("undecided", None)
+
+
+@pytest.mark.parametrize(
+    ("objective", "share"), [("p99<3s", 1.0), ("p99<1s", 0.6), ("p99<1s,service.p50<3s", 0.6), ("p50<1ms", 0.0)]
+)
+def test_goodput_is_of_the_requests_that_the_throughput_is_of(make_records, objective, share):
+    """Of an overloaded open loop more are sent in the window than end in it: the last ones are in neither."""
+    number = np.arange(1200)
+    due = number * NS_PER_S // 120
+    ends = (number + 1) * NS_PER_S // 100
+    file = make_records(1200, scheduled=due, ready=due, sent=due, first_byte=ends, end=ends)
+    asked = parse_objective(objective)
+    evidence = gather([file], Question(window=Window(0, 10 * NS_PER_S), limits=limits_of(asked)))
+    (step,) = evidence.steps
+    throughput, found = rate(step.completed, 10.0), goodput(asked, step, evidence, [file])
+    assert (throughput.value, found.value) == (100.0, pytest.approx(100 * share, abs=1))
+    assert found.value <= throughput.value
 
 
 @pytest.mark.parametrize(("asked", "outcome"), [("p75", "met"), ("p80", "undecided"), ("p85", "missed")])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from servemark import _loadgen
 from servemark.certificate.effects import figure_of
@@ -14,8 +15,8 @@ from servemark.options.objectives import BETWEEN, LATENCIES, OF_TOKENS, Conditio
 from servemark.records import RecordFile
 from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
-from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
-from servemark.stats.limits import beyond
+from servemark.stats.evidence import Evidence, Shares, StepEvidence
+from servemark.stats.limits import within
 from servemark.stats.percentiles import REPORTED
 from servemark.stats.slo import Judged, judge_parts, judge_share
 from servemark.stats.summary import rate
@@ -260,31 +261,25 @@ def limits_together(objective: Sequence[Condition], names: Sequence[str]) -> dic
 def goodput(
     objective: Sequence[Condition], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
 ) -> Statistic | None:
-    """The rate of successes of a step that were within each limit of its objective; None where it has none."""
+    """The rate of successes of a step that were within each limit of its objective; None where it has none.
+
+    They are of those that make the throughput: the ones that ended in the window.
+    """
     limits = limits_together(objective, [one.name for one in evidence.steps]).get(step.name, {})
     if not limits:
         return None
-    shares: Shares | None
-    if len(limits) == 1:
-        shares = step.missed[next(iter(limits.items()))]
-    elif evidence.is_condensed:
-        shares = step.beyond
-    else:
-        shares = _beyond(limits, step, evidence, files)
-    return rate(shares.counts - shares.meant, evidence.window.seconds) if shares else None
+    completed = step.within if evidence.is_condensed else _within(limits, step, evidence, files)
+    return None if completed is None else rate(completed, evidence.window.seconds)
 
 
-def _beyond(limits: Mapping[str, int], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]) -> Shares:
-    """The requests of a step by batch, and those that were beyond any of the limits."""
-    counts, missed = np.zeros_like(step.completed), np.zeros_like(step.completed)
+def _within(
+    limits: Mapping[str, int], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
+) -> NDArray[np.float64]:
+    """Those of the completed requests of a step that were within all of the limits, by batch."""
     numbers = [number for number, name in enumerate(evidence.step_names) if name == step.name]
-    window: Window = evidence.window
+    found = np.zeros_like(step.completed)
     for file in files:
         for rows in file.chunks():
             rows = rows[np.isin(rows["step"], numbers)]
-            rows = rows[(rows["scheduled"] >= window.start_ns) & (rows["scheduled"] < window.end_ns)]
-            share = (rows["scheduled"] - window.start_ns) / max(window.end_ns - window.start_ns, 1)
-            batch = np.clip((share * len(counts)).astype(np.intp), 0, len(counts) - 1)
-            counts += np.bincount(batch, minlength=len(counts))
-            missed += np.bincount(batch, beyond(rows, limits, file.flags), minlength=len(counts))
-    return Shares(missed, counts)
+            found += within(rows, limits, file.flags, evidence.window, len(found))
+    return found

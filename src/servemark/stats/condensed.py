@@ -14,7 +14,7 @@ from servemark.condensed_files import Condensed, Condensing, merged, read_conden
 from servemark.errors import RecordingError
 from servemark.records import RecordFile, reading
 from servemark.stats.counting import SAMPLES
-from servemark.stats.limits import beyond
+from servemark.stats.limits import within
 from servemark.stats.tally_question import NO_TIME, TallyQuestion, Window
 
 #: The sums and counts of a step that add up; those by slot begin with ``batch_``.
@@ -25,7 +25,7 @@ _SUMS = (
     *("batch_tokens", "batch_first_token", "batch_first_token_sums_ns"),
 )
 #: Those by slot that go by when a request ended; the others by when it was scheduled.
-_BY_END = {"batch_completed", "batch_events", "batch_tokens"}
+_BY_END = {"batch_completed", "batch_within", "batch_events", "batch_tokens"}
 #: The samples of a step that are counted by slot: an objective, or an answer with an interval, may be of them.
 _BY_SLOT = [
     list(SAMPLES).index(name)
@@ -53,14 +53,14 @@ def condense(file: RecordFile, how: Condensing, first: int = 0) -> Condensed:
         bins = np.array(tally.binned(), dtype=np.int64).reshape(-1, 3)
         wanted = [step * len(SAMPLES) + of for step in range(len(tally.steps)) for of in _BY_SLOT]
         of_slots = np.array(tally.binned_by_batch(wanted), dtype=np.int64).reshape(-1, 4)[:, [1, 0, 2, 3]]
-        beyond_limits = _beyond_limits(part, how, slots)
+        within_limits = _within_limits(part, how, window, slots)
     return Condensed(
         how=how,
         records=part.rows,
         first_ns=first_ns,
         last_ns=last_ns,
         steps=tuple(
-            {name: _plain(getattr(step, name)) for name in _SUMS} | beyond_limits.get(place, {})
+            {name: _plain(getattr(step, name)) for name in _SUMS} | within_limits.get(place, {})
             for place, step in enumerate(tally.steps)
         ),
         moments=tuple((one.count, one.sum, one.squares, one.min, one.max) for one in tally.samples),
@@ -72,17 +72,15 @@ def condense(file: RecordFile, how: Condensing, first: int = 0) -> Condensed:
     )
 
 
-def _beyond_limits(file: RecordFile, how: Condensing, slots: int) -> dict[int, dict[str, list[int]]]:
-    """By the place of a step that has several limits its requests that are beyond any of them, by slot."""
-    several = {place: dict(limits_ns) for place, limits_ns in enumerate(how.limits) if len(limits_ns) > 1}
-    found, places = {place: np.zeros(slots, dtype=np.int64) for place in several}, np.array(how.places)
-    for rows in file.chunks() if several else ():
-        slot, place_of = (rows["scheduled"] - how.start_ns) // how.slot_ns, places[rows["step"]]
-        for place, limits_ns in several.items():
-            is_counted = (place_of == place) & (rows["scheduled"] >= how.start_ns)
-            is_counted &= beyond(rows, limits_ns, file.flags)
-            found[place] += np.bincount(slot[is_counted], minlength=slots)
-    return {place: {"batch_beyond": counts.tolist()} for place, counts in found.items()}
+def _within_limits(file: RecordFile, how: Condensing, window: Window, slots: int) -> dict[int, dict[str, list[int]]]:
+    """By the place of a step that has limits its successes within all of them, by slot."""
+    limited = {place: dict(limits_ns) for place, limits_ns in enumerate(how.limits) if limits_ns}
+    found, places = {place: np.zeros(slots, dtype=np.int64) for place in limited}, np.array(how.places)
+    for rows in file.chunks() if limited else ():
+        place_of = places[rows["step"]]
+        for place, limits_ns in limited.items():
+            found[place] += within(rows[place_of == place], limits_ns, file.flags, window, slots)
+    return {place: {"batch_within": counts.tolist()} for place, counts in found.items()}
 
 
 def _plain(value: Any) -> Any:

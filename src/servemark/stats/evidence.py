@@ -137,8 +137,8 @@ class StepEvidence:
         receive_lag_ms: for how long an answer lay there unread, on the mean; 0 without times of arrival.
         events: None where no response streamed.
         tokens: None where no answer was read.
-        beyond: the requests that were beyond any of several limits at once, which was counted as records were
-            condensed; None where that was not asked, or records are there.
+        within: those of the completed that kept all limits at once, which was counted as records were condensed; None
+            where that was not asked, or records are there.
         distribution: of the headline's latency; None of nothing.
     """
 
@@ -168,7 +168,7 @@ class StepEvidence:
     events: EventEvidence | None
     distribution: Histogram | None = None
     tokens: TokenEvidence | None = None
-    beyond: Shares | None = None
+    within: FloatArray | None = None
 
     @property
     def measured(self) -> int:

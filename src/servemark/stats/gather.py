@@ -105,9 +105,8 @@ def _gather_condensed(first: RecordFile, question: Question, condensed: Condense
     steps = []
     for number, (name, step) in enumerate(zip(names, tally.steps, strict=True)):
         found = _step(name, step, {of: next(samples) for of in SAMPLES}, counted.of_step(number), question.limits)
-        is_told = hasattr(step, "batch_beyond")
-        beyond = Shares(np.array(step.batch_beyond), found.failures.counts) if is_told else None
-        steps.append(replace(found, beyond=beyond))
+        is_told = hasattr(step, "batch_within")
+        steps.append(replace(found, within=np.array(step.batch_within) if is_told else None))
     stages = [
         StageEvidence(Window(*stage), of.requests, of.failed, of.begun, of.ended, next(samples), next(samples))
         for stage, of in zip(how.stages, tally.stages, strict=True)

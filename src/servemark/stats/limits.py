@@ -1,4 +1,4 @@
-"""Limits on times of requests: which requests of a run are beyond any of several, each looked at by itself."""
+"""Limits on times of requests: how many of a run keep all of several at once, each request looked at by itself."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from servemark.records import Rows, time_per_token_ns, until_ns
+from servemark.stats.tally_question import Window
 
 _NEVER = np.iinfo(np.int64).max
 
 
-def beyond(rows: Rows, limits_ns: Mapping[str, int], flags: Mapping[str, int]) -> NDArray[np.bool_]:
-    """Which of `rows` failed, or took as long as one of `limits_ns` or longer, by the names of latencies of records.
+def within(
+    rows: Rows, limits_ns: Mapping[str, int], flags: Mapping[str, int], window: Window, parts: int
+) -> NDArray[np.int64]:
+    """The successes that ended in the window and took less than each of `limits_ns`, by parts of equal time of it.
 
-    `flags` has the bits of the `flags` column by name.
+    They are of those that the tally counts as completed, and in the same part. `limits_ns` are by the names of
+    latencies of records; `flags` has the bits of the `flags` column by name.
     """
-    found: NDArray[np.bool_] = rows["kind"] != 0
+    rows = rows[(rows["kind"] == 0) & (rows["end"] >= window.start_ns) & (rows["end"] <= window.end_ns)]
     for figure, limit_ns in limits_ns.items():
-        found = found | (_took_ns(figure, rows, flags) >= limit_ns)
-    return found
+        rows = rows[_took_ns(figure, rows, flags) < limit_ns]
+    share = (rows["end"] - window.start_ns) / max(window.end_ns - window.start_ns, 1)
+    return np.bincount(np.clip((share * parts).astype(np.intp), 0, parts - 1), minlength=parts)
 
 
 def _took_ns(figure: str, rows: Rows, flags: Mapping[str, int]) -> NDArray[np.int64]:
