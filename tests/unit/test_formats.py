@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,10 +25,20 @@ from servemark.report.directory import remove_folder, result_text
 from servemark.report.formats import FORMATS
 from servemark.report.junit import junit_text
 from servemark.report.words import named
-from servemark.result import Result, Skipped, Suite, SuiteEntry, Verdict
+from servemark.result import (
+    INTERRUPTED,
+    Comparison,
+    Failure,
+    Outcome,
+    Result,
+    Skipped,
+    Suite,
+    SuiteEntry,
+    Verdict,
+)
 from servemark.verdict import errors_within, exit_status
 
-from .test_reports import ALL_FAILED, STEP, result
+from .test_reports import ALL_FAILED, INVALID, STEP, result
 
 DATA = Path(__file__).parent / "data"
 GOLDEN_FIGURES = {
@@ -305,6 +318,50 @@ def test_a_benchmark_that_exits_4_is_an_error_in_junit(steps, says, allow_invali
     assert (suite.get("errors"), suite.get("failures")) == ("1", "1")
     (error,) = suite.iter("error")
     assert says in error.get("message")
+
+
+#: What a result may be, each in any of these ways.
+_WAYS = {
+    "error": (None, INTERRUPTED),
+    "refused": (None, "", "unlike runs: kernel a and b"),
+    "skipped": ((), (Skipped("load", "no room"),)),
+    "benchmarks": (
+        (),
+        *(({"verdicts": (Verdict("is it so?", "who knows", outcome),)},) for outcome in get_args(Outcome)),
+        ({}, {"certificate": INVALID}),
+        *(({}, {"failure": Failure("no", status)}) for status in (2, 4, 70)),
+        ({"runs": result(ALL_FAILED).benchmarks[0].runs},),
+    ),
+    "allow_invalid": (False, True),
+    "strict": (False, True),
+}
+
+
+def test_junit_has_a_failure_or_an_error_where_the_exit_status_is_not_0_and_only_there():
+    whole, seen = result(), Counter()
+    for ways in product(*_WAYS.values()):
+        error, refused, skipped, benchmarks, *asked = ways
+        comparison = None if refused is None else Comparison("a", "b", 0.05, "undecided", (), refused=refused)
+        measured = tuple(replace(whole.benchmarks[0], **{"verdicts": (), **changes}) for changes in benchmarks)
+        one = replace(whole, error=error, comparison=comparison, skipped=skipped, benchmarks=measured)
+        allowed = dict(zip(("allow_invalid", "strict"), asked, strict=True))
+        status, root = exit_status(one, **allowed), ElementTree.fromstring(junit_text(one, **allowed))
+        bad = sum(int(suite.get(counted)) for suite in root for counted in ("failures", "errors"))
+        assert (bad > 0) is (status != 0), ways
+        seen[status] += 1
+    assert sorted(seen) == [0, 1, 2, 3, 4, 70, 130]
+
+
+def test_junit_says_why_a_run_was_not_compared_or_came_to_no_end():
+    whole = replace(result(), comparison=Comparison("a", "b", 0.05, "undecided", (), refused="unlike runs: kernel"))
+    for error in (INTERRUPTED, "the server died"):
+        root = ElementTree.fromstring(junit_text(replace(whole, error=error), allow_invalid=False))
+        assert [suite.get("errors") for suite in root] == ["0", "2"]
+        cases = {case.get("name"): case.find("error") for case in root[1]}
+        assert {name: found.get("message") for name, found in cases.items()} == {
+            "finished": error,
+            "compared": "unlike runs: kernel",
+        }
 
 
 @pytest.mark.parametrize("share", [0.01, 1.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TextIO
 from xml.etree import ElementTree
 
@@ -27,18 +27,25 @@ def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> 
 
     A question that is no condition (a finding) has no case. A benchmark that failed, of which nothing succeeded, or
     that is INVALID, is a case with an error; an entry of a suite that was skipped or not run is one that is skipped.
-    No two cases have the same class and name: CI would take them for one.
+    What else ended the run with a status other than 0 is an error of a suite of its own: there is a failure or an error
+    where ``verdict.exit_status`` is not 0. No two cases have the same class and name: CI would take them for one.
     """
     root = ElementTree.Element("testsuites", name="servemark")
-    entries: list[tuple[str, BenchmarkResult | str]] = [(named(one), one) for one in result.benchmarks]
+    entries: list[tuple[str, BenchmarkResult | str | Mapping[str, str]]] = [
+        (named(one), one) for one in result.benchmarks
+    ]
     for place, row in enumerate(rows_of_suite(result, headline)):
         if row.place is None:
             entries.insert(place, (row.name, row.text or row.status))
+    if of_run := dict(_errors_of_run(result)):
+        entries.append(("run", of_run))
     names = _told_apart(name for name, _ in entries)
     for name, (_, entry) in zip(names, entries, strict=True):
         suite = ElementTree.SubElement(root, "testsuite", name=name, timestamp=_fit(result.started_at))
         if isinstance(entry, str):
             _add_unmeasured(suite, name, entry)
+        elif isinstance(entry, Mapping):
+            _add_errors(suite, name, entry)
         else:
             _add_measurement(suite, name, entry, allow_invalid=allow_invalid)
             _add_conditions(suite, name, entry, strict=strict)
@@ -57,6 +64,23 @@ def _told_apart(names: Iterable[str]) -> list[str]:
         numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
         told.append(next(one for one in numbered if one not in told))
     return told
+
+
+def _errors_of_run(result: Result) -> Iterator[tuple[str, str]]:
+    """What of a whole run was not to be, and is in none of its benchmarks: what it was to do, and why it did not."""
+    if result.error and result.error not in {one.failure.message for one in result.benchmarks if one.failure}:
+        yield "finished", result.error
+    if result.comparison is not None and result.comparison.refused:
+        yield "compared", result.comparison.refused
+    if result.skipped and not result.benchmarks:
+        yield "measured", "; ".join(f"{one.name}: {one.reason}" for one in result.skipped)
+
+
+def _add_errors(suite: ElementTree.Element, name: str, errors: Mapping[str, str]) -> None:
+    """A case each of what was to be done."""
+    for what, why in errors.items():
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name=what)
+        ElementTree.SubElement(case, "error", message=_fit(why))
 
 
 def _add_unmeasured(suite: ElementTree.Element, name: str, why: str) -> None:
