@@ -16,7 +16,7 @@ from servemark.options.objectives import Condition, parse_objective
 from servemark.stats.evidence import Question, Shares, Window
 from servemark.stats.gather import gather
 from servemark.stats.slo import judge_parts, judge_share
-from servemark.stats.summary import rate
+from servemark.stats.summary import rate, rate_over_runs
 from servemark.units import NS_PER_S
 
 from .dependent import independent, judged, queue
@@ -217,6 +217,27 @@ def test_a_rate_near_its_limit_is_decided_by_as_long_as_makes_half_its_interval_
     (near,) = verdicts_on(parse_objective(f"rate>{limit:.4f}/s"), [Trial(evidence, {})])
     assert (whole.outcome, whole.needs_times, near.outcome) == ("met", None, "undecided")
     assert near.needs_times == pytest.approx(((high - low) / (value - low)) ** 2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("objective", "rates", "outcome"),
+    [("rate>95/s", (100, 100, 100), "met"), ("rate>80/s", (100, 100, 60), "undecided")],
+    ids=["alike", "not alike"],
+)
+def test_a_rate_is_judged_over_trials_of_any_length(make_records, objective, rates, outcome):
+    rng, trials = np.random.default_rng(1), []
+    for seconds, per_s in zip((10, 60, 60), rates, strict=True):
+        ends = np.sort(rng.integers(0, seconds * NS_PER_S, rng.poisson(per_s * seconds)))
+        file = make_records(len(ends), scheduled=ends, end=ends)
+        trials.append(Trial(gather([file], Question(window=Window(0, seconds * NS_PER_S))), {}))
+    assert [verdict.outcome for verdict in verdicts_on(parse_objective(objective), trials)] == [outcome]
+
+
+def test_what_comes_at_even_times_is_known_to_one_over_runs_of_any_length():
+    runs = [(np.full(batches, count), 10.0) for batches, count in ((1000, 1.0), (500, 2.0), (400, 2.5))]
+    low, high = rate_over_runs(runs).ci95
+    assert low < 100 < high
+    assert high - low < 0.2
 
 
 def test_a_rate_over_no_time_at_all_is_undecided(make_records):

@@ -19,7 +19,7 @@ from servemark.stats.evidence import Evidence, Shares, StepEvidence
 from servemark.stats.limits import within
 from servemark.stats.percentiles import REPORTED
 from servemark.stats.slo import Judged, judge_parts, judge_share
-from servemark.stats.summary import rate
+from servemark.stats.summary import rate, rate_over_runs
 from servemark.units import NS_PER_MS, format_ms, four_digits
 
 #: Latencies that a record has; the times between events are in histograms.
@@ -115,9 +115,8 @@ def verdicts_on(objective: Sequence[Condition], trials: Sequence[Trial]) -> Iter
         if not found:
             continue
         if condition.figure == "rate":
-            completed = np.concatenate([one.step.completed for one in found])
-            seconds = sum(one.seconds for one in found)
-            yield _of_rate(condition, rate(completed, seconds), seconds)
+            runs = [(one.step.completed, one.seconds) for one in found]
+            yield _of_rate(condition, rate_over_runs(runs), sum(one.seconds for one in found))
         elif condition.figure in BETWEEN:
             yield _of_share(condition, _of_gaps(condition, found), "gaps")
         else:

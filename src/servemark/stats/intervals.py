@@ -19,6 +19,8 @@ from servemark.stats.dependence import LEAST_TIMES, Dependence, autocovariances
 
 MOST_BATCHES = 2_000
 _OF_THE_EDGES = 1 / 6
+#: What comes at even times differs from that by no more than this, by how it is computed.
+_ROUNDING = 1e-12
 
 FloatArray = NDArray[np.float64]
 
@@ -102,17 +104,20 @@ def mean_interval(sums: FloatArray, counts: FloatArray, stddev: float) -> Found:
     return Found((mean * math.exp(-reach), mean * math.exp(reach * _cautious(times))), times)
 
 
-def rate_interval(counts: FloatArray, seconds: float) -> Found:
-    """The interval of the rate at which things happen, of which `counts` by batch happened within `seconds`.
+def rate_interval(counts: FloatArray, seconds: FloatArray) -> Found:
+    """The interval of the rate at which things happen, of which `counts` by batch happened within `seconds` each.
 
     Where the window begins and ends adds a sixth to the variance of their number (Cox, Renewal Theory, 1962, 4.5).
     """
-    n = float(counts.sum())
-    found = bootstrap(counts - n / len(counts))
+    n, whole_s = float(counts.sum()), float(seconds.sum())
+    expected = n * seconds / whole_s
+    residuals = counts - expected
+    residuals[np.abs(residuals) < _ROUNDING * expected] = 0.0
+    found = bootstrap(residuals)
     times = min(n, len(counts)) / max(found.autocorrelation, 1.0)
     if times < LEAST_TIMES:
         return Found(None, times)
-    reach, rate = found.t * math.sqrt(found.variance + _OF_THE_EDGES) / n, n / seconds
+    reach, rate = found.t * math.sqrt(found.variance + _OF_THE_EDGES) / n, n / whole_s
     return Found((rate * math.exp(-reach * _cautious(times)), rate * math.exp(reach)), times)
 
 

@@ -239,12 +239,33 @@ def _in_ms(value_ns: float | None) -> float | None:
 
 def rate(by_batch: NDArray[np.float64], seconds: float) -> Statistic:
     """How many there were of something, by batch, over the time that all batches take."""
-    if seconds <= 0:
+    return rate_over_runs([(by_batch, seconds)])
+
+
+def rate_over_runs(runs: Sequence[tuple[NDArray[np.float64], float]]) -> Statistic:
+    """The same over several runs together, whose batches may be of other times.
+
+    Those of a short run are joined until they take about as long as the longest do: how far neighbours are alike is
+    told in batches.
+    """
+    runs = [(by_batch, seconds) for by_batch, seconds in runs if seconds > 0]
+    if not runs:
         return Statistic(None, None, LEAST_TIMES)
-    count = float(by_batch.sum())
-    found = intervals.rate_interval(by_batch, seconds)
+    longest_s = max(seconds / len(by_batch) for by_batch, seconds in runs)
+    counts, each_s = map(np.concatenate, zip(*(_joined(*run, longest_s) for run in runs), strict=True))
+    count, seconds = float(counts.sum()), sum(seconds for _, seconds in runs)
+    found = intervals.rate_interval(counts, each_s)
     needs_s = None if found.ci95 or not count else seconds * LEAST_TIMES / found.times
     return Statistic(count / seconds, found.ci95, None if found.ci95 or count else LEAST_TIMES, needs_s)
+
+
+def _joined(
+    by_batch: NDArray[np.float64], seconds: float, longest_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How many there were by batches of about `longest_s`, and how long each of these is."""
+    batch_s = seconds / len(by_batch)
+    starts = np.arange(0, len(by_batch), round(longest_s / batch_s))
+    return np.add.reduceat(by_batch, starts), batch_s * np.diff(starts, append=len(by_batch))
 
 
 def _named_errors(errors: Mapping[tuple[int, int], int], kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:
