@@ -20,6 +20,19 @@ from ..validity import failed_checks, skip_where_too_busy, status_but_for_the_ma
 
 _PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 _ANSWERS = {"GET /predict": (200, b"OK")}
+#: What compares, or runs a benchmark.
+_BENCHMARK = f"""#!/bin/sh
+if [ "$1" = compare ]; then exec {sys.executable} -m servemark "$@"; fi
+exec {sys.executable} -m servemark run "$@"
+"""
+#: What measures nothing, and exits as it is told.
+_MEASURED = """#!/bin/sh
+if [ "$1" = compare ]; then exit 2; fi
+mkdir bench-result
+echo new > bench-result/result.json
+echo "servemark: error: no" >&2
+exit "$STATUS"
+"""
 #: What the runner's own tools were given, one argument a line.
 _TOOL = '#!/bin/sh\nprintf "%s\\n" "$0" "$@" >> "$CALLED"\n'
 
@@ -49,7 +62,7 @@ def runner(tmp_path: Path) -> tuple[Path, dict[str, str]]:
         (tools / name).write_text(_TOOL, encoding="utf-8")
         (tools / name).chmod(0o755)
     servemark = tools / "benchmark.py"
-    servemark.write_text(f'#!/bin/sh\nexec {sys.executable} -m servemark run "$@"\n', encoding="utf-8")
+    servemark.write_text(_BENCHMARK, encoding="utf-8")
     servemark.chmod(0o755)
     environment = dict(
         os.environ,
@@ -62,7 +75,6 @@ def runner(tmp_path: Path) -> tuple[Path, dict[str, str]]:
         CI_API_V4_URL="https://HOST/api/v4",
         CI_PROJECT_ID="3",
         CI_MERGE_REQUEST_IID="17",
-        CI_DEFAULT_BRANCH="main",
     )
     return tmp_path, environment
 
@@ -78,43 +90,88 @@ def _result(folder: Path) -> dict[str, Any]:
 @pytest.mark.slow
 def test_the_script_and_the_jobs_do_what_the_page_says(runner) -> None:
     folder, environment = runner
-    measure, comment, keep = (command for command in _of_job("run") if command != "./start-my-server.sh")
-    assert (measure, keep) == ("bash ci/bench.sh", "rm -rf bench-baseline && mv bench-result bench-baseline")
+    start, measure, comment = _of_job("run")
+    assert (start, measure) == ("./start-my-server.sh", "bash ci/bench.sh")
+    baseline = folder / "bench-baseline" / "result.json"
     with answering(_ANSWERS, service_s=0.01) as port:
         quick = environment | {"URL": f"http://127.0.0.1:{port}/predict"}
-        status = _sh(measure, folder, quick)
+        status = _sh(measure, folder, quick | {"RENEW": "1"})
         base = _result(folder)
         assert status_but_for_the_machine(status, base) == 0
         skip_where_too_busy(failed_checks([base["benchmarks"][0]["certificate"]]))  # nothing can be compared with it
-        assert _sh(keep, folder, quick) == 0
+        assert baseline.read_bytes() == (folder / "bench-result" / "result.json").read_bytes()
     with answering(_ANSWERS, service_s=0.05) as port:
         slow = environment | {"URL": f"http://127.0.0.1:{port}/predict", "SLO": "p50<20ms"}
         status = _sh(measure, folder, slow)
-    new = _result(folder)
-    assert status_but_for_the_machine(status, new) == 1
-    summary = (folder / "summary.md").read_text(encoding="utf-8")
-    assert "**SLO missed: " in summary
-    if all(result["benchmarks"][0]["certificate"]["valid"] for result in (base, new)):
-        assert summary.startswith("**slower: request ")
-        assert "| --- | --- | --- | --- | --- | --- | --- |" in summary
-    suites = ElementTree.parse(folder / "verdicts.xml").getroot()
-    assert suites.find(".//failure") is not None
-    assert _sh(comment, folder, slow) == 0
-    called = (folder / "called").read_text(encoding="utf-8").splitlines()
-    assert called[1:] == ["pr", "comment", "17", "--body-file", "summary.md", "--edit-last", "--create-if-none"]
+        new = _result(folder)
+        assert status_but_for_the_machine(status, new) == 1
+        summary = (folder / "summary.md").read_text(encoding="utf-8")
+        assert "**SLO missed: " in summary
+        if all(result["benchmarks"][0]["certificate"]["valid"] for result in (base, new)):
+            assert summary.startswith("**slower: request ")
+            assert "| --- | --- | --- | --- | --- | --- | --- |" in summary
+        suites = ElementTree.parse(folder / "verdicts.xml").getroot()
+        assert suites.find(".//failure") is not None
+        assert _sh(comment, folder, slow) == 0
+        called = (folder / "called").read_text(encoding="utf-8").splitlines()
+        assert called[1:] == ["pr", "comment", "17", "--body-file", "summary.md", "--edit-last", "--create-if-none"]
+        base["environment"]["kernel"] = "another"
+        baseline.write_text(json.dumps(base), encoding="utf-8")
+        assert _sh(measure, folder, slow) == 2
+        summary = (folder / "summary.md").read_text(encoding="utf-8")
+        assert summary.startswith("**Nothing was measured, exit status 2:**\n\n    servemark: error: ")
+        assert "a run here are unlike: kernel another and " in summary
+        status = _sh(measure, folder, slow | {"RENEW": "1"})
+        renewed = _result(folder)
+    assert status_but_for_the_machine(status, renewed) == 1
+    skip_where_too_busy(failed_checks([renewed["benchmarks"][0]["certificate"]]))
+    assert json.loads(baseline.read_text(encoding="utf-8")) == renewed
+
+
+@pytest.mark.parametrize("renew", ["", "1"], ids=["pull request", "main"])
+@pytest.mark.parametrize("status", range(5))
+def test_the_main_branch_keeps_what_is_valid_however_it_compares_and_a_pull_request_nothing(
+    runner, status, renew
+) -> None:
+    folder, environment = runner
+    Path(environment["SERVEMARK"]).write_text(_MEASURED, encoding="utf-8")
+    (folder / "bench-baseline").mkdir()
+    baseline = folder / "bench-baseline" / "result.json"
+    baseline.write_text("old\n", encoding="utf-8")
+    told = environment | {"URL": "http://127.0.0.1:1", "RENEW": renew, "STATUS": str(status)}
+    assert _sh("bash ci/bench.sh", folder, told) == status
+    assert baseline.read_text(encoding="utf-8") == ("new\n" if renew and status <= 1 else "old\n")
+    assert "**Compared with nothing" not in (folder / "summary.md").read_text(encoding="utf-8")
+
+
+def test_a_pull_request_without_a_baseline_says_that_it_is_compared_with_nothing(runner, capfd) -> None:
+    folder, environment = runner
+    Path(environment["SERVEMARK"]).write_text(_MEASURED, encoding="utf-8")
+    told = environment | {"URL": "http://127.0.0.1:1", "STATUS": "0"}
+    assert _sh("bash ci/bench.sh", folder, told) == 0
+    says = "**Compared with nothing: there is no baseline of the main branch.**\n"
+    assert (folder / "summary.md").read_text(encoding="utf-8").endswith(says)
+    assert capfd.readouterr().err.endswith(says)
+    assert not (folder / "bench-baseline").exists()
+
+
+def test_pull_requests_read_what_the_main_branch_keeps_whatever_became_of_its_run() -> None:
+    github, gitlab = _PAGE.split("\n## GitLab\n")
+    assert "RENEW: ${{ github.event_name == 'push' && '1' || '' }}\n" in github
+    assert "concurrency: servemark-${{ github.ref }}\n" in github
+    (save,) = re.findall(r"- if: (.*)\n +uses: actions/cache/save@", github)
+    assert save == "always() && github.event_name == 'push'"
+    (main,) = re.findall(r"if: \$CI_COMMIT_BRANCH == \$CI_DEFAULT_BRANCH\n +variables:\n((?: {8}.*\n)+)", gitlab)
+    assert main.split() == ["RENEW:", '"1"', "POLICY:", "pull-push"]
+    (cache,) = re.findall(r"^  cache:\n((?:    .*\n)+)", gitlab, re.MULTILINE)
+    assert {"unprotect: true", "policy: $POLICY", "when: always"} <= set(map(str.strip, cache.splitlines()))
 
 
 def test_the_other_jobs_commands_do_what_the_page_says(runner) -> None:
     folder, environment = runner
-    clone, start, measure, keep = _of_job("script")
+    clone, start, measure = _of_job("script")
     assert clone.startswith("git clone ")
     assert (start, measure) == ("./start-my-server.sh", "bash ci/bench.sh")
-    (folder / "bench-result").mkdir()
-    (folder / "bench-result" / "result.json").write_text("{}", encoding="utf-8")
-    assert _sh(keep, folder, environment | {"CI_COMMIT_BRANCH": ""}) == 0
-    assert not (folder / "bench-baseline").exists()
-    assert _sh(keep, folder, environment | {"CI_COMMIT_BRANCH": "main"}) == 0
-    assert (folder / "bench-baseline" / "result.json").exists()
     (comment,) = _of_job("after_script")
     assert _sh(comment, folder, environment) == 0
     called = (folder / "called").read_text(encoding="utf-8").splitlines()
