@@ -63,6 +63,19 @@ def test_a_model_is_asked_with_what_it_is_described_to_take(command: Command, fo
     assert "in the server queue" in said
 
 
+@pytest.mark.parametrize("parameters", [{}, {"binary_data": True}, {"classification": 2}])
+def test_a_request_of_the_users_is_answered_in_the_form_in_which_it_asks(
+    command: Command, tmp_path: Path, parameters: dict[str, object]
+) -> None:
+    tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+    asked = {"inputs": [tensor], "outputs": [{"name": "y", "parameters": parameters}]}
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(asked))
+    status, said, result = command.run(f"latency -m linear -i {file} -l 3")
+    assert status == 0, said
+    assert result["benchmarks"][0]["steps"][0]["succeeded"] == 3
+
+
 def test_every_data_type_comes_back_as_it_was_sent(triton: Server) -> None:
     names = [f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)]
     names += ["bool", "fp16", "fp32", "fp64", "bytes"]

@@ -30,7 +30,7 @@ _DTYPES: Mapping[str, str] = {
 #: Data types that JSON has no numbers for.
 ONLY_BINARY = ("FP16", "BF16")
 _LENGTH = "Inference-Header-Content-Length"
-#: What a request says of an output that is to be written as bytes, and an answer of one that is in shared memory.
+#: What a request says of an output that is to be written as bytes, and of one that is to be put into shared memory.
 _BINARY, _SHARED = "binary_data", "shared_memory_region"
 
 
@@ -132,19 +132,20 @@ def wrong_in(body: bytes, outputs: Sequence[TensorSpec], request: bytes = b"") -
     It has the outputs that the request names, and as many values of each as its shape says. One that is described has
     that data type, and a shape that fits, unless the request asks for it in another form. Any other may be missing.
     """
+    asked = _asked(request)
     try:
-        answered = _answered(body)
+        answered = _answered(body, [name for name, parameters in asked.items() if _SHARED in parameters])
     except ValueError as error:
         return str(error)
     if outputs and not answered:
         return f"it has no output, and the server describes {', '.join(map(str, outputs))}"
-    asked = _asked(request)
     missing = [name for name in asked if name not in {found.name for found in answered}]
     if missing:
         has = ", ".join(map(str, answered)) or "none"
         return f"it has no output {missing[0]}, which the request asks for; it has {has}"
     for found in answered:
-        alike = [one for one in outputs if one.name == found.name and not asked.get(one.name)]
+        is_asked_otherwise = asked.get(found.name, {}).keys() - {_BINARY}
+        alike = [one for one in outputs if one.name == found.name and not is_asked_otherwise]
         if alike and not any(found.datatype == one.datatype and _fits(found.shape, one.shape) for one in alike):
             return f"its output is {found}, and the server describes {' or '.join(map(str, alike))}"
     return None
@@ -165,20 +166,17 @@ def _head(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "shape": list(spec.shape), "datatype": spec.datatype}
 
 
-def _asked(request: bytes) -> dict[str, bool]:
-    """The outputs that a request names, and whether it asks for each in a form of its own, as Triton's classification.
-
-    Empty where it names none, or cannot be read.
-    """
+def _asked(request: bytes) -> dict[str, Mapping[str, Any]]:
+    """The outputs that a request names, each with its parameters; empty where it names none, or cannot be read."""
     try:
         outputs = json_of(request.lstrip())[0].get("outputs") or ()
-        return {str(one["name"]): bool((one.get("parameters") or {}).keys() - {_BINARY}) for one in outputs}
+        return {str(one["name"]): dict(one.get("parameters") or {}) for one in outputs}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return {}
 
 
-def _answered(body: bytes) -> list[TensorSpec]:
-    """The tensors of an answer, each as large as it says, but for those that lie in memory which is shared.
+def _answered(body: bytes, shared: Sequence[str]) -> list[TensorSpec]:
+    """The tensors of an answer, each as large as it says, but for those that are put into memory which is `shared`.
 
     Raises:
         ValueError: it holds none, or one is not.
@@ -198,19 +196,15 @@ def _answered(body: bytes) -> list[TensorSpec]:
             values = _count(output["data"])
             if values != count:
                 raise ValueError(f"its output {spec} has {values} values, not {count}")
-        elif _SHARED not in (parameters := _parameters(output)):
-            size = parameters.get("binary_data_size")
+        elif spec.name not in shared:
+            parameters = output.get("parameters")
+            size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
             element = SIZES.get(spec.datatype)
             if not isinstance(size, int) or size > len(rest) or (element and size != count * element):
                 raise ValueError(f"its output {spec} has {size} bytes, of {len(rest)} behind the JSON")
             rest = rest[size:]
         specs.append(spec)
     return specs
-
-
-def _parameters(output: Mapping[str, Any]) -> Mapping[str, Any]:
-    parameters = output.get("parameters")
-    return parameters if isinstance(parameters, dict) else {}
 
 
 def _count(data: Any) -> int:
