@@ -83,10 +83,23 @@ def test_no_more_than_a_half_is_cut():
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.6, 0.9])
 def test_a_beginning_without_successes_is_no_warm_up(share):
     """What failed then would be in no figure: neither in the errors nor in the rate."""
-    times_ms = np.random.default_rng(6).exponential(size=6000)
-    times_ms[:200] += 5  # not even where the first ones are slow
-    successes = [np.r_[np.zeros(round(1000 * share)), of] for of in _above(times_ms, round(1000 * (1 - share)))]
-    assert warm_up_share(*successes) == 0.0
+    times_ms = np.random.default_rng(6).exponential(size=6000) + 1
+    empty, others = np.zeros(round(1000 * share)), round(1000 * (1 - share))
+    assert warm_up_share(*(np.r_[empty, of] for of in _above(times_ms, others))) == 0.0
+    times_ms[:200] *= 5
+    *successes, failed = (np.r_[empty, of] for of in _above(times_ms, others))
+    failed[: len(empty)] = 3
+    assert warm_up_share(*successes, failed) == 0.0
+
+
+def test_a_slow_beginning_is_cut_where_users_who_keep_step_send_nothing_at_first():
+    times_ms = 5 + 0.01 * np.random.default_rng(8).standard_normal(20_000)
+    times_ms[:1000] *= 2
+    *successes, none = _above(times_ms)
+    for counted in successes:  # all four send in the last of every four parts
+        counted[3:100:4] = counted[:100].reshape(25, 4).sum(axis=1)
+        counted[:100][np.arange(100) % 4 < 3] = 0
+    assert warm_up_share(*successes, none) == pytest.approx(0.05, abs=0.01)
 
 
 def test_time_of_failures_alone_after_a_slow_beginning_is_no_warm_up():

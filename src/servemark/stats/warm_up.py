@@ -8,7 +8,7 @@ Comparison of Five Steady-State Truncation Heuristics for Simulation (WSC 2000).
 What is looked at is the share of slow responses, not their mean time: of that a single stall of the server, which the
 statistics are to show, would make a warm-up of all that was before it. So would one that many responses waited for, as
 those of an open loop do: what is cut has to be slow from its beginning on, and else less of the run is looked at. No
-warm-up is a beginning without successes, nor time in which there were failures alone: what failed stays in the figures.
+warm-up is time in which there were failures alone, nor a beginning without successes where none of these are slow.
 
 Slow is first what lies above the run's median, and then what takes a tenth longer than it: of responses that are
 otherwise alike a drift of 1% puts whole stretches above and below the median, and hides in that share a beginning that
@@ -48,14 +48,12 @@ def warm_up_share(above: FloatArray, slow: FloatArray, counts: FloatArray, faile
     starts = np.arange(0, len(counts), width)
     grouped = np.add.reduceat(counts, starts)
     filled = grouped > 0
-    if not filled[0]:
-        return 0.0
     only_failed = starts[~filled & (np.add.reduceat(failed, starts) > 0)]
     longest = min([len(counts) / 2, *only_failed[:1]])
     grouped, of_filled = grouped[filled], starts[filled]
     candidates = int(np.searchsorted(of_filled, longest, side="right"))
     cut = max(_cut(np.add.reduceat(of, starts)[filled] / grouped, candidates) for of in (above, slow))
-    return float(of_filled[cut]) / len(counts)
+    return float(of_filled[cut]) / len(counts) if cut else 0.0
 
 
 def _cut(shares: FloatArray, candidates: int) -> int:
@@ -64,7 +62,7 @@ def _cut(shares: FloatArray, candidates: int) -> int:
     The first that stays is one of so many `candidates`, and in the first half of all.
     """
     errors = truncation_errors(shares)
-    most = min(len(errors) // 2 + 1, candidates)
+    most = max(min(len(errors) // 2 + 1, candidates), 1)
     while cut := int(errors[:most].argmin()):
         if errors[cut] > (1 - _LEAST_GAIN) * errors[0]:
             break
