@@ -31,10 +31,10 @@ pub(super) struct Answer {
     pub(super) is_cut: bool,
     /// Events that were not understood.
     pub(super) unread: u32,
+    /// And those that may be of an answer: they were understood, or are too long to be looked at.
+    possible: u32,
     pub(super) text_bytes: u64,
     needs_end: bool,
-    /// Something in it was understood, or is too long to be looked at.
-    is_read: bool,
     /// By the number of each answer to the request that was seen: whether it said why it ended.
     has_ended: BTreeMap<u64, bool>,
     /// What was said and thought, by the number of the answer, where somebody wants to have it.
@@ -58,7 +58,7 @@ impl Answer {
     /// Whether nothing in it is what answers have: where those say why they ended, not even that.
     pub(super) fn says_nothing(&self) -> bool {
         let is_known = self.contents > 0 || self.usage.is_some() || self.finish.is_some() || self.has_end;
-        !is_known && (self.needs_end || !self.is_read)
+        !is_known && (self.needs_end || self.possible == 0)
     }
 
     /// What was said and thought, of several answers to one request one behind the other.
@@ -83,7 +83,7 @@ impl Answer {
 
     fn note(&mut self, meaning: &Meaning, data: &[u8], time_ns: i64) {
         self.unread += u32::from(meaning.is_unread);
-        self.is_read |= !meaning.is_unread;
+        self.possible += u32::from(!meaning.is_unread);
         self.has_end |= meaning.is_end;
         self.finish = meaning.finish.or(self.finish);
         for (number, has_ended) in &meaning.choices {
@@ -173,12 +173,11 @@ impl Reading {
         let (format, answer, has_events) = (self.format, &mut self.answer, &mut self.has_events);
         self.events.receive(bytes, |kind, data| {
             *has_events = true;
-            match data {
-                Some(data) => answer.note(&format.event(kind, data), data, time_ns),
-                None => {
-                    answer.unread += 1;
-                    answer.is_read = true;
-                }
+            if let Some(data) = data {
+                answer.note(&format.event(kind, data), data, time_ns);
+            } else {
+                answer.unread += 1;
+                answer.possible += 1;
             }
         });
         if self.has_events {

@@ -41,9 +41,8 @@ fn look_at_choice(choice: &Value, meaning: &mut Meaning) {
         look_at_said(said, &mut text, meaning);
     }
     // Gateways send it twice, as of a chat and as of a completion.
-    if text.is_empty() {
-        let said = choice.get("text");
-        said.into_iter().for_each(|said| add_texts(said, &mut text));
+    if let Some(said) = choice.get("text").filter(|_| text.is_empty()) {
+        add_texts(said, &mut text);
     }
     let number = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
     if number == 0 {
