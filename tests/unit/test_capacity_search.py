@@ -76,6 +76,17 @@ def test_an_objective_that_the_lowest_load_misses_is_impossible() -> None:
     assert min(probe.load for probe in search.probes) * 0.01 < 0.1
 
 
+def test_a_stall_that_decides_nothing_at_the_lowest_load_is_measured_again() -> None:
+    """Its 40 of 750 requests came together, and are worth one of 18."""
+    text = "p99<5ms"
+    search = Search(Sought({text: 0.99}, start=100.0))
+    first = search.next()
+    assert isinstance(first, Probe)
+    search = search.after(_seen(first, 0.0, conditions={text: ProbeShare(750, 40, 18)}, response_s=0.0004))
+    assert search.outcome_at(100.0) == "undecided"
+    assert search.next() == Probe(100.0, 30.0)
+
+
 def test_what_never_fails_ends_where_no_more_can_be_sent() -> None:
     found, search = _searched(replace(_SOUGHT, budget_s=1e9), lambda _load: 0.0)
     assert found.ending == "unmeasurable"

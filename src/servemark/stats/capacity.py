@@ -142,9 +142,11 @@ class Search:
         if lower is None:
             if upper in self._left_out:
                 return self.found("unmeasurable")
-            if self._is_least(upper):
+            if not self._is_least(upper):
+                return self._within_budget(self._probe(self._rounded(upper / _DOWN)))
+            if self.outcome_at(upper) == "missed":
                 return self.found("impossible")
-            return self._within_budget(self._probe(self._rounded(upper / _DOWN)))
+            return self._within_budget(self._probe(upper))
         if self.sought.whole:
             return self._halved(lower, upper)
         if upper / lower > _WIDE:
