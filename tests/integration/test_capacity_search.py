@@ -86,7 +86,7 @@ def test_a_rate_far_beyond_is_told_early(url: str, tmp_path: Path, capsys) -> No
     assert first["falls_behind"] is True
     assert first["took_s"] < 20  # of the 30 that were asked for
     _skip_where_invalid(status, result)
-    assert first["outcome"] == "missed"
+    assert first["outcome"] == "undecided"  # once it may have been a stall
     assert "falls behind" in capsys.readouterr().out
 
 

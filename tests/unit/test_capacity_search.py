@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from servemark.result import CapacityProbe, ProbeShare
 from servemark.stats.capacity import Found, Probe, Search, Sought
 from servemark.stats.crossing import Observation, crossing_of
+from servemark.stats.dependence import effective_share
 from servemark.stats.isotonic import rising
 
 _SOUGHT = Sought({"p90<50ms": 0.9})
@@ -76,15 +78,70 @@ def test_an_objective_that_the_lowest_load_misses_is_impossible() -> None:
     assert min(probe.load for probe in search.probes) * 0.01 < 0.1
 
 
-def test_a_stall_that_decides_nothing_at_the_lowest_load_is_measured_again() -> None:
-    """Its 40 of 750 requests came together, and are worth one of 18."""
+def test_misses_that_decide_nothing_at_the_lowest_load_are_measured_again() -> None:
+    """Of 750 requests, worth 100, those that missed it are worth three."""
     text = "p99<5ms"
     search = Search(Sought({text: 0.99}, start=100.0))
     first = search.next()
     assert isinstance(first, Probe)
-    search = search.after(_seen(first, 0.0, conditions={text: ProbeShare(750, 40, 18)}, response_s=0.0004))
+    search = search.after(_seen(first, 0.0, conditions={text: ProbeShare(750, 24, 100)}, response_s=0.0004))
     assert search.outcome_at(100.0) == "undecided"
     assert search.next() == Probe(100.0, 30.0)
+
+
+def test_a_server_that_falls_behind_at_the_lowest_load_has_to_do_so_again() -> None:
+    search = Search(replace(_SOUGHT, start=100.0))
+    for outcome in ("undecided", "missed"):
+        step = search.next()
+        assert isinstance(step, Probe)
+        assert step.load == 100.0
+        search = search.after(_seen(step, 0.5, falls_behind=True, response_s=0.0004))
+        assert search.outcome_at(100.0) == outcome
+    found = search.next()
+    assert isinstance(found, Found)
+    assert (found.ending, found.infeasible_min) == ("impossible", 100.0)
+
+
+def _of_stall(step: Probe, stall_s: float, seconds: float) -> ProbeShare:
+    """Of a server that answers nothing for `stall_s` and everything else in time, in a probe of so many seconds."""
+    batches = np.arange(2_000)
+    counts = np.full(2_000, step.load * seconds / 2_000)
+    missed = np.where((batches >= 1_000) & (batches < 1_000 + 2_000 * stall_s / seconds), counts, 0.0)
+    worth = effective_share(missed, counts).times
+    return ProbeShare(round(counts.sum()), float(missed.sum()), worth)
+
+
+@pytest.mark.parametrize("falls_behind", [True, False])
+@pytest.mark.parametrize("start", [1.0, 250.0])
+def test_one_stall_of_a_server_far_below_its_capacity_fixes_no_bound(falls_behind: bool, start: float) -> None:
+    """It is capable of 700/s; at the first rate beyond 100 it answers nothing for 3 s, which may end that probe."""
+    text = "p99<5ms"
+    search, stalled = Search(Sought({text: 0.99}, start=start)), None
+    while isinstance(step := search.next(), Probe):
+        requests = round(step.load * step.seconds)
+        share = ProbeShare(requests, min(1.0, 0.01 * (step.load / 700) ** 8) * requests, requests)
+        seen = _seen(step, 0.0, conditions={text: share}, response_s=0.0008)
+        if stalled is None and step.load > 100:
+            stalled = step.load
+            share = _of_stall(step, 3.0, 10.0 if falls_behind else step.seconds)
+            seen = replace(seen, conditions={text: share}, falls_behind=falls_behind)
+        search = search.after(seen)
+    assert stalled == 250.0
+    assert step.ending == "decided"
+    assert step.estimate.value == pytest.approx(700, rel=0.03)
+    assert step.feasible_max < 700 < step.infeasible_min
+
+
+def test_what_falls_behind_is_no_miss_until_it_does_so_again() -> None:
+    met = _seen(Probe(100.0, 15.0), 0.0)
+    behind = _seen(Probe(120.0, 15.0), 0.5, falls_behind=True)
+    search = Search(_SOUGHT, (met, behind))
+    assert search.outcome_at(120.0) == "undecided"
+    assert search.found("budget").infeasible_min is None
+    assert search.next() == Probe(120.0, 30.0)
+    again = search.after(behind)
+    assert again.outcome_at(120.0) == "missed"
+    assert again.found("budget").infeasible_min == 120.0
 
 
 def test_what_never_fails_ends_where_no_more_can_be_sent() -> None:

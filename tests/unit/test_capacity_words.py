@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from servemark.assessment import assess_run
-from servemark.assessment.capacity import certificate_of_search
+from servemark.assessment.capacity import capacities_of, certificate_of_search
+from servemark.assessment.measured import Measured
 from servemark.options.objectives import parse_objective
 from servemark.report.capacity import answer
 from servemark.result import Capacity, CapacityProbe, Certificate, Check, Estimate, ProbeShare, RunResult, Telemetry
+from servemark.stats.capacity import Sought
 from servemark.units import NS_PER_MS
 
 from .results import OPEN
@@ -68,11 +70,7 @@ def test_nothing_vouches_for_a_search_that_ended_before_its_first_probe() -> Non
     assert certificate_of_search([FOUND], [cut_off]) == passed
 
 
-@pytest.mark.parametrize(
-    ("objective", "is_probe", "valid"),
-    [("p90<50ms", True, True), ("p97<50ms", True, False), ("p99<50ms", True, False), ("p90<50ms", False, False)],
-)
-def test_a_probe_is_judged_by_the_percentiles_next_to_those_of_its_objective(make_records, objective, is_probe, valid):
+def _late(make_records, objective: str, *, is_probe: bool) -> Measured:
     """Of 400 requests eight left late, which are the slowest 2%: p95 is as it was, p99 is not."""
     times = _times([number / 100 for number in range(600)])
     times |= {name: list(times[name]) for name in ("sent", "first_byte", "end")}
@@ -80,16 +78,48 @@ def test_a_probe_is_judged_by_the_percentiles_next_to_those_of_its_objective(mak
         for name in ("sent", "first_byte", "end"):
             times[name][number] += round(20 * NS_PER_MS)
     measured = _measured(make_records, "latency", 6.0, times, rate="100", duration_s=4.0)
-    counts = replace(COUNTS, sent=600, paused_ns=0, longest_pause_ns=0, loopback_p50_ns=None)
+    under_way_ns = 400 * 10 * NS_PER_MS
+    counts = replace(COUNTS, sent=600, in_flight_ns=under_way_ns, paused_ns=0, longest_pause_ns=0, loopback_p50_ns=None)
     run = replace(measured.engine_run.generators[0], counts=counts)
     point = replace(measured.point, is_probe=is_probe, values={"rate": 100} if is_probe else {})
-    measured = replace(
+    return replace(
         measured,
         point=point,
         engine_run=replace(measured.engine_run, generators=(run,)),
         objective=parse_objective(objective),
     )
+
+
+@pytest.mark.parametrize(
+    ("objective", "is_probe", "valid"),
+    [("p90<50ms", True, True), ("p97<50ms", True, False), ("p99<50ms", True, False), ("p90<50ms", False, False)],
+)
+def test_a_probe_is_judged_by_the_percentiles_next_to_those_of_its_objective(make_records, objective, is_probe, valid):
+    measured = _late(make_records, objective, is_probe=is_probe)
     lag = next(check for check in assess_run(measured, 0.01).run.certificate.checks if check.name.endswith("(predict)"))
     assert lag.name == "generator lag (predict)"
     assert lag.passed == valid, lag.reason
     assert "p99 of the response by 20.0 ms" in lag.reason
+
+
+@pytest.mark.parametrize(
+    ("objective", "workers", "falls_behind", "valid"),
+    [
+        ("p90<50ms", 2, False, True),
+        ("p90<50ms", 1, False, False),
+        ("p90<50ms", 1, True, True),
+        ("p99<50ms", 2, True, False),
+        ("p99<50ms", 1, True, False),
+    ],
+)
+def test_a_probe_that_falls_behind_may_lose_workers_and_is_invalid_by_what_the_generator_did(
+    make_records, objective, workers, falls_behind, valid
+):
+    measured = _late(make_records, objective, is_probe=True)
+    served = tuple(replace(model, read_back={"workers": 2}) for model in measured.served)
+    after = {model.name: {"workers": workers} for model in served}
+    measured = replace(measured, served=served, settings_after=after, falls_behind=falls_behind)
+    sought = Sought({objective: measured.objective[0].least_share}, start=100.0)
+    (found,) = capacities_of(sought, "rate", [measured], [assess_run(measured, 0.01)])
+    (probe,) = found.probes
+    assert (probe.falls_behind, probe.valid) == (falls_behind, valid)

@@ -19,6 +19,8 @@ from servemark.units import NS_PER_MS, NS_PER_S
 if TYPE_CHECKING:
     from servemark.assessment import Assessed
 
+#: Checks that fail by what a server does that falls behind: it loses workers, what waits takes descriptors and ports.
+_OF_WAITING = frozenset({"server unchanged", "local resources"})
 #: What is as good as the best.
 _OF_BEST = 0.95
 
@@ -85,12 +87,18 @@ def _probe(place: int, measured: Measured, run: RunResult, trial: Trial) -> Capa
         outcome="undecided",
         conditions=seen_of(measured.objective, trial),
         falls_behind=measured.falls_behind,
-        valid=run.certificate.valid or measured.falls_behind,
+        valid=_is_valid(run.certificate, falls_behind=measured.falls_behind),
         response_s=None if p50_ms is None else p50_ms * NS_PER_MS / NS_PER_S,
         took_s=measured.took_s,
         run=place,
         fresh=measured.point.fresh_server,
     )
+
+
+def _is_valid(certificate: Certificate, *, falls_behind: bool) -> bool:
+    """Whether it counts: of a server that falls behind also where only checks fail that this makes fail."""
+    failed = {check.name for check in certificate.checks if check.passed is False}
+    return failed <= (_OF_WAITING if falls_behind else frozenset())
 
 
 def probes_by_load(capacities: Sequence[Capacity]) -> Iterator[tuple[int, ...]]:

@@ -37,6 +37,9 @@ _LEAST_REQUESTS, _MOST_FOR_THEM = 30, 6.0
 _FAR_BEYOND = 3.0
 #: If so many did.
 _MANY = 10
+#: Misses that came in fewer groups than this may be of one stall of the server, which is seen as up to two and says
+#: nothing of the load.
+_LEAST_GROUPS = 3.0
 #: Of loads that are no more than so many times each other's, one tells how much requests depend on each other at the
 #: other: they do so by about this power of the load (at 0.7 of M/M/1 by the fifth, of M/M/4 by the tenth).
 _ALIKE, _GROWS = 1.25, 7.0
@@ -100,13 +103,24 @@ class _Level:
     fresh: bool
 
     def outcome(self, least: Mapping[str, float]) -> ProbeOutcome:
-        return "missed" if self.falls_behind else judged(self.shares, least)
+        if self.falls_behind:  # once it may have been a stall
+            return "missed" if self.times > 1 else "undecided"
+        return judged(self.shares, least)
 
 
 def judged(shares: Mapping[str, ProbeShare], least: Mapping[str, float]) -> ProbeOutcome:
     """What conditions of which `shares` were seen come to: missed if one is, met if all are."""
-    outcomes = {outcome_of(1 - seen.share, seen.independent, least[text]) for text, seen in shares.items()}
+    outcomes = {
+        "undecided" if outcome == "missed" and _is_one_stall(seen) else outcome
+        for text, seen in shares.items()
+        for outcome in [outcome_of(1 - seen.share, seen.independent, least[text])]
+    }
     return "missed" if "missed" in outcomes else "met" if outcomes == {"met"} else "undecided"
+
+
+def _is_one_stall(seen: ProbeShare) -> bool:
+    """Whether what missed came together, as far as is seen."""
+    return seen.share * seen.independent < _LEAST_GROUPS
 
 
 @dataclass(frozen=True)
@@ -129,9 +143,7 @@ class Search:
         is_repeated = before is not None and not before.valid and before.load == last.load
         if not last.valid and not is_repeated:
             return self._within_budget(self._probe(last.load, fresh=last.fresh))
-        upper = min(
-            [level.load for level in self._levels if self._is_beyond(level)] + list(self._left_out), default=None
-        )
+        upper = min([*self._beyond, *self._left_out], default=None)
         if upper is None:
             top = self._levels[-1]
             load = _UP * top.load
@@ -151,6 +163,8 @@ class Search:
             return self._halved(lower, upper)
         if upper / lower > _WIDE:
             return self._within_budget(self._probe(self._rounded(math.sqrt(lower * upper))))
+        if upper in self._behind and self.outcome_at(upper) == "undecided":
+            return self._within_budget(self._probe(upper))
         return self._settled(lower, upper)
 
     def found(self, ending: Ending) -> Found:
@@ -162,7 +176,7 @@ class Search:
             ends = (low.load, high.load) if low and high else None
             estimate = Estimate(low.load if low else float(int(crossing.load)) if crossing else None, ends)
         elif crossing is not None:
-            ends = (low.load if low else 0.0, high.load) if high else None
+            ends = (low.load if low else 0.0, self._beyond[0]) if self._beyond else None
             estimate = Estimate(crossing.load, crossing.ci90 or ends)
         if limiting is None and high is not None:
             limiting = next((text for text in high.shares if self._misses(high, text)), None)
@@ -264,10 +278,22 @@ class Search:
             return load * min(times) < _IDLE_SHARE
         return load <= self.sought.start / _DOWN**_MOST_DIVIDED
 
-    def _is_beyond(self, level: _Level) -> bool:
-        """Whether the objective was missed there, or far more requests missed a condition than may, proven or not."""
-        return level.outcome(self.sought.least) == "missed" or any(
-            seen.missed >= _MANY and seen.share > _FAR_BEYOND * (1 - self.sought.least[text])
+    @cached_property
+    def _beyond(self) -> list[float]:
+        """The loads that missed the objective, and above what holds those that seem far beyond it, proven or not."""
+        holds = self._holds.load if self._holds else 0.0
+        return [
+            level.load
+            for level in self._levels
+            if level.outcome(self.sought.least) == "missed" or (level.load > holds and self._seems_far(level))
+        ]
+
+    def _seems_far(self, level: _Level) -> bool:
+        """Whether it fell behind, or far more requests missed a condition than may."""
+        return level.falls_behind or any(
+            seen.missed >= _MANY
+            and seen.share > _FAR_BEYOND * (1 - self.sought.least[text])
+            and not _is_one_stall(seen)
             for text, seen in level.shares.items()
         )
 
@@ -279,24 +305,36 @@ class Search:
         return frozenset(load for load in loads if loads.count(load) > 1 and load not in counted)
 
     @cached_property
+    def _valid(self) -> list[CapacityProbe]:
+        return [probe for probe in self.probes if probe.valid]
+
+    @cached_property
+    def _behind(self) -> frozenset[float]:
+        """Loads at which more probes fell behind than were whole, there and above.
+
+        Where more were whole, what fell behind was one of several stalls, and its requests count with the others'.
+        """
+        fell = [probe.load for probe in self._valid if probe.falls_behind]
+        whole = [probe.load for probe in self._valid if not probe.falls_behind]
+        return frozenset(load for load in fell if fell.count(load) > sum(other >= load for other in whole))
+
+    @cached_property
     def _pooled(self) -> list[CapacityProbe]:
         """The valid probes, whose requests are worth as much as those at loads near by say together.
 
         A short one in which no long queue came about takes what it saw for independent; one in which one did does not.
         To decide by what each says of itself would prefer the lucky ones.
         """
-        valid = [probe for probe in self.probes if probe.valid]
         return [
-            replace(probe, conditions={text: self._worth(valid, probe, text) for text in probe.conditions})
-            for probe in valid
+            replace(probe, conditions={text: self._worth(probe, text) for text in probe.conditions})
+            for probe in self._valid
         ]
 
-    @staticmethod
-    def _worth(valid: Sequence[CapacityProbe], probe: CapacityProbe, text: str) -> ProbeShare:
+    def _worth(self, probe: CapacityProbe, text: str) -> ProbeShare:
         own, near, dependent = probe.conditions[text], 0.0, 0.0
-        for other in () if probe.falls_behind else valid:
+        for other in () if probe.load in self._behind else self._valid:
             seen, ratio = other.conditions.get(text), probe.load / other.load
-            if seen and not other.falls_behind and 1 / _ALIKE <= ratio <= _ALIKE:
+            if seen and other.load not in self._behind and 1 / _ALIKE <= ratio <= _ALIKE:
                 near += seen.missed
                 dependent += seen.missed * seen.requests / max(seen.independent, 1.0) * ratio**_GROWS
         return replace(own, independent=own.requests / max(dependent / near, 1.0)) if near else own
@@ -313,7 +351,7 @@ class Search:
             levels[probe.load] = _Level(
                 probe.load,
                 shares,
-                before.falls_behind or probe.falls_behind,
+                probe.load in self._behind,
                 before.times + 1,
                 before.fresh or probe.fresh,
             )
@@ -348,7 +386,7 @@ class Search:
         found: dict[str, Crossing] = {}
         for text, least in self.sought.least.items():
             seen = [
-                Observation(probe.load, share.share, share.independent, probe.falls_behind)
+                Observation(probe.load, share.share, share.independent, probe.load in self._behind)
                 for probe in self._pooled
                 if (share := probe.conditions.get(text)) is not None
             ]
