@@ -103,7 +103,10 @@ def lines(capacity: Capacity) -> Iterator[Line]:
         f"{_ENDINGS[capacity.ending]}",
     )
     if capacity.confirmed:
-        yield Fact("confirmed", f"it holds at {_load(capacity, capacity.feasible_max)} on a server started afresh, too")
+        holds = _load(capacity, capacity.feasible_max)
+        yield Fact(
+            "confirmed", f"it holds at {holds} with what a server started afresh did, which alone does not miss it"
+        )
 
 
 def _outcome(probe: CapacityProbe) -> str:

@@ -83,7 +83,8 @@ class Capacity:
         feasible_max: the highest load that was shown to meet the objective, and `infeasible_min` the lowest above it
             that was shown to miss it.
         ending: how it ended.
-        confirmed: whether a server that was started afresh met it at `feasible_max`; None where none was.
+        confirmed: whether it is met at `feasible_max` with what a server that was started afresh did, which alone does
+            not miss it; None where none was.
         configuration: what tells it from others that were tried, by name.
         server_cpus: how many CPUs the server used at the highest load that was measured whole; None where that is
             unknown.

@@ -94,18 +94,18 @@ class Found:
 
 @dataclass(frozen=True)
 class _Level:
-    """All that was seen at one load."""
+    """All that was seen at one load, and of that what servers did that were started for it."""
 
     load: float
     shares: Mapping[str, ProbeShare]
     falls_behind: bool
     times: int
-    fresh: bool
+    fresh: Mapping[str, ProbeShare]
 
     def outcome(self, least: Mapping[str, float]) -> ProbeOutcome:
         if self.falls_behind:  # once it may have been a stall
             return "missed" if self.times > 1 else "undecided"
-        return judged(self.shares, least)
+        return "missed" if judged(self.fresh, least) == "missed" else judged(self.shares, least)
 
 
 def judged(shares: Mapping[str, ProbeShare], least: Mapping[str, float]) -> ProbeOutcome:
@@ -121,6 +121,11 @@ def judged(shares: Mapping[str, ProbeShare], least: Mapping[str, float]) -> Prob
 def _is_one_stall(seen: ProbeShare) -> bool:
     """Whether what missed came together, as far as is seen."""
     return seen.share * seen.independent < _LEAST_GROUPS
+
+
+def _together(before: Mapping[str, ProbeShare], more: Mapping[str, ProbeShare]) -> Mapping[str, ProbeShare]:
+    """What was seen `before` and `more` of it, of the conditions that the latter has."""
+    return {text: before[text] + seen if text in before else seen for text, seen in more.items()}
 
 
 @dataclass(frozen=True)
@@ -343,17 +348,13 @@ class Search:
     def _levels(self) -> list[_Level]:
         levels: dict[float, _Level] = {}
         for probe in self._pooled:
-            before = levels.get(probe.load) or _Level(probe.load, {}, falls_behind=False, times=0, fresh=False)
-            shares = {
-                text: before.shares[text] + seen if text in before.shares else seen
-                for text, seen in probe.conditions.items()
-            }
+            before = levels.get(probe.load) or _Level(probe.load, {}, falls_behind=False, times=0, fresh={})
             levels[probe.load] = _Level(
                 probe.load,
-                shares,
+                _together(before.shares, probe.conditions),
                 probe.load in self._behind,
                 before.times + 1,
-                before.fresh or probe.fresh,
+                _together(before.fresh, probe.conditions) if probe.fresh else before.fresh,
             )
         return [levels[load] for load in sorted(levels)]
 
@@ -378,7 +379,8 @@ class Search:
         )
 
     def _misses(self, level: _Level, text: str) -> bool:
-        return level.falls_behind or judged({text: level.shares[text]}, self.sought.least) == "missed"
+        seen = [shares[text] for shares in (level.shares, level.fresh) if text in shares]
+        return level.falls_behind or any(judged({text: share}, self.sought.least) == "missed" for share in seen)
 
     @cached_property
     def _crossing(self) -> tuple[str | None, Crossing | None]:
