@@ -71,6 +71,21 @@ def test_the_capacity_is_found_between_what_holds_and_what_fails() -> None:
     assert [probe.load for probe in search.probes][:2] == [1.0, 20.0]
 
 
+@pytest.mark.parametrize(
+    ("seen", "bounds", "value"),
+    [
+        ([(60, 15, 0.105), (64, 15, 0.108), (70, 60, 0.088), (80, 10, 0.25)], (70, 80), 70),
+        ([(58, 15, 0.04), (62, 60, 0.113), (66, 15, 0.09), (70, 15, 0.09), (76, 5, 0.1)], (58, 62), 62),
+    ],
+)
+def test_the_capacity_is_no_load_that_fails_and_none_below_one_that_holds(seen, bounds, value) -> None:
+    search = Search(_SOUGHT, tuple(_seen(Probe(load, seconds), share) for load, seconds, share in seen))
+    found = search.found("budget")
+    assert (found.feasible_max, found.infeasible_min) == bounds
+    assert found.estimate.value == value
+    assert found.estimate.ci90 == bounds
+
+
 def test_an_objective_that_the_lowest_load_misses_is_impossible() -> None:
     found, search = _searched(_SOUGHT, lambda _load: 0.9)
     assert found.ending == "impossible"

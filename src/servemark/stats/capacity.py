@@ -179,10 +179,13 @@ class Search:
         estimate = Estimate(low.load if low and not high else None, None)
         if self.sought.whole:
             ends = (low.load, high.load) if low and high else None
-            estimate = Estimate(low.load if low else float(int(crossing.load)) if crossing else None, ends)
-        elif crossing is not None:
-            ends = (low.load if low else 0.0, self._beyond[0]) if self._beyond else None
-            estimate = Estimate(crossing.load, crossing.ci90 or ends)
+            most = high.load - 1 if high else math.inf
+            estimate = Estimate(low.load if low else float(int(min(crossing.load, most))) if crossing else None, ends)
+        elif crossing is not None:  # what was shown goes before what the line through all loads says
+            least, most = low.load if low else 0.0, high.load if high else math.inf
+            value = min(max(crossing.load, least), most)
+            ci90 = crossing.ci90 or ((least, self._beyond[0]) if self._beyond else None)
+            estimate = Estimate(value, (min(ci90[0], value), max(ci90[1], value)) if ci90 else None)
         if limiting is None and high is not None:
             limiting = next((text for text in high.shares if self._misses(high, text)), None)
         confirmed = True if low and low.fresh else None
