@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from servemark.assessment import assess_run
-from servemark.assessment.capacity import capacities_of, certificate_of_search
+from servemark.assessment.capacity import capacities_of, certificate_of_search, recommended
 from servemark.assessment.measured import Measured
 from servemark.options.objectives import parse_objective
-from servemark.report.capacity import answer
+from servemark.report.capacity import answer, configurations
+from servemark.report.layout import Fact
 from servemark.result import Capacity, CapacityProbe, Certificate, Check, Estimate, ProbeShare, RunResult, Telemetry
 from servemark.stats.capacity import Sought
 from servemark.units import NS_PER_MS
+from servemark.verdict import capacity_found
 
 from .results import OPEN
 from .test_generators import COUNTS
@@ -61,6 +63,22 @@ def test_what_no_probe_was_shown_to_fail_is_at_least_what_holds_and_a_crossing_i
 def test_a_search_that_saw_nothing_says_so() -> None:
     nothing = replace(FOUND, probes=(), rate_per_s=None, feasible_max=None, infeasible_min=None, limiting=None)
     assert answer(nothing).plain == "capacity unknown: no probe saw what is asked"
+
+
+def test_of_configurations_without_a_capacity_none_is_recommended() -> None:
+    nothing = replace(FOUND, rate_per_s=None, feasible_max=None, infeasible_min=None)
+    impossible = replace(nothing, infeasible_min=1.0, ending="impossible", configuration={"workers": 1})
+    unknown = replace(nothing, ending="unmeasurable", configuration={"workers": 2})
+    chosen = recommended((impossible, unknown))
+    assert chosen == unknown
+    assert capacity_found("p99<30ms", chosen).outcome == "undecided"
+    *_, said, _end = configurations((impossible, unknown), chosen)
+    assert isinstance(said, Fact)
+    assert said.text.plain == "none, for none has a known capacity; the probes of workers 2:"
+    assert recommended((impossible, replace(impossible, configuration={"workers": 2}))) == impossible
+    assert (
+        recommended((impossible, unknown, replace(FOUND, configuration={"workers": 4}))).configuration["workers"] == 4
+    )
 
 
 def test_nothing_vouches_for_a_search_that_ended_before_its_first_probe() -> None:

@@ -42,11 +42,12 @@ def capacities_of(
 def recommended(found: Sequence[Capacity]) -> Capacity:
     """Of several configurations the one with the least resources that reaches within 5% of the best.
 
-    Fewer workers are less, then smaller batches.
+    Fewer workers are less, then smaller batches. Where none has a capacity it is one that may have, if any.
     """
     best = max(capacity.estimate.value or 0.0 for capacity in found)
     enough = [capacity for capacity in found if (capacity.estimate.value or 0.0) >= _OF_BEST * best]
-    return min(enough, key=lambda one: tuple(one.configuration.get(name, 0) for name in CONFIGURABLE))
+    possible = [capacity for capacity in enough if capacity.ending != "impossible"]
+    return min(possible or enough, key=lambda one: tuple(one.configuration.get(name, 0) for name in CONFIGURABLE))
 
 
 def _capacity_of(

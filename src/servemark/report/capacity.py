@@ -65,7 +65,7 @@ def _limit(capacity: Capacity) -> str:
 
 
 def configurations(found: Sequence[Capacity], chosen: Capacity) -> Iterator[Line]:
-    """What each configuration reaches, and which is recommended."""
+    """What each configuration reaches, and which is recommended, if any."""
     names = list(chosen.configuration)
     table = Columns(*names, "capacity", "90% interval", "holds at", "fails at")
     for capacity in found:
@@ -79,7 +79,10 @@ def configurations(found: Sequence[Capacity], chosen: Capacity) -> Iterator[Line
     yield table
     yield Text()
     told = ", ".join(f"{name} {value}" for name, value in chosen.configuration.items())
-    yield Fact("recommended", f"{told}: with the least resources within 5% of the best; its probes:", "bold")
+    if chosen.estimate.value is None:
+        yield Fact("recommended", f"none, for none has a known capacity; the probes of {told}:", "bold yellow")
+    else:
+        yield Fact("recommended", f"{told}: with the least resources within 5% of the best; its probes:", "bold")
     yield Text()
 
 

@@ -393,7 +393,7 @@ class BenchmarkResult:
     `model_sha256` has the checksums of archives of the zoo, by their models. `trials` is
     what was asked for with ``--trials``, over all of them; `steps` are those of the one that is shown. `capacity` is
     what a search for it found, whose probes the runs are; where it was repeated over configurations, that of the one
-    that is recommended, and `capacity_over` has them all.
+    that is recommended (or of one that may have a capacity, where none is known), and `capacity_over` has them all.
     """
 
     name: str
