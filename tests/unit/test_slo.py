@@ -69,6 +69,10 @@ def test_conditions_are_read_with_step_latency_and_unit():
         ("predict.p99x<3ms", 8),
         ("errors<120%", 7),
         ("errors<0", 7),
+        ("errors<0.00000000000000001", 7),
+        ("errors<0.00000000000001%", 7),
+        ("errors<100.00000000000001%", 7),
+        ("rate>1/s,p0.00000000000001<1s", 9),
         ("errors>1%", 6),
         ("rate<100/s", 4),
         ("rate>fast", 5),
@@ -85,7 +89,7 @@ def test_what_is_no_objective_is_marked_where_it_is_wrong(text, at):
     assert caught.value.next_step
 
 
-@pytest.mark.parametrize("name", ["p100", "p101", "p250.5"])
+@pytest.mark.parametrize("name", ["p100", "p101", "p250.5", "p99.9999999999999", "p99_9999999999999"])
 def test_what_is_beyond_every_percentile_is_told_by_its_name(name):
     with pytest.raises(UsageError, match=f"{name} is no percentile below p100; name one, as p99.9"):
         parse_objective(f"{name}<1s")

@@ -39,6 +39,8 @@ LATENCIES: tuple[Figure, ...] = ("response", "service", "first_event", "between_
 _SUBJECT = re.compile(r"(?:(?P<before>.*?)\.)??(?P<figure>p[\d._]+|[^.]*)", re.DOTALL)
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:[._]\d+)?)", re.ASCII)
 _NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
+#: Of a share; what is nearer to none or all of the requests than that is none or all.
+_DIGITS = 12
 _FORMS = "write p99<50ms, errors<0.1% or rate>100/s"
 
 
@@ -107,7 +109,8 @@ def _condition(part: _Part) -> Condition:
     what, before = match["figure"], match["before"]
     _check_digits(part, match.start("figure"), what)
     percentile = _PERCENTILE.fullmatch(what)
-    if percentile is None and re.fullmatch(r"p\d+([._]\d+)?", what):
+    share = round(float(percentile[1].replace("_", ".")) / 100, _DIGITS) if percentile else 1.0
+    if share >= 1 and re.fullmatch(r"p\d+([._]\d+)?", what):
         part.fault(match.start("figure"), f"{what} is no percentile below p100", "name one, as p99.9")
     if percentile is None and what not in ("errors", "rate"):
         part.fault(match.start("figure"), f"{what!r} cannot be limited" if what else "a condition is missing")
@@ -122,7 +125,6 @@ def _condition(part: _Part) -> Condition:
     if percentile is None:
         return Condition(part.text, before, *(_rate(part, at, limit) if what == "rate" else _errors(part, at, limit)))
     step, figure = _latency(before)
-    share = round(float(percentile[1].replace("_", ".")) / 100, 12)
     if share <= 0:
         part.fault(match.start("figure"), "no request is below p0", "name a percentile above 0")
     return Condition(part.text, step, figure, _time_ns(part, at, limit), share)
@@ -156,7 +158,7 @@ def _time_ns(part: _Part, at: int, text: str) -> int:
 def _errors(part: _Part, at: int, text: str) -> tuple[Figure, float]:
     number = _NUMBER.fullmatch(text.removesuffix("%"))
     share = float(number[0]) / (100 if text.endswith("%") else 1) if number else 2.0
-    if not 0 < share <= 1:
+    if round(share, _DIGITS) <= 0 or share > 1:
         part.fault(at, f"{text!r} is no share of the requests" if text else "the share is missing", "write 0.1%")
     return "errors", share
 
