@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from servemark import _loadgen
+from servemark.certificate.generator import check_lag
 from servemark.result import ErrorExample
 from servemark.stats.evidence import Question, Window
 from servemark.stats.gather import gather
 from servemark.stats.summary import bounded, summarise
+
+from .test_certificate import OPEN
 
 MS = 1_000_000
 KIND = {name: number for number, name in enumerate(_loadgen.ERROR_KINDS)}
@@ -166,6 +169,20 @@ def test_what_has_no_interval_is_judged_as_if_requests_were_independent_up_to_p9
     shown, judged = (one.response_ms for one in (summary.steps[0], bounded(summary.steps[0], summary.evidence[0])))
     assert (shown.p50.ci95, shown.p99.ci95, shown.p99_9.ci95) == (None, None, None)
     assert (judged.p50.ci95 is None, judged.p99.ci95 is None, judged.p99_9.ci95 is None) == (False, False, True)
+
+
+def test_of_few_streams_it_is_judged_too_how_far_the_lag_moves_their_first_event(make_records):
+    """Lag of 40 ms is nothing to a stream of 10 s, and nearly half of what its first event seems to take."""
+    columns = _even(60, gap_ms=500, service_ms=10_000)
+    columns["sent"] = columns["ready"] + 40 * MS
+    columns |= {"first_event": columns["sent"] + 50 * MS, "last_event": columns["end"], "events": 9}
+    file = make_records(60, **columns, flags=_loadgen.RECORD_FLAGS["streamed"])
+    summary = _summarise(file, Window(0, 60_000 * MS))
+    (step,), (evidence,) = summary.steps, summary.evidence
+    assert step.events.time_to_first_event_ms.p50.ci95 is None
+    check = check_lag(bounded(step, evidence), evidence, OPEN)
+    assert check.passed is False
+    assert check.reason == "generator lag moves p50 of the first event by 40.0 ms, limit 4.5 ms"
 
 
 def test_the_mean_and_its_spread_are_those_of_numpy(make_records):

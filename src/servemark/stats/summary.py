@@ -122,18 +122,31 @@ def bounded(step: StepSummary, evidence: StepEvidence) -> StepSummary:
     p99 nothing is claimed of a figure without one, which is not judged then.
     """
 
-    def latency(which: str, found: LatencySummary) -> LatencySummary:
-        independent = percentiles_ms(as_independent(evidence.latencies_ns[which]))
+    def latency(sample: Sample, found: LatencySummary) -> LatencySummary:
+        independent = percentiles_ms(as_independent(sample))
         lacking: dict[str, Any] = {
             name: one for name, one in independent.items() if name != "p99_9" and getattr(found, name).ci95 is None
         }
         return replace(found, **lacking)
 
+    events, tokens = step.events, step.tokens
+    if events and evidence.events:
+        first_event_ms = latency(evidence.events.first_event_ns, events.time_to_first_event_ms)
+        events = replace(events, time_to_first_event_ms=first_event_ms)
+    if tokens and evidence.tokens:
+        times_ns = evidence.tokens.times_ns
+        tokens = replace(
+            tokens,
+            first_token_ms=latency(times_ns["first_token"], tokens.first_token_ms),
+            longest_gap_ms=latency(times_ns["longest_gap"], tokens.longest_gap_ms),
+        )
     return replace(
         step,
         throughput_per_s=step.throughput_per_s if step.throughput_per_s.ci95 else independent_rate(step, evidence),
-        response_ms=latency("response", step.response_ms),
-        service_ms=latency("service", step.service_ms),
+        response_ms=latency(evidence.latencies_ns["response"], step.response_ms),
+        service_ms=latency(evidence.latencies_ns["service"], step.service_ms),
+        events=events,
+        tokens=tokens,
     )
 
 
