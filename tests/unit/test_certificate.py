@@ -364,25 +364,57 @@ def test_a_slow_generator_in_a_closed_loop_matters_where_the_highest_rate_was_as
     assert check_load(None, OPEN).passed is None
 
 
+def _stopped(paused_s, *, until_s=3.25, measured_s=(0.0, 10.0), idle_share=1.0, **changes):
+    """A closed loop whose generator paused once, for so long until then."""
+    changes = {"longest_pause_s": paused_s, **changes}
+    pause = {"paused_s": paused_s, "longest_pause_at_s": until_s, "measured_s": measured_s, "idle_share": idle_share}
+    return dataclasses.replace(CLOSED, **pause, **changes)
+
+
+def _pauses(seen, *, limit=0.05, of=None, evidence=None):
+    return check_pauses(of or _closed(_step()), evidence or _evidence(), limit=limit, conditions=seen)
+
+
 def test_a_generator_that_did_not_run_lowers_the_rate_by_name():
-    step = _closed(_step())
-    stopped = dataclasses.replace(CLOSED, paused_s=1.5, longest_pause_s=1.5, longest_pause_at_s=3.25)
-
-    def check(paused_s, seen=stopped, of=step, limit=0.05):
-        return check_pauses(of, limit=limit, paused_s=paused_s, window_s=10.0, conditions=seen)
-
-    assert check(0.0).passed is True
-    assert check(0.4).passed is True
-    failed = check(1.5)
+    stopped = _stopped(1.5)
+    assert _pauses(_stopped(0.0)).passed is True
+    assert _pauses(_stopped(0.4)).passed is True
+    failed = _pauses(stopped)
     assert failed.passed is False
-    assert failed.reason == "the generator did not run for 1.50 s, so that the rate lacks up to 15.0%, limit 5.0%"
+    assert failed.reason == (
+        "the generator did not run for 1.50 s of the measured time, so that the rate lacks up to 15.0%, limit 5.0%"
+    )
     assert failed.cause == "it was stopped, or kept from a CPU, for 1.50 s until 3.2 s"
     assert failed.advice == ("see that nothing stops it, and run again",)
-    throttled = dataclasses.replace(stopped, machine=dataclasses.replace(IDLE, throttled_s=9.2), paused_s=9.0)
-    assert check(9.0, throttled).cause == "its control group's quota of CPU time kept it waiting for 9.20 s"
-    assert check(9.0, throttled).advice == ("give it a larger quota",)
-    assert check(1.5, limit=None).passed is None
-    assert check(1.5, of=_step()).passed is None
+    throttled = _stopped(9.0, longest_pause_s=1.5, machine=dataclasses.replace(IDLE, throttled_s=9.2))
+    assert _pauses(throttled).cause == "its control group's quota of CPU time kept it waiting for 9.20 s"
+    assert _pauses(throttled).advice == ("give it a larger quota",)
+    assert _pauses(stopped, limit=None).passed is None
+    assert _pauses(stopped, of=_step()).passed is None
+
+
+@pytest.mark.parametrize(
+    ("until_s", "measured_s", "idle_share", "lacking"),
+    [
+        (1.5, (2.0, 12.0), 0.0, 0.0),  # in the warm-up
+        (65.0, (60.0, 70.0), 0.098, 0.098),  # a second of ten, behind a long warm-up
+        (2.6, (2.0, 12.0), 0.0, 0.06),  # who waited had become due in the warm-up
+        (12.4, (2.0, 12.0), 0.1, 0.06),  # the rest of it is no measured time
+        (5.0, (2.0, 12.0), 0.025, 0.025),  # of one of four threads
+    ],
+)
+def test_a_pause_counts_for_what_users_waited_in_the_measured_time(until_s, measured_s, idle_share, lacking):
+    check = _pauses(_stopped(1.0, until_s=until_s, measured_s=measured_s, idle_share=idle_share))
+    assert check.measured == pytest.approx(lacking)
+    assert check.passed is (lacking <= 0.05)
+
+
+def test_without_the_kernels_times_all_pauses_count_that_may_have_been_in_the_measured_time():
+    def measured(**pauses):
+        return _pauses(_stopped(**pauses, idle_share=0.0), evidence=_evidence(clock_read=100)).measured
+
+    assert measured(paused_s=1.0) == pytest.approx(0.1)
+    assert measured(paused_s=1.0, longest_pause_s=0.6, until_s=1.0, measured_s=(2.0, 12.0)) == pytest.approx(0.04)
 
 
 def test_a_generator_that_was_late_says_why_and_what_to_change():

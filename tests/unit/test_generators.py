@@ -11,6 +11,7 @@ import pytest
 from servemark import _loadgen
 from servemark.assessment import Measured
 from servemark.assessment.certification import conditions_of
+from servemark.assessment.gathering import evidence_of
 from servemark.certificate.spread import check_generators, check_start
 from servemark.engines import ClockAgreement, EngineRun, GeneratorCounts, GeneratorRun
 from servemark.engines.native.spread.joined import first_examples
@@ -223,6 +224,11 @@ def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):
     assert (most.passed, most.unit) == (False, "share")
     assert ClockAgreement(bound_ns=5, drift_ns=-40, drift_bound_ns=10).apart_ns == 45
     assert ClockAgreement(bound_ns=5, drift_ns=9, drift_bound_ns=10).apart_ns == 5
+
+
+def test_what_is_judged_of_pauses_is_of_the_measured_time(spread):
+    whole, _ = spread(2)
+    assert conditions_of(whole, evidence_of(whole)).measured_s == (2.0, 5.0)
 
 
 def test_generators_that_are_all_there_pass():

@@ -27,7 +27,7 @@ from servemark.certificate.records import check_accounted, check_in_flight, chec
 from servemark.certificate.spread import check_generators, check_start
 from servemark.result import Certificate, Check, StepSummary
 from servemark.servers import of_one
-from servemark.stats.evidence import Evidence, StepEvidence
+from servemark.stats.evidence import NO_TIME, Evidence, StepEvidence
 from servemark.stats.summary import bounded, independent_rate
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad
@@ -50,7 +50,7 @@ def certificate_of(
 ) -> Certificate:
     """The certificate of a run; `each` are its generators, where these are several."""
     steps = _bounded(steps, evidence)
-    seen = conditions_of(measured, evidence.steps)
+    seen = conditions_of(measured, evidence)
     return certify(
         [
             *_of_records(measured, evidence),
@@ -66,18 +66,19 @@ def certificate_of(
 
 def checks_of_verdicts(measured: Measured, trials: Sequence[Trial]) -> list[Check]:
     """That of each condition which `trials`, of which `measured` is one, miss by the generator's lag alone."""
-    seen = conditions_of(measured, trials[0].evidence.steps)
+    seen = conditions_of(measured, trials[0].evidence)
     return [
         check_verdict(condition.text, late=late, missed=missed, conditions=seen)
         for condition, late, missed in missed_by_lag(measured.objective, trials)
     ]
 
 
-def conditions_of(measured: Measured, evidence: Sequence[StepEvidence] = ()) -> RunConditions:
+def conditions_of(measured: Measured, evidence: Evidence | None = None) -> RunConditions:
     """What the machine and the generator's threads did meanwhile."""
     loads = [group.load for group in measured.plan.groups]
     engine_run, counts = measured.engine_run, measured.engine_run.counts
     users = sum(load.users for load in loads if isinstance(load, ClosedLoad))
+    steps, window = (evidence.steps, evidence.window) if evidence else ((), NO_TIME)
     return RunConditions(
         open_loop=any(isinstance(load, OpenLoad) for load in loads),
         users=users,
@@ -94,9 +95,10 @@ def conditions_of(measured: Measured, evidence: Sequence[StepEvidence] = ()) -> 
         paused_s=counts.paused_ns / NS_PER_S if counts else 0.0,
         longest_pause_s=counts.longest_pause_ns / NS_PER_S if counts else 0.0,
         longest_pause_at_s=counts.longest_pause_at_ns / NS_PER_S if counts else 0.0,
-        idle_share=_idle_share(measured, evidence),
+        measured_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
+        idle_share=_idle_share(measured, steps),
         changes=changes_of(measured),
-        asked=figures_asked(measured.objective, evidence) if measured.point.is_probe else None,
+        asked=figures_asked(measured.objective, steps) if measured.point.is_probe else None,
     )
 
 
@@ -112,7 +114,7 @@ def _idle_share(measured: Measured, evidence: Sequence[StepEvidence]) -> float:
 
 def check_highest_rate(measured: Measured, evidence: Evidence, steps: Sequence[StepSummary], *, asked: bool) -> Check:
     """The check of whether the generator let the server do what it can; `asked` says whether that was the question."""
-    seen = conditions_of(measured, evidence.steps)
+    seen = conditions_of(measured, evidence)
     if not isinstance(measured.point.load, ClosedLoad) or measured.engine_run.counts is None:
         return check_load(None, seen)
     starved = None
@@ -185,9 +187,8 @@ def _of_step(measured: Measured, step: StepSummary, evidence: StepEvidence, seen
         check_loopback(step, p50_ns=counts.loopback_p50_ns, conditions=seen),
         check_pauses(
             step,
+            evidence,
             limit=limit_of_rate(independent_rate(step, evidence)),
-            paused_s=counts.paused_ns / NS_PER_S,
-            window_s=measured.engine_run.scheduling_ended_ns / NS_PER_S,
             conditions=seen,
         ),
     ]
@@ -219,7 +220,7 @@ def _of_one(one: OfGenerator, of: int) -> list[Check]:
     part, counts = one.part, one.run.counts
     if counts is None:  # of one that was lost another check tells
         return []
-    seen, steps = conditions_of(part, one.evidence.steps), _bounded(one.steps, one.evidence)
+    seen, steps = conditions_of(part, one.evidence), _bounded(one.steps, one.evidence)
     recorded = one.evidence.recorded
     sent = counts.sent, one.evidence.under_way.sent
     checks = [

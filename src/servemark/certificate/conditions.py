@@ -89,6 +89,7 @@ class RunConditions:
         receive_clock: whose time of arrival answers have: "kernel", "user", "user, the kernel refused: ...".
         paused_s: for how long the thread that paused most was kept from running.
         longest_pause_s: the longest of its pauses, and `longest_pause_at_s` when that one had ended.
+        measured_s: from when to when was measured.
         idle_share: of the users' time, in a closed loop, in which they waited for the generator.
         changes: what the user can change.
         asked: of a probe of a search, by the name of a step, the times that it is to tell, as ``effects.figure_of``
@@ -107,6 +108,7 @@ class RunConditions:
     paused_s: float = 0.0
     longest_pause_s: float = 0.0
     longest_pause_at_s: float = 0.0
+    measured_s: tuple[float, float] = (0.0, 0.0)
     idle_share: float = 0.0
     changes: Changes = Changes()
     asked: Mapping[str, Collection[str]] | None = None
@@ -114,6 +116,28 @@ class RunConditions:
     def asks(self, step: str, figure: str) -> bool:
         """Whether that figure of that step is one that the run is to tell."""
         return self.asked is None or figure in self.asked.get(step, ())
+
+    @property
+    def window_s(self) -> float:
+        """For how long was measured."""
+        return self.measured_s[1] - self.measured_s[0]
+
+    @property
+    def longest_measured_s(self) -> float:
+        """What of the longest pause lies in the measured time."""
+        began_s = self.longest_pause_at_s - self.longest_pause_s
+        return max(min(self.longest_pause_at_s, self.measured_s[1]) - max(began_s, self.measured_s[0]), 0.0)
+
+    @property
+    def measured_paused_s(self) -> float:
+        """What of all pauses may lie in the measured time: when those were that were not the longest is not known."""
+        return min(self.longest_measured_s + self.paused_s - self.longest_pause_s, self.window_s)
+
+    @property
+    def begun_paused_s(self) -> float:
+        """The same of the longest where the measured time began in it: who became due before that is not measured."""
+        began_s = self.longest_pause_at_s - self.longest_pause_s
+        return self.longest_measured_s if began_s < self.measured_s[0] else 0.0
 
     @property
     def shares_all_cpus(self) -> bool:

@@ -139,25 +139,29 @@ def check_load(cycle: Cycle | None, conditions: RunConditions) -> Check:
     return _failed(Check(name, False, found, lacking, cycle.limit, "share"), conditions)
 
 
-def check_pauses(
-    step: StepSummary, *, limit: float | None, paused_s: float, window_s: float, conditions: RunConditions
-) -> Check:
+def check_pauses(step: StepSummary, evidence: StepEvidence, *, limit: float | None, conditions: RunConditions) -> Check:
     """The generator runs when it has to: what it did not send meanwhile lowers no rate by more than its limit.
 
-    `paused_s` is for how long a thread did not come back to its loop. `limit` is that of the rate if its requests were
-    independent of each other, None where it has none: a pause widens the interval that they have, and would excuse
-    itself. Times of requests are judged by the other checks.
+    That is the part of the measured time in which a thread did not come back to its loop; with the kernel's times of
+    arrival no more than that for which users waited to send: those of other threads did not, nor who waited for the
+    server. `limit` is that of the rate if its requests were independent of each other, None where it has none: a pause
+    widens the interval that they have, and would excuse itself. Times of requests are judged by the other checks.
     """
     name = f"pauses ({step.name})"
     if step.headline == "response":
         return Check(name, None, "open loop: what is sent late for it is the generator's lag")
-    share = min(paused_s / window_s, 1.0) if window_s > 0 else 0.0
-    if not paused_s:
-        return Check(name, True, "the generator was never kept from running", 0.0, LIMIT_SHARE, "share")
+    paused_s, window_s = conditions.measured_paused_s, conditions.window_s
+    if paused_s <= 0:
+        reason = "the generator was never kept from running"
+        return Check(name, True, f"{reason} in the measured time", 0.0, LIMIT_SHARE, "share")
     if limit is None:
         return Check(name, None, "too few requests succeeded for their rate to have an interval")
-    found = f"the generator did not run for {paused_s:.2f} s, so that the rate lacks up to {share:.1%}"
-    found += f", limit {limit:.1%}"
+    lacking_s = paused_s
+    if evidence.is_stamped:
+        lacking_s = min(paused_s, conditions.begun_paused_s + conditions.idle_share * window_s)
+    share = lacking_s / window_s
+    found = f"the generator did not run for {paused_s:.2f} s of the measured time, so that the rate lacks up to "
+    found += f"{share:.1%}, limit {limit:.1%}"
     if share <= limit:
         return Check(name, True, found, share, limit, "share")
     return _failed(Check(name, False, found, share, limit, "share"), conditions)
