@@ -127,6 +127,7 @@ def _at_worst() -> conditions.RunConditions:
         server_cpu_s=5.0,
         memory_stalled_s=1.0,
         remote=False,
+        throttled_s=2.0,
     )
     return conditions.RunConditions(
         open_loop=False,

@@ -460,6 +460,12 @@ STOP, LARGER = "stop what else runs here", "measure on a machine with more CPUs"
             (RATE, MORE, AWAKE, "run again"),
         ),
         (
+            OPEN,
+            {"throttled_s": 4.0},  # in slices too short for pauses
+            "its control group's quota of CPU time kept it waiting for 4.00 s",
+            ("give it a larger quota",),
+        ),
+        (
             dataclasses.replace(OPEN, realtime=NOT_ALLOWED),
             {},
             "though this machine's CPUs were busy for only 30% of the time",
@@ -527,6 +533,7 @@ def test_a_quiet_machine_is_not_disturbed():
         ({"memory_stalled_s": 0.5}, "memory pressure", "for 5.0% of the time"),
         ({"busy_cpu_s": 16.0}, "other load", "50% of this machine's CPU time"),
         ({"remote": True, "server_cpu_s": 0.0}, "other load", "25% of"),
+        ({"throttled_s": 2.0}, "quota", "from running for 20% of the time"),
     ],
 )
 def test_what_disturbs_a_run_is_named_with_its_share(machine, name, words):
@@ -534,6 +541,13 @@ def test_what_disturbs_a_run_is_named_with_its_share(machine, name, words):
     assert [disturbance.name for disturbance in found] == [name]
     assert words in found[0].reason
     assert found[0].measured > found[0].limit
+
+
+def test_time_in_which_a_quota_held_back_several_cpus_counts_once():
+    eight_at_once = dataclasses.replace(IDLE, cpus=16, own_cpu_s=4.0, server_cpu_s=68.0, throttled_s=8.0)
+    assert eight_at_once.throttled_share == pytest.approx(0.1)
+    assert dataclasses.replace(IDLE, throttled_s=4.0).throttled_share == pytest.approx(0.4)
+    assert IDLE.throttled_share == 0.0
 
 
 @pytest.mark.parametrize(

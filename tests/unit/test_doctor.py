@@ -20,6 +20,7 @@ from servemark.cli import doctor as command
 from servemark.cli import main
 from servemark.doctor import CHECKS, Check, Diagnosis, Finding, diagnose, machine, main_job_can_run, programs, room
 from servemark.errors import SetupError
+from servemark.machine import cgroups, counters
 from servemark.machine.gpus import Gpus
 
 from ..web_server import sending, web_server
@@ -274,6 +275,17 @@ def test_steal_is_watched_for_a_while(tmp_path, write, monkeypatch):
 
 def test_where_steal_is_not_counted_the_check_does_not_apply(tmp_path):
     assert machine.steal(tmp_path).status == "not_applicable"
+
+
+def test_the_quota_that_held_a_run_back_is_the_one_that_held_its_group_back_for_longest_meanwhile(tmp_path, write):
+    def counted(own_us, times, of_all_us):
+        write("sys/fs/cgroup/slice/own/cpu.stat", f"nr_throttled {times}\nthrottled_usec {own_us}\n")
+        write("sys/fs/cgroup/slice/cpu.stat", f"nr_throttled 9000\nthrottled_usec {of_all_us}\n")
+        return cgroups.throttled(tmp_path)
+
+    before = counted(1_000_000, 20, 900_000_000)
+    assert counters.most_throttled(before, counted(3_000_000, 60, 900_000_000)) == (2.0, 40)
+    assert counters.most_throttled({}, {}) == (None, 0)
 
 
 def test_a_quota_of_version_2_counts_wherever_it_is_set(tmp_path, write):

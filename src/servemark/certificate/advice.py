@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from servemark.certificate.conditions import RunConditions
+from servemark.certificate.conditions import THROTTLED_LIMIT_SHARE, RunConditions
 
 #: Of the machine's CPU time; above it, what waits for a CPU waits for others to be done.
 _ALL_BUSY_SHARE = 0.9
@@ -64,5 +64,7 @@ def _actions(seen: RunConditions) -> Iterator[str]:
 
 
 def _is_throttled(seen: RunConditions) -> bool:
-    throttled_s = seen.machine.throttled_s
-    return bool(throttled_s) and (throttled_s or 0.0) > seen.paused_s / 2 > 0
+    """Whether the quota of its control group explains its pauses, or kept it from running where these were short."""
+    if seen.paused_s > 0:
+        return (seen.machine.throttled_s or 0.0) > seen.paused_s / 2
+    return seen.machine.throttled_share > THROTTLED_LIMIT_SHARE

@@ -16,6 +16,8 @@ _SHARED_SHARE = 0.8
 IDLE_LIMIT_SHARE = 0.05
 _STALLED_LIMIT_SHARE = 0.01
 _OTHER_LIMIT_SHARE = 0.05
+#: Of the time; above it, a quota kept the generator waiting.
+THROTTLED_LIMIT_SHARE = 0.01
 #: The kernel counts CPU time in ticks of 10 ms a process and CPU; of a shorter run other load cannot be told.
 _SHORTEST_S = 1.0
 
@@ -33,7 +35,8 @@ class MachineUse:
         server_cpu_s: CPU time of the server's processes; 0 when they are on another machine.
         memory_stalled_s: time for which something waited for memory (PSI, "some").
         remote: whether the server is on another machine.
-        throttled_s: time for which the control groups of this process kept it from running, for lack of quota.
+        throttled_s: time for which the control groups of this process kept it from running, for lack of quota, of all
+            CPUs together, and `throttled_times` in how many periods of the quota.
         usable_cpus: how many of the CPUs this process may use.
         realtime_fix: what has to be done for a process of this user to have real-time priority; empty: it may.
     """
@@ -47,6 +50,7 @@ class MachineUse:
     memory_stalled_s: float | None
     remote: bool
     throttled_s: float | None = None
+    throttled_times: int = 0
     usable_cpus: int | None = None
     realtime_fix: str | None = None
 
@@ -54,6 +58,17 @@ class MachineUse:
     def capacity_s(self) -> float:
         """CPU time that there was."""
         return max(self.elapsed_s * self.cpus, 1e-9)
+
+    @property
+    def throttled_share(self) -> float:
+        """The part of the time for which a quota let nothing of the control group run; at least.
+
+        Each CPU that could have been used counts its own wait: of several no more is believed than that all that ran
+        here would else have run beside it.
+        """
+        throttled_s = self.throttled_s or 0.0
+        used_s = self.own_cpu_s + (self.server_cpu_s or 0.0)
+        return throttled_s / max(self.elapsed_s, throttled_s + used_s, 1e-9)
 
 
 @dataclass(frozen=True)
@@ -218,6 +233,10 @@ def _disturbances(seen: RunConditions) -> Iterator[Disturbance]:
         if seen.changes.more_threads:
             reason += f"; for more of them {seen.changes.more_threads}"
         yield Disturbance("generator CPU", reason, seen.busy_share, GENERATOR_BUSY_SHARE, "share")
+    if machine.throttled_share > THROTTLED_LIMIT_SHARE:
+        reason = "a quota of CPU time kept the generator's control group from running for "
+        reason += f"{machine.throttled_share:.0%} of the time"
+        yield Disturbance("quota", reason, machine.throttled_share, THROTTLED_LIMIT_SHARE, "share")
     if seen.paused_s > 0:
         reason = f"the generator was kept from running for {seen.paused_s:.2f} s"
         yield Disturbance("pauses", reason, seen.paused_s, 0.0, "s")

@@ -35,16 +35,21 @@ def cpu_quotas(root: Path) -> list[tuple[float, Path]]:
     return [(cpus, folder) for cpus, folder in quotas if cpus is not None]
 
 
-def throttled_s(root: Path) -> float | None:
-    """For how long a quota of this process's groups kept them from running so far; None where none is counted."""
-    found = []
+def throttled(root: Path) -> dict[Path, tuple[float, int]]:
+    """For how long, in seconds, a quota of each of this process's groups kept it from running so far, and how often.
+
+    Each CPU counts its own wait. Of groups that count none nothing is said.
+    """
+    found = {}
     for folder in folders(root, "cpu"):
-        of_v2, of_v1 = (statistic(folder, name, "cpu.stat") for name in ("throttled_usec", "throttled_time"))
+        of_v2, of_v1, times = (
+            statistic(folder, name, "cpu.stat") for name in ("throttled_usec", "throttled_time", "nr_throttled")
+        )
         if of_v2 is not None:
-            found.append(of_v2 / 1e6)
+            found[folder] = of_v2 / 1e6, times or 0
         elif of_v1 is not None:
-            found.append(of_v1 / 1e9)
-    return max(found, default=None)
+            found[folder] = of_v1 / 1e9, times or 0
+    return found
 
 
 def whole_cpus(root: Path, cpus: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class _Counters:
     own_cpu_s: float
     server_cpu_s: float | None
     memory_stalled_s: float | None
-    throttled_s: float | None
+    throttled: Mapping[Path, tuple[float, int]]
 
 
 class MachineWatch:
@@ -43,6 +43,7 @@ class MachineWatch:
     def use(self, *, spun_cpu_s: float = 0.0) -> MachineUse:
         """What was used since; of that, `spun_cpu_s` only kept CPUs awake."""
         before, after = self._before, self._read()
+        throttled_s, throttled_times = most_throttled(before.throttled, after.throttled)
         return MachineUse(
             elapsed_s=after.at_s - before.at_s,
             cpus=os.cpu_count() or 1,
@@ -52,7 +53,8 @@ class MachineWatch:
             server_cpu_s=_difference(before.server_cpu_s, after.server_cpu_s),
             memory_stalled_s=_difference(before.memory_stalled_s, after.memory_stalled_s),
             remote=self._remote,
-            throttled_s=_difference(before.throttled_s, after.throttled_s),
+            throttled_s=throttled_s,
+            throttled_times=throttled_times,
             usable_cpus=cgroups.usable_cpus(),
             realtime_fix=realtime_fix(),
         )
@@ -66,7 +68,7 @@ class MachineWatch:
             own_cpu_s=time.process_time(),
             server_cpu_s=0.0 if self._remote else self._server_cpu_s(),
             memory_stalled_s=_memory_stalled_s(),
-            throttled_s=cgroups.throttled_s(Path("/")),
+            throttled=cgroups.throttled(Path("/")),
         )
 
 
@@ -93,6 +95,18 @@ def realtime_fix() -> str | None:
     return (
         "docker run --cap-add SYS_NICE" if os.geteuid() == 0 else "./install_dependencies.sh --realtime, log in again"
     )
+
+
+def most_throttled(
+    before: Mapping[Path, tuple[float, int]], after: Mapping[Path, tuple[float, int]]
+) -> tuple[float | None, int]:
+    """For how long, and how often, the group was held back meanwhile that was for longest; None where none counts."""
+    waits = [
+        (after[group][0] - held_s, after[group][1] - times)
+        for group, (held_s, times) in before.items()
+        if group in after
+    ]
+    return max(waits, default=(None, 0))
 
 
 def _difference(before: float | None, after: float | None) -> float | None:
