@@ -308,8 +308,8 @@ def test_lag_in_a_closed_loop_is_in_no_time():
 def test_times_in_doubt_are_judged_by_what_the_others_say():
     step = _closed(_step(10.0))
     assert check_clock(step, _evidence(), CLOSED).passed is True
-    doubtful = _evidence(clock_read=3, trusted_ms={"p50": 9.9, "p99": 9.0})
-    failed = check_clock(step, doubtful, CLOSED)
+    late = {"clock_read": 3, "receive_lag_ms": 2.0}
+    failed = check_clock(step, _evidence(**late, trusted_ms={"p50": 9.9, "p99": 9.0}), CLOSED)
     assert failed.passed is False
     assert failed.reason == (
         "3 of 100 answers without the kernel's time of arrival move p99 of the service by 1.0 ms, limit 0.5 ms"
@@ -317,10 +317,45 @@ def test_times_in_doubt_are_judged_by_what_the_others_say():
     interrupted = check_clock(step, _evidence(unsure_sent=2), CLOSED)
     assert interrupted.passed is True
     assert "2 of 100 requests were interrupted while they were written" in interrupted.reason
-    harmless = _evidence(clock_read=3, trusted_ms={"p50": 9.9, "p99": 9.8})
+    harmless = _evidence(**late, trusted_ms={"p50": 9.9, "p99": 9.8})
     assert check_clock(step, harmless, CLOSED).passed is True
     paused = _evidence(clock_read=100, paused=4, trusted_ms={"p50": 9.0, "p99": 9.0})
-    assert "4 of 100 answers that came while the generator paused" in check_clock(step, paused, CLOSED).reason
+    assert "4 of 100 answers that came while the generator paused" in check_clock(step, paused, _stopped(1.0)).reason
+
+
+def test_answers_without_a_stamp_that_take_longer_than_others_are_not_for_that_taken_to_be_read_late():
+    """A fifth of them end with the connection, and take three times as long."""
+    quick, slow = Statistic(20.0, (19.9, 20.1)), Statistic(60.0, (59.9, 60.1))
+    times = dataclasses.replace(_latency(20.0), p90=slow, p95=slow, p99=slow, p99_9=slow, max=62.0)
+    step = dataclasses.replace(_closed(_step()), service_ms=times)
+    others = dict.fromkeys(("p50", "p90", "p95", "p99", "p99_9"), quick.value)
+
+    def check(seen=CLOSED, **changes):
+        facts = {"measured": 8000, "clock_read": 1600, "receive_lag_ms": 0.04, "trusted_ms": others, **changes}
+        return check_clock(step, _evidence(**facts), seen)
+
+    assert check().passed is True
+    assert check(paused=8, seen=_stopped(0.06)).passed is True, "hardly any of them can have come in that pause"
+    assert check(paused=1600, seen=_stopped(0.06)).passed is False
+    assert check(receive_lag_ms=4.0).passed is False, "those with a stamp were read late, too"
+
+
+def test_a_wall_clock_that_was_set_is_named_as_the_cause():
+    late = _evidence(clock_read=3, receive_lag_ms=2.0, trusted_ms={"p99": 9.0})
+    failed = check_clock(_closed(_step(10.0)), late, dataclasses.replace(CLOSED, clock_steps=2))
+    assert failed.cause == "the wall clock, by which the kernel stamps arrivals, was set 2 times meanwhile"
+    assert failed.advice == ("see that nothing sets the clock, and run again",)
+    assert "wall clock" not in check_clock(_closed(_step(10.0)), late, CLOSED).cause
+
+
+def test_where_all_answers_came_in_one_pause_they_are_late_by_up_to_as_long():
+    all_of_them = _evidence(clock_read=100, paused=100)
+    stopped = dataclasses.replace(_stopped(2.5), open_loop=True)
+    failed = check_clock(_step(3150.0), all_of_them, stopped)
+    assert failed.reason == (
+        "100 of 100 answers that came while the generator paused move p50 of the response by 2500.0 ms, limit 157.5 ms"
+    )
+    assert check_clock(_step(60_000.0), all_of_them, stopped).passed is True, "that is little of a minute"
 
 
 def test_without_the_kernels_times_what_answers_wait_for_is_added_to_every_percentile():

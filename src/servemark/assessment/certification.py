@@ -96,6 +96,7 @@ def conditions_of(measured: Measured, evidence: Evidence | None = None) -> RunCo
         longest_pause_s=counts.longest_pause_ns / NS_PER_S if counts else 0.0,
         longest_pause_at_s=counts.longest_pause_at_ns / NS_PER_S if counts else 0.0,
         measured_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
+        clock_steps=counts.clock_steps if counts else 0,
         idle_share=_idle_share(measured, steps),
         changes=changes_of(measured),
         asked=figures_asked(measured.objective, steps) if measured.point.is_probe else None,

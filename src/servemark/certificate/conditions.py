@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from servemark.result import Disturbance
+from servemark.stats.lateness import Lateness
 
 #: Of a generator thread's time, in an open loop; above it, arrivals wait for each other.
 GENERATOR_BUSY_SHARE = 0.8
+_MS_PER_S = 1000
 _STEAL_LIMIT_SHARE = 0.01
 #: Of the machine's CPU time: when server and generator use so much between them, each takes it from the other.
 _SHARED_SHARE = 0.8
@@ -105,6 +107,7 @@ class RunConditions:
         paused_s: for how long the thread that paused most was kept from running.
         longest_pause_s: the longest of its pauses, and `longest_pause_at_s` when that one had ended.
         measured_s: from when to when was measured.
+        clock_steps: how often the wall clock, by which the kernel stamps arrivals, was set meanwhile.
         idle_share: of the users' time, in a closed loop, in which they waited for the generator.
         changes: what the user can change.
         asked: of a probe of a search, by the name of a step, the times that it is to tell, as ``effects.figure_of``
@@ -124,6 +127,7 @@ class RunConditions:
     longest_pause_s: float = 0.0
     longest_pause_at_s: float = 0.0
     measured_s: tuple[float, float] = (0.0, 0.0)
+    clock_steps: int = 0
     idle_share: float = 0.0
     changes: Changes = Changes()
     asked: Mapping[str, Collection[str]] | None = None
@@ -147,6 +151,19 @@ class RunConditions:
     def measured_paused_s(self) -> float:
         """What of all pauses may lie in the measured time: when those were that were not the longest is not known."""
         return min(self.longest_measured_s + self.paused_s - self.longest_pause_s, self.window_s)
+
+    @property
+    def pauses(self) -> Lateness:
+        """What pauses make of times that are known by when they were read, and `shorter_pauses` all but the longest."""
+        return self._lateness(self.measured_paused_s)
+
+    @property
+    def shorter_pauses(self) -> Lateness:
+        """See `pauses`."""
+        return self._lateness(self.measured_paused_s - self.longest_measured_s)
+
+    def _lateness(self, paused_s: float) -> Lateness:
+        return Lateness(paused_s / self.window_s if self.window_s > 0 else 0.0, _MS_PER_S * self.longest_pause_s)
 
     @property
     def begun_paused_s(self) -> float:

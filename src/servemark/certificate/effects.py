@@ -6,10 +6,12 @@ interval (design: measurement rule 8). Below that the interval says more of its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from servemark.result import LatencySummary, Statistic, StepSummary
+from servemark.stats.lateness import Lateness, moved_at_most_ms
 from servemark.stats.percentiles import REPORTED
 
 #: Of a figure.
@@ -45,13 +47,21 @@ def limit_of_rate(rate: Statistic) -> float | None:
     return max(LIMIT_SHARE, (rate.ci95[1] - rate.ci95[0]) / 2 / rate.value)
 
 
-def moved(what: str, reported: LatencySummary, without_ms: Mapping[str, float]) -> list[Effect]:
+def moved(
+    what: str, reported: LatencySummary, without_ms: Mapping[str, float], no_more_ms: Mapping[str, float] | None = None
+) -> list[Effect]:
     """The effects on the percentiles of `what`, which would be `without_ms` but for the generator.
 
     Only percentiles that have an interval are looked at: of a few requests, one that was late would move the others.
+    Where it is known by how much each can have been moved at most, `no_more_ms` says it.
     """
+    caps_ms = no_more_ms or {}
     return [
-        Effect(figure_of(percentile, what), abs(statistic.value - without_ms[percentile]), most_ms)
+        Effect(
+            figure_of(percentile, what),
+            min(abs(statistic.value - without_ms[percentile]), caps_ms.get(percentile, math.inf)),
+            most_ms,
+        )
         for percentile, statistic, most_ms in _judged(reported)
         if percentile in without_ms and statistic.value is not None
     ]
@@ -65,6 +75,16 @@ def times_of(step: StepSummary) -> dict[str, LatencySummary]:
     if step.tokens:
         times["first_token"] = step.tokens.first_token_ms
     return times
+
+
+def late(what: str, reported: LatencySummary, lateness: Lateness) -> list[Effect]:
+    """The most that lateness may move the percentiles of `what`."""
+    most = moved_at_most_ms(reported, lateness)
+    return [
+        Effect(figure_of(percentile, what), most[percentile], most_ms)
+        for percentile, _, most_ms in _judged(reported)
+        if percentile in most
+    ]
 
 
 def added(step: StepSummary, by_ms: float) -> list[Effect]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from servemark.certificate.advice import advice_on, cause_of
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions
-from servemark.certificate.effects import LIMIT_SHARE, Effect, added, moved, times_of, worst
-from servemark.result import Check, StepSummary
+from servemark.certificate.effects import LIMIT_SHARE, Effect, added, late, moved, times_of, worst
+from servemark.result import Check, LatencySummary, StepSummary
 from servemark.stats.evidence import StepEvidence
+from servemark.stats.lateness import Lateness, moved_at_most_ms
+from servemark.stats.percentiles import REPORTED
 from servemark.units import NS_PER_MS
 
 _FEW = "too few requests succeeded for any percentile to have an interval"
@@ -49,8 +52,9 @@ def check_clock(step: StepSummary, evidence: StepEvidence, conditions: RunCondit
 
     In doubt is an end without the kernel's time of arrival, which is late by what the thread was; where the kernel
     gives none at all, an end that came while the generator paused. The percentiles are compared with those of the other
-    records. Of the requests behind whose `sent` the thread was interrupted hardly any left late (docs/accuracy.md):
-    they are counted.
+    records, and are moved by no more than these answers can have been read late: they may be others' than those are.
+    Of the requests behind whose `sent` the thread was interrupted hardly any left late (docs/accuracy.md): they are
+    counted.
     """
     name = f"clock ({step.name})"
     unstamped = evidence.clock_read if evidence.is_stamped else evidence.paused
@@ -58,9 +62,44 @@ def check_clock(step: StepSummary, evidence: StepEvidence, conditions: RunCondit
     interrupted = f"{evidence.unsure_sent:,} of {evidence.measured:,} requests were interrupted while they were written"
     if not unstamped:
         return Check(name, True, f"no answer's time is in doubt; {interrupted}", 0.0, None, "ms")
-    effects = moved(step.headline, step.headline_ms, evidence.trusted_ms)
+    if unstamped == evidence.measured:  # there is none to compare them with
+        effects = late(step.headline, step.headline_ms, Lateness(1.0, conditions.pauses.most_ms))
+    else:
+        no_more_ms = _waited_at_most_ms(step.headline_ms, evidence, conditions)
+        effects = moved(step.headline, step.headline_ms, evidence.trusted_ms, no_more_ms)
     doubts = f"{unstamped:,} of {evidence.measured:,} answers {why}"
-    return _judged(name, doubts, step, effects, conditions, verb="move")
+    check = _judged(name, doubts, step, effects, conditions, verb="move")
+    if check.passed is False and evidence.is_stamped and conditions.clock_steps:
+        times = "once" if conditions.clock_steps == 1 else f"{conditions.clock_steps} times"
+        cause = f"the wall clock, by which the kernel stamps arrivals, was set {times} meanwhile"
+        return replace(check, cause=cause, advice=("see that nothing sets the clock, and run again",))
+    return check
+
+
+def _waited_at_most_ms(
+    reported: LatencySummary, evidence: StepEvidence, conditions: RunConditions
+) -> Mapping[str, float]:
+    """By how much answers in doubt can have moved each percentile, since they were read no later than that.
+
+    They waited as those with a stamp did, whose mean is known, and more only by exponential waits' long ones, or by
+    pauses. In the longest pause no more can have come than were under way then, in the others those by chance.
+    """
+    if not evidence.is_stamped:
+        return dict.fromkeys(REPORTED, conditions.pauses.most_ms)
+    doubtful, longest_ms = evidence.clock_read / evidence.measured, conditions.pauses.most_ms
+    in_longest = Lateness(min(doubtful, evidence.paused / evidence.measured), longest_ms)
+    in_others = Lateness(doubtful * conditions.shorter_pauses.share, longest_ms)
+    pauses = [moved_at_most_ms(reported, one) for one in (in_longest, in_others)]
+    wait_ms = _stamped_wait_ms(evidence)
+    return {
+        name: max(wait_ms * max(1.0, math.log(doubtful / (1 - q))), *(one.get(name, 0.0) for one in pauses))
+        for name, q in REPORTED.items()
+    }
+
+
+def _stamped_wait_ms(evidence: StepEvidence) -> float:
+    """For how long answers that have the kernel's time of arrival waited to be read, on the mean."""
+    return evidence.receive_lag_ms * evidence.measured / max(evidence.measured - evidence.clock_read, 1)
 
 
 def check_unstamped(
