@@ -25,8 +25,10 @@ from servemark.result import (
     Disturbance,
     ErrorExample,
     EventSummary,
+    GapSummary,
     LatencySummary,
     RunResult,
+    Spread,
     Statistic,
     StepSummary,
     Telemetry,
@@ -358,15 +360,20 @@ def test_where_all_answers_came_in_one_pause_they_are_late_by_up_to_as_long():
     assert check_clock(_step(60_000.0), all_of_them, stopped).passed is True, "that is little of a minute"
 
 
+def _read_late(step, evidence, seen, *, receive_us=0.0, run_queue_us=0.0, joined_share=0.0):
+    return check_unstamped(
+        step,
+        evidence,
+        receive_lag_ms=receive_us / 1000,
+        run_queue_ms=None if run_queue_us is None else run_queue_us / 1000,
+        joined_share=joined_share,
+        seen=seen,
+    )
+
+
 def test_without_the_kernels_times_what_answers_wait_for_is_added_to_every_percentile():
     def check(receive_us, run_queue_us, evidence):
-        return check_unstamped(
-            _step(1.0),
-            evidence,
-            receive_lag_ms=receive_us / 1000,
-            run_queue_ms=None if run_queue_us is None else run_queue_us / 1000,
-            seen=OPEN,
-        )
+        return _read_late(_step(1.0), evidence, OPEN, receive_us=receive_us, run_queue_us=run_queue_us)
 
     unstamped = _evidence(clock_read=100)
     assert check(60, 39, unstamped).passed is True
@@ -375,6 +382,85 @@ def test_without_the_kernels_times_what_answers_wait_for_is_added_to_every_perce
     assert failed.reason.startswith("that answers wait for the generator moves p")
     assert check(90, None, unstamped).passed is True
     assert check(600, 500, _evidence()).passed is None
+
+
+def _times(p50, p90=None, p95=None, p99=None):
+    """Such a distribution, each of whose percentiles has an interval without width."""
+    values = [p50, p90 or p50, p95 or p90 or p50, p99 or p95 or p90 or p50]
+    p50, p90, p95, p99 = (Statistic(value, (value, value)) for value in values)
+    return LatencySummary(p50, p50, p90, p95, p99, p99, min=p50.value, max=p99.value, stddev=0.0)
+
+
+def test_without_the_kernels_times_answers_of_several_pauses_are_late_by_up_to_as_long():
+    """Ten stops of 0.2 s in a minute, of a server that takes 100 ms; the longest is the clock's check."""
+    step = dataclasses.replace(_closed(_step()), service_ms=_times(100.0, p99=300.0))
+    minute = {"until_s": 2.2, "measured_s": (0.0, 60.0), "longest_pause_s": 0.2}
+    unstamped = _evidence(clock_read=100)
+    failed = _read_late(step, unstamped, _stopped(2.0, **minute))
+    assert failed.passed is False
+    assert failed.reason == "that answers wait for the generator moves p99 of the service by 150.0 ms, limit 15.0 ms"
+    assert _read_late(step, unstamped, _stopped(0.2, **minute)).passed is True
+    assert _read_late(step, _evidence(), _stopped(2.0, **minute)).passed is None
+    even = dataclasses.replace(step, service_ms=_times(100.0))
+    assert _read_late(even, unstamped, _stopped(2.0, **minute)).passed is True
+
+
+def test_without_the_kernels_times_answers_are_late_that_a_quota_keeps_from_being_read():
+    """A server that takes 20 ms, and 40 ms of CPU time in each 100 ms: no single wait is a pause."""
+    step = dataclasses.replace(_closed(_step()), service_ms=_times(20.0, p90=80.0))
+    held_back = dataclasses.replace(IDLE, server_cpu_s=0.0, throttled_s=4.9, throttled_times=80)
+    quota = dataclasses.replace(CLOSED, machine=held_back)
+    failed = _read_late(step, _evidence(clock_read=100), quota)
+    assert failed.passed is False
+    assert failed.reason == "that answers wait for the generator moves p90 of the service by 60.0 ms, limit 4.0 ms"
+    assert failed.advice == ("give it a larger quota",)
+    assert _read_late(step, _evidence(clock_read=100), CLOSED).passed is True
+    assert _read_late(step, _evidence(), quota).passed is None
+
+
+def _streamed(first_event, between_ms, took_ms=1000.0):
+    between = GapSummary(100, *[between_ms] * 5)
+    events = EventSummary(1, 1, Spread(30.0, 30, 30, 30), _latency(1.0).p50, first_event, between)
+    return dataclasses.replace(_closed(_step(took_ms)), events=events)
+
+
+def test_events_that_were_read_with_later_ones_are_late_by_up_to_what_they_waited():
+    """A thread that waits up to 10 ms for a CPU, and events 3 ms apart: the first one has the stamp of a later one."""
+    late = _evidence(receive_lag_ms=4.0)
+    failed = _read_late(_streamed(_times(8.0, p90=14.0), 3.0), late, CLOSED, joined_share=0.5)
+    assert failed.passed is False
+    assert failed.reason.startswith("that 50.0% of events were read with a later one moves p")
+    assert "of the first event by" in failed.reason
+
+
+@pytest.mark.parametrize(
+    ("first_event", "between_ms", "wait_ms", "joined_share"),
+    [
+        (_times(8.0, p90=14.0), 3.0, 4.0, 0.0),  # none was
+        (_times(5.0, p99=5.3), 3.0, 0.03, 0.002),  # hardly any was, and none for long
+        (_times(5.0, p90=5.2), 10.0, 0.03, 0.5),  # the server sends two at a time
+        (_times(200.0, p90=230.0), 3.0, 2.0, 0.3),  # that is little of what they took
+    ],
+)
+def test_events_that_were_not_moved_by_that_are_not_judged_late(first_event, between_ms, wait_ms, joined_share):
+    step = _streamed(first_event, between_ms)
+    assert _read_late(step, _evidence(receive_lag_ms=wait_ms), CLOSED, joined_share=joined_share).passed is True
+
+
+def test_streams_that_met_a_pause_have_a_late_first_event_and_a_long_gap():
+    """Two stops of 1.5 s in a minute: in a twentieth of it."""
+    stopped = _stopped(3.0, longest_pause_s=1.5, until_s=21.5, measured_s=(0.0, 60.0))
+    step = _streamed(_times(1000.0, p90=1014.0, p95=1016.0, p99=2005.0), 20.0, took_ms=2000.0)
+    failed = _read_late(step, _evidence(), stopped, joined_share=0.05)
+    assert failed.passed is False
+    assert "p99 of the first event" in failed.reason
+    assert failed.cause == "it was stopped, or kept from a CPU, for 1.50 s until 21.5 s"
+    even = _streamed(_times(1000.0), 20.0, took_ms=2000.0)
+    assert _read_late(even, _evidence(), stopped, joined_share=0.05).passed is True
+    tokens = SimpleNamespace(first_token_ms=_times(1000.0), first_said_ms=None, longest_gap_ms=_times(25.0, p90=1500.0))
+    gap = _read_late(dataclasses.replace(even, tokens=tokens), _evidence(), stopped, joined_share=0.05)
+    assert gap.passed is False
+    assert "p90 of the longest gap" in gap.reason
 
 
 def test_a_slow_generator_in_a_closed_loop_matters_where_the_highest_rate_was_asked_for():

@@ -12,7 +12,7 @@ import pytest
 
 from servemark import _loadgen
 from servemark.result import EventSummary, Spread
-from servemark.stats.events import between_events
+from servemark.stats.events import between_events, joined_share
 from servemark.stats.evidence import Question, Window
 from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
@@ -150,3 +150,9 @@ def test_the_statistics_of_a_histogram_are_those_of_its_counts():
     for share, value in ((0.5, found.p50), (0.9, found.p90), (0.99, found.p99)):
         assert value == np.quantile(values, share, method="inverted_cdf") / MS
     assert found.mean == pytest.approx(values.mean() / MS, rel=1e-3)
+
+
+def test_events_that_were_read_together_are_those_without_a_time_between_them():
+    values = np.repeat(*np.array(list(decoded(HISTOGRAM))).T)
+    assert joined_share([HISTOGRAM]) == pytest.approx(np.mean(values == 0), abs=1e-3)
+    assert joined_share([]) == 0.0

@@ -18,6 +18,7 @@ from servemark.engines.native.spread.joined import first_examples
 from servemark.records import open_records, write_records
 from servemark.result import ErrorExample
 
+from .test_events import HISTOGRAM
 from .test_open_loop import IDLE, _assessed, _measured, _times
 
 #: Checks that a run of one generator has not.
@@ -229,6 +230,20 @@ def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):
 def test_what_is_judged_of_pauses_is_of_the_measured_time(spread):
     whole, _ = spread(2)
     assert conditions_of(whole, evidence_of(whole)).measured_s == (2.0, 5.0)
+
+
+def test_which_events_were_read_together_is_what_the_times_between_them_say(spread):
+    streamed = _loadgen.RECORD_FLAGS["streamed"]
+    whole, parts = spread(2, flags=[streamed] * 900, events=[3] * 900, first_event=[3_000_000_000] * 900)
+
+    def receive_lag(measured):
+        generators = tuple(replace(one, counts=COUNTS) for one in measured.engine_run.generators)
+        run = replace(measured.engine_run, generators=generators, event_gaps={0: (HISTOGRAM,)})
+        return _checks(_assessed(replace(measured, engine_run=run))[0].run)["receive lag (predict)"]
+
+    told = receive_lag(whole)
+    assert told.reason.startswith("that 80.0% of events were read with a later one moves p")
+    assert receive_lag(parts) == told
 
 
 def test_generators_that_are_all_there_pass():

@@ -27,6 +27,7 @@ from servemark.certificate.records import check_accounted, check_in_flight, chec
 from servemark.certificate.spread import check_generators, check_start
 from servemark.result import Certificate, Check, StepSummary
 from servemark.servers import of_one
+from servemark.stats.events import joined_share
 from servemark.stats.evidence import NO_TIME, Evidence, StepEvidence
 from servemark.stats.summary import bounded, independent_rate
 from servemark.units import NS_PER_MS, NS_PER_S
@@ -164,12 +165,20 @@ def _of_generator(
         *(
             check
             for step, of_step in zip(steps, evidence.steps, strict=True)
-            for check in _of_step(measured, step, of_step, seen)
+            for check in _of_step(measured, step, of_step, _gaps_of(measured, evidence, step.name), seen)
         ),
     ]
 
 
-def _of_step(measured: Measured, step: StepSummary, evidence: StepEvidence, seen: RunConditions) -> list[Check]:
+def _gaps_of(measured: Measured, evidence: Evidence, step: str) -> list[bytes]:
+    """The histograms of the times between events of the steps of that name."""
+    gaps = measured.engine_run.event_gaps
+    return [one for number, found in gaps.items() if evidence.step_names[number] == step for one in found]
+
+
+def _of_step(
+    measured: Measured, step: StepSummary, evidence: StepEvidence, gaps: Sequence[bytes], seen: RunConditions
+) -> list[Check]:
     """One judgement a step: what is nothing for one may be much for another."""
     counts = measured.engine_run.counts
     assert counts
@@ -183,6 +192,7 @@ def _of_step(measured: Measured, step: StepSummary, evidence: StepEvidence, seen
             run_queue_ms=counts.run_queue_delay_ns / counts.run_queue_waits / NS_PER_MS
             if counts.run_queue_waits
             else None,
+            joined_share=joined_share(gaps),
             seen=seen,
         ),
         check_loopback(step, p50_ns=counts.loopback_p50_ns, conditions=seen),

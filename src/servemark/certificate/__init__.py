@@ -5,8 +5,9 @@ with the reason; only a failed one makes the run INVALID. A reason names the fig
 what to change are apart from it, and chosen from what was measured of the run's `RunConditions`, and from what can be
 changed here.
 
-``records`` holds the checks of what was recorded, ``generator`` those of the generator's own delay, ``conditions``
-what else the machine did, which makes no run INVALID, and ``advice`` why a generator was late and what to do.
+``records`` holds the checks of what was recorded, ``generator`` those of the generator's own delay, ``streams`` what
+that makes of events, ``conditions`` what else the machine did, which makes no run INVALID, and ``advice`` why a
+generator was late and what to do.
 """
 
 from __future__ import annotations

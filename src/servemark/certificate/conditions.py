@@ -72,6 +72,12 @@ class MachineUse:
         used_s = self.own_cpu_s + (self.server_cpu_s or 0.0)
         return throttled_s / max(self.elapsed_s, throttled_s + used_s, 1e-9)
 
+    @property
+    def throttled(self) -> Lateness:
+        """What a quota makes of times that are known by when they were read: as long as it held the group back."""
+        share = self.throttled_share
+        return Lateness(share, _MS_PER_S * share * self.elapsed_s / max(self.throttled_times, 1))
+
 
 @dataclass(frozen=True)
 class Changes:

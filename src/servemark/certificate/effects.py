@@ -77,6 +77,19 @@ def times_of(step: StepSummary) -> dict[str, LatencySummary]:
     return times
 
 
+def events_of(step: StepSummary) -> dict[str, LatencySummary]:
+    """The times that are reported of the events of a step's streams, one a stream, by name; empty without events."""
+    times: dict[str, LatencySummary] = {}
+    if step.events:
+        times["first_event"] = step.events.time_to_first_event_ms
+    if step.tokens:
+        times["first_token"] = step.tokens.first_token_ms
+        if step.tokens.first_said_ms:
+            times["first_said"] = step.tokens.first_said_ms
+        times["longest_gap"] = step.tokens.longest_gap_ms
+    return times
+
+
 def late(what: str, reported: LatencySummary, lateness: Lateness) -> list[Effect]:
     """The most that lateness may move the percentiles of `what`."""
     most = moved_at_most_ms(reported, lateness)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from servemark.certificate.advice import advice_on, cause_of
 from servemark.certificate.conditions import IDLE_LIMIT_SHARE, RunConditions
 from servemark.certificate.effects import LIMIT_SHARE, Effect, added, late, moved, times_of, worst
+from servemark.certificate.streams import events_late, joined_late
 from servemark.result import Check, LatencySummary, StepSummary
 from servemark.stats.evidence import StepEvidence
 from servemark.stats.lateness import Lateness, moved_at_most_ms
@@ -103,20 +104,52 @@ def _stamped_wait_ms(evidence: StepEvidence) -> float:
 
 
 def check_unstamped(
-    step: StepSummary, evidence: StepEvidence, *, receive_lag_ms: float, run_queue_ms: float | None, seen: RunConditions
+    step: StepSummary,
+    evidence: StepEvidence,
+    *,
+    receive_lag_ms: float,
+    run_queue_ms: float | None,
+    joined_share: float,
+    seen: RunConditions,
 ) -> Check:
-    """Where the kernel gives no times of arrival, the generator reads answers soon after they came.
+    """What has no time of arrival of its own from the kernel, the generator reads soon after it came.
+
+    These are answers, where there are no such times at all; and events of a stream that were read together with later
+    ones, since all have the time of the last.
 
     `receive_lag_ms` is for how long an answer that was there waited for its thread to do others' work, `run_queue_ms`
     for how long a thread that is woken waits for a CPU (None where that is not counted), both on the mean. Together
-    they are the least by which every percentile is too high; what more there is cannot be seen.
+    they are the least by which every percentile is too high. What came in pauses, or while a quota held the generator
+    back, is late by up to as long; but that of the longest pause, of answers, is the clock's check. `joined_share` is
+    the part of events that were read together with the one behind them.
     """
     name = f"receive lag ({step.name})"
     if evidence.is_stamped:
-        lag = _ms(evidence.receive_lag_ms)
-        return Check(name, None, f"answers have the kernel's time of arrival; they were read {lag} later, on the mean")
+        return _check_joined(name, step, evidence, joined_share, seen)
     late_ms = receive_lag_ms + (run_queue_ms or 0.0)
-    return _judged(name, "that answers wait for the generator", step, added(step, late_ms), seen)
+    answers = {step.headline: step.headline_ms, "service": step.service_ms}
+    effects = [
+        *added(step, late_ms),
+        *(one for what, times in answers.items() for one in late(what, times, seen.shorter_pauses)),
+        *(one for what, times in answers.items() for one in late(what, times, seen.machine.throttled)),
+        *events_late(step, seen.pauses),
+        *events_late(step, seen.machine.throttled),
+    ]
+    return _judged(name, "that answers wait for the generator", step, effects, seen)
+
+
+def _check_joined(
+    name: str, step: StepSummary, evidence: StepEvidence, joined_share: float, seen: RunConditions
+) -> Check:
+    """That of events which were read together, where answers have the kernel's time of arrival."""
+    wait_ms = _stamped_wait_ms(evidence)
+    stamped = f"answers have the kernel's time of arrival; they were read {_ms(wait_ms)} later, on the mean"
+    if step.events is None or step.events.between_events_ms is None:
+        return Check(name, None, stamped)
+    if not joined_share:
+        return Check(name, True, f"{stamped}; no events were read together", 0.0, None, "ms")
+    effects = joined_late(step, joined_share, wait_ms, seen.pauses)
+    return _judged(name, f"that {joined_share:.1%} of events were read with a later one", step, effects, seen)
 
 
 def check_loopback(step: StepSummary, *, p50_ns: int | None, conditions: RunConditions) -> Check:

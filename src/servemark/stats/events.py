@@ -11,6 +11,7 @@ from servemark.stats.samples import Sample
 from servemark.units import NS_PER_MS
 
 _BETWEEN = (0.5, 0.9, 0.99)
+_PARTS = 1000
 
 
 def spread(counts: Sample) -> Spread | None:
@@ -19,6 +20,16 @@ def spread(counts: Sample) -> Spread | None:
         return None
     (median,) = percentiles(counts, 1, [0.5])
     return Spread(mean=counts.mean, min=counts.min, p50=int(median.value or 0), max=counts.max)
+
+
+def joined_share(histograms: Sequence[bytes]) -> float:
+    """Of the times between events, by `histograms`, those that are none: both were read together. To a thousandth.
+
+    Raises:
+        ValueError: one of them is no histogram.
+    """
+    found = _loadgen.histogram_statistics(list(histograms), [part / _PARTS for part in range(1, _PARTS + 1)])
+    return sum(value == 0 for value in found.quantiles) / _PARTS if found.count else 0.0
 
 
 def between_events(histograms: Sequence[bytes]) -> GapSummary | None:

@@ -138,6 +138,7 @@ def bounded(step: StepSummary, evidence: StepEvidence) -> StepSummary:
         tokens = replace(
             tokens,
             first_token_ms=latency(times_ns["first_token"], tokens.first_token_ms),
+            first_said_ms=latency(times_ns["first_said"], tokens.first_said_ms) if tokens.first_said_ms else None,
             longest_gap_ms=latency(times_ns["longest_gap"], tokens.longest_gap_ms),
         )
     return replace(
