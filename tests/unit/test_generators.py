@@ -232,6 +232,17 @@ def test_what_is_judged_of_pauses_is_of_the_measured_time(spread):
     assert conditions_of(whole, evidence_of(whole)).measured_s == (2.0, 5.0)
 
 
+def test_what_answers_waited_is_told_of_those_that_came(spread):
+    """Most requests were refused, and had none."""
+    refused = np.where(np.arange(900) % 10, _loadgen.ERROR_KINDS.index("connect"), 0)
+    whole, _ = spread(2, kind=refused, flags=[_loadgen.RECORD_FLAGS["clock_read"]] * 900)
+    counts = replace(COUNTS, sent=900, receive_lag_ns=90 * 2_000_000, run_queue_waits=0)
+    (generator,) = whole.engine_run.generators
+    run = replace(whole.engine_run, generators=(replace(generator, counts=counts),))
+    check = _checks(_assessed(replace(whole, engine_run=run))[0].run)["receive lag (predict)"]
+    assert check.measured == pytest.approx(2.0)
+
+
 def test_which_events_were_read_together_is_what_the_times_between_them_say(spread):
     streamed = _loadgen.RECORD_FLAGS["streamed"]
     whole, parts = spread(2, flags=[streamed] * 900, events=[3] * 900, first_event=[3_000_000_000] * 900)

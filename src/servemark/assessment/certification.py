@@ -165,34 +165,30 @@ def _of_generator(
         *(
             check
             for step, of_step in zip(steps, evidence.steps, strict=True)
-            for check in _of_step(measured, step, of_step, _gaps_of(measured, evidence, step.name), seen)
+            for check in _of_step(measured, step, of_step, evidence, seen)
         ),
     ]
 
 
-def _gaps_of(measured: Measured, evidence: Evidence, step: str) -> list[bytes]:
-    """The histograms of the times between events of the steps of that name."""
-    gaps = measured.engine_run.event_gaps
-    return [one for number, found in gaps.items() if evidence.step_names[number] == step for one in found]
-
-
 def _of_step(
-    measured: Measured, step: StepSummary, evidence: StepEvidence, gaps: Sequence[bytes], seen: RunConditions
+    measured: Measured, step: StepSummary, evidence: StepEvidence, of_all: Evidence, seen: RunConditions
 ) -> list[Check]:
     """One judgement a step: what is nothing for one may be much for another."""
     counts = measured.engine_run.counts
     assert counts
+    gaps = measured.engine_run.event_gaps.items()
+    gaps_of_step = [one for number, found in gaps if of_all.step_names[number] == step.name for one in found]
     return [
         check_lag(step, evidence, seen),
         check_clock(step, evidence, seen),
         check_unstamped(
             step,
             evidence,
-            receive_lag_ms=counts.receive_lag_ns / max(counts.sent, 1) / NS_PER_MS,
+            receive_lag_ms=counts.receive_lag_ns / max(of_all.responses, 1) / NS_PER_MS,
             run_queue_ms=counts.run_queue_delay_ns / counts.run_queue_waits / NS_PER_MS
             if counts.run_queue_waits
             else None,
-            joined_share=joined_share(gaps),
+            joined_share=joined_share(gaps_of_step),
             seen=seen,
         ),
         check_loopback(step, p50_ns=counts.loopback_p50_ns, conditions=seen),

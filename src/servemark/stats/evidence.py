@@ -22,6 +22,8 @@ from servemark.units import NS_PER_MS
 from servemark.workload.plan import EngineArrivals
 
 FloatArray = NDArray[np.float64]
+#: The failures of which a complete response was read.
+_OF_RESPONSES = ("http_status", "unexpected_status", "application")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +286,13 @@ class Evidence:
     def recorded(self) -> int:
         """Records of everything that was sent."""
         return sum(step.requests for step in self.steps)
+
+    @property
+    def responses(self) -> int:
+        """Records of complete responses, whatever these said."""
+        failed = (errors for step in self.steps for errors in step.errors.items())
+        answered = sum(count for (kind, _), count in failed if self.error_kinds[kind] in _OF_RESPONSES)
+        return answered + sum(step.succeeded for step in self.steps)
 
     @property
     def receive_clock(self) -> str:
