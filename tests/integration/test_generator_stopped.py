@@ -87,6 +87,18 @@ def test_a_generator_that_is_stopped_for_a_while(tmp_path: Path) -> None:
     assert (rows["end"] - rows["sent"]).max() < 1000 * MS
 
 
+def test_a_generator_that_is_stopped_again_and_again_without_the_kernels_times_of_arrival(tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    with _measuring(folder, "-t", "8", "--receive-clock", "user", *_MEASURED) as process:
+        for _ in range(3):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.4)
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.2)
+    assert process.returncode == 3
+    assert "it was stopped, or kept from a CPU" in _causes(folder)["receive lag (ping)"]
+
+
 @pytest.fixture
 def group() -> Iterator[Path]:
     """A control group of its own."""
