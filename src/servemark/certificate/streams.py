@@ -12,9 +12,6 @@ from servemark.certificate.effects import Effect, events_of, late
 from servemark.result import StepSummary
 from servemark.stats.lateness import Lateness
 
-#: A wait that was longer than the time between events is taken to be so by no more than so many times the mean wait.
-_LONG_WAITS = 3
-
 
 def events_late(step: StepSummary, lateness: Lateness) -> list[Effect]:
     """The effects on the times of a step's streams, where every event in so much of the time was read late."""
@@ -25,13 +22,13 @@ def joined_late(step: StepSummary, joined_share: float, wait_ms: float, pauses: 
     """Those where answers have the kernel's time of arrival, and that part of events was read together with later ones.
 
     What there is to read waits for `wait_ms`, on the mean, and so no larger part of it than that over the time between
-    events waits until another comes (Markov's inequality).
+    events waits until another comes (Markov's inequality), and then no longer than that and a mean wait, about.
     """
     assert step.events
     assert step.events.between_events_ms
     between_ms = step.events.between_events_ms.mean
     share = min(joined_share, wait_ms / between_ms) if between_ms else joined_share
-    waits = Lateness(share, min(2 * wait_ms / joined_share, between_ms + _LONG_WAITS * wait_ms))
+    waits = Lateness(share, min(2 * wait_ms / joined_share, between_ms + wait_ms))
     paused = replace(pauses, share=min(joined_share, pauses.share))
     return [
         *_effects(step, waits, _of_gaps(step, between_ms, waits)),
