@@ -16,7 +16,7 @@ from servemark.certificate.spread import check_generators, check_start
 from servemark.engines import ClockAgreement, EngineRun, GeneratorCounts, GeneratorRun
 from servemark.engines.native.spread.joined import first_examples
 from servemark.records import open_records, write_records
-from servemark.result import ErrorExample
+from servemark.result import UNSTAMPED_CLOCK, ErrorExample
 
 from .test_events import HISTOGRAM
 from .test_open_loop import IDLE, _assessed, _measured, _times
@@ -206,6 +206,20 @@ def test_where_all_were_lost_the_records_say_whose_time_answers_have_and_what_wa
     assert run.steps[0].measured == 900
     owed = "1 of 2 (here) was lost 4.9 s into the run: it was killed; it owed arrivals 900, 902, 904 … (50 of them)"
     assert owed in _checks(run)["generators"].reason
+
+
+@pytest.mark.parametrize(
+    ("told", "unstamped", "clock"),
+    [("kernel", 0, "kernel"), ("kernel", 450, "kernel"), ("kernel", 451, UNSTAMPED_CLOCK), ("user", 900, "user")],
+)
+def test_answers_have_the_kernels_time_where_it_was_asked_for_it_and_most_of_them_got_it(
+    spread, told, unstamped, clock
+):
+    flags = _loadgen.RECORD_FLAGS["clock_read"]
+    whole, _ = spread(1, flags=[flags] * unstamped + [0] * (900 - unstamped))
+    (one,) = whole.engine_run.generators
+    run = replace(whole.engine_run, generators=(replace(one, receive_clock=told),))
+    assert _assessed(replace(whole, engine_run=run))[0].run.load.receive_clock == clock
 
 
 def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):

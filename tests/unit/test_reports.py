@@ -20,6 +20,7 @@ from servemark.report.directory import ResultDirectory, check_not_written
 from servemark.report.terminal import print_summary
 from servemark.result import (
     INTERRUPTED,
+    UNSTAMPED_CLOCK,
     AdaptiveLength,
     AskedOptions,
     BenchmarkResult,
@@ -228,6 +229,7 @@ def test_what_the_longest_time_did_not_make_exact_is_said_with_the_aim(capsys):
         ("kernel", None),
         ("user", "answers have the time at which they were read, not that at which they came"),
         ("user, the kernel refused: no", "not that at which they came (the kernel refused: no)"),
+        (UNSTAMPED_CLOCK, "not that at which they came (the kernel had none for most answers of a step, as where"),
         ("engine's own", "the engine's own, in whole milliseconds"),
     ],
 )

@@ -27,7 +27,9 @@ from servemark.certificate import certify, combine, placed
 from servemark.errors import EXIT_USAGE
 from servemark.options.objectives import Condition
 from servemark.result import (
+    KERNEL_CLOCK,
     OWN_CLOCK,
+    UNSTAMPED_CLOCK,
     BenchmarkResult,
     By,
     Certificate,
@@ -260,7 +262,7 @@ def _run_result(
             generator_threads=measured.compiled.threads,
             realtime=engine_run.realtime or "off",
             keep_awake=engine_run.keep_awake or "off",
-            receive_clock=engine_run.receive_clock or _untold_clock(measured, evidence),
+            receive_clock=_receive_clock(measured, evidence),
         ),
         window_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
         warmup_s=window.start_ns / NS_PER_S if point.load.warmup_s else 0.0,
@@ -288,9 +290,16 @@ def _run_result(
     )
 
 
-def _untold_clock(measured: Measured, evidence: Evidence) -> str:
-    """Whose time of arrival answers have where no generator told it: JMeter has its own, others were lost."""
-    return OWN_CLOCK if measured.engine == "jmeter" else evidence.receive_clock
+def _receive_clock(measured: Measured, evidence: Evidence) -> str:
+    """Whose time of arrival answers have: generators tell what they asked of the kernel, and records what it gave.
+
+    Where no generator told it, JMeter has its own, and others were lost.
+    """
+    told = measured.engine_run.receive_clock
+    if not told:
+        return OWN_CLOCK if measured.engine == "jmeter" else evidence.receive_clock
+    is_unstamped = told == KERNEL_CLOCK and evidence.receive_clock != KERNEL_CLOCK
+    return UNSTAMPED_CLOCK if is_unstamped else told
 
 
 def _mib(memory_bytes: int | None) -> float | None:

@@ -85,6 +85,7 @@ from servemark.result.fingerprint import fingerprint as fingerprint
 from servemark.result.fingerprint import served_by as served_by
 from servemark.result.loads import KERNEL_CLOCK as KERNEL_CLOCK
 from servemark.result.loads import OWN_CLOCK as OWN_CLOCK
+from servemark.result.loads import UNSTAMPED_CLOCK as UNSTAMPED_CLOCK
 from servemark.result.loads import USER_CLOCK as USER_CLOCK
 from servemark.result.loads import AdaptiveLength as AdaptiveLength
 from servemark.result.loads import ClosedLoadResult as ClosedLoadResult

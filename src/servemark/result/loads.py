@@ -7,6 +7,8 @@ from typing import Literal
 
 #: What a run says of its `receive_clock`: the kernel's, the reader's that was asked for, or that of another engine.
 KERNEL_CLOCK, USER_CLOCK, OWN_CLOCK = "kernel", "user", "engine's own"
+#: Where the kernel was asked, and most answers of a step have no time of arrival.
+UNSTAMPED_CLOCK = "user, the kernel had none for most answers of a step, as where these end with their connection"
 
 
 @dataclass(frozen=True)
