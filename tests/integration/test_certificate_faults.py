@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -19,8 +20,8 @@ from servemark.engines.native import loopback
 from servemark.engines.native.engine import NativeEngine
 from servemark.environments.cache import cache_dir
 from servemark.result import schema_text
-from servemark.units import NS_PER_MS, NS_PER_US
-from servemark.workload.plan import EngineArrivals, EngineFault, EngineRateSegment
+from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
+from servemark.workload.plan import EngineArrivals, EngineFault, EnginePlan, EngineRateSegment
 
 from ..validity import failed_checks, skip_where_too_busy
 
@@ -232,7 +233,7 @@ class TestSelfTest:
     def attempts(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """Nanoseconds that the next attempts measure; more of them fail."""
         figures: list[int] = []
-        monkeypatch.setattr(loopback, "_measured_ns", lambda _fault: [figures.pop(0)])
+        monkeypatch.setattr(loopback, "_measured_ns", lambda _fault, _reads_clock: [figures.pop(0)])
         return figures
 
     def test_is_quick_and_measures_something(self) -> None:
@@ -247,6 +248,21 @@ class TestSelfTest:
         assert [loopback.measure_loopback(), loopback.measure_loopback()] == [20_000, 20_000]
         monkeypatch.setattr("os.cpu_count", lambda: 1000)
         assert loopback.measure_loopback() == 30_000
+
+    def test_is_made_by_the_clock_that_the_run_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clocks: list[str] = []
+        plan = loopback._plan
+
+        def noted(*words: Any) -> EnginePlan:
+            made = plan(*words)
+            clocks.append(made.receive_clock)
+            return made
+
+        monkeypatch.setattr(loopback, "_plan", noted)
+        monkeypatch.setattr(loopback, "_BELIEVED_NS", NS_PER_S)
+        for reads_clock in (False, True, True):
+            assert loopback.measure_loopback(reads_clock=reads_clock) is not None
+        assert clocks == ["auto", "user"]
 
     def test_a_bad_figure_is_measured_again_before_it_is_believed(self, attempts: list[int]) -> None:
         attempts += [90_000, 80_000, 70_000, 60_000, 40_000, 1]
@@ -267,7 +283,7 @@ class TestSelfTest:
         assert [loopback.measure_loopback(), loopback.measure_loopback()] == [20_000, 30_000]
 
     def test_without_sockets_there_is_no_figure(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(_fault: EngineFault | None) -> list[int]:
+        def refuse(*_: object) -> list[int]:
             raise OSError("too many open files")
 
         monkeypatch.setattr(loopback, "_measured_ns", refuse)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from servemark.workload.load import ClosedLoad, Load, Until
-from servemark.workload.plan import Address, EnginePlan, Group, Plan, compile_plan
+from servemark.workload.plan import Address, EnginePlan, Group, Plan, ReceiveClock, compile_plan
 from servemark.workload.scenario import Request, Scenario, Step
 
 S = 1_000_000_000
@@ -44,3 +44,16 @@ def test_the_successes_that_count_are_those_of_the_headlines_step_in_the_foregro
     names = [step.name for step in compiled.steps]
     assert names == ["predict", "predict", "check", "predict", "check", "predict"]
     assert [step.is_headline for step in compiled.steps] == [False, True, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("clock", "unix_socket", "reads_clock"),
+    [("auto", None, False), ("kernel", None, False), ("user", None, True), ("auto", "/run/s", True)],
+)
+def test_answers_have_the_time_of_reading_where_that_is_asked_for_or_there_is_no_other(
+    clock: ReceiveClock, unix_socket: str | None, reads_clock: bool
+) -> None:
+    address = Address("127.0.0.1", "127.0.0.1", 8080, unix_socket=unix_socket)
+    plan = Plan((_group(LOOPS),))
+    sent = compile_plan(plan, {"inference": address}, timeout_s=1, connect_timeout_s=1, seed=0, receive_clock=clock)
+    assert sent.reads_clock is reads_clock

@@ -350,6 +350,11 @@ class EnginePlan:
     fault: EngineFault | None = None
 
     @property
+    def reads_clock(self) -> bool:
+        """Whether answers have the time of reading, since that is asked for, or a Unix socket has no other."""
+        return self.receive_clock == "user" or any(address.unix_socket for address in self.addresses)
+
+    @property
     def reads_answers(self) -> bool:
         """Whether its records are written anew when the run is over, with what is read in the answers."""
         return any(step.keeps_bodies for step in self.steps)

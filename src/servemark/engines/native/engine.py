@@ -45,7 +45,7 @@ class NativeEngine:
 
         A second Ctrl-C does not wait. Either way this returns normally, with `interrupted` set.
         """
-        loopback_p50_ns = measure_loopback(job.compiled.fault)
+        loopback_p50_ns = measure_loopback(job.compiled.fault, reads_clock=job.compiled.reads_clock)
         if job.spread.has_crew:
             from servemark.engines.native.spread import crew  # what one generator does without
 

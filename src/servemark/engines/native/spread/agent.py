@@ -81,7 +81,7 @@ class Agent:
         if order.silence_s is not None:
             self._clock.hear()
             threading.Thread(target=self._mind_driver, args=(order.silence_s,), name="driver", daemon=True).start()
-        self._loopback_p50_ns = measure_loopback(order.plan.fault)
+        self._loopback_p50_ns = measure_loopback(order.plan.fault, reads_clock=order.plan.reads_clock)
         plan, self._not_kept = awake_or_not(order.plan, order.server_pid)
         run = started(plan, order.records, _loadgen.arm)
         self._run = run
