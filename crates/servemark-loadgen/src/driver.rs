@@ -249,10 +249,9 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 let now_ns = self.clocks.now_ns();
                 let _ = self.connections.open(pool, now_ns);
             }
-            // Whether patience is at an end.
-            let now_ns = self.clocks.now_ns();
+            // Whether patience is at an end, once all that the last wait brought was seen.
             let since_ns = self.connections.last_opened_ns().unwrap_or(begun_ns);
-            let is_hopeless = now_ns.saturating_sub(since_ns) > self.plan.connect_timeout_ns;
+            let is_hopeless = self.woken_ns.saturating_sub(since_ns) > self.plan.connect_timeout_ns;
             if self.connections.opening_count() == 0 || is_hopeless || self.control.stop_at_ns() <= 0 {
                 break;
             }
@@ -391,7 +390,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Give up connections that take too long to open, and requests that take too long.
     fn give_up_late(&mut self, moment: &mut Moment) {
         while let Some((id, failure)) = self.connections.take_late(moment.now_ns) {
-            self.fail_opening(id, failure, moment);
+            self.time_out_opening(id, failure, moment);
         }
         while let Some((id, seq)) = self.requests.take_late(moment.now_ns) {
             self.time_out(id, seq, moment);

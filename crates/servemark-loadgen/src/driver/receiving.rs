@@ -48,6 +48,17 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
+    /// Give up an opening whose time is over, unless what it waits for is there unseen: a thread that did not run sees the
+    /// deadline before what came in time. Then its time begins anew.
+    pub(super) fn time_out_opening(&mut self, id: ConnectionId, failure: Failure, moment: &mut Moment) {
+        if self.connections.has_unseen(id) {
+            self.connections.allow_time(id, moment.now_ns);
+            self.go_on_opening(id, moment);
+        } else {
+            self.fail_opening(id, failure, moment);
+        }
+    }
+
     /// A connection could not be opened: the request that waits longest pays for it.
     pub(super) fn fail_opening(&mut self, id: ConnectionId, failure: Failure, moment: &mut Moment) {
         let given_up = self.connections.give_up_opening(id);
@@ -98,7 +109,18 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
 
     /// Read what is there, as far as the turn allows.
     pub(super) fn read(&mut self, id: ConnectionId, moment: &mut Moment) {
-        let mut left = TURN_BYTES;
+        self.read_up_to(TURN_BYTES, id, moment);
+    }
+
+    /// Read all that lies there, however much that is.
+    pub(super) fn read_all(&mut self, id: ConnectionId, moment: &mut Moment) {
+        let bytes = self.connections.unread_bytes(id);
+        self.read_up_to(bytes + TURN_BYTES, id, moment);
+    }
+
+    /// Read what is there, once so many bytes were read no further.
+    fn read_up_to(&mut self, bytes: usize, id: ConnectionId, moment: &mut Moment) {
+        let mut left = bytes;
         while self.connections.is_live(id) {
             if left == 0 {
                 return self.connections.carry(id, Carried::ToRead);

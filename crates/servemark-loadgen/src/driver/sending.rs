@@ -100,7 +100,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// deadline before what came in time.
     pub(super) fn time_out(&mut self, id: RequestId, seq: u64, moment: &mut Moment) {
         if let Some(key) = self.requests.connection_of(id) {
-            self.read(self.connections.id_at(key), moment);
+            self.read_all(self.connections.id_at(key), moment);
         }
         if self.requests.is_unfinished(id, seq) {
             self.give_up(id, requests::timed_out(self.plan.timeout_ns), moment);

@@ -8,8 +8,9 @@ mod slotted_run;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -282,4 +283,74 @@ fn what_is_due_does_not_wait_for_those_that_had_more_to_do() {
         BUSY - MAX_CARRIED_A_TURN,
         "the others wait until events were looked at"
     );
+}
+
+/// Wait until something is so, which comes by itself.
+fn await_that(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..10_000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it did not come");
+}
+
+#[test]
+fn a_connection_that_stands_is_no_timeout_however_late_that_is_seen() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    let mut driver = around.driver(Nothing, 1);
+    let mut moment = driver.now();
+    driver.begin(arrival(0), &mut moment);
+    let (id, _) = driver.connections.sockets()[0];
+    await_that(|| driver.connections.has_unseen(id));
+    driver.give_up_late(&mut Moment::at(
+        moment.now_ns + 2 * around.plan.connect_timeout_ns,
+    ));
+    assert_eq!(around.counters.failed.value(), 0);
+    assert_eq!(
+        (driver.requests.sent(), driver.connections.opening_count()),
+        (1, 0)
+    );
+    assert_eq!(driver.connections.next_deadline_ns(), i64::MAX);
+}
+
+#[test]
+fn a_connection_that_nobody_takes_is_a_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // As many as it takes; what comes after them is not answered.
+    let _taken = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let around = Around::new(port);
+    let mut driver = around.driver(Nothing, 1);
+    let mut moment = driver.now();
+    driver.begin(arrival(0), &mut moment);
+    driver.give_up_late(&mut Moment::at(
+        moment.now_ns + 2 * around.plan.connect_timeout_ns,
+    ));
+    assert_eq!((around.counters.failed.value(), driver.requests.sent()), (1, 0));
+}
+
+#[test]
+fn a_response_that_lies_there_whole_is_no_timeout_however_long_it_is() {
+    const BODY_BYTES: usize = 3 * connections::TURN_BYTES;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    let mut driver = around.driver(Nothing, 1);
+    open_and_rest(&mut driver, 1);
+    let (id, socket) = driver.connections.sockets()[0];
+    rustix::net::sockopt::set_socket_recv_buffer_size(socket, 4 * BODY_BYTES).unwrap();
+    let mut moment = driver.now();
+    driver.begin(arrival(0), &mut moment);
+    let (mut server, _) = listener.accept().unwrap();
+    let _ = server.read(&mut [0; 1000]).unwrap();
+    let mut response = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n").into_bytes();
+    response.resize(response.len() + BODY_BYTES, b'x');
+    server.write_all(&response).unwrap();
+    await_that(|| driver.connections.unread_bytes(id) == response.len());
+    driver.give_up_late(&mut Moment::at(moment.now_ns + 2 * around.plan.timeout_ns));
+    let counters = &around.counters;
+    assert_eq!((counters.succeeded.value(), counters.failed.value()), (1, 0));
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::ioctl_fionread;
+
 use super::connection::{Carried, Connection, ConnectionId};
 use super::{Connections, Protocol};
 use crate::error::{Failure, Kind};
@@ -70,6 +72,12 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
     /// Read what is there, once, into the buffer.
     pub(in crate::driver) fn read(&mut self, id: ConnectionId) -> io::Result<ReadOutcome> {
         self.by_key[id.key].transport.read(&mut self.buffer)
+    }
+
+    /// How many bytes lie there unread; 0 where the system does not tell.
+    pub(in crate::driver) fn unread_bytes(&self, id: ConnectionId) -> usize {
+        let bytes = ioctl_fionread(&self.by_key[id.key].transport);
+        bytes.map_or(0, |bytes| bytes as usize)
     }
 
     /// Give the protocol what was just read.

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::connection::{Connection, ConnectionId, Stage};
 use super::{Connections, Protocol};
 use crate::driver::moment::Moment;
@@ -88,9 +90,14 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         let mut connection = Connection::new(id.number, pool, transport, P::new(), now_ns);
         connection.is_replacement = self.pools[pool].opening();
         self.by_key.insert(connection);
+        self.allow_time(id, now_ns);
+        Ok(())
+    }
+
+    /// Have the time that opening a connection may take begin at `now_ns`.
+    pub(in crate::driver) fn allow_time(&mut self, id: ConnectionId, now_ns: i64) {
         let deadline_ns = now_ns.saturating_add(self.connect_timeout_ns);
         self.deadlines.set(id.key, deadline_ns);
-        Ok(())
     }
 
     /// Begin to connect a socket, watched as that of the connection `id`.
@@ -170,6 +177,17 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         let number = connection.number;
         let failure = Failure::new(Kind::Timeout, format!("{phase}, after {limit_s} s"));
         Some((ConnectionId { key, number }, failure))
+    }
+
+    /// Whether what the opening of a connection waits for is there, of which the last wait did not know.
+    pub(in crate::driver) fn has_unseen(&self, id: ConnectionId) -> bool {
+        let connection = &self.by_key[id.key];
+        let awaited = match connection.stage {
+            Stage::Connecting => PollFlags::OUT,
+            Stage::Handshaking | Stage::New | Stage::Open => PollFlags::IN,
+        };
+        let mut polled = [PollFd::new(&connection.transport, awaited)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// Close a connection that is still being opened.
