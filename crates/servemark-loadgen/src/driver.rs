@@ -246,7 +246,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                     break;
                 };
                 // When this one begins to be opened, which takes time.
-                let now_ns = self.clocks.now_ns();
+                let now_ns = self.read_clock();
                 let _ = self.connections.open(pool, now_ns);
             }
             // Whether patience is at an end, once all that the last wait brought was seen.
@@ -269,7 +269,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// One turn of the loop.
     fn turn(&mut self) -> io::Result<()> {
         // What is due, and what is late, after all that the last turn did.
-        let mut moment = Moment::at(self.clocks.now_ns());
+        let mut moment = Moment::at(self.read_clock());
         if self.connections.events() == 0 {
             self.connections.note_quiet(moment.now_ns);
         }
@@ -309,7 +309,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// A wait of at most `asked_ns` has ended. Returns when: that is when its events were reported.
     fn wake(&mut self, asked_ns: i64) -> Moment {
         let before_ns = self.woken_ns;
-        self.woken_ns = self.clocks.now_ns();
+        self.woken_ns = self.read_clock();
         if let Some(fault) = self.plan.fault {
             self.clocks.shift(fault.clock_shift_ns(self.woken_ns));
         }
@@ -317,6 +317,13 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             self.pauses.note(before_ns, self.woken_ns, asked_ns);
         }
         Moment::woken(self.woken_ns, self.connections.events())
+    }
+
+    /// Read the clock. Whatever has passed since the last reading, a request may have been written in it.
+    fn read_clock(&mut self) -> i64 {
+        let now_ns = self.clocks.now_ns();
+        self.requests.note_clock(now_ns);
+        now_ns
     }
 
     /// How long to wait for events: until something else is to be done, or not at all when no event can come.
@@ -340,8 +347,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                 .min(self.control.cancel_at_ns());
         }
         // What was begun since the turn began took time that is not waited for again.
-        let now_ns = self.clocks.now_ns();
-        self.requests.note_clock(now_ns);
+        let now_ns = self.read_clock();
         next_ns.saturating_sub(now_ns).min(MAX_WAIT_NS)
     }
 

@@ -14,7 +14,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     pub(super) fn open_needed(&mut self, pool: usize, moment: &mut Moment) {
         while self.connections.needs_connection(pool) {
             // When this one begins to be opened: those before it took time.
-            moment.now_ns = self.clocks.now_ns();
+            moment.now_ns = self.read_clock();
             let Err(unopened) = self.connections.open(pool, moment.now_ns) else {
                 continue;
             };
@@ -28,11 +28,11 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     /// Take the opening of a connection as far as it goes.
     pub(super) fn go_on_opening(&mut self, id: ConnectionId, moment: &mut Moment) {
         // How long this waited for the thread, behind others' work.
-        moment.now_ns = self.clocks.now_ns();
+        moment.now_ns = self.read_clock();
         let opening = self.connections.go_on_opening(id, *moment);
         if !matches!(opening, Opening::Pending) && self.connections.has_tls(id) {
             // A handshake takes the thread's time.
-            moment.now_ns = self.clocks.now_ns();
+            moment.now_ns = self.read_clock();
         }
         match opening {
             Opening::Pending => {}
@@ -94,7 +94,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         self.write(id, moment);
         if has_more {
             // Writing a large body took time, and others are due.
-            moment.now_ns = self.clocks.now_ns();
+            moment.now_ns = self.read_clock();
             self.use_slots(id, moment.now_ns, moment);
         }
     }
@@ -127,8 +127,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             }
             let read = self.connections.read(id);
             // When this was read: the end of a response, where no stamp tells of it.
-            moment.now_ns = self.clocks.now_ns();
-            self.requests.note_clock(moment.now_ns);
+            moment.now_ns = self.read_clock();
             moment.arrived = None;
             if let Ok(ReadOutcome::Bytes { stamp_unix_ns, .. }) = read {
                 moment.arrived = self.clocks.arrived(stamp_unix_ns, moment.now_ns);

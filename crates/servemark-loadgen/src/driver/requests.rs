@@ -108,6 +108,12 @@ impl<'plan> Requests<'plan> {
         self.tally.sent
     }
 
+    /// How long the write may take whose end is not known yet.
+    #[cfg(test)]
+    pub(super) fn longest_write_ns(&self) -> Option<i64> {
+        self.sending.map(|sending| sending.longest_ns)
+    }
+
     /// Whether every request has its record.
     pub(super) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
@@ -230,17 +236,16 @@ impl<'plan> Requests<'plan> {
         self.by_id[id.0].sent_ns = now_ns;
         self.tally.sent += 1;
         self.under_way.begin(now_ns, self.control.stop_at_ns());
-        self.note_clock(now_ns);
     }
 
-    /// A request was written, as far as that goes at once; its protocol had `first_bytes` to write first.
-    pub(super) fn note_written(&mut self, id: RequestId, first_bytes: usize) {
+    /// A request was written, as far as that goes at once: so many bytes.
+    pub(super) fn note_written(&mut self, id: RequestId, bytes: usize) {
         let request = &self.by_id[id.0];
         self.sending = Some(Sending {
             id,
             seq: request.seq,
             begun_ns: request.sent_ns,
-            longest_ns: SURE_WRITE_NS + first_bytes as i64 * SURE_WRITE_NS_A_BYTE,
+            longest_ns: SURE_WRITE_NS + bytes as i64 * SURE_WRITE_NS_A_BYTE,
         });
     }
 

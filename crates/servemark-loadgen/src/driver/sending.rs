@@ -37,7 +37,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
         if self.connections.wait_for_slot(pool, id) {
             // When it asks for a connection: behind what others were sent meanwhile.
-            moment.now_ns = self.clocks.now_ns();
+            moment.now_ns = self.read_clock();
             self.requests.note_asking(id, moment.now_ns);
         }
         self.open_needed(pool, moment);
@@ -61,12 +61,12 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
     fn send(&mut self, id: RequestId, connection: ConnectionId, moment: &mut Moment) -> bool {
         let slot = self.connections.take_slot(connection);
         let outgoing = self.requests.assign(id, slot);
-        let first_bytes = self.connections.start(connection, id, outgoing);
+        self.connections.start(connection, id, outgoing);
         // `sent`: just before the first byte is written.
-        moment.now_ns = self.clocks.now_ns();
+        moment.now_ns = self.read_clock();
         self.requests.note_sent(id, moment.now_ns);
         match self.connections.write(connection) {
-            Ok(()) => self.requests.note_written(id, first_bytes),
+            Ok(bytes) => self.requests.note_written(id, bytes),
             Err(failure) if !failure.took_some && self.was_idle(id, connection) => {
                 self.requests.take_back(id, moment.now_ns);
                 self.lose(connection, moment);

@@ -19,8 +19,8 @@ use super::*;
 use crate::error::{Failure, Kind};
 use crate::http1::Http1;
 use crate::load::{Next, Retired};
-use crate::plan::Step;
 use crate::plan::tests::simple_plan;
+use crate::plan::{SharedBytes, Step};
 use crate::table::{Header, Table};
 use crate::writer::Writer;
 
@@ -353,4 +353,46 @@ fn a_response_that_lies_there_whole_is_no_timeout_however_long_it_is() {
     driver.give_up_late(&mut Moment::at(moment.now_ns + 2 * around.plan.timeout_ns));
     let counters = &around.counters;
     assert_eq!((counters.succeeded.value(), counters.failed.value()), (1, 0));
+}
+
+/// Something that reads the clock.
+type Act = for<'a> fn(&mut Driver<'a, Nothing, Http1<'a>>, &mut Moment);
+
+#[test]
+fn a_write_ends_when_the_clock_is_read_for_whatever() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    let acts: [Act; 3] = [
+        |driver, moment| driver.begin(arrival(1), moment),
+        |driver, _| {
+            driver.wake(0);
+        },
+        |driver, moment| {
+            let (id, _) = driver.connections.sockets()[0];
+            driver.read(id, moment);
+        },
+    ];
+    for act in acts {
+        let mut driver = around.driver(Nothing, 2);
+        open_and_rest(&mut driver, 1);
+        let mut moment = driver.now();
+        driver.begin(arrival(0), &mut moment);
+        assert!(driver.requests.longest_write_ns().is_some());
+        act(&mut driver, &mut moment);
+        assert_eq!(driver.requests.longest_write_ns(), None);
+    }
+}
+
+#[test]
+fn a_write_may_take_as_long_as_all_its_bytes_do() {
+    const BODY_BYTES: usize = 40_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut around = Around::new(listener.local_addr().unwrap().port());
+    around.plan.steps[0].requests[0].body = SharedBytes::new(vec![b'x'; BODY_BYTES]);
+    let mut driver = around.driver(Nothing, 1);
+    open_and_rest(&mut driver, 1);
+    let mut moment = driver.now();
+    driver.begin(arrival(0), &mut moment);
+    let longest_ns = driver.requests.longest_write_ns().unwrap();
+    assert!(longest_ns > 100_000 + BODY_BYTES as i64, "{longest_ns}");
 }

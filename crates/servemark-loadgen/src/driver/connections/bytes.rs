@@ -44,16 +44,15 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         is_able && connection.carried == Carried::No && !connection.protocol.output().is_empty()
     }
 
-    /// Write what the protocol has, as far as the socket and the turn allow.
-    pub(in crate::driver) fn write(&mut self, id: ConnectionId) -> Result<(), WriteFailure> {
+    /// Write what the protocol has, as far as the socket and the turn allow. Returns how many bytes that were.
+    pub(in crate::driver) fn write(&mut self, id: ConnectionId) -> Result<usize, WriteFailure> {
         let mut left = TURN_BYTES;
         match self.by_key[id.key].write(&mut left) {
-            Ok(()) if left > 0 => Ok(()),
             Ok(()) => {
-                if self.has_output(id) {
+                if left == 0 && self.has_output(id) {
                     self.carry(id, Carried::ToWrite);
                 }
-                Ok(())
+                Ok(TURN_BYTES - left)
             }
             Err(error) => Err(WriteFailure {
                 error,

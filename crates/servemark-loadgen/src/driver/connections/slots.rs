@@ -132,14 +132,8 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         }
     }
 
-    /// Start a request on a connection that has a slot and does not rest. Its bytes are not written yet: returns how many
-    /// are to be written first, of a large body apart.
-    pub(in crate::driver) fn start(
-        &mut self,
-        id: ConnectionId,
-        request: RequestId,
-        outgoing: Outgoing,
-    ) -> usize {
+    /// Start a request on a connection that has a slot and does not rest. Its bytes are not written yet.
+    pub(in crate::driver) fn start(&mut self, id: ConnectionId, request: RequestId, outgoing: Outgoing) {
         let connection = &mut self.by_key[id.key];
         debug_assert_eq!((connection.room, connection.can_start()), (Room::Free, true));
         let prepared = &self.prepared[outgoing.step][outgoing.input];
@@ -150,7 +144,6 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         if !connection.can_start() {
             connection.room = Room::Full;
         }
-        connection.protocol.output().len()
     }
 
     /// So many requests of a connection have ended. Returns how many it carried, and how many it still does.
