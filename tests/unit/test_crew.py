@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from servemark import _loadgen
 from servemark.engines import EngineRun, GeneratorRun, Job, Sharing
-from servemark.engines.native.sending import build
+from servemark.engines.native.sending import build, started
 from servemark.engines.native.spread import Counts, GeneratorFacts, Order, crew, processes
 from servemark.engines.native.spread.clocks import Offset
 from servemark.engines.native.spread.crew import Paces, _Crew
@@ -27,12 +28,12 @@ from servemark.interrupts import held_back
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S
 from servemark.workload.load import Arrivals, OpenLoad, RateSegment
-from servemark.workload.plan import Address, Group, Plan, compile_plan
+from servemark.workload.plan import Address, EngineShare, Group, Plan, compile_plan
 from servemark.workload.scenario import Request, Scenario, Step
 
 from .test_certificate import IDLE
 
-FACTS = GeneratorFacts("here", 1, "1.0", build(), "3.12", boot_id(), ("127.0.0.1", 1))
+FACTS = GeneratorFacts("here", 1, "1.0", build(), "3.12", boot_id(), 1, ("127.0.0.1", 1))
 
 
 @dataclass
@@ -102,6 +103,28 @@ def test_what_another_machine_lacks_is_said_with_its_name(boot, said):
     crew = _Crew(job, generators, b"", None, None)
     with pytest.raises(UsageError, match=rf"^{said}; lower -t$"):
         crew.arm()
+
+
+def test_each_is_told_who_takes_the_ports_of_its_machine_too():
+    """Containers of one machine have ports of their own."""
+    places = [("a", 1), ("b", 1), ("a", 1), ("a", 2), ("b", 1), ("a", 1)]
+    job: Any = SimpleNamespace(compiled=_plan("10.0.0.1"), server_pid=None, most_records=0, condensing=None)
+    generators = _crew(*({"boot": boot, "network": network} for boot, network in places))
+    orders = _Crew(job, generators, b"", None, None)._orders()
+    assert [order.plan.beside for order in orders] == [(2, 5), (4,), (0, 5), (), (1,), (0, 2)]
+
+
+@pytest.mark.parametrize(("lack", "users"), [("ports to one address", 9), ("file descriptors", 5)])
+def test_users_who_are_too_many_are_those_who_share_what_is_lacking(lack: str, users: int):
+    """Ports are all generators' of a machine, descriptors each one's."""
+
+    def start(*_: Any) -> Any:
+        raise _loadgen.ShortageError(lack, 99, 7)
+
+    plan = _plan("10.0.0.1")
+    closed = (replace(plan.groups[0], users=9),)
+    with pytest.raises(UsageError, match=f"^{users} users need at least 99 {lack}, and there are 7; lower -t"):
+        started(replace(plan, groups=closed, share=EngineShare(1, 2), beside=(0,)), Path("r.bin"), start)
 
 
 class Refusing:

@@ -35,6 +35,8 @@ pub struct Plan {
     pub connect_timeout_ns: i64,
     /// Which of the users and arrivals this generator sends; all others are somebody else's.
     pub share: Share,
+    /// The shares of other generators that take their ports and memory of this machine, too, by their index.
+    pub beside: Vec<u32>,
     /// Generator threads, which divide that share among them.
     pub threads: u32,
     /// How much of a response's body is kept as an example of a failure.

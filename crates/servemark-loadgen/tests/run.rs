@@ -87,6 +87,7 @@ fn plan(port: u16, users: u32, loops: u64) -> Plan {
         timeout_ns: 5_000_000_000,
         connect_timeout_ns: 5_000_000_000,
         share: Share::WHOLE,
+        beside: Vec::new(),
         threads: 1,
         keep_body_bytes: 100,
         seed: 0,

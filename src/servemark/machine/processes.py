@@ -48,6 +48,14 @@ def boot_id() -> str:
         return platform.node()
 
 
+def network_id() -> int:
+    """What tells the network of this process from others of this machine's, as containers have; 0 if unknown."""
+    try:
+        return Path("/proc/self/ns/net").stat().st_ino
+    except OSError:
+        return 0
+
+
 def identify(pid: int) -> ProcessIdentity | None:
     """Which process has that number now; None when none has."""
     try:

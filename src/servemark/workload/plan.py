@@ -318,6 +318,7 @@ class EnginePlan:
         timeout_ns: limit on a request, from `ready` to the end of its response.
         connect_timeout_ns: limit on TCP connect and TLS handshake together.
         share: what this generator sends of it; the rest is others'.
+        beside: the shares, by their index, of others that take their ports and memory of the same machine.
         threads: generator threads, which divide that share.
         keep_body_bytes: how much of the first failed response of each kind is kept.
         seed: from which every random draw is derived.
@@ -339,6 +340,7 @@ class EnginePlan:
     timeout_ns: int
     connect_timeout_ns: int
     share: EngineShare = EngineShare(0, 1)
+    beside: tuple[int, ...] = ()
     threads: int = 1
     keep_body_bytes: int = 2048
     seed: int = 0

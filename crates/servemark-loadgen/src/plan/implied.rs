@@ -84,7 +84,7 @@ impl Plan {
     /// How many report that their work is done before the background ends: each user of a closed loop that is not in it,
     /// and each thread for its part of an open loop. Of several generators each goes by its own.
     pub(crate) fn foreground(&self) -> u64 {
-        let users = self.users_by_group();
+        let users = self.users_by_group(self.share);
         let groups = self
             .groups
             .iter()
@@ -100,12 +100,12 @@ impl Plan {
         groups.map(count).map(u64::from).sum()
     }
 
-    /// By group, how many of the users of a closed loop are in this generator's share; they are numbered over all groups.
-    fn users_by_group(&self) -> impl Iterator<Item = u32> {
-        self.groups.iter().scan(0, |before, group| {
+    /// By group, how many of the users of a closed loop are in a generator's share; they are numbered over all groups.
+    fn users_by_group(&self, share: Share) -> impl Iterator<Item = u32> {
+        self.groups.iter().scan(0, move |before, group| {
             let first = *before;
             *before += group.closed().map_or(0, |closed| closed.users);
-            Some(self.share.amount(*before) - self.share.amount(first))
+            Some(share.amount(*before) - share.amount(first))
         })
     }
 
@@ -119,10 +119,24 @@ impl Plan {
 
     /// By address, the connections that this generator's users of closed loops have there: one each.
     pub(crate) fn closed_connections(&self) -> Vec<u64> {
+        self.connections_of(&[self.share])
+    }
+
+    /// The same of all generators on this machine, together.
+    pub(crate) fn closed_connections_here(&self) -> Vec<u64> {
+        let others = self.beside.iter().map(|&index| Share { index, ..self.share });
+        let shares: Vec<Share> = others.chain([self.share]).collect();
+        self.connections_of(&shares)
+    }
+
+    /// By address, the connections that the users of closed loops in `shares` have there: one each.
+    fn connections_of(&self, shares: &[Share]) -> Vec<u64> {
         let mut connections = vec![0; self.addresses.len()];
-        for (group, users) in self.groups.iter().zip(self.users_by_group()) {
-            for address in self.addresses_of(group) {
-                connections[address] += u64::from(users);
+        for &share in shares {
+            for (group, users) in self.groups.iter().zip(self.users_by_group(share)) {
+                for address in self.addresses_of(group) {
+                    connections[address] += u64::from(users);
+                }
             }
         }
         connections

@@ -56,6 +56,7 @@ pub(crate) fn simple_plan(port: u16, users: u32, loops: u64) -> Plan {
         timeout_ns: 5_000_000_000,
         connect_timeout_ns: 2_000_000_000,
         share: Share::WHOLE,
+        beside: Vec::new(),
         threads: 1,
         keep_body_bytes: 2048,
         seed: 0,

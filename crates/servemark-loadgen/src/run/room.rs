@@ -21,14 +21,17 @@ const TLS_BYTES: u64 = 8 << 10;
 /// Raise the limit on open files, as far as it may be, to what the plan's connections need. Returns how many connections
 /// to one address that leaves an open loop: `u32::MAX` when it lacks none, else what fits and the outcome tells.
 pub(super) fn make_room(plan: &Plan) -> Result<u32, Shortage> {
-    let closed = plan.closed_connections();
-    for (address, &count) in plan.addresses.iter().zip(&closed) {
+    // Ports and memory are the machine's, of which others may take as well; descriptors are this process's.
+    let here = plan.closed_connections_here();
+    for (address, &count) in plan.addresses.iter().zip(&here) {
         require("ports to one address", count, ports_to(address))?;
     }
-    let bytes = plan.addresses.iter().zip(&closed).map(|(address, &count)| {
+    let bytes = plan.addresses.iter().zip(&here).map(|(address, &count)| {
         count * (CONNECTION_BYTES + if address.tls.is_some() { TLS_BYTES } else { 0 })
     });
     require("bytes of memory", bytes.sum(), available_bytes())?;
+
+    let closed = plan.closed_connections();
 
     let of_open = plan.open_connections();
     let wanted: u64 = of_open.iter().copied().map(u64::from).sum();
@@ -157,7 +160,8 @@ fn left_in(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::simple_plan;
+    use crate::plan::tests::{closed_of, simple_plan};
+    use crate::share::Share;
 
     #[test]
     fn reads_what_the_system_says() {
@@ -212,5 +216,28 @@ mod tests {
             ("ports to one address", 1 << 20)
         );
         assert!(shortage.had <= 65_536);
+    }
+
+    #[test]
+    fn generators_on_one_machine_share_its_ports() {
+        let mut plan = simple_plan(80, 0, 1);
+        plan.addresses[0].ip = [192, 0, 2, 1].into();
+        let ports = u32::try_from(ports_to(&plan.addresses[0])).unwrap();
+        plan.share = Share { index: 1, of: 4 };
+        plan.beside = vec![0, 3];
+        // One generator of the four is elsewhere.
+        for (users, is_refused) in [(ports / 3 * 4, false), (ports / 3 * 4 + 8, true)] {
+            closed_of(&mut plan).users = users;
+            let needed = (users - Share { index: 2, of: 4 }.amount(users)).into();
+            let refused = Some(Shortage {
+                resource: "ports to one address",
+                needed,
+                had: ports.into(),
+            });
+            let shortage = make_room(&plan)
+                .err()
+                .filter(|lack| lack.resource.starts_with("ports"));
+            assert_eq!(shortage, refused.filter(|_| is_refused));
+        }
     }
 }

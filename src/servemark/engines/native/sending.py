@@ -49,8 +49,7 @@ def started(plan: EnginePlan, record_path: Path, start: Callable[[EnginePlan, st
             next_step="check --ca-file and --client-cert",
         ) from error
     except _loadgen.ShortageError as error:
-        users = -(-sum(group.users for group in plan.groups) // plan.share.of)
-        raise too_many(users, *error.args) from error
+        raise too_many(_users_of(plan, error.args[0]), *error.args) from error
     except _loadgen.RealtimeError as error:
         raise SetupError(
             str(error), next_step="./install_dependencies.sh --realtime, then log in again; or leave --realtime out"
@@ -107,6 +106,12 @@ def ended(
         event_gaps={gaps.step: (gaps.histogram,) for gaps in outcome.event_gaps},
         content_gaps={gaps.step: (gaps.histogram,) for gaps in answers.gaps} if answers else {},
     )
+
+
+def _users_of(plan: EnginePlan, resource: str) -> int:
+    """About how many users take of a resource: descriptors are each process's, others all that are on this machine."""
+    users, generators = sum(group.users for group in plan.groups), 1 + len(plan.beside)
+    return -(-users * (1 if "descriptors" in resource else generators) // plan.share.of)
 
 
 def too_many(users: int, of_what: str, needed: int, had: int) -> UsageError:

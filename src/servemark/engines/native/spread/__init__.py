@@ -31,6 +31,7 @@ class GeneratorFacts:
         build: a digest of its engine; generators of one run have the same.
         python: its version.
         boot: which start of which machine it runs on: those with the same share its CPUs and its clock.
+        network: which of that machine's networks it is in: those in the same share its ports.
         clock: host and UDP port at which it answers what its clock says.
     """
 
@@ -40,6 +41,7 @@ class GeneratorFacts:
     build: str
     python: str
     boot: str
+    network: int
     clock: tuple[str, int]
 
 

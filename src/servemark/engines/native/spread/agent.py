@@ -23,7 +23,7 @@ from servemark.engines.native.spread.condensing import Condenser
 from servemark.engines.watching import watch_machine
 from servemark.errors import SetupError
 from servemark.machine.counters import MachineWatch
-from servemark.machine.processes import boot_id
+from servemark.machine.processes import boot_id, network_id
 from servemark.units import NS_PER_S
 from servemark.version import version
 
@@ -68,6 +68,7 @@ class Agent:
             build=build(),
             python=platform.python_version(),
             boot=boot_id(),
+            network=network_id(),
             clock=(self._host, self._clock.port),
         )
 

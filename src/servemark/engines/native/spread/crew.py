@@ -170,13 +170,19 @@ class _Crew:
         awake: set[str] = set()
         own = boot_id()
         for place, one in enumerate(self._generators):
-            plan = replace(self._job.compiled, share=EngineShare(place, len(self._generators)))
+            share = EngineShare(place, len(self._generators))
+            plan = replace(self._job.compiled, share=share, beside=self._beside(place))
             if one.facts.boot in awake:
                 plan = replace(plan, keep_awake="off")
             awake.add(one.facts.boot)
             server_pid = self._job.server_pid if one.facts.boot == own else None
             most_records = self._job.most_records // len(self._generators)
             yield Order(plan, one.records, server_pid, self._silence_s, most_records, self._job.condensing)
+
+    def _beside(self, place: int) -> tuple[int, ...]:
+        """The others that share its machine and network, by their place."""
+        networks = [(one.facts.boot, one.facts.network) for one in self._generators]
+        return tuple(other for other, network in enumerate(networks) if network == networks[place] and other != place)
 
     def begin(self) -> None:
         """Agree with all on an instant, each by its own clock, and have them begin; nothing once it was interrupted.
