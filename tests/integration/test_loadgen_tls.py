@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from loadgen_servers import OK, Serve, answering, answering_once, plan_for, reset, run_plan, serving, silent
 
 from servemark.records import open_records
+from servemark.units import NS_PER_S
 from servemark.workload.plan import Tls
 
 
@@ -218,7 +220,7 @@ def test_an_answer_that_nobody_asked_for_in_a_record_of_its_own(
     assert (ran.rows["bytes_received"] == len(asked_for)).all()
 
 
-_TOGETHER = 16
+_TOGETHER, _STOPPED_S = 16, 0.3
 
 
 class _HeldHandshakes:
@@ -288,6 +290,7 @@ def test_handshakes_that_wait_for_each_other_are_the_generators_lag(tmp_path: Pa
             os.waitpid(generator.pid, os.WUNTRACED)
             handshakes.told.set()
             assert handshakes.all_sent.wait(10)
+            time.sleep(_STOPPED_S)
         finally:
             generator.send_signal(signal.SIGCONT)
             assert generator.wait(20) == 0
@@ -295,5 +298,6 @@ def test_handshakes_that_wait_for_each_other_are_the_generators_lag(tmp_path: Pa
     opened = np.sort(rows[rows["flags"] & 4 > 0], order="sent")
     assert len(opened) == _TOGETHER
     lag_ns = opened["sent"] - opened["ready"]
+    assert (lag_ns > _STOPPED_S / 2 * NS_PER_S).all(), "it came when the generator could not see it"
     # Each waited from when all were told of until the one before it was sent, which is later than when the first was.
     assert (lag_ns[1:] >= opened["sent"][:-1] - opened["sent"][0]).all()

@@ -246,8 +246,8 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
                     break;
                 };
                 // When this one begins to be opened, which takes time.
-                let now_ns = self.read_clock();
-                let _ = self.connections.open(pool, now_ns);
+                let mut moment = Moment::at(self.read_clock());
+                let _ = self.open(pool, &mut moment);
             }
             // Whether patience is at an end, once all that the last wait brought was seen.
             let since_ns = self.connections.last_opened_ns().unwrap_or(begun_ns);

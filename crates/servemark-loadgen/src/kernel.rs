@@ -91,6 +91,26 @@ fn done(result: libc::c_long) -> io::Result<()> {
     }
 }
 
+/// How long the peer took to answer the first segment of a TCP connection, as long as nothing else was sent on it; none
+/// where that had to be sent again, or the kernel does not tell.
+pub(crate) fn first_round_trip_ns(socket: BorrowedFd<'_>) -> Option<i64> {
+    // SAFETY: all zeros are a description of a connection.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most as many bytes as the length says.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    let is_known = result == 0 && info.tcpi_rtt > 0 && info.tcpi_total_retrans == 0;
+    is_known.then(|| i64::from(info.tcpi_rtt) * 1000)
+}
+
 /// Bytes of the one control message that is asked for: its header and a `timespec`.
 const CONTROL_BYTES: usize = 64;
 

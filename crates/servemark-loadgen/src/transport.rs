@@ -63,11 +63,26 @@ impl Transport {
         Ok(())
     }
 
+    /// How long the server took to answer that it connects, by the kernel; none where it does not tell. Nothing was written
+    /// yet.
+    pub(crate) fn connect_ns(&self) -> Option<i64> {
+        kernel::first_round_trip_ns(self.as_fd())
+    }
+
     /// Take the handshake as far as it goes. Returns whether it is done; plain TCP has none.
     pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         match self {
             Self::Tcp(_) => Ok(true),
             Self::Tls(stream) => stream.handshake(),
+        }
+    }
+
+    /// When the kernel received the last segment that the last step of the handshake read, by the wall clock; none where
+    /// it read nothing, and where the kernel does not tell.
+    pub(crate) fn handshake_stamp_unix_ns(&self) -> Option<i64> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(stream) => stream.stamp_unix_ns(),
         }
     }
 

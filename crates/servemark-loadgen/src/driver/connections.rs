@@ -30,7 +30,7 @@ use crate::tls::TlsSetup;
 pub(super) use bytes::TURN_BYTES;
 pub(super) use connection::{Carried, ConnectionId};
 use connection::{Connection, Room, Stage};
-pub(super) use opening::Opening;
+pub(super) use opening::{Opening, Unopened};
 
 /// What a connection's event asks for.
 #[derive(Clone, Copy, Debug)]

@@ -24,6 +24,13 @@ pub(super) struct Arrived {
     tolerance_ns: i64,
 }
 
+impl Arrived {
+    /// When that was.
+    pub(super) fn at_ns(self) -> i64 {
+        self.at_ns
+    }
+}
+
 impl Moment {
     /// Now, and no event told of anything.
     pub(super) fn at(now_ns: i64) -> Self {

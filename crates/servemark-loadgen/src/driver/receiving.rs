@@ -1,7 +1,7 @@
 //! Receiving: connections are opened and read, and what their protocols say of requests is done.
 
 use super::Driver;
-use super::connections::{Carried, ConnectionId, Opening, TURN_BYTES};
+use super::connections::{Carried, ConnectionId, Opening, TURN_BYTES, Unopened};
 use super::moment::Moment;
 use crate::error::Failure;
 use crate::load::Load;
@@ -15,7 +15,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         while self.connections.needs_connection(pool) {
             // When this one begins to be opened: those before it took time.
             moment.now_ns = self.read_clock();
-            let Err(unopened) = self.connections.open(pool, moment.now_ns) else {
+            let Err(unopened) = self.open(pool, moment) else {
                 continue;
             };
             if self.connections.can_do_without(pool, &unopened) {
@@ -25,14 +25,28 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
         }
     }
 
+    /// Begin to open a connection of a pool.
+    pub(super) fn open(&mut self, pool: usize, moment: &mut Moment) -> Result<(), Unopened> {
+        let id = self.connections.open(pool, moment.now_ns)?;
+        // When it was asked for at the latest: within connecting, which takes time.
+        moment.now_ns = self.read_clock();
+        self.connections.note_asked(id, moment.now_ns);
+        Ok(())
+    }
+
     /// Take the opening of a connection as far as it goes.
     pub(super) fn go_on_opening(&mut self, id: ConnectionId, moment: &mut Moment) {
         // How long this waited for the thread, behind others' work.
         moment.now_ns = self.read_clock();
         let opening = self.connections.go_on_opening(id, *moment);
-        if !matches!(opening, Opening::Pending) && self.connections.has_tls(id) {
+        if self.connections.has_tls(id) {
+            let reported_ns = moment.reported_ns();
             // A handshake takes the thread's time.
             moment.now_ns = self.read_clock();
+            let stamp_unix_ns = self.connections.handshake_stamp_unix_ns(id);
+            let arrived = self.clocks.arrived(stamp_unix_ns, moment.now_ns);
+            self.connections
+                .note_step(id, arrived, reported_ns, moment.now_ns);
         }
         match opening {
             Opening::Pending => {}

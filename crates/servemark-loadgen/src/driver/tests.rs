@@ -165,8 +165,8 @@ fn connections_that_cannot_be_watched_fail_one_after_another() {
 
 /// Open `count` connections of open loops, and let them rest.
 fn open_and_rest<'plan, L: Load, P: Protocol<'plan>>(driver: &mut Driver<'plan, L, P>, count: usize) {
-    let now_ns = driver.now().now_ns;
-    (0..count).for_each(|_| driver.connections.open(1, now_ns).unwrap());
+    let mut moment = driver.now();
+    (0..count).for_each(|_| driver.open(1, &mut moment).unwrap());
     while driver.connections.opening_count() > 0 {
         driver.turn().unwrap();
     }
@@ -395,4 +395,21 @@ fn a_write_may_take_as_long_as_all_its_bytes_do() {
     driver.begin(arrival(0), &mut moment);
     let longest_ns = driver.requests.longest_write_ns().unwrap();
     assert!(longest_ns > 100_000 + BODY_BYTES as i64, "{longest_ns}");
+}
+
+#[test]
+fn a_connection_stands_from_when_the_server_said_so_however_late_that_is_seen() {
+    const LATE: Duration = Duration::from_millis(300);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    let mut driver = around.driver(Nothing, 1);
+    let mut moment = driver.now();
+    driver.open(1, &mut moment).unwrap();
+    thread::sleep(LATE);
+    driver.turn().unwrap();
+    let (id, _) = driver.connections.sockets()[0];
+    let slot = driver.connections.take_slot(id);
+    assert!(slot.connect_us > 0);
+    let late_ns = driver.now().now_ns - slot.free_since_ns;
+    assert!(late_ns > LATE.as_nanos() as i64 / 2, "{late_ns}");
 }

@@ -50,8 +50,14 @@ impl TlsStream {
         &self.tls
     }
 
+    /// When the kernel received the last segment that was read, by the wall clock, where it tells.
+    pub(crate) fn stamp_unix_ns(&self) -> Option<i64> {
+        self.stamp_unix_ns
+    }
+
     /// Take the handshake as far as it goes. Returns whether it is done.
     pub(crate) fn handshake(&mut self) -> io::Result<bool> {
+        self.stamp_unix_ns = None;
         loop {
             self.push();
             let is_done = !self.tls.is_handshaking();

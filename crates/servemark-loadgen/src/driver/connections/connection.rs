@@ -74,7 +74,11 @@ pub(super) struct Connection<P> {
     pub(super) in_flight: usize,
     /// When the opening, or its TLS handshake, began.
     pub(super) opening_ns: i64,
-    /// For how long opening it has waited for the thread, which did others' work.
+    /// When the first segment of it had left.
+    pub(super) asked_ns: i64,
+    /// When the last step of its opening was done.
+    pub(super) stepped_ns: i64,
+    /// For how long opening it has waited for the thread, which did others' work, or did not run.
     pub(super) waited_ns: i64,
     /// For the first record that uses the connection.
     pub(super) connect_us: u32,
@@ -104,6 +108,8 @@ impl<P> Connection<P> {
             stage: Stage::Connecting,
             in_flight: 0,
             opening_ns: now_ns,
+            asked_ns: now_ns,
+            stepped_ns: now_ns,
             waited_ns: 0,
             connect_us: 0,
             tls_us: 0,

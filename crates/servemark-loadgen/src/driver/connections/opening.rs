@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::{Connection, ConnectionId, Stage};
 use super::{Connections, Protocol};
-use crate::driver::moment::Moment;
+use crate::driver::moment::{Arrived, Moment};
 use crate::driver::seconds;
 use crate::error::{Failure, Kind, Lack};
 use crate::pool::Pool;
@@ -81,7 +81,7 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
     }
 
     /// Begin to open a connection at `now_ns`. What fails at once leaves nothing behind.
-    pub(in crate::driver) fn open(&mut self, pool: usize, now_ns: i64) -> Result<(), Unopened> {
+    pub(in crate::driver) fn open(&mut self, pool: usize, now_ns: i64) -> Result<ConnectionId, Unopened> {
         let id = ConnectionId {
             key: self.by_key.vacant_key(),
             number: self.numbers.take() as u32,
@@ -91,7 +91,12 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
         connection.is_replacement = self.pools[pool].opening();
         self.by_key.insert(connection);
         self.allow_time(id, now_ns);
-        Ok(())
+        Ok(id)
+    }
+
+    /// A connection that is being opened was asked for, at `now_ns` at the latest.
+    pub(in crate::driver) fn note_asked(&mut self, id: ConnectionId, now_ns: i64) {
+        self.by_key[id.key].asked_ns = now_ns;
     }
 
     /// Have the time that opening a connection may take begin at `now_ns`.
@@ -123,15 +128,22 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
 
     /// Take the opening as far as it goes.
     ///
-    /// A connection is open from when it would be if the thread had nothing else to do: what its opening waits for the
-    /// thread, behind other handshakes, is the generator's lag.
+    /// A connection is open from when it would be if the thread had nothing else to do, and always ran: what its opening
+    /// waits for the thread is the generator's lag. When TCP stood is known by how long the server took to answer, where
+    /// the kernel tells, else by when the wait ended that reported it.
     pub(in crate::driver) fn go_on_opening(&mut self, id: ConnectionId, moment: Moment) -> Opening {
         let connection = &mut self.by_key[id.key];
         if connection.stage == Stage::Connecting {
             if let Err(error) = connection.transport.finish_connect() {
                 return Opening::Failed(Failure::from_io(Kind::Connect, "connect", &error));
             }
-            let open_ns = moment.reported_ns().max(connection.opening_ns);
+            let answered_ns = connection
+                .transport
+                .connect_ns()
+                .map(|ns| connection.asked_ns + ns);
+            let seen_ns = moment.reported_ns();
+            let open_ns = answered_ns.map_or(seen_ns, |answered_ns| answered_ns.min(seen_ns));
+            let open_ns = open_ns.max(connection.opening_ns);
             connection.connect_us = connection.opening_us(open_ns);
             connection.stage = Stage::Handshaking;
             connection.opening_ns = open_ns;
@@ -144,6 +156,28 @@ impl<'plan, P: Protocol<'plan>> Connections<'plan, P> {
             Ok(true) => Opening::Complete,
             Err(error) => Opening::Failed(Failure::from_io(Kind::Tls, "TLS handshake", &error)),
         }
+    }
+
+    /// When the kernel received what the last step of a handshake read, by the wall clock, where it tells.
+    pub(in crate::driver) fn handshake_stamp_unix_ns(&self, id: ConnectionId) -> Option<i64> {
+        self.by_key[id.key].transport.handshake_stamp_unix_ns()
+    }
+
+    /// A step of a handshake is done at `now_ns`. What it read had arrived, where the kernel tells, before that was
+    /// reported at `reported_ns`: so long it has waited for the thread, too.
+    pub(in crate::driver) fn note_step(
+        &mut self,
+        id: ConnectionId,
+        arrived: Option<Arrived>,
+        reported_ns: i64,
+        now_ns: i64,
+    ) {
+        let connection = &mut self.by_key[id.key];
+        if let Some(arrived) = arrived {
+            let since_ns = arrived.at_ns().max(connection.stepped_ns);
+            connection.waited_ns += (reported_ns - since_ns).max(0);
+        }
+        connection.stepped_ns = now_ns;
     }
 
     /// Opening a connection was complete at `now_ns`.
