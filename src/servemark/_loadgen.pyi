@@ -141,6 +141,8 @@ class Outcome:
     """The longest of these pauses, of any thread; 0 without one."""
     longest_pause_at_ns: int
     """When that one had ended."""
+    pauses_ns: list[list[tuple[int, int]]]
+    """The 64 longest pauses of each thread, in their order: when each began, at the latest, and when it had ended."""
     keep_awake: str
     """What became of keeping CPUs awake: "2 CPUs", "refused: ..."; "" when it was not asked for."""
     spun_cpu_ns: int

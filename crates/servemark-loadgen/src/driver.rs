@@ -191,7 +191,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             most_opening: (MAX_OPENING / plan.threads as usize).max(1),
             stop_at_ns: i64::MAX,
             woken_ns: 0,
-            pauses: Pauses::default(),
+            pauses: Pauses::of_a_thread(),
             priority: Priority::new(false, 0),
         })
     }

@@ -341,6 +341,8 @@ struct Outcome {
     #[pyo3(get)]
     longest_pause_at_ns: i64,
     #[pyo3(get)]
+    pauses_ns: Vec<Vec<(i64, i64)>>,
+    #[pyo3(get)]
     keep_awake: String,
     #[pyo3(get)]
     spun_cpu_ns: i64,
@@ -407,6 +409,7 @@ impl From<run::Outcome> for Outcome {
             paused_ns: outcome.paused_ns,
             longest_pause_ns: outcome.longest_pause_ns,
             longest_pause_at_ns: outcome.longest_pause_at_ns,
+            pauses_ns: outcome.pauses_ns,
             keep_awake: outcome.keep_awake,
             spun_cpu_ns: outcome.spun_cpu_ns,
             run_queue_delay_ns: outcome.run_queue_delay_ns,

@@ -57,7 +57,7 @@ impl UnderWay {
 
 /// Times in which the thread did not come back to its loop although it had to: it was stopped, throttled or kept from
 /// a CPU, or one turn's work took so long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "the unit")]
 pub(crate) struct Pauses {
     /// How long they were, together.
@@ -65,34 +65,49 @@ pub(crate) struct Pauses {
     pub(crate) longest_ns: i64,
     /// When the longest had ended.
     pub(crate) longest_at_ns: i64,
+    /// The longest of them, by thread in the order of time: when each began, at the latest, and when it had ended.
+    pub(crate) spans_ns: Vec<Vec<(i64, i64)>>,
 }
 
 /// What is shorter is no pause.
 const SHORTEST_PAUSE_NS: i64 = 50 * NS_PER_MS;
+/// So many are kept of a thread.
+const MOST_SPANS: usize = 64;
 
 impl Pauses {
-    /// A wait ended at `woken_ns`, the one before at `before_ns`; between them `asked_ns` of waiting was asked for, at most.
-    pub(crate) fn note(&mut self, before_ns: i64, woken_ns: i64, asked_ns: i64) {
-        let late_ns = (woken_ns - before_ns).saturating_sub(asked_ns.max(0));
-        if late_ns >= SHORTEST_PAUSE_NS {
-            self.total_ns += late_ns;
-        }
-        if late_ns >= SHORTEST_PAUSE_NS && late_ns > self.longest_ns {
-            (self.longest_ns, self.longest_at_ns) = (late_ns, woken_ns);
+    /// None yet, of one thread.
+    pub(crate) fn of_a_thread() -> Self {
+        Self {
+            spans_ns: vec![Vec::new()],
+            ..Self::default()
         }
     }
 
-    /// Those of two threads.
-    pub(crate) fn with(self, other: Self) -> Self {
-        let longer = if self.longest_ns >= other.longest_ns {
-            self
-        } else {
-            other
-        };
-        Self {
-            total_ns: self.total_ns.max(other.total_ns),
-            ..longer
+    /// A wait ended at `woken_ns`, the one before at `before_ns`; between them `asked_ns` of waiting was asked for, at most.
+    pub(crate) fn note(&mut self, before_ns: i64, woken_ns: i64, asked_ns: i64) {
+        let late_ns = (woken_ns - before_ns).saturating_sub(asked_ns.max(0));
+        if late_ns < SHORTEST_PAUSE_NS {
+            return;
         }
+        self.total_ns += late_ns;
+        if late_ns > self.longest_ns {
+            (self.longest_ns, self.longest_at_ns) = (late_ns, woken_ns);
+        }
+        let spans_ns = &mut self.spans_ns[0];
+        spans_ns.push((woken_ns - late_ns, woken_ns));
+        let shortest = (0..spans_ns.len()).min_by_key(|&place| spans_ns[place].1 - spans_ns[place].0);
+        if let Some(place) = shortest.filter(|_| spans_ns.len() > MOST_SPANS) {
+            spans_ns.remove(place);
+        }
+    }
+
+    /// Take in those of other threads.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.total_ns = self.total_ns.max(other.total_ns);
+        if other.longest_ns > self.longest_ns {
+            (self.longest_ns, self.longest_at_ns) = (other.longest_ns, other.longest_at_ns);
+        }
+        self.spans_ns.extend(other.spans_ns);
     }
 }
 
@@ -153,20 +168,43 @@ mod tests {
 
     #[test]
     fn a_thread_that_comes_back_late_has_paused() {
-        let mut pauses = Pauses::default();
+        let mut pauses = Pauses::of_a_thread();
         pauses.note(0, 49 * NS_PER_MS, 0);
         pauses.note(0, 250 * NS_PER_MS, 205 * NS_PER_MS);
         pauses.note(0, NS_PER_MS, i64::MAX);
-        assert_eq!(pauses, Pauses::default());
+        assert_eq!(pauses, Pauses::of_a_thread());
         pauses.note(100 * NS_PER_MS, 1850 * NS_PER_MS, 250 * NS_PER_MS);
         pauses.note(2000 * NS_PER_MS, 2060 * NS_PER_MS, 0);
         let expected = Pauses {
             total_ns: 1560 * NS_PER_MS,
             longest_ns: 1500 * NS_PER_MS,
             longest_at_ns: 1850 * NS_PER_MS,
+            spans_ns: vec![vec![
+                (350 * NS_PER_MS, 1850 * NS_PER_MS),
+                (2000 * NS_PER_MS, 2060 * NS_PER_MS),
+            ]],
         };
         assert_eq!(pauses, expected);
-        assert_eq!(Pauses::default().with(pauses), expected);
+        let mut total = Pauses::default();
+        total.merge(pauses);
+        assert_eq!(total, expected);
+        total.merge(Pauses::of_a_thread());
+        assert_eq!((total.longest_ns, total.spans_ns.len()), (1500 * NS_PER_MS, 2));
+    }
+
+    #[test]
+    fn the_longest_pauses_of_a_thread_are_kept() {
+        let mut pauses = Pauses::of_a_thread();
+        for number in 0..100 {
+            let woken_ns = (number + 1) * 1000 * NS_PER_MS;
+            let lasted_ms = if number % 2 == 0 { 60 } else { 100 + number };
+            pauses.note(woken_ns - lasted_ms * NS_PER_MS, woken_ns, 0);
+        }
+        let spans_ns = &pauses.spans_ns[0];
+        assert_eq!(spans_ns.len(), MOST_SPANS);
+        assert!(spans_ns.is_sorted());
+        let long = spans_ns.iter().filter(|span| span.1 - span.0 > 60 * NS_PER_MS);
+        assert_eq!(long.count(), 50);
     }
 
     #[test]

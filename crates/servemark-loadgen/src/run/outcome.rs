@@ -46,6 +46,8 @@ pub struct Outcome {
     pub longest_pause_ns: i64,
     /// When that one had ended.
     pub longest_pause_at_ns: i64,
+    /// The 64 longest of these times of each thread, in their order: when each began, at the latest, and when it had ended.
+    pub pauses_ns: Vec<Vec<(i64, i64)>>,
     /// What became of keeping CPUs awake, e.g. "2 CPUs" or "refused: ..."; empty when it was not asked for.
     pub keep_awake: String,
     /// CPU time that was spun away to keep them awake; in nobody else's.
@@ -93,6 +95,7 @@ impl Outcome {
             paused_ns: total.pauses.total_ns,
             longest_pause_ns: total.pauses.longest_ns,
             longest_pause_at_ns: total.pauses.longest_at_ns,
+            pauses_ns: total.pauses.spans_ns,
             keep_awake,
             spun_cpu_ns,
             run_queue_delay_ns: total.run_queue.delay_ns,
@@ -129,7 +132,7 @@ impl Tally {
         self.in_flight_ns += other.in_flight_ns;
         self.receive_lag_ns += other.receive_lag_ns;
         self.clock_steps = self.clock_steps.max(other.clock_steps);
-        self.pauses = self.pauses.with(other.pauses);
+        self.pauses.merge(other.pauses);
         self.examples.merge(other.examples);
         self.event_gaps.merge(other.event_gaps);
     }
