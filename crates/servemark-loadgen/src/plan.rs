@@ -29,7 +29,7 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// Records scheduled before it carry the warm-up flag.
     pub warmup_ns: i64,
-    /// Limit on a request, from `ready` to the end of its response.
+    /// Limit on a request, from `sent` to the end of its response.
     pub timeout_ns: i64,
     /// Limit on TCP connect and TLS handshake together.
     pub connect_timeout_ns: i64,

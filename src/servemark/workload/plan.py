@@ -315,7 +315,7 @@ class EnginePlan:
 
     Attributes:
         warmup_ns: records scheduled before it carry the warm-up flag.
-        timeout_ns: limit on a request, from `ready` to the end of its response.
+        timeout_ns: limit on a request, from `sent` to the end of its response.
         connect_timeout_ns: limit on TCP connect and TLS handshake together.
         share: what this generator sends of it; the rest is others'.
         beside: the shares, by their index, of others that take their ports and memory of the same machine.

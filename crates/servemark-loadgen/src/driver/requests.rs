@@ -217,8 +217,6 @@ impl<'plan> Requests<'plan> {
         request.connect_us = slot.connect_us;
         request.tls_us = slot.tls_us;
         request.ready_ns = ready_ns(request, slot.free_since_ns);
-        let deadline_ns = request.ready_ns.saturating_add(self.plan.timeout_ns);
-        self.deadlines.set(id.0, deadline_ns);
         let step = usize::from(request.arrival.step);
         Outgoing {
             step,
@@ -231,9 +229,11 @@ impl<'plan> Requests<'plan> {
         }
     }
 
-    /// A request is about to be written, at `now_ns`.
+    /// A request is about to be written, at `now_ns`: its time begins.
     pub(super) fn note_sent(&mut self, id: RequestId, now_ns: i64) {
         self.by_id[id.0].sent_ns = now_ns;
+        self.deadlines
+            .set(id.0, now_ns.saturating_add(self.plan.timeout_ns));
         self.tally.sent += 1;
         self.under_way.begin(now_ns, self.control.stop_at_ns());
     }

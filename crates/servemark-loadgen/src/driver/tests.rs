@@ -317,6 +317,26 @@ fn a_connection_that_stands_is_no_timeout_however_late_that_is_seen() {
 }
 
 #[test]
+fn a_request_that_leaves_late_has_its_whole_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let around = Around::new(listener.local_addr().unwrap().port());
+    let mut driver = around.driver(Nothing, 1);
+    open_and_rest(&mut driver, 1);
+    driver.connections.begin_at_origin();
+    let mut moment = driver.now();
+    let due = Arrival {
+        scheduled_ns: moment.now_ns - 2 * around.plan.timeout_ns,
+        ..arrival(0)
+    };
+    driver.begin(due, &mut moment);
+    assert_eq!(driver.requests.sent(), 1);
+    driver.give_up_late(&mut moment);
+    assert_eq!(around.counters.failed.value(), 0);
+    driver.give_up_late(&mut Moment::at(moment.now_ns + around.plan.timeout_ns));
+    assert_eq!(around.counters.failed.value(), 1);
+}
+
+#[test]
 fn a_connection_that_nobody_takes_is_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::net::listen(&listener, 0).unwrap();

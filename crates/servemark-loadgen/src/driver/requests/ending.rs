@@ -96,7 +96,7 @@ impl Requests<'_> {
     /// That a response came, but after its time: a busy thread may read it before it sees the deadline.
     fn too_late(&self, request: &InFlight, end_ns: i64) -> Option<Failure> {
         let limit_ns = self.plan.timeout_ns;
-        (end_ns - request.ready_ns > limit_ns).then(|| timed_out(limit_ns))
+        (end_ns - request.sent_ns > limit_ns).then(|| timed_out(limit_ns))
     }
 }
 
