@@ -27,7 +27,7 @@ from servemark.certificate.records import check_accounted, check_in_flight, chec
 from servemark.certificate.spread import check_generators, check_start
 from servemark.result import Certificate, Check, StepSummary
 from servemark.servers import of_one
-from servemark.stats.events import joined_share
+from servemark.stats.events import gaps_of_step, joined_share
 from servemark.stats.evidence import NO_TIME, Evidence, StepEvidence
 from servemark.stats.summary import bounded, independent_rate
 from servemark.units import NS_PER_MS, NS_PER_S
@@ -176,8 +176,7 @@ def _of_step(
     """One judgement a step: what is nothing for one may be much for another."""
     counts = measured.engine_run.counts
     assert counts
-    gaps = measured.engine_run.event_gaps.items()
-    gaps_of_step = [one for number, found in gaps if of_all.step_names[number] == step.name for one in found]
+    gaps = gaps_of_step(measured.engine_run.event_gaps, of_all.step_names, step.name)
     return [
         check_lag(step, evidence, seen),
         check_clock(step, evidence, seen),
@@ -188,7 +187,7 @@ def _of_step(
             run_queue_ms=counts.run_queue_delay_ns / counts.run_queue_waits / NS_PER_MS
             if counts.run_queue_waits
             else None,
-            joined_share=joined_share(gaps_of_step),
+            joined_share=joined_share(gaps),
             seen=seen,
         ),
         check_loopback(step, p50_ns=counts.loopback_p50_ns, conditions=seen),

@@ -15,6 +15,7 @@ from servemark.options.objectives import BETWEEN, LATENCIES, OF_TOKENS, Conditio
 from servemark.records import RecordFile
 from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
+from servemark.stats.events import gaps_of_step
 from servemark.stats.evidence import Evidence, Shares, StepEvidence
 from servemark.stats.limits import within
 from servemark.stats.percentiles import REPORTED
@@ -80,8 +81,7 @@ class _OfStep:
         if step is None:
             return None
         of_events = trial.content_gaps if condition.figure == "between_content" else trial.event_gaps
-        gaps = tuple(gaps for number, found in of_events.items() if names[number] == step.name for gaps in found)
-        return cls(step, gaps, trial.evidence.window.seconds)
+        return cls(step, tuple(gaps_of_step(of_events, names, step.name)), trial.evidence.window.seconds)
 
     def lacks(self, condition: Condition) -> str:
         """What is lacking for the condition, where something was measured; empty where nothing is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from servemark import _loadgen
 from servemark.result import GapSummary, Spread
@@ -20,6 +20,11 @@ def spread(counts: Sample) -> Spread | None:
         return None
     (median,) = percentiles(counts, 1, [0.5])
     return Spread(mean=counts.mean, min=counts.min, p50=int(median.value or 0), max=counts.max)
+
+
+def gaps_of_step(gaps: Mapping[int, Sequence[bytes]], names: Sequence[str], name: str) -> list[bytes]:
+    """The histograms of all steps called `name`: `gaps` has them by the number of a step, `names` has its name."""
+    return [histogram for number, found in gaps.items() if names[number] == name for histogram in found]
 
 
 def joined_share(histograms: Sequence[bytes]) -> float:

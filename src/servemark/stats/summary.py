@@ -26,7 +26,7 @@ from servemark.stats import intervals
 from servemark.stats.dependence import LEAST_TIMES
 from servemark.stats.distributions import NORMAL_REACH
 from servemark.stats.drift import drift_of
-from servemark.stats.events import between_events, spread
+from servemark.stats.events import between_events, gaps_of_step, spread
 from servemark.stats.evidence import Batches, EventEvidence, Evidence, StepEvidence, Window
 from servemark.stats.percentiles import as_independent, percentiles_ms
 from servemark.stats.samples import Sample
@@ -61,8 +61,8 @@ def summarise(
             step,
             evidence,
             _first_examples(examples or {}, numbers[step.name]),
-            [gaps for number, found in (event_gaps or {}).items() if number in numbers[step.name] for gaps in found],
-            [gaps for number, found in (content_gaps or {}).items() if number in numbers[step.name] for gaps in found],
+            gaps_of_step(event_gaps or {}, evidence.step_names, step.name),
+            gaps_of_step(content_gaps or {}, evidence.step_names, step.name),
         )
         for step in evidence.steps
     )
