@@ -118,6 +118,14 @@ impl Shared {
             .origin()
             .map_or(-1, |origin| monotonic_ns() - origin.monotonic_ns)
     }
+
+    /// The time at which a thread ends that does so now; of a run that was ended before its origin, nothing is after it.
+    pub(super) fn ended_ns(&self) -> i64 {
+        match self.control.stop_at_ns() {
+            AT_ONCE_NS => 0,
+            _ => self.elapsed_ns().max(0),
+        }
+    }
 }
 
 fn prepared(step: &Step) -> Vec<Prepared> {

@@ -31,7 +31,7 @@ impl Drop for Presence<'_> {
         }
         let mut life = self.shared.lock_life();
         life.running -= 1;
-        life.ended_ns = self.shared.elapsed_ns().max(0);
+        life.ended_ns = self.shared.ended_ns();
         let is_last = life.running == 0;
         drop(life);
         self.shared.ended.notify_all();
@@ -116,6 +116,32 @@ mod tests {
     use crate::receive_clock::ReceiveClockGot;
     use crate::run::Run;
     use crate::start::Start;
+
+    #[test]
+    fn a_run_that_was_stopped_before_its_origin_took_no_time_however_late_its_threads_wake() {
+        let clock = (None, ReceiveClockGot::User);
+        let shared = Shared::new(
+            simple_plan(80, 2, 1),
+            vec![None],
+            u32::MAX,
+            clock,
+            Start::WhenTold,
+        )
+        .unwrap();
+        shared.end_at_once();
+        let presence = Presence {
+            shared: &shared,
+            is_before_start: false,
+            is_complete: true,
+        };
+        shared.barrier.wait();
+        while shared.elapsed_ns() <= 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(presence);
+        let life = shared.lock_life();
+        assert_eq!((life.running, life.ended_ns), (0, 0));
+    }
 
     #[test]
     fn a_panic_ends_the_run_with_an_error_and_leaves_nobody_waiting() {
