@@ -60,6 +60,52 @@ def test_what_falls_behind_is_beyond_whatever_share_was_seen() -> None:
     assert crossing.ci90 is None
 
 
+#: Of a queue whose share passes a hundredth at 70: far below it a request in 300 misses anyway.
+_NEAR_70 = [Observation(load, 0.003 + 0.007 * (load / 70) ** 20, 2_000) for load in (64, 67, 70, 73, 76)]
+
+
+@pytest.mark.parametrize(
+    "by_chance",
+    [
+        [Observation(1, 1 / 6, 6), Observation(7, 0.0, 60), Observation(28, 0.009, 180)],
+        [Observation(20, 0.007, 140), Observation(39, 3 / 280, 280)],
+    ],
+    ids=["at the least load", "in the middle"],
+)
+def test_a_miss_too_many_at_a_load_that_was_seen_for_a_moment_does_not_lead_away_from_the_crossing(by_chance) -> None:
+    crossing = crossing_of([*by_chance, *_NEAR_70], 0.01)
+    assert crossing is not None
+    assert crossing.load == pytest.approx(70, rel=0.02)
+    assert crossing.ci90 is not None
+
+
+def test_a_share_that_falls_by_chance_near_the_crossing_is_known_to_rise() -> None:
+    seen = [Observation(66, 0.0115, 2_000), Observation(70, 0.0095, 2_000), Observation(74, 0.0110, 2_000)]
+    crossing = crossing_of([Observation(40, 0.001, 2_000), *seen, Observation(100, 0.9, 2_000)], 0.01)
+    assert crossing is not None
+    assert crossing.load == pytest.approx(69, rel=0.03)
+
+
+def test_few_observations_make_a_wide_interval_by_students_t() -> None:
+    seen = [Observation(load, 0.1 * (load / 70) ** 6, 2_000) for load in (66, 74)]
+    few, many = crossing_of(seen, 0.1), crossing_of([replace(one, n=200) for one in seen for _ in range(10)], 0.1)
+    assert few is not None
+    assert many is not None
+    assert few.ci90 is not None
+    assert many.ci90 is not None
+    assert few.load == pytest.approx(many.load, rel=0.01)
+    assert few.ci90[1] - few.ci90[0] > 3 * (many.ci90[1] - many.ci90[0])
+
+
+def test_a_probe_that_looks_for_the_neighbourhood_lasts_half_as_long_as_one_that_looks_for_the_answer() -> None:
+    _, search = _searched(_SOUGHT, lambda load: min(1.0, 0.1 * (load / 70) ** 6))
+    lasted = [(probe.load, probe.took_s - 2) for probe in search.probes]
+    assert lasted[:5] == [(1.0, 7.5), (20.0, 7.5), (40.0, 7.5), (80.0, 7.5), (56.57, 7.5)]
+    assert lasted[5][1] == 15.0
+    whole = Search(replace(_SOUGHT, whole=True)).after(_seen(Probe(1.0, 7.5), 0.0))
+    assert whole.next() == Probe(2.0, 15.0)
+
+
 def test_the_capacity_is_found_between_what_holds_and_what_fails() -> None:
     found, search = _searched(_SOUGHT, lambda load: min(1.0, 0.1 * (load / 70) ** 6))
     assert found.ending == "decided"

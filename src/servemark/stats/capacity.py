@@ -1,9 +1,9 @@
 """The search for the most load that meets an objective: which load to probe next, or the answer.
 
 A value without a clock or a network in it: all that it knows is what it sought and the probes so far. It doubles the
-load until that misses the objective, halves what lies between, and then probes to both sides of where the shares that
-miss cross what is allowed, until one side is shown to meet the objective and the other to miss it. What is undecided
-is probed again, for longer; so that what was seen at one load counts together.
+load until that misses the objective, halves what lies between, both by short probes, and then probes to both sides of
+where the shares that miss cross what is allowed, until one side is shown to meet the objective and the other to miss
+it. What is undecided is probed again, for longer; so that what was seen at one load counts together.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ _MOST_DIVIDED = 4
 _WIDE = 1.6
 #: A load this near to one that was probed, of the precision, is that one.
 _SAME = 0.35
+#: A probe that only looks for where the answer is lasts this part of one that looks for the answer: what it sees of
+#: loads far from it says nothing of that.
+_EXPLORING = 0.5
 #: A probe at the same load again lasts twice as long, up to this many times the first.
 _LONGEST = 4.0
 #: Requests that a probe is to have, and how many times as long it may last for them.
@@ -142,7 +145,7 @@ class Search:
     def next(self) -> Probe | Found:
         """What to probe, or the answer."""
         if not self.probes:
-            return self._probe(self.sought.start)
+            return Probe(self.sought.start, _EXPLORING * self.sought.probe_s)
         last = self.probes[-1]
         before = self.probes[-2] if len(self.probes) > 1 else None
         is_repeated = before is not None and not before.valid and before.load == last.load
@@ -154,20 +157,20 @@ class Search:
             load = _UP * top.load
             if last.response_s and not self.sought.whole:
                 load = self._rounded(max(load, _FIRST_SHARE / last.response_s))
-            return self.found("unmeasurable") if load > MOST_LOAD else self._within_budget(self._probe(load))
+            return self.found("unmeasurable") if load > MOST_LOAD else self._explore(load)
         lower = max((level.load for level in self._levels if level.load < upper), default=None)
         if lower is None:
             if upper in self._left_out:
                 return self.found("unmeasurable")
             if not self._is_least(upper):
-                return self._within_budget(self._probe(self._rounded(upper / _DOWN)))
+                return self._explore(self._rounded(upper / _DOWN))
             if self.outcome_at(upper) == "missed":
                 return self.found("impossible")
             return self._within_budget(self._probe(upper))
         if self.sought.whole:
             return self._halved(lower, upper)
         if upper / lower > _WIDE:
-            return self._within_budget(self._probe(self._rounded(math.sqrt(lower * upper))))
+            return self._explore(self._rounded(math.sqrt(lower * upper)))
         if upper in self._behind and self.outcome_at(upper) == "undecided":
             return self._within_budget(self._probe(upper))
         return self._settled(lower, upper)
@@ -258,14 +261,16 @@ class Search:
         level = min(near, key=lambda one: abs(one.load - load), default=None)
         return (level.load, level) if level else (self._rounded(load), None)
 
-    def _probe(self, load: float, *, fresh: bool = False) -> Probe:
+    def _explore(self, load: float) -> Probe | Found:
+        """Probe a load that may be far from the answer; where loads are whole, one is as good as another."""
+        return self._within_budget(self._probe(load, share=1.0 if self.sought.whole else _EXPLORING))
+
+    def _probe(self, load: float, *, fresh: bool = False, share: float = 1.0) -> Probe:
         times = next((level.times for level in self._levels if level.load == load), 0)
         probe_s = self.sought.probe_s
-        seconds = probe_s * min(2.0**times, _LONGEST)
+        seconds = probe_s * (min(2.0**times, _LONGEST) if times else share)
         if not self.sought.whole:
             seconds = max(seconds, min(_LEAST_REQUESTS / load, _MOST_FOR_THEM * probe_s))
-        if not self.probes:
-            seconds = probe_s / 2
         return Probe(load, seconds, fresh)
 
     def _within_budget(self, probe: Probe) -> Probe | Found:

@@ -2,7 +2,9 @@
 
 The share rises with the load, so that an isotonic fit of everything that was seen says between which loads it is. Near
 there its logarithm is close to a straight line in the load (of M/M/1 it is one, and of other queues the tail is
-exponential, too): a logistic regression over what was seen near by says where, and how sure that is.
+exponential, too): a logistic regression over what was seen near by says where, and how sure that is. Where nothing near
+by does, since a miss or two at a load that was seen for a moment led the isotonic fit there, the regression over all
+says where to look.
 """
 
 from __future__ import annotations
@@ -10,14 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
+from servemark.stats.distributions import student_quantile
 from servemark.stats.isotonic import rising
 
-#: A two-sided interval of 90%.
-_REACH = NormalDist().inv_cdf(0.95)
+#: To either side of an interval of 90%.
+_SHARE = 0.95
 #: What was seen at loads as far from the crossing as this is taken for a straight line.
-_NEAR = (0.78, 1.28)
+_NEAR = (0.85, 1.18)
+#: From this part of the isotonic fit's place on, it is taken for one to learn where to look.
+_ROUGHLY = 0.4
+#: Within the isotonic fit's bracket, but for so much of its ends, is what the regression says.
+_BESIDE = 0.1
+#: What is known of the slope before anything was seen: how much less than the first it is, is normal, with the second
+#: for its standard deviation. In logits by the part of the load it is 3.4 (p90 of M/M/4 at 0.7) to 12.4 (p99 of M/D/1).
+_SLOPE, _SLOPE_DEVIATION = 6.0, 3.0
 #: Of what is allowed, missed requests that each observation begins with, so that none has a logarithm of nothing.
 _BEGUN_WITH = 0.25
 _MOST_STEPS = 50
@@ -48,19 +57,32 @@ def crossing_of(observations: Sequence[Observation], allowed: float) -> Crossing
     if bracket is None:
         return None
     low, high, between = bracket
-    near = [
-        one
-        for one in observations
-        if not one.falls_behind and _NEAR[0] * between <= one.load <= _NEAR[1] * between and one.n > 0
-    ]
-    found = _regression(near, between, allowed) if len({one.load for one in near}) > 1 else None
-    if found is None or not low * 0.9 <= found.load <= high * 1.1:
-        return Crossing(between, None)
-    return found
+    seen = [one for one in observations if not one.falls_behind and one.n > 0]
+    found = _around(seen, between, allowed)
+    if found is not None and not low * (1 - _BESIDE) <= found.load <= high * (1 + _BESIDE):
+        found = None
+    if found is None or found.ci90 is None:
+        roughly = _regression([one for one in seen if one.load >= _ROUGHLY * between], between, allowed)
+        other = _around(seen, roughly.load, allowed) if roughly else None
+        if roughly and other and _is_near(other.load, roughly.load):
+            return other
+    return found or Crossing(between, None)
+
+
+def _around(seen: Sequence[Observation], centre: float, allowed: float) -> Crossing | None:
+    """The crossing by what was seen near `centre`; None where that does not tell."""
+    return _regression([one for one in seen if _is_near(one.load, centre)], centre, allowed)
+
+
+def _is_near(load: float, centre: float) -> bool:
+    return _NEAR[0] * centre <= load <= _NEAR[1] * centre
 
 
 def _bracket(observations: Sequence[Observation], allowed: float) -> tuple[float, float, float] | None:
-    """The loads to either side, by the isotonic fit, and between them the place by the logarithms of their shares."""
+    """The loads to either side, by the isotonic fit, and between them the place by the logarithms of their shares.
+
+    Where that has the least load beyond it, since few requests were seen at such, by what was seen at each load alone.
+    """
     loads = sorted({one.load for one in observations})
     shares, weights = [], []
     for load in loads:
@@ -71,7 +93,10 @@ def _bracket(observations: Sequence[Observation], allowed: float) -> tuple[float
         weights.append(_WEIGHT_OF_ALL if behind else max(n, 1.0))
     fitted = rising(shares, weights)
     place = next((place for place, share in enumerate(fitted) if share > allowed), None)
-    if place is None or place == 0:
+    if place == 0:
+        fitted = shares
+        place = max((place for place, share in enumerate(shares, 1) if share <= allowed), default=0)
+    if not place or place == len(loads):
         return None
     least = min(0.5 / weights[place - 1], allowed / 2)
     below, above = math.log(max(fitted[place - 1], least)), math.log(fitted[place])
@@ -83,26 +108,30 @@ def _bracket(observations: Sequence[Observation], allowed: float) -> tuple[float
 def _regression(near: Sequence[Observation], centre: float, allowed: float) -> Crossing | None:
     """The crossing by a binomial regression of the logit on the load; None where the share does not rise.
 
-    Newton's method, each observation with a quarter of a miss more, at the share that is allowed. Where observations
-    differ by more than their numbers explain, the interval is that much wider (McCullagh and Nelder, Generalized Linear
-    Models, 1989, section 4.5). The interval has each load at which the line is no more than its standard errors off
-    what is allowed (Fieller, JRSS B 16, 1954).
+    Newton's method, each observation with a quarter of a miss more, at the share that is allowed, and a slope that is
+    less than is known of slopes drawn towards that (Gelman et al., Annals of Applied Statistics 2, 2008). Where
+    observations differ by more than their numbers explain, the interval is that much wider, by Student's t (McCullagh
+    and Nelder, Generalized Linear Models, 1989, section 4.5). The interval has each load at which the line is no more
+    than its standard errors off what is allowed (Fieller, JRSS B 16, 1954).
     """
+    if len({one.load for one in near}) < 2:
+        return None
     xs = [one.load / centre - 1 for one in near]
     ns = [one.n + _BEGUN_WITH / allowed for one in near]
     missed = [one.share * one.n + _BEGUN_WITH for one in near]
     wanted = math.log(allowed / (1 - allowed))
-    a, b = wanted, 5.0
+    a, b = wanted, _SLOPE
     for _ in range(_MOST_STEPS):
         shares = [1 / (1 + math.exp(-max(-30.0, min(30.0, a + b * x)))) for x in xs]
         informations = [n * share * (1 - share) for n, share in zip(ns, shares, strict=True)]
         off = [seen - n * share for seen, n, share in zip(missed, ns, shares, strict=True)]
         s0, s1 = sum(informations), sum(i * x for i, x in zip(informations, xs, strict=True))
-        s2 = sum(i * x * x for i, x in zip(informations, xs, strict=True))
+        known = 1 / _SLOPE_DEVIATION**2 if b < _SLOPE else 0.0
+        s2 = sum(i * x * x for i, x in zip(informations, xs, strict=True)) + known
         determinant = s0 * s2 - s1 * s1
         if determinant <= 1e-12 * s0 * s0:
             return None
-        g0, g1 = sum(off), sum(o * x for o, x in zip(off, xs, strict=True))
+        g0, g1 = sum(off), sum(o * x for o, x in zip(off, xs, strict=True)) + known * (_SLOPE - b)
         step_a, step_b = (s2 * g0 - s1 * g1) / determinant, (s0 * g1 - s1 * g0) / determinant
         a, b = a + max(-2.0, min(2.0, step_a)), b + max(-10.0, min(10.0, step_b))
         if abs(step_a) + abs(step_b) < 1e-9:
@@ -115,7 +144,7 @@ def _regression(near: Sequence[Observation], centre: float, allowed: float) -> C
     v_a, v_b, v_ab = (wider * value / determinant for value in (s2, s0, -s1))
     root = (wanted - a) / b
     # (a + b x - wanted)^2 <= reach^2 (v_a + 2 v_ab x + v_b x^2)
-    square = _REACH**2
+    square = student_quantile(_SHARE, degrees + 1) ** 2  # of the slope something was known
     p = b * b - square * v_b
     q = b * (a - wanted) - square * v_ab
     r = (a - wanted) ** 2 - square * v_a
