@@ -15,6 +15,7 @@ from servemark import _loadgen, errors
 from servemark.assessment.trials import MOST_INVALID_SHARE
 from servemark.benchmarks import catalogue
 from servemark.certificate import conditions, effects, generator, records, spread
+from servemark.certificate.pauses import Pauses, ThreadPauses
 from servemark.cli.commands import NAME, commands
 from servemark.cli.parser import Parser, is_listed
 from servemark.result import IMPORTED, Disturbance
@@ -136,7 +137,7 @@ def _at_worst() -> conditions.RunConditions:
         generator_cpu_s=9.0,
         generator_s=10.0,
         threads=1,
-        paused_s=1.0,
+        pauses=Pauses((ThreadPauses(1_000_000_000),)),
         idle_share=0.5,
     )
 

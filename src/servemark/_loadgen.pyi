@@ -135,12 +135,8 @@ class Outcome:
     """Whose time of arrival responses have: "kernel", "user", or "user, the kernel refused: ..."."""
     clock_steps: int
     """How often the wall clock was set meanwhile: what came soon after has the time of its reading."""
-    paused_ns: int
-    """For how long the thread that paused most did not come back to its work although it had to, from 50 ms on."""
-    longest_pause_ns: int
-    """The longest of these pauses, of any thread; 0 without one."""
-    longest_pause_at_ns: int
-    """When that one had ended."""
+    paused_ns: list[int]
+    """For how long each thread did not come back to its work although it had to, from 50 ms on."""
     pauses_ns: list[list[tuple[int, int]]]
     """The 64 longest pauses of each thread, in their order: when each began, at the latest, and when it had ended."""
     keep_awake: str

@@ -9,6 +9,7 @@ import pytest
 from servemark.assessment import assess_run
 from servemark.assessment.capacity import capacities_of, certificate_of_search, recommended
 from servemark.assessment.measured import Measured
+from servemark.certificate.pauses import NO_PAUSES
 from servemark.options.objectives import parse_objective
 from servemark.report.capacity import answer, configurations
 from servemark.report.layout import Fact
@@ -97,7 +98,7 @@ def _late(make_records, objective: str, *, is_probe: bool) -> Measured:
             times[name][number] += round(20 * NS_PER_MS)
     measured = _measured(make_records, "latency", 6.0, times, rate="100", duration_s=4.0)
     under_way_ns = 400 * 10 * NS_PER_MS
-    counts = replace(COUNTS, sent=600, in_flight_ns=under_way_ns, paused_ns=0, longest_pause_ns=0, loopback_p50_ns=None)
+    counts = replace(COUNTS, sent=600, in_flight_ns=under_way_ns, pauses=NO_PAUSES, loopback_p50_ns=None)
     run = replace(measured.engine_run.generators[0], counts=counts)
     point = replace(measured.point, is_probe=is_probe, values={"rate": 100} if is_probe else {})
     return replace(

@@ -19,6 +19,7 @@ from servemark.certificate.generator import (
     check_pauses,
     check_unstamped,
 )
+from servemark.certificate.pauses import Pauses, ThreadPauses
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.result import (
     Check,
@@ -33,6 +34,8 @@ from servemark.result import (
     StepSummary,
     Telemetry,
 )
+from servemark.stats.lateness import Lateness
+from servemark.units import ns_from_s
 
 from .results import CLOSED as CLOSED_LOAD
 
@@ -394,7 +397,7 @@ def _times(p50, p90=None, p95=None, p99=None):
 def test_without_the_kernels_times_answers_of_several_pauses_are_late_by_up_to_as_long():
     """Ten stops of 0.2 s in a minute, of a server that takes 100 ms; the longest is the clock's check."""
     step = dataclasses.replace(_closed(_step()), service_ms=_times(100.0, p99=300.0))
-    minute = {"until_s": 2.2, "measured_s": (0.0, 60.0), "longest_pause_s": 0.2}
+    minute = {"until_s": 2.2, "measured_s": (0.0, 60.0), "longest_s": 0.2}
     unstamped = _evidence(clock_read=100)
     failed = _read_late(step, unstamped, _stopped(2.0, **minute))
     assert failed.passed is False
@@ -449,7 +452,7 @@ def test_events_that_were_not_moved_by_that_are_not_judged_late(first_event, bet
 
 def test_streams_that_met_a_pause_have_a_late_first_event_and_a_long_gap():
     """Two stops of 1.5 s in a minute: in a twentieth of it."""
-    stopped = _stopped(3.0, longest_pause_s=1.5, until_s=21.5, measured_s=(0.0, 60.0))
+    stopped = _stopped(3.0, longest_s=1.5, until_s=21.5, measured_s=(0.0, 60.0))
     step = _streamed(_times(1000.0, p90=1014.0, p95=1016.0, p99=2005.0), 20.0, took_ms=2000.0)
     failed = _read_late(step, _evidence(), stopped, joined_share=0.05)
     assert failed.passed is False
@@ -485,11 +488,15 @@ def test_a_slow_generator_in_a_closed_loop_matters_where_the_highest_rate_was_as
     assert check_load(None, OPEN).passed is None
 
 
-def _stopped(paused_s, *, until_s=3.25, measured_s=(0.0, 10.0), idle_share=1.0, **changes):
-    """A closed loop whose generator paused once, for so long until then."""
-    changes = {"longest_pause_s": paused_s, **changes}
-    pause = {"paused_s": paused_s, "longest_pause_at_s": until_s, "measured_s": measured_s, "idle_share": idle_share}
-    return dataclasses.replace(CLOSED, **pause, **changes)
+def _stopped(paused_s, *, longest_s=None, until_s=3.25, measured_s=(0.0, 10.0), idle_share=1.0, threads=1, **changes):
+    """A closed loop of whose threads one paused for so long, and the longest time until then; the others did not."""
+    longest_s = paused_s if longest_s is None else longest_s
+    span_ns = (ns_from_s(until_s - longest_s), ns_from_s(until_s))
+    paused = ThreadPauses(ns_from_s(paused_s), (span_ns,) if longest_s else ())
+    pauses = Pauses((paused, *[ThreadPauses()] * (threads - 1)))
+    measured_ns = ns_from_s(measured_s[0]), ns_from_s(measured_s[1])
+    seen = {"pauses": pauses, "measured_ns": measured_ns, "idle_share": idle_share, "threads": threads}
+    return dataclasses.replace(CLOSED, **seen, **changes)
 
 
 def _pauses(seen, *, limit=0.05, of=None, evidence=None):
@@ -507,7 +514,7 @@ def test_a_generator_that_did_not_run_lowers_the_rate_by_name():
     )
     assert failed.cause == "it was stopped, or kept from a CPU, for 1.50 s until 3.2 s"
     assert failed.advice == ("see that nothing stops it, and run again",)
-    throttled = _stopped(9.0, longest_pause_s=1.5, machine=dataclasses.replace(IDLE, throttled_s=9.2))
+    throttled = _stopped(9.0, longest_s=1.5, machine=dataclasses.replace(IDLE, throttled_s=9.2))
     assert _pauses(throttled).cause == "its control group's quota of CPU time kept it waiting for 9.20 s"
     assert _pauses(throttled).advice == ("give it a larger quota",)
     assert _pauses(stopped, limit=None).passed is None
@@ -535,7 +542,29 @@ def test_without_the_kernels_times_all_pauses_count_that_may_have_been_in_the_me
         return _pauses(_stopped(**pauses, idle_share=0.0), evidence=_evidence(clock_read=100)).measured
 
     assert measured(paused_s=1.0) == pytest.approx(0.1)
-    assert measured(paused_s=1.0, longest_pause_s=0.6, until_s=1.0, measured_s=(2.0, 12.0)) == pytest.approx(0.04)
+    assert measured(paused_s=1.0, longest_s=0.6, until_s=1.0, measured_s=(2.0, 12.0)) == pytest.approx(0.04)
+
+
+def test_a_pause_of_one_thread_of_several_is_one_of_the_users_that_it_has():
+    unstamped = _evidence(clock_read=100)
+    assert CLOSED.users == 4
+    for threads, lacking in ((1, 0.2), (2, 0.1), (4, 0.05), (3, 0.1)):
+        stopped = _stopped(2.0, threads=threads)
+        assert _pauses(stopped, evidence=unstamped).measured == pytest.approx(lacking)
+        assert stopped.late_in_pauses == Lateness(pytest.approx(lacking), 2000.0)
+        assert stopped.late_in_shorter_pauses.share == 0.0
+
+
+def test_pauses_of_the_warm_up_make_no_measured_answer_late():
+    """Ten stops of 0.2 s before the measured time, and one of 60 ms in it."""
+    spans_ns = [*((k * 10**9, k * 10**9 + 2 * 10**8) for k in range(10)), (15 * 10**9, 15 * 10**9 + 6 * 10**7)]
+    pauses = Pauses((ThreadPauses(2_060_000_000, tuple(spans_ns)),))
+    seen = dataclasses.replace(CLOSED, pauses=pauses, measured_ns=(10 * 10**9, 70 * 10**9), threads=1)
+    assert seen.late_in_pauses == Lateness(pytest.approx(0.001), 60.0)
+    assert seen.longest_pause_s == (15.0, 15.06)
+    assert seen.paused_s == pytest.approx(2.06)
+    step = dataclasses.replace(_closed(_step()), service_ms=_times(100.0, p99=300.0))
+    assert _read_late(step, _evidence(clock_read=100), seen).passed is True
 
 
 def test_a_generator_that_was_late_says_why_and_what_to_change():
@@ -628,7 +657,7 @@ def test_a_busy_or_slow_generator_is_told():
     (found,) = disturbances(idle)
     assert found.name == "generator-limited"
     assert found.reason.startswith("users waited for the generator for 12% of their time")
-    assert [found.name for found in disturbances(dataclasses.replace(CLOSED, paused_s=0.3))] == ["pauses"]
+    assert [found.name for found in disturbances(_stopped(0.3, idle_share=0.0))] == ["pauses"]
 
 
 def test_an_ideal_server_is_measured_as_no_more_than_any_percentile_may_be_moved_by():

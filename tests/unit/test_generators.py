@@ -12,6 +12,7 @@ from servemark import _loadgen
 from servemark.assessment import Measured
 from servemark.assessment.certification import conditions_of
 from servemark.assessment.gathering import evidence_of
+from servemark.certificate.pauses import NO_PAUSES, Pauses, ThreadPauses
 from servemark.certificate.spread import check_generators, check_start
 from servemark.engines import ClockAgreement, EngineRun, GeneratorCounts, GeneratorRun
 from servemark.engines.native.spread.joined import first_examples
@@ -31,9 +32,7 @@ COUNTS = GeneratorCounts(
     run_queue_waits=2,
     loopback_p50_ns=30_000,
     clock_steps=1,
-    paused_ns=50,
-    longest_pause_ns=20,
-    longest_pause_at_ns=900,
+    pauses=Pauses((ThreadPauses(50, ((2_999_999_950, 3_000_000_000),)),)),
 )
 
 
@@ -56,9 +55,7 @@ def test_of_several_generators_sums_are_told_and_the_worst():
         run_queue_waits=4,
         loopback_p50_ns=None,
         clock_steps=0,
-        paused_ns=40,
-        longest_pause_ns=40,
-        longest_pause_at_ns=100,
+        pauses=Pauses((ThreadPauses(), ThreadPauses(40, ((60, 100),)))),
     )
     busy = replace(IDLE, busy_cpu_s=0.9 * IDLE.capacity_s)
     run = _run(
@@ -75,9 +72,9 @@ def test_of_several_generators_sums_are_told_and_the_worst():
         run_queue_waits=6,
         loopback_p50_ns=30_000,
         clock_steps=1,
-        paused_ns=50,
-        longest_pause_ns=40,
-        longest_pause_at_ns=100,
+        pauses=Pauses(
+            (ThreadPauses(50, ((2_999_999_950, 3_000_000_000),)), ThreadPauses(), ThreadPauses(40, ((60, 100),)))
+        ),
     )
     assert _run(_generator()).counts == COUNTS
     assert _run(_generator(), _generator(counts=None)).counts is None
@@ -159,7 +156,7 @@ def test_a_generator_that_is_late_by_itself_makes_the_run_invalid_and_is_named(s
     header = {"started_unix_ns": file.started_unix_ns, "warmup_ns": file.warmup_ns}
     write_records(file.path, [rows], steps=file.step_names, **header)
     counted = tuple(
-        replace(one, counts=replace(COUNTS, sent=300, longest_pause_ns=0, paused_ns=0, loopback_p50_ns=None))
+        replace(one, counts=replace(COUNTS, sent=300, pauses=NO_PAUSES, loopback_p50_ns=None))
         for one in parts.engine_run.generators
     )
     parts = replace(parts, engine_run=replace(parts.engine_run, generators=counted))
@@ -243,7 +240,7 @@ def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):
 
 def test_what_is_judged_of_pauses_is_of_the_measured_time(spread):
     whole, _ = spread(2)
-    assert conditions_of(whole, evidence_of(whole)).measured_s == (2.0, 5.0)
+    assert conditions_of(whole, evidence_of(whole)).measured_ns == (2_000_000_000, 5_000_000_000)
 
 
 def test_what_answers_waited_is_told_of_those_that_came(spread):

@@ -335,11 +335,7 @@ struct Outcome {
     #[pyo3(get)]
     clock_steps: u64,
     #[pyo3(get)]
-    paused_ns: i64,
-    #[pyo3(get)]
-    longest_pause_ns: i64,
-    #[pyo3(get)]
-    longest_pause_at_ns: i64,
+    paused_ns: Vec<i64>,
     #[pyo3(get)]
     pauses_ns: Vec<Vec<(i64, i64)>>,
     #[pyo3(get)]
@@ -407,8 +403,6 @@ impl From<run::Outcome> for Outcome {
             receive_clock: outcome.receive_clock,
             clock_steps: outcome.clock_steps,
             paused_ns: outcome.paused_ns,
-            longest_pause_ns: outcome.longest_pause_ns,
-            longest_pause_at_ns: outcome.longest_pause_at_ns,
             pauses_ns: outcome.pauses_ns,
             keep_awake: outcome.keep_awake,
             spun_cpu_ns: outcome.spun_cpu_ns,

@@ -23,6 +23,7 @@ from servemark.certificate.generator import (
     check_unstamped,
     check_verdict,
 )
+from servemark.certificate.pauses import NO_PAUSES
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.certificate.spread import check_generators, check_start
 from servemark.result import Certificate, Check, StepSummary
@@ -93,10 +94,8 @@ def conditions_of(measured: Measured, evidence: Evidence | None = None) -> RunCo
         realtime=engine_run.realtime,
         keep_awake=engine_run.keep_awake,
         receive_clock=engine_run.receive_clock,
-        paused_s=counts.paused_ns / NS_PER_S if counts else 0.0,
-        longest_pause_s=counts.longest_pause_ns / NS_PER_S if counts else 0.0,
-        longest_pause_at_s=counts.longest_pause_at_ns / NS_PER_S if counts else 0.0,
-        measured_s=(window.start_ns / NS_PER_S, window.end_ns / NS_PER_S),
+        pauses=counts.pauses if counts else NO_PAUSES,
+        measured_ns=(window.start_ns, window.end_ns),
         clock_steps=counts.clock_steps if counts else 0,
         idle_share=_idle_share(measured, steps),
         changes=changes_of(measured),

@@ -51,9 +51,7 @@ def evidence_of_part(part: Measured, window: Window) -> Evidence:
 def _question(measured: Measured, window: Window) -> Question:
     """What is asked of the records of a run whose measured time is `window`."""
     counts = measured.engine_run.counts
-    pause = NO_TIME
-    if counts:
-        pause = Window(counts.longest_pause_at_ns - counts.longest_pause_ns, counts.longest_pause_at_ns)
+    pause = Window(*counts.pauses.longest_ns(window.start_ns)) if counts else NO_TIME
     return Question(
         window=window,
         pause=pause,

@@ -6,8 +6,8 @@ what to change are apart from it, and chosen from what was measured of the run's
 changed here.
 
 ``records`` holds the checks of what was recorded, ``generator`` those of the generator's own delay, ``streams`` what
-that makes of events, ``conditions`` what else the machine did, which makes no run INVALID, and ``advice`` why a
-generator was late and what to do.
+that makes of events, ``pauses`` when its threads did not run, ``conditions`` what else the machine did, which makes no
+run INVALID, and ``advice`` why a generator was late and what to do.
 """
 
 from __future__ import annotations

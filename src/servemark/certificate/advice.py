@@ -18,9 +18,9 @@ def cause_of(seen: RunConditions) -> str:
     cpus = f"all {machine.cpus} cores" if machine.cpus > 1 else "the only core"
     if _is_throttled(seen):
         return f"its control group's quota of CPU time kept it waiting for {machine.throttled_s:.2f} s"
-    if seen.longest_pause_s >= _STOPPED_S:
-        until = f"until {seen.longest_pause_at_s:.1f} s"
-        return f"it was stopped, or kept from a CPU, for {seen.longest_pause_s:.2f} s {until}"
+    began_s, ended_s = seen.longest_pause_s
+    if ended_s - began_s >= _STOPPED_S:
+        return f"it was stopped, or kept from a CPU, for {ended_s - began_s:.2f} s until {ended_s:.1f} s"
     if seen.busy_share:
         return f"its thread{'s were' if seen.threads > 1 else ' was'} busy for {seen.busy_share:.0%} of the time"
     if seen.machine_share is None:
@@ -41,7 +41,8 @@ def _actions(seen: RunConditions) -> Iterator[str]:
     if _is_throttled(seen):
         yield "give it a larger quota"
         return
-    if seen.longest_pause_s >= _STOPPED_S:
+    began_s, ended_s = seen.longest_pause_s
+    if ended_s - began_s >= _STOPPED_S:
         yield "see that nothing stops it, and run again"
         return
     most_busy = (seen.machine_share or 0.0) > _ALL_BUSY_SHARE

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from servemark.certificate.pauses import NO_PAUSES, Pauses, Span
 from servemark.result import Disturbance
 from servemark.stats.lateness import Lateness
+from servemark.units import NS_PER_MS, NS_PER_S
 
 #: Of a generator thread's time, in an open loop; above it, arrivals wait for each other.
 GENERATOR_BUSY_SHARE = 0.8
@@ -110,9 +113,8 @@ class RunConditions:
         realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
         keep_awake: what became of keeping CPUs awake: "2 CPUs", "not needed", "refused: ..."; empty if not asked.
         receive_clock: whose time of arrival answers have: "kernel", "user", "user, the kernel refused: ...".
-        paused_s: for how long the thread that paused most was kept from running.
-        longest_pause_s: the longest of its pauses, and `longest_pause_at_s` when that one had ended.
-        measured_s: from when to when was measured.
+        pauses: when these were kept from running.
+        measured_ns: from when to when was measured.
         clock_steps: how often the wall clock, by which the kernel stamps arrivals, was set meanwhile.
         idle_share: of the users' time, in a closed loop, in which they waited for the generator.
         changes: what the user can change.
@@ -129,10 +131,8 @@ class RunConditions:
     realtime: str = ""
     keep_awake: str = ""
     receive_clock: str = ""
-    paused_s: float = 0.0
-    longest_pause_s: float = 0.0
-    longest_pause_at_s: float = 0.0
-    measured_s: tuple[float, float] = (0.0, 0.0)
+    pauses: Pauses = NO_PAUSES
+    measured_ns: Span = (0, 0)
     clock_steps: int = 0
     idle_share: float = 0.0
     changes: Changes = Changes()
@@ -145,37 +145,56 @@ class RunConditions:
     @property
     def window_s(self) -> float:
         """For how long was measured."""
-        return self.measured_s[1] - self.measured_s[0]
+        return (self.measured_ns[1] - self.measured_ns[0]) / NS_PER_S
 
     @property
-    def longest_measured_s(self) -> float:
-        """What of the longest pause lies in the measured time."""
-        began_s = self.longest_pause_at_s - self.longest_pause_s
-        return max(min(self.longest_pause_at_s, self.measured_s[1]) - max(began_s, self.measured_s[0]), 0.0)
+    def paused_s(self) -> float:
+        """For how long the thread that paused most did, in the whole run."""
+        return self.pauses.total_ns / NS_PER_S
+
+    @property
+    def longest_pause_s(self) -> tuple[float, float]:
+        """From when to when the longest pause of the measured time was, or of the run where that had none."""
+        began_ns, ended_ns = self._longest_ns if any(self._longest_ns) else self.pauses.longest_ns()
+        return began_ns / NS_PER_S, ended_ns / NS_PER_S
 
     @property
     def measured_paused_s(self) -> float:
-        """What of all pauses may lie in the measured time: when those were that were not the longest is not known."""
-        return min(self.longest_measured_s + self.paused_s - self.longest_pause_s, self.window_s)
-
-    @property
-    def pauses(self) -> Lateness:
-        """What pauses make of times that are known by when they were read, and `shorter_pauses` all but the longest."""
-        return self._lateness(self.measured_paused_s)
-
-    @property
-    def shorter_pauses(self) -> Lateness:
-        """See `pauses`."""
-        return self._lateness(self.measured_paused_s - self.longest_measured_s)
-
-    def _lateness(self, paused_s: float) -> Lateness:
-        return Lateness(paused_s / self.window_s if self.window_s > 0 else 0.0, _MS_PER_S * self.longest_pause_s)
+        """For how much of the measured time users, or arrivals, had no thread, on the mean over them."""
+        return self._mean_s([one.within_ns(self.measured_ns) for one in self.pauses.threads])
 
     @property
     def begun_paused_s(self) -> float:
-        """The same of the longest where the measured time began in it: who became due before that is not measured."""
-        began_s = self.longest_pause_at_s - self.longest_pause_s
-        return self.longest_measured_s if began_s < self.measured_s[0] else 0.0
+        """For how much of it before they had one at first: who became due before that is not measured."""
+        return self._mean_s([one.begun_before_ns(self.measured_ns) for one in self.pauses.threads])
+
+    @property
+    def late_in_pauses(self) -> Lateness:
+        """What pauses make of times known by when they were read, and `late_in_shorter_pauses` all but the longest."""
+        return self._lateness(self.measured_paused_s)
+
+    @property
+    def late_in_shorter_pauses(self) -> Lateness:
+        """See `late_in_pauses`."""
+        shorter = [one.within_ns(self.measured_ns, but=self._longest_ns) for one in self.pauses.threads]
+        return self._lateness(self._mean_s(shorter))
+
+    @property
+    def _longest_ns(self) -> Span:
+        return self.pauses.longest_ns(self.measured_ns[0])
+
+    def _lateness(self, paused_s: float) -> Lateness:
+        began_ns, ended_ns = self._longest_ns
+        most_ms = max(ended_ns - max(began_ns, self.measured_ns[0]), 0) / NS_PER_MS
+        return Lateness(paused_s / self.window_s if self.window_s > 0 else 0.0, most_ms)
+
+    def _mean_s(self, paused_ns: Sequence[int]) -> float:
+        """The mean of what each thread has, by how much of the load it has, at most; no more than of one with all."""
+        threads = len(paused_ns)
+        if not threads:
+            return 0.0
+        most = 1 / threads if self.open_loop or not self.users else math.ceil(self.users / threads) / self.users
+        return min(max(paused_ns), most * sum(paused_ns)) / NS_PER_S
 
     @property
     def shares_all_cpus(self) -> bool:

@@ -64,7 +64,7 @@ def check_clock(step: StepSummary, evidence: StepEvidence, conditions: RunCondit
     if not unstamped:
         return Check(name, True, f"no answer's time is in doubt; {interrupted}", 0.0, None, "ms")
     if unstamped == evidence.measured:  # there is none to compare them with
-        effects = late(step.headline, step.headline_ms, Lateness(1.0, conditions.pauses.most_ms))
+        effects = late(step.headline, step.headline_ms, Lateness(1.0, conditions.late_in_pauses.most_ms))
     else:
         no_more_ms = _waited_at_most_ms(step.headline_ms, evidence, conditions)
         effects = moved(step.headline, step.headline_ms, evidence.trusted_ms, no_more_ms)
@@ -86,10 +86,10 @@ def _waited_at_most_ms(
     pauses. In the longest pause no more can have come than were under way then, in the others those by chance.
     """
     if not evidence.is_stamped:
-        return dict.fromkeys(REPORTED, conditions.pauses.most_ms)
-    doubtful, longest_ms = evidence.clock_read / evidence.measured, conditions.pauses.most_ms
+        return dict.fromkeys(REPORTED, conditions.late_in_pauses.most_ms)
+    doubtful, longest_ms = evidence.clock_read / evidence.measured, conditions.late_in_pauses.most_ms
     in_longest = Lateness(min(doubtful, evidence.paused / evidence.measured), longest_ms)
-    in_others = Lateness(doubtful * conditions.shorter_pauses.share, longest_ms)
+    in_others = Lateness(doubtful * conditions.late_in_shorter_pauses.share, longest_ms)
     pauses = [moved_at_most_ms(reported, one) for one in (in_longest, in_others)]
     wait_ms = _stamped_wait_ms(evidence)
     return {
@@ -130,9 +130,9 @@ def check_unstamped(
     answers = {step.headline: step.headline_ms, "service": step.service_ms}
     effects = [
         *added(step, late_ms),
-        *(one for what, times in answers.items() for one in late(what, times, seen.shorter_pauses)),
+        *(one for what, times in answers.items() for one in late(what, times, seen.late_in_shorter_pauses)),
         *(one for what, times in answers.items() for one in late(what, times, seen.machine.throttled)),
-        *events_late(step, seen.pauses),
+        *events_late(step, seen.late_in_pauses),
         *events_late(step, seen.machine.throttled),
     ]
     return _judged(name, "that answers wait for the generator", step, effects, seen)
@@ -148,7 +148,7 @@ def _check_joined(
         return Check(name, None, stamped)
     if not joined_share:
         return Check(name, True, f"{stamped}; no events were read together", 0.0, None, "ms")
-    effects = joined_late(step, joined_share, wait_ms, seen.pauses)
+    effects = joined_late(step, joined_share, wait_ms, seen.late_in_pauses)
     return _judged(name, f"that {joined_share:.1%} of events were read with a later one", step, effects, seen)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from servemark.certificate.pauses import NO_PAUSES, Pauses
 from servemark.result import ErrorExample
 from servemark.workload.plan import Address, EnginePlan, Plan
 from servemark.workload.scenario import ApiName
@@ -80,9 +81,7 @@ class GeneratorCounts:
         run_queue_waits: how often they began to run; 0 where the system does not count either.
         loopback_p50_ns: its p50 against a responder of its own, measured before; None when that could not be done.
         clock_steps: how often the wall clock, by which the kernel stamps arrivals, was set meanwhile.
-        paused_ns: for how long the thread that paused most did not come back to its work although it had to.
-        longest_pause_ns: the longest of these times, of any thread.
-        longest_pause_at_ns: when that one had ended.
+        pauses: when its threads did not come back to their work although they had to.
     """
 
     sent: int
@@ -92,15 +91,12 @@ class GeneratorCounts:
     run_queue_waits: int
     loopback_p50_ns: int | None
     clock_steps: int = 0
-    paused_ns: int = 0
-    longest_pause_ns: int = 0
-    longest_pause_at_ns: int = 0
+    pauses: Pauses = NO_PAUSES
 
     @classmethod
     def of_all(cls, counts: Sequence[GeneratorCounts]) -> GeneratorCounts:
         """What several generators counted, together: sums, and the worst of what each has for itself."""
         loopbacks = [one.loopback_p50_ns for one in counts if one.loopback_p50_ns is not None]
-        longest = max(counts, key=lambda one: one.longest_pause_ns)
         return cls(
             sent=sum(one.sent for one in counts),
             in_flight_ns=sum(one.in_flight_ns for one in counts),
@@ -109,9 +105,7 @@ class GeneratorCounts:
             run_queue_waits=sum(one.run_queue_waits for one in counts),
             loopback_p50_ns=max(loopbacks, default=None),
             clock_steps=max(one.clock_steps for one in counts),
-            paused_ns=max(one.paused_ns for one in counts),
-            longest_pause_ns=longest.longest_pause_ns,
-            longest_pause_at_ns=longest.longest_pause_at_ns,
+            pauses=Pauses.of_all(one.pauses for one in counts),
         )
 
 

@@ -58,13 +58,9 @@ impl UnderWay {
 /// Times in which the thread did not come back to its loop although it had to: it was stopped, throttled or kept from
 /// a CPU, or one turn's work took so long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "the unit")]
 pub(crate) struct Pauses {
-    /// How long they were, together.
-    pub(crate) total_ns: i64,
-    pub(crate) longest_ns: i64,
-    /// When the longest had ended.
-    pub(crate) longest_at_ns: i64,
+    /// By thread, how long they were, together.
+    pub(crate) totals_ns: Vec<i64>,
     /// The longest of them, by thread in the order of time: when each began, at the latest, and when it had ended.
     pub(crate) spans_ns: Vec<Vec<(i64, i64)>>,
 }
@@ -78,8 +74,8 @@ impl Pauses {
     /// None yet, of one thread.
     pub(crate) fn of_a_thread() -> Self {
         Self {
+            totals_ns: vec![0],
             spans_ns: vec![Vec::new()],
-            ..Self::default()
         }
     }
 
@@ -89,10 +85,7 @@ impl Pauses {
         if late_ns < SHORTEST_PAUSE_NS {
             return;
         }
-        self.total_ns += late_ns;
-        if late_ns > self.longest_ns {
-            (self.longest_ns, self.longest_at_ns) = (late_ns, woken_ns);
-        }
+        self.totals_ns[0] += late_ns;
         let spans_ns = &mut self.spans_ns[0];
         spans_ns.push((woken_ns - late_ns, woken_ns));
         let shortest = (0..spans_ns.len()).min_by_key(|&place| spans_ns[place].1 - spans_ns[place].0);
@@ -103,10 +96,7 @@ impl Pauses {
 
     /// Take in those of other threads.
     pub(crate) fn merge(&mut self, other: Self) {
-        self.total_ns = self.total_ns.max(other.total_ns);
-        if other.longest_ns > self.longest_ns {
-            (self.longest_ns, self.longest_at_ns) = (other.longest_ns, other.longest_at_ns);
-        }
+        self.totals_ns.extend(other.totals_ns);
         self.spans_ns.extend(other.spans_ns);
     }
 }
@@ -176,9 +166,7 @@ mod tests {
         pauses.note(100 * NS_PER_MS, 1850 * NS_PER_MS, 250 * NS_PER_MS);
         pauses.note(2000 * NS_PER_MS, 2060 * NS_PER_MS, 0);
         let expected = Pauses {
-            total_ns: 1560 * NS_PER_MS,
-            longest_ns: 1500 * NS_PER_MS,
-            longest_at_ns: 1850 * NS_PER_MS,
+            totals_ns: vec![1560 * NS_PER_MS],
             spans_ns: vec![vec![
                 (350 * NS_PER_MS, 1850 * NS_PER_MS),
                 (2000 * NS_PER_MS, 2060 * NS_PER_MS),
@@ -189,7 +177,8 @@ mod tests {
         total.merge(pauses);
         assert_eq!(total, expected);
         total.merge(Pauses::of_a_thread());
-        assert_eq!((total.longest_ns, total.spans_ns.len()), (1500 * NS_PER_MS, 2));
+        assert_eq!(total.totals_ns, [1560 * NS_PER_MS, 0]);
+        assert_eq!(total.spans_ns[1], []);
     }
 
     #[test]

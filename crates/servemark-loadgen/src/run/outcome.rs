@@ -40,12 +40,8 @@ pub struct Outcome {
     pub receive_clock: String,
     /// How often the wall clock was set meanwhile: responses since then have the time of their reading for a while.
     pub clock_steps: u64,
-    /// For how long the thread that rested most did not come back to its work although it had to, together.
-    pub paused_ns: i64,
-    /// The longest of these times, of any thread.
-    pub longest_pause_ns: i64,
-    /// When that one had ended.
-    pub longest_pause_at_ns: i64,
+    /// For how long each thread did not come back to its work although it had to, together.
+    pub paused_ns: Vec<i64>,
     /// The 64 longest of these times of each thread, in their order: when each began, at the latest, and when it had ended.
     pub pauses_ns: Vec<Vec<(i64, i64)>>,
     /// What became of keeping CPUs awake, e.g. "2 CPUs" or "refused: ..."; empty when it was not asked for.
@@ -92,9 +88,7 @@ impl Outcome {
             realtime: total.realtime.to_string(),
             receive_clock: shared.receive_clock_got.to_string(),
             clock_steps: total.clock_steps,
-            paused_ns: total.pauses.total_ns,
-            longest_pause_ns: total.pauses.longest_ns,
-            longest_pause_at_ns: total.pauses.longest_at_ns,
+            paused_ns: total.pauses.totals_ns,
             pauses_ns: total.pauses.spans_ns,
             keep_awake,
             spun_cpu_ns,

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from servemark import _loadgen
+from servemark.certificate.pauses import Pauses, ThreadPauses
 from servemark.engines import EngineRun, GeneratorCounts, GeneratorRun
 from servemark.engines.native.answers import load_tokenizer, read_answers
 from servemark.errors import RecordingError, SetupError, UsageError
@@ -131,9 +132,12 @@ def _counts(outcome: _loadgen.Outcome, loopback_p50_ns: int | None) -> Generator
         run_queue_waits=outcome.run_queue_waits,
         loopback_p50_ns=loopback_p50_ns,
         clock_steps=outcome.clock_steps,
-        paused_ns=outcome.paused_ns,
-        longest_pause_ns=outcome.longest_pause_ns,
-        longest_pause_at_ns=outcome.longest_pause_at_ns,
+        pauses=Pauses(
+            tuple(
+                ThreadPauses(total_ns, tuple(spans_ns))
+                for total_ns, spans_ns in zip(outcome.paused_ns, outcome.pauses_ns, strict=True)
+            )
+        ),
     )
 
 
