@@ -299,6 +299,8 @@ class TallyStep:
     batch_sums_ns: list[list[float]]
     """Of response, service, client queue and generator lag."""
     batch_completed: list[int]
+    batch_within: list[int] | None
+    """Those of them that kept all limits of the step; None where it has none."""
     batch_events: list[int]
     batch_first: list[int]
     batch_first_sums_ns: list[float]
@@ -364,7 +366,7 @@ class Tally:
     """What the records of a run add up to: one pass over them, on several threads.
 
     Raises:
-        ValueError: they lack a column.
+        ValueError: they lack a column, or a limit is of no time that they have.
         OSError: they cannot be read, or are not of a run of those steps.
     """
 

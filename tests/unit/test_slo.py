@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from servemark.assessment.objectives import Trial, goodput, limits_of, missed_by_lag, verdicts_on
+from servemark.assessment.objectives import Trial, goodput, limits_of, limits_together, missed_by_lag, verdicts_on
 from servemark.errors import UsageError
 from servemark.options.objectives import Condition, parse_objective
 from servemark.stats.evidence import Question, Shares, Window
@@ -261,9 +261,10 @@ def test_goodput_is_of_the_requests_that_the_throughput_is_of(make_records, obje
     ends = (number + 1) * NS_PER_S // 100
     file = make_records(1200, scheduled=due, ready=due, sent=due, first_byte=ends, end=ends)
     asked = parse_objective(objective)
-    evidence = gather([file], Question(window=Window(0, 10 * NS_PER_S), limits=limits_of(asked)))
+    together = limits_together(asked, file.step_names)
+    evidence = gather([file], Question(window=Window(0, 10 * NS_PER_S), limits=limits_of(asked), together=together))
     (step,) = evidence.steps
-    throughput, found = rate(step.completed, 10.0), goodput(asked, step, evidence, [file])
+    throughput, found = rate(step.completed, 10.0), goodput(step, evidence.window)
     assert (throughput.value, found.value) == (100.0, pytest.approx(100 * share, abs=1))
     assert found.value <= throughput.value
 

@@ -55,6 +55,7 @@ struct Question {
     begins: Vec<bool>,
     ends: Vec<bool>,
     users: bool,
+    limits: Vec<Vec<(String, i64)>>,
 }
 
 impl From<Window> for tally::Span {
@@ -120,6 +121,7 @@ struct TallyStep {
     batch_measured: Vec<u64>,
     batch_sums_ns: Vec<Vec<f64>>,
     batch_completed: Vec<u64>,
+    batch_within: Option<Vec<u64>>,
     batch_events: Vec<u64>,
     batch_first: Vec<u64>,
     batch_first_sums_ns: Vec<f64>,
@@ -185,6 +187,7 @@ impl Tally {
             begins: question.begins,
             ends: question.ends,
             users: question.users,
+            limits: limits_of(&question.limits)?,
         };
         let tally = py.detach(|| tally::Tally::new(tables, question));
         Ok(Self(tally.map_err(said)?))
@@ -286,6 +289,15 @@ impl Tally {
     }
 }
 
+fn limits_of(of_steps: &[Vec<(String, i64)>]) -> PyResult<Vec<Vec<tally::Limit>>> {
+    let limit = |(latency, below_ns): &(String, i64)| {
+        tally::Limit::new(latency, *below_ns)
+            .ok_or_else(|| PyValueError::new_err(format!("no record has a time called {latency}")))
+    };
+    let of_step = |limits: &Vec<(String, i64)>| limits.iter().map(limit).collect();
+    of_steps.iter().map(of_step).collect()
+}
+
 impl From<tally::Answers> for TallyAnswers {
     fn from(answers: tally::Answers) -> Self {
         Self {
@@ -335,6 +347,7 @@ impl TallyStep {
             batch_measured: step.batch_measured.clone(),
             batch_sums_ns: step.batch_sums.iter().map(as_floats).collect(),
             batch_completed: step.batch_completed.clone(),
+            batch_within: step.batch_within.clone(),
             batch_events: step.batch_events.clone(),
             batch_first: step.batch_first.clone(),
             batch_first_sums_ns: as_floats(&step.batch_first_sums),

@@ -14,7 +14,7 @@ use part::Part;
 #[cfg(test)]
 use part::note_end;
 pub(crate) use question::latencies;
-pub use question::{LATENCIES, Of, Question, SAMPLES};
+pub use question::{LATENCIES, Limit, Of, Question, SAMPLES};
 pub use span::Span;
 pub use step::{Answers, Step};
 
@@ -345,6 +345,7 @@ mod tests {
             begins: vec![true, false, true],
             ends: vec![true, true, false],
             users: true,
+            limits: Vec::new(),
         }
     }
 

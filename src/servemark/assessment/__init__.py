@@ -78,7 +78,7 @@ def assess_run(measured: Measured, max_errors_share: float, number: int = 0) -> 
     )
     if measured.objective:
         steps = tuple(
-            replace(step, goodput_per_s=goodput(measured.objective, found, evidence, measured.records))
+            replace(step, goodput_per_s=goodput(found, evidence.window))
             for step, found in zip(steps, evidence.steps, strict=True)
         )
     each = generators_of(measured, evidence)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from servemark.assessment.measured import Measured
-from servemark.assessment.objectives import limits_of
+from servemark.assessment.objectives import limits_of, limits_together
 from servemark.condensed_files import Condensed
 from servemark.records import RecordFile, span_ns
 from servemark.servers import of_one
@@ -64,6 +64,7 @@ def _question(measured: Measured, window: Window) -> Question:
         from_ns=measured.compiled.warmup_ns,
         workers=_workers_asked_of(measured),
         limits=limits_of(measured.objective),
+        together=limits_together(measured.objective, measured.records[0].step_names),
     )
 
 

@@ -6,18 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from servemark import _loadgen
 from servemark.certificate.effects import figure_of
 from servemark.options.objectives import BETWEEN, LATENCIES, OF_TOKENS, Condition
-from servemark.records import RecordFile
 from servemark.result import Outcome, ProbeShare, Statistic, Verdict
 from servemark.stats.dependence import effective_share
 from servemark.stats.events import gaps_of_step
-from servemark.stats.evidence import Evidence, Shares, StepEvidence
-from servemark.stats.limits import within
+from servemark.stats.evidence import Evidence, Shares, StepEvidence, Window
 from servemark.stats.percentiles import REPORTED
 from servemark.stats.slo import Judged, judge_parts, judge_share
 from servemark.stats.summary import rate, rate_over_runs
@@ -257,28 +252,9 @@ def limits_together(objective: Sequence[Condition], names: Sequence[str]) -> dic
     return {name: {figure: int(one.limit) for figure, one in found.items()} for name, found in highest.items()}
 
 
-def goodput(
-    objective: Sequence[Condition], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
-) -> Statistic | None:
+def goodput(step: StepEvidence, window: Window) -> Statistic | None:
     """The rate of successes of a step that were within each limit of its objective; None where it has none.
 
-    They are of those that make the throughput: the ones that ended in the window.
+    They are of those that make the throughput: the ones that ended in the `window`.
     """
-    limits = limits_together(objective, [one.name for one in evidence.steps]).get(step.name, {})
-    if not limits:
-        return None
-    completed = step.within if evidence.is_condensed else _within(limits, step, evidence, files)
-    return None if completed is None else rate(completed, evidence.window.seconds)
-
-
-def _within(
-    limits: Mapping[str, int], step: StepEvidence, evidence: Evidence, files: Sequence[RecordFile]
-) -> NDArray[np.float64]:
-    """Those of the completed requests of a step that were within all of the limits, by batch."""
-    numbers = [number for number, name in enumerate(evidence.step_names) if name == step.name]
-    found = np.zeros_like(step.completed)
-    for file in files:
-        for rows in file.chunks():
-            rows = rows[np.isin(rows["step"], numbers)]
-            found += within(rows, limits, file.flags, evidence.window, len(found))
-    return found
+    return None if step.within is None else rate(step.within, window.seconds)

@@ -14,7 +14,6 @@ from servemark.condensed_files import Condensed, Condensing, merged, read_conden
 from servemark.errors import RecordingError
 from servemark.records import RecordFile, reading
 from servemark.stats.counting import SAMPLES
-from servemark.stats.limits import within
 from servemark.stats.tally_question import NO_TIME, TallyQuestion, Window
 
 #: The sums and counts of a step that add up; those by slot begin with ``batch_``.
@@ -24,8 +23,10 @@ _SUMS = (
     *("batch_measured", "batch_sums_ns", "batch_completed", "batch_events", "batch_first", "batch_first_sums_ns"),
     *("batch_tokens", "batch_first_token", "batch_first_token_sums_ns"),
 )
+#: One that only steps with limits have.
+_WITHIN = "batch_within"
 #: Those by slot that go by when a request ended; the others by when it was scheduled.
-_BY_END = {"batch_completed", "batch_within", "batch_events", "batch_tokens"}
+_BY_END = {"batch_completed", _WITHIN, "batch_events", "batch_tokens"}
 #: The samples of a step that are counted by slot: an objective, or an answer with an interval, may be of them.
 _BY_SLOT = [
     list(SAMPLES).index(name)
@@ -48,19 +49,20 @@ def condense(file: RecordFile, how: Condensing, first: int = 0) -> Condensed:
         slots = max(1, -(-(last_ns + 1 - how.start_ns) // how.slot_ns))
         window = Window(how.start_ns, how.start_ns + slots * how.slot_ns)
         stages = tuple(Window(*stage) for stage in how.stages)
-        question = TallyQuestion(how.places, window, slots, NO_TIME, NO_TIME, stages, how.begins, how.ends, users=False)
+        question = TallyQuestion(
+            how.places, window, slots, NO_TIME, NO_TIME, stages, how.begins, how.ends, users=False, limits=how.limits
+        )
         tally = _loadgen.Tally([part], question)
         bins = np.array(tally.binned(), dtype=np.int64).reshape(-1, 3)
         wanted = [step * len(SAMPLES) + of for step in range(len(tally.steps)) for of in _BY_SLOT]
         of_slots = np.array(tally.binned_by_batch(wanted), dtype=np.int64).reshape(-1, 4)[:, [1, 0, 2, 3]]
-        within_limits = _within_limits(part, how, window, slots)
     return Condensed(
         how=how,
         records=part.rows,
         first_ns=first_ns,
         last_ns=last_ns,
         steps=tuple(
-            {name: _plain(getattr(step, name)) for name in _SUMS} | within_limits.get(place, {})
+            {name: _plain(getattr(step, name)) for name in _sums_of(how, place)}
             for place, step in enumerate(tally.steps)
         ),
         moments=tuple((one.count, one.sum, one.squares, one.min, one.max) for one in tally.samples),
@@ -72,15 +74,9 @@ def condense(file: RecordFile, how: Condensing, first: int = 0) -> Condensed:
     )
 
 
-def _within_limits(file: RecordFile, how: Condensing, window: Window, slots: int) -> dict[int, dict[str, list[int]]]:
-    """By the place of a step that has limits its successes within all of them, by slot."""
-    limited = {place: dict(limits_ns) for place, limits_ns in enumerate(how.limits) if limits_ns}
-    found, places = {place: np.zeros(slots, dtype=np.int64) for place in limited}, np.array(how.places)
-    for rows in file.chunks() if limited else ():
-        place_of = places[rows["step"]]
-        for place, limits_ns in limited.items():
-            found[place] += within(rows[place_of == place], limits_ns, file.flags, window, slots)
-    return {place: {"batch_within": counts.tolist()} for place, counts in found.items()}
+def _sums_of(how: Condensing, place: int) -> tuple[str, ...]:
+    """What adds up of the step name at that place."""
+    return (*_SUMS, _WITHIN) if how.limits and how.limits[place] else _SUMS
 
 
 def _plain(value: Any) -> Any:
@@ -156,7 +152,7 @@ class CondensedTally:
         completed = sum(by_slot["batch_completed"])
         if completed:  # what ended after the last slot is left out, as its number is
             told["bytes_of_completed"] = round(told["bytes_of_completed"] * sum(told["batch_completed"]) / completed)
-        return SimpleNamespace(**told, answers=SimpleNamespace(count=0))
+        return SimpleNamespace(**{_WITHIN: None} | told, answers=SimpleNamespace(count=0))
 
     def _batches(self, values: list[Any], name: str) -> list[float]:
         slots = np.zeros(self._fold * self.batches)

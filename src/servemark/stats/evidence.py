@@ -59,6 +59,7 @@ class Question:
         from_ns: before this time it is not looked at whether they do.
         workers: of the server, each with one request at a time, where it is asked how busy the load keeps them.
         limits: latencies by name, each with a time in nanoseconds: how many requests of a step miss it.
+        together: by the name of a step the limits that its requests are to keep at once, by latency in nanoseconds.
     """
 
     window: Window
@@ -72,6 +73,7 @@ class Question:
     from_ns: int = 0
     workers: int | None = None
     limits: tuple[tuple[str, int], ...] = ()
+    together: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,7 @@ class StepEvidence:
         receive_lag_ms: for how long an answer lay there unread, on the mean; 0 without times of arrival.
         events: None where no response streamed.
         tokens: None where no answer was read.
-        within: those of the completed that kept all limits at once, which was counted as records were condensed; None
-            where that was not asked, or records are there.
+        within: those of the completed that kept all limits of the step at once, by batch; None where it has none.
         distribution: of the headline's latency; None of nothing.
     """
 

@@ -7,7 +7,6 @@ records that were condensed the same is made of what they were condensed to.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +64,7 @@ def gather(files: Sequence[RecordFile], question: Question, condensed: Condensed
         begins=tuple(step in question.begins for step in range(len(first.step_names))),
         ends=tuple(step in question.ends for step in range(len(first.step_names))),
         users=question.places is not None,
+        limits=tuple(tuple(question.together.get(name, {}).items()) for name in names),
     )
     with reading(files):
         tally = _loadgen.Tally(list(files), asked)
@@ -102,11 +102,10 @@ def _gather_condensed(first: RecordFile, question: Question, condensed: Condense
     counted = Counted.of(tally, len(names), question.limits)
     samples = iter(list(samples_of(tally, counted)))
     count, first_ns, last_ns = tally.begun
-    steps = []
-    for number, (name, step) in enumerate(zip(names, tally.steps, strict=True)):
-        found = _step(name, step, {of: next(samples) for of in SAMPLES}, counted.of_step(number), question.limits)
-        is_told = hasattr(step, "batch_within")
-        steps.append(replace(found, within=np.array(step.batch_within) if is_told else None))
+    steps = [
+        _step(name, step, {of: next(samples) for of in SAMPLES}, counted.of_step(number), question.limits)
+        for number, (name, step) in enumerate(zip(names, tally.steps, strict=True))
+    ]
     stages = [
         StageEvidence(Window(*stage), of.requests, of.failed, of.begun, of.ended, next(samples), next(samples))
         for stage, of in zip(how.stages, tally.stages, strict=True)
@@ -187,6 +186,7 @@ def _step(
         events=events,
         distribution=_distribution(counted[headline]),
         tokens=token_evidence(tally, samples),
+        within=None if tally.batch_within is None else np.array(tally.batch_within, dtype=np.float64),
     )
 
 

@@ -28,7 +28,10 @@ NO_TIME = Window(0, 0)
 
 @dataclass(frozen=True)
 class TallyQuestion:
-    """What the tally is asked, see its stub: the question with the steps by number."""
+    """What the tally is asked, see its stub: the question with the steps by number.
+
+    `limits` are of each step name those that its requests are to keep at once, by latency in nanoseconds.
+    """
 
     places: tuple[int, ...]
     window: Window
@@ -39,3 +42,4 @@ class TallyQuestion:
     begins: tuple[bool, ...]
     ends: tuple[bool, ...]
     users: bool
+    limits: tuple[tuple[tuple[str, int], ...], ...] = ()

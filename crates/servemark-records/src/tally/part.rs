@@ -27,7 +27,7 @@ impl Part {
     pub(super) fn new(question: &Question) -> Self {
         let names = question.names();
         Self {
-            steps: (0..names).map(|_| Step::new(question.batches)).collect(),
+            steps: (0..names).map(|place| Step::new(question, place)).collect(),
             samples: vec![Sample::default(); names * SAMPLES + 2 * question.stages.len()],
             stages: vec![Stage::default(); question.stages.len()],
             begun: Begun {

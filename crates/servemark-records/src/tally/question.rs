@@ -24,6 +24,45 @@ pub struct Question {
     pub ends: Vec<bool>,
     /// Whether to note when each user had its first and last request.
     pub users: bool,
+    /// Of each step name the limits that its requests are to keep at once; empty where it has none.
+    pub limits: Vec<Vec<Limit>>,
+}
+
+/// A time that requests have to take less than.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    latency: Of,
+    below_ns: i64,
+}
+
+impl Limit {
+    /// On the latency of that name, of those that an objective may have and a record tells; `None` where it is another.
+    #[must_use]
+    pub fn new(latency: &str, below_ns: i64) -> Option<Self> {
+        let latency = match latency {
+            "response" => Of::Response,
+            "service" => Of::Service,
+            "first_event" => Of::FirstEvent,
+            "first_token" => Of::FirstToken,
+            "time_per_output_token" => Of::TimePerToken,
+            _ => return None,
+        };
+        Some(Self { latency, below_ns })
+    }
+
+    /// Whether a success kept it; one that has no such time did not.
+    fn is_kept(self, row: &Row) -> bool {
+        let until = |time_ns: i64| (time_ns >= 0).then(|| time_ns - begun_ns(row));
+        let took_ns = match (self.latency, row.answer) {
+            (Of::Response, _) => return row.end_ns - row.scheduled_ns < self.below_ns,
+            (Of::Service, _) => return row.end_ns - row.sent_ns < self.below_ns,
+            (Of::FirstEvent, _) => until(row.first_event_ns),
+            (Of::FirstToken, Some(answer)) => until(answer.first_content_ns),
+            (Of::TimePerToken, Some(answer)) => answer.time_per_token_ns(),
+            _ => None,
+        };
+        took_ns.is_some_and(|took_ns| (0..self.below_ns).contains(&took_ns))
+    }
 }
 
 /// The samples of each step name, by number; those of stages follow all of these.
@@ -75,6 +114,21 @@ pub const LATENCIES: usize = Of::GeneratorLag as usize + 1;
 impl Question {
     pub(super) fn names(&self) -> usize {
         self.places.iter().max().map_or(0, |last| last + 1)
+    }
+
+    /// The limits of the step name at a place.
+    fn limits_of(&self, place: usize) -> &[Limit] {
+        self.limits.get(place).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether requests of the step name at a place have limits to keep.
+    pub(super) fn has_limits(&self, place: usize) -> bool {
+        !self.limits_of(place).is_empty()
+    }
+
+    /// Whether a success of the step name at a place kept all of them.
+    pub(super) fn is_within(&self, place: usize, row: &Row) -> bool {
+        self.limits_of(place).iter().all(|limit| limit.is_kept(row))
     }
 
     pub(super) fn is_in_pause(&self, row: &Row) -> bool {

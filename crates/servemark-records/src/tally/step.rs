@@ -10,6 +10,8 @@ use crate::table::{AnswerRow, Row};
 /// What one step name adds up to.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// Of its name among the names.
+    place: usize,
     /// Of everything that was sent, the warm-up too.
     pub requests: u64,
     /// Those of a closed loop.
@@ -44,7 +46,9 @@ pub struct Step {
     pub batch_sums: [Vec<i128>; LATENCIES],
     /// By batch: successes that ended in the window.
     pub batch_completed: Vec<u64>,
-    /// By batch: the events of streams among these.
+    /// By batch: those of them that kept all limits of the step; `None` where it has none.
+    pub batch_within: Option<Vec<u64>>,
+    /// By batch: the events of streams among the completed.
     pub batch_events: Vec<u64>,
     /// By batch: streams that had an event, of the measured ones.
     pub batch_first: Vec<u64>,
@@ -164,8 +168,11 @@ impl Answers {
 }
 
 impl Step {
-    pub(super) fn new(batches: usize) -> Self {
+    /// Of the step name at a place, before anything was looked at.
+    pub(super) fn new(question: &Question, place: usize) -> Self {
+        let batches = question.batches;
         Self {
+            place,
             requests: 0,
             closed: 0,
             succeeded: 0,
@@ -183,6 +190,7 @@ impl Step {
             batch_measured: vec![0; batches],
             batch_sums: std::array::from_fn(|_| vec![0; batches]),
             batch_completed: vec![0; batches],
+            batch_within: question.has_limits(place).then(|| vec![0; batches]),
             batch_events: vec![0; batches],
             batch_first: vec![0; batches],
             batch_first_sums: vec![0; batches],
@@ -212,6 +220,9 @@ impl Step {
         if window.start_ns <= row.end_ns && row.end_ns <= window.end_ns {
             let batch = window.part(row.end_ns, batches);
             self.batch_completed[batch] += 1;
+            if let Some(within) = &mut self.batch_within {
+                within[batch] += u64::from(question.is_within(self.place, row));
+            }
             self.bytes_of_completed += u64::from(row.bytes_received);
             if row.is_streamed {
                 self.completed_streams += 1;
@@ -266,6 +277,9 @@ impl Step {
             add_all(own, others);
         }
         add_all(&mut self.batch_completed, &other.batch_completed);
+        if let (Some(own), Some(others)) = (&mut self.batch_within, &other.batch_within) {
+            add_all(own, others);
+        }
         add_all(&mut self.batch_events, &other.batch_events);
         add_all(&mut self.batch_first, &other.batch_first);
         add_all(&mut self.batch_first_sums, &other.batch_first_sums);
