@@ -194,6 +194,39 @@ def test_what_was_written_is_read_again_and_what_is_damaged_is_said(measured):
         read_condensed(file.path)
 
 
+def _without(step, *names):
+    return {name: value for name, value in step.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    "of_old",
+    [
+        lambda step: _without(step, "batch_within"),
+        lambda step: _without(step, "batch_within") | {"batch_beyond": step["batch_within"]},
+        lambda step: step | {"batch_beyond": step["batch_within"]},
+        lambda step: _without(step, "batch_tokens"),
+    ],
+    ids=["lacks one", "has another", "has one more", "lacks one of all"],
+)
+@pytest.mark.parametrize("rows", [7_000, ROWS], ids=["killed", "whole"])
+def test_what_another_version_condensed_is_named_as_that_whatever_was_recorded_since(measured, of_old, rows):
+    (file,) = measured.records
+    how = _how(replace(measured, objective=parse_objective("p99<40ms,service.p50<10ms")))
+    found = condense(replace(file, rows=rows), how)
+    write_condensed(file.path, replace(found, steps=tuple(map(of_old, found.steps))))
+    with pytest.raises(RecordingError, match=r"^the records in \S+ were condensed by another version of servemark$"):
+        evidence_of(measured)
+    assert RecordingError.exit_status == 4
+
+
+def test_what_was_condensed_before_there_were_limits_is_read_as_without_any(measured):
+    (file,), how = measured.records, _how(measured)
+    found = condense(replace(file, rows=7_000), replace(how, limits=()))
+    write_condensed(file.path, found)
+    assert evidence_of(measured).steps[0].requests == ROWS
+    assert evidence_of(measured).steps[0].within is None
+
+
 def test_what_was_recorded_after_the_last_part_counts_too(measured):
     """As a generator leaves it that is killed: what is condensed is a hole in the file, the rest stands there."""
     of_all, begun = evidence_of(measured), _assessed(measured)[0].run

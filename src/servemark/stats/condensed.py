@@ -96,11 +96,7 @@ def condensed_of(files: Sequence[RecordFile]) -> Condensed | None:
         return None
     whole = Condensed(how=how)
     for file, part in zip(files, parts, strict=True):
-        if (
-            part is not None
-            and part.records
-            and len(part.moments) != len(part.steps) * len(SAMPLES) + 2 * len(how.stages)
-        ):
+        if part is not None and part.records and not _is_ours(part):
             raise RecordingError(f"the records in {file.path} were condensed by another version of servemark")
         if part is not None and part.how != how:
             raise RecordingError(f"the records in {file.path} were condensed otherwise than those of the others")
@@ -108,6 +104,13 @@ def condensed_of(files: Sequence[RecordFile]) -> Condensed | None:
         # What was recorded since: of a generator that was killed, or that had not too many.
         whole = merged(whole, condense(file, how, part.records if part else 0))
     return whole
+
+
+def _is_ours(part: Condensed) -> bool:
+    """Whether records were condensed to what this version condenses them to."""
+    sums = [set(_sums_of(part.how, place)) for place in range(max(part.how.places, default=-1) + 1)]
+    samples = len(sums) * len(SAMPLES) + 2 * len(part.how.stages)
+    return [set(step) for step in part.steps] == sums and len(part.moments) == samples
 
 
 class CondensedTally:
