@@ -17,7 +17,7 @@ from servemark.servers.mms.management import ManagementClient
 from servemark.servers.oip.asked import CALLS
 from servemark.workload.plan import Address
 
-from ..validity import status_but_for_the_machine
+from ..validity import status_but_for_the_machine, until_valid
 
 OPENAI: Answers = {
     "GET /ping": (200, b""),  # as vLLM's, which answers SageMaker, too
@@ -201,6 +201,50 @@ def test_a_request_of_the_users_is_answered_with_the_outputs_that_it_names(run, 
         requests.write_text('{"inputs": []}\n{"inputs": [], "outputs": [{"name": "z"}]}\n')
         status, said, _ = run(f"latency --server 127.0.0.1:{port} -m m -i {requests} -l 3 -t 1")
     assert (status, "it has no output z, which the request asks for; it has y FP32 [1]" in said) == (4, True), said
+
+
+@pytest.mark.parametrize(
+    ("then", "words", "dims", "now", "unlike"),
+    [
+        ("", "", 4, 4, ""),
+        ("--input-data zeros", "--input-data zeros", 4, 4, ""),
+        ("--shape x:2,4", "--shape x:2,4", -1, -1, ""),
+        ("--input-data one.json", "--input-data elsewhere/same.json", 4, 4, ""),
+        ("", "--input-data zeros", 4, 4, "setting tensors random x FP32 [1,4] and zeros x FP32 [1,4]"),
+        ("", "", 4, 5, "setting tensors random x FP32 [1,4] and random x FP32 [1,5]"),
+        ("--shape x:1,4", "--shape x:1,5", -1, -1, "setting tensors random x FP32 [1,4] and random x FP32 [1,5]"),
+        ("--input-data one.json", "", 4, 4, "setting tensors given x FP32 [1,4] and random x FP32 [1,4]"),
+        ("--input-data one.json", "--input-data other.json", 4, 4, "it is not compared: unlike runs: inputs "),
+    ],
+)
+def test_tensors_that_are_made_are_those_of_the_earlier_result_or_are_unlike_by_name(
+    tmp_path: Path, monkeypatch, capsys, then: str, words: str, dims: int, now: int, unlike: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    for name, values in (("one", [1, 2, 3, 4]), ("elsewhere/same", [1, 2, 3, 4]), ("other", [1, 2, 3, 5])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": [{"x": values}]}))
+
+    def measured(folder: str, dims: int, *words: str) -> tuple[int, dict]:
+        shape = [-1 if dims < 0 else 1, dims]
+        answers = _of_oip(b"triton") | {
+            "GET /v2/models/m": (
+                200,
+                json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": shape}]}).encode(),
+            ),
+            "GET /v2/models/m/config": (200, b"{}"),
+            "POST /v2/models/m/infer": (200, b'{"outputs": []}'),
+        }
+        with answering(answers) as port:
+            line = ["run", "latency", "--server", f"127.0.0.1:{port}", "-m", "m", "-l", "20", "-t", "1", *words]
+            return until_valid(line, tmp_path / folder)
+
+    _, base = measured("base", dims, *then.split())
+    capsys.readouterr()
+    status, new = measured("new", now, *words.split(), "--against", "base")
+    said = capsys.readouterr().err
+    sums = {result["benchmarks"][0]["options"]["input_sha256"] for result in (base, new)}
+    assert (status, len(sums), unlike in said) == (2 if unlike else 0, 2 if unlike else 1, True), said
 
 
 def test_a_tokenizer_counts_what_is_generated_of_inputs_and_is_refused_where_nothing_is(run, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from servemark.servers.http.first_prediction import MOST_PROVED, first_predictio
 from servemark.servers.http.model_names import no_such_model, not_named
 from servemark.servers.http.plain import PlainServer, Remove
 from servemark.servers.http.words import json_object
-from servemark.servers.oip.asked import check_call, check_call_of_prompts
+from servemark.servers.oip.asked import MADE, check_call, check_call_of_prompts
 from servemark.servers.oip.calls import OipCalls, Signature
 from servemark.servers.oip.dialect import (
     OF_ALL,
@@ -242,11 +242,13 @@ class OipModels:
         return "give what it takes with --shape or --input-data, or a whole request with -i"
 
     def _sent(self, inputs: tuple[Input, ...]) -> Mapping[str, object]:
-        """How the model is asked, and with what where that is ours."""
+        """How the model is asked, and with what where that is ours; wherever a file lies that says it."""
         sent: dict[str, object] = {"call": self.dialect.call}
         if self._ask.inputs is None and self._ask.prompts is None:
-            binary = bool(inputs[0].headers)
-            sent |= {"tensors": inputs[0].origin.removesuffix(" (1)"), "written_as": "binary" if binary else "json"}
+            binary, data = bool(inputs[0].headers), self._ask.tensors.data
+            tensors = inputs[0].origin.removesuffix(" (1)").removeprefix(data).removeprefix(":")
+            kind = data if data in MADE else "given"
+            sent |= {"tensors": f"{kind}{tensors}", "written_as": "binary" if binary else "json"}
         return sent
 
     def _check(self, signature: Signature, what: Input) -> Callable[[bytes], str | None]:
