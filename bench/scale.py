@@ -147,7 +147,7 @@ def _question(records: int) -> Question:
         stream=0,
     )
     window = Window(0, records * _GAP_NS)
-    process = Process(arrivals=arrivals, seed=0, group=0, first_step=0, repeats=False, ended_ns=window.end_ns)
+    process = Process(arrivals=arrivals, seed=0, group=0, first_step=0, repeats=False, ended_ns=(window.end_ns,))
     return Question(window=window, accounted=window, begins=(0,), ends=(0,), processes={"all": process})
 
 

@@ -1,5 +1,6 @@
 """The native load generator, and passes over its records. A thin binding: it converts, calls, and nothing else."""
 
+from collections.abc import Sequence
 from typing import final
 
 from servemark.records import RecordFile
@@ -508,6 +509,8 @@ class ArrivalAccount:
 
     due: int
     """How many there should be."""
+    due_of: list[int]
+    """How many of these of each generator."""
     made: int
     """How many of these have a record."""
     more: int
@@ -533,9 +536,11 @@ def account_for_arrivals(
     group: int,
     first_step: int | None,
     repeats: bool,
-    ended_ns: int,
+    ended_ns: Sequence[int],
 ) -> ArrivalAccount:
-    """Hold records against an arrival process, until `ended_ns`; see ``servemark.stats.evidence.Process``.
+    """Hold records against an arrival process, of each generator until its end.
+
+    See ``servemark.stats.evidence.Process``.
 
     Raises:
         ValueError: nothing could arrive so, or the records lack a column.

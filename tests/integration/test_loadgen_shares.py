@@ -65,7 +65,7 @@ def test_two_processes_send_one_schedule_exactly(tmp_path: Path, arrivals: Engin
     assert abs(counts[0]["started_unix_ns"] - counts[1]["started_unix_ns"]) < S
     # The evidence is of all files together: every arrival of the process was begun, by somebody.
     ended_ns = int(rows["end"].max())
-    process = Process(arrivals=arrivals, seed=7, group=0, first_step=0, repeats=False, ended_ns=ended_ns)
+    process = Process(arrivals=arrivals, seed=7, group=0, first_step=0, repeats=False, ended_ns=(ended_ns,))
     evidence = gather(
         [open_records(path) for path in paths], Question(window=Window(0, ended_ns), processes={"all": process})
     )

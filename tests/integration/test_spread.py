@@ -22,6 +22,7 @@ import pytest
 from loadgen_servers import OK, answering, plan_for, serving
 
 from servemark.assessment.condensing import condensing_of
+from servemark.certificate.records import check_schedule
 from servemark.engines import EngineRun, Job, Sharing, Watch
 from servemark.engines.native.engine import NativeEngine
 from servemark.engines.native.spread import ClockFault, Counts, Order, RemoteGenerator, crew
@@ -31,6 +32,8 @@ from servemark.engines.native.spread.processes import GeneratorProcess, Processe
 from servemark.errors import RecordingError, SetupError
 from servemark.records import open_records, rows_of
 from servemark.stats.condensed import condensed_of
+from servemark.stats.evidence import Process, Question, Window
+from servemark.stats.gather import gather
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
 from servemark.workload.plan import Address, Group, Plan, compile_plan
@@ -316,6 +319,46 @@ def test_a_skewed_clock_is_allowed_for_and_a_stepped_one_is_found(
     starts = [open_records(generator.records).started_unix_ns for generator in run.generators]
     assert abs(starts[0] - starts[1]) < 20 * NS_PER_MS
     assert len(rows_sent(run)) == 40
+
+
+def test_one_that_hears_late_that_it_is_enough_has_a_schedule_of_its_own_until_it_stopped(
+    port: int, tmp_path: Path
+) -> None:
+    class Late:
+        def __init__(self, one: GeneratorProcess) -> None:
+            self._one = one
+
+        def stop_at(self, elapsed_ns: int) -> Any:
+            return self._one.stop_at(elapsed_ns + 300 * NS_PER_MS)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._one, name)
+
+    def tamper(place: int, one: GeneratorProcess) -> RemoteGenerator:
+        return Late(one) if place == 1 else one
+
+    job = job_of(port, OpenLoad(POISSON, duration_s=60.0), tmp_path, 2)
+    job = replace(job, enough=lambda progress: progress.elapsed_ns > 0.5 * NS_PER_S)
+    run = crew.execute(job, Tampered(tamper))
+    assert (run.interrupted, run.stop_reason) == (False, None)
+    late_ns = [one.stopped_late_ns for one in run.generators]
+    assert min(late_ns) == 0, "the run ends with the first"
+    (group,) = job.compiled.groups
+    assert group.arrivals
+    process = Process(
+        arrivals=group.arrivals,
+        seed=job.compiled.seed,
+        group=0,
+        first_step=0,
+        repeats=False,
+        ended_ns=tuple(run.scheduling_ended_ns + one_ns for one_ns in late_ns),
+    )
+    files = [open_records(one.records) for one in run.generators]
+    question = Question(window=Window(0, run.scheduling_ended_ns), processes={"request": process})
+    account = gather(files, question).arrivals["request"]
+    assert account.due_of == [len(file) for file in files]
+    assert (account.made, account.more, account.wrong) == (account.due, 0, 0)
+    assert check_schedule({"request": account}, interrupted=False).passed
 
 
 def test_one_that_is_told_too_late_to_begin_ends_the_run(port: int, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from servemark.errors import ClusterLostError, SetupError, UsageError
 from servemark.interrupts import held_back
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S
-from servemark.workload.load import Arrivals, OpenLoad, RateSegment
+from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad, RateSegment
 from servemark.workload.plan import Address, EngineShare, Group, Plan, compile_plan
 from servemark.workload.scenario import Request, Scenario, Step
 
@@ -284,6 +284,40 @@ def test_when_a_run_ended_is_told_by_those_who_are_there_or_else_by_when_the_las
     machine: Any = SimpleNamespace(use=lambda: IDLE)
     run = joined(job, parts, machine, interrupted=True, stop_reason="lost")
     assert (run.scheduling_ended_ns, run.ended_ns) == tuple(round(seconds * NS_PER_S) for seconds in ended_s)
+
+
+@pytest.mark.parametrize(
+    ("told_s", "stops_s", "interrupted", "ended_s", "late_s"),
+    [
+        ([4.0, 4.3], 4.0, False, 4.0, [0.0, 0.3]),
+        ([4.1, 4.3], 4.0, False, 4.1, [0.0, 0.2]),  # nobody heard in time
+        ([3.0, 4.3, 4.0], 4.0, False, 4.0, [0.0, 0.3, 0.0]),  # one had sent all of its own before
+        ([3.0, 4.0], None, False, 4.0, [0.0, 0.0]),  # nobody was stopped, and one had more to send
+        ([3.0, 3.5], None, True, 3.0, [0.0, 0.5]),
+    ],
+    ids=["one heard late", "all heard late", "one had ended", "each ended by itself", "interrupted"],
+)
+def test_a_run_that_was_stopped_ends_with_the_first_who_stopped_and_who_went_on_is_told(
+    tmp_path, make_records, told_s, stops_s, interrupted, ended_s, late_s
+):
+    load = ClosedLoad(users=4, duration_s=9.0)
+    plan = Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), load),))
+    job: Any = SimpleNamespace(plan=plan, compiled=_plan("10.0.0.1"))
+    parts = [
+        Part(
+            generator=Known(FACTS, records=make_records(3).path),
+            outcome=replace(_told(told), interrupted=interrupted),
+            counts=Counts(),
+            before=Offset(0, 1),
+            after=None,
+        )
+        for told in told_s
+    ]
+    machine: Any = SimpleNamespace(use=lambda: IDLE)
+    stops_ns = None if stops_s is None else round(stops_s * NS_PER_S)
+    run = joined(job, parts, machine, interrupted=interrupted, stop_reason=None, stops_ns=stops_ns)
+    assert run.scheduling_ended_ns == round(ended_s * NS_PER_S)
+    assert [one.stopped_late_ns / NS_PER_S for one in run.generators] == pytest.approx(late_s, abs=1e-6)
 
 
 def test_files_of_records_have_the_numbers_of_their_generators():

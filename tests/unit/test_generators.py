@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from servemark.engines import ClockAgreement, EngineRun, GeneratorCounts, Genera
 from servemark.engines.native.spread.joined import first_examples
 from servemark.records import open_records, write_records
 from servemark.result import UNSTAMPED_CLOCK, ErrorExample
+from servemark.units import NS_PER_S
 
 from .test_events import HISTOGRAM
 from .test_open_loop import IDLE, _assessed, _measured, _times
@@ -90,28 +92,32 @@ def spread(make_records, tmp_path):
         times = _times(scheduled_s)
         times["end"] = [at_ns + round(ms * 1e6) for at_ns, ms in zip(times["sent"], took_ms, strict=True)]
         whole = _measured(make_records, "latency", 5.0, times | columns, duration_s=3.0)
-        rows = whole.records[0].memmap()
-        files = []
-        for index in range(generators):
-            path = tmp_path / f"share-{index}.bin"
-            own = np.ascontiguousarray(rows[rows["seq"] % generators == index])
-            header = whole.records[0]
-            write_records(
-                path,
-                [own],
-                steps=header.step_names,
-                started_unix_ns=header.started_unix_ns,
-                warmup_ns=header.warmup_ns,
-            )
-            files.append(open_records(path))
-        one = whole.engine_run.generators[0]
-        shares = tuple(
-            replace(one, records=file.path, scheduled=len(file), cpu_s=0.1 / generators, host="here") for file in files
-        )
-        run = replace(whole.engine_run, generators=shares)
-        return whole, replace(whole, records=tuple(files), engine_run=run)
+        return whole, _shared(whole, tmp_path, [5.0] * generators)
 
     return made
+
+
+def _shared(whole: Measured, folder: Path, ended_s: Sequence[float]) -> Measured:
+    """The run `whole` of as many generators, each of which began nothing more from when it ended."""
+    generators, header = len(ended_s), whole.records[0]
+    rows = header.memmap()
+    files = []
+    for index in range(generators):
+        path = folder / f"share-{index}.bin"
+        is_own = (rows["seq"] % generators == index) & (rows["scheduled"] < ended_s[index] * NS_PER_S)
+        write_records(
+            path,
+            [np.ascontiguousarray(rows[is_own])],
+            steps=header.step_names,
+            started_unix_ns=header.started_unix_ns,
+            warmup_ns=header.warmup_ns,
+        )
+        files.append(open_records(path))
+    one = whole.engine_run.generators[0]
+    shares = tuple(
+        replace(one, records=file.path, scheduled=len(file), cpu_s=0.1 / generators, host="here") for file in files
+    )
+    return replace(whole, records=tuple(files), engine_run=replace(whole.engine_run, generators=shares))
 
 
 @pytest.mark.parametrize("generators", [2, 3])
@@ -187,6 +193,54 @@ def test_one_that_was_lost_makes_the_run_invalid_and_says_what_it_owed(spread):
     )
     assert [one.lost for one in run.generators] == [None, "1.2 s into the run: it was killed", None]
     assert not run.certificate.valid
+
+
+def _stopped_late(make_records, folder: Path, ended_s: Sequence[float]) -> Measured:
+    """A run of 200 arrivals a second, as these are due, whose generators ended at such times."""
+    whole = _measured(make_records, "latency", 5.0, _times([0.0]), duration_s=3.0)
+    (group,) = whole.compiled.groups
+    due_ns = np.frombuffer(_loadgen.schedule(group.arrivals, whole.compiled.seed, 0, 1000), dtype="<i8")
+    whole = _measured(make_records, "latency", 5.0, _times(due_ns / NS_PER_S), duration_s=3.0)
+    parts = _shared(whole, folder, ended_s)
+    generators = tuple(
+        replace(
+            one,
+            # Each request was under way for 10 ms, which is counted from the end of the warm-up.
+            counts=replace(COUNTS, sent=one.scheduled, in_flight_ns=round((until_s - 2.0) * 100 * 10_000_000)),
+            stopped_late_ns=round((until_s - min(ended_s)) * NS_PER_S),
+        )
+        for one, until_s in zip(parts.engine_run.generators, ended_s, strict=True)
+    )
+    run = replace(parts.engine_run, generators=generators, scheduling_ended_ns=round(min(ended_s) * NS_PER_S))
+    return replace(parts, engine_run=run)
+
+
+def test_what_one_sent_that_stopped_late_is_in_no_figure_and_no_fault_of_its_schedule(make_records, tmp_path):
+    in_time = _assessed(_stopped_late(make_records, tmp_path, [4.0, 4.0]))[0].run
+    late = _assessed(_stopped_late(make_records, tmp_path, [4.0, 4.5]))[0].run
+    assert late.steps[0].measured == in_time.steps[0].measured
+    assert late.steps[0].throughput_per_s.value == in_time.steps[0].throughput_per_s.value
+    assert late.steps[0].requests == in_time.steps[0].requests + 50
+    assert [check.name for check in late.certificate.checks if check.passed is False] == []
+    assert _checks(late)["schedule"].measured == 850
+    assert _checks(late)["in flight"].passed
+    assert _checks(late)["generators"].reason == (
+        "all 2 came to their end; generator 2 of 2 (here) went on for 0.500 s when the others had stopped, of which "
+        "nothing is in the measured time"
+    )
+
+
+def test_of_one_that_stopped_late_what_it_lacks_is_told_until_its_own_end(make_records, tmp_path):
+    parts = _stopped_late(make_records, tmp_path, [4.0, 4.5])
+    file = parts.records[1]
+    header = {"started_unix_ns": file.started_unix_ns, "warmup_ns": file.warmup_ns}
+    write_records(file.path, [np.array(file.memmap())[:-10]], steps=file.step_names, **header)
+    parts = replace(parts, records=(parts.records[0], open_records(file.path)))
+    check = _checks(_assessed(parts)[0].run)["schedule"]
+    assert (check.passed, check.reason) == (
+        False,
+        "840 arrivals of predict were begun, not the 850 of its arrival process",
+    )
 
 
 @pytest.mark.parametrize(("stamped", "clock"), [(True, "kernel"), (False, "user")])

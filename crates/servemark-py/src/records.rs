@@ -452,6 +452,7 @@ impl From<&timeline::Step> for TimelineStep {
 #[pyclass(module = "servemark._loadgen", frozen, get_all)]
 struct ArrivalAccount {
     due: u64,
+    due_of: Vec<u64>,
     made: u64,
     more: u64,
     wrong: u64,
@@ -470,8 +471,11 @@ fn account_for_arrivals(
     group: u16,
     first_step: Option<u16>,
     repeats: bool,
-    ended_ns: i64,
+    ended_ns: Vec<i64>,
 ) -> PyResult<ArrivalAccount> {
+    if ended_ns.is_empty() {
+        return Err(PyValueError::new_err("a schedule is some generator's"));
+    }
     let (tables, arrivals) = (tables_of(files)?, arrivals.into_arrivals()?);
     arrivals
         .validate()
@@ -487,7 +491,8 @@ fn account_for_arrivals(
         .detach(|| arrivals::account(&tables, &arrivals, asked))
         .map_err(said)?;
     Ok(ArrivalAccount {
-        due: found.due,
+        due: found.due.iter().sum(),
+        due_of: found.due,
         made: found.made,
         more: found.more,
         wrong: found.wrong,

@@ -11,7 +11,7 @@ use servemark_loadgen::arrival::{Arrivals, Schedule};
 use crate::table::{Reader, Row, Table};
 
 /// Of which records an arrival process is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     /// The group of the plan.
     pub group: u16,
@@ -19,17 +19,17 @@ pub struct Asked {
     pub first_step: Option<u16>,
     /// Whether an arrival performs that step several times, of which the first counts.
     pub repeats: bool,
-    /// Arrivals due from here on were not to be begun.
-    pub ended_ns: i64,
+    /// Of each generator, in the order of their shares: its arrivals due from here on were not to be begun.
+    pub ended_ns: Vec<i64>,
     /// Draws the schedule.
     pub seed: u64,
 }
 
 /// The arrivals of one group, as the schedule and the records have them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// How many there should be.
-    pub due: u64,
+    /// How many of each generator there should be.
+    pub due: Vec<u64>,
     /// How many of these have a record.
     pub made: u64,
     /// Records of arrivals that should not be: due too late, beyond the last, or the same once more.
@@ -44,16 +44,21 @@ pub struct Account {
 pub fn account(tables: &[Table], arrivals: &Arrivals, asked: Asked) -> io::Result<Account> {
     let mut expected = Expected {
         schedule: Schedule::new(arrivals, asked.seed),
-        asked,
+        last_ended_ns: asked.ended_ns.iter().copied().max().unwrap_or(0),
         known: VecDeque::new(),
         first: 0,
         is_complete: false,
-        account: Account::default(),
+        account: Account {
+            due: vec![0; asked.ended_ns.len()],
+            ..Account::default()
+        },
+        asked,
     };
     for table in tables {
         let mut reader = Reader::open(table)?;
         for block in 0..table.blocks() {
             for row in reader.block(block)? {
+                let asked = &expected.asked;
                 if row.group == asked.group && asked.first_step.is_none_or(|step| row.step == step) {
                     expected.meet(&row);
                 }
@@ -66,6 +71,8 @@ pub fn account(tables: &[Table], arrivals: &Arrivals, asked: Asked) -> io::Resul
 struct Expected<'plan> {
     schedule: Schedule<'plan>,
     asked: Asked,
+    /// When the last of the generators ended.
+    last_ended_ns: i64,
     /// The times of the arrivals from number `first` on, as far as they were looked at, and their records' where known.
     known: VecDeque<(i64, Option<i64>)>,
     first: u64,
@@ -77,6 +84,7 @@ struct Expected<'plan> {
 impl Expected<'_> {
     fn meet(&mut self, row: &Row) {
         let number = u64::from(row.user);
+        let generator = self.generator_of(number);
         while !self.is_complete && self.first + self.known.len() as u64 <= number {
             self.look_at_next();
         }
@@ -84,28 +92,47 @@ impl Expected<'_> {
             .checked_sub(self.first)
             .and_then(|place| self.known.get_mut(place as usize));
         match place {
+            Some((due_ns, _)) if *due_ns >= self.asked.ended_ns[generator] => self.account.more += 1,
             Some((_, recorded @ None)) => *recorded = Some(row.scheduled_ns),
             Some((_, Some(earlier))) if self.asked.repeats => *earlier = row.scheduled_ns.min(*earlier),
             _ => self.account.more += 1,
         }
         if !self.asked.repeats {
-            while let Some((due_ns, Some(scheduled_ns))) = self.known.front().copied() {
+            while let Some((due_ns, recorded)) = self.known.front().copied() {
+                if recorded.is_none() && self.is_due(self.first, due_ns) {
+                    break;
+                }
                 self.known.pop_front();
-                self.first += 1;
-                self.judge(due_ns, Some(scheduled_ns));
+                self.judge(due_ns, recorded);
             }
         }
     }
 
     fn look_at_next(&mut self) {
         match self.schedule.time_ns(self.first + self.known.len() as u64) {
-            Some(due_ns) if due_ns < self.asked.ended_ns => self.known.push_back((due_ns, None)),
+            Some(due_ns) if due_ns < self.last_ended_ns => self.known.push_back((due_ns, None)),
             _ => self.is_complete = true,
         }
     }
 
+    /// Whose arrival that is, by its place.
+    fn generator_of(&self, number: u64) -> usize {
+        (number % self.asked.ended_ns.len() as u64) as usize
+    }
+
+    /// Whether an arrival was to be begun.
+    fn is_due(&self, number: u64, due_ns: i64) -> bool {
+        due_ns < self.asked.ended_ns[self.generator_of(number)]
+    }
+
+    /// Judge the first of those that are known, which is so no more.
     fn judge(&mut self, due_ns: i64, scheduled_ns: Option<i64>) {
-        self.account.due += 1;
+        let (number, generator) = (self.first, self.generator_of(self.first));
+        self.first += 1;
+        if !self.is_due(number, due_ns) {
+            return;
+        }
+        self.account.due[generator] += 1;
         if let Some(scheduled_ns) = scheduled_ns {
             let off_ns = (scheduled_ns - due_ns).abs();
             self.account.made += 1;
@@ -117,7 +144,6 @@ impl Expected<'_> {
     fn finish(mut self) -> Account {
         loop {
             while let Some((due_ns, scheduled_ns)) = self.known.pop_front() {
-                self.first += 1;
                 self.judge(due_ns, scheduled_ns);
             }
             if self.is_complete {
@@ -157,7 +183,7 @@ mod tests {
             group: 0,
             first_step: None,
             repeats: false,
-            ended_ns,
+            ended_ns: vec![ended_ns],
             seed: 3,
         }
     }
@@ -182,7 +208,7 @@ mod tests {
     fn what_was_scheduled_as_the_process_says_is_right_in_any_order() {
         let times_ns = arrival::schedule(&poisson(), 3, 0, N + 1);
         let right = Account {
-            due: N,
+            due: vec![N],
             made: N,
             ..Account::default()
         };
@@ -201,7 +227,7 @@ mod tests {
         assert_eq!(
             found(&rows, asked(ended_ns)),
             Account {
-                due: N,
+                due: vec![N],
                 made: N,
                 more: 1,
                 ..Account::default()
@@ -212,7 +238,7 @@ mod tests {
         rows[8].scheduled -= 9;
         rows.remove(100);
         let wrong = Account {
-            due: N,
+            due: vec![N],
             made: N - 1,
             more: 0,
             wrong: 2,
@@ -221,6 +247,40 @@ mod tests {
         assert_eq!(found(&rows, asked(ended_ns)), wrong);
         rows.push(rows[3]);
         assert_eq!(found(&rows, asked(ended_ns)), Account { more: 1, ..wrong });
+    }
+
+    #[test]
+    fn each_generator_is_asked_for_its_arrivals_until_its_own_end() {
+        let times_ns = arrival::schedule(&poisson(), 3, 0, N + 1);
+        let ended_ns = vec![times_ns[100], times_ns[N as usize]];
+        let asked = Asked { ended_ns, ..asked(0) };
+        let mut rows = rows(&times_ns[..N as usize]);
+        rows.retain(|row| row.user < 100 || row.user % 2 == 1);
+        let right = Account {
+            due: vec![50, N / 2],
+            made: 50 + N / 2,
+            ..Account::default()
+        };
+        assert_eq!(found(&rows, asked.clone()), right);
+        rows.push(Times {
+            user: 100,
+            scheduled: times_ns[100],
+            ..Times::default()
+        });
+        assert_eq!(
+            found(&rows, asked.clone()),
+            Account {
+                more: 1,
+                ..right.clone()
+            }
+        );
+        rows.remove(1);
+        let lacking = Account {
+            made: right.made - 1,
+            more: 1,
+            ..right
+        };
+        assert_eq!(found(&rows, asked), lacking);
     }
 
     #[test]
@@ -239,7 +299,7 @@ mod tests {
         assert_eq!(
             found(&rows, repeats),
             Account {
-                due: 100,
+                due: vec![100],
                 made: 100,
                 ..Account::default()
             }
@@ -260,9 +320,9 @@ mod tests {
             ..asked(times_ns[10])
         };
         assert_eq!(
-            found(&rows, first_step),
+            found(&rows, first_step.clone()),
             Account {
-                due: 10,
+                due: vec![10],
                 made: 10,
                 ..Account::default()
             }
@@ -274,7 +334,7 @@ mod tests {
         assert_eq!(
             found(&rows, other_group),
             Account {
-                due: 10,
+                due: vec![10],
                 made: 0,
                 ..Account::default()
             }

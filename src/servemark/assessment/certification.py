@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from servemark.assessment.changes import changes_of
-from servemark.assessment.generators import OfGenerator, losses, most_apart, named
+from servemark.assessment.generators import OfGenerator, losses, most_apart, named, stopped_late
 from servemark.assessment.measured import Measured
 from servemark.assessment.objectives import Trial, figures_asked, missed_by_lag
 from servemark.certificate import certify
@@ -29,7 +29,7 @@ from servemark.certificate.spread import check_generators, check_start
 from servemark.result import Certificate, Check, StepSummary
 from servemark.servers import of_one
 from servemark.stats.events import gaps_of_step, joined_share
-from servemark.stats.evidence import NO_TIME, Evidence, StepEvidence
+from servemark.stats.evidence import NO_TIME, Evidence, StepEvidence, UnderWay
 from servemark.stats.summary import bounded, independent_rate
 from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad, OpenLoad
@@ -53,6 +53,8 @@ def certificate_of(
     """The certificate of a run; `each` are its generators, where these are several."""
     steps = _bounded(steps, evidence)
     seen = conditions_of(measured, evidence)
+    if each:  # each counted what was under way until it stopped itself
+        evidence = replace(evidence, under_way=UnderWay.of_all([one.evidence.under_way for one in each]))
     return certify(
         [
             *_of_records(measured, evidence),
@@ -214,7 +216,7 @@ def _of_several(
         reason = f"what is judged of all together holds for each of the {len(each)} by itself"
         failed = [Check("each generator", True, reason, 0, 0, "checks")]
     return [
-        check_generators(losses(measured, evidence, each), len(each)),
+        check_generators(losses(measured, evidence, each), len(each), stopped_late(each)),
         *(check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s, conditions=seen) for step in steps),
         *failed,
     ]

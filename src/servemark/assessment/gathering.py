@@ -109,7 +109,7 @@ def recorded_span_ns(files: Sequence[RecordFile], condensed: Condensed | None) -
 
 
 def counted_window(measured: Measured) -> Window:
-    """From the warm-up to the end of scheduling: the time over which the engine summed up what was under way."""
+    """From the warm-up to the end of scheduling: the time over which a generator summed up what was under way."""
     ended_ns = measured.engine_run.scheduling_ended_ns
     return Window(min(measured.compiled.warmup_ns, ended_ns), ended_ns)
 
@@ -141,7 +141,7 @@ def _workers_asked_of(measured: Measured) -> int | None:
 
 def processes_of(measured: Measured) -> Iterator[tuple[str, Process]]:
     """Of each open loop the arrivals that there should be, by the names of its steps."""
-    compiled = measured.compiled
+    compiled, ended_ns = measured.compiled, measured.engine_run.scheduling_ended_ns
     for number, group in enumerate(compiled.groups):
         if group.arrivals:
             name = ", ".join(dict.fromkeys(compiled.steps[step].name for step in group.steps))
@@ -153,7 +153,7 @@ def processes_of(measured: Measured) -> Iterator[tuple[str, Process]]:
                     group=number,
                     first_step=None if group.weights else group.steps[0],
                     repeats=not group.weights and group.steps.count(group.steps[0]) > 1,
-                    ended_ns=measured.engine_run.scheduling_ended_ns,
+                    ended_ns=tuple(ended_ns + one.stopped_late_ns for one in measured.engine_run.generators),
                 ),
             )
 

@@ -13,7 +13,7 @@ from servemark.engines import GeneratorRun
 from servemark.result import GeneratorResult, StepSummary
 from servemark.stats.evidence import Evidence
 from servemark.stats.summary import summarise
-from servemark.units import NS_PER_MS
+from servemark.units import NS_PER_MS, NS_PER_S
 from servemark.workload.load import ClosedLoad
 
 #: So many of what is owed are named.
@@ -54,9 +54,9 @@ def generators_of(measured: Measured, evidence: Evidence) -> tuple[OfGenerator, 
         return ()
     found = []
     for place, (run, records) in enumerate(zip(generators, measured.records, strict=True)):
-        part = replace(
-            measured, records=(records,), engine_run=replace(measured.engine_run, generators=(run,), event_gaps={})
-        )
+        ended_ns = measured.engine_run.scheduling_ended_ns + run.stopped_late_ns
+        own_run = replace(measured.engine_run, generators=(run,), scheduling_ended_ns=ended_ns, event_gaps={})
+        part = replace(measured, records=(records,), engine_run=own_run)
         own = evidence_of_part(part, evidence.window)
         found.append(OfGenerator(place, part, own, summarise(own)))
     return tuple(found)
@@ -103,6 +103,16 @@ def losses(measured: Measured, evidence: Evidence, each: tuple[OfGenerator, ...]
     return found
 
 
+def stopped_late(each: tuple[OfGenerator, ...]) -> list[str]:
+    """Of each generator that heard late that it was to stop how long it went on, in words."""
+    return [
+        f"{named(one.place, len(each), one.run)} went on for {one.run.stopped_late_ns / NS_PER_S:.3f} s when the "
+        "others had stopped, of which nothing is in the measured time"
+        for one in each
+        if one.run.stopped_late_ns and not one.part.engine_run.interrupted
+    ]
+
+
 def _owed(measured: Measured, evidence: Evidence, one: OfGenerator, of: int) -> Iterator[str]:
     """What of its share a generator has no record of, as far as it was due before the others stopped."""
     rows = one.part.records[0].memmap()
@@ -111,7 +121,7 @@ def _owed(measured: Measured, evidence: Evidence, one: OfGenerator, of: int) -> 
         if account is None:
             continue
         begun = rows["user"][rows["group"] == process.group]
-        yield _listed("arrival", np.setdiff1d(np.arange(one.place, account.due, of), begun))
+        yield _listed("arrival", np.setdiff1d(one.place + of * np.arange(account.due_of[one.place]), begun))
     users_before = 0
     for group in measured.plan.groups:
         load = group.load

@@ -12,11 +12,14 @@ from servemark.units import NS_PER_MS, NS_PER_S
 _FEW = "too few requests succeeded for any figure to have an interval"
 
 
-def check_generators(lost: Sequence[str], of: int) -> Check:
-    """Every one of the generators came to its end. `lost` says of each that did not why, and what it owed."""
+def check_generators(lost: Sequence[str], of: int, late: Sequence[str] = ()) -> Check:
+    """Every one of the generators came to its end. `lost` says of each that did not why, and what it owed.
+
+    `late` says of each that stopped later than the others for how long it went on, which moves no figure.
+    """
     name = "generators"
     if not lost:
-        return Check(name, True, f"all {of} came to their end", 0, 0, "generators")
+        return Check(name, True, "; ".join([f"all {of} came to their end", *late]), 0, 0, "generators")
     return Check(name, False, "; ".join(lost), len(lost), 0, "generators", advice=("run again",))
 
 

@@ -150,6 +150,7 @@ class GeneratorRun:
         boot: which start of which machine that is: those with the same share its CPUs.
         clock: of one that has another clock than its driver.
         lost: why it did not come to its end, in words; empty of one that did.
+        stopped_late_ns: how much longer than the run it scheduled requests, since it heard late that it was to stop.
     """
 
     records: Path
@@ -165,6 +166,7 @@ class GeneratorRun:
     boot: str = ""
     clock: ClockAgreement | None = None
     lost: str = ""
+    stopped_late_ns: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,8 @@ class EngineRun:
 
     Attributes:
         generators: at least one.
-        scheduling_ended_ns: when scheduling ended: the duration, an earlier stop, or the last end.
+        scheduling_ended_ns: when scheduling ended: the duration, an earlier stop, or the last end; of generators that
+            did not stop at one time the first of these, up to which all were at work.
         ended_ns: when the last request had ended.
         interrupted: it was cut short, by Ctrl-C or by `stop_reason`.
         stop_reason: what the watch answered to end it, or why the engine ended by itself; else None.

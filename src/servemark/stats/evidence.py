@@ -33,7 +33,8 @@ class Process:
     Attributes:
         first_step: the step that every arrival begins with, which one `repeats` if it performs that several times; None
             where each performs one step of a mix.
-        ended_ns: arrivals that are due from here on were not to be begun.
+        ended_ns: of each generator, in the order of their shares: its arrivals that are due from here on were not to be
+            begun.
     """
 
     arrivals: EngineArrivals
@@ -41,7 +42,7 @@ class Process:
     group: int
     first_step: int | None
     repeats: bool
-    ended_ns: int
+    ended_ns: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +242,15 @@ class UnderWay:
     sent: int
     in_flight_ns: int
     completions: int
+
+    @classmethod
+    def of_all(cls, parts: Sequence[UnderWay]) -> UnderWay:
+        """Those of several generators, each over its own accounted time."""
+        return cls(
+            sent=sum(one.sent for one in parts),
+            in_flight_ns=sum(one.in_flight_ns for one in parts),
+            completions=sum(one.completions for one in parts),
+        )
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ class RemoteGenerator(Protocol):
         ...
 
     def stop_at(self, elapsed_ns: int) -> Future[int]:
-        """Schedule nothing new from `elapsed_ns` on; answered with the time that took effect."""
+        """Schedule nothing new from `elapsed_ns` on; answered with the time that took effect, as `outcome` is."""
         ...
 
     def stop(self, drain_s: float) -> Future[None]:

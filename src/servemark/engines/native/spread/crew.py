@@ -71,7 +71,14 @@ def execute(job: Job, placement: Placement) -> EngineRun:
             crew.arm()
             crew.begin()
             crew.await_end()
-        return joined(job, crew.parts(), machine, interrupted=crew.is_interrupted, stop_reason=crew.stop_reason)
+        return joined(
+            job,
+            crew.parts(),
+            machine,
+            interrupted=crew.is_interrupted,
+            stop_reason=crew.stop_reason,
+            stops_ns=crew.stops_ns,
+        )
 
 
 class Paces:
@@ -132,6 +139,8 @@ class _Crew:
         self._gone: set[int] = set()
         self._given_up_at_s: float | None = None
         self.stop_reason: str | None = None
+        #: When all are to stop, since that is enough.
+        self.stops_ns: int | None = None
 
     def hear(self, interrupts: int) -> None:
         """So many of Ctrl-C and its like have come."""
@@ -208,7 +217,7 @@ class _Crew:
 
     def await_end(self) -> None:
         """Wait until all have told their outcome, and mind meanwhile what may end the run."""
-        length, stops_ns = Length.of(self._job), None
+        length = Length.of(self._job)
         while not self._is_over():
             wait(self._outcomes, timeout=_LOOK_EVERY_S)
             self._heed_interrupts()
@@ -220,13 +229,13 @@ class _Crew:
             if reason and self.stop_reason is None:
                 self.stop_reason = reason
                 self._stop(0.0)
-            if stops_ns is None and not self.is_interrupted:
+            if self.stops_ns is None and not self.is_interrupted:
                 enough = self._job.enough(progress)
                 stops_ns = progress.elapsed_ns if enough else length.end_ns(progress) if length else None
                 if stops_ns is not None:
                     lead_ns = ns_from_s(max(one.lead_s for one in self._generators))
-                    stops_ns = max(stops_ns, self._elapsed_ns + lead_ns)
-                    self._stop_at(stops_ns)
+                    self.stops_ns = max(stops_ns, self._elapsed_ns + lead_ns)
+                    self._stop_at(self.stops_ns)
         self._mind_losses()  # of the last, which nobody has looked at since
 
     def parts(self) -> list[Part]:

@@ -44,15 +44,25 @@ class Part:
 
 
 def joined(
-    job: Job, parts: Sequence[Part], machine: MachineWatch, *, interrupted: bool, stop_reason: str | None
+    job: Job,
+    parts: Sequence[Part],
+    machine: MachineWatch,
+    *,
+    interrupted: bool,
+    stop_reason: str | None,
+    stops_ns: int | None = None,
 ) -> EngineRun:
-    """The run of all; `machine` is the driver's, looked at meanwhile."""
+    """The run of all; `machine` is the driver's, looked at meanwhile.
+
+    `stops_ns` is when all were to stop, if they were told that; whoever heard of it late has gone on for longer.
+    """
     told = [part.outcome for part in parts if part.outcome is not None]
     uses = _uses(parts, machine)
     lost_ns = max(part.lost_ns for part in parts)  # where nobody told when it ended, the last was at work until then
+    ended_ns = _ended_ns(parts, stops_ns) if told else _due_until_ns(job, lost_ns)
     return EngineRun(
-        generators=with_connections(tuple(_generator(part, job, uses) for part in parts), job.compiled),
-        scheduling_ended_ns=max((one.scheduling_ended_ns for one in told), default=_due_until_ns(job, lost_ns)),
+        generators=with_connections(tuple(_generator(part, job, uses, ended_ns) for part in parts), job.compiled),
+        scheduling_ended_ns=ended_ns,
         ended_ns=max((one.ended_ns for one in told), default=lost_ns),
         interrupted=interrupted or any(one.interrupted for one in told),
         stop_reason=stop_reason,
@@ -60,6 +70,20 @@ def joined(
         event_gaps=_gaps([one.event_gaps for one in told]),
         content_gaps=_gaps([one.content_gaps for one in told]),
     )
+
+
+def _ended_ns(parts: Sequence[Part], stops_ns: int | None) -> int:
+    """When scheduling ended, of which somebody told: up to then all who had something to schedule were at work.
+
+    Those whom nothing stopped end when the last of them does.
+    """
+    told = [(part.outcome, bool(part.lost)) for part in parts if part.outcome is not None]
+    stopped = [
+        one.scheduling_ended_ns
+        for one, is_lost in told
+        if not is_lost and (one.interrupted or (stops_ns is not None and one.scheduling_ended_ns >= stops_ns))
+    ]
+    return min([max(one.scheduling_ended_ns for one, _ in told), *stopped])
 
 
 def _due_until_ns(job: Job, ended_ns: int) -> int:
@@ -101,8 +125,8 @@ def first_examples(found: Sequence[dict[int, tuple[ErrorExample, ...]]]) -> dict
     return {step: tuple(kinds.values()) for step, kinds in first.items()}
 
 
-def _generator(part: Part, job: Job, uses: dict[str, MachineUse]) -> GeneratorRun:
-    """What the run has of one of its generators."""
+def _generator(part: Part, job: Job, uses: dict[str, MachineUse], ended_ns: int) -> GeneratorRun:
+    """What the run, whose scheduling ended at `ended_ns`, has of one of its generators."""
     facts = part.generator.facts
     clock = agreement(part.before, part.after, same_machine=facts.boot == boot_id())
     if part.outcome is not None:
@@ -120,6 +144,7 @@ def _generator(part: Part, job: Job, uses: dict[str, MachineUse]) -> GeneratorRu
         boot=facts.boot,
         clock=clock,
         lost=part.lost,
+        stopped_late_ns=max(0, part.outcome.scheduling_ended_ns - ended_ns) if part.outcome is not None else 0,
     )
 
 
