@@ -186,6 +186,44 @@ class Sending(Known):
         return Future()
 
 
+@dataclass
+class Beginning(Known):
+    """One that notes how long before the start it was told of it."""
+
+    lead_s: float = 0.0
+    told_s: list[float] = field(default_factory=list)
+    asked_every_s = 1.0
+
+    def progress(self) -> Future[Counts]:
+        return Future()
+
+    def begin_at(self, monotonic_ns: int) -> Future[None]:
+        self.told_s.append((monotonic_ns - crew.time.monotonic_ns()) / NS_PER_S)
+        return Future()
+
+    def outcome(self) -> Future[EngineRun]:
+        return Future()
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "lead_s", "least_s"), [(0.0, 0.0, 1.0), (0.0, 3.0, 3.0), (0.1, 0.0, 2.0), (9.0, 0.0, 5.0)]
+)
+def test_a_start_is_told_the_longer_before_the_longer_one_takes_to_answer(monkeypatch, takes_s, lead_s, least_s):
+    """On the clock of the driver, which stands still but for the answers that are waited for."""
+    clock_s = [100.0]
+
+    def wait(asked: list[Future[Any]], timeout: float) -> None:
+        clock_s[0] += min(timeout, takes_s)
+
+    monkeypatch.setattr(crew, "wait", wait)
+    clock = SimpleNamespace(monotonic=lambda: clock_s[0], monotonic_ns=lambda: round(clock_s[0] * NS_PER_S))
+    monkeypatch.setattr(crew, "time", clock)
+    monkeypatch.setattr(crew, "measure_offset", lambda *_: Offset(0, 1))
+    generators: list[Any] = [Beginning(FACTS), Beginning(FACTS, lead_s=lead_s)]
+    _Crew(SimpleNamespace(), generators, b"", None, None).begin()
+    assert [one.told_s for one in generators] == [[pytest.approx(least_s)]] * 2
+
+
 def test_a_cluster_that_is_gone_ends_the_run_and_none_of_its_generators_is_blamed():
     watch: Any = SimpleNamespace(
         plan=Plan(()), watch=lambda *_: None, enough=lambda _: False, compiled=None, record_paths=[]

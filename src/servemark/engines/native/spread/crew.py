@@ -32,6 +32,9 @@ from servemark.units import NS_PER_S, ns_from_s
 from servemark.workload.plan import EngineShare
 
 _LOOK_EVERY_S = 0.1
+#: The start is told so long before it, and so many times as long as the slowest just took to answer, up to the longest:
+#: who hears of it too late ends the run for all.
+_START_LEAD_S, _ANSWERS_PER_LEAD, _LONGEST_LEAD_S = 1.0, 20, 5.0
 #: Beyond what is awaited of requests under way: who has not told its outcome by then will not.
 _TOLD_WITHIN_S = 5.0
 #: Of the mean of all; who has done less is said to be slow, from so many requests on, where no chance does that.
@@ -206,14 +209,22 @@ class _Crew:
             except SetupError as error:
                 what = f"{self._named(place)} cannot begin with the others: {error.what}"
                 raise SetupError(what, cause=error.cause, next_step=error.next_step) from error
+        lead_s = self._start_lead_s()
         self._heed_interrupts()
         if not self._interrupts:
-            lead_ns = ns_from_s(max(one.lead_s for one in self._generators))
-            self._begins_ns = time.monotonic_ns() + lead_ns
+            self._begins_ns = time.monotonic_ns() + ns_from_s(lead_s)
             for one, offset in zip(self._generators, self._offsets, strict=True):
                 apart_ns = 0 if one.facts.boot == own and offset.may_be_none else offset.offset_ns
                 self._begun.append(one.begin_at(self._begins_ns + apart_ns))
         self._outcomes = [one.outcome() for one in self._generators]
+
+    def _start_lead_s(self) -> float:
+        """How long before the start all are told of it, by how long the slowest takes to answer a word now."""
+        asked_s = time.monotonic()
+        self._ask_progress()
+        wait([one for one in self._asked if one is not None], timeout=_LONGEST_LEAD_S / _ANSWERS_PER_LEAD)
+        seen_s = min(_LONGEST_LEAD_S, _ANSWERS_PER_LEAD * (time.monotonic() - asked_s))
+        return max(_START_LEAD_S, seen_s, *(one.lead_s for one in self._generators))
 
     def await_end(self) -> None:
         """Wait until all have told their outcome, and mind meanwhile what may end the run."""
