@@ -229,6 +229,25 @@ def test_one_that_is_killed_ends_the_run_for_all_and_what_was_recorded_is_kept(p
         assert len(open_records(one.records)) == one.scheduled
 
 
+def test_a_second_interruption_does_not_wait_for_one_that_does_not_run(port: int, tmp_path: Path) -> None:
+    placement = Tampered(lambda _, one: one)
+    stopped: list[int] = []
+
+    def watch(progress: Any, _words: str) -> None:
+        if progress.elapsed_ns > 0.3 * NS_PER_S and not stopped:
+            stopped.append(placement.pids[1])
+            os.kill(placement.pids[1], signal.SIGSTOP)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    run = crew.execute(job_of(port, OpenLoad(POISSON, duration_s=600.0), tmp_path, 2, watch), placement)
+    assert stopped
+    assert run.interrupted
+    assert "it has answered nothing for 1 s" in run.generators[1].lost
+    assert run.generators[0].lost == ""
+    assert len(open_records(run.generators[0].records)) == run.generators[0].scheduled
+
+
 def test_of_one_that_is_killed_what_was_condensed_and_what_stood_in_its_file_counts(port: int, tmp_path: Path) -> None:
     placement = Tampered(lambda _, one: one)
     killed: list[int] = []

@@ -240,6 +240,60 @@ def test_a_cluster_that_is_gone_ends_the_run_and_none_of_its_generators_is_blame
     assert [one.heard for one in generators] == [[1.0], [1.0], [1.0]], "all are told to stop"
 
 
+class Hanging(Sending):
+    """One that hears everything and answers nothing."""
+
+    asked_every_s = 0.0
+
+
+def _hanging(monkeypatch: pytest.MonkeyPatch) -> tuple[_Crew, list[int]]:
+    """A crew of two, of whom the second hangs, and how often it was looked; no look takes any time."""
+    looks: list[int] = []
+    job: Any = SimpleNamespace(
+        plan=Plan(()), watch=lambda *_: looks.append(1), enough=lambda _: False, compiled=None, record_paths=[]
+    )
+    monkeypatch.setattr(crew, "wait", lambda *_, **__: SimpleNamespace(not_done={1}))
+    of_two = _Crew(job, [Sending(FACTS), Hanging(FACTS)], b"", None, None)
+    of_two._outcomes = [Future(), Future()]
+    of_two._outcomes[0].set_result(_told(1.0))
+    return of_two, looks
+
+
+def test_one_that_answers_nothing_any_more_is_lost(monkeypatch):
+    of_two, looks = _hanging(monkeypatch)
+    of_two.await_end()
+    assert of_two._lost[1].endswith("it has answered nothing for 30 s")
+    assert len(looks) == pytest.approx(300, abs=3), "ten looks a second"
+    assert of_two.stop_reason.startswith("generator 2 of 2 (here) was lost")
+
+
+@pytest.mark.parametrize(("interrupts", "within_s"), [(1, 5), (2, 1)])
+def test_after_an_interruption_one_that_answers_nothing_is_waited_for_the_less(monkeypatch, interrupts, within_s):
+    of_two, looks = _hanging(monkeypatch)
+    of_two.hear(interrupts)
+    of_two.await_end()
+    assert of_two._lost[1].endswith(f"it has answered nothing for {within_s} s")
+    assert len(looks) == pytest.approx(10 * within_s, abs=3)
+
+
+def test_after_a_second_interruption_one_that_cannot_write_is_waited_for_a_bounded_time(monkeypatch):
+    """It answers, and never tells what it has sent."""
+    of_two, looks = _hanging(monkeypatch)
+    monkeypatch.setattr(Hanging, "progress", lambda _: _answered(Counts()))
+    clock = SimpleNamespace(monotonic=lambda: 0.1 * len(looks), monotonic_ns=lambda: 0)
+    monkeypatch.setattr(crew, "time", clock)
+    of_two.hear(2)
+    of_two.await_end()
+    assert of_two._lost[1].endswith("it did not say what it had sent")
+    assert len(looks) == pytest.approx(50, abs=3)
+
+
+def _answered(value: Any) -> Future[Any]:
+    answer: Future[Any] = Future()
+    answer.set_result(value)
+    return answer
+
+
 def _done(*done: int, after_s: float = 1.0) -> list[Counts]:
     return [Counts(elapsed_ns=round(after_s * NS_PER_S), succeeded=one - 1, failed=1) for one in done]
 

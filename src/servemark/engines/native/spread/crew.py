@@ -37,6 +37,9 @@ _LOOK_EVERY_S = 0.1
 _START_LEAD_S, _ANSWERS_PER_LEAD, _LONGEST_LEAD_S = 1.0, 20, 5.0
 #: Beyond what is awaited of requests under way: who has not told its outcome by then will not.
 _TOLD_WITHIN_S = 5.0
+#: Who has answered nothing for so long does not run any more, where that is told by no sign: as long as nothing ends
+#: the run, once something does, and after a second Ctrl-C.
+_ANSWERS_WITHIN_S = (30.0, 5.0, 1.0)
 #: Of the mean of all; who has done less is said to be slow, from so many requests on, where no chance does that.
 _SLOW_SHARE, _FEWEST, _DEVIATIONS = 0.9, 100, 4.0
 #: Over the last seconds, at least so many: who is slow now had done as much as the others before.
@@ -134,6 +137,8 @@ class _Crew:
         self._outcomes: list[Future[EngineRun]] = []
         self._asked: list[Future[Counts] | None] = [None] * len(generators)
         self._asked_at_s = [0.0] * len(generators)
+        #: How often it was looked for an answer in vain.
+        self._looked = [0] * len(generators)
         self._counts = [Counts()] * len(generators)
         self._paces = Paces(len(generators))
         #: Why each of those who made no end did not, when that was seen, and who is not to be heard of any more.
@@ -159,10 +164,13 @@ class _Crew:
 
         Raises:
             ServemarkError: one of them could not be made ready, or was lost.
+            KeyboardInterrupt: a second Ctrl-C came, and one of them did not make an end even so.
         """
         armed = [one.arm(order) for one, order in zip(self._generators, self._orders(), strict=True)]
         while wait(armed, timeout=_LOOK_EVERY_S).not_done:
             self._heed_interrupts()
+            if self._is_given_up:
+                raise KeyboardInterrupt
             for place in self._silent():
                 raise self._lost_before(place, f"it has given no sign for {self._silence_s:g} s")
             if any(future.done() and future.exception() for future in armed):  # nobody waits for the others
@@ -278,20 +286,28 @@ class _Crew:
         """Since the common start; 0 before it."""
         return max(0, time.monotonic_ns() - self._begins_ns) if self._begins_ns else 0
 
+    @property
+    def _is_given_up(self) -> bool:
+        return self._given_up_at_s is not None and time.monotonic() > self._given_up_at_s
+
     def _is_over(self) -> bool:
-        given_up = self._given_up_at_s is not None and time.monotonic() > self._given_up_at_s
         for place, outcome in enumerate(self._outcomes):
             if not outcome.done() and place not in self._gone:
-                if not given_up:
+                if not self._is_given_up:
                     return False
                 self._lose(place, "it did not say what it had sent")
         return True
 
     def _heed_interrupts(self) -> None:
-        """Stop all, after a first Ctrl-C once what is under way was awaited for a second."""
+        """Stop all, after a first Ctrl-C once what is under way was awaited for a second.
+
+        After a second one no more is awaited but that they tell what they have sent, for a bounded time.
+        """
         if self._interrupts > self._heeded:
             self._heeded = self._interrupts
             self._stop(DRAIN_S if self._interrupts == 1 else 0.0)
+            if self._interrupts > 1 and self._given_up_at_s is None:
+                self._given_up_at_s = time.monotonic() + _TOLD_WITHIN_S
 
     def _silent(self) -> list[int]:
         """Who has given no sign for too long."""
@@ -304,6 +320,11 @@ class _Crew:
         """Have all stop when one is lost, could not begin, or could not record."""
         for place in self._silent():
             self._lose(place, f"it has given no sign for {self._silence_s:g} s")
+        within_s = _ANSWERS_WITHIN_S[min(2, max(self._interrupts, bool(self.stop_reason)))]
+        for place, looked in enumerate(self._looked):
+            is_silent = self._signs is None and looked * _LOOK_EVERY_S > within_s
+            if is_silent and not self._outcomes[place].done():
+                self._lose(place, f"it has answered nothing for {within_s:g} s")
         asked: list[tuple[int, Future[Any]]] = [*enumerate(self._begun), *enumerate(self._outcomes)]
         for place, future in asked:
             error = future.exception() if future.done() else None
@@ -353,11 +374,14 @@ class _Crew:
         now_s = time.monotonic()
         for place, one in enumerate(self._generators):
             asked = self._asked[place]
-            if asked is not None and asked.done():
-                self._asked[place] = None
-                if asked.exception() is None:
-                    self._counts[place] = asked.result()
-            if self._asked[place] is None and now_s - self._asked_at_s[place] >= one.asked_every_s:
+            # Looks are counted, not seconds: a driver that was stopped itself has waited for nobody.
+            self._looked[place] += 1
+            if asked is None or asked.done():
+                self._asked[place], self._looked[place] = None, 0
+            if asked is not None and asked.done() and asked.exception() is None:
+                self._counts[place] = asked.result()
+            is_due = now_s - self._asked_at_s[place] >= one.asked_every_s
+            if place not in self._gone and self._asked[place] is None and is_due:
                 self._asked[place], self._asked_at_s[place] = one.progress(), now_s
 
     def _slow(self) -> str:

@@ -111,7 +111,8 @@ class GeneratorProcess:
             self._process.wait(_ENDED_WITHIN_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # it waits for a disk that does not answer
+                self._process.wait(_ENDED_WITHIN_S)
         self._hearing.join()
         self._complaint.close()
 
