@@ -20,7 +20,7 @@ from servemark.engines import EngineRun, GeneratorRun, Job, Sharing
 from servemark.engines.native.sending import build, started
 from servemark.engines.native.spread import Counts, GeneratorFacts, Order, crew, processes
 from servemark.engines.native.spread.clocks import Offset
-from servemark.engines.native.spread.crew import Paces, _Crew
+from servemark.engines.native.spread.crew import Paces, _Crew, parts_of
 from servemark.engines.native.spread.joined import Part, joined, with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.errors import ClusterLostError, SetupError, UsageError
@@ -299,24 +299,42 @@ def _done(*done: int, after_s: float = 1.0) -> list[Counts]:
 
 
 def test_one_that_has_done_much_less_than_the_others_is_slow():
-    assert Paces(3).slow_one(_done(1000, 1000, 750)) == (2, "750 requests done in 1 s, where the mean is 917")
-    assert Paces(3).slow_one(_done(1000, 1000, 900)) is None
-    assert Paces(3).slow_one(_done(100, 100, 0)) is None, "of so few nothing is said"
-    assert Paces(3).slow_one(_done(120, 120, 95)) is None, "nor of what chance does"
-    assert Paces(2).slow_one([Counts(), Counts()]) is None
+    assert Paces([1, 1, 1]).slow_one(_done(1000, 1000, 750)) == (2, "750 requests done in 1 s, where its part is 917")
+    assert Paces([1, 1, 1]).slow_one(_done(1000, 1000, 900)) is None
+    assert Paces([1, 1, 1]).slow_one(_done(100, 100, 0)) is None, "of so few nothing is said"
+    assert Paces([1, 1, 1]).slow_one(_done(120, 120, 95)) is None, "nor of what chance does"
+    assert Paces([1, 1]).slow_one([Counts(), Counts()]) is None
 
 
 def test_one_that_becomes_slow_late_is_named_within_seconds():
-    paces, found = Paces(2), {}
+    paces, found = Paces([1, 1]), {}
     for second in range(1, 121):
         counts = _done(1000 * second, 1000 * second - 400 * max(0, second - 100), after_s=second)
         found[second] = paces.slow_one(counts)
     assert next(second for second, slow in found.items() if slow) in range(101, 108)
-    assert found[119] == (1, "5,400 requests done in 9 s, where the mean is 7,200")
+    assert found[119] == (1, "5,400 requests done in 9 s, where its part is 7,200")
+
+
+def test_one_that_has_fewer_users_is_slow_only_by_its_own_part():
+    parts = Paces([2, 1])
+    assert parts.slow_one(_done(14_000, 7_000, after_s=7.0)) is None
+    assert parts.slow_one(_done(9_000, 7_000, after_s=7.0)) == (
+        0,
+        "9,000 requests done in 7 s, where its part is 10,667",
+    )
+
+
+@pytest.mark.parametrize(("users", "parts"), [((3,), [2, 1]), ((3, 2), [3, 2]), ((4,), [2, 2]), ((), [1, 1])])
+def test_users_are_dealt_out_over_all_groups_and_arrivals_evenly(users, parts):
+    scenario = Scenario((Step("predict", (Request("GET", "/"),)),))
+    closed = Plan(tuple(Group(scenario, ClosedLoad(users=count, duration_s=1.0)) for count in users))
+    assert parts_of(closed, 2) == parts
+    load = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=1)
+    assert parts_of(Plan((*closed.groups, Group(scenario, load))), 2) == [1, 1]
 
 
 def test_who_told_its_counts_earlier_than_the_others_is_not_slow():
-    assert Paces(2).slow_one([*_done(5000, after_s=5.0), *_done(4000, after_s=4.0)]) is None
+    assert Paces([1, 1]).slow_one([*_done(5000, after_s=5.0), *_done(4000, after_s=4.0)]) is None
 
 
 def test_counts_of_several_are_their_sums():

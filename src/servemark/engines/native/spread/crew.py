@@ -29,7 +29,8 @@ from servemark.interrupts import heed, held_back
 from servemark.machine.network import is_remote
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S, ns_from_s
-from servemark.workload.plan import EngineShare
+from servemark.workload.load import ClosedLoad, OpenLoad
+from servemark.workload.plan import EngineShare, Plan
 
 _LOOK_EVERY_S = 0.1
 #: The start is told so long before it, and so many times as long as the slowest just took to answer, up to the longest:
@@ -40,7 +41,7 @@ _TOLD_WITHIN_S = 5.0
 #: Who has answered nothing for so long does not run any more, where that is told by no sign: as long as nothing ends
 #: the run, once something does, and after a second Ctrl-C.
 _ANSWERS_WITHIN_S = (30.0, 5.0, 1.0)
-#: Of the mean of all; who has done less is said to be slow, from so many requests on, where no chance does that.
+#: Of its part of all; who has done less is said to be slow, from so many requests on, where no chance does that.
 _SLOW_SHARE, _FEWEST, _DEVIATIONS = 0.9, 100, 4.0
 #: Over the last seconds, at least so many: who is slow now had done as much as the others before.
 _PACE_NS = 5 * NS_PER_S
@@ -87,14 +88,23 @@ def execute(job: Job, placement: Placement) -> EngineRun:
         )
 
 
-class Paces:
-    """Which of several generators does less than the others, over the last 5 to 10 s."""
+def parts_of(plan: Plan, generators: int) -> list[int]:
+    """How the requests of `plan` are divided among so many generators: by users, or evenly where arrivals decide."""
+    users = sum(group.load.users for group in plan.groups if isinstance(group.load, ClosedLoad))
+    if users < generators or any(isinstance(group.load, OpenLoad) for group in plan.groups):
+        return [1] * generators
+    return [len(range(place, users, generators)) for place in range(generators)]
 
-    def __init__(self, generators: int) -> None:
-        self._before = self._since = [Counts()] * generators
+
+class Paces:
+    """Which of several generators does less than its part, over the last 5 to 10 s."""
+
+    def __init__(self, parts: Sequence[int]) -> None:
+        self._parts = parts
+        self._before = self._since = [Counts()] * len(parts)
 
     def slow_one(self, counts: Sequence[Counts]) -> tuple[int, str] | None:
-        """Who has done much less than the others, by its place, and in words how much; None where nobody has.
+        """Who has done much less than its part, by its place, and in words how much; None where nobody has.
 
         Each of `counts` was told at a time of its own, and is taken for as much as it would be in the mean of these.
         """
@@ -108,10 +118,11 @@ class Paces:
             (one.ended - before.ended) * span_ns / of_ns
             for one, before, of_ns in zip(counts, self._before, spans_ns, strict=True)
         ]
-        mean, least = sum(done) / len(done), done.index(min(done))
-        if mean < _FEWEST or done[least] >= min(_SLOW_SHARE * mean, mean - _DEVIATIONS * math.sqrt(mean)):
+        least = min(range(len(done)), key=lambda place: done[place] / self._parts[place])
+        part = sum(done) * self._parts[least] / sum(self._parts)
+        if part < _FEWEST or done[least] >= min(_SLOW_SHARE * part, part - _DEVIATIONS * math.sqrt(part)):
             return None
-        return least, f"{done[least]:,.0f} requests done in {span_ns / NS_PER_S:.0f} s, where the mean is {mean:,.0f}"
+        return least, f"{done[least]:,.0f} requests done in {span_ns / NS_PER_S:.0f} s, where its part is {part:,.0f}"
 
 
 class _Crew:
@@ -140,7 +151,6 @@ class _Crew:
         #: How often it was looked for an answer in vain.
         self._looked = [0] * len(generators)
         self._counts = [Counts()] * len(generators)
-        self._paces = Paces(len(generators))
         #: Why each of those who made no end did not, when that was seen, and who is not to be heard of any more.
         self._lost: dict[int, str] = {}
         self._lost_ns: dict[int, int] = {}
@@ -237,13 +247,14 @@ class _Crew:
     def await_end(self) -> None:
         """Wait until all have told their outcome, and mind meanwhile what may end the run."""
         length = Length.of(self._job)
+        paces = Paces(parts_of(self._job.plan, len(self._generators)))
         while not self._is_over():
             wait(self._outcomes, timeout=_LOOK_EVERY_S)
             self._heed_interrupts()
             self._mind_losses()
             self._ask_progress()
             progress = Counts.of_all(self._counts, self._elapsed_ns)
-            words = "; ".join(filter(None, (length.words if length else "", self._slow())))
+            words = "; ".join(filter(None, (length.words if length else "", self._slow(paces))))
             reason = self._job.watch(progress, words)
             if reason and self.stop_reason is None:
                 self.stop_reason = reason
@@ -384,8 +395,8 @@ class _Crew:
             if place not in self._gone and self._asked[place] is None and is_due:
                 self._asked[place], self._asked_at_s[place] = one.progress(), now_s
 
-    def _slow(self) -> str:
-        slow = self._paces.slow_one(self._counts)
+    def _slow(self, paces: Paces) -> str:
+        slow = paces.slow_one(self._counts)
         return f"{self._named(slow[0])} is slow: {slow[1]}" if slow else ""
 
     def _named(self, place: int) -> str:
