@@ -243,6 +243,24 @@ def test_of_one_that_stopped_late_what_it_lacks_is_told_until_its_own_end(make_r
     )
 
 
+def test_one_that_was_the_only_one_elsewhere_is_told_and_judged_as_each_of_several(spread):
+    """Over Ray a single generator is another process; of this one's own nothing is told."""
+    whole, alone = spread(1)
+    of_whole, of_alone = _assessed(whole)[0].run, _assessed(alone)[0].run
+    assert of_whole.generators is None
+    assert [(one.number, one.host, one.lost) for one in of_alone.generators] == [(1, "here", None)]
+    (more,) = set(_checks(of_alone)) - set(_checks(of_whole))
+    assert (more, _checks(of_alone)[more].reason) == ("generators", "the only one came to its end")
+    (one,) = alone.engine_run.generators
+    lost = replace(one, counts=None, cpu_s=0.0, lost="4.0 s into the run: it was killed")
+    run = replace(alone.engine_run, generators=(lost,), interrupted=True)
+    run = _assessed(replace(alone, engine_run=run))[0].run
+    assert not run.certificate.valid
+    owed = "generator 1 of 1 (here) was lost 4.0 s into the run: it was killed; it owed arrivals 900, 901, 902 … (100"
+    assert _checks(run)["generators"].reason.startswith(owed)
+    assert [one.lost for one in run.generators] == ["4.0 s into the run: it was killed"]
+
+
 @pytest.mark.parametrize(("stamped", "clock"), [(True, "kernel"), (False, "user")])
 def test_where_all_were_lost_the_records_say_whose_time_answers_have_and_what_was_owed(spread, stamped, clock):
     flags = _loadgen.RECORD_FLAGS["clock_read"]

@@ -50,7 +50,7 @@ _CONDENSED = "records were condensed (--max-records), and are not there one by o
 def certificate_of(
     measured: Measured, evidence: Evidence, steps: Sequence[StepSummary], each: tuple[OfGenerator, ...] = ()
 ) -> Certificate:
-    """The certificate of a run; `each` are its generators, where these are several."""
+    """The certificate of a run; `each` are its generators, where these are other processes."""
     steps = _bounded(steps, evidence)
     seen = conditions_of(measured, evidence)
     if each:  # each counted what was under way until it stopped itself
@@ -208,7 +208,10 @@ def _of_several(
     each: tuple[OfGenerator, ...],
     seen: RunConditions,
 ) -> list[Check]:
-    """Those of several generators, and of what is judged of all together whatever fails of one by itself."""
+    """Those of a crew; of several, of what is judged of all together, whatever fails of one by itself too."""
+    ended = check_generators(losses(measured, evidence, each), len(each), stopped_late(each))
+    if len(each) == 1:
+        return [ended]
     apart_ns, furthest = most_apart(each)
     window_s = evidence.window.seconds
     failed = [check for one in each for check in _of_one(one, len(each))]
@@ -216,7 +219,7 @@ def _of_several(
         reason = f"what is judged of all together holds for each of the {len(each)} by itself"
         failed = [Check("each generator", True, reason, 0, 0, "checks")]
     return [
-        check_generators(losses(measured, evidence, each), len(each), stopped_late(each)),
+        ended,
         *(check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s, conditions=seen) for step in steps),
         *failed,
     ]

@@ -1,4 +1,4 @@
-"""A run of several generators, told of each: what it did of its share, and what those owed that were lost."""
+"""A run of a crew, told of each generator: what it did of its share, and what those owed that were lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class OfGenerator:
-    """What is made of one generator of several.
+    """What is made of one generator of a crew.
 
     Attributes:
         place: of its share, from 0.
@@ -44,13 +44,13 @@ class OfGenerator:
 
 
 def generators_of(measured: Measured, evidence: Evidence) -> tuple[OfGenerator, ...]:
-    """Each of the generators of a run whose `evidence` is that of all; none of a run that had only one.
+    """Each of the generators of a run whose `evidence` is that of all; none where only this process sent it.
 
     Raises:
         RecordingError: records cannot be read.
     """
     generators = measured.engine_run.generators
-    if len(generators) < 2:
+    if len(generators) < 2 and not generators[0].host:
         return ()
     found = []
     for place, (run, records) in enumerate(zip(generators, measured.records, strict=True)):

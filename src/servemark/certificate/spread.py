@@ -19,7 +19,8 @@ def check_generators(lost: Sequence[str], of: int, late: Sequence[str] = ()) -> 
     """
     name = "generators"
     if not lost:
-        return Check(name, True, "; ".join([f"all {of} came to their end", *late]), 0, 0, "generators")
+        ended = f"all {of} came to their end" if of > 1 else "the only one came to its end"
+        return Check(name, True, "; ".join([ended, *late]), 0, 0, "generators")
     return Check(name, False, "; ".join(lost), len(lost), 0, "generators", advice=("run again",))
 
 

@@ -11,7 +11,7 @@ from servemark.units import format_ms
 
 
 def sent_by(run: RunResult) -> Iterator[Fact]:
-    """How many generators sent it, and which of them was lost, or sent latest; nothing of a single one."""
+    """How many generators sent it, and which of them was lost, or sent latest; nothing where this process did."""
     generators = run.generators
     if not generators:
         return
@@ -20,6 +20,9 @@ def sent_by(run: RunResult) -> Iterator[Fact]:
     if lost:
         names = ", ".join(f"{one.number}" for one in lost)
         yield Fact("generators", f"{words}; lost: {names}", "bold red")
+        return
+    if len(generators) == 1:
+        yield Fact("generators", words)
         return
     latest = max(generators, key=lambda one: one.generator_lag_p99_ms or 0.0)
     late_ms = latest.generator_lag_p99_ms
@@ -41,7 +44,7 @@ def condensed_words(run: RunResult) -> Iterator[Fact]:
 
 
 def tables_of(benchmark: BenchmarkResult) -> Iterator[Columns]:
-    """Of each run that answers, and had several, a row a generator."""
+    """Of each run that answers, and was sent by others than this process, a row a generator."""
     for run in benchmark.answering.values():
         if run.generators:
             where = f"generator ({run.place})" if run.place else "generator"

@@ -209,7 +209,7 @@ class Telemetry:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorResult:
-    """One of several generators of a run: what it did of its share, and under which circumstances.
+    """One of a run's generators that were other processes: what it did of its share, and under which circumstances.
 
     Arrival i, and user i, were those of the generator of `number` i mod G + 1 of all G. None is what it did not tell:
     one that was `lost`, which says when and why, tells no more than its records.
@@ -315,10 +315,10 @@ class RunResult:
 
     `repeat_of` is the `trial` that it repeats, because that was INVALID; None where it repeats none. `records` is the
     file of its records in the folder of the result; where several generators sent it, that of the first, and
-    `more_records` those of the others, and `generators` says of each what it did; None where there was one. `incidents`
-    are what the log of a server of ours says of it, in order, and `inside` is what the server itself counted, where it
-    does. `condensed` says what is there instead of records, where these were too many; None where all are there.
-    `prompts` is of those whose answers were read for their tokens; None of others.
+    `more_records` those of the others, and `generators` says of each what it did; None where servemark's own process
+    sent it. `incidents` are what the log of a server of ours says of it, in order, and `inside` is what the server
+    itself counted, where it does. `condensed` says what is there instead of records, where these were too many; None
+    where all are there. `prompts` is of those whose answers were read for their tokens; None of others.
     """
 
     trial: int
