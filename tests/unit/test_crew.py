@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -168,6 +169,37 @@ def test_an_interruption_ends_processes_that_have_not_come_up(tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not psutil.Process().children()
+
+
+class Handing:
+    """A lock that has `then` happen as soon as it is let go of for the first time."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then: Callable[[], None] | None = then
+
+    def __enter__(self) -> None:
+        """Nobody else has it."""
+
+    def __exit__(self, *_: object) -> None:
+        then, self._then = self._then, None
+        if then:
+            then()
+
+
+def test_what_is_asked_of_one_that_goes_at_that_moment_is_answered_once(tmp_path):
+    def gone() -> Any:
+        raise EOFError
+
+    def unheard(_: object) -> None:
+        raise BrokenPipeError
+
+    one: Any = processes.GeneratorProcess(tmp_path / "r.bin", b"")
+    one._channel = SimpleNamespace(receive=gone, send=unheard)
+    one._process = SimpleNamespace(pid=7, returncode=1, wait=lambda _: 1)
+    one._complaint = io.BytesIO(b"it is out of memory")
+    one._lock = Handing(one._hear)
+    error = one.progress().exception(timeout=0)
+    assert str(error) == "its process 7 ended with status 1: it is out of memory"
 
 
 @dataclass

@@ -167,10 +167,10 @@ class GeneratorProcess:
         asked: Future[Any] = Future()
         with self._lock:
             self._number += 1
-            number = self._number
-            if not self._is_lost:
+            number, is_lost = self._number, self._is_lost
+            if not is_lost:  # from here on it is who hears that answers it
                 self._asked[number] = asked
-        if self._is_lost:
+        if is_lost:
             asked.set_exception(self._lost())
             return asked
         with suppress(OSError):  # who hears will say that it is gone
