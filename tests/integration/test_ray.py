@@ -247,7 +247,7 @@ class TestWhatIsRefused:
         node = cluster.add({"PYTHONPATH": str(other)})
         try:
             own = _loadgen_build()
-            refusal = rf"^generators of one run need the same build of servemark, {own}: \S+ has \S+, build (?!{own})"
+            refusal = rf"^generators of one run need the same servemark, \S+, build {own}: \S+ has \S+, build (?!{own})"
             with pytest.raises(SetupError, match=refusal):
                 executed(job)
             (other / "servemark" / "__init__.py").write_text(

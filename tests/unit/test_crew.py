@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -28,13 +29,14 @@ from servemark.errors import ClusterLostError, SetupError, UsageError
 from servemark.interrupts import held_back
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S
+from servemark.version import version
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad, RateSegment
 from servemark.workload.plan import Address, EngineShare, Group, Plan, compile_plan
 from servemark.workload.scenario import Request, Scenario, Step
 
 from .test_certificate import IDLE
 
-FACTS = GeneratorFacts("here", 1, "1.0", build(), "3.12", boot_id(), 1, ("127.0.0.1", 1))
+FACTS = GeneratorFacts("here", 1, version(), build(), "3.12", boot_id(), 1, ("127.0.0.1", 1))
 
 
 @dataclass
@@ -56,10 +58,11 @@ def _plan(ip: str, max_connections: int = 100, unix_socket: str | None = None):
     return compile_plan(plan, addresses, timeout_s=1, connect_timeout_s=1, seed=0)
 
 
-def test_generators_of_another_build_are_refused_by_the_names_of_their_machines():
+def test_generators_of_another_version_or_build_are_refused_by_the_names_of_their_machines():
     check_alike(_crew({}, {"host": "there", "python": "3.13"}))
-    with pytest.raises(SetupError, match=r"b has 0.9, build 123; c has 1.0, build 456; install the same wheel there"):
-        check_alike(_crew({}, {"host": "c", "build": "456"}, {"host": "b", "build": "123", "version": "0.9"}))
+    said = f"the same servemark, {version()}, build {build()}: b has 0.9, build {build()}; c has {version()}, build 456"
+    with pytest.raises(SetupError, match=re.escape(said)):
+        check_alike(_crew({}, {"host": "c", "build": "456"}, {"host": "b", "version": "0.9"}))
 
 
 @pytest.mark.parametrize("address", [{"ip": "127.0.0.1"}, {"ip": "::1"}, {"ip": "10.0.0.1", "unix_socket": "/s"}])

@@ -28,7 +28,7 @@ class GeneratorFacts:
         host: the name of its machine.
         pid: its process there.
         version: of servemark.
-        build: a digest of its engine; generators of one run have the same.
+        build: a digest of its engine; generators of one run have the same, and the same version.
         python: its version.
         boot: which start of which machine it runs on: those with the same share its CPUs and its clock.
         network: which of that machine's networks it is in: those in the same share its ports.

@@ -9,24 +9,25 @@ from servemark.engines.native.spread import RemoteGenerator
 from servemark.errors import SetupError, UsageError
 from servemark.machine.network import is_loopback
 from servemark.machine.processes import boot_id
+from servemark.version import version
 from servemark.workload.plan import EnginePlan
 
 
 def check_alike(generators: Sequence[RemoteGenerator]) -> None:
-    """Refuse generators whose engine is not this one's: what they would send, and record, could be something else.
+    """Refuse generators of another version or build: what they would send, record or say could be something else.
 
     Raises:
         SetupError: names their machines.
     """
-    own = build()
+    own = version(), build()
     others = {
         f"{one.facts.host} has {one.facts.version}, build {one.facts.build}"
         for one in generators
-        if one.facts.build != own
+        if (one.facts.version, one.facts.build) != own
     }
     if others:
         raise SetupError(
-            f"generators of one run need the same build of servemark, {own}",
+            f"generators of one run need the same servemark, {own[0]}, build {own[1]}",
             cause="; ".join(sorted(others)),
             next_step="install the same wheel there",
         )
