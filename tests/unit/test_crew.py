@@ -308,6 +308,7 @@ def test_after_an_interruption_one_that_answers_nothing_is_waited_for_the_less(m
     of_two.hear(interrupts)
     of_two.await_end()
     assert of_two._lost[1].endswith(f"it has answered nothing for {within_s} s")
+    assert (of_two.is_interrupted, of_two.stop_reason) == (True, None), "the loss is told, and did not end the run"
     assert len(looks) == pytest.approx(10 * within_s, abs=3)
 
 
@@ -331,6 +332,20 @@ def _answered(value: Any) -> Future[Any]:
 
 def _done(*done: int, after_s: float = 1.0) -> list[Counts]:
     return [Counts(elapsed_ns=round(after_s * NS_PER_S), succeeded=one - 1, failed=1) for one in done]
+
+
+@pytest.mark.parametrize(
+    ("interrupts", "stop_reason"), [(0, "0.0 s into the run: the Ray cluster is gone: Broken pipe"), (1, None)]
+)
+def test_a_loss_after_an_interruption_did_not_end_the_run(interrupts, stop_reason):
+    job: Any = SimpleNamespace(plan=Plan(()), watch=lambda *_: None, enough=lambda _: False, compiled=None)
+    of_two = _Crew(job, [Sending(FACTS), Sending(FACTS)], b"", None, None)
+    of_two._outcomes = [Future(), Future()]
+    for one in of_two._outcomes:
+        one.set_exception(ClusterLostError("the Ray cluster is gone", cause="Broken pipe"))
+    of_two.hear(interrupts)
+    of_two.await_end()
+    assert (of_two.is_interrupted, of_two.stop_reason, sorted(of_two._lost)) == (True, stop_reason, [0, 1])
 
 
 def test_one_that_has_done_much_less_than_the_others_is_slow():

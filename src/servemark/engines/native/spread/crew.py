@@ -353,20 +353,23 @@ class _Crew:
             return
         self._lost_ns[place] = self._elapsed_ns
         self._lost[place] = f"{self._lost_ns[place] / NS_PER_S:.1f} s into the run: {why}"
-        if self.stop_reason is None:
-            self.stop_reason = f"{self._named(place)} was lost {self._lost[place]}"
+        self._end_for(f"{self._named(place)} was lost {self._lost[place]}")
         if self._given_up_at_s is None:
             self._given_up_at_s = time.monotonic() + DRAIN_S + _TOLD_WITHIN_S
             self._stop(DRAIN_S)
 
     def _lose_all(self, why: str) -> None:
         """Nothing more is to be heard of those who have not told their outcome yet, however well they are."""
-        if self.stop_reason is None:
-            self.stop_reason = f"{self._elapsed_ns / NS_PER_S:.1f} s into the run: {why}"
+        self._end_for(f"{self._elapsed_ns / NS_PER_S:.1f} s into the run: {why}")
         untold = [place for place, one in enumerate(self._outcomes) if not one.done() or one.exception()]
         for place in untold:  # all are told to stop before they count as gone
             self._lose(place, why, is_gone=False)
         self._gone.update(untold)
+
+    def _end_for(self, reason: str) -> None:
+        """Say what ends the run, unless something else has done so before: an interruption, too."""
+        if self.stop_reason is None and not self._interrupts:
+            self.stop_reason = reason
 
     def _stop(self, drain_s: float) -> None:
         self._tell(lambda one: one.stop(drain_s))
