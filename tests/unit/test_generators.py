@@ -243,6 +243,19 @@ def test_of_one_that_stopped_late_what_it_lacks_is_told_until_its_own_end(make_r
     )
 
 
+def test_of_one_that_did_not_begin_nothing_says_that_it_did_so_with_the_others(spread):
+    _, parts = spread(2)
+    file = parts.records[1]
+    header = {"started_unix_ns": file.started_unix_ns, "warmup_ns": file.warmup_ns}
+    write_records(file.path, [], steps=file.step_names, **header)
+    generators = list(parts.engine_run.generators)
+    generators[1] = replace(generators[1], scheduled=0, lost="0.0 s into the run: it could not begin with the others")
+    run = replace(parts.engine_run, generators=tuple(generators), interrupted=True)
+    records = (parts.records[0], open_records(file.path))
+    check = _checks(_assessed(replace(parts, records=records, engine_run=run))[0].run)["start (predict)"]
+    assert (check.passed, check.reason) == (None, "generator 2 of 2 (here) was lost and sent nothing")
+
+
 def test_one_that_was_the_only_one_elsewhere_is_told_and_judged_as_each_of_several(spread):
     """Over Ray a single generator is another process; of this one's own nothing is told."""
     whole, alone = spread(1)

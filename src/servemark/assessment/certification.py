@@ -218,9 +218,15 @@ def _of_several(
     if not failed:
         reason = f"what is judged of all together holds for each of the {len(each)} by itself"
         failed = [Check("each generator", True, reason, 0, 0, "checks")]
+    unbegun = [named(one.place, len(each), one.run) for one in each if one.run.lost and not one.run.scheduled]
     return [
         ended,
-        *(check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s, conditions=seen) for step in steps),
+        *(
+            Check(f"start ({step.name})", None, f"{unbegun[0]} was lost and sent nothing")
+            if unbegun
+            else check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s, conditions=seen)
+            for step in steps
+        ),
         *failed,
     ]
 
