@@ -119,6 +119,11 @@ def test_what_changes_the_figures_is_in_the_setup_and_what_does_not_is_not():
         in_words = setup(runs=(replace(run, load=OPEN),), options=asked)
         assert in_words == plain.setup.replace("1 thread", f"{told} poisson")
     assert setup(options=AskedOptions(inputs=("cat.jpg",), input_sha256="ab" * 32)).endswith("inputs abababab")
+    for data, told in (("random", ""), ("given", " abababab")):
+        requested = {"call": "infer", "tensors": f"{data} x FP32 [1,4]", "written_as": "binary"}
+        made = replace(run, server={**run.server, "requested": requested})
+        in_words = setup(runs=(made,), options=AskedOptions(input_sha256="ab" * 32))
+        assert in_words.endswith(f"; {data} x FP32 [1,4]{told} as binary")
     assert setup(runs=(replace(run, load=replace(run.load, receive_clock="user")),)).endswith("times of reading")
     jmeter = measured(1)
     (of_jmeter,) = measurements(replace(jmeter, tool=replace(jmeter.tool, engine="jmeter")))

@@ -160,8 +160,13 @@ def _setup(result: Result, benchmark: BenchmarkResult, run: RunResult) -> Iterat
         value = read_back.get(name)
         if isinstance(value, int) and value > usual and name not in run.point:
             yield f"{value} worker" if (name, value) == ("workers", 1) else f"{value} {name}"
+    checksum = (asked.input_sha256 or "")[:_SHA256_SHOWN]
+    made = mapping_in(run.server, "requested").get("tensors")
     if asked.inputs:
-        yield f"inputs {(asked.input_sha256 or '')[:_SHA256_SHOWN]}"
+        yield f"inputs {checksum}"
+    elif made:  # of random ones no two seeds have the same bytes
+        told = f" {checksum}" if str(made).startswith("given") else ""
+        yield f"{made}{told} as {mapping_in(run.server, 'requested').get('written_as')}"
     if not run.point:
         yield from (f"{name} {value}" for name, value in asked.parameters.items() if value not in ((), [], None, ""))
     if server.get("target"):
