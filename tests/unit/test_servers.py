@@ -256,6 +256,23 @@ def test_marked_processes_and_their_children_are_stopped_though_they_ignore_sigt
     assert process.returncode is not None
 
 
+def test_a_child_that_dropped_the_mark_and_does_not_end_is_stopped_though_its_parent_has_ended(tmp_path: Path) -> None:
+    ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    forgetful = (
+        f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {ignores!r}], env={{}}, stdout=-1)\n"
+        "child.stdout.readline(); open('ready', 'w').close(); child.wait()"
+    )
+    command = [sys.executable, "-c", forgetful]
+    with start_process(command, instance=tmp_path, environ=os.environ, output=tmp_path / "log", cwd=tmp_path):
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        found = members(tmp_path)
+        stop_members(tmp_path, grace_s=0.3)
+    assert len(found) == 2
+    assert [process for process in found if process.is_running() and process.status() != "zombie"] == []
+
+
 def test_descendants_that_dropped_the_mark_are_members_too(tmp_path: Path) -> None:
     """A child keeps the mark, and starts one with an empty environment, which starts another."""
     sleeping = "import time; time.sleep(60)"

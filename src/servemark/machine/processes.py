@@ -119,6 +119,8 @@ def stop_members(instance: Path, recorded: Iterable[ProcessIdentity] = (), grace
     recorded = tuple(recorded)
     try:
         asked = members(instance, recorded)
+        # A process that has hidden its mark is known by its parent, which may end first.
+        recorded += tuple(filter(None, (identify(process.pid) for process in asked)))
         _signal(asked, signal.SIGTERM)
         psutil.wait_procs(asked, timeout=grace_s)
     finally:
