@@ -120,6 +120,7 @@ NOT_HERE = {
     ),
     "./benchmark.py http --url http://127.0.0.1:8000/v1/chat/completions --body-file prompts.jsonl --tokens openai "
     "--rate 20": "needs a server of tokens; test_token_runs.py has one of its own",
+    "./benchmark.py latency --server-kind vllm": "takes a vLLM; make test-servers has one, test_own_vllm.py a stand-in",
     "./benchmark.py latency --server HOST:8000 -m MODEL": "takes a Triton; test_triton_server.py has one",
     "./benchmark.py latency --trials 5 --against latest": (
         "its answer is the machine's; test_trials.py has servers that are slower"

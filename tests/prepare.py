@@ -14,8 +14,7 @@ from itertools import product
 from servemark.environments.chart_library import chart_library
 from servemark.environments.jmeter import jmeter_home
 from servemark.environments.mms import mms_environment
-from servemark.environments.model_servers import server_environment
-from servemark.environments.server_kinds import SERVER_KINDS
+from servemark.environments.model_servers import INSTALLED_KINDS, server_environment
 from servemark.errors import ServemarkError
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import BACKENDS, ZOO
@@ -35,11 +34,7 @@ def parts() -> dict[str, Callable[[], object]]:
         for one, model in product(BACKENDS, ZOO)
     }
     jmeter = {"JMeter": lambda: jmeter_home(_nothing)} if shutil.which("java") and shutil.which("mvn") else {}
-    others = {
-        f"the server {kind}": lambda kind=kind: server_environment(kind, _nothing)
-        for kind in SERVER_KINDS
-        if kind != "mms"
-    }
+    others = {f"the server {kind}": lambda kind=kind: server_environment(kind, _nothing) for kind in INSTALLED_KINDS}
     return {**servers, **others, **models, **jmeter, "what draws charts": chart_library}
 
 

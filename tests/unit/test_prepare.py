@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from servemark.environments.server_kinds import SERVER_KINDS
+from servemark.environments.model_servers import INSTALLED_KINDS
 from servemark.errors import SetupError
 from servemark.zoo.catalogue import BACKENDS, ZOO
 from tests import prepare
@@ -34,5 +34,5 @@ def test_the_parts_that_took_a_while_are_told_and_all_of_them_together():
 def test_every_model_is_made_for_every_backend_after_its_server():
     names = [name for name in prepare.parts() if name not in {"JMeter", "what draws charts"}]
     servers = [f"the server with {backend}" for backend in BACKENDS]
-    servers += [f"the server {kind}" for kind in SERVER_KINDS if kind != "mms"]
+    servers += [f"the server {kind}" for kind in INSTALLED_KINDS]
     assert names == [*servers, *(f"{model.name} for {backend}" for backend in BACKENDS for model in ZOO)]

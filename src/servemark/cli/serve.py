@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from argparse import Namespace
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,11 +67,14 @@ def _serve_kind(arguments: Namespace, chosen: ServerOptions, measure: str) -> in
     launcher = launcher_of_kind(
         RunningLauncher("", models, progress=_say, log=log), chosen, arguments.port, arguments.listen
     )
+    if chosen.server_kind == "vllm" and arguments.model:
+        launcher = replace(launcher, called=arguments.model)
     asked = ServerSettings(workers=chosen.workers)
     with launcher.serve(asked) as server, server.serve_models(ModelSettings(chosen.workers)) as served:
         try:
             inference = server.addresses["inference"]
-            benchmark = ["latency", "-m", served[0].name if served else "MODEL", "--server", inference.url]
+            name = served[0].name if served else launcher.called or "MODEL"
+            benchmark = ["latency", "-m", name, "--server", inference.url]
             lines = [f"inference    {inference.url}", f"process      {server.pid}, {server.product}"]
             if "management" in server.addresses:
                 lines.insert(1, f"management   {server.addresses['management'].url}")

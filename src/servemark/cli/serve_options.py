@@ -37,7 +37,7 @@ def serve_parser(prog: str) -> Parser:
         epilog=_EPILOG.format(prog=prog),
     )
     model = parser.add_argument(
-        "-m", "--model", default=DEFAULT_MODEL, help=f"model to serve (default: {DEFAULT_MODEL})"
+        "-m", "--model", help=f"model to serve (default: {DEFAULT_MODEL}); of a vLLM, what it is called"
     )
     offer(model, (known.name for known in ZOO))
     options = {known.name: known for known in options_of(ServerOptions)}
@@ -72,7 +72,9 @@ def parse_serve(prog: str, words: list[str]) -> argparse.Namespace:
         SystemExit: argparse refused them (status 2), or printed help (status 0).
     """
     arguments = serve_parser(prog).parse_args(words)
-    if find(arguments.model) is None:
+    if arguments.model is None and arguments.server_kind != "vllm":
+        arguments.model = DEFAULT_MODEL
+    if arguments.server_kind != "vllm" and find(arguments.model) is None:
         names = [name for model in ZOO for name in model.all_names]
         raise UsageError(f"unknown model {arguments.model!r}", next_step=nearest(arguments.model, names))
     check_listen(arguments.listen)

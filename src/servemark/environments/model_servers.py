@@ -29,6 +29,8 @@ _RECIPES: Mapping[ServerKind, tuple[str, str, str, tuple[int, ...]]] = {
     "mlserver": ("MLServer", "mlserver", "470 MB, about 45 s", (11,)),
     "torchserve": ("TorchServe", "torchserve", "340 MB, about 35 s", (11, 10)),
 }
+#: The servers that are installed here; any other is the user's.
+INSTALLED_KINDS = tuple(_RECIPES)
 #: TorchServe's worker imports torch to ask whether something is one of its tensors; the zoo's models have none.
 _NO_TORCH = '''"""Stands in for torch, of which TorchServe's worker only asks whether something is a tensor of it."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from servemark.engines.answers import check_expect
+from servemark.environments.server_kinds import OWN_MODELS
 from servemark.errors import UsageError
 from servemark.options.content import ContentOptions
 from servemark.options.generator import GeneratorOptions
@@ -133,7 +134,7 @@ class RunRequest:
             needs = "--dialect oip" if server.server else "--server, or --server-kind triton or mlserver"
             step = "it is for servers that describe their models' inputs; say with -i what to send"
             raise UsageError(f"{content.tensors_asked.named[0]} needs {needs}", next_step=step)
-        if content.custom_model is not None and server.server_kind in ("triton", "mlserver"):
+        if content.custom_model is not None and server.server_kind in OWN_MODELS:
             why = "it takes no archives of Multi Model Server"
             raise refuse("-c", f"--server-kind {server.server_kind}", why, "give --model-repository DIR")
         server.check_reachability(endpoint, by_jmeter=by_jmeter)
@@ -152,15 +153,12 @@ class RunRequest:
         if of_url and (of_tokens or content.tokenizer):
             asked = f"--slo {of_tokens[0]}" if of_tokens else "--tokenizer"
             raise UsageError(f"{asked} needs --tokens", cause="without it no answer is read for its tokens")
-        if (
-            content.asks_prompts
-            and server.server is None
-            and not (server.server_kind == "triton" and content.generates)
-        ):
+        takes_prompts = server.server_kind == "vllm" or (server.server_kind == "triton" and content.generates)
+        if content.asks_prompts and server.server is None and not takes_prompts:
             raise UsageError(
                 "prompts need --server",
                 cause="they are for a server with OpenAI's API, which has to run already",
-                next_step="or give --server-kind triton with --call generate_stream",
+                next_step="or give --server-kind vllm, or triton with --call generate_stream",
             )
         if by_jmeter and content.tokens is not None:
             raise refuse("--tokens", "--engine jmeter", "it knows of no events", "leave --engine out")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from servemark.environments.backends import BACKENDS, Backend
-from servemark.environments.server_kinds import SERVER_KINDS, ServerKind
+from servemark.environments.server_kinds import OWN_MODELS, SERVER_KINDS, ServerKind
 from servemark.errors import UsageError
 from servemark.options.kinds import OneOf, PathTo, Switch, Text, Whole, readable_file
 from servemark.options.table import OptionGroup, option, refuse
@@ -35,7 +35,7 @@ class ServerOptions(OptionGroup):
         mms: the same as `server`, of one whose dialect is ``"mms"``.
         token_file: where a TorchServe that runs has written the tokens that it asks for.
         server_kind: of one that is started.
-        model_repository: what such a server serves, in the form of its kind; None is the zoo.
+        model_repository: what such a server serves, in the form of its kind; None is the zoo, which a vLLM has not.
         docker: start it in a container of our image; or of `image`.
         source: the checkout of MMS that is built and started; `build_command` replaces its own Gradle script.
         workers: of each model; None is one a GPU with `gpus`, else one a CPU.
@@ -95,7 +95,7 @@ class ServerOptions(OptionGroup):
         kind=PathTo(),
         metavar="DIR",
         heading="server",
-        help="what a server of --server-kind triton or mlserver serves, instead of the zoo",
+        help="what a server of --server-kind triton, mlserver or vllm serves, instead of the zoo",
     )
     docker: bool = option(
         "--docker", kind=Switch(), default=False, heading="server", help="run it in a container of our image"
@@ -294,9 +294,16 @@ class ServerOptions(OptionGroup):
             for name in filter(others.get, others):
                 why = _ONE_STARTS if name == self.named_with else "only a Multi Model Server is started so"
                 raise refuse(f"--server-kind {self.server_kind}", name, why, "leave one of them out")
-        if self.model_repository is not None and self.server_kind not in ("triton", "mlserver"):
-            step = "give --server-kind triton or mlserver, or an archive with -c"
+        if self.model_repository is not None and self.server_kind not in OWN_MODELS:
+            step = "give --server-kind triton, mlserver or vllm, or an archive with -c"
             raise UsageError("--model-repository needs --server-kind", next_step=step)
+        if self.server_kind == "vllm":
+            if self.model_repository is None:
+                step = "name the folder with the model's config.json, tokenizer and weights"
+                raise UsageError("--server-kind vllm needs --model-repository", next_step=step)
+            if self.workers is not None:
+                step = "leave -w out; what vLLM itself is told stands in vllm.yaml in the model's folder"
+                raise refuse("-w", "--server-kind vllm", "one engine answers all requests", step)
 
     def _check_python(self) -> None:
         given = {"--server-requirements": self.server_requirements, "--server-python": self.server_python}

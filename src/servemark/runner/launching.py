@@ -10,7 +10,7 @@ from servemark.engines import Engine, EngineName
 from servemark.engines.native.answers import load_tokenizer
 from servemark.engines.native.engine import NativeEngine
 from servemark.report.extras import check_extra
-from servemark.runner.entry import Entry, zoo_model
+from servemark.runner.entry import Entry, may_speak, zoo_model
 from servemark.runner.listener import Listener
 from servemark.servers import Launcher
 from servemark.servers.http.endpoint import EndpointLauncher
@@ -70,7 +70,8 @@ class Launchers:
         archive = content.archive if entry.benchmark.needs_model else None
         custom = self._archive(archive) if archive else None
         inputs = content.bodies or None
-        prompts = _prompts_of(entry, inputs, of_openai=server.dialect == "openai")
+        is_openai = [spoken.name for spoken in may_speak(server)] == ["openai"]
+        prompts = _prompts_of(entry, inputs, of_openai=is_openai)
         says_more = server.dialect == "auto" and (prompts is None or content.takes_lengths)
         asked = RunningLauncher(
             server.server or "",
@@ -198,6 +199,10 @@ def launcher_of_kind(
     from servemark.servers.own import OwnLauncher
 
     kind, workers = chosen.server_kind, chosen.workers_of_model
+    if kind == "vllm":
+        assert chosen.model_repository is not None  # or else it is refused
+        called = next((str(model) for model in asked.models if asked.is_named), chosen.model_repository.resolve().name)
+        return OwnLauncher(kind, asked, (), chosen.model_repository, port, listen=listen, called=called)
     if chosen.model_repository is not None:
         return OwnLauncher(kind, asked, (), chosen.model_repository, port, workers, listen)
     names = [model for model in asked.models if isinstance(model, str)]

@@ -36,6 +36,7 @@ _OF_KINDS: Mapping[ServerKind, tuple[DialectName, str]] = {
     "triton": ("oip", "TRITON"),
     "mlserver": ("oip", "MLSERVER"),
     "torchserve": ("torchserve", "DIALECT"),
+    "vllm": ("openai", "VLLM"),
 }
 #: What a server lacks that has not the ability.
 _LACKING: Mapping[Ability, str] = {

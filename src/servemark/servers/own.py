@@ -30,6 +30,7 @@ _ROOMS: Mapping[ServerKind, str] = {
     "triton": "servemark.servers.oip.own",
     "mlserver": "servemark.servers.oip.own",
     "torchserve": "servemark.servers.torchserve.own",
+    "vllm": "servemark.servers.openai.own",
 }
 
 
@@ -40,9 +41,10 @@ class OwnLauncher:
     Attributes:
         asked: what is asked of it once it runs; its `models` are names, `target` is not known yet.
         zoo: the models of the zoo that it serves.
-        repository: a folder of the user's that it serves instead.
+        repository: a folder of the user's that it serves instead; of a vLLM that of its one model.
         port: of its inference API; None is a free one.
         listen: the address of this machine at which that is.
+        called: the name under which a vLLM serves its model.
         workers: of an MLServer, which is told when it starts; None leaves a model's work in the server's own process,
             or what the repository says.
     """
@@ -54,15 +56,16 @@ class OwnLauncher:
     port: int | None = None
     workers: int | None = None
     listen: str = LOOPBACK
+    called: str = ""
 
     @contextmanager
     def serve(self, settings: ServerSettings) -> Iterator[Server]:
-        """A started server. On first use this installs its environment and builds the models.
+        """A started server. On first use this installs its environment and builds the models, but for a vLLM.
 
         Raises:
             UsageError: GPUs are asked for, or the repository holds no model.
             DoesNotFitError: this machine has not the memory for so many workers, whatever they compute.
-            SetupError: environment or models could not be made.
+            SetupError: environment or models could not be made, or the user has no vLLM.
             ServerStartError: the server did not come up; `detail` has the end of its log.
         """
         if settings.gpus:

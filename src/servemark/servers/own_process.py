@@ -33,10 +33,11 @@ Ports = tuple[int, ...]
 
 @dataclass(frozen=True)
 class OwnStart:
-    """How a server is started: its command, and the whole of its environment."""
+    """How a server is started: its command, the whole of its environment, and what to do where that cannot be run."""
 
     command: Sequence[str | Path]
     environ: Mapping[str, str]
+    or_else: str = "remove the folder environments from the cache; it is installed again"
 
 
 @dataclass
@@ -201,7 +202,7 @@ def _one_start(
                 raise ServerStartError(
                     f"cannot start {command[0]}",
                     cause=error.strerror or str(error),
-                    next_step="remove the folder environments from the cache; it is installed again",
+                    next_step=start.or_else,
                 ) from error
             yield OwnProcess(instance.with_processes([process.pid]), process, command, ports, hosts)
         finally:

@@ -87,7 +87,7 @@ def free_ports(count: int, *hosts: str) -> tuple[int, ...]:
     raise ServerStartError(f"found no free ports on {where}", next_step="stop what uses them")
 
 
-def check_ports(ports: tuple[int, int], host: str = LOOPBACK) -> None:
+def check_ports(ports: Sequence[int], host: str = LOOPBACK) -> None:
     """Refuse ports that were asked for and cannot be had.
 
     Raises:
@@ -99,7 +99,8 @@ def check_ports(ports: tuple[int, int], host: str = LOOPBACK) -> None:
             raise ServerStartError(
                 f"the server cannot listen on {host} port {port}",
                 cause=error.strerror or str(error),
-                next_step="stop what uses it, or give another --port; the management API gets the one above",
+                next_step="stop what uses it, or give another --port"
+                + ("; the management API gets the one above" if len(ports) > 1 else ""),
             )
 
 

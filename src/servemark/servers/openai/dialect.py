@@ -101,4 +101,10 @@ def _from_user(text: bytes) -> dict[str, str]:
     return {"role": "user", "content": text.decode("utf-8", "replace")}
 
 
+class _VllmDialect(OpenAIDialect):
+    product = "vLLM"
+
+
 DIALECT = OpenAIDialect()
+#: Of one that we start, which is known for what it is.
+VLLM = _VllmDialect()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from servemark.workload.inputs import Input
 from servemark.workload.prompts import Prompts
 
 if TYPE_CHECKING:
+    from servemark.servers.own_process import OwnProcess
     from servemark.servers.running import RunningLauncher
 
 #: What to try where the user's own requests are refused.
@@ -35,16 +36,39 @@ def running_server(launcher: RunningLauncher, found: Found, settings: ServerSett
         raise UsageError(
             f"--management-port makes no sense with a {found.dialect.product}", cause="it has no management API"
         )
-    names = model_names(found.health)
+    yield served(launcher, found, model_names(found.health), settings, {"target": launcher.target})
+
+
+def served(
+    launcher: RunningLauncher,
+    found: Found,
+    names: Sequence[str],
+    settings: ServerSettings,
+    facts: Mapping[str, object],
+    *,
+    version: str | None = None,
+    process: OwnProcess | None = None,
+) -> PlainServer:
+    """The server that was `found`, with the models of these `names`.
+
+    More `facts` describe it; `process` is that of one that we started.
+
+    Raises:
+        UsageError: the model that is to be measured is not there.
+    """
     requested = {"job_queue_size": settings.job_queue_size, "response_timeout_s": settings.response_timeout_s}
-    facts = {"target": launcher.target, "url": found.address.url, "dialect": "openai", "requested": requested}
-    facts["models"] = list(names)
-    models = partial(_model, launcher, found, _chosen(launcher, names)) if launcher.models else (lambda _: ())
-    yield PlainServer(StillModels(found.dialect, models), {"inference": found.address}, facts)
+    facts = {**facts, "url": found.address.url, "dialect": "openai", "requested": requested, "models": list(names)}
+    models = partial(_model, launcher, found, chosen_model(launcher, names)) if launcher.models else (lambda _: ())
+    hosting = StillModels(found.dialect, models)
+    return PlainServer(hosting, {"inference": found.address}, facts, version=version, process=process)
 
 
-def _chosen(launcher: RunningLauncher, names: Sequence[str]) -> str:
-    """The model that is measured: the one that is named, or the only one."""
+def chosen_model(launcher: RunningLauncher, names: Sequence[str]) -> str:
+    """The model that is measured: the one that is named, or the only one of `names`.
+
+    Raises:
+        UsageError: it is not there, or several are asked for.
+    """
     if len(launcher.models) > 1:
         raise UsageError("one benchmark measures one model of a server with OpenAI's API", next_step="name it with -m")
     (asked,) = launcher.models
