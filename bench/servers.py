@@ -7,12 +7,14 @@ would ask of it, and stopped. What fails is told, and is the exit status.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +37,38 @@ _MAKE_S = 300.0
 _LOOPS = 100
 #: A success, and INVALID, which is a matter of the machine.
 _DONE = (0, 3)
-#: What was asked, its result and whether that is right, in the words of the report.
+_SERVEMARK = (sys.executable, "-m", "servemark")
+_HEAD = (
+    "# Servers that `make test` does not install",
+    "",
+    "Made by `make test-servers`: what each command came to, and when (`SERVERS=vllm` asks those anew whose names hold",
+    "that). URL, PLACE, BODY and FOLDER stand for the server, what is sent, and where its model is. Times are of one",
+    "user, on a machine that may have had other work, and say no more than that it was measured. Models that",
+    "generate text have two layers of random weights. vLLM is started by `servemark serve --server-kind vllm`, and by",
+    "the last of its commands itself. The server of llama.cpp (out of xllamacpp) closes each connection behind a",
+    "stream, though it said that it keeps it: the next request at once is `closed_early`, hence `Connection:close`.",
+    "",
+    "| server | date | command | what it came to |",
+    "| --- | --- | --- | --- |",
+)
+#: The server, what it was asked, what was wrong with what that came to, and that, in the words of the report.
 _Row = tuple[str, str, str, str]
 
 
 def main(names: Sequence[str]) -> int:
-    """Ask each server and write the report, or ask those whose name holds one of `names`; the exit status."""
+    """Ask each server, or those whose name holds one of `names`, and write what they came to; the exit status."""
     rows: list[_Row] = []
+    known = _REPORT.read_text(encoding="utf-8").splitlines() if _REPORT.exists() else []
+    lines: list[str] = []
     for kind in KINDS:
         if names and not any(name in kind.name.lower() for name in names):
+            lines += _lines_of(kind, known)
             continue
         for row in _rows_of(kind):
             rows.append(row)
+            lines.append(_line(row))
             print(*row, sep=" | ", flush=True)
-    if not names:
-        _REPORT.write_text(_report(rows), encoding="utf-8")
+    _REPORT.write_text("\n".join([*_HEAD, *lines, ""]), encoding="utf-8")
     return 1 if any(wrong for _, _, wrong, _ in rows) else 0
 
 
@@ -58,28 +77,39 @@ def _rows_of(kind: Kind) -> Iterator[_Row]:
     try:
         root, version = environment(kind)
         called = f"{kind.name} {version}"
-        with _running(kind, root) as (url, folder):
+        with running(kind, root) as server:
             for asked in kind.asks:
-                status, answer = _answer(asked, url, folder)
+                status, answer = _answer(asked, server)
                 right = status in _DONE if asked.status == 0 else status == asked.status
                 yield called, asked.line, "" if right else f"**exit {status}**: ", answer
     except ServemarkError as error:
         yield called, " ".join(kind.command[:2]), "**not measured**: ", " ".join(str(error).split())
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that runs: its URL, its FOLDER, and the variables with which it was started."""
+
+    url: str
+    folder: Path
+    environ: Mapping[str, str]
+
+
 @contextmanager
-def _running(kind: Kind, root: Path) -> Iterator[tuple[str, Path]]:
-    """The URL of the server and its FOLDER; it is started, and stopped at the end with all that it started."""
+def running(kind: Kind, root: Path) -> Iterator[Running]:
+    """The server, out of the environment at `root`: started, and stopped at the end with all that it started."""
+
+    def environ_in(folder: Path) -> dict[str, str]:
+        own = {name: str(folder) if value == "FOLDER" else value for name, value in kind.environ.items()}
+        return {**inherited(), "PATH": path_with(root), "PYTHONPATH": str(_SCRIPTS), **own}
 
     def prepare(instance: Instance, ports: Ports) -> OwnStart:
         given = {"PORT": str(ports[0]), "FOLDER": str(instance.temporary)}
-
-        environ = {**inherited(), "PATH": path_with(root), "PYTHONPATH": str(_SCRIPTS)}
-        environ |= {name: given.get(value, value) for name, value in kind.environ.items()}
+        environ = environ_in(instance.temporary)
 
         def command(words: Sequence[str]) -> list[str | Path]:
             first, *rest = (given.get(word, word) for word in words)
-            return [root / "bin" / first, *rest]
+            return [*(_SERVEMARK if first == "servemark" else [root / "bin" / first]), *rest]
 
         if kind.makes:
             run_command(command(kind.makes), what=f"make a model for {kind.name}", timeout_s=_MAKE_S, environ=environ)
@@ -95,11 +125,13 @@ def _running(kind: Kind, root: Path) -> Iterator[tuple[str, Path]]:
             return False
 
     with started_process(lambda: free_ports(1), prepare, is_ready, within_s=kind.start_s) as process:
-        yield url_of(process), process.instance.temporary
+        folder = process.instance.temporary
+        yield Running(url_of(process), folder, environ_in(folder))
 
 
-def _answer(asked: Asked, url: str, model: Path) -> tuple[int, str]:
+def _answer(asked: Asked, server: Running) -> tuple[int, str]:
     """The exit status of a benchmark, and what it came to: its figures, or the line of its error."""
+    url, model = server.url, server.folder
     with tempfile.TemporaryDirectory() as folder:
         body = Path(folder) / "body.json"
         body.write_text(asked.body, encoding="utf-8")
@@ -111,7 +143,7 @@ def _answer(asked: Asked, url: str, model: Path) -> tuple[int, str]:
         )
         words = [*line.split(), "-o", f"{folder}/result", "--no-report", "--no-history", *_length(asked)]
         done = subprocess.run(
-            [sys.executable, "-m", "servemark", "run", *words], capture_output=True, text=True, timeout=_RUN_S
+            [*_SERVEMARK, "run", *words], capture_output=True, text=True, timeout=_RUN_S, env=server.environ
         )
         file = Path(folder) / "result" / "result.json"
         errors = [line for line in done.stderr.splitlines() if line.startswith("servemark: error: ")]
@@ -143,21 +175,15 @@ def _figures(step: dict[str, Any]) -> str:
     return ", ".join(said)
 
 
-def _report(rows: Sequence[_Row]) -> str:
-    lines = [
-        "# Servers that `make test` does not install",
-        "",
-        f"Made by `make test-servers` on {time.strftime('%Y-%m-%d', time.gmtime())}: what each command came to.",
-        "URL, PLACE, BODY and FOLDER stand for the server, what is sent, and where its model is. Times are of one",
-        "user, on a machine that may have had other work, and say no more than that it was measured. Models that",
-        "generate text have two layers of random weights. The server of llama.cpp (out of xllamacpp) closes each",
-        "connection behind a stream, though it said that it keeps it: the next request at once is `closed_early`,",
-        "hence `Connection:close`.",
-        "",
-        "| server | command | what it came to |",
-        "| --- | --- | --- |",
-    ]
-    return "\n".join([*lines, *(f"| {server} | `{line}` | {wrong}{said} |" for server, line, wrong, said in rows), ""])
+def _line(row: _Row) -> str:
+    server, line, wrong, said = row
+    return f"| {server} | {time.strftime('%Y-%m-%d', time.gmtime())} | `{line}` | {wrong}{said} |"
+
+
+def _lines_of(kind: Kind, known: Sequence[str]) -> list[str]:
+    """The lines of a server among those of a report; a server that could not be had stands there without a version."""
+    called = re.compile(rf"\| {re.escape(kind.name)}( \S+)? \| \d")
+    return [line for line in known if called.match(line)]
 
 
 if __name__ == "__main__":

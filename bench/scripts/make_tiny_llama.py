@@ -1,6 +1,10 @@
-"""Write a llama of two layers with random weights, and a tokenizer of words, into the folder that is given."""
+"""Write a llama of two layers with random weights, and a tokenizer of words, into the folder that is given.
+
+Lines that are given besides become its vllm.yaml.
+"""
 
 import sys
+from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -38,3 +42,5 @@ if __name__ == "__main__":
         tie_word_embeddings=False,
     )
     LlamaForCausalLM(config).save_pretrained(sys.argv[1])
+    if lines := sys.argv[2:]:
+        (Path(sys.argv[1]) / "vllm.yaml").write_text("\n".join([*lines, ""]))

@@ -16,7 +16,7 @@ from shutil import copy
 import numpy as np
 import pytest
 
-from bench import bars, outputs, pacing, peers, report, token_figures, truth
+from bench import bars, outputs, pacing, peers, report, servers, token_figures, truth
 from bench.bars import Bar
 from bench.cost import CONNECTIONS, Cost
 from bench.machine import Machine
@@ -28,6 +28,7 @@ from bench.receiver import OwnError
 from bench.results import MANY_CONNECTIONS, Results
 from bench.results import bars as bars_of
 from bench.running import hogs, median
+from bench.server_kinds import KINDS
 from bench.tools import FLOOR, OURS, TOOLS, Call
 from bench.truth import Told
 
@@ -315,3 +316,12 @@ def test_hogs_run_while_they_are_wanted():
 
 def test_the_median_of_two_is_the_lower_one():
     assert (median([3, 1, 2]), median([4, 1]), median([5])) == (2, 1, 5)
+
+
+def test_servers_that_are_asked_anew_leave_the_lines_of_the_others() -> None:
+    known = servers._REPORT.read_text(encoding="utf-8").splitlines()
+    kept = [line for kind in KINDS for line in servers._lines_of(kind, known)]
+    assert [*servers._HEAD, *kept] == known
+    kinds = {kind.name: kind for kind in KINDS}
+    lines = [servers._line((name, "latency", "", "5 of 5")) for name in ("vLLM 1.0", "vLLM", "vLLM Next 1.0")]
+    assert servers._lines_of(kinds["vLLM"], lines) == lines[:2]
