@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -305,6 +308,17 @@ def test_an_instance_lives_as_long_as_its_owner(monkeypatch: pytest.MonkeyPatch,
     assert not instance.root.exists()
     assert not instance.temporary.exists()
     assert swept == []
+
+
+@pytest.mark.parametrize("length", range(40, 100, 10))
+def test_a_socket_with_a_uuid_for_its_name_fits_into_a_servers_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setenv("SERVEMARK_CACHE", str(Path(short) / ("x" * (length - len(short)))))
+        with new_instance() as instance, socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(instance.temporary / str(uuid.uuid4())))
+    assert not instance.temporary.exists()
 
 
 def test_what_others_had_a_server_write_is_told_from_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

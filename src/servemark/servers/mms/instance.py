@@ -31,7 +31,8 @@ _OWNER_LOCK = "owner.lock"
 _LONGEST_MAKING_S = 3600.0
 #: Names of unix sockets are limited to 104 bytes (macOS) or 108 (Linux); the server's are in its temporary directory.
 _LONGEST_SOCKET_PATH = 100
-_SOCKET_NAME = ".mms.sock.99999"
+#: As long as any of theirs: Multi Model Server's have the number of a port in their names, vLLM's are UUIDs.
+_SOCKET_NAME = "01234567-89ab-cdef-0123-456789abcdef"
 _NOBODYS = re.compile(r".*\.new|core(\.\d+)?")
 
 
