@@ -19,6 +19,7 @@ from bench.machine import Machine
 
 _MARK = re.compile(r"^<!-- part: ([\w-]+) -->\n", re.MULTILINE)
 _OK, _FAILED = "| ok |", "| **FAILED** |"
+_NOT_PROVEN = "**not proven**"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Section:
     """A section of the proof: what was run, what was found, how many runs were done again, and what became of the
     generator's real-time priority (empty where nothing was sent).
 
-    `told` is what else there is to say, in Markdown, before what was judged.
+    `told` is what else there is to say, in Markdown, before what was judged. `unproven` is why nothing could be judged.
     """
 
     title: str
@@ -36,11 +37,17 @@ class Section:
     realtime: str = ""
     all_valid: bool = True
     told: str = ""
+    unproven: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether every run was valid and every figure within its bounds."""
-        return self.all_valid and all(finding.passed for finding in self.findings)
+        """Whether something was judged, every run was valid and every figure within its bounds."""
+        return not self.unproven and self.all_valid and all(finding.passed for finding in self.findings)
+
+    @property
+    def mark(self) -> str:
+        """Whether it passed, in a word."""
+        return "ok    " if self.passed else "UNPROVEN" if self.unproven else "FAILED"
 
 
 def section_of(title: str, run: str, samples: Sequence[Sample], findings: Sequence[Finding], told: str = "") -> Section:
@@ -84,18 +91,24 @@ def parts_of(page_text: str) -> dict[str, str]:
 def page(parts: Mapping[str, str], intro: str) -> str:
     """The whole proof, in Markdown."""
     text = "\n".join(parts.values())
-    failed = re.findall(r"^## (.*)$", "\n".join(_failed_sections(text)), re.MULTILINE)
+    failed = _titles_of(text, "**FAILED**")
     good = text.count(_OK)
     result = f"**FAILED**: {'; '.join(failed)}" if failed else f"all {good} figures are within their bounds"
+    if unproven := _titles_of(text, _NOT_PROVEN):
+        result += f"; {_NOT_PROVEN}: {'; '.join(unproven)}"
     return f"{intro}\nResult: {result}.\n\n{text}"
 
 
-def _failed_sections(text: str) -> list[str]:
-    return [section for section in re.split(r"^(?=## )", text, flags=re.MULTILINE) if "**FAILED**" in section]
+def _titles_of(text: str, mark: str) -> list[str]:
+    """The titles of the sections that have `mark`."""
+    sections = [section for section in re.split(r"^(?=## )", text, flags=re.MULTILINE) if mark in section]
+    return re.findall(r"^## (.*)$", "\n".join(sections), re.MULTILINE)
 
 
 def _section_text(section: Section) -> str:
     lines = [f"## {section.title}", "", f"{section.run}.", ""]
+    if section.unproven:
+        return "\n".join([*lines, f"{_NOT_PROVEN}: {section.unproven}.", ""])
     if section.realtime:
         lines += [f"Real-time priority: {section.realtime}. Runs done again: {section.repeated}.", ""]
     if not section.all_valid:

@@ -51,6 +51,7 @@ from bench.handlers import prove_same_handler, prove_slower_handler
 from bench.histories import prove_histories
 from bench.injected import prove_faults
 from bench.kept import Kept, OtherMachineError
+from bench.llm_servers import prove_llm_servers
 from bench.machine import Machine
 from bench.objectives import prove_objectives
 from bench.process import end_with_what_was_started
@@ -64,7 +65,7 @@ PROOF = Path(__file__).with_name("PROOF.md")
 @dataclass(frozen=True)
 class Scale:
     """How much is proven: runs of a queue and their length, requests of the parts that have one run, and runs of each
-    loop, command and fault; and simulated experiments of each law.
+    loop, command and fault; and simulated experiments of each law; and streams of each real server.
     """
 
     runs: int = 30
@@ -79,6 +80,7 @@ class Scale:
     experiments: int = 2_000
     searches: int = 3
     pairs: int = 20
+    streams: int = 200
 
 
 SHORT = Scale(
@@ -94,6 +96,7 @@ SHORT = Scale(
     experiments=100,
     searches=0,
     pairs=1,
+    streams=20,
 )
 #: Poisson arrivals of the requests that are counted, and how long the server takes for each.
 COUNTED_PER_S, COUNTED_MS = 10_000.0, 3.0
@@ -227,7 +230,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="servemark-proof-") as folder:
             for section in _PARTS[name](program, Path(folder), options.scale, kept):
                 sections.append(section)
-                print(f"{'ok    ' if section.passed else 'FAILED'} {section.title}", file=sys.stderr)
+                print(f"{section.mark} {section.title}", file=sys.stderr)
                 all_passed &= section.passed
         texts[name] = part_text(name, sections, machine.after(), kept)
         if options.is_whole:
@@ -292,6 +295,7 @@ _PARTS: dict[str, Callable[[Path, Path, Scale, Kept], Iterator[Section]]] = {
     "same-handler": lambda _program, folder, scale, kept: iter([prove_same_handler(folder, scale.pairs, kept)]),
     "slower-handler": lambda _program, folder, scale, kept: iter([prove_slower_handler(folder, scale.pairs, kept)]),
     "tokens": lambda program, folder, scale, _kept: prove_tokens(program, folder, scale.loop_s),
+    "llm-servers": lambda _program, folder, scale, _kept: prove_llm_servers(folder, scale.streams),
     "histories": lambda _program, _folder, scale, kept: prove_histories(scale.experiments, kept),
 }
 

@@ -74,6 +74,7 @@ if __name__ == "__main__":
     params.model_alias = {"tiny"}
     params.hostnames = ["127.0.0.1"]
     params.port = int(sys.argv[1])
+    params.endpoint_metrics = True
     params.n_ctx = CONTEXT * SEQUENCES
     params.n_parallel = SEQUENCES
     params.cpuparams.n_threads = 1

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hogs import ALWAYS_BUSY
-from judging import equal
+from judging import equal, failed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench import injected, prove
+from bench import injected, llm_servers, prove
 from bench.alarms import Ended, Tally, _examples, _judge
 from bench.kept import Kept
+from bench.llm_servers import Account, judge, llama_cpp_account, metrics_in, prove_llm_servers, vllm_account
 from bench.machine import Machine
 from bench.proof import Section, page, part_text, parts_of
+from servemark.errors import SetupError
 
 MACHINE = Machine("a processor", 2, 8, "6.1", "a system", "0.1.0", 0.5, 0.0, 0.0)
 
@@ -50,6 +55,106 @@ def test_the_committed_proof_has_parts_that_can_be_proven_again() -> None:
     parts = parts_of(prove.PROOF.read_text(encoding="utf-8"))
     assert parts
     assert set(parts) <= set(prove._PARTS)
+
+
+def test_what_could_not_be_had_is_not_proven_and_has_not_passed() -> None:
+    section = Section("A server", "`a command`", [], unproven="no network")
+    assert not section.passed
+    whole = page({"one": part("one", 3), "two": part_text("two", [section], MACHINE, Kept())}, "# Intro\n")
+    assert "Result: all 1 figures are within their bounds; **not proven**: A server.\n" in whole
+    assert "**not proven**: no network.\n" in whole
+    assert part("one", 3) in whole
+
+
+def test_each_server_of_language_models_that_cannot_be_installed_is_not_proven(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def environment(_kind: object) -> None:
+        raise SetupError("no index", next_step="find one")
+
+    monkeypatch.setattr(llm_servers, "environment", environment)
+    told = [(section.title, section.unproven, section.passed) for section in prove_llm_servers(tmp_path, 1)]
+    title = "Streams of a real server: "
+    assert told == [(f"{title}{name}", "no index; find one", False) for name in ("vLLM", "llama.cpp")]
+
+
+METRICS = """
+# TYPE vllm:generation_tokens_total counter
+vllm:generation_tokens_total{engine="0",model_name="tiny"} 60.0
+vllm:generation_tokens_total{engine="1",model_name="tiny"} 20.0
+vllm:time_to_first_token_seconds_bucket{engine="0",le="0.1",model_name="tiny"} 10.0
+vllm:time_to_first_token_seconds_count{engine="0",model_name="tiny"} 10.0
+vllm:time_to_first_token_seconds_sum{engine="0",model_name="tiny"} 0.2
+vllm:inter_token_latency_seconds_count{engine="0",model_name="tiny"} 70.0
+vllm:inter_token_latency_seconds_sum{engine="0",model_name="tiny"} 3.5e-1
+llamacpp:prompt_seconds_total 0.2
+llamacpp:tokens_predicted_total 80
+llamacpp:tokens_predicted_seconds_total 0.35
+"""
+
+
+def test_what_a_server_of_language_models_counts_is_read_of_its_metrics() -> None:
+    counted = metrics_in(METRICS)
+    assert counted["vllm:generation_tokens_total"] == 80
+    assert vllm_account(counted, 10) == Account(10, 80, pytest.approx(20), pytest.approx(5))
+    assert llama_cpp_account(counted, 10) == Account(None, 80, pytest.approx(20), pytest.approx(5))
+
+
+#: What is reported of ten streams of eight tokens in two seconds, which such a server counted.
+REPORTED: Mapping[str, Any] = {
+    "succeeded": 10,
+    "streams": 10,
+    "finish_reasons": {"length": 10},
+    "count": 80,
+    "source": "usage",
+    "first_ms": 24.0,
+    "per_token_ms": 5.1,
+    "per_s": 40.2,
+}
+
+
+def failed_of(**changed: Any) -> list[str]:
+    """What is out of bounds of a run that is reported so but for what is `changed`."""
+    told = {**REPORTED, **changed}
+
+    def mean(value: float) -> SimpleNamespace:
+        return SimpleNamespace(mean=SimpleNamespace(value=value))
+
+    output = SimpleNamespace(count=told["count"], source=told["source"], per_s=SimpleNamespace(value=told["per_s"]))
+    tokens = SimpleNamespace(
+        streams=told["streams"],
+        without_end_mark=0,
+        unread=0,
+        cut=0,
+        finish_reasons=told["finish_reasons"],
+        output_tokens=output,
+        first_token_ms=mean(told["first_ms"]),
+        time_per_output_token_ms=mean(told["per_token_ms"]),
+    )
+    step: Any = SimpleNamespace(succeeded=told["succeeded"], tokens=tokens)
+    return failed(judge(step, (0.0, 2.0), vllm_account(metrics_in(METRICS), 10), 10, 8))
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({}, []),
+        ({"succeeded": 9}, ["requests that succeeded"]),
+        ({"streams": 9}, ["streams read to their end"]),
+        ({"finish_reasons": {"length": 9, "stop": 1}}, ["answers that ended at their length"]),
+        ({"count": 79}, ["tokens, by usage"]),
+        ({"source": "tokenizer"}, ["tokens, by usage"]),
+        ({"first_ms": 19.9}, ["first token, mean"]),
+        ({"first_ms": 31.0}, ["first token, mean"]),
+        ({"per_token_ms": 4.0}, ["time per output token, mean"]),
+        ({"per_token_ms": 10.0}, ["time per output token, mean"]),
+        ({"per_s": 44.0}, ["tokens, by the server's count over the measured time"]),
+    ],
+)
+def test_what_differs_from_what_the_server_counted_is_out_of_bounds(
+    changed: Mapping[str, Any], what: list[str]
+) -> None:
+    assert failed_of(**changed) == what
 
 
 def test_each_fault_of_the_driver_has_a_case() -> None:
