@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import servemark
+from servemark import result as documents
 from servemark.report.curve import percentile_curves
 from servemark.report.directory import result_text
 from servemark.report.in_python import Result
-from servemark.result import Failure, RunResult, Verdict
+from servemark.result import CondensedRecords, Failure, RunResult, Verdict
 
 from ..conftest import write_record_file
 from .test_reports import INVALID, STEP, result
@@ -35,9 +36,15 @@ def _written(folder: Path, files: dict[str, dict[str, object]]) -> Result:
         columns = dict(columns)
         rows, steps = columns.pop("rows"), columns.pop("steps", ("predict",))
         write_record_file(folder / "records" / f"{name}.bin", rows, columns, steps=steps, warmup_ns=100)
-        runs.append(replace(benchmark.runs[0], records=f"records/{name}.bin", point={"threads": len(runs) + 1}))
+        sent = (replace(STEP, requests=rows, succeeded=rows),)
+        point = {"threads": len(runs) + 1}
+        runs.append(replace(benchmark.runs[0], records=f"records/{name}.bin", point=point, steps=sent))
     base = replace(base, benchmarks=(replace(benchmark, runs=tuple(runs), steps=benchmark.steps if runs else ()),))
-    (folder / "result.json").write_text(result_text(base), encoding="utf-8")
+    return _loaded(base, folder)
+
+
+def _loaded(result: documents.Result, folder: Path) -> Result:
+    (folder / "result.json").write_text(result_text(result), encoding="utf-8")
     return servemark.Result.load(folder)
 
 
@@ -139,6 +146,25 @@ def test_records_that_are_gone_are_said(two_runs: Result) -> None:
     assert len(two_runs.records("one")) == 4
     with pytest.raises(servemark.RecordingError, match=r"cannot read the records in .*two.bin: No such file"):
         two_runs.records()
+
+
+def test_records_that_are_cut_short_are_no_table_of_those_that_are_left(two_runs: Result) -> None:
+    write_record_file(two_runs.folder / "records" / "two.bin", 1, {"end": [250]})
+    for table in (two_runs.records, two_runs.to_pandas):
+        assert len(table("one")) == 4
+        with pytest.raises(servemark.RecordingError, match=r"two.bin are cut short: they have 1 of the 2 requests"):
+            table()
+
+
+def test_records_that_were_condensed_are_no_empty_table(two_runs: Result) -> None:
+    (benchmark,) = two_runs.benchmarks
+    one, two = benchmark.runs
+    two = replace(two, condensed=CondensedRecords(1_200, 0.01, 1.0, ()))
+    condensed = _loaded(replace(two_runs, benchmarks=(replace(benchmark, runs=(one, two)),)), two_runs.folder)
+    for table in (condensed.records, condensed.to_pandas):
+        assert len(table("one")) == 4
+        with pytest.raises(servemark.RecordingError, match=r"the 1,200 records of records/two.bin were condensed"):
+            table()
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class Result(documents.Result):
 
         Raises:
             UsageError: there is no such run or step.
-            RecordingError: the folder, or its records, are gone, or cannot be read.
+            RecordingError: the folder, or its records, are gone, condensed, cut short, or cannot be read.
         """
         from servemark.report.record_tables import record_array, record_table
 
@@ -73,7 +73,7 @@ class Result(documents.Result):
         Raises:
             SetupError: pandas is not installed.
             UsageError: there is no such run or step.
-            RecordingError: the folder, or its records, are gone, or cannot be read.
+            RecordingError: the folder, or its records, are gone, condensed, cut short, or cannot be read.
         """
         from servemark.report.record_tables import record_frame, record_table
 

@@ -20,13 +20,13 @@ from servemark.options.kinds import nearest
 from servemark.records import (
     RecordFile,
     begun_ns,
-    open_records,
     reading,
     row_dtype,
     time_per_token_ns,
     tokens_of,
     until_ns,
 )
+from servemark.report.recorded import opened_records
 from servemark.result import Result, RunResult, error_name
 
 if TYPE_CHECKING:
@@ -100,15 +100,12 @@ def record_table(result: Result, folder: Path, run: RunResult | str | None, step
 
     Raises:
         UsageError: there is no such run or step.
-        RecordingError: the folder, or its records, are gone, or cannot be read.
+        RecordingError: the folder, or its records, are gone, condensed, cut short, or cannot be read.
     """
     chosen = _runs_named(result, run)
     check_folder(result, folder)
     parts = [
-        part
-        for place, one in chosen
-        for file in one.record_files
-        for part in _parts(open_records(folder / file), place, step)
+        part for place, one in chosen for file in opened_records(one, folder) for part in _parts(file, place, step)
     ]
     _check_step(step, chosen, parts)
     names = tuple(one.name for one in _all_runs(result))
