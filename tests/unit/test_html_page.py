@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -14,7 +15,9 @@ import pytest
 from servemark import _loadgen
 from servemark.report.html import page_text, result_page
 from servemark.report.html.charts import WARN, quantity, where_wide
+from servemark.report.html.of_benchmark import charts_of
 from servemark.result import (
+    Analysis,
     AskedOptions,
     BenchmarkResult,
     Certificate,
@@ -370,6 +373,39 @@ def test_several_runs_are_drawn_when_they_are_opened_and_compared_at_once(tmp_pa
     assert titles[:2] == ["Throughput and latency by threads", "Latency by percentile"]
     sweep = _specs(text)[0]["data"]["values"]
     assert [(row["point"], row["rate"], row["of"]) for row in sweep][:2] == [("1", 100.0, "p50"), ("1", 100.0, "p99")]
+
+
+def _batches(folder: Path, **rest: tuple[int, ...]) -> list[dict]:
+    """The charts of batch settings, two sizes by two delays, at each of `rest`; the front is of the last size."""
+    names = ("batch_size", "max_batch_delay_ms", *rest)
+    points = [dict(zip(names, values, strict=True)) for values in itertools.product((1, 8), (10, 50), *rest.values())]
+    runs = [
+        _run(_step(throughput_per_s=_statistic(rate)), f"records/{rate}.bin", **point)
+        for rate, point in enumerate(points, 100)
+    ]
+    front = tuple(place for place, point in enumerate(points) if point["batch_size"] == 8)
+    analysis = Analysis(pareto_runs=front)
+    benchmark = replace(_benchmark(folder), name="batching", steps=(), runs=tuple(runs), analysis=analysis)
+    return [chart.spec for chart in charts_of(benchmark)]
+
+
+def test_batch_settings_have_a_map_and_a_front_of_what_nothing_beats(tmp_path):
+    heat, front = _batches(tmp_path)
+    cells = [(row["x"], row["y"], row["rate"]) for row in heat["data"]["values"]]
+    assert cells == [("1", "10", 100.0), ("1", "50", 101.0), ("8", "10", 102.0), ("8", "50", 103.0)]
+    assert [row["rate"] for row in front["layer"][0]["data"]["values"]] == [102.0, 103.0]
+    assert len(front["layer"][1]["data"]["values"]) == 4
+
+
+@pytest.mark.parametrize("workers", [(4,), (1, 2)])
+def test_batch_settings_have_a_map_for_each_number_of_workers_in_the_same_shades(tmp_path, workers):
+    *maps, front = _batches(tmp_path, workers=workers)
+    assert [len(one["data"]["values"]) for one in maps] == [4] * len(workers)
+    shades = [one["layer"][0]["encoding"]["opacity"]["scale"]["domain"] for one in maps]
+    assert shades == [[100.0, 99.0 + 4 * len(workers)]] * len(workers)
+    said = [row["point"] for row in front["layer"][1]["data"]["values"]]
+    assert said[0] == f"batch_size 1, max_batch_delay_ms 10, workers {workers[0]}"
+    assert len(said) == 4 * len(workers)
 
 
 def test_a_page_of_many_runs_stays_small(tmp_path):

@@ -36,14 +36,15 @@ def charts_of(benchmark: BenchmarkResult) -> Iterator[Chart]:
     if benchmark.capacity is not None:
         yield capacity_chart(benchmark.capacity)
         return
-    points = [(run, run.steps[0]) for run in benchmark.answering.values() if run.point and run.steps]
+    by_place = {place: (run, run.steps[0]) for place, run in benchmark.answering.items() if run.point and run.steps}
+    points = list(by_place.values())
     names = tuple(points[0][0].point) if points else ()
     if len(points) > 1 and len(names) == 1:
         yield sweep(points, names[0])
-    if len(points) > 1 and len(names) == 2:
+    if len(points) > 1 and len(names) > 1:
         front = set((analysis.pareto_runs if analysis else None) or ())
-        yield heat_map(points, names)
-        yield pareto([(*point, place in front) for place, point in zip(benchmark.answering, points, strict=False)])
+        yield from heat_maps(points, names)
+        yield pareto([(*point, place in front) for place, point in by_place.items()])
     if analysis is not None and analysis.stages and len(benchmark.runs) == 1:
         yield stages_chart(analysis.stages)
 
@@ -95,8 +96,21 @@ def sweep(points: list[tuple[RunResult, StepSummary]], name: str) -> Chart:
     )
 
 
-def heat_map(points: list[tuple[RunResult, StepSummary]], names: tuple[str, ...]) -> Chart:
-    """The throughput of each pair of settings."""
+def heat_maps(points: list[tuple[RunResult, StepSummary]], names: tuple[str, ...]) -> Iterator[Chart]:
+    """The throughput of each pair of the first two settings: a chart for each of what the others were."""
+    by_rest: dict[str, list[tuple[RunResult, StepSummary]]] = {}
+    for run, step in points:
+        rest = ", ".join(f"{name} {run.point[name]}" for name in names[2:])
+        by_rest.setdefault(rest, []).append((run, step))
+    rates = [step.throughput_per_s.value or 0.0 for _, step in points]
+    for rest, some in by_rest.items():
+        yield heat_map(some, names[:2], (min(rates), max(rates)), rest)
+
+
+def heat_map(
+    points: list[tuple[RunResult, StepSummary]], names: tuple[str, ...], rates: tuple[float, float], where: str
+) -> Chart:
+    """The throughput of each pair of settings, in shades of all `rates` from the least to the most."""
     values: list[Spec] = [
         {"x": str(run.point[names[0]]), "y": str(run.point[names[1]]), "rate": step.throughput_per_s.value or 0.0}
         for run, step in points
@@ -111,7 +125,7 @@ def heat_map(points: list[tuple[RunResult, StepSummary]], names: tuple[str, ...]
     opacity: Spec = {
         "field": "rate",
         "type": "quantitative",
-        "scale": {"range": [0.1, 0.75], "zero": False},
+        "scale": {"domain": list(rates), "range": [0.1, 0.75], "zero": False},
         "legend": None,
     }
     shown = tooltip(x=names[0], y=names[1], rate="requests/s")
@@ -124,7 +138,7 @@ def heat_map(points: list[tuple[RunResult, StepSummary]], names: tuple[str, ...]
         ],
     }
     return Chart(
-        "Throughput by batch settings",
+        ", ".join(filter(None, ("Throughput by batch settings", where))),
         "Requests a second of each pair of settings: the darker, the more.",
         spec,
         (*names, "requests/s"),
@@ -164,7 +178,7 @@ def pareto(points: list[tuple[RunResult, StepSummary, bool]]) -> Chart:
     }
     return Chart(
         "Which settings nothing beats",
-        "The p99 against the throughput of each pair of settings; those on the line are beaten by no other in both.",
+        "The p99 against the throughput of all settings; those on the line are beaten by no other in both.",
         spec,
         ("settings", "requests/s", "p99 ms", ""),
         tuple((str(row["point"]), plain(row["rate"]), plain(row["ms"]), str(row["best"])) for row in values),
