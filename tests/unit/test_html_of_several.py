@@ -23,10 +23,15 @@ MS = 1_000_000
 HOSTILE = "</script><script>alert(1)</script><img src=x>"
 
 
-def _written(folder: Path, seed: int, slower: float = 0.0, *, records: bool = True) -> Result:
-    """A result of five trials in the folder, with the records of each."""
+def _written(
+    folder: Path, seed: int, slower: float = 0.0, *, records: bool = True, urls: tuple[str, ...] = ()
+) -> Result:
+    """A result of five trials in the folder, with the records of each; of endpoints, it has all for each of them."""
     rng = np.random.default_rng(seed)
     result = result_of((1 + slower) * latencies_ms(rng, 5, between=0.01, autocorrelation=0.0), folder.name)
+    (one,) = result.benchmarks
+    asked = [replace(one, name="http", model=None, options=replace(one.options, url=url)) for url in urls]
+    result = replace(result, benchmarks=tuple(asked or [one]))
     folder.mkdir()
     (folder / "result.json").write_text(result_text(result), encoding="utf-8")
     for run in result.benchmarks[0].runs if records else ():
@@ -70,6 +75,30 @@ def test_the_answer_comes_first_and_all_curves_are_on_the_same_axes(here: Path) 
     assert sum(row["figure"] == "predict p50" for row in points) == 10
     lines = [layer for layer in curve["layer"] if layer["mark"]["type"] == "line"]
     assert {row["series"] for row in lines[0]["data"]["values"]} == {"before", "after", "later"}
+
+
+def _curves(text: str) -> list[tuple[str, set[str]]]:
+    """The headings below which curves by percentile are, each with whose these are."""
+    found = []
+    for title, section in re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|$)", text, re.DOTALL):
+        for spec in _specs(section):
+            lines = [layer for layer in spec["layer"] if layer["mark"]["type"] == "line"]
+            found += [(title, {row["series"] for row in line["data"]["values"]}) for line in lines]
+    return found
+
+
+def test_one_path_of_two_servers_has_both_curves(here: Path) -> None:
+    _written(here / "before", 1, urls=("http://127.0.0.1:1/ok",))
+    _written(here / "after", 2, urls=("http://127.0.0.1:2/ok",))
+    _, text = _compared("before", "after")
+    assert _curves(text) == [("http /ok", {"before", "after"})]
+
+
+def test_two_paths_of_a_server_have_curves_of_their_own(here: Path) -> None:
+    for name, seed in (("before", 1), ("after", 2)):
+        _written(here / name, seed, urls=("http://127.0.0.1:1/one", "http://127.0.0.1:1/two"))
+    _, text = _compared("before", "after")
+    assert _curves(text) == [("http /one", {"before", "after"}), ("http /two", {"before", "after"})]
 
 
 def test_several_are_told_one_by_one_and_the_worst_counts(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from servemark.assessment.judging import Judging as Judging
 from servemark.assessment.judging import Point, Side, answer_of_all, judged
@@ -16,6 +15,7 @@ from servemark.result import (
     asked_of_point,
     differences,
     fingerprint,
+    matchable,
     served_by,
 )
 from servemark.units import four_digits
@@ -27,7 +27,7 @@ def compare(base: Result, new: Result, judging: Judging) -> Comparison:
     Raises:
         UsageError: they have none in common, or none with such a step; one is a search; or a figure is none.
     """
-    ours, theirs = named(base), named(new)
+    ours, theirs = matchable(base), matchable(new)
     both = [name for name in ours if name in theirs]
     if not both:
         raise UsageError(
@@ -54,20 +54,6 @@ def compare(base: Result, new: Result, judging: Judging) -> Comparison:
         forced=judging.force and bool(unlike),
         refused="" if judging.force else _refusal(unlike),
     )
-
-
-def named(result: Result) -> dict[str, BenchmarkResult]:
-    """Its benchmarks by what they are matched by: name and model, and a number where there are several of these.
-
-    An endpoint is matched by its path: another host is another server, which may be what is compared.
-    """
-    found: dict[str, BenchmarkResult] = {}
-    for benchmark in result.benchmarks:
-        what = benchmark.model or urlsplit(benchmark.options.url or "").path
-        name = f"{benchmark.name} {what}" if what else benchmark.name
-        number = 1 + sum(known == name or known.startswith(f"{name} (") for known in found)
-        found[name if number == 1 else f"{name} ({number})"] = benchmark
-    return found
 
 
 def _refusal(unlike: Mapping[str, tuple[str, ...]]) -> str:

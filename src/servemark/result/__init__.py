@@ -82,6 +82,7 @@ from servemark.result.fingerprint import asked_beforehand as asked_beforehand
 from servemark.result.fingerprint import asked_of_point as asked_of_point
 from servemark.result.fingerprint import differences as differences
 from servemark.result.fingerprint import fingerprint as fingerprint
+from servemark.result.fingerprint import matchable as matchable
 from servemark.result.fingerprint import served_by as served_by
 from servemark.result.loads import KERNEL_CLOCK as KERNEL_CLOCK
 from servemark.result.loads import OWN_CLOCK as OWN_CLOCK

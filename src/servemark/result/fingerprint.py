@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from servemark.result.document import BenchmarkResult, Result, RunResult, mapping_in
 from servemark.result.loads import LoadResult, OpenLoadResult
@@ -182,3 +183,18 @@ def _kept_awake(words: Iterable[str]) -> str | None:
 def _joined(words: Iterable[str]) -> str:
     """The different ones of `words`; a share or a time in them tells no environment from another."""
     return "; ".join(sorted({re.sub(r"[\d.]+ s\b", "a while", word) for word in words}))
+
+
+def matchable(result: Result) -> dict[str, BenchmarkResult]:
+    """Name each benchmark of a result as it is matched with those of others: by name and model.
+
+    Where several have the same they are numbered. An endpoint is matched by its path: another host is another server,
+    which may be what is compared.
+    """
+    found: dict[str, BenchmarkResult] = {}
+    for benchmark in result.benchmarks:
+        what = benchmark.model or urlsplit(benchmark.options.url or "").path
+        name = f"{benchmark.name} {what}" if what else benchmark.name
+        number = 1 + sum(known == name or known.startswith(f"{name} (") for known in found)
+        found[name if number == 1 else f"{name} ({number})"] = benchmark
+    return found

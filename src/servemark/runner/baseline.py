@@ -106,9 +106,9 @@ class Baseline:
 
     def judge(self, written: ResultOnDisk) -> None:
         """Compare what was measured, and write that into its result."""
-        from servemark.assessment.comparing import Judging, compare, named
+        from servemark.assessment.comparing import Judging, compare
         from servemark.report.comparison import answer_in_words
-        from servemark.result import Comparison
+        from servemark.result import Comparison, matchable
         from servemark.verdict import no_slower
 
         base, new = self.result, written.result
@@ -123,7 +123,7 @@ class Baseline:
         }
         benchmarks = [
             replace(benchmark, verdicts=(*benchmark.verdicts, *([judged[name]] if name in judged else [])))
-            for name, benchmark in named(new).items()
+            for name, benchmark in matchable(new).items()
         ]
         written.compared(comparison, benchmarks)
 

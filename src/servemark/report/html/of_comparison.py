@@ -27,8 +27,8 @@ from servemark.report.html.percentiles import Curve, curve_of, percentile_chart,
 from servemark.report.layout import texts_of
 from servemark.report.recorded import DRAWN_IN_COMPARISONS
 from servemark.report.terminal import legend_of
-from servemark.report.words import named, plain
-from servemark.result import BenchmarkResult, ComparedBenchmark, Comparison, Result
+from servemark.report.words import plain
+from servemark.result import ComparedBenchmark, Comparison, Result, matchable
 
 #: What each answer is, as an objective would have it.
 _OUTCOMES = {"fails more": "missed", "slower": "missed", "undecided": "undecided"}
@@ -133,20 +133,22 @@ def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
     """Of each benchmark that the base and another have a section with the percentiles of all, on the same axes."""
     sides = [base, *others]
     room = Room(sum(len(one.answering) for side in sides for one in side.result.benchmarks))
-    shown = {side.label: printable_in(side.result) for side in sides}
-    for name in dict.fromkeys(named(benchmark) for benchmark in shown[base.label].benchmarks):
+    matched = {side.label: matchable(side.result) for side in sides}
+    for name in matched[base.label]:
         found: dict[str, dict[str, Curve]] = {}
         notes: list[str] = []
         latency = "response"
         for side in sides:
-            for benchmark, raw in _both(shown[side.label], side.result, name):
-                drawn, lacking = drawn_of(benchmark, raw, side.folder, room, DRAWN_IN_COMPARISONS)
-                notes += [f"{side.label}: {line}" for line in lacking]
-                for one in drawn:
-                    latency = one.latency
-                    for step, over_time in one.shown():
-                        where = ", ".join(filter(None, (step.name, one.run.place)))
-                        found.setdefault(where, {})[printable(side.label)] = curve_of(step, over_time)
+            raw = matched[side.label].get(name)
+            if raw is None:
+                continue
+            drawn, lacking = drawn_of(printable_in(raw), raw, side.folder, room, DRAWN_IN_COMPARISONS)
+            notes += [f"{side.label}: {line}" for line in lacking]
+            for one in drawn:
+                latency = one.latency
+                for step, over_time in one.shown():
+                    where = ", ".join(filter(None, (step.name, one.run.place)))
+                    found.setdefault(where, {})[printable(side.label)] = curve_of(step, over_time)
         charts = []
         for where, series in found.items():
             if len(series) > 1:
@@ -155,10 +157,4 @@ def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
                 charts += [chart] if chart else []
                 notes += [why] if why else []
         if charts or notes:
-            yield Section(title=name, answers=(), charts=tuple(charts), notes=tuple(map(printable, notes)))
-
-
-def _both(shown: Result, raw: Result, name: str) -> Iterator[tuple[BenchmarkResult, BenchmarkResult]]:
-    """The benchmarks of that name, as they can be shown and as they are."""
-    pairs = zip(shown.benchmarks, raw.benchmarks, strict=True)
-    return (pair for pair in pairs if named(pair[0]) == name)
+            yield Section(title=printable(name), answers=(), charts=tuple(charts), notes=tuple(map(printable, notes)))
