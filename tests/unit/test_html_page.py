@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vl_convert
 
 from servemark import _loadgen
 from servemark.report.html import page_text, result_page
@@ -230,6 +231,25 @@ def test_where_no_percentile_has_an_interval_there_is_no_curve_and_it_is_said_wh
     assert WITHOUT_CURVE + " is not" not in _text(_result(_benchmark(tmp_path)), tmp_path)
 
 
+def test_times_in_whole_milliseconds_of_which_some_are_0_are_drawn_from_0_on(tmp_path):
+    nothing = {name: Statistic(0.0, (0.0, 0.0)) for name in ("p50", "p90")}
+    step = _step(service_ms=replace(_latency(), **nothing))
+    benchmark = _benchmark(tmp_path, step)
+    times = np.arange(2000) * 5 * MS + 2000 * MS
+    took = np.where(np.arange(2000) % 20, 0, 40 * MS)
+    columns = {"scheduled": times, "ready": times, "sent": times, "first_byte": times + took, "end": times + took}
+    write_record_file(tmp_path / "records" / "1.bin", 2000, columns)
+    curve, over_time, *_ = _specs(_text(_result(benchmark), tmp_path))
+    assert curve["layer"][1]["data"]["values"][0]["ms"] == 0
+    for spec in (curve, over_time):
+        axes = [layer["encoding"]["y"]["scale"] for layer in spec["layer"] if "scale" in layer["encoding"].get("y", {})]
+        assert axes == [{"zero": True}] * len(axes)
+        assert axes
+    svg = vl_convert.vegalite_to_svg({**over_time, "width": 700})
+    cells = re.findall(r'from ms: ([^;]*); to ms: ([^";]*)', svg)
+    assert {low for low, _ in cells} >= {"0"}
+
+
 def test_of_several_points_those_with_an_interval_have_a_curve(tmp_path):
     benchmark = _benchmark(tmp_path, name="concurrent_inference")
     steps = (_step(), _step(service_ms=_few(120)), _step())
@@ -418,7 +438,8 @@ def test_a_page_of_many_runs_stays_small(tmp_path):
 
 
 def test_a_logarithmic_axis_is_for_values_that_are_far_apart():
-    assert where_wide([1.0, 30.0, None, 0.0]) == [1.0, 30.0]
+    assert where_wide([1.0, 30.0, None]) == [1.0, 30.0]
+    assert where_wide([1.0, 30.0, 0.0]) == [], "it has no place for 0"
     assert where_wide([2.0, 30.0]) == []
     assert where_wide([]) == []
 

@@ -114,6 +114,28 @@ def test_the_density_holds_every_success_where_its_latency_lies(make_records):
     assert np.array_equal(counts, np.histogram(latency_ms, edges_ms)[0])
 
 
+def test_what_took_no_time_at_all_has_a_row_of_its_own_and_is_0(make_records):
+    times = np.arange(8) * 10 * MS
+    took = np.array([0, 0, 0, 0, 0, 0, 2, 40]) * MS
+    file = make_records(8, scheduled=times, sent=times, first_byte=times + took, end=times + took)
+    (step,) = timeline_of([file], Window(0, 100 * MS), 2).steps
+    edges_ms, cells = step.density(20)
+    assert edges_ms[0] == pytest.approx(2, rel=0.03)
+    assert edges_ms[-1] >= 40
+    assert cells[cells[:, 1] < 0].tolist() == [[0, -1, 6]]
+    assert step.distribution.quantiles_ms(np.array([0.5, 0.75]))[:2].tolist() == [0, 0]
+    assert step.percentiles_ms(0.5, 4)[0] == 0
+
+
+def test_a_run_of_nothing_that_took_time_has_that_row_alone(make_records):
+    times = np.arange(8) * 10 * MS
+    file = make_records(8, scheduled=times, sent=times, first_byte=times, end=times)
+    (step,) = timeline_of([file], Window(0, 100 * MS), 2).steps
+    edges_ms, cells = step.density(20)
+    assert edges_ms[0] == 1
+    assert set(cells[:, 1].tolist()) == {-1}
+
+
 def test_without_a_success_there_is_nothing_to_be_dense(make_records):
     file = make_records(3, kind=np.full(3, KIND["timeout"]), end=np.full(3, 5 * MS))
     (step,) = timeline_of([file], Window(0, 10 * MS), 4).steps

@@ -25,6 +25,8 @@ IntArray = NDArray[np.int64]
 
 #: Parts of a decade: of latencies by time, and over all of the measured time.
 PARTS_BY_TIME, PARTS = 100, 1000
+#: Where the rows of a density begin that holds nothing but what took no time at all.
+_BIN_OF_1_MS = round(math.log10(NS_PER_MS) * PARTS_BY_TIME)
 #: How many groups of neighbours a percentile over time has at least, and how many more requests than the least these
 #: have in the mean, so that few are left without.
 _LEAST_JOINED, _SPARE = 5, 1.3
@@ -88,18 +90,22 @@ class StepTimeline:
         return percentiles_by_part_ms(self.cells, len(self.scheduled), quantile, least)
 
     def density(self, most: int) -> tuple[FloatArray, IntArray]:
-        """How many latencies lie where: edges in ms of at most `most` rows; part, row, count of what holds any."""
+        """How many latencies lie where: edges in ms of at most `most` rows; part, row, count of what holds any.
+
+        What took no time at all, as whole milliseconds tell it, is in row -1.
+        """
         if not len(self.cells):
             return np.empty(0), np.empty((0, 3), dtype=np.int64)
         bins = self.cells[:, 1]
-        first = int(bins.min())
-        joined = -(-(int(bins.max()) + 1 - first) // most)
-        rows = (bins - first) // joined
-        places = self.cells[:, 0] * most + rows
+        timed = bins[bins > 0] if bins.any() else np.array([_BIN_OF_1_MS])
+        first = int(timed.min())
+        joined = -(-(int(timed.max()) + 1 - first) // most)
+        rows = np.where(bins > 0, (bins - first) // joined, -1)
+        places = self.cells[:, 0] * (most + 1) + rows + 1
         unique, where = np.unique(places, return_inverse=True)
         counts = np.bincount(where, weights=self.cells[:, 2]).astype(np.int64)
-        edges = 10 ** ((first + joined * np.arange(int(rows.max()) + 2)) / PARTS_BY_TIME) / NS_PER_MS
-        return edges, np.stack([unique // most, unique % most, counts], axis=1)
+        edges = 10 ** ((first + joined * np.arange(max(int(rows.max()), 0) + 2)) / PARTS_BY_TIME) / NS_PER_MS
+        return edges, np.stack([unique // (most + 1), unique % (most + 1) - 1, counts], axis=1)
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,7 @@ def percentiles_by_part_ms(cells: IntArray, parts: int, quantile: float, least: 
 
 
 def middle_ms(bins: IntArray, parts: int) -> FloatArray:
-    """The middle of bins of so many parts of a decade, by ratio."""
-    middles: FloatArray = np.exp((bins.astype(np.float64) + 0.5) * (math.log(10) / parts)) / NS_PER_MS
-    return middles
+    """The middle of bins of so many parts of a decade, by ratio; 0 of the first: it has what took no time at all."""
+    middles = np.exp((bins.astype(np.float64) + 0.5) * (math.log(10) / parts)) / NS_PER_MS
+    found: FloatArray = np.where(bins > 0, middles, 0.0)
+    return found

@@ -107,9 +107,9 @@ def quantity(field: str, title: str, log_of: Sequence[float] = ()) -> Spec:
 
 
 def where_wide(values: Iterable[float | None]) -> list[float]:
-    """Those of `values` that a logarithmic axis can show, if only such a one shows all of them; else none."""
-    positive = [value for value in values if value is not None and value > 0 and math.isfinite(value)]
-    return positive if positive and max(positive) > _WIDE_RANGE * min(positive) else []
+    """Those of `values` that there are, if only a logarithmic axis shows all of them; such a one cannot show 0."""
+    found = [value for value in values if value is not None and math.isfinite(value)]
+    return found if found and 0 < _WIDE_RANGE * min(found) < max(found) else []
 
 
 def _ticks(least: float, most: float) -> list[float]:

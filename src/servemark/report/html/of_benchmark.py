@@ -64,7 +64,7 @@ def sweep(points: list[tuple[RunResult, StepSummary]], name: str) -> Chart:
         rows.append(
             (said, *(plain(value) for value in (rate.value, step.headline_ms.p50.value, step.headline_ms.p99.value)))
         )
-    wide = where_wide(row["ms"] for row in values)
+    wide = where_wide(row[name] for row in values for name in ("ms", "low", "high"))
     x, y = quantity("rate", "requests/s"), quantity("ms", "ms", wide)
     colour = colour_by("of", ("p50", "p99"), (MAIN, TAIL))
     encoding = {"x": x, "y": y, "color": colour}

@@ -83,7 +83,8 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
             if not np.isnan(value)
         ]
     x = seconds("from")
-    y = quantity("low", f"{drawn.latency} ms", edges_ms.tolist())
+    log_of = [] if (cells[:, 1] < 0).any() else edges_ms.tolist()
+    y = quantity("low", f"{drawn.latency} ms", log_of)
     layers: list[Spec] = [
         *background(drawn),
         {
@@ -91,7 +92,7 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
             "transform": [
                 {"calculate": f"{width_s} * datum.part", "as": "from"},
                 {"calculate": f"{width_s} * (datum.part + 1)", "as": "to"},
-                {"calculate": f"{edges_ms[0]} * pow({ratio}, datum.row)", "as": "low"},
+                {"calculate": f"datum.row < 0 ? 0 : {edges_ms[0]} * pow({ratio}, datum.row)", "as": "low"},
                 {"calculate": f"{edges_ms[0]} * pow({ratio}, datum.row + 1)", "as": "high"},
             ],
             "mark": {"type": "rect", "color": MAIN},
@@ -114,7 +115,7 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
             "mark": {"type": "line", "strokeWidth": 1.6},
             "encoding": {
                 "x": seconds("s"),
-                "y": quantity("ms", f"{drawn.latency} ms", edges_ms.tolist()),
+                "y": quantity("ms", f"{drawn.latency} ms", log_of),
                 "color": colour_by("of", list(_LEAST_OF), (INK, TAIL)),
                 "tooltip": tooltip(of="percentile", s="at s", ms="ms"),
             },
