@@ -42,6 +42,7 @@ from servemark.result import (
 
 from ..conftest import write_record_file
 from .results import CLOSED, MACHINE, TOOL
+from .test_reports import TOKENS
 
 MS = 1_000_000
 RULE = {"type": "rule", "color": WARN, "strokeDash": [4, 3]}
@@ -393,6 +394,22 @@ def test_several_runs_are_drawn_when_they_are_opened_and_compared_at_once(tmp_pa
     assert titles[:2] == ["Throughput and latency by threads", "Latency by percentile"]
     sweep = _specs(text)[0]["data"]["values"]
     assert [(row["point"], row["rate"], row["of"]) for row in sweep][:2] == [("1", 100.0, "p50"), ("1", 100.0, "p99")]
+
+
+def test_points_whose_answers_were_read_have_all_their_times_and_rates_in_tables(tmp_path):
+    step = _step(tokens=TOKENS)
+    runs = tuple(_run(step, f"records/{n}.bin", threads=n) for n in (1, 4))
+    section = result_page(_result(replace(_benchmark(tmp_path), steps=(), runs=runs)), tmp_path).sections[0]
+    times, _ = section.tokens
+    assert [row[0] for row in times.rows if row[2] == "threads 4"] == [
+        *("first token", "first said", "per output token", "longest gap", "tail", "between content"),
+    ]
+    (rates,) = [block for block in section.summary if "a user" in block.headings]
+    told = [dict(zip(rates.headings, row, strict=False)) for row in rates.rows]
+    assert [(row["tokens, ms"], row["per s"], row["95% interval"]) for row in told] == [
+        ("1", "4,994", "4,900 to 5,100"),
+        ("4", "4,994", "4,900 to 5,100"),
+    ]
 
 
 def _batches(folder: Path, **rest: tuple[int, ...]) -> list[dict]:

@@ -20,8 +20,10 @@ from servemark.result import AskedOptions, Capacity, Estimate, Result, Statistic
 
 from ..pages import ROOT
 from .results import OPEN
-from .test_reports import INVALID, SOME, SOME_FAILED, STEP, result
+from .test_reports import INVALID, SOME, SOME_FAILED, STEP, TOKENS, result
 
+#: A metric in a page.
+_NAME = re.compile(r"`(servemark_\w+)`")
 DASHBOARD = ROOT / "docs" / "grafana" / "servemark.json"
 
 
@@ -97,6 +99,28 @@ def test_open_loops_streams_goodput_and_capacity_have_their_own():
     assert value_of(what, "servemark_latency_seconds", latency="first_event", statistic="p50") == 0.00125
     assert value_of(what, "servemark_capacity", by="rate") == 100
     assert value_of(what, "servemark_capacity_ci90_low") == 95
+
+
+def test_tokens_have_their_rate_and_all_their_times():
+    what = result(replace(STEP, events=SOME, tokens=TOKENS))
+    assert value_of(what, "servemark_output_tokens_per_second") == 4993.8
+    assert value_of(what, "servemark_output_tokens_ci95_low_per_second") == 4900
+    times = {labels["latency"] for labels, _ in parsed(what)["servemark_latency_seconds"]}
+    assert times > {"first_event", "between_events", "first_token", "first_said", "time_per_output_token"}
+    assert times > {"between_content", "longest_gap", "tail"}
+    assert value_of(what, "servemark_latency_seconds", latency="first_said", statistic="p50") == pytest.approx(0.04)
+    assert value_of(what, "servemark_latency_seconds", latency="between_events", statistic="max") == 1.2345
+
+
+def test_the_page_of_formats_has_every_name_that_is_written():
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    documented = {
+        name for row in re.findall(r"^\| (`servemark_.*?) \|", page, re.MULTILINE) for name in _NAME.findall(row)
+    }
+    assert documented == {name for name in sample_names() if not re.search("_ci9[05]_(low|high)", name)}
+    beside = set(_NAME.findall(page)) - documented
+    assert beside
+    assert beside - sample_names() == set()
 
 
 def test_points_and_benchmarks_of_one_name_are_told_apart():

@@ -33,6 +33,7 @@ from servemark.result import (
     GapSummary,
     Incident,
     LatencySummary,
+    OutputTokens,
     Result,
     RunResult,
     Skipped,
@@ -42,6 +43,7 @@ from servemark.result import (
     Suite,
     SuiteEntry,
     Telemetry,
+    TokenSummary,
     Verdict,
     schema_text,
     to_json,
@@ -123,6 +125,35 @@ VALID = Certificate(
     ),
 )
 INVALID = Certificate(False, (Check("accounted", False, "500 requests were scheduled but 499 recorded"),))
+
+
+TOKENS = TokenSummary(
+    answers=450,
+    streams=450,
+    events=46_080,
+    first_token_ms=latency(),
+    first_said_ms=latency(2.0),
+    time_per_output_token_ms=latency(0.5),
+    first_event_told=450,
+    between_content_ms=GapSummary(count=45_630, mean=10.0, p50=10.1, p90=10.2, p99=15.3, max=20.0),
+    longest_gap_ms=latency(0.7),
+    tail_ms=latency(0.01),
+    output_tokens=OutputTokens(
+        count=46_080,
+        answers=450,
+        per_s=Statistic(4993.8, (4900.0, 5100.0)),
+        per_user_per_s=Statistic(100.0, (98.0, 102.0)),
+        source="usage",
+        per_request=Spread(mean=102.4, min=100, p50=102, max=110),
+        per_event=1.0,
+    ),
+    finish_reasons={"stop": 400, "length": 50},
+    without_end_mark=0,
+    unread=0,
+    cut=0,
+    asked=450,
+    short={"stop": 3},
+)
 
 
 def result(step: StepSummary = STEP, *, partial: bool = False, certificate: Certificate = VALID, **changes) -> Result:
@@ -739,6 +770,31 @@ def test_several_points_have_a_table_of_their_events(capsys):
     benchmark = replace(what.benchmarks[0], steps=(), runs=runs)
     lines = printed(capsys, replace(what, benchmarks=(benchmark,))).splitlines()
     assert [line.split()[:2] for line in lines if "102.4" in line] == [["1", "46,080"], ["4", "46,080"]]
+
+
+def test_several_points_have_a_table_of_their_tokens_and_what_their_answers_lacked(capsys):
+    what = result()
+    (run,) = what.benchmarks[0].runs
+    plain = replace(TOKENS, first_said_ms=None, short={})
+    steps = [(replace(STEP, tokens=tokens), n) for n, tokens in ((1, TOKENS), (4, plain))]
+    runs = tuple(replace(run, point={"threads": n}, steps=(step,)) for step, n in steps)
+    benchmark = replace(what.benchmarks[0], steps=(), runs=runs)
+    text = printed(capsys, replace(what, benchmarks=(benchmark,)))
+    rows = [line.split() for line in text.splitlines()]
+    assert ["1", "46,080", "4,994", "100.0", "20.00", "40.00", "40.00", "80.00", "10.00", "20.00"] in rows
+    assert ["4", "46,080", "4,994", "100.0", "20.00", "40.00", "-", "-", "10.00", "20.00"] in rows
+    assert "short answers  1: 3 of 450 have fewer tokens than were asked for (stop 3)" in text
+    assert text.count("short answers") == 1
+
+
+def test_several_steps_without_reasoning_have_a_table_of_their_tokens_that_fits(capsys):
+    step = replace(STEP, tokens=replace(TOKENS, first_said_ms=None))
+    benchmark = replace(result().benchmarks[0], steps=(replace(step, name="chat"), STEP))
+    lines = printed(capsys, replace(result(), benchmarks=(benchmark,))).splitlines()
+    at = lines.index("tokens, ms   count  per s  a user  first p50    p99  a token p50    p99")
+    assert lines[at + 1].split() == ["chat", "46,080", "4,994", "100.0", "20.00", "40.00", "10.00", "20.00"]
+    assert lines[at + 2] == ""
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("events", [None, SOME, replace(SOME, per_request=None, between_events_ms=None)])

@@ -12,6 +12,7 @@ from servemark.printable import printable_in
 from servemark.result import (
     STATISTICS,
     BenchmarkResult,
+    GapSummary,
     InsideServer,
     LatencySummary,
     OpenLoadResult,
@@ -168,11 +169,15 @@ def _of_step(step: StepSummary, labels: Mapping[str, str]) -> Iterator[Sample]:
     if step.events is not None:
         yield from _figure("events", labels, step.events.events_per_s)
         latencies["first_event"] = step.events.time_to_first_event_ms
+        yield from _gaps(step.events.between_events_ms, {**labels, "latency": "between_events"})
     if step.tokens is not None:
         yield from _figure("output_tokens", labels, step.tokens.output_tokens.per_s)
         yield from _of_tokens(step.tokens, labels)
         for name in ("first_token", "time_per_output_token", "longest_gap", "tail"):
             latencies[name] = getattr(step.tokens, f"{name}_ms")
+        if step.tokens.first_said_ms is not None:
+            latencies["first_said"] = step.tokens.first_said_ms
+        yield from _gaps(step.tokens.between_content_ms, {**labels, "latency": "between_content"})
     for name, latency in latencies.items():
         yield from _latency(latency, {**labels, "latency": name})
     counts = {
@@ -197,10 +202,12 @@ def _of_tokens(tokens: TokenSummary, labels: Mapping[str, str]) -> Iterator[Samp
         yield Sample("answers", {**labels, "finish_reason": reason}, count)
     for reason, count in tokens.short.items():
         yield Sample("short_answers", {**labels, "finish_reason": reason}, count)
-    gaps = tokens.between_content_ms
+
+
+def _gaps(gaps: GapSummary | None, labels: Mapping[str, str]) -> Iterator[Sample]:
+    """Times between events, which have no intervals; None of no streams."""
     for name in ("mean", "p50", "p90", "p99", "max") if gaps is not None else ():
-        value = getattr(gaps, name)
-        yield Sample("latency", {**labels, "latency": "between_content", "statistic": name}, value / _MS_PER_S)
+        yield Sample("latency", {**labels, "statistic": name}, getattr(gaps, name) / _MS_PER_S)
 
 
 def _latency(latency: LatencySummary, labels: Mapping[str, str]) -> Iterator[Sample]:

@@ -10,8 +10,6 @@ from servemark.printable import printable
 from servemark.report.metrics import METRICS, Metric, facts, samples
 from servemark.report.recorded import RecordedResult
 
-#: What a unit adds to a name; those of rates are no unit's of OpenMetrics, and only part of the name.
-_SUFFIXES = {"s": "_seconds", "By": "_bytes", "{request}/s": "_per_second", "{event}/s": "_per_second"}
 _UNITS = {"s": "seconds", "By": "bytes"}
 #: A gauge, since Prometheus' textfile collector knows of no type info.
 _RESULT = "servemark_result_info"
@@ -19,8 +17,9 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 def metric_name(metric: Metric) -> str:
-    """What OpenMetrics calls `metric`: with the unit at its end."""
-    return f"servemark_{metric.name}{_SUFFIXES.get(metric.unit, '')}"
+    """What OpenMetrics calls `metric`: with the unit at its end; that of a rate is none of OpenMetrics."""
+    suffix = "per_second" if metric.unit.endswith("/s") else _UNITS.get(metric.unit)
+    return "_".join(filter(None, ("servemark", metric.name, suffix)))
 
 
 def sample_names() -> frozenset[str]:

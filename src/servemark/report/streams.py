@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from servemark.report.layout import Columns, Fact
-from servemark.report.words import counted, decimal, digits_of, figure, marked, ms, per_s, per_s_interval
+from servemark.report.words import counted, decimal, digits_of, figure, marked, ms, per_s, per_s_interval, steps_told
 from servemark.result import BenchmarkResult, EventSummary, Statistic, StepSummary
 from servemark.units import format_ms
 
@@ -33,11 +33,7 @@ def streamed(step: StepSummary) -> Iterator[Fact]:
 
 def streams_of_all(benchmark: BenchmarkResult) -> Iterator[Columns | Text]:
     """A table of the events of a benchmark of several steps or points, a row each, if any of its responses streamed."""
-    rows = [(step.name, step) for step in benchmark.steps]
-    if not rows:
-        rows = [
-            (" ".join(map(str, run.point.values())), step) for run in benchmark.answering.values() for step in run.steps
-        ]
+    rows = steps_told(benchmark)
     if not any(step.events for _, step in rows):
         return
     table = Columns("events, ms", "count", "each", "per s", "first p50", "p99", "between p50", "p99")

@@ -34,7 +34,7 @@ from servemark.report.recorded import RecordedResult
 from servemark.report.sparkline import ramp_for
 from servemark.report.streams import streamed, streams_of_all
 from servemark.report.suite import rows_of_suite, table_of_suite
-from servemark.report.tokens import prompts_of, tokens_of
+from servemark.report.tokens import prompts_of, tokens_of, tokens_of_all
 from servemark.report.words import (
     LEGEND,
     UNCERTIFIED,
@@ -256,6 +256,7 @@ def detail_lines(benchmark: BenchmarkResult) -> Iterator[Line]:
         yield from counts(headline_run, benchmark.steps) if headline_run else ()
         yield from rate_facts(headline_run) if headline_run else ()
         yield from streams_of_all(benchmark)
+        yield from tokens_of_all(benchmark)
     yield from trials.lines(benchmark)
     yield from analyses.facts(benchmark)
     yield from whose_clock(benchmark.runs[0])

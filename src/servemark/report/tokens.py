@@ -4,9 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from servemark.report.layout import Fact
-from servemark.report.words import counted, decimal, digits_of, marked, ms, per_s, per_s_interval
-from servemark.result import LatencySummary, OutputTokens, RunResult, Statistic, StepSummary, TokenSummary
+from rich.text import Text
+
+from servemark.report.layout import Columns, Fact, Line
+from servemark.report.words import (
+    counted,
+    decimal,
+    digits_of,
+    figure,
+    interval,
+    marked,
+    ms,
+    per_s,
+    per_s_interval,
+    plain,
+    steps_told,
+)
+from servemark.result import (
+    BenchmarkResult,
+    LatencySummary,
+    OutputTokens,
+    RunResult,
+    Statistic,
+    StepSummary,
+    TokenSummary,
+)
 from servemark.units import format_ms
 
 #: From here on what two counted of the same answers is not the same.
@@ -33,7 +55,44 @@ def tokens_of(step: StepSummary) -> Iterator[Fact]:
         found = [f"{name} {marked(format_ms(getattr(gaps, name)), certain=False)}" for name in ("p50", "p99")]
         yield Fact("content gaps", f"{', '.join(found)}, max {format_ms(gaps.max)}")
         yield Fact("longest gap", f"{_times(tokens.longest_gap_ms)}, of each stream")
-    yield from _ends(tokens)
+    reasons = ", ".join(f"{name} {count:,}" for name, count in tokens.finish_reasons.items())
+    if reasons:
+        yield Fact("finish reasons", reasons)
+    yield from _faults(tokens)
+
+
+def tokens_of_all(benchmark: BenchmarkResult) -> Iterator[Line]:
+    """A table of the tokens of a benchmark of several steps or points, a row each, and what their answers lacked.
+
+    Nothing where no answers were read for them.
+    """
+    rows = [(name, step.tokens) for name, step in steps_told(benchmark) if step.tokens is not None]
+    if not rows:
+        return
+    said = ("said p50", "p99") if any(tokens.first_said_ms for _, tokens in rows) else ()
+    headings = ("count", "each", "per s", "95% interval", "a user", "first p50", "p99", *said, "a token p50", "p99")
+    table = Columns("tokens, ms", *headings, "by", extra=("each", "95% interval", "by"), left=("by",))
+    for name, tokens in rows:
+        table.add_row(name, *_cells(tokens, with_said=bool(said)))
+    yield table
+    yield Text()
+    for name, tokens in rows:
+        yield from (Fact(fault.label, f"{name}: {fault.text.plain}") for fault in _faults(tokens))
+
+
+def _cells(tokens: TokenSummary, *, with_said: bool) -> Iterator[str]:
+    output = tokens.output_tokens
+    yield "-" if output.count is None else f"{output.count:,}"
+    yield "-" if output.per_request is None else plain(output.per_request.mean)
+    digits = digits_of(output.per_s.value)
+    yield figure(output.per_s, digits)
+    yield interval(output.per_s, digits)
+    yield figure(output.per_user_per_s, digits_of(output.per_user_per_s.value))
+    said = (tokens.first_said_ms,) if with_said else ()
+    for times in (tokens.first_token_ms, *said, tokens.time_per_output_token_ms):
+        digits = digits_of(times.p50.value if times else None)
+        yield from (figure(one, digits) for one in (times.p50, times.p99)) if times else ("-", "-")
+    yield output.source
 
 
 def prompts_of(run: RunResult) -> Iterator[Fact]:
@@ -83,10 +142,8 @@ def _divisor(tokens: TokenSummary) -> str:
     return "" if tokens.first_event_told == tokens.streams else "; the first event counts as one token"
 
 
-def _ends(tokens: TokenSummary) -> Iterator[Fact]:
-    reasons = ", ".join(f"{name} {count:,}" for name, count in tokens.finish_reasons.items())
-    if reasons:
-        yield Fact("finish reasons", reasons)
+def _faults(tokens: TokenSummary) -> Iterator[Fact]:
+    """What answers lacked."""
     if tokens.short:
         reasons = ", ".join(f"{name} {count:,}" for name, count in tokens.short.items())
         short = f"{sum(tokens.short.values()):,} of {tokens.asked:,}"

@@ -154,6 +154,15 @@ def _outcome(of: str, requests: int, failed: int) -> str:
     return f"{of}: {requests - failed} succeeded, {failed} failed"
 
 
+def steps_told(benchmark: BenchmarkResult) -> list[tuple[str, StepSummary]]:
+    """The steps of a benchmark, or those of each of its points, behind what a table calls them."""
+    if benchmark.steps:
+        return [(step.name, step) for step in benchmark.steps]
+    return [
+        (" ".join(map(str, run.point.values())), step) for run in benchmark.answering.values() for step in run.steps
+    ]
+
+
 def failed_of_all(step: StepSummary) -> str:
     """The share of everything that was sent, the warm-up too, that failed, and the first of it."""
     share = f"{step.failed / step.requests:.2%}" if step.requests else "none"

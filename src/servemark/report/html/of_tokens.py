@@ -23,6 +23,8 @@ _NAMES = {
     "longest_gap": "longest gap",
     "tail": "tail",
 }
+#: The same of a table, which has one more; an answer without reasoning has no such time.
+_IN_TABLE = {"first_token": "first token", "first_said": "first said"} | _NAMES
 #: A part of the time with fewer streams has no such percentile.
 _LEAST_OF = {"p50": 3, "p99": 50}
 #: What is less in the median is in the table alone: beside the others it would be all that the axis has room for.
@@ -86,9 +88,9 @@ def tables_of(benchmark: BenchmarkResult) -> tuple[Block, ...]:
 def _times(step: StepSummary, place: str) -> Iterator[tuple[str, ...]]:
     tokens = step.tokens
     assert tokens is not None
-    for name, called in _NAMES.items():
+    for name, called in _IN_TABLE.items():
         times = getattr(tokens, f"{name}_ms")
-        if times.max is not None:
+        if times is not None and times.max is not None:
             digits = digits_of(times.p50.value)
             shown = (figure(getattr(times, one), digits) for one in ("mean", "p50", "p90", "p95", "p99", "p99_9"))
             yield (called, step.name, place, f"{tokens.streams:,}", *shown, decimal(times.max, digits))
