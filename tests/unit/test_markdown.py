@@ -10,7 +10,10 @@ from servemark.result import (
     BenchmarkResult,
     Capacity,
     Certificate,
+    Change,
     Check,
+    ComparedBenchmark,
+    Comparison,
     Estimate,
     Failure,
     Skipped,
@@ -88,6 +91,60 @@ def test_a_suite_begins_with_what_became_of_all_of_it() -> None:
     ]
     assert lines[10] == r"**FAILED latency m: no \| server**"
     assert "batching-m: skipped: no room" not in lines
+
+
+def _compared(**changes: object) -> ComparedBenchmark:
+    shift = (0.1, (0.05, 0.15), 0.01)
+    change = Change("predict", {}, "p99_ms", (10.0, 10.0), (11.0, 11.0), *shift, "slower", certain=False)
+    fields: dict[str, object] = {
+        "name": "latency m",
+        "answer": "slower",
+        "trials": (5, 5),
+        "left_out": (0, 1),
+        "changes": (change,),
+    }
+    return ComparedBenchmark(**(fields | changes))  # type: ignore[arg-type]
+
+
+def _lines_of_comparison(*benchmarks: ComparedBenchmark, **changes: object) -> list[str]:
+    comparison = replace(Comparison("b", "n", 0.02, "slower", benchmarks), **changes)  # type: ignore[arg-type]
+    return markdown_text(replace(result_of(_benchmark(), "n"), comparison=comparison)).splitlines()
+
+
+def test_a_comparison_names_each_benchmark_and_says_what_was_not_compared() -> None:
+    lacking = ("only the base has the step chat",)
+    other = _compared(name="load m", lacking=lacking, unlike={"kernel": ("6.1", "6.2")}, told={"workers": ("1", "2")})
+    lines = _lines_of_comparison(_compared(), other, only_in_base=("ping m",))
+    at = lines.index("**load m: slower: predict p99 +10.0% (+5.0 to +15.0), p 0.010**")
+    assert lines[at + 1 : at + 5] == [
+        "",
+        "|  | base | new | % | 95% interval | p |  |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        r"| p99 ms | \~10.00 | \~11.00 | +10.0 | +5.0 to +15.0 | 0.010 | slower |",
+    ]
+    assert lines.index("**latency m: slower: predict p99 +10.0% (+5.0 to +15.0), p 0.010**") < at
+    assert "- not compared: only the base has the step chat" in lines
+    assert "- not compared: only the base has ping m" in lines
+    assert "- unlike: kernel 6.1 and 6.2" in lines
+    assert "- changed: workers 1, now 2" in lines
+    assert "- trials: 5 of the base, 5 of the new; left out, INVALID, cut off or failed: 0 and 1" in lines
+    assert any(line.startswith(r"- \~: too few requests") for line in lines)
+
+
+def test_the_only_one_that_was_compared_is_named_where_there_are_others() -> None:
+    name = "**latency m: slower: predict p99 +10.0% (+5.0 to +15.0), p 0.010**"
+    assert name not in _lines_of_comparison(_compared())
+    assert name in _lines_of_comparison(_compared(), only_in_new=("ping m",))
+
+
+def test_both_sides_of_a_pair_are_called_as_the_terminal_calls_them() -> None:
+    assert "|  | A | B | % | 95% interval | p |  |" in _lines_of_comparison(_compared(by_block=True))
+
+
+def test_a_comparison_that_was_refused_is_one_sentence() -> None:
+    lines = _lines_of_comparison(_compared(), answer="undecided", refused="unlike runs: kernel 1 and 2")
+    assert lines[0] == "**undecided: unlike runs: kernel 1 and 2**"
+    assert not any("base" in line for line in lines)
 
 
 def test_words_of_others_stay_words() -> None:

@@ -48,7 +48,7 @@ def details_of_comparison(comparison: Comparison) -> Iterator[Line]:
     """Of each benchmark its table and what has to be known of it; nothing where it is not compared."""
     if comparison.refused:
         return
-    several = len(comparison.benchmarks) > 1
+    several = len([*comparison.benchmarks, *comparison.only_in_base, *comparison.only_in_new]) > 1
     for one in comparison.benchmarks:
         yield Text()
         if several:
@@ -136,12 +136,12 @@ def _interval(change: Change) -> str:
 def _table(one: ComparedBenchmark) -> Columns:
     sides = ("A", "B") if one.by_block else ("base", "new")
     table = Columns("", *sides, "%", "95% interval", "p", "", left=("",), wraps=True)
-    for change, row in zip(one.changes, rows_of_comparison(one), strict=True):
+    for change, row in zip(one.changes, _rows(one), strict=True):
         table.add_row(*row, style=_STYLES[change.answer] if change.answer in _TELLING else "dim")
     return table
 
 
-def rows_of_comparison(one: ComparedBenchmark) -> list[list[str]]:
+def _rows(one: ComparedBenchmark) -> list[list[str]]:
     """A row a statistic: of both the median over trials, the change with its interval, and what was judged of it.
 
     Of the share that failed it is the mean: what fails now and then has a median of 0.

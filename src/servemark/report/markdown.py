@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TextIO
 
+from rich.text import Text
+
 from servemark.printable import printable_in
-from servemark.report.comparison import comparison_in_words, rows_of_comparison
+from servemark.report.comparison import comparison_in_words, details_of_comparison
 from servemark.report.inside import HEADINGS, rows_of_inside
-from servemark.report.layout import Fact
+from servemark.report.layout import Columns, Fact, Line, texts_of
 from servemark.report.objectives import answer, seen
 from servemark.report.recorded import RecordedResult
 from servemark.report.suite import HEADINGS as HEADINGS_OF_SUITE
@@ -46,10 +49,9 @@ def _lines(result: Result) -> Iterator[str]:
     for skipped in () if rows else result.skipped:
         yield f"{_plain(skipped.name)}: skipped: {_plain(skipped.reason)}"
         yield ""
-    if result.comparison is not None and not result.comparison.refused:
-        for one in result.comparison.benchmarks:
-            if one.changes:
-                yield from _table(["", "base", "new", "%", "95% interval", "p", "answer"], rows_of_comparison(one))
+    if result.comparison is not None:
+        details = list(details_of_comparison(result.comparison))
+        yield from _as_printed([*details, *legend_of(texts_of(details))])
     environment = result.environment
     cpus = f"{environment.cpus} CPUs" if environment.cpus else "CPUs unknown"
     machine = f"{environment.cpu_model or environment.machine}, {cpus}, {environment.os}"
@@ -84,10 +86,22 @@ def _figures(benchmark: BenchmarkResult) -> Iterator[str]:
     """The figures that matter with their intervals, as a list; nothing of a search, whose answer has them."""
     lines = figure_lines(benchmark) if benchmark.runs and benchmark.capacity is None else ()
     facts = [line for line in lines if isinstance(line, Fact)]
-    for fact in (*facts, *legend_of(fact.text.plain for fact in facts)):
-        yield f"- {_plain(f'{fact.label}: {fact.text.plain}')}"
-    if facts:
-        yield ""
+    yield from _as_printed([*facts, *legend_of(texts_of(facts))])
+
+
+def _as_printed(lines: Sequence[Line]) -> Iterator[str]:
+    """What is printed, as lists, tables and what stands above them; what is drawn of characters is left out."""
+    for is_list, some in groupby(lines, lambda line: isinstance(line, Fact)):
+        for line in some:
+            if isinstance(line, Fact):
+                yield f"- {_plain(f'{line.label}: {line.text.plain}')}"
+            elif isinstance(line, Columns):
+                yield from _table(line.headings, line.rows)
+            elif isinstance(line, Text) and line.plain:
+                yield f"**{_plain(line.plain)}**"
+                yield ""
+        if is_list:
+            yield ""
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
