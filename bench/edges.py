@@ -17,6 +17,7 @@ from bench.tools import TOOLS, Call
 from servemark.errors import RecordingError, SetupError
 from servemark.records import open_records
 from servemark.report import jtl
+from servemark.result import load_result
 
 #: Records of the run whose exit is timed.
 EXIT_REQUESTS = 200_000
@@ -49,10 +50,11 @@ def exit_s(process: Process, exited_unix_ns: int) -> float:
 
     That is timed by itself, on the same records, and subtracted: no option leaves it out.
     """
+    result = load_result(process.folder / "result")
     files = [open_records(path) for path in (process.folder / "result").glob("records/*")]
     began_s = time.monotonic()
     with (process.folder / "again.jtl").open("w", encoding="utf-8") as out:
-        jtl.write(out, [(file, "closed") for file in files])
+        jtl.write(out, result, [files])
     jtl_s = time.monotonic() - began_s
     return (exited_unix_ns - span_unix_ns(process)[1]) / 1e9 - jtl_s
 

@@ -13,6 +13,7 @@ from servemark.report import csv as summary_csv
 from servemark.report.directory import result_text
 from servemark.report.terminal import print_summary
 from servemark.result import (
+    IMPORTED,
     AskedOptions,
     Certificate,
     Check,
@@ -129,6 +130,7 @@ def test_summary_csv_names_what_is_not_certified_and_keeps_numbers_numbers():
     assert last(result()) == ""
     assert last(result(FEW)) == "Average, 90% Line, 95% Line, 99% Line, Throughput"
     assert last(result(certificate=INVALID)) == "all: INVALID"
+    assert last(result(certificate=Certificate(True, (Check(IMPORTED, None, "nothing vouches"),)))) == "all: imported"
 
 
 @pytest.mark.parametrize("variable", ["", "1"])

@@ -423,7 +423,7 @@ def test_a_row_of_requests_jtl(make_records):
     assert file.error_kinds[3] == "timeout"
     assert file.flags["warmup"] == 1
     out = io.StringIO()
-    jtl.write(out, [(file, "closed")])
+    jtl.write(out, result(), [[file]])
     good, bad = rows_of(out.getvalue())
     assert good == {
         "timeStamp": "1700000000001",
@@ -449,9 +449,52 @@ def test_a_row_of_requests_jtl(make_records):
     assert (bad["elapsed"], bad["Latency"], bad["threadName"]) == ("12", "0", "users 1-2")
 
 
+RUN = result().benchmarks[0].runs[0]
+
+
+def _of_runs(*runs: RunResult) -> Result:
+    what = result()
+    return replace(what, benchmarks=(replace(what.benchmarks[0], runs=runs),))
+
+
+def _labels_of_requests(make_records, what: Result) -> list[str]:
+    out = io.StringIO()
+    runs = [run for benchmark in what.benchmarks for run in benchmark.runs]
+    jtl.write(out, what, [[make_records(1, end=1)] for _ in runs])
+    return [row["label"] for row in rows_of(out.getvalue())]
+
+
+def _labels_of_summary(what: Result) -> list[str]:
+    out = io.StringIO()
+    summary_csv.write(out, what)
+    return [row["Label"] for row in rows_of(out.getvalue())]
+
+
+def test_requests_of_points_have_the_labels_that_their_rows_of_the_summary_have(make_records):
+    what = _of_runs(*(replace(RUN, point={"threads": number}) for number in (1, 4)))
+    assert _labels_of_requests(make_records, what) == ["predict threads=1", "predict threads=4"]
+    assert _labels_of_summary(what) == ["predict threads=1", "predict threads=4"]
+
+
+def test_requests_of_trials_are_told_apart_and_those_of_what_was_measured_again(make_records):
+    what = _of_runs(RUN, replace(RUN, trial=2), replace(RUN, trial=3, repeat_of=2))
+    assert _labels_of_requests(make_records, what) == ["predict trial=1", "predict trial=2", "predict trial=3"]
+    assert _labels_of_requests(make_records, _of_runs(RUN)) == ["predict"]
+
+
+def test_endpoints_and_sides_of_a_pair_are_told_apart(make_records):
+    urls = ("http://a:1/one", "http://a:1/two", "http://b:2/two")
+    one = replace(result().benchmarks[0], name="http", model=None)
+    benchmarks = tuple(replace(one, options=AskedOptions(url=url)) for url in urls)
+    what = replace(result(), benchmarks=benchmarks)
+    labels = ["http /one: predict", "http /two: predict", "http /two (2): predict"]
+    assert _labels_of_summary(what) == labels
+    assert _labels_of_requests(make_records, what) == labels
+
+
 def test_requests_jtl_ends_at_100_000_rows_over_all_runs(make_records):
     out = io.StringIO()
-    jtl.write(out, [(make_records(60_000, end=1), "closed") for _ in range(2)])
+    jtl.write(out, _of_runs(RUN, RUN), [[make_records(60_000, end=1)] for _ in range(2)])
     assert len(out.getvalue().splitlines()) == 100_000 + 1
 
 

@@ -3,8 +3,8 @@
 A row is of the measured time, in all of its columns: samples are the requests that were scheduled in it, successes and
 failures, and the warm-up is in none of them. Times are in milliseconds: of an open loop responses, counted from the
 schedule, of a closed one service times. Times and rates are of successes. The last column names those of its figures
-that no check of the certificate has looked at, for lack of an interval, or all of them where the run is INVALID:
-figures stay numbers, for whatever reads them.
+that no check of the certificate has looked at, for lack of an interval, or all of them where the run is INVALID
+or was imported: figures stay numbers, for whatever reads them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import csv
 from collections.abc import Iterator
 from typing import TextIO
 
-from servemark.printable import printable
+from servemark.report.labels import labels_of_answering
 from servemark.report.recorded import RecordedResult
 from servemark.result import Result, Statistic, StepSummary
 
@@ -46,16 +46,12 @@ def write(out: TextIO, result: Result) -> None:
     """Write the rows of `result` to `out`."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for benchmark in result.benchmarks:
-        of = f"{benchmark.name} {benchmark.model or ''}".strip() + ": " if len(result.benchmarks) > 1 else ""
-        for run in benchmark.answering.values():
-            values = " ".join(f"{name}={value}" for name, value in run.point.items())
-            valid = run.certificate.valid
-            labels = (printable(f"{of}{step.name} {values}".strip()) for step in run.steps)
-            writer.writerows(_row(step, label, valid=valid) for step, label in zip(run.steps, labels, strict=True))
+    for run, labels in labels_of_answering(result):
+        all_of_it = "all: imported" if run.certificate.is_imported else "" if run.certificate.valid else "all: INVALID"
+        writer.writerows(_row(step, labels.of(step.name), all_of_it) for step in run.steps)
 
 
-def _row(step: StepSummary, label: str, *, valid: bool) -> list[str]:
+def _row(step: StepSummary, label: str, all_of_it: str) -> list[str]:
     latency, samples = step.headline_ms, step.requests_measured
     received_per_s = step.bytes_received_per_s
     return [
@@ -68,7 +64,7 @@ def _row(step: StepSummary, label: str, *, valid: bool) -> list[str]:
         _number(step.throughput_per_s),
         _number(None if received_per_s is None else received_per_s / 1024),
         _number(latency.stddev),
-        ", ".join(_not_certified(step)) if valid else "all: INVALID",
+        all_of_it or ", ".join(_not_certified(step)),
     ]
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -175,7 +175,7 @@ class ResultDirectory:
                 csv.write(out, result)
             runs = [run for benchmark in result.benchmarks for run in benchmark.runs]
             with replacing(self.path / _REQUESTS) as out:
-                jtl.write(out, self._records(runs) if runs else [])
+                jtl.write(out, result, map(self._records, runs))
             for run in runs:
                 self._begun_path(run).unlink(missing_ok=True)
 
@@ -286,10 +286,10 @@ class ResultDirectory:
                 next_step="free some space, or give -o a folder on another disk",
             ) from error
 
-    def _records(self, runs: Sequence[RunResult]) -> list[tuple[RecordFile, jtl.LoadKind]]:
+    def _records(self, run: RunResult) -> list[RecordFile]:
         from servemark.records import open_records
 
-        return [(open_records(self.path / file), run.load.kind) for run in runs for file in run.record_files]
+        return [open_records(self.path / file) for file in run.record_files]
 
 
 def check_not_written(folder: Path) -> None:

@@ -2,20 +2,22 @@
 
 ``timeStamp`` is when the request was scheduled and ``elapsed`` the response time, of a closed loop when it was sent and
 the service time, both in whole milliseconds as JMeter has them; ``Latency`` is the time to the first byte, ``Connect``
-the time to open the connection. Requests of the warm-up have a label of their own, so that JMeter's statistics of a
-step are of what was measured. A thread is a user of a closed loop, and a connection of an open one, from 1; a request
-that never got one has number 0.
+the time to open the connection. Benchmarks, points and trials have labels of their own, and so have requests of the
+warm-up, so that JMeter's statistics of a label are of what was measured. A thread is a user of a closed loop, and a
+connection of an open one, from 1; a request that never got one has number 0.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from servemark.record_header import WARM_UP
+from servemark.report.labels import Labels, labels_of_all
 from servemark.report.recorded import RecordedResult
+from servemark.result import Result
 from servemark.units import NS_PER_MS
 
 if TYPE_CHECKING:  # a result is written before there are records, too, and numpy takes a while to load
@@ -72,21 +74,24 @@ def report(out: TextIO, recorded: RecordedResult) -> None:
     Raises:
         RecordingError: they cannot be read.
     """
-    write(out, [(file, run.run.load.kind) for run in recorded.runs for file in run.files])
+    write(out, recorded.result, [run.files for run in recorded.runs])
 
 
-def write(out: TextIO, runs: Sequence[tuple[RecordFile, LoadKind]]) -> None:
-    """Write the records of `runs`, the first `MOST_ROWS` of them, to `out`."""
+def write(out: TextIO, result: Result, files: Iterable[Iterable[RecordFile]]) -> None:
+    """Write the records of `result`, the first `MOST_ROWS` of them, to `out`; `files` has those of each run."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    rows = itertools.chain.from_iterable(_rows(file, kind) for file, kind in runs)
+    runs = zip(labels_of_all(result), files, strict=True)
+    rows = itertools.chain.from_iterable(
+        _rows(file, run.load.kind, labels) for (run, labels), of_run in runs for file in of_run
+    )
     writer.writerows(itertools.islice(rows, MOST_ROWS))
 
 
-def _rows(file: RecordFile, kind: LoadKind) -> Iterator[tuple[object, ...]]:
+def _rows(file: RecordFile, kind: LoadKind, labels: Labels) -> Iterator[tuple[object, ...]]:
     import numpy as np
 
-    threads = 1
+    threads, called = 1, [labels.of(name) for name in file.step_names]
     for chunk in file.chunks():
         if kind == "open":
             chunk["user"] = np.where(chunk["connection"] == _NO_CONNECTION, 0, chunk["connection"] + 1)
@@ -94,12 +99,13 @@ def _rows(file: RecordFile, kind: LoadKind) -> Iterator[tuple[object, ...]]:
         else:
             threads = int(chunk["user"].max()) + 1
         for record in zip(*(chunk[name].tolist() for name in _READ), strict=True):
-            yield _row(file, kind, threads, *record)
+            yield _row(file, kind, called, threads, *record)
 
 
 def _row(
     file: RecordFile,
     kind_of_load: LoadKind,
+    labels: Sequence[str],
     threads: int,
     scheduled: int,
     sent: int,
@@ -122,7 +128,7 @@ def _row(
     return (
         (file.started_unix_ns + begun) // NS_PER_MS,
         (end - begun) // NS_PER_MS,
-        file.step_names[step] + (WARM_UP if scheduled < file.warmup_ns else ""),
+        labels[step] + (WARM_UP if scheduled < file.warmup_ns else ""),
         status or f"Non HTTP response code: {name}",
         failure or "OK",
         f"users {group + 1}-{user + 1}" if kind_of_load == "closed" else f"connections {group + 1}-{user}",

@@ -1,0 +1,47 @@
+"""What the rows of a file for other tools are called: their step, with what tells it from those of other runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from servemark.printable import printable
+from servemark.result import BenchmarkResult, Result, RunResult, matchable
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a run's steps: what stands before the name of each, and behind it."""
+
+    before: str
+    behind: str
+
+    def of(self, step: str) -> str:
+        """That of the step of that name."""
+        return printable(f"{self.before}{step} {self.behind}".strip())
+
+
+def labels_of_answering(result: Result) -> Iterator[tuple[RunResult, Labels]]:
+    """The runs that answer for their points: their labels tell benchmarks and points apart."""
+    for before, benchmark in _named(result):
+        yield from ((run, Labels(before, _point(run))) for run in benchmark.answering.values())
+
+
+def labels_of_all(result: Result) -> Iterator[tuple[RunResult, Labels]]:
+    """All runs: their labels tell those of a point apart, too, by the number that each has there."""
+    for before, benchmark in _named(result):
+        runs_of = Counter(map(_point, benchmark.runs))
+        for run in benchmark.runs:
+            trial = f" trial={run.trial}" if runs_of[_point(run)] > 1 else ""
+            yield run, Labels(before, f"{_point(run)}{trial}".strip())
+
+
+def _named(result: Result) -> Iterator[tuple[str, BenchmarkResult]]:
+    """The benchmarks behind what their labels begin with, where there are several."""
+    several = len(result.benchmarks) > 1
+    yield from ((f"{name}: " if several else "", benchmark) for name, benchmark in matchable(result).items())
+
+
+def _point(run: RunResult) -> str:
+    return " ".join(f"{name}={value}" for name, value in run.point.items())
