@@ -412,6 +412,48 @@ def test_points_whose_answers_were_read_have_all_their_times_and_rates_in_tables
     ]
 
 
+def test_each_benchmark_of_a_long_suite_has_room_for_a_run(tmp_path):
+    one = _benchmark(tmp_path)
+    runs = tuple(_run(_step(), "records/1.bin", threads=n) for n in range(1, 14))
+    sweep = replace(one, name="concurrent_inference", steps=(), runs=runs)
+    first, second, last = result_page(_result(sweep, sweep, one), tmp_path).sections
+    assert [len(first.runs), len(second.runs)] == [12, 11]
+    assert second.notes[-1] == "Of 13 runs the time of the first 11 is drawn."
+    assert [chart.title for chart in last.charts][:2] == ["Latency by percentile", "Latency over time"]
+    assert last.notes == ()
+
+
+def test_what_the_page_has_no_room_for_has_its_reported_percentiles(tmp_path):
+    *_, before, last = result_page(_result(*[_benchmark(tmp_path)] * 25), tmp_path).sections
+    assert len(before.charts) > 2
+    assert [chart.title for chart in last.charts] == ["Latency by percentile"]
+    assert last.notes == ("Of 1 run the time of none is drawn: the page has room for 24.",)
+
+
+def test_more_points_than_there_are_colours_are_left_out_of_the_chart_and_that_is_said(tmp_path):
+    runs = tuple(_run(_step(), "records/1.bin", threads=n) for n in range(1, 10))
+    (section,) = result_page(_result(replace(_benchmark(tmp_path), steps=(), runs=runs)), tmp_path).sections
+    (together,) = [chart for chart in section.charts if chart.title == "Latency by percentile"]
+    assert {name for name, *_ in together.rows} == {f"threads {n}" for n in range(1, 9)}
+    assert section.notes == ("Of 9 points the percentiles of the first 8 are drawn together.",)
+
+
+def test_of_more_steps_than_there_are_colours_the_busiest_is_looked_at_wherever_it_stands(tmp_path):
+    names = tuple(f"m{number}" for number in range(10))
+    steps = tuple(_step(name, requests=200, measured=200 + (name == "m9")) for name in names)
+    benchmark = _benchmark(tmp_path)
+    times = np.arange(2000) * 5 * MS + 2000 * MS
+    columns = {"scheduled": times, "ready": times, "sent": times, "first_byte": times + MS, "end": times + 2 * MS}
+    columns |= {"step": np.arange(2000) % 10}
+    write_record_file(tmp_path / "records" / "1.bin", 2000, columns, steps=names)
+    benchmark = replace(benchmark, steps=steps, runs=(replace(benchmark.runs[0], steps=steps),))
+    (section,) = result_page(_result(benchmark), tmp_path).sections
+    titles = [chart.title for chart in section.charts]
+    assert "Latency over time of m9" in titles
+    assert "Where the time goes, m9" in titles
+    assert section.notes == ("Of 10 steps the percentiles of the first 8 are drawn together.",)
+
+
 def _batches(folder: Path, **rest: tuple[int, ...]) -> list[dict]:
     """The charts of batch settings, two sizes by two delays, at each of `rest`; the front is of the last size."""
     names = ("batch_size", "max_batch_delay_ms", *rest)

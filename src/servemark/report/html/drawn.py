@@ -13,6 +13,7 @@ from servemark.printable import printable
 from servemark.records import RecordFile
 from servemark.report.html.over_time import Drawn, Mark
 from servemark.report.recorded import opened_records
+from servemark.report.words import counted
 from servemark.result import BenchmarkResult, RunResult
 from servemark.stats.absences import absences
 from servemark.stats.evidence import Window
@@ -26,6 +27,7 @@ _MOST_PARTS, _LEAST_PARTS, _REQUESTS_A_PART = 120, 24, 25
 _MOST_PARTS_OF_PAGE = 480
 #: Runs of a benchmark whose time is drawn, and of a page.
 _MOST_RUNS, _MOST_RUNS_OF_PAGE = 12, 24
+_FULL = f"the page has room for {_MOST_RUNS_OF_PAGE}"
 #: Steps that change the server.
 _CHANGES = {"scale_up": "scaled up", "scale_down": "scaled down"}
 _MOST_MARKS = 200
@@ -34,12 +36,24 @@ _CONNECT = "connect"
 
 
 class Room:
-    """How many more runs the page has room for, and how finely the time of each is cut."""
+    """How many more runs the page has room for, and how finely the time of each is cut; `runs` has those of each
+    benchmark.
+    """
 
-    def __init__(self, runs: int) -> None:
-        self.runs = _MOST_RUNS_OF_PAGE
-        drawn = min(max(runs, 1), _MOST_RUNS_OF_PAGE)
+    def __init__(self, runs: Sequence[int]) -> None:
+        self._runs = _MOST_RUNS_OF_PAGE
+        self._benchmarks = sum(map(bool, runs))
+        drawn = min(max(sum(runs), 1), _MOST_RUNS_OF_PAGE)
         self.parts = min(max(_MOST_PARTS_OF_PAGE // drawn, _LEAST_PARTS), _MOST_PARTS)
+
+    def for_runs(self, runs: int) -> int:
+        """How many of so many runs, those of the next benchmark, may be drawn: each that follows has room for one."""
+        self._benchmarks -= bool(runs)
+        return min(runs, _MOST_RUNS, self._runs, max(self._runs - self._benchmarks, 1))
+
+    def take(self, runs: int) -> None:
+        """Have room for so many fewer."""
+        self._runs -= runs
 
 
 def drawn_of(
@@ -51,7 +65,7 @@ def drawn_of(
     """
     drawn, notes = [], []
     places = list(benchmark.answering)
-    shown = places[: min(_MOST_RUNS, room.runs)]
+    shown = places[: room.for_runs(len(places))]
     for place in shown:
         run, raw_run = benchmark.runs[place], raw.runs[place]
         try:
@@ -65,9 +79,10 @@ def drawn_of(
                 drawn.append(Drawn(run, _named(timeline), tuple(_marks(run, files, timeline)), tokens))
         except RecordingError as error:
             notes.append(printable(f"Not drawn: {charts}: {error}"))
-    room.runs -= len(drawn)
+    room.take(len(drawn))
     if len(places) > len(shown):
-        notes.append(f"Of {len(places)} runs the time of the first {len(shown)} is drawn.")
+        of_all = f"Of {counted(len(places), 'run')} the time of"
+        notes.append(f"{of_all} the first {len(shown)} is drawn." if shown else f"{of_all} none is drawn: {_FULL}.")
     return drawn, notes
 
 

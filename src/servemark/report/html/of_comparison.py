@@ -132,9 +132,10 @@ def _trials(one: ComparedBenchmark, comparison: Comparison, base: Side, side: Si
 def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
     """Of each benchmark that the base and another have a section with the percentiles of all, on the same axes."""
     sides = [base, *others]
-    room = Room(sum(len(one.answering) for side in sides for one in side.result.benchmarks))
     matched = {side.label: matchable(side.result) for side in sides}
-    for name in matched[base.label]:
+    of_base = matched[base.label]
+    room = Room([len(one.answering) for of in matched.values() for name, one in of.items() if name in of_base])
+    for name in of_base:
         found: dict[str, dict[str, Curve]] = {}
         notes: list[str] = []
         latency = "response"
@@ -146,7 +147,7 @@ def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
             notes += [f"{side.label}: {line}" for line in lacking]
             for one in drawn:
                 latency = one.latency
-                for step, over_time in one.shown():
+                for step, over_time in one.steps():
                     where = ", ".join(filter(None, (step.name, one.run.place)))
                     found.setdefault(where, {})[printable(side.label)] = curve_of(step, over_time)
         charts = []

@@ -37,7 +37,7 @@ def result_page(result: Result, folder: Path) -> Page:
     sections = [_comparison(shown)] if shown.comparison is not None else []
     rows = rows_of_suite(shown, headline)
     sections += [_suite(shown, rows)] if rows else []
-    room = Room(sum(len(benchmark.answering) for benchmark in result.benchmarks))
+    room = Room([len(benchmark.answering) for benchmark in result.benchmarks])
     for place, (benchmark, raw) in enumerate(zip(shown.benchmarks, result.benchmarks, strict=True)):
         section = _section(shown, benchmark, raw, folder, room)
         sections.append(replace(section, anchor=_anchor(place)) if rows else section)
@@ -63,12 +63,11 @@ def result_page(result: Result, folder: Path) -> Page:
 
 def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, folder: Path, room: Room) -> Section:
     drawn, notes = drawn_of(benchmark, raw, folder, room, drawn_in_reports([benchmark]))
-    without_records = bool(room.runs) and not drawn
-    curves = _reported_curves(benchmark) if without_records else _curves(drawn)
+    curves = _curves(drawn) if drawn else _reported_curves(benchmark)
     together = list(of_benchmark.charts_of(benchmark))
     if len(drawn) > 1:
         together += _curves_of_points(benchmark, drawn)
-    elif without_records:
+    elif not drawn:
         together += _chart_of_reported(curves, benchmark)
     # The run that gives the headline, or the only one, is drawn at once; others when they are asked for.
     headlines = drawn if len(drawn) == 1 else [one for one in drawn if not one.run.point][:1]
@@ -96,7 +95,7 @@ def _section(result: Result, benchmark: BenchmarkResult, raw: BenchmarkResult, f
         steps=_steps(benchmark),
         tokens=of_tokens.tables_of(benchmark),
         runs=runs,
-        notes=(*filter(None, _without_curves(curves, drawn)), *notes),
+        notes=(*filter(None, (*_without_curves(curves, drawn), *_beyond(benchmark, drawn))), *notes),
         checks=_checks(benchmark),
     )
 
@@ -127,15 +126,24 @@ def _band(benchmark: BenchmarkResult) -> Band | None:
 
 def _curves_of_points(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> list[Chart]:
     """The percentiles of the points together, where each is told from the others."""
-    series = {}
-    for one in drawn[: len(SERIES)]:
-        steps = one.shown()
-        if steps and one.run.place and benchmark.capacity is None:
-            series[one.run.place] = curve_of(*steps[0])
+    series = _curve_by_point(benchmark, drawn)
     if len(series) < 2:
         return []
-    chart = percentile_chart(series, drawn[0].latency, "point")
+    chart = percentile_chart(dict(islice(series.items(), len(SERIES))), drawn[0].latency, "point")
     return [] if chart is None else [chart]
+
+
+def _curve_by_point(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> dict[str, Curve]:
+    shown = [(one.run.place, one.shown()) for one in drawn if one.run.place and benchmark.capacity is None]
+    return {place: curve_of(*steps[0]) for place, steps in shown if steps}
+
+
+def _beyond(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> Iterator[str]:
+    """That there are more points or steps than a chart has colours for."""
+    of_runs = [len(list(one.steps())) for one in drawn] or [len(_reported_steps(benchmark))]
+    for what, count in (("points", len(_curve_by_point(benchmark, drawn))), ("steps", max(of_runs))):
+        if count > len(SERIES):
+            yield f"Of {count} {what} the percentiles of the first {len(SERIES)} are drawn together."
 
 
 def _curves(drawn: Sequence[Drawn]) -> dict[str, Curve]:
@@ -145,8 +153,11 @@ def _curves(drawn: Sequence[Drawn]) -> dict[str, Curve]:
 
 def _reported_curves(benchmark: BenchmarkResult) -> dict[str, Curve]:
     """The reported percentiles alone of the runs that answer, where there are no records to have those between."""
-    steps = ((run, step) for run in benchmark.answering.values() for step in run.steps if step.measured)
-    return {_told(run, step.name): curve_of(step) for run, step in islice(steps, len(SERIES))}
+    return {_told(run, step.name): curve_of(step) for run, step in _reported_steps(benchmark)[: len(SERIES)]}
+
+
+def _reported_steps(benchmark: BenchmarkResult) -> list[tuple[RunResult, StepSummary]]:
+    return [(run, step) for run in benchmark.answering.values() for step in run.steps if step.measured]
 
 
 def _told(run: RunResult, step: str) -> str:

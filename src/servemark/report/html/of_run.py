@@ -50,8 +50,7 @@ _LEAST_OF_SLOWEST = 1000
 
 def charts_of(drawn: Drawn) -> Iterator[Chart]:
     """The charts of a run, the most telling first."""
-    steps = drawn.shown()
-    busiest = max(steps, key=lambda one: one[0].measured) if steps else None
+    busiest = max(drawn.steps(), key=lambda one: one[0].measured, default=None)
     if busiest:
         by_percentile = percentile_chart(curves_of(drawn), drawn.latency)
         if by_percentile is not None:

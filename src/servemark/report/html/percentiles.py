@@ -16,7 +16,7 @@ from servemark.stats.percentiles import REPORTED
 from servemark.stats.timeline import StepTimeline
 
 #: What is said of a curve that only goes through reported percentiles.
-_BETWEEN = " Between the marks the line is straight: the records, which have what lies there, could not be read."
+_BETWEEN = " Between the marks the line is straight: the records, which have what lies there, were not read."
 #: Points of a curve between two decades of the share beyond it.
 _CURVE_POINTS = 40
 
