@@ -15,7 +15,7 @@ from servemark.cli.history import COMMANDS, history_parser
 from servemark.history.index import indexed
 from servemark.report.directory import ResultDirectory
 from servemark.report.sparkline import BLOCKS, PLAIN, marks, sparkline
-from servemark.result import AskedOptions, Estimate
+from servemark.result import AskedOptions, Estimate, Result
 from servemark.terminals import takes_letters
 
 from .histories import measured, remembered, write
@@ -414,6 +414,36 @@ def test_searches_are_listed_with_their_capacity_and_have_a_trend_of_their_own(c
         "latency resnet-18: rate of 2 results, 2026-01-01 to 2026-01-02\ncapacity by rate, p99<30ms;"
     )
     assert "nothing to tell a trend of" in history(capsys, "trend", status=2)
+
+
+def _by_threads(day: int, threads: float, rate_per_s: float) -> Result:
+    what = measured(day, rate_per_s=rate_per_s)
+    (benchmark,) = what.benchmarks
+    capacity = replace(FOUND, by="threads", feasible_max=168.0, rate_per_s=None, threads=Estimate(threads, None))
+    return replace(what, benchmarks=(replace(benchmark, capacity=capacity),))
+
+
+def test_searches_by_threads_are_listed_with_their_answer_which_is_told_where_their_rate_changed(capsys, folder):
+    for day in range(20):
+        remembered(folder / f"{day:02}", _by_threads(day, *((64, 1320) if day < 10 else (32, 700 + day % 3))))
+    listed = history(capsys, "list")
+    assert listed.count("capacity 64 threads") == 10
+    assert listed.count("capacity 32 threads") == 10
+    trend = " ".join(history(capsys, "trend", "--statistic", "rate").split())
+    assert "with it: capacity 64 threads to 32 threads" in trend
+
+
+@pytest.mark.parametrize(("by", "percent"), [("rate", 90), ("threads", 95)])
+def test_the_page_of_searches_says_of_how_much_their_intervals_are(capsys, folder, by, percent):
+    what = _by_threads(0, 64, 1320)
+    (benchmark,) = what.benchmarks
+    found = benchmark.capacity if by == "threads" else FOUND
+    remembered(folder / "0", replace(what, benchmarks=(replace(benchmark, capacity=found),)))
+    history(capsys, "trend", "--statistic", "rate", "--html", str(folder / "page.html"))
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert f"{percent}% interval" in page
+    assert f"with its interval of {percent}%;" in page
+    assert f"{185 - percent}% interval" not in page
 
 
 def test_a_search_that_found_nothing_is_listed_too_and_is_of_no_trend(capsys, folder):

@@ -20,6 +20,7 @@ from servemark.result import (
     mapping_in,
     served_by,
 )
+from servemark.units import four_digits
 from servemark.workload.rates import with_unit
 
 #: The statistics that are kept, and so have a trend.
@@ -46,10 +47,11 @@ class Measurement:
         setup: how it was measured, in words: the load, and what else of the request changes the figures.
         machine: that of the generator, in words.
         fingerprint: the environment, and the server; what of it may change within a series, and is told where the
-            figures change.
+            figures change; of a search by threads its answer, too.
         valid: whether its certificate is; `partial` says that the benchmark did not come to its end.
-        rate: successes a second, of a search by rate the capacity with its interval of 90%, nothing where it found
-            none; `p50` and `p99` are of the headline's latency, in milliseconds, and those of a search nothing.
+        rate: successes a second, of a search by rate the capacity with its interval of 90%, of one by threads what the
+            threads that it found achieved, nothing where it found none; `p50` and `p99` are of the headline's latency,
+            in milliseconds, and those of a search nothing.
     """
 
     entry: int
@@ -74,6 +76,11 @@ class Measurement:
     def is_capacity(self) -> bool:
         """Whether it is what a search found."""
         return self.point.startswith(CAPACITY)
+
+    @property
+    def interval_percent(self) -> int:
+        """Of how much its intervals are."""
+        return 90 if self.point.startswith(f"{CAPACITY} by rate") else 95
 
 
 def measurements(result: Result) -> tuple[Measurement, ...]:
@@ -122,7 +129,7 @@ def _measurement(
         point=run.place if found is None else f"{CAPACITY} by {found.by}, {_conditions(found)}",
         setup=_BETWEEN.join([*_setup(result, benchmark, run), *_in_turns(result, entry)]),
         machine=", ".join(filter(None, (environment.machine, environment.cpu_model))),
-        fingerprint={**dataclasses.asdict(environment), **served_by(result, benchmark)},
+        fingerprint={**dataclasses.asdict(environment), **served_by(result, benchmark), **_answer(found)},
         valid=certificate is not None and certificate.valid,
         partial=benchmark.partial,
         rate=rate,
@@ -130,6 +137,13 @@ def _measurement(
         p50=nothing if found else step.headline_ms.p50,
         p99=nothing if found else step.headline_ms.p99,
     )
+
+
+def _answer(found: Capacity | None) -> dict[str, str | None]:
+    """What a search by threads found, whose rate is another figure; nothing of any other."""
+    if found is None or found.by != "threads":
+        return {}
+    return {CAPACITY: None if found.estimate.value is None else f"{four_digits(found.estimate.value)} threads"}
 
 
 def _conditions(found: Capacity) -> str:

@@ -137,7 +137,7 @@ def _remarks(result: Indexed, one: Measurement, points: int, *, told_names: bool
     if one.is_imported:
         yield "IMPORTED"
     if one.is_capacity:
-        yield CAPACITY
+        yield " ".join(filter(None, (CAPACITY, one.fingerprint.get(CAPACITY))))
     if one.partial:
         yield "PARTIAL"
     if points > 1:

@@ -62,7 +62,7 @@ def _chart(series: Series, statistic: str) -> Chart:
         for start, end, middle in zip(starts, ends, middles, strict=False)
         if middles
     ]
-    unit = _UNITS.get(statistic, "ms")
+    unit, percent = _UNITS.get(statistic, "ms"), f"{series.members[-1].measured.interval_percent}%"
     # No more ticks than results: those between two would be labelled as one of them.
     ticks = min(len(values), _MOST_TICKS)
     axis: Spec = {"title": "results, the first to the last", "grid": False, "format": "d", "tickCount": ticks}
@@ -101,15 +101,15 @@ def _chart(series: Series, statistic: str) -> Chart:
             "encoding": {
                 "x": x,
                 "y": y,
-                "tooltip": tooltip(number="result", date="date", value=unit, low="95% from", high="to"),
+                "tooltip": tooltip(number="result", date="date", value=unit, low=f"{percent} from", high="to"),
             },
         },
     ]
     return Chart(
         f"{statistic} of each result",
-        "Each point is a result, in the order in which they were measured, with its interval of 95%, of a capacity "
-        "that of 90%; dashed rules are where the series changed, and lines the median between them.",
+        f"Each point is a result, in the order in which they were measured, with its interval of {percent}; "
+        "dashed rules are where the series changed, and lines the median between them.",
         layered(layers),
-        ("result", "date", f"{statistic} {unit}", "95% interval", "folder"),
+        ("result", "date", f"{statistic} {unit}", f"{percent} interval", "folder"),
         tuple(rows),
     )
