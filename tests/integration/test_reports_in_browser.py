@@ -11,7 +11,9 @@ from loadgen_servers import STREAM_HEAD, hang_up, saying, serving
 from playwright.sync_api import Browser
 
 from servemark.cli import main
-from servemark.report.html.page import Block, Page, Section, page_text
+from servemark.environments.chart_library import chart_library
+from servemark.report.html.charts import Chart
+from servemark.report.html.page import Block, Page, RunCharts, Section, page_text
 
 from ..browser import axe_core, chromium, grave_faults, opened
 from ..validity import until_valid
@@ -122,6 +124,42 @@ def test_a_table_sorts_where_nothing_is_drawn_too(browser, tmp_path):
         found.page.locator("thead th button").nth(1).click()
         assert found.page.locator("tbody tr > *:nth-child(2)").all_inner_texts() == ["9", "10", "1,000"]
         assert found.said == []
+
+
+def test_a_table_sorts_by_the_numbers_within_words(browser, tmp_path):
+    points = ("threads 1", "threads 16", "threads 2", "batch_size 16, workers 1", "batch_size 8, workers 2", "-", "1.5")
+    steps = Block(headings=("point",), rows=tuple((point,) for point in points))
+    page = tmp_path / "report.html"
+    section = Section(title="x", answers=(), steps=steps)
+    page.write_text(page_text(Page(title="x", kind="result", sections=(section,)), ""))
+    with opened(browser, page) as found:
+        found.page.locator("thead th button").click()
+        assert found.page.locator("tbody tr > *").all_inner_texts() == [
+            *(
+                "1.5",
+                "-",
+                "batch_size 8, workers 2",
+                "batch_size 16, workers 1",
+                "threads 1",
+                "threads 2",
+                "threads 16",
+            ),
+        ]
+
+
+def test_charts_of_runs_that_nobody_opened_are_on_paper_too(browser, tmp_path):
+    encoding = {"x": {"field": "a", "type": "quantitative"}}
+    chart = Chart("t", "d", {"data": {"values": [{"a": 1}]}, "mark": "bar", "encoding": encoding}, (), ())
+    section = Section(title="x", answers=(), runs=(RunCharts("one", (chart, chart)), RunCharts("two", (chart,))))
+    page = tmp_path / "report.html"
+    page.write_text(page_text(Page(title="x", kind="result", sections=(section,)), chart_library()))
+    with opened(browser, page) as found:
+        drawn = "document.querySelectorAll('details.run .chart svg path').length > 0"
+        found.page.evaluate(f"window.addEventListener('afterprint', () => {{ window.printed = {drawn} }})")
+        assert found.page.evaluate(drawn) is False
+        found.page.pdf()
+        assert found.page.evaluate("window.printed") is True
+        assert found.charts == (3, 3)
 
 
 def test_times_of_tokens_have_charts_and_a_table(browser, reports):

@@ -12,23 +12,29 @@
     });
   }
 
+  // A text as numbers and what stands between them, so that "threads 16" comes behind "threads 2".
+  function parts(text) {
+    const found = text.replace(/[,~%]/g, "").trim().match(/^-?\d+(?:\.\d+)?|\d+(?:\.\d+)?|\D+/g) || [];
+    return found.map(function (part) { return /\d/.test(part) ? Number(part) : part; });
+  }
+
+  function order(one, other) {
+    for (let place = 0; place < Math.min(one.length, other.length); place += 1) {
+      const [a, b] = [one[place], other[place]];
+      if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+      if (a !== b) return a < b ? -1 : 1;
+    }
+    return one.length - other.length;
+  }
+
   function sortBy(header, column) {
     const table = header.closest("table");
     const up = header.getAttribute("aria-sort") !== "ascending";
     for (const other of table.querySelectorAll("th[aria-sort]")) other.setAttribute("aria-sort", "none");
     header.setAttribute("aria-sort", up ? "ascending" : "descending");
     const body = table.tBodies[0];
-    const key = function (row) {
-      const text = row.cells[column].textContent.replace(/[,~%]/g, "").trim();
-      const number = Number.parseFloat(text);
-      return Number.isNaN(number) ? text : number;
-    };
-    const rows = Array.from(body.rows).map(function (row) { return [key(row), row]; });
-    rows.sort(function (one, other) {
-      const [a, b] = [one[0], other[0]];
-      const order = typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1;
-      return up ? order : -order;
-    });
+    const rows = Array.from(body.rows).map(function (row) { return [parts(row.cells[column].textContent), row]; });
+    rows.sort(function (one, other) { return up ? order(one[0], other[0]) : order(other[0], one[0]); });
     for (const [, row] of rows) body.append(row);
   }
 
@@ -48,6 +54,7 @@
   }
   window.addEventListener("beforeprint", function () {
     for (const part of document.querySelectorAll("details.run")) part.open = true;
+    drawIn(document);
   });
   drawIn(document).then(function () { document.documentElement.dataset.drawn = "true"; });
 })();
