@@ -51,7 +51,7 @@ def test_a_row_says_what_the_record_says(tmp_path, make_records):
         bytes_received=[123, 0],
     )
     good, bad = pd.read_parquet(written(tmp_path, file.path)).to_dict("records")
-    assert (good["run"], good["generator"], good["step"], good["kind"]) == (file.path.stem, 0, "predict", "ok")
+    assert (good["run"], good["generator"], good["step"], good["kind"]) == (file.path.stem, 1, "predict", "ok")
     assert (good["scheduled_ns"], good["end_ns"], good["latency_ns"], good["warm_up"]) == (MS, 6 * MS, 5 * MS, True)
     assert good["scheduled_at"] == pd.Timestamp(1_700_000_000_001, unit="ms", tz="UTC")
     assert (good["connect_us"], good["bytes_received"], good["connection"]) == (1500, 123, 4)
@@ -77,9 +77,9 @@ def test_runs_and_generators_are_in_one_file_with_their_names_as_dictionaries(tm
     table = pd.read_parquet(path)
     counts = table.groupby(["run", "generator", "step"], observed=True).size().to_dict()
     assert counts == {
-        (first.path.stem, 0, "a"): 3,
-        (second.path.stem, 0, "b"): 2,
-        (second.path.stem, 1, "b"): 4,
+        (first.path.stem, 1, "a"): 3,
+        (second.path.stem, 1, "b"): 2,
+        (second.path.stem, 2, "b"): 4,
     }
     assert {name: str(table[name].dtype) for name in ("run", "step", "kind")} == dict.fromkeys(
         ("run", "step", "kind"), "category"

@@ -1,11 +1,11 @@
 """All requests as a Parquet file: one row a request, those of all runs and generators in one file.
 
 Columns are those of the records, with their units: times in nanoseconds from the origin of the run, and nothing (null)
-for what never happened. What the records have as numbers of names are names here. Besides: `run` and `generator`, when
-the request was scheduled by the wall clock, its `latency_ns`, which answers for it, and whether it was of the warm-up.
-Of an answer that was read for its tokens: what its record has of it, `tokens` by who counted them, the time from which
-the latency counts to its first event with content (`first_token_ns`), and the time per output token; else nothing.
-Rows are read and written some 100,000 at a time, a row group each.
+for what never happened. What the records have as numbers of names are names here. Besides: `run` and `generator` (from
+1), when the request was scheduled by the wall clock, its `latency_ns`, which answers for it, and whether it was of the
+warm-up. Of an answer that was read for its tokens: what its record has of it, `tokens` by who counted them, the time
+from which the latency counts to its first event with content (`first_token_ns`), and the time per output token; else
+nothing. Rows are read and written some 100,000 at a time, a row group each.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def report(path: Path, recorded: RecordedResult) -> None:
 def _tables(recorded: RecordedResult) -> Iterator[pa.Table]:
     names = [run.run.name for run in recorded.runs]
     for number, run in enumerate(recorded.runs):
-        for generator, file in enumerate(run.files):
+        for generator, file in enumerate(run.files, 1):
             for rows in file.chunks():
                 same = np.full(len(rows), number, dtype=np.int32)
                 columns = {
