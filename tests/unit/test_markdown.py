@@ -148,8 +148,8 @@ def test_a_comparison_that_was_refused_is_one_sentence() -> None:
 
 
 def test_words_of_others_stay_words() -> None:
-    hostile = "a|b\n# h <img src=x> @team `rm` [x](http://h) \x1b[31m"
+    hostile = "a|b\n# h <img src=x> @team `rm` [x](http://h) &lt; www.h \x1b[31m"
     text = markdown_text(result_of(_benchmark(failure=Failure(hostile, 4)), "x-1"))
     shown = text.splitlines()[0]
-    assert "a\\|b \\# h \\<img src=x\\> \\@team \\`rm\\` \\[x\\](http://h)" in shown
+    assert "a\\|b \\# h \\<img src=x\\> \\@team \\`rm\\` \\[x\\](http\\://h) \\&lt; www\\.h" in shown
     assert "\x1b" not in text

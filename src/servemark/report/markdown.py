@@ -21,8 +21,8 @@ from servemark.report.terminal import figure_lines, headline, legend_of
 from servemark.report.words import named
 from servemark.result import BenchmarkResult, Result
 
-#: What Markdown or HTML would take for its own.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@])")
+#: What Markdown or HTML would take for its own, and where a URL that stands there would become a link.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~@&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 
 
 def report(out: TextIO, recorded: RecordedResult) -> None:
