@@ -15,20 +15,27 @@ import vl_convert
 
 from servemark import _loadgen
 from servemark.report.html import page_text, result_page
-from servemark.report.html.charts import WARN, quantity, where_wide
+from servemark.report.html.charts import MUTED, WARN, quantity, where_wide
 from servemark.report.html.of_benchmark import charts_of
 from servemark.result import (
     Analysis,
     AskedOptions,
     BenchmarkResult,
+    Capacity,
+    CapacityProbe,
     Certificate,
+    Change,
     Check,
+    ComparedBenchmark,
+    Comparison,
     ErrorExample,
+    Estimate,
     Failure,
     Histogram,
     Incident,
     InsideServer,
     LatencySummary,
+    ProbeShare,
     Result,
     RunResult,
     Skipped,
@@ -283,6 +290,40 @@ def test_a_server_that_was_away_is_seen_in_the_records(tmp_path):
     write_record_file(tmp_path / "records" / "1.bin", len(ends), columns)
     text = _text(_result(benchmark), tmp_path)
     assert "rules are what happened to the server: no longer there at 4.0 s, there again at 6.0 s." in text
+
+
+def test_a_scale_call_that_failed_changed_nothing(tmp_path):
+    ends = np.arange(1, 7) * 1000 * MS
+    benchmark = _benchmark(tmp_path, _step(requests=len(ends)))
+    kinds = np.array([0, 0, 0, 0, 0, _loadgen.ERROR_KINDS.index("http_status")])
+    columns = {"scheduled": ends, "sent": ends, "end": ends, "kind": kinds, "step": [0, 0, 0, 1, 0, 1]}
+    write_record_file(tmp_path / "records" / "1.bin", len(ends), columns, steps=("predict", "scale_up"))
+    text = _text(_result(benchmark), tmp_path)
+    assert "rules are what happened to the server: scaled up at 3.0 s." in text
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [("slower", "missed"), ("no difference", "met")])
+def test_a_comparison_on_the_page_of_a_result_is_marked_as_on_a_page_of_its_own(tmp_path, answer, outcome):
+    change = Change("predict", {}, "p99_ms", (1.0,) * 5, (2.0,) * 5, 1.0, (0.9, 1.1), 0.01, answer, 0.01)
+    compared = ComparedBenchmark("latency m", answer, (5, 5), (0, 0), (change,))
+    comparison = Comparison("b", "n", 0.02, answer, (compared,))
+    text = _text(_result(_benchmark(tmp_path), comparison=comparison), tmp_path)
+    assert f'<p class="answer {outcome}">{answer}: ' in text
+
+
+def _probe(load: float, *, valid: bool) -> CapacityProbe:
+    return CapacityProbe(load, "met", {"p99<30ms": ProbeShare(1000, 1.0, 500.0)}, False, valid, 0.01, 15.0, 0)
+
+
+def test_a_probe_that_is_invalid_has_no_colour_of_an_outcome_and_threads_no_decimals(tmp_path):
+    probes = (_probe(1.0, valid=True), _probe(16.0, valid=False))
+    found = Capacity("threads", "p99<30ms", 1.0, None, "decided", probes, threads=Estimate(1.0, None))
+    (chart,) = charts_of(replace(_benchmark(tmp_path), capacity=found))
+    points = chart.spec["layer"][-1]
+    assert [row["outcome"] for row in points["data"]["values"]] == ["met", "INVALID"]
+    scale = points["encoding"]["color"]["scale"]
+    assert dict(zip(scale["domain"], scale["range"], strict=True))["INVALID"] == MUTED
+    assert [row[1] for row in chart.rows] == ["1", "16"]
 
 
 def test_what_the_server_counted_is_a_table(tmp_path):

@@ -109,7 +109,8 @@ def _changes(files: Sequence[RecordFile]) -> Iterator[Mark]:
     for file in files:
         for number, name in enumerate(file.step_names):
             if name in _CHANGES:
-                times = file["end"][np.asarray(file["step"]) == number][:_MOST_MARKS]
+                succeeded = (np.asarray(file["step"]) == number) & (np.asarray(file["kind"]) == 0)
+                times = file["end"][succeeded][:_MOST_MARKS]
                 yield from (Mark(time / NS_PER_S, _CHANGES[name]) for time in times.tolist())
 
 

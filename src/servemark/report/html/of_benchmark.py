@@ -25,7 +25,7 @@ from servemark.report.html.charts import (
 from servemark.report.words import plain
 from servemark.result import BenchmarkResult, Capacity, RunResult, Stage, StepSummary
 
-_OUTCOMES = {"met": SERIES[2], "undecided": WARN, "missed": FAULT}
+_OUTCOMES = {"met": SERIES[2], "undecided": WARN, "missed": FAULT, "INVALID": MUTED}
 #: A share that is none at all is drawn at this part of what is allowed.
 _LEAST_OF_ALLOWED = 0.01
 
@@ -201,12 +201,13 @@ def capacity_chart(capacity: Capacity) -> Chart:
                     "load": probe.load,
                     "used": max(used, _LEAST_OF_ALLOWED),
                     "share": f"{seen.share:.3%} of {seen.requests:,}",
-                    "outcome": probe.outcome,
+                    "outcome": probe.outcome if probe.valid else "INVALID",
                     "said": f"probe {number}: {outcome}",
                     "condition": text,
                 }
             )
-            rows.append((str(number), plain(probe.load), text, f"{seen.share:.3%}", f"{allowed:.3g}", outcome))
+            said = plain(probe.load) if capacity.by == "rate" else f"{probe.load:g}"
+            rows.append((str(number), said, text, f"{seen.share:.3%}", f"{allowed:.3g}", outcome))
     x = quantity("load", load)
     y = quantity("used", "share beyond the limit, of what is allowed", [1.0, *(row["used"] for row in values)])
     estimate = capacity.estimate

@@ -68,10 +68,15 @@ def _answered(base: Side, side: Side, comparison: Comparison) -> Section:
     details = list(details_of_comparison(comparison))
     return Section(
         title=printable(f"{side.label} against {base.label}"),
-        answers=(Answer(comparison_in_words(comparison), _OUTCOMES.get(comparison.answer, "met")),),
+        answers=(answer_of(comparison),),
         charts=tuple(chart for one in comparison.benchmarks for chart in _trials(one, comparison, base, side)),
         summary=blocks_of([*details, *legend_of(texts_of(details))]),
     )
+
+
+def answer_of(comparison: Comparison) -> Answer:
+    """What a comparison says in a sentence."""
+    return Answer(comparison_in_words(comparison), _OUTCOMES.get(comparison.answer, "met"))
 
 
 def _trials(one: ComparedBenchmark, comparison: Comparison, base: Side, side: Side) -> Iterator[Chart]:

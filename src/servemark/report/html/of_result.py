@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from servemark.printable import printable_in
-from servemark.report.comparison import comparison_in_words, details_of_comparison
+from servemark.report.comparison import details_of_comparison
 from servemark.report.generators import tables_of
 from servemark.report.html import of_benchmark, of_run, of_tokens
 from servemark.report.html.charts import SERIES, Chart
 from servemark.report.html.drawn import Room, drawn_of
+from servemark.report.html.of_comparison import answer_of
 from servemark.report.html.over_time import Drawn
 from servemark.report.html.page import Answer, Band, Block, Entry, Labelled, Page, RunCharts, Section, blocks_of
 from servemark.report.html.percentiles import Curve, curve_of, percentile_chart, without_curve
@@ -233,7 +234,7 @@ def _comparison(result: Result) -> Section:
     assert comparison is not None
     details = list(details_of_comparison(comparison))
     summary = blocks_of([*details, *legend_of(texts_of(details))])
-    return Section(title="Comparison", answers=(Answer(comparison_in_words(comparison)),), summary=summary)
+    return Section(title="Comparison", answers=(answer_of(comparison),), summary=summary)
 
 
 def _suite(result: Result, rows: tuple[SuiteRow, ...]) -> Section:
