@@ -483,11 +483,11 @@ def test_requests_of_trials_are_told_apart_and_those_of_what_was_measured_again(
 
 
 def test_endpoints_and_sides_of_a_pair_are_told_apart(make_records):
-    urls = ("http://a:1/one", "http://a:1/two", "http://b:2/two")
+    urls = ("http://a:1/one", "http://a:1/two", "http://b:2/two", "http://b:2/two")
     one = replace(result().benchmarks[0], name="http", model=None)
     benchmarks = tuple(replace(one, options=AskedOptions(url=url)) for url in urls)
     what = replace(result(), benchmarks=benchmarks)
-    labels = ["http /one: predict", "http /two: predict", "http /two (2): predict"]
+    labels = [f"http {named}: predict" for named in ("a:1/one", "a:1/two", "b:2/two", "b:2/two (2)")]
     assert _labels_of_summary(what) == labels
     assert _labels_of_requests(make_records, what) == labels
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 from xml.etree import ElementTree
 
 from servemark.report.recorded import RecordedResult
 from servemark.report.suite import rows_of_suite
 from servemark.report.terminal import headline
-from servemark.report.words import first_error, named
+from servemark.report.words import first_error, named, told_apart
 from servemark.result import BenchmarkResult, Result, Verdict
 from servemark.verdict import has_failed
 
@@ -39,7 +39,7 @@ def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> 
             entries.insert(place, (row.name, row.text or row.status))
     if of_run := dict(_errors_of_run(result)):
         entries.append(("run", of_run))
-    names = _told_apart(name for name, _ in entries)
+    names = told_apart(_fit(name) for name, _ in entries)
     for name, (_, entry) in zip(names, entries, strict=True):
         suite = ElementTree.SubElement(root, "testsuite", name=name, timestamp=_fit(result.started_at))
         if isinstance(entry, str):
@@ -55,15 +55,6 @@ def junit_text(result: Result, *, allow_invalid: bool, strict: bool = False) -> 
             suite.set(attribute, str(sum(case.find(element) is not None for case in cases)))
     ElementTree.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
-
-
-def _told_apart(names: Iterable[str]) -> list[str]:
-    """`names` in their order, as XML can hold them; behind those that were there before stands a number."""
-    told: list[str] = []
-    for name in map(_fit, names):
-        numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
-        told.append(next(one for one in numbered if one not in told))
-    return told
 
 
 def _errors_of_run(result: Result) -> Iterator[tuple[str, str]]:
@@ -105,7 +96,7 @@ def _add_measurement(suite: ElementTree.Element, name: str, benchmark: Benchmark
 def _add_conditions(suite: ElementTree.Element, name: str, benchmark: BenchmarkResult, *, strict: bool) -> None:
     """A case each question that is a condition."""
     conditions = [verdict for verdict in benchmark.verdicts if verdict.outcome != "finding"]
-    for case, verdict in zip(_told_apart(verdict.question for verdict in conditions), conditions, strict=True):
+    for case, verdict in zip(told_apart(_fit(one.question) for one in conditions), conditions, strict=True):
         _add(suite, name, case, verdict, strict=strict)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from servemark.printable import printable
-from servemark.result import BenchmarkResult, Result, RunResult, matchable
+from servemark.report.words import told_apart
+from servemark.result import BenchmarkResult, Result, RunResult
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,15 @@ def labels_of_all(result: Result) -> Iterator[tuple[RunResult, Labels]]:
 
 def _named(result: Result) -> Iterator[tuple[str, BenchmarkResult]]:
     """The benchmarks behind what their labels begin with, where there are several."""
-    several = len(result.benchmarks) > 1
-    yield from ((f"{name}: " if several else "", benchmark) for name, benchmark in matchable(result).items())
+    names = told_apart(map(_name, result.benchmarks))
+    several = len(names) > 1
+    yield from ((f"{name}: " if several else "", one) for name, one in zip(names, result.benchmarks, strict=True))
+
+
+def _name(benchmark: BenchmarkResult) -> str:
+    """The benchmark, with its model or the whole of its endpoint: several may be of one host."""
+    url = urlsplit(benchmark.options.url or "")
+    return f"{benchmark.name} {benchmark.model or url.netloc + url.path}".strip()
 
 
 def _point(run: RunResult) -> str:
