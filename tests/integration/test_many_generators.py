@@ -94,11 +94,15 @@ def test_of_a_generator_that_is_lost_what_came_is_kept_and_the_others_are_whole(
 
 
 class Rewritten:
-    """Chunks of one file of bytes, which becomes another; what was asked for is on its way until it `arrives`."""
+    """Chunks of one file of bytes, which becomes another; what was asked for is on its way until it `arrives`.
+
+    Nothing comes any more from when it `is_gone`.
+    """
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.arrives = True
+        self.is_gone = False
 
     def ask(self, generator: int, offset: int, most_bytes: int) -> bytes:
         return self.content[offset : offset + most_bytes]
@@ -106,8 +110,8 @@ class Rewritten:
     def arrived(self, asked, timeout_s):
         return asked if self.arrives else []
 
-    def take(self, asked: bytes) -> memoryview:
-        return memoryview(asked)
+    def take(self, asked: bytes) -> memoryview | None:
+        return None if self.is_gone else memoryview(asked)
 
 
 @pytest.mark.parametrize("on_their_way", [False, True])
@@ -130,6 +134,33 @@ def test_a_file_that_is_written_anew_when_the_run_is_over_comes_again_from_its_b
         while not under_way.is_whole(0):
             under_way.turn(0.0)
     assert file.read_bytes() == chunks.content
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+def test_of_one_that_is_lost_while_its_file_comes_again_what_came_before_is_kept(tmp_path, monkeypatch, asked_again):
+    """Its rows may be of another width, and what is missing of them is nowhere."""
+    monkeypatch.setattr(carrying, "CHUNK_BYTES", 5)
+    monkeypatch.setattr(carrying, "PAUSE_S", 0.0)
+    first = b"as it was recorded"
+    chunks, file = Rewritten(first), tmp_path / "records.bin"
+    with Carrying(chunks, [file]) as under_way:
+        while file.stat().st_size < len(first):
+            under_way.turn(0.0)
+        chunks.content = b"with what was read in the answers"
+        under_way.begin_again(0)
+        under_way.end_at(0, len(chunks.content))
+        for _ in range(2):
+            under_way.turn(0.0)
+        chunks.is_gone = True
+        under_way.turn(0.0)
+        assert file.read_bytes() == first
+        if asked_again:  # as long as nobody has said that it is gone
+            under_way.end_at(0, len(chunks.content))
+            under_way.turn(0.0)
+        under_way.end_at(0, None)
+    assert file.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_full_disk_of_the_driver_is_an_error_of_recording(tmp_path, made):

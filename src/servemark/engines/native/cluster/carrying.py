@@ -2,7 +2,8 @@
 
 A generator has one chunk on its way at a time, and all of them together so many that the driver's shared memory holds
 them. What arrives is written to where the same bytes are in the generator's own file: in the end both are the same.
-Where a generator writes its file anew when the run is over, with what was read in answers, all of it comes again.
+Where a generator writes its file anew when the run is over, with what was read in answers, all of it comes again: into
+a file beside the first, whose place it takes once it is whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import time
 from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -61,12 +63,12 @@ class Carrying(Generic[Asked]):
         self._due_s = [0.0] * len(files)
         self._asked: dict[Asked, int] = {}
         self._outdated: set[Asked] = set()
-        with ExitStack() as opened:
-            try:
-                self._opened = [opened.enter_context(file.open("wb", buffering=0)) for file in files]
-            except OSError as error:
-                raise RecordingError.unwritable(error.filename, error.strerror or str(error)) from error
-            self._close = opened.pop_all()
+        self._is_lost = [False] * len(files)
+        #: Where those come again that do, until they are whole.
+        self._again: dict[int, Path] = {}
+        with ExitStack() as self._close:
+            self._opened = [self._open(file) for file in files]
+            self._close = self._close.pop_all()
 
     def __enter__(self) -> Carrying[Asked]:
         return self
@@ -77,10 +79,19 @@ class Carrying(Generic[Asked]):
     def end_at(self, generator: int, size: int | None) -> None:
         """A generator has ended, and its file has `size` bytes; None where it is lost, and with it what is missing."""
         self._sizes[generator] = self._offsets[generator] if size is None else size
+        self._is_lost[generator] = size is None
         self._due_s[generator] = 0.0
+        self._settle(generator)
 
     def begin_again(self, generator: int) -> None:
-        """What has come of a generator is no more what its file holds: have all of it, from the beginning."""
+        """What has come of a generator is no more what its file holds: have all of it, from the beginning.
+
+        What has come stays until then, and for good where the generator is lost.
+        """
+        self._again[generator] = self._files[generator].with_suffix(".again")
+        self._close.callback(self._again[generator].unlink, missing_ok=True)
+        self._opened[generator].close()
+        self._opened[generator] = self._open(self._again[generator])
         self._offsets[generator] = 0
         self._outdated |= {one for one, of in self._asked.items() if of == generator}
 
@@ -107,6 +118,17 @@ class Carrying(Generic[Asked]):
                 self._write(generator, chunk)
             self._outdated.discard(one)
 
+    def _open(self, file: Path) -> FileIO:
+        try:
+            return self._close.enter_context(file.open("wb", buffering=0))
+        except OSError as error:
+            raise RecordingError.unwritable(file, error.strerror or str(error)) from error
+
+    def _settle(self, generator: int) -> None:
+        """Put what came again in the place of what came first, when all of it is here."""
+        if generator in self._again and self.is_whole(generator) and not self._is_lost[generator]:
+            self._again.pop(generator).replace(self._files[generator])
+
     def _write(self, generator: int, chunk: memoryview | None) -> None:
         if chunk is None:
             self.end_at(generator, None)
@@ -121,3 +143,4 @@ class Carrying(Generic[Asked]):
                 raise RecordingError.unwritable(self._files[generator], error.strerror or str(error)) from error
         self._offsets[generator] += written
         self._due_s[generator] = time.monotonic() + (0.0 if written == CHUNK_BYTES else PAUSE_S)
+        self._settle(generator)
