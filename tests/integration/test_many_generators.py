@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,27 @@ def test_a_file_that_is_written_anew_when_the_run_is_over_comes_again_from_its_b
             under_way.turn(0.0)
     assert file.read_bytes() == chunks.content
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_up_to_when_all_is_here_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(carrying, "CHUNK_BYTES", 5)
+    monkeypatch.setattr(carrying, "PAUSE_S", 0.0)
+    chunks = Rewritten(b"as it was recorded")
+    with Carrying(chunks, [tmp_path / "records.bin"]) as under_way:
+        before_ns = under_way.up_to_ns(0)
+        for _ in range(3):
+            under_way.turn(0.0)
+        assert under_way.up_to_ns(0) == before_ns, "more than a chunk was there"
+        asked_ns = time.monotonic_ns()
+        under_way.turn(0.0)
+        here_ns = under_way.up_to_ns(0)
+        assert asked_ns <= here_ns <= time.monotonic_ns()
+        chunks.arrives = False
+        under_way.turn(0.0)
+        assert under_way.up_to_ns(0) == here_ns, "the next one is on its way"
+        under_way.end_at(0, len(chunks.content))
+        ended_ns = time.monotonic_ns()
+        assert under_way.up_to_ns(0) >= ended_ns, "there is no more"
 
 
 @pytest.mark.parametrize("asked_again", [False, True])

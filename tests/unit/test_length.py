@@ -75,12 +75,12 @@ def test_with_a_precision_p50_rate_and_p99_are_asked(make_records):
     assert all(f"{name} within" in found.words for name in ("p50", "rate", "p99"))
 
 
-def _end_ns(length, counts):
+def _end_ns(length, counts, behind_ns=0):
     """When it ends, once a look that `counts` cause is over."""
-    length.end_ns(counts)
+    length.end_ns(counts, behind_ns)
     if length._thread is not None:
         length._thread.join(60)
-    return length.end_ns(counts)
+    return length.end_ns(counts, behind_ns)
 
 
 def test_a_run_ends_when_its_figures_are_exact(make_records):
@@ -89,6 +89,15 @@ def test_a_run_ends_when_its_figures_are_exact(make_records):
     assert length.end_ns(Counts(11 * S, 900)) is None
     assert _end_ns(length, Counts(int(12.1 * S), 1000)) == int(12.1 * S)
     assert "p50 within" in length.words
+
+
+def test_what_is_not_here_yet_is_not_looked_at(make_records):
+    """Else the rate has a gap at its end, and counts as inexact."""
+    file = _records(make_records, per_s=100, seconds=12.5)
+    length = Length(replace(ADAPTIVE, precision=0.02), "rate", file.step_names[0], [file.path], 2 * S)
+    assert _end_ns(length, Counts(int(12.4 * S), 1000), 1 * S) is None
+    assert length.words == "", "of 10 s that are measured not all are here"
+    assert _end_ns(length, Counts(int(14.4 * S), 1200), int(1.9 * S)) == int(14.4 * S)
 
 
 def test_a_run_that_stays_inexact_ends_after_the_most_time(make_records):

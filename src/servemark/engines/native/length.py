@@ -71,27 +71,28 @@ class Length:
         """How far it is, for people; empty before the first look."""
         return self._found.words
 
-    def end_ns(self, progress: ProgressReport) -> int | None:
-        """When to stop, once that is known; it may have passed."""
+    def end_ns(self, progress: ProgressReport, behind_ns: int = 0) -> int | None:
+        """When to stop, once that is known; it may have passed.
+
+        For `behind_ns` what has been written may not be in the files of records yet: it is not looked at.
+        """
         measured_ns = progress.elapsed_ns - self._warmup_ns
+        here_ns = measured_ns - behind_ns
         enough = progress.measured_succeeded >= self._until.successes
-        if (
-            self._looks_ns
-            and measured_ns >= self._looks_ns[0]
-            and (self._thread is None or not self._thread.is_alive())
-        ):
-            self._looks_ns = [look_ns for look_ns in self._looks_ns if look_ns > measured_ns]
-            self._thread = threading.Thread(target=self._see, args=(progress.elapsed_ns,), daemon=True)
+        if self._looks_ns and here_ns >= self._looks_ns[0] and (self._thread is None or not self._thread.is_alive()):
+            self._looks_ns = [look_ns for look_ns in self._looks_ns if look_ns > here_ns]
+            upto_ns = progress.elapsed_ns - behind_ns - ns_from_s(_UNWRITTEN_S)
+            self._thread = threading.Thread(target=self._see, args=(upto_ns,), daemon=True)
             self._thread.start()
         if enough and (self._found.suffices or measured_ns >= ns_from_s(self._until.max_s)):
             return max(self._warmup_ns + ns_from_s(self._until.min_s), progress.elapsed_ns)
         return None
 
-    def _see(self, elapsed_ns: int) -> None:
+    def _see(self, upto_ns: int) -> None:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         with suppress(RecordingError):  # which the end of the run will say
-            self._found = self._look(elapsed_ns - ns_from_s(_UNWRITTEN_S))
+            self._found = self._look(upto_ns)
 
 
 def look(

@@ -64,6 +64,9 @@ class Carrying(Generic[Asked]):
         self._asked: dict[Asked, int] = {}
         self._outdated: set[Asked] = set()
         self._is_lost = [False] * len(files)
+        #: When the last chunk was asked for, and of those that brought all there was the last.
+        self._asked_ns = [time.monotonic_ns()] * len(files)
+        self._up_to_ns = list(self._asked_ns)
         #: Where those come again that do, until they are whole.
         self._again: dict[int, Path] = {}
         with ExitStack() as self._close:
@@ -100,6 +103,10 @@ class Carrying(Generic[Asked]):
         size = self._sizes[generator]
         return size is not None and size <= self._offsets[generator]
 
+    def up_to_ns(self, generator: int) -> int:
+        """The instant, of the monotonic clock, up to which all is here that a generator had written."""
+        return time.monotonic_ns() if self.is_whole(generator) else self._up_to_ns[generator]
+
     def turn(self, timeout_s: float) -> None:
         """Ask for what may be asked for, wait for what arrives first, and write all that is here."""
         now_s, busy = time.monotonic(), set(self._asked.values())
@@ -108,6 +115,7 @@ class Carrying(Generic[Asked]):
                 break
             size = self._sizes[generator]
             if generator not in busy and (size is None or self._offsets[generator] < size):
+                self._asked_ns[generator] = time.monotonic_ns()
                 self._asked[self._chunks.ask(generator, self._offsets[generator], CHUNK_BYTES)] = generator
         if not self._asked:
             time.sleep(timeout_s)
@@ -142,5 +150,8 @@ class Carrying(Generic[Asked]):
             except OSError as error:
                 raise RecordingError.unwritable(self._files[generator], error.strerror or str(error)) from error
         self._offsets[generator] += written
-        self._due_s[generator] = time.monotonic() + (0.0 if written == CHUNK_BYTES else PAUSE_S)
+        has_more = written == CHUNK_BYTES
+        if not has_more:
+            self._up_to_ns[generator] = self._asked_ns[generator]
+        self._due_s[generator] = time.monotonic() + (0.0 if has_more else PAUSE_S)
         self._settle(generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -41,6 +42,8 @@ class RayGenerator:
         self.whole: Future[EngineRun] = Future()
         #: Whether its file of records is written anew when its run is over, and whether that is so by now.
         self.rewrites = self.is_over = False
+        #: The instant, of the monotonic clock, up to which its records have come.
+        self.up_to_ns = time.monotonic_ns()
 
     def arm(self, order: Order) -> Future[None]:
         """See ``RemoteGenerator``. A file that lies here and that it needs goes with it."""
@@ -63,6 +66,10 @@ class RayGenerator:
     def stop(self, drain_s: float) -> Future[None]:
         """See ``RemoteGenerator``."""
         return self._answer("ask", "stop", drain_s)
+
+    def behind_ns(self) -> int:
+        """See ``RemoteGenerator``."""
+        return time.monotonic_ns() - self.up_to_ns
 
     def outcome(self) -> Future[EngineRun]:
         """See ``RemoteGenerator``."""
@@ -131,6 +138,7 @@ class RecordTraffic(threading.Thread):
                     self._raylet.check()
                     self._carrying.turn(_TURN_S)
                     for number, generator in enumerate(self._generators):
+                        generator.up_to_ns = self._carrying.up_to_ns(number)
                         self._look_at(number, generator)
         except Exception as error:  # the disk here is full, or the cluster is gone
             for generator in self._generators:

@@ -140,6 +140,10 @@ class RemoteGenerator(Protocol):
         """Its counts so far."""
         ...
 
+    def behind_ns(self) -> int:
+        """For how long what it has written may not be in `records` yet."""
+        ...
+
     def stop_at(self, elapsed_ns: int) -> Future[int]:
         """Schedule nothing new from `elapsed_ns` on; answered with the time that took effect, as `outcome` is."""
         ...

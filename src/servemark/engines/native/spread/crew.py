@@ -261,7 +261,9 @@ class _Crew:
                 self._stop(0.0)
             if self.stops_ns is None and not self.is_interrupted:
                 enough = self._job.enough(progress)
-                stops_ns = progress.elapsed_ns if enough else length.end_ns(progress) if length else None
+                stops_ns = progress.elapsed_ns if enough else None
+                if stops_ns is None and length:
+                    stops_ns = length.end_ns(progress, max(one.behind_ns() for one in self._generators))
                 if stops_ns is not None:
                     lead_ns = ns_from_s(max(one.lead_s for one in self._generators))
                     self.stops_ns = max(stops_ns, self._elapsed_ns + lead_ns)

@@ -151,6 +151,10 @@ class GeneratorProcess:
         """Its counts so far."""
         return self._ask("progress")
 
+    def behind_ns(self) -> int:
+        """Nothing: it writes to the file itself."""
+        return 0
+
     def stop_at(self, elapsed_ns: int) -> Future[int]:
         """Schedule nothing new from then on."""
         return self._ask("stop_at", elapsed_ns)
