@@ -11,7 +11,17 @@ import pytest
 from servemark.benchmarks.asked import load_asked
 from servemark.errors import UsageError
 from servemark.options import RunRequest
-from servemark.result import AskedOptions, BenchmarkResult, Certificate, Result, RunResult, StepSummary, Telemetry
+from servemark.result import (
+    AskedOptions,
+    BenchmarkResult,
+    Certificate,
+    GeneratorResult,
+    Result,
+    RunResult,
+    StepSummary,
+    Telemetry,
+    fingerprint,
+)
 from servemark.runner.baseline import Baseline
 from servemark.runner.entry import Entry
 from servemark.servers import LoadedModel
@@ -99,6 +109,28 @@ def test_what_is_known_beforehand_is_refused_beforehand(name, asked, unlike) -> 
     assert (said == "", unlike in said) == (unlike == "", True)
     if "unlike" in said:
         assert _checked(base, _entry(name, **asked), force=True) == ""
+
+
+def _spread(result: Result, *generators: int) -> Result:
+    """The same, where the points were spread over so many."""
+    (benchmark,) = result.benchmarks
+    one = GeneratorResult(number=1, host="a", records="r/a.bin", recorded=1)
+    runs = tuple(
+        replace(run, generators=(one,) * number if number > 1 else None)
+        for run, number in zip(benchmark.runs, generators, strict=True)
+    )
+    return replace(result, benchmarks=(replace(benchmark, runs=runs),))
+
+
+def test_points_that_have_fewer_users_than_there_are_generators_are_those_of_the_same_command() -> None:
+    asked = {"parameters": {"threads": (1, 2, 4)}}
+    entry = _entry("concurrent_inference", generators=4, **asked)
+    base = _spread(_result(entry), 1, 2, 4)
+    assert _checked(base, entry) == ""
+    assert "generators 4 and 3" in _checked(base, _entry("concurrent_inference", generators=3, **asked))
+    only_two = _entry("concurrent_inference", generators=2, parameters={"threads": (1, 2)})
+    assert _checked(base, only_two) == "", "what both have was sent by as many"
+    assert fingerprint(base, base.benchmarks[0]).generators == "4"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Fingerprint:
         realtime: what became of real-time priority, in any run: "rr 1", "off"; so too `keep_awake`, None where no CPU
             needed that.
         receive_clock: whose time of arrival answers have.
-        generators: over how many the load was spread.
+        generators: over how many the load was spread, of the point that had most: others had no use for as many.
         model: its checksum; of the zoo's with their names. Of a model that the server had before none is known.
         backend: what computes it.
         inputs: the checksum of what is sent.
@@ -76,7 +76,7 @@ def fingerprint(result: Result, benchmark: BenchmarkResult) -> Fingerprint:
         realtime=_joined(load.realtime for load in loads),
         keep_awake=_kept_awake(load.keep_awake for load in loads),
         receive_clock=_joined(load.receive_clock for load in loads),
-        generators=_joined(f"{len(run.generators or (run,))}" for run in benchmark.answering.values()),
+        generators=_most_spread(benchmark.answering.values()),
         model=_text((benchmark.archive or {}).get("sha256")) or _checksum(benchmark.model_sha256 or {}),
         backend=benchmark.backend,
         inputs=benchmark.options.input_sha256,
@@ -141,6 +141,16 @@ def differences(own: Mapping[str, str | None], other: Mapping[str, str | None]) 
     pairs = {name: (own[name], other.get(name)) for name in own}
     told = {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
     return {name: (str(one), str(two)) for name, (one, two) in told.items()}
+
+
+def _most_spread(runs: Iterable[RunResult]) -> str:
+    """The largest number of generators of any of them; empty where there are none."""
+    return max((str(spread_over(run)) for run in runs), key=int, default="")
+
+
+def spread_over(run: RunResult) -> int:
+    """Over how many generators the load of a run was spread."""
+    return len(run.generators or (run,))
 
 
 def _checksum(of_zoo: Mapping[str, str]) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from servemark.benchmarks.asked import load_asked
+from servemark.benchmarks.refusals import spread_of
 from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.report.directory import result_at
@@ -19,6 +20,7 @@ from servemark.result import (
     asked_beforehand,
     differences,
     fingerprint,
+    spread_over,
 )
 from servemark.runner.entry import Entry, may_speak
 from servemark.runner.environment import environment_here
@@ -142,9 +144,8 @@ def _is_of(benchmark: BenchmarkResult, entry: Entry) -> bool:
 def _unlike_ways(result: Result, benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[str, ...]]:
     """What sends and what computes, where that is another than then; a backend that nobody asks for is chosen later."""
     own, request = fingerprint(result, benchmark), entry.request
-    then = {"generators": own.generators or None, "backend": own.backend, "receive_clock": own.receive_clock}
+    then: dict[str, str | None] = {"backend": own.backend, "receive_clock": own.receive_clock}
     asked = {
-        "generators": str(request.generator.generators),
         "backend": request.server.backend,
         "receive_clock": _clock_asked(request, own.receive_clock),
     }
@@ -206,6 +207,8 @@ def _unlike_points(benchmark: BenchmarkResult, entry: Entry) -> dict[str, tuple[
         if run is not None:
             then = asked_beforehand(run.load, benchmark.options.parameters, run.point)
             now = asked_beforehand(load_asked(point.load), entry.request.parameters, point.values)
+            then["generators"] = str(spread_over(run))
+            now["generators"] = str(spread_of(point.load, entry.request.generator.spread).generators)
             settings = {**run.server.get("requested", {}), **run.server.get("read_back", {})}
             for name in ("workers", "batch_size"):
                 asked = getattr(point.model, name) if point.model.changes else None
