@@ -24,12 +24,13 @@ from loadgen_servers import OK, answering, plan_for, serving
 from servemark.assessment.condensing import condensing_of
 from servemark.certificate.records import check_schedule
 from servemark.engines import EngineRun, Job, Sharing, Watch
+from servemark.engines.native import answers
 from servemark.engines.native.engine import NativeEngine
 from servemark.engines.native.spread import ClockFault, Counts, Order, RemoteGenerator, crew
 from servemark.engines.native.spread.agent import Agent
 from servemark.engines.native.spread.clocks import TOKEN_BYTES
 from servemark.engines.native.spread.processes import GeneratorProcess, Processes
-from servemark.errors import RecordingError, SetupError
+from servemark.errors import RecordingError, SetupError, UsageError
 from servemark.records import open_records, rows_of
 from servemark.stats.condensed import condensed_of
 from servemark.stats.evidence import Process, Question, Window
@@ -407,6 +408,23 @@ def test_an_agent_that_is_stopped_before_it_is_armed_sends_nothing(port: int, tm
     run = agent.outcome()
     agent.close()
     assert (run.interrupted, run.scheduled, len(open_records(tmp_path / "r.bin"))) == (True, 0, 0)
+
+
+def test_an_agent_does_not_mind_its_driver_while_it_loads_a_tokenizer(tmp_path: Path, monkeypatch: Any) -> None:
+    """No other thread runs meanwhile: it could hear nothing."""
+    minding: list[str] = []
+
+    def load(path: Path, *_: int) -> Any:
+        minding.extend(one.name for one in threading.enumerate() if one.name == "driver")
+        raise UsageError(f"{path} is no tokenizer")
+
+    monkeypatch.setattr(answers, "_loaded", load)
+    agent = Agent(TOKEN)
+    plan = replace(plan_for(1, users=2, loops=5), tokenizer=tmp_path / "tokenizer.json")
+    with pytest.raises(UsageError, match="is no tokenizer"):
+        agent.arm(Order(plan, tmp_path / "r.bin", silence_s=ALONE_S))
+    agent.close()
+    assert minding == []
 
 
 def test_an_agent_without_a_sign_of_its_driver_ends_by_itself(port: int, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from servemark.engines.native.spread.clocks import Offset
 from servemark.engines.native.spread.crew import Paces, _Crew, parts_of
 from servemark.engines.native.spread.joined import Part, joined, with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
-from servemark.errors import ClusterLostError, SetupError, UsageError
+from servemark.errors import ClusterLostError, GeneratorLostError, SetupError, UsageError
 from servemark.interrupts import held_back
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S
@@ -106,6 +106,53 @@ def test_what_another_machine_lacks_is_said_with_its_name(boot, said):
     generators: list[Any] = [Unready(FACTS), Unready(replace(FACTS, host="far", boot=boot), error=lack)]
     crew = _Crew(job, generators, b"", None, None)
     with pytest.raises(UsageError, match=rf"^{said}; lower -t$"):
+        crew.arm()
+
+
+class Loading(Known):
+    """One that has loaded its tokenizer once its driver has looked for its signs three times, of which it gives none.
+
+    As `signs` it says for how long it has been silent.
+    """
+
+    def __init__(self, facts: GeneratorFacts, silence_s: float) -> None:
+        super().__init__(facts)
+        self._silence_s, self._looks = silence_s, 0
+        self._armed: Future[None] = Future()
+
+    def arm(self, order: Order) -> Future[None]:
+        return self._armed
+
+    def silent_s(self, _place: int) -> float:
+        self._looks += 1
+        if self._looks == 3:
+            self._armed.set_result(None)
+        return self._silence_s
+
+    def hear(self, place: int) -> None:
+        self._silence_s = 0.0
+
+
+def _loading(silence_s: float, tokenizer: Path | None) -> tuple[_Crew, Loading]:
+    one: Any = Loading(FACTS, silence_s)
+    plan = replace(_plan("10.0.0.1"), tokenizer=tokenizer)
+    job: Any = SimpleNamespace(compiled=plan, server_pid=None, most_records=0, condensing=None)
+    return _Crew(job, [one], b"", 1.0, one), one
+
+
+def test_who_loads_a_tokenizer_gives_no_sign_and_is_not_lost():
+    crew, one = _loading(20.0, Path("tokenizer.json"))
+    crew.arm()
+    assert one.silent_s(0) == 0.0, "that it is ready is a sign"
+    assert crew._silent() == []
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "tokenizer", "said"), [(61.0, Path("tokenizer.json"), "for 60 s"), (2.0, None, "for 1 s")]
+)
+def test_silence_is_a_loss_before_the_run_too(silence_s, tokenizer, said):
+    crew, _ = _loading(silence_s, tokenizer)
+    with pytest.raises(GeneratorLostError, match=rf"was lost before the run began: it has given no sign {said}$"):
         crew.arm()
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from servemark import _loadgen
 from servemark.engines import EngineRun
+from servemark.engines.native.answers import load_tokenizer
 from servemark.engines.native.awake import awake_or_not
 from servemark.engines.native.loopback import measure_loopback
 from servemark.engines.native.sending import build, ended, started
@@ -79,6 +80,8 @@ class Agent:
             ServemarkError: the machine, or the folder for the records, does not allow it.
         """
         self._order, self._fault = order, order.fault
+        if order.plan.tokenizer:  # before silence counts: none of its threads runs meanwhile
+            load_tokenizer(order.plan.tokenizer)
         if order.silence_s is not None:
             self._clock.hear()
             threading.Thread(target=self._mind_driver, args=(order.silence_s,), name="driver", daemon=True).start()

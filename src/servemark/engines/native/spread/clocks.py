@@ -207,6 +207,10 @@ class Signs:
         """For how long the generator at that place has given none."""
         return (time.monotonic_ns() - self._heard_ns[place]) / NS_PER_S
 
+    def hear(self, place: int) -> None:
+        """Count as a sign of the generator at that place what came another way."""
+        self._heard_ns[place] = time.monotonic_ns()
+
     def _go_on(self) -> None:
         with _datagrams(self._addresses[0][0]) as sending:
             sending.setblocking(False)
@@ -227,7 +231,7 @@ class Signs:
                 if len(answer) == _ANSWER.size and answer.startswith(self._token):
                     _, place, _ = _ANSWER.unpack(answer)
                     if place < len(self._heard_ns):
-                        self._heard_ns[place] = time.monotonic_ns()
+                        self.hear(place)
 
 
 def _datagrams(host: str) -> socket.socket:

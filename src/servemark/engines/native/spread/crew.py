@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from servemark.engines import EngineRun, Job
@@ -41,6 +42,8 @@ _TOLD_WITHIN_S = 5.0
 #: Who has answered nothing for so long does not run any more, where that is told by no sign: as long as nothing ends
 #: the run, once something does, and after a second Ctrl-C.
 _ANSWERS_WITHIN_S = (30.0, 5.0, 1.0)
+#: Who loads a tokenizer gives no sign meanwhile: of a large one that takes seconds.
+_LOADED_WITHIN_S = 60.0
 #: Of its part of all; who has done less is said to be slow, from so many requests on, where no chance does that.
 _SLOW_SHARE, _FEWEST, _DEVIATIONS = 0.9, 100, 4.0
 #: Over the last seconds, at least so many: who is slow now had done as much as the others before.
@@ -141,6 +144,7 @@ class _Crew:
         self._token = token
         self._silence_s = silence_s
         self._signs = signs
+        self._loading: set[int] = set()
         self._interrupts = self._heeded = 0
         self._offsets: list[Offset] = []
         self._begins_ns = 0
@@ -176,13 +180,17 @@ class _Crew:
             ServemarkError: one of them could not be made ready, or was lost.
             KeyboardInterrupt: a second Ctrl-C came, and one of them did not make an end even so.
         """
+        if self._job.compiled.tokenizer:
+            self._loading = set(range(len(self._generators)))
         armed = [one.arm(order) for one, order in zip(self._generators, self._orders(), strict=True)]
+        for place, future in enumerate(armed):
+            future.add_done_callback(partial(self._has_loaded, place))
         while wait(armed, timeout=_LOOK_EVERY_S).not_done:
             self._heed_interrupts()
             if self._is_given_up:
                 raise KeyboardInterrupt
             for place in self._silent():
-                raise self._lost_before(place, f"it has given no sign for {self._silence_s:g} s")
+                raise self._lost_before(place, f"it has given no sign for {self._silence_of(place):g} s")
             if any(future.done() and future.exception() for future in armed):  # nobody waits for the others
                 break
         for place, future in enumerate(armed):
@@ -322,11 +330,22 @@ class _Crew:
             if self._interrupts > 1 and self._given_up_at_s is None:
                 self._given_up_at_s = time.monotonic() + _TOLD_WITHIN_S
 
+    def _has_loaded(self, place: int, _armed: Future[None]) -> None:
+        self._loading.discard(place)
+        if self._signs is not None:
+            self._signs.hear(place)
+
+    def _silence_of(self, place: int) -> float:
+        """How long the generator at that place may give no sign."""
+        return _LOADED_WITHIN_S if place in self._loading else self._silence_s or math.inf
+
     def _silent(self) -> list[int]:
         """Who has given no sign for too long."""
-        if self._signs is None or self._silence_s is None:
+        signs = self._signs
+        if signs is None:
             return []
-        silent = (place for place in range(len(self._generators)) if self._signs.silent_s(place) > self._silence_s)
+        places = range(len(self._generators))
+        silent = (place for place in places if signs.silent_s(place) > self._silence_of(place))
         return [place for place in silent if not (self._outcomes and self._outcomes[place].done())]
 
     def _mind_losses(self) -> None:
