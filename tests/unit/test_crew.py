@@ -534,3 +534,21 @@ def test_files_of_records_have_the_numbers_of_their_generators():
         "latency-2.g2.bin",
         "latency-2.g3.bin",
     ]
+
+
+@pytest.mark.parametrize("boot", [boot_id(), "other"], ids=["the driver's machine", "another"])
+def test_each_is_held_back_by_the_quota_of_its_own_container(boot):
+    load = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=3)
+    job: Any = SimpleNamespace(plan=Plan((Group(Scenario(()), load),)), compiled=_plan("10.0.0.1"))
+    parts = []
+    for throttled_s in (None, 4.0):
+        told = _told(4.0)
+        (one,) = told.generators
+        machine = replace(IDLE, throttled_s=throttled_s, throttled_times=40 if throttled_s else 0)
+        outcome = replace(told, generators=(replace(one, machine=machine),))
+        parts.append(Part(Known(replace(FACTS, boot=boot)), outcome, Counts(), Offset(0, 1), None))
+    drivers: Any = SimpleNamespace(use=lambda: IDLE)
+    run = joined(job, parts, drivers, interrupted=False, stop_reason=None)
+    assert [one.machine.throttled_s for one in run.generators] == [None, 4.0]
+    assert [one.machine.throttled_times for one in run.generators] == [0, 40]
+    assert len({one.machine.own_cpu_s for one in run.generators}) == 1, "of the machine that of all counts"

@@ -173,6 +173,48 @@ def test_a_generator_that_is_late_by_itself_makes_the_run_invalid_and_is_named(s
     assert late == ["generator lag (predict)", lag.name], "of all together, and of that one"
 
 
+def _disturbed(parts, *changes):
+    """What disturbed the run, by its name, with these circumstances of each generator; each on a machine of 4 CPUs."""
+    machine = replace(IDLE, elapsed_s=10.0, cpus=4, remote=True, server_cpu_s=0.0, busy_cpu_s=8.5, own_cpu_s=8.0)
+    generators = []
+    for run, change in zip(parts.engine_run.generators, changes, strict=True):
+        host, cpu_s, of_machine = change
+        own = replace(machine, **of_machine)
+        generators.append(replace(run, host=host, boot=host, cpu_s=cpu_s, machine=own))
+    run = replace(parts.engine_run, generators=tuple(generators), ended_ns=10_000_000_000)
+    found = _assessed(replace(parts, engine_run=run))[0].run.certificate.disturbances
+    return {one.name: one.reason for one in found}
+
+
+def test_what_disturbs_a_machine_that_is_not_the_busiest_is_told_with_its_generator(spread):
+    _, parts = spread(2)
+    ill = {"busy_cpu_s": 6.0, "own_cpu_s": 5.8, "steal_cpu_s": 12.0, "throttled_s": 3.0, "memory_stalled_s": 3.0}
+    found = _disturbed(parts, ("a", 5.0, {}), ("b", 5.0, ill))
+    assert set(found) == {"steal", "quota", "memory pressure"}
+    assert all(reason.startswith("generator 2 of 2 (b): ") for reason in found.values())
+
+
+def test_what_all_have_alike_on_one_machine_is_said_of_none(spread):
+    _, parts = spread(2)
+    of_one = ("a", 3.0, {"steal_cpu_s": 12.0})
+    assert _disturbed(parts, of_one, of_one)["steal"].startswith("the hypervisor gave 30.0%")
+
+
+def test_other_load_of_one_machine_is_not_taken_for_the_generators_of_others(spread):
+    _, parts = spread(4)
+    calm = [(name, 8.0, {}) for name in "bcd"]
+    found = _disturbed(parts, ("a", 8.0, {"busy_cpu_s": 16.5}), *calm)
+    assert found["other load"].startswith("generator 1 of 4 (a): 21% of this machine's CPU time")
+
+
+def test_a_generator_that_is_busy_is_seen_among_others_that_are_not(spread):
+    _, parts = spread(4)
+    found = _disturbed(
+        parts, *[("a", 1.0, {})] * 2, ("a", 9.8, {"own_cpu_s": 12.8, "busy_cpu_s": 13.0}), ("a", 1.0, {})
+    )
+    assert found["generator CPU"].startswith("generator 3 of 4 (a): the generator's threads were busy for 98%")
+
+
 def test_one_that_was_lost_makes_the_run_invalid_and_says_what_it_owed(spread):
     _, parts = spread(3)
     file = parts.records[1]

@@ -26,7 +26,7 @@ from servemark.certificate.generator import (
 from servemark.certificate.pauses import NO_PAUSES
 from servemark.certificate.records import check_accounted, check_in_flight, check_schedule, check_server
 from servemark.certificate.spread import check_generators, check_start
-from servemark.result import Certificate, Check, StepSummary
+from servemark.result import Certificate, Check, Disturbance, StepSummary
 from servemark.servers import of_one
 from servemark.stats.events import gaps_of_step, joined_share
 from servemark.stats.evidence import NO_TIME, Evidence, StepEvidence, UnderWay
@@ -64,8 +64,24 @@ def certificate_of(
             *(_of_several(measured, evidence, steps, each, seen) if each else ()),
             _of_server(measured),
         ],
-        disturbances(seen),
+        disturbances_of_all(seen, each),
     )
+
+
+def disturbances_of_all(seen: RunConditions, each: tuple[OfGenerator, ...]) -> tuple[Disturbance, ...]:
+    """What may have changed the figures: of several generators the worst of each kind, with whose it is.
+
+    What all on one machine had alike is nobody's.
+    """
+    of_all = {found.name: found for found in disturbances(seen)}
+    has_one_machine = len({one.run.boot for one in each}) <= 1
+    worst = dict(of_all) if has_one_machine else {}
+    for one in each:
+        for found in disturbances(conditions_of(one.part)) if not one.run.lost else ():
+            if found.name not in worst or found.measured > worst[found.name].measured:
+                reason = f"{named(one.place, len(each), one.run)}: {found.reason}"
+                worst[found.name] = replace(found, reason=reason)
+    return tuple((of_all | worst).values())
 
 
 def checks_of_verdicts(measured: Measured, trials: Sequence[Trial]) -> list[Check]:
@@ -88,6 +104,7 @@ def conditions_of(measured: Measured, evidence: Evidence | None = None) -> RunCo
         users=users,
         machine=measured.machine,
         generator_cpu_s=engine_run.generator_cpu_s,
+        here_cpu_s=engine_run.busiest_cpu_s,
         generator_s=engine_run.ended_ns / NS_PER_S,
         # JMeter has a thread for each user, and no more than the CPUs let it run at once.
         threads=measured.compiled.threads * len(engine_run.generators)

@@ -108,6 +108,7 @@ class RunConditions:
         users: of the closed loops, together.
         machine: what it did meanwhile.
         generator_cpu_s: CPU time of the generator's threads, or of JMeter.
+        here_cpu_s: what of it was used on `machine`, where generators are on several; None: all.
         generator_s: how long these worked.
         threads: how many they were.
         realtime: what became of real-time priority: "rr 1", "dropped after 3.2 s", "refused: ..."; empty if not asked.
@@ -137,6 +138,7 @@ class RunConditions:
     idle_share: float = 0.0
     changes: Changes = Changes()
     asked: Mapping[str, Collection[str]] | None = None
+    here_cpu_s: float | None = None
 
     def asks(self, step: str, figure: str) -> bool:
         """Whether that figure of that step is one that the run is to tell."""
@@ -201,12 +203,16 @@ class RunConditions:
         """Whether the server and the generator use all CPUs of this machine between them."""
         if self.machine.remote or not self.machine.server_cpu_s:
             return False
-        return self.machine.server_cpu_s + self.generator_cpu_s > _SHARED_SHARE * self.machine.capacity_s
+        return self.machine.server_cpu_s + self._here_s > _SHARED_SHARE * self.machine.capacity_s
 
     @property
     def generator_share(self) -> float | None:
         """The share of their time for which the generator's threads computed; None where they had none."""
         return self.generator_cpu_s / self.generator_s / self.threads if self.generator_s > 0 else None
+
+    @property
+    def _here_s(self) -> float:
+        return self.generator_cpu_s if self.here_cpu_s is None else self.here_cpu_s
 
     @property
     def busy_share(self) -> float:
@@ -220,7 +226,7 @@ class RunConditions:
         machine = self.machine
         if machine.busy_cpu_s is None:
             return None
-        used_s = machine.busy_cpu_s - machine.own_cpu_s + min(self.generator_cpu_s, machine.own_cpu_s)
+        used_s = machine.busy_cpu_s - machine.own_cpu_s + min(self._here_s, machine.own_cpu_s)
         return min(max(used_s / machine.capacity_s, 0.0), 1.0)
 
     @property
@@ -229,7 +235,7 @@ class RunConditions:
         machine = self.machine
         if machine.busy_cpu_s is None or machine.server_cpu_s is None:
             return None
-        own_s = max(machine.own_cpu_s, self.generator_cpu_s)
+        own_s = max(machine.own_cpu_s, self._here_s)
         return max(machine.busy_cpu_s - machine.server_cpu_s - own_s, 0.0)
 
     @property

@@ -173,7 +173,8 @@ class GeneratorRun:
 class EngineRun:
     """What an engine says of a run that it has finished: of its generators, in the order of their shares, and in all.
 
-    Of several generators together the circumstances are those of the one that had the worst.
+    Of several generators together the circumstances are those of the one that had the worst, and the machine is the
+    busiest.
 
     Attributes:
         generators: at least one.
@@ -214,9 +215,19 @@ class EngineRun:
         return GeneratorCounts.of_all(counts) if len(counts) == len(self.generators) else None
 
     @property
+    def busiest(self) -> GeneratorRun:
+        """One of those on the busiest of their machines."""
+        return max(self.generators, key=lambda one: (one.machine.busy_cpu_s or 0.0) / one.machine.capacity_s)
+
+    @property
     def machine(self) -> MachineUse:
         """What the busiest of their machines did meanwhile."""
-        return max((one.machine for one in self.generators), key=lambda use: (use.busy_cpu_s or 0.0) / use.capacity_s)
+        return self.busiest.machine
+
+    @property
+    def busiest_cpu_s(self) -> float:
+        """CPU time of the generators there."""
+        return sum(one.cpu_s for one in self.generators if one.boot == self.busiest.boot)
 
     @property
     def realtime(self) -> str:

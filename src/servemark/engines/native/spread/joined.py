@@ -132,19 +132,32 @@ def _generator(part: Part, job: Job, uses: dict[str, MachineUse], ended_ns: int)
     if part.outcome is not None:
         (one,) = part.outcome.generators
         records, scheduled = part.generator.records, one.scheduled
+        machine = _as_seen_by(one.machine, uses[facts.boot])
     else:
         records, scheduled = part.generator.records, max(part.counts.scheduled, _rows_of(part, job))
-        one = GeneratorRun(records=records, scheduled=scheduled, cpu_s=0.0, machine=uses[facts.boot])
+        machine = uses[facts.boot]
+        one = GeneratorRun(records=records, scheduled=scheduled, cpu_s=0.0, machine=machine)
     return replace(
         one,
         records=records,
         scheduled=scheduled,
-        machine=uses[facts.boot],
+        machine=machine,
         host=facts.host,
         boot=facts.boot,
         clock=clock,
         lost=part.lost,
         stopped_late_ns=max(0, part.outcome.scheduling_ended_ns - ended_ns) if part.outcome is not None else 0,
+    )
+
+
+def _as_seen_by(own: MachineUse, use: MachineUse) -> MachineUse:
+    """The `use` of a machine, with what it grants to the process that told its `own`: each container has its limits."""
+    return replace(
+        use,
+        throttled_s=own.throttled_s,
+        throttled_times=own.throttled_times,
+        usable_cpus=own.usable_cpus,
+        realtime_fix=own.realtime_fix,
     )
 
 
