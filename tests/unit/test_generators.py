@@ -18,6 +18,7 @@ from servemark.certificate.spread import check_generators, check_start
 from servemark.engines import ClockAgreement, EngineRun, GeneratorCounts, GeneratorRun
 from servemark.engines.native.spread.joined import first_examples
 from servemark.records import open_records, write_records
+from servemark.report.generators import sent_by
 from servemark.result import UNSTAMPED_CLOCK, ErrorExample
 from servemark.units import NS_PER_S
 
@@ -349,10 +350,10 @@ def test_answers_have_the_kernels_time_where_it_was_asked_for_it_and_most_of_the
 def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):
     _, parts = spread(2)
     (step,) = _assessed(parts)[0].run.steps
-    of_second = {"slowest": "generator 2", "window_s": 3.0, "conditions": conditions_of(parts)}
+    of_second = {"whose": "generators 1 and 2", "window_s": 3.0, "conditions": conditions_of(parts)}
     near = check_start(step, apart_ns=50_000, **of_second)
     assert (near.passed, near.unit) == (True, "ms")
-    assert near.reason.startswith("generator 2 may have been 0.050 ms from the common schedule, which moves p")
+    assert near.reason.startswith("generators 1 and 2 may have been 0.050 ms out of step, which moves p")
     far = check_start(step, apart_ns=50_000_000, **of_second)
     assert far.passed is False
     assert (far.measured, far.unit) == (50.0, "ms")
@@ -363,6 +364,26 @@ def test_what_generators_may_be_apart_is_held_against_what_it_can_move(spread):
     assert (most.passed, most.unit) == (False, "share")
     assert ClockAgreement(bound_ns=5, drift_ns=-40, drift_bound_ns=10).apart_ns == 45
     assert ClockAgreement(bound_ns=5, drift_ns=9, drift_bound_ns=10).apart_ns == 5
+
+
+def _apart(parts, *bounds_ns):
+    """The check of the start of generators whose clocks are known to so much."""
+    clocks = [ClockAgreement(bound_ns=bound_ns) for bound_ns in bounds_ns]
+    shares = zip(parts.engine_run.generators, clocks, strict=True)
+    run = replace(parts.engine_run, generators=tuple(replace(one, clock=clock) for one, clock in shares))
+    assessed = _assessed(replace(parts, engine_run=run))[0].run
+    return _checks(assessed)["start (predict)"], assessed
+
+
+def test_two_generators_may_be_off_in_opposite_directions(spread):
+    _, parts = spread(3)
+    check, run = _apart(parts, 20_000, 0, 30_000)
+    assert check.measured == pytest.approx(0.05)
+    assert check.reason.startswith("generator 1 of 3 (here) and generator 3 of 3 (here) may have been 0.050 ms out of")
+    (fact,) = sent_by(run)
+    assert fact.text.plain.endswith("begun within 0.050 ms")
+    check, _ = _apart(parts, 0, 30_000, 0)
+    assert check.measured == pytest.approx(0.03), "of those that have the driver's clock none is off"
 
 
 def test_what_is_judged_of_pauses_is_of_the_measured_time(spread):

@@ -229,7 +229,7 @@ def _of_several(
     ended = check_generators(losses(measured, evidence, each), len(each), stopped_late(each))
     if len(each) == 1:
         return [ended]
-    apart_ns, furthest = most_apart(each)
+    apart_ns, whose = most_apart(each)
     window_s = evidence.window.seconds
     failed = [check for one in each for check in _of_one(one, len(each))]
     if not failed:
@@ -241,7 +241,7 @@ def _of_several(
         *(
             Check(f"start ({step.name})", None, f"{unbegun[0]} was lost and sent nothing")
             if unbegun
-            else check_start(step, apart_ns=apart_ns, slowest=furthest, window_s=window_s, conditions=seen)
+            else check_start(step, apart_ns=apart_ns, whose=whose, window_s=window_s, conditions=seen)
             for step in steps
         ),
         *failed,

@@ -148,7 +148,14 @@ def _listed(what: str, numbers: np.ndarray[tuple[int, ...], np.dtype[np.int64]])
 
 
 def most_apart(each: tuple[OfGenerator, ...]) -> tuple[int, str]:
-    """How far, in ns, the generator that was furthest from the common schedule may have been from it, and its name."""
-    apart = [(one.run.clock.apart_ns if one.run.clock else 0, one) for one in each]
-    most_ns, furthest = max(apart, key=lambda pair: pair[0])
-    return most_ns, named(furthest.place, len(each), furthest.run)
+    """How far, in ns, two of the generators may have been from each other at most, and their names.
+
+    Each may have been off the common schedule in another direction.
+    """
+    furthest = sorted(each, key=_apart_ns)[-2:]
+    names = [named(one.place, len(each), one.run) for one in sorted(furthest, key=lambda one: one.place)]
+    return sum(map(_apart_ns, furthest)), " and ".join(names)
+
+
+def _apart_ns(one: OfGenerator) -> int:
+    return one.run.clock.apart_ns if one.run.clock else 0

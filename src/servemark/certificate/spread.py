@@ -24,19 +24,19 @@ def check_generators(lost: Sequence[str], of: int, late: Sequence[str] = ()) -> 
     return Check(name, False, "; ".join(lost), len(lost), 0, "generators", advice=("run again",))
 
 
-def check_start(step: StepSummary, *, apart_ns: int, slowest: str, window_s: float, conditions: RunConditions) -> Check:
+def check_start(step: StepSummary, *, apart_ns: int, whose: str, window_s: float, conditions: RunConditions) -> Check:
     """The generators were in step: what they may have been apart moves no figure by more than its limit.
 
-    `apart_ns` is how far the one called `slowest` may have been from the common schedule. Its latencies are of its own
-    clock, and right. But requests of different generators came to the server at other distances: of a queue that is
-    served in order, in which every arrival is displaced by at most so much, no response is moved by more, since
-    departures are no further apart than arrivals. (A queue's departures are a non-expansive function of its arrivals;
-    Baccelli, Cohen, Olsder and Quadrat, "Synchronization and Linearity", 1992.) Of a closed loop nothing is scheduled
-    but the start, and only the rate is moved: by that part of the measured time.
+    `apart_ns` is how far two of them, called `whose`, may have been from each other at most. Latencies are of each
+    one's own clock, and right. But requests of different generators came to the server at other distances. Of a queue
+    that is served in order, departures are displaced by no less than the least of its arrivals is, and by no more than
+    the most. (They are a non-expansive function of its arrivals; Baccelli, Cohen, Olsder and Quadrat, "Synchronization
+    and Linearity", 1992.) A response is a departure less its arrival: so it is moved by no more than that. Of a closed
+    loop nothing is scheduled but the start, and only the rate is moved: by that part of the measured time.
     """
     name = f"start ({step.name})"
     apart_ms = apart_ns / NS_PER_MS
-    said = f"{slowest} may have been {apart_ms:.3f} ms from the common schedule"
+    said = f"{whose} may have been {apart_ms:.3f} ms out of step"
     if not apart_ns:
         return Check(name, True, "all began at one instant of one clock", 0.0, None, "ms")
     limit = limit_of_rate(step.throughput_per_s)
@@ -57,6 +57,6 @@ def check_start(step: StepSummary, *, apart_ns: int, slowest: str, window_s: flo
 
 
 def _out_of_step(check: Check) -> Check:
-    cause = "its clock could not be read more exactly, or was stepped, or runs at another speed"
+    cause = "a clock could not be read more exactly, or was stepped, or runs at another speed"
     advice = ("use a network on which datagrams are answered sooner", "see that nothing sets the clock", "run again")
     return Check(check.name, False, check.reason, check.measured, check.limit, check.unit, cause, advice)

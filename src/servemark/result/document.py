@@ -222,7 +222,7 @@ class GeneratorResult:
         run_queue_delay_ms: how long a thread that could run waited for a CPU, on the mean.
         loopback_p50_ms: its self-test.
         cpu_s: CPU time of its threads.
-        clock_bound_ms: how far the instant that it began at may be from that of the others.
+        clock_bound_ms: how far the instant that it began at may be from the common one, by the driver's clock.
         clock_drift_ms: how far its clock and the driver's went apart over the run.
         realtime, receive_clock, keep_awake: what it got of each.
     """
