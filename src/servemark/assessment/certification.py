@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from servemark.assessment.changes import changes_of
-from servemark.assessment.generators import OfGenerator, losses, most_apart, named, stopped_late
+from servemark.assessment.generators import OfGenerator, losses, most_apart, named, stopped_late, unread
 from servemark.assessment.measured import Measured
 from servemark.assessment.objectives import Trial, figures_asked, missed_by_lag
 from servemark.certificate import certify
@@ -241,7 +241,7 @@ def _of_several(
         *(
             Check(f"start ({step.name})", None, f"{unbegun[0]} was lost and sent nothing")
             if unbegun
-            else check_start(step, apart_ns=apart_ns, whose=whose, window_s=window_s, conditions=seen)
+            else check_start(step, apart_ns=apart_ns, whose=whose, unread=unread(each), window_s=window_s, conditions=seen)
             for step in steps
         ),
         *failed,

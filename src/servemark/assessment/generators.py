@@ -84,7 +84,7 @@ def generator_result(one: OfGenerator) -> GeneratorResult:
         loopback_p50_ms=counts.loopback_p50_ns / NS_PER_MS if counts and counts.loopback_p50_ns else None,
         cpu_s=run.cpu_s if counts else None,
         clock_bound_ms=clock.bound_ns / NS_PER_MS if clock else None,
-        clock_drift_ms=clock.drift_ns / NS_PER_MS if clock else None,
+        clock_drift_ms=clock.drift_ns / NS_PER_MS if clock and clock.drift_ns is not None else None,
         realtime=run.realtime or "off",
         receive_clock=run.receive_clock,
         keep_awake=run.keep_awake or "off",
@@ -155,6 +155,11 @@ def most_apart(each: tuple[OfGenerator, ...]) -> tuple[int, str]:
     furthest = sorted(each, key=_apart_ns)[-2:]
     names = [named(one.place, len(each), one.run) for one in sorted(furthest, key=lambda one: one.place)]
     return sum(map(_apart_ns, furthest)), " and ".join(names)
+
+
+def unread(each: tuple[OfGenerator, ...]) -> list[str]:
+    """The names of those whose clocks could not be read after the run."""
+    return [named(one.place, len(each), one.run) for one in each if one.run.clock and one.run.clock.drift_ns is None]
 
 
 def _apart_ns(one: OfGenerator) -> int:

@@ -116,19 +116,23 @@ class ClockAgreement:
     Attributes:
         bound_ns: how far the instant that it was told to begin at may be from the driver's: half the least round trip
             of the exchanges before the run.
-        drift_ns: how far apart the two clocks went, from the exchanges before the run to those after it.
-        drift_bound_ns: how far that may be from the truth.
+        after_bound_ns: the same of the exchanges after the run.
+        drift_ns: how far apart the two clocks went, from the exchanges before the run to those after it, by what these
+            tell: both bounds together may be off it. None where the clock could not be read any more.
     """
 
     bound_ns: int
-    drift_ns: int = 0
-    drift_bound_ns: int = 0
+    after_bound_ns: int = 0
+    drift_ns: int | None = 0
 
     @property
     def apart_ns(self) -> int:
-        """How far, at any time of the run, the generator may have been from where it was to be."""
-        drifted = abs(self.drift_ns) > self.drift_bound_ns
-        return self.bound_ns + (abs(self.drift_ns) if drifted else 0)
+        """How far, at any time of the run, the generator may have been from where it was to be.
+
+        It began no further from it than the exchanges before can be off, and ended no further than those after say that
+        its clock was then from what it was thought to say. Where these are not there it is known of the start alone.
+        """
+        return self.bound_ns if self.drift_ns is None else max(self.bound_ns, abs(self.drift_ns) + self.after_bound_ns)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -223,7 +223,8 @@ class GeneratorResult:
         loopback_p50_ms: its self-test.
         cpu_s: CPU time of its threads.
         clock_bound_ms: how far the instant that it began at may be from the common one, by the driver's clock.
-        clock_drift_ms: how far its clock and the driver's went apart over the run.
+        clock_drift_ms: how far its clock and the driver's went apart over the run, by what was read before it and
+            after it.
         realtime, receive_clock, keep_awake: what it got of each.
     """
 

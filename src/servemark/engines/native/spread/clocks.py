@@ -73,12 +73,8 @@ def agreement(before: Offset, after: Offset | None, *, same_machine: bool) -> Cl
     if same_machine and before.may_be_none and (after is None or after.may_be_none):
         return ClockAgreement(bound_ns=0)
     if after is None:
-        return ClockAgreement(bound_ns=before.bound_ns)
-    return ClockAgreement(
-        bound_ns=before.bound_ns,
-        drift_ns=after.offset_ns - before.offset_ns,
-        drift_bound_ns=before.bound_ns + after.bound_ns,
-    )
+        return ClockAgreement(before.bound_ns, drift_ns=None)
+    return ClockAgreement(before.bound_ns, after.bound_ns, after.offset_ns - before.offset_ns)
 
 
 def measure_offset(
