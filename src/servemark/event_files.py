@@ -50,7 +50,7 @@ def write_gaps(record_path: Path, gaps: Mapping[str, Sequence[bytes]], *, starte
     """
     lines = [
         "#[Histogram log format version 1.3]",
-        f"#[StartTime: {started_unix_ns / NS_PER_S:.3f} (seconds since epoch)]",
+        _start_line(started_unix_ns),
         '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"',
     ]
     for name, histograms in gaps.items():
@@ -63,6 +63,25 @@ def write_gaps(record_path: Path, gaps: Mapping[str, Sequence[bytes]], *, starte
         path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
     except OSError as error:
         raise RecordingError.unwritable(path, error.strerror or str(error)) from error
+
+
+def date_gaps(record_path: Path, started_unix_ns: int) -> None:
+    """Have the times between events beside the records at `record_path`, if there are any, begin at that time.
+
+    Raises:
+        RecordingError: they cannot be written.
+    """
+    path = gaps_path(record_path)
+    try:
+        if path.exists():
+            first, _, *rest = path.read_text(encoding="ascii").splitlines(keepends=True)
+            path.write_text("".join([first, f"{_start_line(started_unix_ns)}\n", *rest]), encoding="ascii")
+    except OSError as error:
+        raise RecordingError.unwritable(path, error.strerror or str(error)) from error
+
+
+def _start_line(started_unix_ns: int) -> str:
+    return f"#[StartTime: {started_unix_ns / NS_PER_S:.3f} (seconds since epoch)]"
 
 
 def read_gaps(path: Path) -> dict[str, tuple[bytes, ...]]:

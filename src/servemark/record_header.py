@@ -35,7 +35,7 @@ def with_size(header: dict[str, Any]) -> dict[str, Any]:
 
 def packed(header: dict[str, Any]) -> bytes:
     """The header of a record file as it stands at its beginning, filled up to its `header_bytes`; longer if need be."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     fixed = FIXED.pack(MAGIC, header["version"], header["row_bytes"], header["header_bytes"], len(text))
     return (fixed + text).ljust(header["header_bytes"], b"\0")
 

@@ -314,6 +314,21 @@ def write_records(
         raise RecordingError.unwritable(path, error.strerror or str(error)) from error
 
 
+def date_records(path: Path, started_unix_ns: int) -> None:
+    """Have the records at `path` begin at that time of the wall clock; there is room for it in their header.
+
+    Raises:
+        RecordingError: they cannot be read, or not be written.
+    """
+    try:
+        with path.open("r+b") as file:
+            header = read_header(file, path, MAGIC, "a record file")
+            file.seek(0)
+            file.write(packed({**header, "started_unix_ns": started_unix_ns}))
+    except OSError as error:
+        raise RecordingError.unwritable(path, error.strerror or str(error)) from error
+
+
 def _unreadable(paths: str, error: OSError) -> RecordingError:
     return RecordingError(
         f"cannot read the records in {paths}", cause=error.strerror or str(error), next_step=COPY_WHOLE

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -26,8 +27,10 @@ from servemark.engines.native.spread.crew import Paces, _Crew, parts_of
 from servemark.engines.native.spread.joined import Part, joined, with_connections
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.errors import ClusterLostError, GeneratorLostError, SetupError, UsageError
+from servemark.event_files import gaps_path, read_gaps, write_gaps
 from servemark.interrupts import held_back
 from servemark.machine.processes import boot_id
+from servemark.records import open_records, row_dtype, write_records
 from servemark.units import NS_PER_S
 from servemark.version import version
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad, RateSegment
@@ -35,6 +38,7 @@ from servemark.workload.plan import Address, EngineShare, Group, Plan, compile_p
 from servemark.workload.scenario import Request, Scenario, Step
 
 from .test_certificate import IDLE
+from .test_events import HISTOGRAM
 
 FACTS = GeneratorFacts("here", 1, version(), build(), "3.12", boot_id(), 1, ("127.0.0.1", 1))
 
@@ -552,3 +556,26 @@ def test_each_is_held_back_by_the_quota_of_its_own_container(boot):
     assert [one.machine.throttled_s for one in run.generators] == [None, 4.0]
     assert [one.machine.throttled_times for one in run.generators] == [0, 40]
     assert len({one.machine.own_cpu_s for one in run.generators}) == 1, "of the machine that of all counts"
+
+
+def test_all_began_when_the_clock_of_the_driver_says(tmp_path):
+    """Those of their machines may be set to anything."""
+    load = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=3)
+    job: Any = SimpleNamespace(plan=Plan((Group(Scenario(()), load),)), compiled=_plan("10.0.0.1"))
+    rows, parts = np.zeros(3, dtype=row_dtype()), []
+    rows["seq"] = range(3)
+    for number, started_unix_ns in enumerate((1_700_000_000 * NS_PER_S, 1_600_000_000 * NS_PER_S, 0)):
+        path = tmp_path / f"{number}.bin"
+        write_records(path, [rows], steps=["prédire"], started_unix_ns=started_unix_ns, warmup_ns=5)
+        write_gaps(path, {"predict": (HISTOGRAM,)}, started_unix_ns=started_unix_ns, length_ns=9)
+        parts.append(Part(Known(FACTS, records=path), _told(4.0), Counts(), Offset(0, 1), None))
+    drivers: Any = SimpleNamespace(use=lambda: IDLE)
+    began_ns = 1_750_000_000 * NS_PER_S
+    run = joined(job, parts, drivers, interrupted=False, stop_reason=None, began_unix_ns=began_ns)
+    for one in run.generators:
+        file = open_records(one.records)
+        assert (file.started_unix_ns, file.warmup_ns, file["seq"].tolist()) == (began_ns, 5, [0, 1, 2])
+        assert file.step_names == ("prédire",)
+        log = gaps_path(one.records)
+        assert "#[StartTime: 1750000000.000 (seconds since epoch)]" in log.read_text().splitlines()
+        assert read_gaps(log) == {"predict": (HISTOGRAM,)}

@@ -88,6 +88,7 @@ def execute(job: Job, placement: Placement) -> EngineRun:
             interrupted=crew.is_interrupted,
             stop_reason=crew.stop_reason,
             stops_ns=crew.stops_ns,
+            began_unix_ns=crew.begins_unix_ns,
         )
 
 
@@ -147,7 +148,7 @@ class _Crew:
         self._loading: set[int] = set()
         self._interrupts = self._heeded = 0
         self._offsets: list[Offset] = []
-        self._begins_ns = 0
+        self._begins_ns = self.begins_unix_ns = 0
         self._begun: list[Future[None]] = []
         self._outcomes: list[Future[EngineRun]] = []
         self._asked: list[Future[Counts] | None] = [None] * len(generators)
@@ -238,7 +239,8 @@ class _Crew:
         lead_s = self._start_lead_s()
         self._heed_interrupts()
         if not self._interrupts:
-            self._begins_ns = time.monotonic_ns() + ns_from_s(lead_s)
+            lead_ns = ns_from_s(lead_s)
+            self._begins_ns, self.begins_unix_ns = time.monotonic_ns() + lead_ns, time.time_ns() + lead_ns
             for one, offset in zip(self._generators, self._offsets, strict=True):
                 apart_ns = 0 if one.facts.boot == own and offset.may_be_none else offset.offset_ns
                 self._begun.append(one.begin_at(self._begins_ns + apart_ns))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servemark.engines import EngineRun, GeneratorRun, Job
 from servemark.engines.native.spread import Counts, RemoteGenerator
 from servemark.engines.native.spread.clocks import Offset, agreement
 from servemark.errors import RecordingError
+from servemark.event_files import date_gaps
 from servemark.machine.counters import MachineWatch
 from servemark.machine.processes import boot_id
 from servemark.result import ErrorExample
@@ -51,17 +53,27 @@ def joined(
     interrupted: bool,
     stop_reason: str | None,
     stops_ns: int | None = None,
+    began_unix_ns: int = 0,
 ) -> EngineRun:
     """The run of all; `machine` is the driver's, looked at meanwhile.
 
     `stops_ns` is when all were to stop, if they were told that; whoever heard of it late has gone on for longer.
+    All began at `began_unix_ns` by the driver's wall clock, 0 if they never did: it is what the files of each say then,
+    since those of their machines may tell any time.
+
+    Raises:
+        RecordingError: a file of records cannot be read or written.
     """
     told = [part.outcome for part in parts if part.outcome is not None]
     uses = _uses(parts, machine)
     lost_ns = max(part.lost_ns for part in parts)  # where nobody told when it ended, the last was at work until then
     ended_ns = _ended_ns(parts, stops_ns) if told else _due_until_ns(job, lost_ns)
+    generators = tuple(_generator(part, job, uses, ended_ns) for part in parts)
+    if began_unix_ns:
+        for one in generators:
+            _date(one.records, began_unix_ns)
     return EngineRun(
-        generators=with_connections(tuple(_generator(part, job, uses, ended_ns) for part in parts), job.compiled),
+        generators=with_connections(generators, job.compiled),
         scheduling_ended_ns=ended_ns,
         ended_ns=max((one.ended_ns for one in told), default=lost_ns),
         interrupted=interrupted or any(one.interrupted for one in told),
@@ -148,6 +160,13 @@ def _generator(part: Part, job: Job, uses: dict[str, MachineUse], ended_ns: int)
         lost=part.lost,
         stopped_late_ns=max(0, part.outcome.scheduling_ended_ns - ended_ns) if part.outcome is not None else 0,
     )
+
+
+def _date(records: Path, began_unix_ns: int) -> None:
+    from servemark.records import date_records  # with what they are read by only at the end
+
+    date_records(records, began_unix_ns)
+    date_gaps(records, began_unix_ns)
 
 
 def _as_seen_by(own: MachineUse, use: MachineUse) -> MachineUse:
