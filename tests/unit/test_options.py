@@ -76,7 +76,12 @@ REFUSED = [
     ("latency --duration 10parsecs", "'10parsecs' is not a time"),
     ("latency --duration=-1m", "-1m is not above 0 seconds"),
     ("latency --max-errors 101%", "is not between 0% and 100%"),
-    ("latency -t 2000000", "is more than 1048576"),
+    ("latency -t 5000000000", "is more than 4294967295"),
+    (
+        "latency -t 1048577",
+        "1048577 users are more than the 1048576 that one generator can have; lower -t, or raise --g",
+    ),
+    ("latency -t 2097153 --generators 2", "2097153 users are more than the 1048576 that one generator can have"),
     ("latency -i none.jpg", "cannot read none.jpg: no such file"),
     ("latency -i /dev/null", "cannot read /dev/null: not a regular file"),
     ("latency --model=", "-m is empty; leave it out for resnet"),
@@ -325,6 +330,11 @@ def test_what_cannot_be_had_is_refused_in_one_line_with_status_2(capsys, line, m
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_several_generators_can_have_more_users_than_one():
+    (request,) = parse_run("servemark", ["latency", "-t", "2097152", "--generators", "2"]).entries
+    assert Entry.of(request).points[0].load.users == 2097152
 
 
 def _sent_by(line: str, searches: bool = False) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from servemark.options.objectives import OF_TOKENS, STREAMED, Condition
 from servemark.options.table import Option
 from servemark.servers.dialect import Ability, Dialect, lacking
 from servemark.servers.oip.asked import TO_STREAM
-from servemark.workload.load import ClosedLoad, Load, OpenLoad
+from servemark.workload.load import MOST_USERS, ClosedLoad, Load, OpenLoad
 from servemark.workload.plan import Plan, headline_step
 from servemark.workload.prompts import answer_asked
 from servemark.workload.scenario import Step
@@ -91,12 +91,15 @@ def check_spread(loads: Sequence[Load], generators: int, threads: int, *, search
     """Refuse more generators, each with so many `threads`, than the largest of `loads`, one a point, has users,
     arrivals or connections for.
 
-    A point that has fewer of them than others is sent by as many generators. Where the user `searches`, the largest
+    Nor may any of them have more users than these generators can have. A point that has fewer of them than others is
+    sent by as many generators. Where the user `searches`, the largest
     load is what is to be found: only its connections are known.
 
     Raises:
         UsageError: says how many there are.
     """
+    for load in loads:
+        check_users_each(load, generators)
     most = max((_parts_of(load) for load in loads), default=math.inf)
     if generators > most and not searches:
         is_open = any(isinstance(load, OpenLoad) for load in loads)
@@ -115,6 +118,19 @@ def check_spread(loads: Sequence[Load], generators: int, threads: int, *, search
             f"{given} is more than the load has connections",
             cause=f"{_counted(connections, 'connection')}, and each thread that sends needs one of its own",
             next_step=f"give it more connections, or lower {' or '.join(several)}",
+        )
+
+
+def check_users_each(load: Load, generators: int) -> None:
+    """Refuse users that not so many `generators` can have.
+
+    Raises:
+        UsageError: says how many one can have.
+    """
+    if isinstance(load, ClosedLoad) and load.users > MOST_USERS * generators:
+        raise UsageError(
+            f"{load.users} users are more than the {MOST_USERS} that one generator can have",
+            next_step="lower -t, or raise --generators",
         )
 
 

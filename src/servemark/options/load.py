@@ -10,7 +10,7 @@ from servemark.errors import UsageError
 from servemark.options.kinds import Rate, Seconds, Share, Switch, Text, Whole
 from servemark.options.table import OptionGroup, option, refuse
 from servemark.units import ns_from_s
-from servemark.workload.load import DEFAULT_MAX_CONNECTIONS, MOST_USERS, Arrivals, ClosedLoad, Load, Until
+from servemark.workload.load import DEFAULT_MAX_CONNECTIONS, MOST_USERS_OF_ALL, Arrivals, ClosedLoad, Load, Until
 from servemark.workload.open_loop import MOST_CONNECTIONS, arrivals_of, check_open_loop, open_load
 from servemark.workload.trace import read_lengths
 from servemark.workload.trace_lengths import Lengths
@@ -46,7 +46,7 @@ class LoadOptions(OptionGroup):
     threads: int | None = option(
         "-t",
         "--threads",
-        kind=Whole(1, MOST_USERS),
+        kind=Whole(1, MOST_USERS_OF_ALL),
         metavar="N",
         help="users that send at once (default: the benchmark's)",
         of_suites=True,

@@ -17,6 +17,7 @@ from servemark.benchmarks.refusals import (
     check_needs,
     check_records,
     check_tokenizer,
+    check_users_each,
     foreseen_requests,
     spread_of,
     threads_of,
@@ -366,6 +367,7 @@ def _job(
     check_tokenizer(content.tokenizer, plan)
     check_answers(request.question.objective, plan, server.dialect, counts=content.tokenizer is not None)
     spread = spread_of(point.load, generator.spread)
+    check_users_each(point.load, spread.generators)
     compiled = compile_plan(
         plan,
         server.addresses,

@@ -49,8 +49,10 @@ class Until:
 
 #: How long a run lasts of which nothing else is said.
 ADAPTIVE = Until(precision=0.02)
-#: Users of closed loops together: each has a file descriptor, and Linux gives a process no more (``fs.nr_open``).
+#: Users of one generator: each has a file descriptor, and Linux gives a process no more (``fs.nr_open``).
 MOST_USERS = 2**20
+#: And of all generators: records have no more bits for the number of a user.
+MOST_USERS_OF_ALL = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class ClosedLoad:
     """A closed loop.
 
     Attributes:
-        users: virtual users, each with one connection; from 1 to ``MOST_USERS``, and no more than the machine can hold.
+        users: virtual users, each with one connection; from 1 to ``MOST_USERS`` for each generator, and no more than
+            the machine can hold.
         loops: scenarios that each user performs; all of them are in the statistics, there is no warm-up.
         duration_s: the measured time, after the warm-up; alternatively
         until: a length that adapts.
@@ -78,8 +81,8 @@ class ClosedLoad:
     def __post_init__(self) -> None:
         if self.users < 1:
             raise UsageError(f"a load needs at least 1 user, not {self.users}")
-        if self.users > MOST_USERS:
-            raise UsageError(f"{self.users} users are more than the {MOST_USERS} that one process can have")
+        if self.users > MOST_USERS_OF_ALL:
+            raise UsageError(f"{self.users} users are more than the {MOST_USERS_OF_ALL} that can be told apart")
         if sum(limit is not None for limit in (self.loops, self.duration_s, self.until)) != 1:
             raise UsageError("a load ends after loops, a duration, or a number of successes: give exactly one")
         if self.loops is not None and self.warmup_s:
