@@ -302,7 +302,11 @@ def test_a_start_is_told_the_longer_before_the_longer_one_takes_to_answer(monkey
         clock_s[0] += min(timeout, takes_s)
 
     monkeypatch.setattr(crew, "wait", wait)
-    clock = SimpleNamespace(monotonic=lambda: clock_s[0], monotonic_ns=lambda: round(clock_s[0] * NS_PER_S))
+
+    def now_ns() -> int:
+        return round(clock_s[0] * NS_PER_S)
+
+    clock = SimpleNamespace(monotonic=lambda: clock_s[0], monotonic_ns=now_ns, time_ns=now_ns)
     monkeypatch.setattr(crew, "time", clock)
     monkeypatch.setattr(crew, "measure_offset", lambda *_: Offset(0, 1))
     generators: list[Any] = [Beginning(FACTS), Beginning(FACTS, lead_s=lead_s)]

@@ -241,7 +241,9 @@ def _of_several(
         *(
             Check(f"start ({step.name})", None, f"{unbegun[0]} was lost and sent nothing")
             if unbegun
-            else check_start(step, apart_ns=apart_ns, whose=whose, unread=unread(each), window_s=window_s, conditions=seen)
+            else check_start(
+                step, apart_ns=apart_ns, whose=whose, unread=unread(each), window_s=window_s, conditions=seen
+            )
             for step in steps
         ),
         *failed,
