@@ -10,7 +10,7 @@ use std::{fmt, io};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use crate::clock::{Clock, NS_PER_S, unix_ns};
+use crate::clock::{BothClocks, Clock, NS_PER_S};
 use crate::kernel;
 
 /// Whose time of arrival a run takes.
@@ -65,9 +65,6 @@ impl Stamping {
 
 /// How far two readings of one moment by both clocks may be apart beyond what their samples leave open.
 const ROUNDING_NS: i64 = 1_000;
-/// A sample that took longer is taken again: the thread was interrupted.
-const LONGEST_SAMPLE_NS: i64 = 5_000;
-const MOST_TRIES: u32 = 4;
 const SAMPLE_EVERY_NS: i64 = 100_000;
 /// For how long after a step no stamp is believed: some that lie unread are from before it.
 const DISTRUST_NS: i64 = NS_PER_S;
@@ -86,56 +83,16 @@ pub(crate) struct StampClock {
     shift_ns: i64,
 }
 
-/// Both clocks, at one moment.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_field_names, reason = "the unit")]
-struct Sample {
-    before_ns: i64,
-    unix_ns: i64,
-    after_ns: i64,
-}
-
-impl Sample {
-    fn take(clock: Clock) -> Self {
-        let mut before_ns = clock.now_ns();
-        let mut best: Option<Self> = None;
-        for _ in 0..MOST_TRIES {
-            let (unix_ns, after_ns) = (unix_ns(), clock.now_ns());
-            let sample = Self {
-                before_ns,
-                unix_ns,
-                after_ns,
-            };
-            if best.is_none_or(|best| sample.length_ns() < best.length_ns()) {
-                best = Some(sample);
-            }
-            if sample.length_ns() <= LONGEST_SAMPLE_NS {
-                break;
-            }
-            before_ns = after_ns;
-        }
-        best.unwrap_or(Self {
-            before_ns,
-            unix_ns: unix_ns(),
-            after_ns: before_ns,
-        })
-    }
-
-    fn length_ns(self) -> i64 {
-        self.after_ns - self.before_ns
-    }
-}
-
 impl StampClock {
     /// What lies between the clocks now.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self::from_sample(Sample::take(clock))
+        Self::from_sample(BothClocks::read(clock))
     }
 
-    fn from_sample(sample: Sample) -> Self {
+    fn from_sample(sample: BothClocks) -> Self {
         let reach_ns = sample.length_ns() / 2 + 1;
         Self {
-            offset_ns: sample.unix_ns - sample.before_ns - sample.length_ns() / 2,
+            offset_ns: sample.apart_ns(),
             reach_ns,
             sampled_ns: sample.after_ns,
             trusted_from_ns: i64::MIN,
@@ -157,12 +114,12 @@ impl StampClock {
     }
 
     fn sample(&mut self, clock: Clock) {
-        let mut sample = Sample::take(clock);
+        let mut sample = BothClocks::read(clock);
         sample.unix_ns += self.shift_ns;
         self.note(sample);
     }
 
-    fn note(&mut self, sample: Sample) {
+    fn note(&mut self, sample: BothClocks) {
         let found = Self::from_sample(sample);
         let apart_ns = (found.offset_ns - self.offset_ns).abs();
         if apart_ns > found.reach_ns + self.reach_ns + ROUNDING_NS {
@@ -203,11 +160,11 @@ impl StampClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::monotonic_ns;
+    use crate::clock::{monotonic_ns, unix_ns};
 
     /// Both clocks at `at_ns`, read within 100 ns, with `apart_ns` between them.
-    fn sample(at_ns: i64, apart_ns: i64) -> Sample {
-        Sample {
+    fn sample(at_ns: i64, apart_ns: i64) -> BothClocks {
+        BothClocks {
             before_ns: at_ns - 50,
             unix_ns: at_ns + apart_ns,
             after_ns: at_ns + 50,
@@ -231,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_tightest_sample_counts() {
-        let loose = Sample {
+        let loose = BothClocks {
             before_ns: 0,
             unix_ns: APART_NS + 3_900,
             after_ns: 4_000,

@@ -4,7 +4,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{NS_PER_MS, monotonic_ns, unix_ns};
+use crate::clock::{BothClocks, Clock, NS_PER_MS, monotonic_ns};
 use crate::error::BeginError;
 
 /// From the last arrival to the origin: so long do the other threads take to wake.
@@ -24,7 +24,7 @@ impl Origin {
     fn at(instant_ns: i64) -> Self {
         Self {
             monotonic_ns: instant_ns,
-            unix_ns: unix_ns() + instant_ns - monotonic_ns(),
+            unix_ns: BothClocks::read(Clock::from_origin(instant_ns)).apart_ns(),
         }
     }
 }
@@ -153,6 +153,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::clock::unix_ns;
 
     #[test]
     fn who_is_told_when_begins_then_and_once() {
