@@ -30,7 +30,7 @@ use crate::histogram::EventGaps;
 use crate::load::Load;
 use crate::plan::Plan;
 use crate::protocol::{Event, Protocol};
-use crate::realtime::{Got, Priority};
+use crate::realtime::{Priority, PriorityState};
 use crate::recorder::Recorder;
 use crate::share::Share;
 use crate::tls::TlsSetup;
@@ -87,7 +87,7 @@ pub(crate) struct Tally {
     /// That was for lack of descriptors.
     pub(crate) lacked_descriptors: bool,
     /// What became of real-time priority.
-    pub(crate) realtime: Got,
+    pub(crate) realtime: PriorityState,
     /// User and system time of the thread since the start barrier.
     pub(crate) cpu_ns: i64,
     /// Of the thread since the start barrier.
@@ -217,7 +217,7 @@ impl<'plan, L: Load, P: Protocol<'plan>> Driver<'plan, L, P> {
             over_ns: self.load.over_ns(),
             most_connections,
             lacked_descriptors,
-            realtime: self.priority.got(),
+            realtime: self.priority.state(),
             cpu_ns: thread_cpu_ns() - cpu_before_ns,
             run_queue: RunQueue::of_this_thread().since(queue_before),
             clock_steps: self.clocks.steps(),

@@ -25,9 +25,9 @@ pub enum Realtime {
     Off,
 }
 
-/// What became of it.
+/// What became of the priority that a thread asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Got {
+pub(crate) enum PriorityState {
     #[default]
     NotAsked,
     Held,
@@ -36,7 +36,7 @@ pub(crate) enum Got {
     Dropped(i64),
 }
 
-impl Got {
+impl PriorityState {
     /// What became of it on two threads: where it differs, the worse, and of two drops the first.
     pub(crate) fn with(self, other: Self) -> Self {
         let keeps = match (&self, &other) {
@@ -56,7 +56,7 @@ impl Got {
     }
 }
 
-impl fmt::Display for Got {
+impl fmt::Display for PriorityState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAsked => Ok(()),
@@ -81,7 +81,7 @@ pub(crate) fn is_permitted() -> io::Result<()> {
 /// The priority of the calling thread.
 #[derive(Debug)]
 pub(crate) struct Priority {
-    got: Got,
+    state: PriorityState,
     look_at_ns: i64,
     looked_ns: i64,
     /// Time that the thread had used by then.
@@ -91,18 +91,18 @@ pub(crate) struct Priority {
 impl Priority {
     /// Ask for it, if that is `asked`, at `now_ns` of the run's clock.
     pub(crate) fn new(asked: bool, now_ns: i64) -> Self {
-        let got = match asked.then(|| set_policy(None, Policy::RealTime)) {
-            None => Got::NotAsked,
-            Some(Ok(())) => Got::Held,
-            Some(Err(error)) => Got::Refused(error.to_string()),
+        let state = match asked.then(|| set_policy(None, Policy::RealTime)) {
+            None => PriorityState::NotAsked,
+            Some(Ok(())) => PriorityState::Held,
+            Some(Err(error)) => PriorityState::Refused(error.to_string()),
         };
-        let is_held = got == Got::Held;
+        let is_held = state == PriorityState::Held;
         if !is_held {
             // Where it is refused, the thread waits for its turn as others do.
             let _ = ask_for_short_slices();
         }
         Self {
-            got,
+            state,
             look_at_ns: if is_held { now_ns + WINDOW_NS } else { i64::MAX },
             looked_ns: now_ns,
             used_ns: thread_cpu_ns(),
@@ -119,14 +119,14 @@ impl Priority {
         (self.used_ns, self.looked_ns, self.look_at_ns) = (used_ns, now_ns, now_ns + WINDOW_NS);
         if is_busy && set_policy(None, Policy::Normal).is_ok() {
             let _ = ask_for_short_slices();
-            self.got = Got::Dropped(now_ns);
+            self.state = PriorityState::Dropped(now_ns);
             self.look_at_ns = i64::MAX;
         }
     }
 
     /// What became of it.
-    pub(crate) fn got(self) -> Got {
-        self.got
+    pub(crate) fn state(self) -> PriorityState {
+        self.state
     }
 }
 
@@ -136,15 +136,19 @@ mod tests {
 
     #[test]
     fn of_several_threads_the_worst_is_told() {
-        let refused = || Got::Refused("no".into());
-        let worst = |all: Vec<Got>| all.into_iter().fold(Got::NotAsked, Got::with).to_string();
-        assert_eq!(worst(vec![Got::NotAsked, Got::NotAsked]), "");
-        assert_eq!(worst(vec![Got::Held, Got::Held]), "rr 1");
-        assert_eq!(worst(vec![Got::Held, refused()]), "refused: no");
+        let refused = || PriorityState::Refused("no".into());
+        let worst = |all: Vec<PriorityState>| {
+            all.into_iter()
+                .fold(PriorityState::NotAsked, PriorityState::with)
+                .to_string()
+        };
+        assert_eq!(worst(vec![PriorityState::NotAsked, PriorityState::NotAsked]), "");
+        assert_eq!(worst(vec![PriorityState::Held, PriorityState::Held]), "rr 1");
+        assert_eq!(worst(vec![PriorityState::Held, refused()]), "refused: no");
         let dropped = vec![
-            Got::Dropped(NS_PER_S * 9),
-            Got::Held,
-            Got::Dropped(NS_PER_S * 16 / 5),
+            PriorityState::Dropped(NS_PER_S * 9),
+            PriorityState::Held,
+            PriorityState::Dropped(NS_PER_S * 16 / 5),
         ];
         assert_eq!(worst(dropped), "dropped after 3.2 s");
     }
@@ -153,18 +157,18 @@ mod tests {
     fn a_thread_that_is_busy_for_half_of_a_window_gives_it_up() {
         let given_up_by = |share: i64| {
             let mut priority = Priority {
-                got: Got::Held,
+                state: PriorityState::Held,
                 look_at_ns: WINDOW_NS,
                 looked_ns: 0,
                 used_ns: thread_cpu_ns() - WINDOW_NS * share / 100,
             };
             priority.observe(WINDOW_NS - 1);
-            assert_eq!(priority.got, Got::Held);
+            assert_eq!(priority.state, PriorityState::Held);
             priority.observe(WINDOW_NS);
-            priority.got()
+            priority.state()
         };
-        assert_eq!(given_up_by(40), Got::Held);
-        assert_eq!(given_up_by(51), Got::Dropped(WINDOW_NS));
+        assert_eq!(given_up_by(40), PriorityState::Held);
+        assert_eq!(given_up_by(51), PriorityState::Dropped(WINDOW_NS));
     }
 
     #[test]
@@ -182,6 +186,6 @@ mod tests {
     fn nobody_who_did_not_ask_is_looked_at() {
         let mut priority = Priority::new(false, 0);
         priority.observe(i64::MAX - 1);
-        assert_eq!(priority.got(), Got::NotAsked);
+        assert_eq!(priority.state(), PriorityState::NotAsked);
     }
 }

@@ -24,9 +24,9 @@ pub enum ReceiveClock {
     User,
 }
 
-/// Which of them a run got.
+/// Whose time of arrival a run has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ReceiveClockGot {
+pub(crate) enum UsedReceiveClock {
     /// The kernel's.
     Kernel,
     /// The time of reading, as was asked.
@@ -36,7 +36,7 @@ pub(crate) enum ReceiveClockGot {
     Refused(String),
 }
 
-impl fmt::Display for ReceiveClockGot {
+impl fmt::Display for UsedReceiveClock {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel => formatter.write_str("kernel"),

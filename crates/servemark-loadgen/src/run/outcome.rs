@@ -86,7 +86,7 @@ impl Outcome {
             is_interrupted: total.has_cancelled || (was_stopped && natural_end_ns >= stop_at_ns),
             generator_cpu_ns: total.cpu_ns,
             realtime: total.realtime.to_string(),
-            receive_clock: shared.receive_clock_got.to_string(),
+            receive_clock: shared.used_receive_clock.to_string(),
             clock_steps: total.clock_steps,
             paused_ns: total.pauses.totals_ns,
             pauses_ns: total.pauses.spans_ns,

@@ -11,7 +11,7 @@ use crate::expect::FirstBody;
 use crate::http1::{Http1, Prepared};
 use crate::plan::{Plan, Step};
 use crate::protocol::Protocol;
-use crate::receive_clock::{ReceiveClock, ReceiveClockGot, Stamping};
+use crate::receive_clock::{ReceiveClock, Stamping, UsedReceiveClock};
 use crate::start::{Start, StartBarrier};
 use crate::tls::TlsSetup;
 
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub(super) barrier: StartBarrier,
     pub(super) awake: Awake,
     pub(super) stamping: Option<Stamping>,
-    pub(super) receive_clock_got: ReceiveClockGot,
+    pub(super) used_receive_clock: UsedReceiveClock,
     pub(super) life: Mutex<Life>,
     pub(super) ended: Condvar,
 }
@@ -44,10 +44,10 @@ pub(super) struct Life {
 }
 
 /// Begin to have the kernel's time of arrival, and tell what became of it.
-pub(super) fn stamping(plan: &Plan) -> Result<(Option<Stamping>, ReceiveClockGot), StartError> {
+pub(super) fn stamping(plan: &Plan) -> Result<(Option<Stamping>, UsedReceiveClock), StartError> {
     let asked = plan.receive_clock;
     if asked == ReceiveClock::User {
-        return Ok((None, ReceiveClockGot::User));
+        return Ok((None, UsedReceiveClock::User));
     }
     let has_unix = plan.addresses.iter().any(|address| address.unix.is_some());
     let begun = if has_unix {
@@ -56,8 +56,8 @@ pub(super) fn stamping(plan: &Plan) -> Result<(Option<Stamping>, ReceiveClockGot
         Stamping::begin()
     };
     match begun {
-        Ok(stamping) => Ok((Some(stamping), ReceiveClockGot::Kernel)),
-        Err(error) if asked == ReceiveClock::Auto => Ok((None, ReceiveClockGot::Refused(error.to_string()))),
+        Ok(stamping) => Ok((Some(stamping), UsedReceiveClock::Kernel)),
+        Err(error) if asked == ReceiveClock::Auto => Ok((None, UsedReceiveClock::Refused(error.to_string()))),
         Err(error) => Err(StartError::ReceiveClock(error)),
     }
 }
@@ -67,14 +67,14 @@ impl Shared {
         plan: Plan,
         tls: Vec<Option<TlsSetup>>,
         most_open: u32,
-        (stamping, receive_clock_got): (Option<Stamping>, ReceiveClockGot),
+        (stamping, used_receive_clock): (Option<Stamping>, UsedReceiveClock),
         start: Start,
     ) -> io::Result<Self> {
         let control = Control::new(plan.threads, plan.foreground(), plan.has_background())?;
         Ok(Self {
             control: Arc::new(control),
             stamping,
-            receive_clock_got,
+            used_receive_clock,
             most_open,
             counters: (0..plan.threads).map(|_| Counters::default()).collect(),
             barrier: StartBarrier::new(plan.threads, start),

@@ -113,13 +113,13 @@ mod tests {
     use crate::control::AT_ONCE_NS;
     use crate::error::RunError;
     use crate::plan::tests::simple_plan;
-    use crate::receive_clock::ReceiveClockGot;
+    use crate::receive_clock::UsedReceiveClock;
     use crate::run::Run;
     use crate::start::Start;
 
     #[test]
     fn a_run_that_was_stopped_before_its_origin_took_no_time_however_late_its_threads_wake() {
-        let clock = (None, ReceiveClockGot::User);
+        let clock = (None, UsedReceiveClock::User);
         let shared = Shared::new(
             simple_plan(80, 2, 1),
             vec![None],
@@ -152,7 +152,7 @@ mod tests {
                 plan,
                 vec![None],
                 u32::MAX,
-                (None, ReceiveClockGot::User),
+                (None, UsedReceiveClock::User),
                 Start::WhenReady,
             )
             .unwrap(),
