@@ -146,20 +146,18 @@ def _name_of(word: str) -> str:
 def main(words: list[str], prog: str) -> int:
     """Measure two benchmarks in turns and compare them; returns the exit status."""
     arguments = parse_ab(prog, words)
-    if not arguments.json:
-        return _measured(arguments, None)
     with json_output(arguments.json) as write_json:
         return _measured(arguments, write_json)
 
 
-def _measured(arguments: argparse.Namespace, write_json: Callable[[str], None] | None) -> int:
+def _measured(arguments: argparse.Namespace, write_json: Callable[[str], None]) -> int:
     performed = in_turns(arguments, arguments.threshold)
     from servemark.report.terminal import print_pair
     from servemark.result import comparison_text
     from servemark.verdict import exit_status
 
     try:
-        if write_json and performed.result.comparison:
+        if performed.result.comparison:
             write_json(comparison_text(performed.result.comparison))
     finally:  # people are told all the same
         if arguments.json != "-":

@@ -61,13 +61,11 @@ def parse_calibrate(prog: str, words: list[str]) -> argparse.Namespace:
 def main(words: list[str], prog: str) -> int:
     """Measure a benchmark in turns with itself; returns the exit status."""
     arguments = parse_calibrate(prog, words)
-    if not arguments.json:
-        return _measured(arguments, None)
     with json_output(arguments.json) as write_json:
         return _measured(arguments, write_json)
 
 
-def _measured(arguments: argparse.Namespace, write_json: Callable[[str], None] | None) -> int:
+def _measured(arguments: argparse.Namespace, write_json: Callable[[str], None]) -> int:
     performed = in_turns(arguments, DEFAULT_THRESHOLD_SHARE)
 
     from servemark.assessment.calibration import calibration_of
@@ -77,8 +75,7 @@ def _measured(arguments: argparse.Namespace, write_json: Callable[[str], None] |
 
     calibration = calibration_of(performed.result)
     try:
-        if write_json:
-            write_json(calibration_text(calibration))
+        write_json(calibration_text(calibration))
     finally:  # people are told all the same
         if arguments.json != "-":
             print_calibration(performed.result, performed.folder, calibration)

@@ -25,12 +25,15 @@ _JSON = "the JSON"
 
 
 @contextmanager
-def json_output(name: str) -> Iterator[Callable[[str], None]]:
-    """What writes a text to the file `name`, or to stdout where that is ``-``.
+def json_output(name: str | None) -> Iterator[Callable[[str], None]]:
+    """Give what writes a text to the file `name`, to stdout where that is ``-``, or nowhere where none is named.
 
     Raises:
         OutputError: it cannot be written, or is part of a result; of a pipe also that nobody reads it.
     """
+    if not name:
+        yield lambda _: None
+        return
     if name == "-":
         _stdout(check_stdout, _JSON)
         yield print_json

@@ -7,8 +7,18 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from servemark.report.layout import Columns, Fact
-from servemark.report.words import counted, decimal, digits_of, figure, marked, ms, per_s, per_s_interval, steps_told
-from servemark.result import BenchmarkResult, EventSummary, Statistic, StepSummary
+from servemark.report.words import (
+    counted,
+    decimal,
+    digits_of,
+    figure,
+    marked,
+    p50_and_p99_ms,
+    per_s,
+    per_s_interval,
+    steps_told,
+)
+from servemark.result import BenchmarkResult, EventSummary, StepSummary
 from servemark.units import format_ms
 
 
@@ -22,7 +32,7 @@ def streamed(step: StepSummary) -> Iterator[Fact]:
         yield Fact("event rate", f"{per_s(events.events_per_s)} {per_s_interval(events.events_per_s)}")
     first = events.time_to_first_event_ms
     if first.max is not None:
-        yield Fact("first event", f"p50 {ms(first.p50)}{_interval(first.p50)}, p99 {ms(first.p99)}")
+        yield Fact("first event", p50_and_p99_ms(first))
     gaps = events.between_events_ms
     if gaps is not None:
         # From a histogram, and without intervals.
@@ -73,7 +83,3 @@ def _measured(events: EventSummary) -> int:
 def _mean(events: EventSummary) -> str:
     mean = events.per_request.mean if events.per_request else 0.0
     return decimal(mean, 0 if mean == int(mean) else digits_of(mean))
-
-
-def _interval(statistic: Statistic) -> str:
-    return f" ({ms(statistic.ci95[0])} to {ms(statistic.ci95[1])})" if statistic.ci95 else ""

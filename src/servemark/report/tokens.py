@@ -14,7 +14,7 @@ from servemark.report.words import (
     figure,
     interval,
     marked,
-    ms,
+    p50_and_p99_ms,
     per_s,
     per_s_interval,
     plain,
@@ -22,10 +22,8 @@ from servemark.report.words import (
 )
 from servemark.result import (
     BenchmarkResult,
-    LatencySummary,
     OutputTokens,
     RunResult,
-    Statistic,
     StepSummary,
     TokenSummary,
 )
@@ -45,16 +43,16 @@ def tokens_of(step: StepSummary) -> Iterator[Fact]:
     if output.count is not None:
         yield Fact("token rate", f"{per_s(output.per_s)} {per_s_interval(output.per_s)}{_of_a_user(output)}")
     if tokens.streams:
-        yield Fact("first token", _times(tokens.first_token_ms))
+        yield Fact("first token", p50_and_p99_ms(tokens.first_token_ms))
         if tokens.first_said_ms is not None:
-            yield Fact("first said", f"{_times(tokens.first_said_ms)}, behind reasoning")
+            yield Fact("first said", f"{p50_and_p99_ms(tokens.first_said_ms)}, behind reasoning")
     if tokens.time_per_output_token_ms.max is not None:
-        yield Fact("per token", f"{_times(tokens.time_per_output_token_ms)}{_divisor(tokens)}")
+        yield Fact("per token", f"{p50_and_p99_ms(tokens.time_per_output_token_ms)}{_divisor(tokens)}")
     gaps = tokens.between_content_ms
     if gaps is not None:
         found = [f"{name} {marked(format_ms(getattr(gaps, name)), certain=False)}" for name in ("p50", "p99")]
         yield Fact("content gaps", f"{', '.join(found)}, max {format_ms(gaps.max)}")
-        yield Fact("longest gap", f"{_times(tokens.longest_gap_ms)}, of each stream")
+        yield Fact("longest gap", f"{p50_and_p99_ms(tokens.longest_gap_ms)}, of each stream")
     reasons = ", ".join(f"{name} {count:,}" for name, count in tokens.finish_reasons.items())
     if reasons:
         yield Fact("finish reasons", reasons)
@@ -127,14 +125,6 @@ def _count(tokens: TokenSummary) -> str:
 
 def _of_a_user(output: OutputTokens) -> str:
     return f", {per_s(output.per_user_per_s)} a user" if output.per_user_per_s.value else ""
-
-
-def _times(latency: LatencySummary) -> str:
-    return f"p50 {ms(latency.p50)}{_interval(latency.p50)}, p99 {ms(latency.p99)}"
-
-
-def _interval(statistic: Statistic) -> str:
-    return f" ({ms(statistic.ci95[0])} to {ms(statistic.ci95[1])})" if statistic.ci95 else ""
 
 
 def _divisor(tokens: TokenSummary) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from servemark.printable import printable
 from servemark.report.layout import Fact
-from servemark.result import BenchmarkResult, Distribution, RunResult, Statistic, StepSummary
+from servemark.result import BenchmarkResult, Distribution, LatencySummary, RunResult, Statistic, StepSummary
 from servemark.stats.percentiles import REPORTED, least_n
 from servemark.terminals import shortened
 from servemark.units import format_ms
@@ -64,6 +64,13 @@ def ms(value: Statistic | float | None) -> str:
     if isinstance(value, Statistic):
         return marked(ms(value.value), certain=value.ci95 is not None)
     return "-" if value is None else format_ms(value)
+
+
+def p50_and_p99_ms(latency: LatencySummary) -> str:
+    """The median, with its interval where it has one, and the 99th percentile."""
+    p50 = latency.p50
+    interval = f" ({ms(p50.ci95[0])} to {ms(p50.ci95[1])})" if p50.ci95 else ""
+    return f"p50 {ms(p50)}{interval}, p99 {ms(latency.p99)}"
 
 
 def percentile_ms(distribution: Distribution, name: str, values: int) -> str:

@@ -35,18 +35,16 @@ SPENT = ("waiting for a connection", "sent late", "until the first byte", "until
 
 
 @dataclass(frozen=True)
-class Distribution:
-    """Measured successes by latency: bins that hold any, rising.
+class Binned:
+    """Times that were counted in bins: those that hold any, rising.
 
     Attributes:
         value_ms: the middle of each bin.
         counts: how many.
-        spent_ms: what their time went on, summed; shape (bins, SPENT).
     """
 
     value_ms: FloatArray
     counts: IntArray
-    spent_ms: FloatArray
 
     @property
     def count(self) -> int:
@@ -54,8 +52,22 @@ class Distribution:
         return int(self.counts.sum())
 
     def quantiles_ms(self, quantiles: FloatArray) -> FloatArray:
-        """Values that so many of all do not exceed (nearest rank, to a bin); there is at least one request."""
-        return quantiles_ms(self.value_ms, self.counts, quantiles)
+        """Values that so many of all do not exceed (nearest rank, to a bin); there is at least one."""
+        rising = np.cumsum(self.counts)
+        ranks = np.ceil(quantiles * rising[-1]).clip(1, rising[-1])
+        found: FloatArray = self.value_ms[np.searchsorted(rising, ranks)]
+        return found
+
+
+@dataclass(frozen=True)
+class Distribution(Binned):
+    """Measured successes by latency.
+
+    Attributes:
+        spent_ms: what the time of those in each bin went on, summed; shape (bins, SPENT).
+    """
+
+    spent_ms: FloatArray
 
     def spent_between_ms(self, low: float, high: float) -> FloatArray:
         """What the requests between two quantiles spent their time on, in the mean; the bins that lie between count."""
@@ -183,14 +195,6 @@ def _step(name: str, step: _loadgen.TimelineStep, kinds: Sequence[str]) -> StepT
             / NS_PER_MS,
         ),
     )
-
-
-def quantiles_ms(value_ms: FloatArray, counts: IntArray, quantiles: FloatArray) -> FloatArray:
-    """The values that so many of all do not exceed (nearest rank, to a bin), of rising bins that hold any."""
-    rising = np.cumsum(counts)
-    ranks = np.ceil(quantiles * rising[-1]).clip(1, rising[-1])
-    found: FloatArray = value_ms[np.searchsorted(rising, ranks)]
-    return found
 
 
 def percentiles_by_part_ms(cells: IntArray, parts: int, quantile: float, least: int) -> FloatArray:

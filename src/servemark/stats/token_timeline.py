@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from servemark.records import RecordFile, Rows, reading, time_per_token_ns, tokens_of, until_ns
 from servemark.stats.evidence import Window
-from servemark.stats.timeline import PARTS, PARTS_BY_TIME, Timeline, middle_ms, percentiles_by_part_ms, quantiles_ms
+from servemark.stats.timeline import PARTS, PARTS_BY_TIME, Binned, Timeline, middle_ms, percentiles_by_part_ms
 from servemark.units import NS_PER_S
 
 FloatArray = NDArray[np.float64]
@@ -29,29 +29,16 @@ _OF_ANSWERS = "first_content"
 
 
 @dataclass(frozen=True)
-class TokenTimes:
-    """Times of the measured streams: bins that hold any, rising, and `cells` by when their requests were due.
+class TokenTimes(Binned):
+    """Times of the measured streams, and `cells` by when their requests were due.
 
     Attributes:
-        value_ms: the middle of each bin.
-        counts: how many.
         cells: the part of the time, the bin, and how many; shape (cells, 3), in order.
         parts: of the time.
     """
 
-    value_ms: FloatArray
-    counts: IntArray
     cells: IntArray
     parts: int
-
-    @property
-    def count(self) -> int:
-        """All of them."""
-        return int(self.counts.sum())
-
-    def quantiles_ms(self, quantiles: FloatArray) -> FloatArray:
-        """Values that so many of all do not exceed (nearest rank, to a bin); there is at least one."""
-        return quantiles_ms(self.value_ms, self.counts, quantiles)
 
     def percentiles_ms(self, quantile: float, least: int) -> FloatArray:
         """That percentile of each part of the time; NaN where there are fewer than `least`."""

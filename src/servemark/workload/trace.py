@@ -20,7 +20,7 @@ from servemark.text_files import without_mark
 from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
 from servemark.workload.load import TraceOrigin
 from servemark.workload.trace_lengths import Lengths, lengths_in
-from servemark.workload.trace_tables import Cell, cells_of
+from servemark.workload.trace_tables import Cell, cells_of, trace_refusal
 
 _MOST_BYTES = 256 << 20
 _MOST_TIMES = 5_000_000
@@ -60,7 +60,7 @@ def read_trace(name: str) -> tuple[tuple[int, ...], TraceOrigin]:
     try:
         text = without_mark(content)
     except ValueError as error:
-        raise _refusal(named.file, str(error), "write it in UTF-8") from error
+        raise trace_refusal(named.file, str(error), "write it in UTF-8") from error
     cells, told_unit = cells_of(text, named.file, named.column)
     reader = _Reader(named.file, named.unit or told_unit)
     times_ns: list[int] = []
@@ -70,14 +70,16 @@ def read_trace(name: str) -> tuple[tuple[int, ...], TraceOrigin]:
         first = first if times_ns else time
         since_ns = int((time - first) * reader.unit_ns)
         if times_ns and since_ns < times_ns[-1]:
-            raise _refusal(named.file, f"line {cell.line}: {cell.shown} comes before the time above it", _SORT)
+            raise trace_refusal(named.file, f"line {cell.line}: {cell.shown} comes before the time above it", _SORT)
         if since_ns > _MOST_S * NS_PER_S:
-            raise _refusal(named.file, f"line {cell.line}: {cell.shown} is more than a year after the first", "cut it")
+            raise trace_refusal(
+                named.file, f"line {cell.line}: {cell.shown} is more than a year after the first", "cut it"
+            )
         times_ns.append(since_ns)
         if len(times_ns) > _MOST_TIMES:
-            raise _refusal(named.file, f"it has more than {_MOST_TIMES:,} times", "cut it: head -n FILE")
+            raise trace_refusal(named.file, f"it has more than {_MOST_TIMES:,} times", "cut it: head -n FILE")
     if not times_ns:
-        raise _refusal(named.file, "it holds no time", _SHAPE)
+        raise trace_refusal(named.file, "it holds no time", _SHAPE)
     digest = hashlib.sha256(content).hexdigest()
     return tuple(times_ns), TraceOrigin(named.file, digest, named.column or None, reader.unit)
 
@@ -132,7 +134,7 @@ class _Reader:
         return number
 
     def _refused(self, cell: Cell, why: str, next_step: str) -> UsageError:
-        return _refusal(self._file, f"line {cell.line}: {cell.shown} {why}", next_step)
+        return trace_refusal(self._file, f"line {cell.line}: {cell.shown} {why}", next_step)
 
 
 def _unit_of(number: Decimal) -> str:
@@ -176,13 +178,9 @@ def _content(file: str) -> bytes:
     path = Path(file)
     try:
         if path.exists() and not path.is_file():
-            raise _refusal(file, "it is a directory" if path.is_dir() else "it is not a regular file", _SHAPE)
+            raise trace_refusal(file, "it is a directory" if path.is_dir() else "it is not a regular file", _SHAPE)
         if path.stat().st_size > _MOST_BYTES:
-            raise _refusal(file, f"it is larger than {_MOST_BYTES >> 20} MiB", "cut it: head -n FILE")
+            raise trace_refusal(file, f"it is larger than {_MOST_BYTES >> 20} MiB", "cut it: head -n FILE")
         return path.read_bytes()
     except OSError as error:
-        raise _refusal(file, error.strerror or str(error), "give the path of a file that you may read") from error
-
-
-def _refusal(file: str, cause: str, next_step: str) -> UsageError:
-    return UsageError(f"cannot use the trace {file}", cause=cause, next_step=next_step)
+        raise trace_refusal(file, error.strerror or str(error), "give the path of a file that you may read") from error

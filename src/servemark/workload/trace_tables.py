@@ -75,7 +75,7 @@ def _check_plain(text: str, file: str) -> None:
         return
     names = [name.strip(' "') for name in first.text.split(_delimiter_of(first.text))]
     if len(names) > 1 or (Path(file).suffix.lower() in _TABLES and not _NUMBER.match(first.text)):
-        raise _refusal(file, "it is a table", _choose(file, names))
+        raise trace_refusal(file, "it is a table", _choose(file, names))
 
 
 def rows_of(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
@@ -91,7 +91,7 @@ def rows_of(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
             if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
                 yield rows.line_num, row
     except csv.Error as error:
-        raise _refusal(file, f"line {rows.line_num}: {error}", "write it as CSV") from error
+        raise trace_refusal(file, f"line {rows.line_num}: {error}", "write it as CSV") from error
 
 
 def _of_rows(text: str, file: str, column: str) -> Iterator[Cell]:
@@ -102,7 +102,7 @@ def _of_rows(text: str, file: str, column: str) -> Iterator[Cell]:
             if is_heading:
                 continue
         if index >= len(row):
-            raise _refusal(file, f"line {number} has {len(row)} columns", f"column {column!r} is missing")
+            raise trace_refusal(file, f"line {number} has {len(row)} columns", f"column {column!r} is missing")
         yield Cell(number, row[index].strip())
 
 
@@ -117,14 +117,14 @@ def _index(row: Sequence[str], file: str, column: str) -> tuple[int, bool]:
     if column.isdecimal() and 0 < int(column) <= len(names):
         at = int(column) - 1
         return at, not _NUMBER.match(names[at])
-    raise _refusal(file, f"it has no column {column!r}", _choose(file, names))
+    raise trace_refusal(file, f"it has no column {column!r}", _choose(file, names))
 
 
 def _of_objects(text: str, file: str, key: str) -> tuple[Iterator[Cell], str]:
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     first = _object(file, *lines[0])
     if key not in first:
-        raise _refusal(file, f"it has no key {key!r}" if key else "it is JSON", _choose(file, list(first)))
+        raise trace_refusal(file, f"it has no key {key!r}" if key else "it is JSON", _choose(file, list(first)))
     cells = (Cell(number, _text(file, number, _object(file, number, line).get(key))) for number, line in lines)
     if key != "timestamp" or not first.keys() >= _MOONCAKE:
         return cells, ""
@@ -135,15 +135,15 @@ def _object(file: str, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
-        raise _refusal(file, f"line {number} is no JSON: {error}", "write one JSON object a line") from None
+        raise trace_refusal(file, f"line {number} is no JSON: {error}", "write one JSON object a line") from None
     if not isinstance(value, dict):
-        raise _refusal(file, f"line {number} is no JSON object", "write one a line")
+        raise trace_refusal(file, f"line {number} is no JSON object", "write one a line")
     return value
 
 
 def _text(file: str, number: int, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise _refusal(file, f"line {number} has no time", "write a number, or a date and time")
+        raise trace_refusal(file, f"line {number} has no time", "write a number, or a date and time")
     return str(value).strip()
 
 
@@ -160,5 +160,6 @@ def _choose(file: str, names: Sequence[str]) -> str:
     return f"choose one of {', '.join(shown)}, as in trace:{file}:{shown[0] if shown else 1}"
 
 
-def _refusal(file: str, cause: str, next_step: str) -> UsageError:
+def trace_refusal(file: str, cause: str, next_step: str) -> UsageError:
+    """That the trace in `file` cannot be used, and why."""
     return UsageError(f"cannot use the trace {file}", cause=cause, next_step=next_step)
