@@ -59,7 +59,7 @@ def measure(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
             def execute(self, job):
                 return super().execute(replace(job, compiled=replace(job.compiled, fault=fault)))
 
-        monkeypatch.setattr(runner, "engine_of", lambda *_: Faulty())
+        monkeypatch.setattr(runner.invocation, "engine_of", lambda *_: Faulty())
         words = ["run", "ping", "--mms", f"127.0.0.1:{server}", *load, "-o", str(tmp_path / "result"), *options]
         status = cli.main(words)
         result = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))

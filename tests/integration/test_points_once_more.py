@@ -48,7 +48,7 @@ def measure(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
                         job = replace(job, compiled=replace(job.compiled, fault=_LOST))
                 return super().execute(job)
 
-        monkeypatch.setattr(runner, "engine_of", lambda *_: Faulty())
+        monkeypatch.setattr(runner.invocation, "engine_of", lambda *_: Faulty())
         (tmp_path / "input.txt").write_text("hello")
         words = ["run", "concurrent_inference", "--mms", f"127.0.0.1:{server}", "-m", "theirs"]
         words += ["-i", str(tmp_path / "input.txt"), "--options", "threads", "1,2", "-l", "20"]

@@ -68,7 +68,7 @@ def measure(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
                 fault = _LOST if len(seen) - 1 in faulty else None
                 return super().execute(replace(job, compiled=replace(job.compiled, fault=fault)))
 
-        monkeypatch.setattr(runner, "engine_of", lambda *_: Faulty())
+        monkeypatch.setattr(runner.invocation, "engine_of", lambda *_: Faulty())
         capsys.readouterr()
         line = ["run", "http", f"http://127.0.0.1:{port}/", "-t", str(users), "-l", "20", "-o", name, *words]
         status = cli.main(line, "servemark")

@@ -12,6 +12,7 @@ from servemark.errors import UsageError
 from servemark.options import GROUPS, RunRequest, all_options
 from servemark.options.kinds import PathTo
 from servemark.runner import Listener
+from servemark.runner.pair import PairRequest, perform_pair
 from servemark.workload.endpoint import Place
 from servemark.workload.inputs import STANDARD_INPUT
 
@@ -152,12 +153,20 @@ def test_what_is_of_another_kind_is_refused_from_python_too(fields, message):
         RunRequest.of("latency", **fields)
 
 
-def test_a_trace_in_milliseconds_is_said_before_anything_starts(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "perform",
+    [
+        runner.perform,
+        lambda requests, listener: perform_pair(PairRequest(requests, None, False, 0.05), listener),
+    ],
+    ids=["one after the other", "in turns"],
+)
+def test_a_trace_in_milliseconds_is_said_before_anything_starts(perform, tmp_path):
     (tmp_path / "t.txt").write_text("1700000000000\n1700000000001\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     said: list[str] = []
     request = RunRequest.of("ping", arrival=f"trace:{tmp_path / 't.txt'}", output=tmp_path / "full")
     with pytest.raises(servemark.OutputError):
-        runner.perform((request, request), Listener(note=said.append))
+        perform((request, request), Listener(note=said.append))
     assert said == ["trace t.txt: its times are in milliseconds"]

@@ -1,43 +1,30 @@
 """The runner: executes benchmarks, from their points to the written result. It alone executes.
 
 ``measuring`` reads as the data line of the design: benchmark -> point -> launcher -> plan -> engine -> records ->
-summary and certificate -> verdict -> result -> reports. Here is what is around it: one invocation, with one benchmark
-or a suite of them; in ``pair`` two that are measured in turns.
+summary and certificate -> verdict -> result -> reports. Here are one benchmark or a suite of them, in ``pair`` two that
+are measured in turns, and in ``invocation`` what is around both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from servemark.engines import Job
+from servemark.engines import Engine, Job
 from servemark.errors import ServemarkError, UsageError
 from servemark.options import GROUPS, RunRequest
 from servemark.options.table import in_python
-from servemark.report.extras import check_extra
 from servemark.report.in_python import Result as ResultInPython
-from servemark.result import Result
-from servemark.runner.afterwards import draw, remember, send_metrics
 from servemark.runner.baseline import Baseline
 from servemark.runner.entry import Entry
-from servemark.runner.invocation import begun_result, failing, merge
-from servemark.runner.launching import Launchers, check_clusters, engine_of
+from servemark.runner.invocation import Invocation, check_outside, failing
+from servemark.runner.invocation import WrittenResult as WrittenResult
 from servemark.runner.listener import Listener as Listener
 from servemark.runner.measuring import measure_benchmark
-from servemark.runner.redaction import Redaction
-from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.runner.suite import placed
-
-
-@dataclass(frozen=True)
-class WrittenResult:
-    """A result and where it was written."""
-
-    result: Result
-    folder: Path
 
 
 def run(benchmark: str, **options: Any) -> ResultInPython:
@@ -70,88 +57,63 @@ def perform(
         ServemarkError: something failed, and it was no suite; the partial result has been written.
         KeyboardInterrupt: interrupted before anything was measured.
     """
-    first, baseline = requests[0], Baseline.of(requests)
-    if first.output.otlp is not None:
-        check_extra("otlp", "--otlp")
-    check_clusters(requests)
+    baseline = Baseline.of(requests)
+    check_outside(requests)
     entries = [Entry.of(request) for request in requests]
     if baseline:
         baseline.check_asked(entries)
-    redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
-    listener = redaction.listener(listener)
-    for remark in dict.fromkeys(entry.remark for entry in entries if entry.remark):
-        listener.note(remark)
-    entries = placed(entries) if suite else entries
-    written = begun_result(requests, entries, redaction, suite, resume)
-    missing = _missing(entries, written, listener) if suite else entries
-    launchers, jobs = Launchers(listener), list[Job]()
+    if suite:
+        entries = placed(entries)
+    invocation = Invocation(entries, listener, suite, resume)
+    missing = _missing(entries, invocation) if suite else entries
     if not missing:
-        written.folder.release()
-        return WrittenResult(written.result, written.folder.path)
-    held = ExitStack()
-    try:
+        return invocation.as_it_is()
+
+    def judge() -> None:
+        if baseline:
+            baseline.judge(invocation.written)
+
+    return invocation.perform(partial(_measure, invocation, missing, len(entries), suite), judge)
+
+
+def _measure(
+    invocation: Invocation, missing: Sequence[Entry], count: int, suite: str | None, engine: Engine, jobs: list[Job]
+) -> None:
+    """Measure those that are `missing` of `count` entries, and add what the engine was asked for to `jobs`."""
+    written, listener = invocation.written, invocation.listener
+    if suite:
         with failing(written, None, listener):
-            if resume:
-                written.folder.forget_reports()
-            # So that one that is killed leaves no older result, but one that says partial.
-            written.folder.write(written.result)
-            engine = engine_of(first.generator.engine, listener)
-            held.callback(engine.close)
-            written.versions(engine)
-            if suite:
-                missing = _fitting(missing, suite, launchers, written, listener)
-                if not missing:
-                    written.nothing_more()
-        for entry in missing:
-            if suite:
-                where = f"benchmark {entry.place + 1} of {len(entries)}: {entry.title}"
-                listener.note(where)
-                listener.place(0, where)
-                entry = replace(entry, last=entry is missing[-1])
-            with failing(written, entry, listener, goes_on=suite is not None):
-                jobs += measure_benchmark(entry, launchers, engine, written, listener)
-                benchmark = written.benchmark(entry)
-                if suite and benchmark is not None:
-                    listener.measured(benchmark)
-            if written.interrupted:
-                break
-        # With the servers gone: it takes seconds, and nobody waits for what it says.
-        merge(engine, jobs, written.folder, listener)
-        if baseline and not written.interrupted:
-            baseline.judge(written)
-    except KeyboardInterrupt:
-        if not written.result.benchmarks:
-            raise
-    finally:
-        held.close()
-    if written.interrupted:
-        listener.note("interrupted")
-    written.folder.become_latest()
-    if not first.output.no_report:
-        draw(written.result, written.folder, listener)
-    if not first.output.no_history:
-        remember(written.result, written.folder.path, listener)
-    if first.output.otlp is not None:
-        send_metrics(written.result, written.folder.path, first.output.otlp, listener)
-    written.folder.release()
-    return WrittenResult(written.result, written.folder.path)
+            missing = _fitting(missing, suite, invocation)
+            if not missing:
+                written.nothing_more()
+    for entry in missing:
+        if suite:
+            where = f"benchmark {entry.place + 1} of {count}: {entry.title}"
+            listener.note(where)
+            listener.place(0, where)
+        asked = replace(entry, last=entry is missing[-1]) if suite else entry
+        with failing(written, asked, listener, goes_on=suite is not None):
+            jobs += measure_benchmark(asked, invocation.launchers, engine, written, listener)
+            benchmark = written.benchmark(asked)
+            if suite and benchmark is not None:
+                listener.measured(benchmark)
+        if written.interrupted:
+            break
 
 
-def _missing(entries: Sequence[Entry], written: ResultOnDisk, listener: Listener) -> list[Entry]:
+def _missing(entries: Sequence[Entry], invocation: Invocation) -> list[Entry]:
     """The entries of a suite that are to be run; of the others it is said."""
-    suite = written.result.suite
+    suite = invocation.written.result.suite
     assert suite
     missing = [entry for entry in entries if suite.entries[entry.place].status != "done"]
     if len(missing) < len(entries):
         places = {entry.place for entry in missing}
         done = ", ".join(entry.title for entry in entries if entry.place not in places)
-        listener.note(f"measured before: {done}" + ("" if missing else "; nothing is missing"))
+        invocation.listener.note(f"measured before: {done}" + ("" if missing else "; nothing is missing"))
     return missing
 
 
-def _fitting(
-    entries: list[Entry], suite: str, launchers: Launchers, written: ResultOnDisk, listener: Listener
-) -> list[Entry]:
+def _fitting(entries: Sequence[Entry], suite: str, invocation: Invocation) -> list[Entry]:
     """The entries for which this machine has the memory, or all of them by force; all are said, with what they take."""
     from servemark.forecast import forecast_of, format_range_s
 
@@ -159,19 +121,19 @@ def _fitting(
     least_s = most_s = 0.0
     for entry in entries:
         try:
-            forecast = forecast_of(launchers.of(entry), entry.points)
+            forecast = forecast_of(invocation.launchers.of(entry), entry.points)
         except ServemarkError as error:  # which will end that benchmark, and no other
             lines.append(f"  {entry.title}: {error}")
             fitting.append(entry)
             continue
         if forecast.refusal and not entry.request.output.force:
             lines.append(f"  {entry.title}: skipped: {forecast.refusal} (--force tries it)")
-            written.skip(entry, str(forecast.refusal))
+            invocation.written.skip(entry, str(forecast.refusal))
             continue
         lines.append(f"  {entry.title}: {forecast.line}")
         fitting.append(entry)
         least_s, most_s = least_s + forecast.least_s, most_s + forecast.most_s
     number = f"{len(fitting)} of {len(entries)} benchmarks, {format_range_s(least_s, most_s)}"
     for line in (f"suite {suite}: {number}", *lines):
-        listener.note(line)
+        invocation.listener.note(line)
     return fitting

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 
 from servemark.benchmarks.trials import TRIALS_A_BLOCK
-from servemark.engines import Job
+from servemark.engines import Engine, Job
 from servemark.errors import UsageError
 from servemark.options import RunRequest
-from servemark.options.load import MOST_TRIALS, LoadOptions
+from servemark.options.load import LoadOptions
 from servemark.report.words import counted
-from servemark.runner import WrittenResult
-from servemark.runner.afterwards import draw, remember
 from servemark.runner.entry import Entry
-from servemark.runner.invocation import begun_result, failing, merge
-from servemark.runner.launching import Launchers, check_clusters, engine_of
+from servemark.runner.invocation import Invocation, WrittenResult, check_outside, failing
 from servemark.runner.listener import Listener
 from servemark.runner.measuring import trial_by_trial
-from servemark.runner.redaction import Redaction
 from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.runner.suite import placed
 
-MOST_BLOCKS = MOST_TRIALS // TRIALS_A_BLOCK
 #: The least blocks that can show a difference in the statistics of one point.
 _OF_ONE_POINT = 7
 NAMES = ("A", "B")
@@ -93,53 +91,43 @@ def perform_pair(asked: PairRequest, listener: Listener) -> WrittenResult:
         ServemarkError: something failed; what was measured before is in the result.
         KeyboardInterrupt: interrupted before anything was measured.
     """
-    check_clusters(asked.requests)
+    check_outside(asked.requests)
     blocks, entries = asked.settled(listener)
-    redaction = Redaction(header for entry in entries for header in entry.request.secret_headers)
-    listener = redaction.listener(listener)
-    written = begun_result([entry.request for entry in entries], entries, redaction, None, None)
-    launchers = Launchers(listener)
-    with failing(written, None, listener):
-        written.folder.write(written.result)
-        engine = engine_of(asked.requests[0].generator.engine, listener)
-        written.versions(engine)
-    turns = [trial_by_trial(entry, launchers, engine, written, listener) for entry in entries]
-    jobs: list[list[Job]] = [[], []]
+    invocation = Invocation(entries, listener)
+    order = order_of(blocks, asked.requests[0].load.seed)
+    return invocation.perform(
+        partial(_measure_in_turns, invocation, entries, order), lambda: _judge(asked, invocation.written)
+    )
+
+
+def _measure_in_turns(
+    invocation: Invocation, entries: Sequence[Entry], order: Sequence[int], engine: Engine, jobs: list[Job]
+) -> None:
+    """Measure a trial of one of `entries` after the other, and add what the engine was asked for to `jobs`."""
+    written, listener = invocation.written, invocation.listener
+    turns = [trial_by_trial(entry, invocation.launchers, engine, written, listener) for entry in entries]
+    of_each: list[list[Job]] = [[] for _ in entries]
+    in_block = 2 * TRIALS_A_BLOCK
     try:
-        for number, place in enumerate(order_of(blocks, asked.requests[0].load.seed)):
-            block = number // (2 * TRIALS_A_BLOCK) + 1
-            where = f"block {block} of {blocks}: {NAMES[place]}, {entries[place].title}"
+        for number, place in enumerate(order):
+            where = (
+                f"block {number // in_block + 1} of {len(order) // in_block}: {NAMES[place]}, {entries[place].title}"
+            )
             listener.note(where)
             listener.place(0, where)
             with failing(written, entries[place], listener):
-                jobs[place] = next(turns[place])
+                of_each[place] = next(turns[place])
             if written.interrupted:
                 break
-    except KeyboardInterrupt:
-        if not written.result.benchmarks:
-            raise
     finally:
         for turn in turns:
             turn.close()
-        engine.close()
-    merge(engine, [job for one in jobs for job in one], written.folder, listener)
-    if written.interrupted:
-        written.cut_off()
-        listener.note("interrupted")
-    else:
-        written.nothing_more()
-        _judge(asked, written)
-    written.folder.become_latest()
-    if not asked.requests[0].output.no_report:
-        draw(written.result, written.folder, listener)
-    if not any(request.output.no_history for request in asked.requests):
-        remember(written.result, written.folder.path, listener)
-    written.folder.release()
-    return WrittenResult(written.result, written.folder.path)
+        jobs += chain(*of_each)
 
 
 def _judge(asked: PairRequest, written: ResultOnDisk) -> None:
     """Compare what was measured, and write that into its result."""
+    written.nothing_more()
     from servemark.assessment.pair import compare_pair
     from servemark.report.comparison import answer_in_words
     from servemark.verdict import no_slower
