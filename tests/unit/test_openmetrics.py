@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from servemark.report.formats import FORMATS
 from servemark.report.metrics import METRICS
-from servemark.report.openmetrics import metric_name, report, sample_names
+from servemark.report.openmetrics import metric_name, report
 from servemark.report.recorded import RecordedResult
 from servemark.result import AskedOptions, Capacity, Estimate, Result, Statistic, Verdict
 
@@ -24,6 +24,8 @@ from .test_reports import INVALID, SOME, SOME_FAILED, STEP, TOKENS, result
 
 #: A metric in a page.
 _NAME = re.compile(r"`(servemark_\w+)`")
+#: The names of all samples that there can be.
+NAMES = {"servemark_result_info", *map(metric_name, METRICS.values())}
 DASHBOARD = ROOT / "docs" / "grafana" / "servemark.json"
 
 
@@ -117,10 +119,10 @@ def test_the_page_of_formats_has_every_name_that_is_written():
     documented = {
         name for row in re.findall(r"^\| (`servemark_.*?) \|", page, re.MULTILINE) for name in _NAME.findall(row)
     }
-    assert documented == {name for name in sample_names() if not re.search("_ci9[05]_(low|high)", name)}
+    assert documented == {name for name in NAMES if not re.search("_ci9[05]_(low|high)", name)}
     beside = set(_NAME.findall(page)) - documented
     assert beside
-    assert beside - sample_names() == set()
+    assert beside - NAMES == set()
 
 
 def test_points_and_benchmarks_of_one_name_are_told_apart():
@@ -153,8 +155,8 @@ def test_the_text_says_its_units_and_ends_as_it_has_to():
 
 
 def test_every_metric_has_a_name_of_its_own():
-    assert len(sample_names()) == len(METRICS) + 1
-    assert all(re.fullmatch(r"servemark_[a-z0-9_]+", metric_name(metric)) for metric in METRICS.values())
+    assert len(NAMES) == len(METRICS) + 1
+    assert all(re.fullmatch(r"servemark_[a-z0-9_]+", name) for name in NAMES)
 
 
 def test_the_textfile_collector_takes_the_name_of_the_file():
@@ -175,7 +177,7 @@ def test_every_metric_of_the_dashboard_is_one_that_is_written_with_labels_that_i
     assert len(asked) > 10
     assert not [text for text in asked if " by (" in text], "benchmarks of one name and results of one model are apart"
     names = {name for text in asked for name in re.findall(r"\bservemark_\w+", text)}
-    assert names - sample_names() == set()
+    assert names - NAMES == set()
     what = result(SOME_FAILED, verdicts=(Verdict("q", "a", "missed"),))
     found = Capacity("rate", None, 90.0, 110.0, "decided", (), Estimate(100.0, None), None)
     what = replace(what, benchmarks=(replace(what.benchmarks[0], capacity=found),))

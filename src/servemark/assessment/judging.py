@@ -35,7 +35,6 @@ _PERCENTILE = re.compile(r"(^|_)p\d+(_\d+)?_ms$")
 Point = tuple[tuple[Any, ...], ...]
 #: Runs that give one value together: one trial, or those of a block.
 Group = tuple[RunResult, ...]
-_Values = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)

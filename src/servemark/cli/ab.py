@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from servemark.benchmarks.trials import TRIALS_A_BLOCK
 from servemark.cli.called import measuring
 from servemark.cli.compare import add_judging
 from servemark.cli.json_output import json_output
@@ -16,12 +17,13 @@ from servemark.cli.options import Parser, parse_run
 from servemark.cli.tables import reader
 from servemark.errors import UsageError
 from servemark.options.kinds import Whole
+from servemark.options.load import MOST_TRIALS
 
 if TYPE_CHECKING:
     from servemark.options import RunRequest
     from servemark.runner import WrittenResult
 
-_MOST_BLOCKS = 50
+_MOST_BLOCKS = MOST_TRIALS // TRIALS_A_BLOCK
 #: What is said of both together, or makes no sense in turns.
 _NOT_OF_ONE = (
     *("output", "force", "against", "threshold", "strict", "trials", "fresh_server", "resume", "seed"),

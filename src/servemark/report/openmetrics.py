@@ -22,11 +22,6 @@ def metric_name(metric: Metric) -> str:
     return "_".join(filter(None, ("servemark", metric.name, suffix)))
 
 
-def sample_names() -> frozenset[str]:
-    """The names of all samples that there can be."""
-    return frozenset({_RESULT, *map(metric_name, METRICS.values())})
-
-
 def report(out: TextIO, recorded: RecordedResult) -> None:
     """Write the metrics of the result to `out`."""
     out.write(f"# TYPE {_RESULT} gauge\n# HELP {_RESULT} What was measured, when, by what and on which machine.\n")

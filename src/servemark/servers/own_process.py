@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -49,7 +49,6 @@ class OwnProcess:
     command: tuple[str, ...]
     ports: Ports
     hosts: tuple[str, ...] = (LOOPBACK,)
-    _died: ServerDiedError | None = field(default=None, repr=False)
 
     @property
     def pid(self) -> int:

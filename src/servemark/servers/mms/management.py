@@ -48,14 +48,13 @@ class WorkerDescription:
 
     worker_id: str
     status: str
-    start_time: str
     gpu: bool
     memory_bytes: int
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What the server says of a model. `raw` is its whole answer."""
+    """What the server says of a model."""
 
     name: str
     url: str
@@ -64,9 +63,7 @@ class ModelDescription:
     max_workers: int
     batch_size: int
     max_batch_delay_ms: int
-    loaded_at_startup: bool
     workers: tuple[WorkerDescription, ...]
-    raw: Mapping[str, object]
 
     @property
     def ready_workers(self) -> int:
@@ -150,7 +147,6 @@ class ManagementClient:
             WorkerDescription(
                 worker_id=str(worker.get("id", "")),
                 status=str(worker.get("status", "")),
-                start_time=str(worker.get("startTime", "")),
                 gpu=bool(worker.get("gpu", False)),
                 memory_bytes=_number(worker, "memoryUsage", 0),
             )
@@ -164,9 +160,7 @@ class ManagementClient:
             max_workers=_number(answer, "maxWorkers", 0),
             batch_size=_number(answer, "batchSize", 1),
             max_batch_delay_ms=_number(answer, "maxBatchDelay", 0),
-            loaded_at_startup=bool(answer.get("loadedAtStartup", False)),
             workers=workers,
-            raw=answer,
         )
 
     def register(
@@ -230,10 +224,6 @@ class ManagementClient:
     def unregister(self, name: str, timeout_s: float = CHANGE_TIMEOUT_S) -> Accepted:
         """Remove a model and its workers."""
         return self._change(f"remove the model {name}", "DELETE", model_path(name), {}, timeout_s)
-
-    def api_description(self) -> Mapping[str, Any]:
-        """The server's own OpenAPI description of this API."""
-        return self._json("read the API's description", "OPTIONS", "/", {})
 
     def _json(
         self, what: str, method: str, path: str, parameters: Mapping[str, object], timeout_s: float = LOOK_TIMEOUT_S
