@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def say(text: str) -> None:
-    """Tell it at once: a round takes half an hour."""
+    """Tell it at once: a round takes a quarter of an hour, and longer beside hogs."""
     print(text, flush=True)
 
 
