@@ -98,7 +98,7 @@ class RecordingError(ServemarkError):
 
     @classmethod
     def unwritable(cls, path: object, cause: str) -> RecordingError:
-        """That records could not be written to `path`."""
+        """The error of records that could not be written to `path`."""
         free = "free some space, or give -o a folder on another disk"
         return cls(f"cannot write records to {path}", cause=cause, next_step=free)
 

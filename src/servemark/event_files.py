@@ -19,22 +19,22 @@ from servemark.units import NS_PER_MS, NS_PER_S
 
 
 def events_path(record_path: Path) -> Path:
-    """Where the events of the records at `record_path` are, if they were recorded."""
+    """The file with the events of the records at `record_path`, if they were recorded."""
     return record_path.with_suffix(".events.bin")
 
 
 def condensed_path(record_path: Path) -> Path:
-    """Where the condensed records of the file at `record_path` are, if it has any."""
+    """The file with the condensed records of that at `record_path`, if it has any."""
     return record_path.with_suffix(".condensed.npz")
 
 
 def bodies_path(record_path: Path) -> Path:
-    """Where the bodies of the responses of the records at `record_path` are, if they were recorded."""
+    """The file with the bodies of the responses of the records at `record_path`, if they were recorded."""
     return record_path.with_suffix(".bodies.bin")
 
 
 def gaps_path(record_path: Path) -> Path:
-    """Where the times between the events of the records at `record_path` are, if responses streamed."""
+    """The file with the times between the events of the records at `record_path`, if responses streamed."""
     return record_path.with_suffix(".gaps.hlog")
 
 

@@ -71,7 +71,7 @@ class RecordFile:
 
     @property
     def offsets(self) -> dict[str, int]:
-        """Where in a row each column begins."""
+        """The offset in a row at which each column begins."""
         return {name: field[1] for name, field in (self.dtype.fields or {}).items()}
 
     def __getitem__(self, column: str) -> NDArray[Any]:
@@ -98,7 +98,7 @@ class RecordFile:
         return np.concatenate([np.empty(0, dtype=self.dtype), *kept])
 
     def is_measured(self, rows: Rows) -> NDArray[np.bool_]:
-        """Of each of some of its `rows` whether it is a success that was scheduled after the warm-up."""
+        """Whether each of some of its `rows` is a success that was scheduled after the warm-up."""
         measured: NDArray[np.bool_] = (rows["kind"] == 0) & (rows["scheduled"] >= self.warmup_ns)
         return measured
 

@@ -132,7 +132,7 @@ def assess(
 def _certificate_over_trials(
     measured: Sequence[Measured], assessed: Sequence[Assessed], runs: Sequence[RunResult], trials: Trials
 ) -> Certificate:
-    """That of the trials; INVALID, too, where a condition is missed by the generator's lag alone by all together."""
+    """The certificate of the trials; INVALID, too, where all together miss a condition by the generator's lag alone."""
     pooled = [(point.shown, point.counted) for point in trials.points]
     return _with_pooled_judged(certificate_of_trials(runs, trials), measured, assessed, pooled)
 

@@ -32,7 +32,7 @@ class Calibration:
 
 
 def calibration_of(result: Result) -> Calibration:
-    """That of the benchmarks of `result`, which are the same; their trials are taken together, and judged as they are.
+    """Calibrate by the benchmarks of `result`, which are the same: their trials are taken together, judged as they are.
 
     Thresholds are whole tenths of a per cent, as they are typed.
     """

@@ -40,7 +40,7 @@ def capacities_of(
 
 
 def recommended(found: Sequence[Capacity]) -> Capacity:
-    """Of several configurations the one with the least resources that reaches within 5% of the best.
+    """The configuration with the least resources that reaches within 5% of the best.
 
     Fewer workers are less, then smaller batches. Where none has a capacity it is one that may have, if any.
     """
@@ -111,7 +111,7 @@ def probes_by_load(capacities: Sequence[Capacity]) -> Iterator[tuple[int, ...]]:
 
 
 def certificate_of_search(capacities: Sequence[Capacity], runs: Sequence[RunResult]) -> Certificate | None:
-    """That of the probes that count; INVALID where more than a third of them all are.
+    """The certificate of the probes that count; INVALID where more than a third of all probes are.
 
     Of a search that ended before its first probe did there is none: what was cut off is in no figure.
     """

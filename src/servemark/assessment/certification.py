@@ -85,7 +85,7 @@ def disturbances_of_all(seen: RunConditions, each: tuple[OfGenerator, ...]) -> t
 
 
 def checks_of_verdicts(measured: Measured, trials: Sequence[Trial]) -> list[Check]:
-    """That of each condition which `trials`, of which `measured` is one, miss by the generator's lag alone."""
+    """Check each condition which `trials`, of which `measured` is one, miss by the generator's lag alone."""
     seen = conditions_of(measured, trials[0].evidence)
     return [
         check_verdict(condition.text, late=late, missed=missed, conditions=seen)
@@ -123,7 +123,7 @@ def conditions_of(measured: Measured, evidence: Evidence | None = None) -> RunCo
 
 
 def _idle_share(measured: Measured, evidence: Sequence[StepEvidence]) -> float:
-    """Of the time of the users of a closed loop, the part in which they waited for the generator."""
+    """The share of the time of a closed loop's users in which they waited for the generator."""
     load = measured.point.load
     thinking_ms = 0.0
     if isinstance(load, ClosedLoad):

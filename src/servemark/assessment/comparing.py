@@ -57,7 +57,7 @@ def compare(base: Result, new: Result, judging: Judging) -> Comparison:
 
 
 def _refusal(unlike: Mapping[str, tuple[str, ...]]) -> str:
-    """That results are unlike, and in what; empty where they are not."""
+    """Say that results are unlike, and in what; empty where they are not."""
     told = (f"{name} {one} and {two}" for name, (one, two) in unlike.items())
     return f"unlike runs: {', '.join(told)}" if unlike else ""
 

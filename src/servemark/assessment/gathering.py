@@ -38,7 +38,7 @@ def evidence_of(measured: Measured) -> Evidence:
 
 
 def evidence_of_part(part: Measured, window: Window) -> Evidence:
-    """That of one generator of several, whose records and counts `part` has, over the measured time of all.
+    """The evidence of one generator of several, of which `part` has records and counts, over the measured time of all.
 
     Nothing in it is of what only all of them make: a schedule, or a server that is kept busy.
 
@@ -90,7 +90,7 @@ def _without_warm_up(evidence: Evidence) -> Window:
 
 
 def measured_window(measured: Measured, condensed: Condensed | None = None) -> Window:
-    """Of an exact number of requests, from the first to the last response; else from the warm-up to the end.
+    """The measured time: of an exact number of requests from the first to the last response, else from the warm-up on.
 
     `condensed` is what the records were condensed to, where they were.
     """
@@ -168,7 +168,7 @@ def _stages(measured: Measured) -> Iterator[Window]:
 
 
 def stage_bounds_ns(arrivals: Arrivals, warmup_s: float) -> list[tuple[int, int]]:
-    """Where each step of a profile of rates begins and ends, and each tenth of a ramp; empty for a single rate."""
+    """The bounds of each step of a profile of rates, and of each tenth of a ramp; empty for a single rate."""
     profile = arrivals.profile
     if not profile or arrivals.length_s is None or (len(profile) == 1 and profile[0].from_per_s == profile[0].to_per_s):
         return []

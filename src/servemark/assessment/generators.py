@@ -93,7 +93,7 @@ def generator_result(one: OfGenerator) -> GeneratorResult:
 
 
 def losses(measured: Measured, evidence: Evidence, each: tuple[OfGenerator, ...]) -> list[str]:
-    """Of each generator that was lost why, and which requests it owed, in words."""
+    """Say of each generator that was lost why it was, and which requests it owed."""
     found = []
     for one in each:
         if one.run.lost:

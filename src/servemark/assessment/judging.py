@@ -200,7 +200,7 @@ def _failed_share(group: Group, name: str) -> float:
 
 
 def _inexact_share(sides: Sequence[Sequence[Group]], figure: str) -> float:
-    """By how much bins of condensed records, of either side, may have a change be another than it is."""
+    """The share by which bins of condensed records, of either side, may have a change be another than it is."""
     if not _PERCENTILE.search(figure):
         return 0.0
     of_sides = ((run.condensed for group in groups for run in group if run.condensed) for groups in sides)

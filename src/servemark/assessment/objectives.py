@@ -33,7 +33,7 @@ def limits_of(objective: Sequence[Condition]) -> tuple[tuple[str, int], ...]:
 
 
 def figures_asked(objective: Sequence[Condition], steps: Sequence[StepEvidence]) -> dict[str, frozenset[str]]:
-    """By the name of a step the times that its conditions are of: the reported percentiles next to each, either side.
+    """The times that conditions are of, by the name of a step: the reported percentiles next to each, either side.
 
     Of a closed loop the response is judged as its headline is, the service.
     """
@@ -142,7 +142,7 @@ def missed_by_lag(objective: Sequence[Condition], trials: Sequence[Trial]) -> It
 
 
 def seen_of(objective: Sequence[Condition], trial: Trial) -> dict[str, ProbeShare]:
-    """Of each condition that `trial` can tell of, but a rate: the requests, those that missed it, and their worth.
+    """Count for each condition that `trial` can tell of, but a rate, the requests, what missed it, and their worth.
 
     The worth is how many independent ones they are, by what this trial alone shows.
     """
@@ -220,7 +220,7 @@ def _verdict(condition: Condition, outcome: Outcome, found: str, times: float | 
 
 
 def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
-    """Those of one response depend on each other: they are worth no more than as many responses.
+    """Judge times between events, worth no more than as many responses: those of one response depend on each other.
 
     Where it is known which responses had one that is too long, those of several do, too: a stall is in all at once.
     """
@@ -239,7 +239,7 @@ def _of_gaps(condition: Condition, found: Sequence[_OfStep]) -> Judged:
 
 
 def limits_together(objective: Sequence[Condition], names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """By the name of a step the limits that a request of it has to keep at once, in nanoseconds, by latency.
+    """The limits that a request has to keep at once, by the name of its step: nanoseconds by latency.
 
     They are the times of the highest percentiles that are asked for. `names` are those of all steps, in order.
     """

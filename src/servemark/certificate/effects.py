@@ -21,7 +21,7 @@ LIMIT_MS = 0.1
 
 @dataclass(frozen=True)
 class Effect:
-    """By how much a figure is moved, how much it may be, and which one: "p99 of the response"."""
+    """A figure that is moved: which one, by how much, and how much it may be: "p99 of the response"."""
 
     figure: str
     moved_ms: float
@@ -34,14 +34,14 @@ class Effect:
 
 
 def limit_ms(statistic: Statistic) -> float | None:
-    """By how much a time may be moved; None of one without an interval, which is not judged."""
+    """The most that a time may be moved by; None of one without an interval, which is not judged."""
     if statistic.value is None or statistic.ci95 is None:
         return None
     return max(LIMIT_SHARE * statistic.value, LIMIT_MS, (statistic.ci95[1] - statistic.ci95[0]) / 2)
 
 
 def limit_of_rate(rate: Statistic) -> float | None:
-    """By which share a rate may be moved; None of one without an interval."""
+    """The largest share that a rate may be moved by; None of one without an interval."""
     if not rate.value or rate.ci95 is None:
         return None
     return max(LIMIT_SHARE, (rate.ci95[1] - rate.ci95[0]) / 2 / rate.value)

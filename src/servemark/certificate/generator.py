@@ -80,7 +80,7 @@ def check_clock(step: StepSummary, evidence: StepEvidence, conditions: RunCondit
 def _waited_at_most_ms(
     reported: LatencySummary, evidence: StepEvidence, conditions: RunConditions
 ) -> Mapping[str, float]:
-    """By how much answers in doubt can have moved each percentile, since they were read no later than that.
+    """The most that answers in doubt can have moved each percentile, since they were read no later than that.
 
     They waited as those with a stamp did, whose mean is known, and more only by exponential waits' long ones, or by
     pauses. In the longest pause no more can have come than were under way then, in the others those by chance.
@@ -99,7 +99,7 @@ def _waited_at_most_ms(
 
 
 def _stamped_wait_ms(evidence: StepEvidence) -> float:
-    """For how long answers that have the kernel's time of arrival waited to be read, on the mean."""
+    """The time that answers with the kernel's time of arrival waited to be read, on the mean."""
     return evidence.receive_lag_ms * evidence.measured / max(evidence.measured - evidence.clock_read, 1)
 
 
@@ -141,7 +141,7 @@ def check_unstamped(
 def _check_joined(
     name: str, step: StepSummary, evidence: StepEvidence, joined_share: float, seen: RunConditions
 ) -> Check:
-    """That of events which were read together, where answers have the kernel's time of arrival."""
+    """Check events which were read together, where answers have the kernel's time of arrival."""
     wait_ms = _stamped_wait_ms(evidence)
     stamped = f"answers have the kernel's time of arrival; they were read {_ms(wait_ms)} later, on the mean"
     if step.events is None or step.events.between_events_ms is None:

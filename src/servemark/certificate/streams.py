@@ -19,7 +19,7 @@ def events_late(step: StepSummary, lateness: Lateness) -> list[Effect]:
 
 
 def joined_late(step: StepSummary, joined_share: float, wait_ms: float, pauses: Lateness) -> list[Effect]:
-    """Those where answers have the kernel's time of arrival, and that part of events was read together with later ones.
+    """The effects where answers have the kernel's stamps, and `joined_share` of events was read with later ones.
 
     What there is to read waits for `wait_ms`, on the mean, and so no larger part of it than that over the time between
     events waits until another comes (Markov's inequality), and then no longer than that and a mean wait, about.

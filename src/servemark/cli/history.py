@@ -276,7 +276,7 @@ def _with_history(name: str) -> Path:
 
 
 def _of(results: Sequence[Indexed], arguments: Namespace) -> list[Indexed]:
-    """Those of `results` that hold something of the benchmark and the model that are asked for.
+    """Choose from `results` those that hold something of the benchmark and the model that are asked for.
 
     Raises:
         UsageError: there is no such benchmark.
@@ -292,7 +292,7 @@ def _of(results: Sequence[Indexed], arguments: Namespace) -> list[Indexed]:
 
 
 def _only(found: Sequence[Series], arguments: Namespace) -> Iterator[Series]:
-    """Of series of results of several benchmarks those that are asked for."""
+    """Choose from series of results of several benchmarks those that are asked for."""
     return (one for one in found if _is_asked(one.benchmark, one.model, arguments))
 
 

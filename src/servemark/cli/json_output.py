@@ -1,4 +1,4 @@
-"""Where ``--json``, ``--junit`` and ``--markdown`` go: data for programs; what cannot be written is an error.
+"""What ``--json``, ``--junit`` and ``--markdown`` write to: data for programs; what cannot be written is an error.
 
 That a file can be written is seen before minutes are spent on what goes into it. A named pipe is opened then, and stays
 open: its reader takes the first end for the end of all.

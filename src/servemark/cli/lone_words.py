@@ -87,7 +87,7 @@ def _check_header(headers: Sequence[str], names: Sequence[str]) -> None:
 
 
 def _too_many(names: Sequence[str], prog: str) -> UsageError:
-    """That there are more words than the benchmark; with what the first that is none seems to be."""
+    """The refusal of more words than the benchmark; with what the first that is none seems to be."""
     known = catalogue()
     strangers = [word for word in names if word not in known]
     if not strangers:

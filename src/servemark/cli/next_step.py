@@ -276,7 +276,7 @@ def _of_benchmark(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
 
 
 def _of_rate(load: OpenLoadResult, same: Words) -> Iterator[Words]:
-    """Where a rate was kept up with: how far it goes."""
+    """Propose, where a rate was kept up with, to see how far it goes."""
     highest = max((segment.to_per_s for segment in load.profile), default=load.offered_per_s)
     if highest:
         steps = ",".join(_rounded(highest * factor) for factor in (1, 2, 4))
@@ -285,7 +285,7 @@ def _of_rate(load: OpenLoadResult, same: Words) -> Iterator[Words]:
 
 
 def _of_law(benchmark: BenchmarkResult, same: Words) -> Iterator[Words]:
-    """Where a peak is only the law's: what is there really."""
+    """Propose, where a peak is only the law's, to see what is there really."""
     law = benchmark.analysis.scalability if benchmark.analysis else None
     peak = law.peak_users if isinstance(law, Scalability) else None
     if isinstance(law, Scalability) and peak and peak > law.most_users:

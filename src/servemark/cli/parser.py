@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, next_step="" if "; " in message else f"see {self.prog} -h")
 
     def unknown(self, word: str) -> UsageError:
-        """That `word` is no option of this parser; with the one that was meant, as far as that can be told."""
+        """The refusal of `word`, no option of this parser; with the one that was meant, as far as that can be told."""
         name = word.partition("=")[0] if word.startswith("--") else word[:2] if word.startswith("-") else word
         return UsageError(f"unrecognized arguments: {name}", next_step=self._meant(name) or f"see {self.prog} -h")
 

@@ -141,7 +141,7 @@ def main(words: list[str], prog: str) -> int:
 
 
 def _targets(arguments: argparse.Namespace, folder: Path) -> Mapping[Format, Path | None]:
-    """Where each format goes; None is stdout. Nothing has been read yet.
+    """The file of each format; None is stdout. Nothing has been read yet.
 
     Raises:
         UsageError: -o does not fit, or something is not installed.
@@ -261,7 +261,7 @@ def _with_begun(result: Result, folder: Path, path: Path) -> Result:
 
 
 def _place(result: Result, begun: BenchmarkResult) -> int | None:
-    """Where in `result` the benchmark is already: with its earlier runs, or as one that failed before it had any."""
+    """The index in `result` of the benchmark: with its earlier runs, or as one that failed before it had any."""
     earlier = {run.records for run in begun.runs[:-1]}
     for place, known in enumerate(result.benchmarks):
         if earlier & {run.records for run in known.runs}:

@@ -319,7 +319,7 @@ class Job:
 
     @property
     def record_paths(self) -> tuple[Path, ...]:
-        """Where the records of each generator go: ``NAME.bin``, ``NAME.g2.bin`` and so on."""
+        """The files of each generator's records: ``NAME.bin``, ``NAME.g2.bin`` and so on."""
         more = range(2, self.spread.generators + 1)
         return (self.record_path, *(self.record_path.with_suffix(f".g{number}.bin") for number in more))
 

@@ -81,7 +81,7 @@ def build_once(key: str, build: Callable[[Path], None], progress: Progress) -> P
 
 
 def cache_error(what: str, error: OSError) -> SetupError:
-    """That `what`, of the cache, failed of `error`: what to do goes by what it was."""
+    """The error of `what`, of the cache, which failed of `error`: what to do goes by what it was."""
     steps = {
         **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free disk space"),
         **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),

@@ -251,7 +251,7 @@ def _without(script: str, name: str) -> str:
 
 
 def _closing(script: str, start: int) -> int:
-    """Where the brace is closed that was opened before `start`. Those in strings go in pairs, as in ``${version}``."""
+    """Find the end of the brace that was opened before `start`. Strings have them in pairs, as in ``${version}``."""
     depth = 1
     for at in range(start, len(script)):
         depth += {"{": 1, "}": -1}.get(script[at], 0)

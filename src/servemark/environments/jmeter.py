@@ -89,7 +89,7 @@ def jmeter_home(progress: Progress) -> JMeterHome:
 
 
 def assembled_home() -> Path | None:
-    """Where :func:`jmeter_home` has assembled a JMeter in the cache, if it has."""
+    """The folder in the cache in which :func:`jmeter_home` has assembled a JMeter, if it has."""
     return cache_dir() / _key() if is_built(_key()) else None
 
 

@@ -59,7 +59,7 @@ print(json.dumps({"java_home": str(home), "versions": versions}))
 
 @dataclass(frozen=True)
 class MmsEnvironment:
-    """Where Multi Model Server is installed.
+    """An installed Multi Model Server.
 
     Attributes:
         root: the virtual environment.

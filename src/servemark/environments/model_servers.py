@@ -62,7 +62,7 @@ print(json.dumps({"versions": versions, "java_home": java, "packages": sysconfig
 
 @dataclass(frozen=True)
 class ServerEnvironment:
-    """Where a server is installed.
+    """An installed server.
 
     Attributes:
         root: its virtual environment, and `python` its interpreter.

@@ -206,7 +206,7 @@ def _is_output(folder: Path) -> bool:
 
 
 def _prefix(root: Path) -> str:
-    """Of the keys of this checkout's builds in the cache."""
+    """What the keys of this checkout's builds in the cache begin with."""
     return f"sources/{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}-"
 
 

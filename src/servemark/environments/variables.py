@@ -63,7 +63,7 @@ def inherited(environ: Mapping[str, str] | None = None, *, keep: Collection[str]
 
 
 def passed_on(environ: Mapping[str, str] | None = None, *, keep: Collection[str] = ()) -> Mapping[str, object]:
-    """For the result: what is inherited, with the values that are no secret (else null), and what was left out."""
+    """What the result says: what is inherited, with values that are no secret (else null), and what was left out."""
     given = os.environ if environ is None else environ
     kept = inherited(given, keep=keep)
     shown = {name: value if name in keep or _SHOWN.fullmatch(name) else None for name, value in sorted(kept.items())}

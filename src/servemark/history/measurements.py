@@ -151,7 +151,7 @@ def _conditions(found: Capacity) -> str:
 
 
 def _in_turns(result: Result, entry: int) -> Iterator[str]:
-    """Of two that were measured in turns, which: a series has one value of a result, and none of what ran alone."""
+    """Say which of two measured in turns it is: a series has one value of a result, and none of what ran alone."""
     if result.comparison is not None and any(one.by_block for one in result.comparison.benchmarks):
         yield f"in turns as {'AB'[entry]}"
 

@@ -1,4 +1,4 @@
-"""Where the history is kept."""
+"""The folder in which the history is kept."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Change:
-    """Where a series changed.
+    """A change of a series.
 
     Attributes:
         at: the place of the first result after it.
@@ -52,7 +52,7 @@ class Change:
 
     @property
     def share(self) -> float | None:
-        """By what share of the median before; None where that is nothing."""
+        """The change as a share of the median before; None where that is nothing."""
         return (self.after - self.before) / self.before if self.before else None
 
 

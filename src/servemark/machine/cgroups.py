@@ -36,7 +36,7 @@ def cpu_quotas(root: Path) -> list[tuple[float, Path]]:
 
 
 def throttled(root: Path) -> dict[Path, tuple[float, int]]:
-    """For how long, in seconds, a quota of each of this process's groups kept it from running so far, and how often.
+    """The seconds for which a quota of each of this process's groups kept it from running so far, and how often.
 
     Each CPU counts its own wait. Of groups that count none nothing is said.
     """

@@ -100,7 +100,7 @@ def realtime_fix() -> str | None:
 def most_throttled(
     before: Mapping[Path, tuple[float, int]], after: Mapping[Path, tuple[float, int]]
 ) -> tuple[float | None, int]:
-    """For how long, and how often, the group was held back meanwhile that was for longest; None where none counts."""
+    """The time, and how often, that the group was held back which was for longest meanwhile; None where none counts."""
     waits = [
         (after[group][0] - held_s, after[group][1] - times)
         for group, (held_s, times) in before.items()
@@ -124,7 +124,7 @@ def _cpu_s() -> tuple[float | None, float | None]:
 
 
 def _memory_stalled_s() -> float | None:
-    """For how long something waited for memory; the line "some" of the kernel's Documentation/accounting/psi.rst."""
+    """The time that something waited for memory; "some" of the kernel's Documentation/accounting/psi.rst."""
     with suppress(OSError, ValueError, IndexError):
         line = Path("/proc/pressure/memory").read_text(encoding="ascii").splitlines()[0]
         return int(line.rpartition("total=")[2]) / 1e6

@@ -41,7 +41,7 @@ class Gpus:
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """For the result."""
+        """What the result says of them."""
         return {"names": list(self.names), "driver": self.driver}
 
 
@@ -168,7 +168,7 @@ def _call(nvml: ctypes.CDLL, function: str, *arguments: object) -> None:
 
 
 def _visible(names: tuple[str, ...], driver: str) -> Gpus:
-    """Those that CUDA shows to a program: in the order of the variable, up to the first that is none."""
+    """The GPUs that CUDA shows to a program: in the order of the variable, up to the first that is none."""
     chosen = os.environ.get(_VISIBLE)
     if chosen is None:
         return Gpus(names, driver, "" if names else "the driver finds none")

@@ -268,7 +268,7 @@ class ContentOptions(OptionGroup):
 
     @cached_property
     def archive(self) -> ModelSource | None:
-        """Where the archive of the user's is."""
+        """The source of the user's own archive."""
         return None if self.custom_model is None else model_source(self.custom_model)
 
     @cached_property
@@ -318,7 +318,7 @@ class ContentOptions(OptionGroup):
 
     @property
     def all_headers(self) -> tuple[Header, ...]:
-        """Those of every request: of the user in the URL, and those that are given."""
+        """The headers of every request: of the user in the URL, and those that are given."""
         credentials = self.endpoint.credentials if self.endpoint else None
         return (*((credentials,) if credentials else ()), *self.own_headers)
 

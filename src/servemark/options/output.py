@@ -1,4 +1,4 @@
-"""Where the result goes, and how many failures are too many."""
+"""What becomes of the result: its folder, what else is written, and how many failures are too many."""
 
 from __future__ import annotations
 

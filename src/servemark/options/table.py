@@ -114,7 +114,7 @@ def from_words(group: type[Group], arguments: Namespace) -> Group:
 
 
 def refuse(first: str, second: str, why: str, next_step: str = "") -> UsageError:
-    """That two options do not go together."""
+    """The refusal of two options that do not go together."""
     return UsageError(f"{first} and {second} do not go together", cause=why, next_step=next_step)
 
 

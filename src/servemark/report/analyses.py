@@ -65,7 +65,7 @@ def headline(benchmark: BenchmarkResult) -> Text | None:
 
 
 def best_point(benchmark: BenchmarkResult) -> RunResult | None:
-    """Of a benchmark of several points the run of that with the highest rate; None of any other."""
+    """The run of the point with the highest rate of a benchmark of several; None of any other benchmark."""
     analysis = benchmark.analysis
     if not benchmark.runs or benchmark.steps or benchmark.capacity is not None or (analysis and analysis.scaling):
         return None

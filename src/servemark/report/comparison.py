@@ -45,7 +45,7 @@ def answer_of_comparison(comparison: Comparison) -> Text:
 
 
 def details_of_comparison(comparison: Comparison) -> Iterator[Line]:
-    """Of each benchmark its table and what has to be known of it; nothing where it is not compared."""
+    """The table of each benchmark and what has to be known of it; nothing where it is not compared."""
     if comparison.refused:
         return
     several = len([*comparison.benchmarks, *comparison.only_in_base, *comparison.only_in_new]) > 1
@@ -197,7 +197,7 @@ def _facts(one: ComparedBenchmark, comparison: Comparison) -> Iterator[Fact]:
 
 
 def _inexact(one: ComparedBenchmark) -> Iterator[Fact]:
-    """That records were condensed, and which changes are no more than what that leaves open."""
+    """Say that records were condensed, and which changes are no more than what that leaves open."""
     inexact = max((change.inexact_share for change in one.changes), default=0.0)
     if not inexact:
         return

@@ -89,7 +89,7 @@ def _series(benchmark: BenchmarkResult) -> Iterator[_Series]:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Where figures stand: percentiles by how rare what lies above them is, latencies from 0 to `top_ms`."""
+    """The axes: percentiles by how rare what lies above them is, latencies from 0 to `top_ms`."""
 
     top_ms: float
 

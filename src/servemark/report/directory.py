@@ -149,7 +149,7 @@ class ResultDirectory:
         return self.path / "server"
 
     def new_record_path(self, name: str) -> Path:
-        """Where the records of the run called `name` go; what lies beside older ones is removed.
+        """The file for the records of the run called `name`; what lies beside older ones is removed.
 
         Raises:
             RecordingError: it cannot be.
@@ -433,7 +433,7 @@ def remove_folder(path: Path, result_id: str) -> None:
 
 
 def _latest() -> str | None:
-    """Where the link leads, as it stands there."""
+    """The text of the link to the latest result, if there is one."""
     return os.readlink(_LATEST) if _LATEST.is_symlink() else None  # noqa: PTH115 - a Path would be another text
 
 

@@ -46,7 +46,7 @@ class Format:
     extra: str | None = None
 
     def path(self, folder: Path) -> Path:
-        """Where it goes if nothing else is said: beside the result in `folder`."""
+        """The file that it goes to if nothing else is said: beside the result in `folder`."""
         return folder / self.file
 
     def check(self, target: Path, folder: Path | None = None) -> None:

@@ -35,7 +35,7 @@ def sent_by(run: RunResult) -> Iterator[Fact]:
 
 
 def condensed_words(run: RunResult) -> Iterator[Fact]:
-    """That records were condensed, and what of that is in the figures; nothing of a run that has all."""
+    """Say that records were condensed, and what of that is in the figures; nothing of a run that has all."""
     if run.condensed:
         exact = (
             f"latencies are exact to {run.condensed.within_share:.1%}, intervals of parts of {run.condensed.slot_s:g} s"

@@ -114,7 +114,7 @@ def _change(series: Series, change: Change, statistic: str) -> Fact:
 
 
 def _best(result: Indexed) -> Iterator[tuple[Measurement, int]]:
-    """Of each benchmark the measurement that stands for it, and how many there are."""
+    """The measurement that stands for each benchmark, and how many there are of it."""
     for entry in dict.fromkeys(one.entry for one in result.measurements):
         of_entry = [one for one in result.measurements if one.entry == entry]
         yield max(of_entry, key=lambda one: one.rate.value or 0.0), len(of_entry)

@@ -97,7 +97,7 @@ class Columns:
 
     @property
     def at_the_left(self) -> tuple[bool, ...]:
-        """Of each column whether its words stand at the left."""
+        """Whether the words of each column stand at the left."""
         return tuple(column.at_the_left for column in self._columns)
 
     @property

@@ -67,7 +67,7 @@ class LiveView:
             self._clear()
 
     def place(self, depth: int, words: str) -> None:
-        """Where an invocation stands: in its suite, and deeper among its points; what was deeper is no longer so."""
+        """Note where an invocation stands: in its suite, or deeper among its points; what was deeper is over."""
         self._places = {**{at: said for at, said in self._places.items() if at < depth}, depth: words}
 
     def show(self, run: RunUnderWay) -> None:
@@ -130,7 +130,7 @@ class LiveView:
                 yield label, words
 
     def _lines_of_waiting(self) -> Iterator[_Line]:
-        """For how long what was said last has been going on."""
+        """Say for how long what was said last has been going on."""
         for_s = time.monotonic() - self._began_at_s
         if for_s >= _AT_ONCE_S:
             yield from self._here()

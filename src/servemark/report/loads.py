@@ -45,7 +45,7 @@ def load_line(run: RunResult) -> str:
 
 
 def less_exact(run: RunResult, step: StepSummary, headline: Headline) -> dict[str, tuple[float | None, float]]:
-    """Of a run whose length adapts, and that lasted for as long as it may: what is less exact than was aimed at.
+    """The figures less exact than was aimed at, of a run whose length adapts and that lasted for as long as it may.
 
     By figure half its interval, as a share of it, or None where there is no interval, and the aim.
     """
@@ -66,7 +66,7 @@ def less_exact(run: RunResult, step: StepSummary, headline: Headline) -> dict[st
 
 
 def length_fact(run: RunResult, step: StepSummary, headline: Headline) -> Iterator[Fact]:
-    """That the time that a run takes at most did not make its figures as exact as was aimed at; else nothing."""
+    """Say that the longest time of a run did not make its figures as exact as was aimed at; else nothing."""
     words = [
         f"{name} has no interval" if half_share is None else f"{name} is exact to {half_share:.1%}, aim {aim:.1%}"
         for name, (half_share, aim) in less_exact(run, step, headline).items()
@@ -99,7 +99,7 @@ def open_loop(load: OpenLoadResult) -> str:
 
 
 def _in_unit(trace: TraceResult) -> str:
-    """Of times that were not taken for seconds, what they were taken for."""
+    """Say what times were taken for that were not taken for seconds."""
     unit = trace.unit
     return "" if unit == "s" else f" in {unit}"
 
@@ -121,7 +121,7 @@ def _plain(rate: float) -> str:
 
 
 def rate_facts(run: RunResult) -> Iterator[Fact]:
-    """That the server did not achieve the rate that an open loop offered."""
+    """Say that the server did not achieve the rate that an open loop offered."""
     offered = None if isinstance(run.load, ClosedLoadResult) else run.load.offered_per_s
     achieved = sum(step.throughput_per_s.value or 0.0 for step in run.steps)
     if offered and achieved < _KEPT_UP_SHARE * offered:

@@ -36,7 +36,7 @@ class RunUnderWay:
 
     @property
     def elapsed_s(self) -> float:
-        """For how long it has been sent."""
+        """The time for which it has been sent."""
         return self.counts.elapsed_ns / NS_PER_S
 
     @property
@@ -76,7 +76,7 @@ def _ends_s(run: RunUnderWay) -> float | None:
 
 
 def _left(run: RunUnderWay) -> str:
-    """Of a number of requests how long the rest will take, if it goes on as it did."""
+    """Say how long the rest of a number of requests will take, if it goes on as it did."""
     done = run.counts.succeeded + run.counts.failed
     if not run.requests or not done:
         return ""

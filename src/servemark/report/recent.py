@@ -135,7 +135,7 @@ class RecordTail:
 
     @property
     def latencies_ns(self) -> Iterable[int]:
-        """Those of the last looks."""
+        """The latencies of the last looks."""
         return chain.from_iterable(self._latencies_ns)
 
 
@@ -148,7 +148,7 @@ def percentile_of(latencies_ns: Sequence[int], q: float) -> float | None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where what is read stands in a row."""
+    """The places in a row of what is read."""
 
     header_bytes: int
     row_bytes: int

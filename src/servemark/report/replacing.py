@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `path` at the end."""
+    """Give a file to write to that takes the place of `path` at the end."""
     if path.exists() and not path.is_file():
         yield path
         return

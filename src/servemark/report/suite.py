@@ -91,7 +91,7 @@ def answer_of_suite(result: Result, rows: tuple[SuiteRow, ...]) -> str:
 
 
 def outcome_of_suite(rows: tuple[SuiteRow, ...]) -> str:
-    """Of all entries together: missed where one of them is bad, undecided where one is not done, else nothing."""
+    """The outcome of all entries together: missed where one is bad, undecided where one is not done, else nothing."""
     states = {row.status for row in rows}
     return "missed" if states & _BAD else "undecided" if states - {"done"} else ""
 

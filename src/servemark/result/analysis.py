@@ -116,7 +116,7 @@ class Scaling:
 
     @property
     def directions(self) -> Mapping[str, ScalingCalls]:
-        """Those of the directions in which there were any, by their names."""
+        """The calls in each direction in which there were any, by its name."""
         both = {"up": self.up, "down": self.down}
         return {to: calls for to, calls in both.items() if calls is not None}
 

@@ -26,9 +26,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ProbeShare:
-    """Of one condition: the requests that were looked at, those that missed it, and how many independent ones they are
-    worth.
-    """
+    """What a probe saw of one condition: requests, those that missed it, how many independent ones they are worth."""
 
     requests: int
     missed: float
@@ -109,6 +107,6 @@ class Capacity:
 
     @property
     def estimate(self) -> Estimate:
-        """Of what was searched."""
+        """The estimate of what was searched."""
         found = self.rate_per_s if self.by == "rate" else self.threads
         return found or Estimate(None, None)

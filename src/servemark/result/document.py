@@ -458,7 +458,7 @@ def trials_by_point(runs: Sequence[RunResult]) -> dict[tuple[Any, ...], list[lis
 
 
 def answering(runs: Sequence[RunResult], trials: Trials | None = None) -> dict[int, RunResult]:
-    """Of each point the run whose figures stand for it, by its place, in the order in which they were measured first.
+    """The run whose figures stand for each point, by its place, in the order in which points were measured first.
 
     Of several `trials` that were asked for it is the one that these say, else the last execution.
     """

@@ -70,7 +70,7 @@ class RateSegmentResult:
 
 @dataclass(frozen=True)
 class TraceResult:
-    """Where recorded times are from; `length_s` is from the first to the last, as they are replayed.
+    """The source of recorded times; `length_s` is from the first to the last, as they are replayed.
 
     `column` is, of a table, the heading, the key or the number of the column that the times are in, `unit` what they
     are in there.

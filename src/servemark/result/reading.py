@@ -269,7 +269,7 @@ def _needed(wanted: Any) -> list[str]:
 
 
 def _fitting(options: Sequence[Any], value: Any) -> Any:
-    """Of several dataclasses the one that `value` can be: it has all that it needs, and the words that tell it."""
+    """The dataclass of several that `value` can be: it has all that it needs, and the words that tell it."""
     _check_kind(value, Mapping, "object")
     for option in options:
         hints = _hints(option)

@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def model(self) -> str:
-        """Of the model, as far as it is known before it is there; empty where the benchmark takes none."""
+        """The name of the model, as far as it is known before it is there; empty where the benchmark takes none."""
         if not self.benchmark.needs_model:
             return ""
         archive = self.request.content.archive

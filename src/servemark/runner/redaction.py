@@ -112,7 +112,7 @@ class Redaction:
 
 
 def _end_of(secret: str, text: str, start: int) -> int:
-    """Where `secret`, or as much of its beginning as is there, ends in `text`; `start` when it does not begin there."""
+    """The end in `text` of `secret`, or of as much of it as is there; `start` when it does not begin there."""
     if not text.startswith(secret[:_BEGINNING], start):
         return start
     length = next((at for at, letter in enumerate(secret) if text[start + at : start + at + 1] != letter), len(secret))

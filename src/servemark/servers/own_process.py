@@ -75,7 +75,7 @@ class OwnProcess:
         return processes_cpu_s(self.processes())
 
     def death(self) -> ServerDiedError | None:
-        """That it has ended, and how; None while it lives."""
+        """The error of a server that has ended, which says how; None while it lives."""
         status = self.process.poll()
         if status is None:
             return None

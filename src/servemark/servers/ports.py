@@ -70,7 +70,7 @@ def free_port_pair(host: str = LOOPBACK) -> tuple[int, int]:
 
 
 def free_ports(count: int, *hosts: str) -> tuple[int, ...]:
-    """That many ports, one after the other, on which nobody listens now at any of `hosts`, or else at the loopback's.
+    """Find `count` ports, one after the other, on which nobody listens now at any of `hosts`, or at the loopback's.
 
     Somebody else may take them before the server does: whoever starts one has to be ready to try again
     (``started_on_ports``).

@@ -221,7 +221,7 @@ class Search:
         return self._seen_least([self._at(load) for load in dict.fromkeys((below, above))])
 
     def _halved(self, lower: float, upper: float) -> Probe | Found:
-        """Of whole loads that which is in the middle, until none is; the shares of so few are no line."""
+        """Probe the whole load in the middle, until there is none; the shares of so few are no line."""
         low, high = self._holds, self._fails
         is_near = upper - lower <= 1 or upper / lower <= self._apart
         if low and high and is_near and (low.load, high.load) == (lower, upper):

@@ -52,7 +52,7 @@ IntArray = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """Where the numbers began to be others.
+    """The place at which the numbers began to be others.
 
     Attributes:
         at: the place of the first of the others.

@@ -183,7 +183,7 @@ PAIRS = Design(
 
 @lru_cache
 def _without_shift(old: int, new: int, level: float) -> tuple[FloatArray, FloatArray]:
-    """Of simulated comparisons of the same with the same: the lower end of the interval at `level`, and the estimate.
+    """Compare the same with the same, simulated: the lower ends of the intervals at `level`, and the estimates.
 
     In units of the standard deviation of a trial; shape (comparisons,) each.
     """

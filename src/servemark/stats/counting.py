@@ -47,7 +47,7 @@ _WITH_INTERVALS = (
 
 @dataclass(frozen=True)
 class CountedSample:
-    """Of a sample the values by rank that its quantiles are, and by batch how many values there are, and above what.
+    """A counted sample: the values by rank that its quantiles are, and by batch how many there are, and above what.
 
     `edges_ns` are the bounds of its histogram, each of which is in `above`, as is from where on a value is slow
     (``slow_ns``); empty where it is to have none. `has_intervals` is whether its quantiles are to have any.
@@ -141,7 +141,7 @@ def _thresholds_ns(
 
 
 def _ordered(tally: _loadgen.Tally, wanted: Sequence[set[int]]) -> list[dict[int, int]]:
-    """Of each sample the values that have the `wanted` ranks, by these."""
+    """Find the values of each sample that have the `wanted` ranks, by these."""
     found = tally.order_statistics([(number, [one - 1 for one in sorted(of)]) for number, of in enumerate(wanted)])
     return [
         {one: value for one, value in zip(sorted(of), values, strict=True) if value is not None}

@@ -52,7 +52,7 @@ class Crossing:
 
 
 def crossing_of(observations: Sequence[Observation], allowed: float) -> Crossing | None:
-    """Where the share passes `allowed`; None where it was not seen on both sides of that."""
+    """The load at which the share passes `allowed`; None where it was not seen on both sides of that."""
     bracket = _bracket(observations, allowed)
     if bracket is None:
         return None

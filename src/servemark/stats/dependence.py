@@ -78,7 +78,7 @@ class Effective:
 
     @property
     def cautious_n(self) -> float:
-        """Of how many, where the groups may be too few to know the largest of them.
+        """The number that they are worth, where the groups may be too few to know the largest of them.
 
         Runs of a queue in which no long ones happened take what they saw for alike. By simulation (``make prove``): a
         third of the standard error more at nine groups.

@@ -28,7 +28,7 @@ def gaps_of_step(gaps: Mapping[int, Sequence[bytes]], names: Sequence[str], name
 
 
 def joined_share(histograms: Sequence[bytes]) -> float:
-    """Of the times between events, by `histograms`, those that are none: both were read together. To a thousandth.
+    """The share, to a thousandth, of the times between events in `histograms` that are 0: both were read together.
 
     Raises:
         ValueError: one of them is no histogram.

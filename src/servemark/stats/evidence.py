@@ -94,7 +94,7 @@ class Shares:
 
     @classmethod
     def joined(cls, trials: Sequence[Shares]) -> Shares:
-        """Those of several trials, one behind the other."""
+        """Join the shares of several trials, one behind the other."""
         return cls(np.concatenate([one.meant for one in trials]), np.concatenate([one.counts for one in trials]))
 
 
@@ -195,12 +195,12 @@ class StepEvidence:
 
     @property
     def idle_ms(self) -> float:
-        """For how long users of a closed loop waited for the generator, together; 0 in an open loop."""
+        """The time that users of a closed loop waited for the generator, together; 0 in an open loop."""
         return self._of_users_ms("generator_lag")
 
     @property
     def cycle_ms(self) -> float:
-        """For how long these users were not thinking, together."""
+        """The time that users of a closed loop were not thinking, together; 0 in an open loop."""
         return self._of_users_ms("response")
 
     def _of_users_ms(self, latency: str) -> float:

@@ -197,7 +197,7 @@ def _distribution(counted: CountedSample) -> Histogram | None:
 
 
 def _above(counted: CountedSample, count: int) -> dict[float, Shares]:
-    """Of each quantile that is reported the values above it; empty of none."""
+    """The values above each quantile that is reported; empty where there is no value."""
     if not count:
         return {}
     return {q: Shares(counted.above[counted.ordered[rank(count, q)]], counted.counts) for q in REPORTED.values()}
@@ -210,7 +210,7 @@ def _slow(counted: CountedSample, count: int) -> Shares | None:
 
 
 def _missed(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Shares]:
-    """Of each limit the requests that failed, had no such latency, or one as long or longer.
+    """The requests by limit that failed, had no such latency, or one as long or longer.
 
     Of the longest gap only those that had one, since it tells which responses are alike.
     """
@@ -226,7 +226,7 @@ def _missed(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, in
 
 
 def _late(counted: Mapping[str, CountedSample], limits: Sequence[tuple[str, int]]) -> dict[tuple[str, int], float]:
-    """Of each limit from the schedule the requests that took so long only by the generator's lag."""
+    """The number of requests that took longer than each limit from the schedule only by the generator's lag."""
     found = {}
     for latency, limit_ns in limits:
         sample, punctual = counted[latency], counted.get(PUNCTUAL.get(latency, ""))

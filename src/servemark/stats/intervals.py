@@ -122,7 +122,7 @@ def rate_interval(counts: FloatArray, seconds: FloatArray) -> Found:
 
 
 def _cautious(times: float) -> float:
-    """By how much an interval reaches farther to the side on which rare long waits would have moved the figure.
+    """The factor by which an interval reaches farther to the side to which rare long waits would have moved the figure.
 
     A run in which none happened takes what it saw for alike, and looks longer than it is. By simulation (``make
     prove``): twice as far at the least `times`, the intervals of a queue's mean hold in 96% there, and in 92% even of

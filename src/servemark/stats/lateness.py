@@ -18,14 +18,14 @@ _RESOLUTION_MS = 1e-9
 
 @dataclass(frozen=True)
 class Lateness:
-    """Of that share of times each is up to `most_ms` too long, whichever they are; none by how long it is."""
+    """A share of times, each of which is up to `most_ms` too long, whichever they are; none by how long it is."""
 
     share: float
     most_ms: float
 
 
 def moved_at_most_ms(reported: LatencySummary, late: Lateness) -> dict[str, float]:
-    """By how much each percentile may be too high; empty where nothing is late, or nothing was reported.
+    """The most by which each percentile may be too high; empty where nothing is late, or nothing was reported.
 
     F is the distribution that is reported, G that of the true times. Of those that are late no more are beyond x only
     by that than would be beyond x - most: G(x) - F(x) <= share * (1 - F(x - most)). So the q-quantile x of F is above

@@ -33,7 +33,7 @@ class Calls:
         return took
 
     def since(self, start_ns: int) -> Calls:
-        """Those that were scheduled at `start_ns` or later."""
+        """The calls that were scheduled at `start_ns` or later."""
         kept = self.start_ns >= start_ns
         return Calls(self.start_ns[kept], self.settled_ns[kept], self.ended_ns[kept])
 

@@ -124,7 +124,7 @@ def judge_worth(
 
 
 def outcome_of(share: float, n: float, least: float) -> Outcome:
-    """Where `least` lies beside the bounds of a share that `n` requests have, without having to find these."""
+    """Tell on which side of the bounds of a share that `n` requests have `least` lies, without having to find these."""
     within, beyond = share * n, n - share * n
     if within > 0 and beta_cdf(least, within, beyond + 1) <= _TAIL:
         return "met"

@@ -161,7 +161,7 @@ def independent_rate(step: StepSummary, evidence: StepEvidence) -> Statistic:
 
 
 def _trends(step: StepEvidence, window: Window, throughput_per_s: Statistic) -> dict[str, Trend]:
-    """Of p50, p99 and rate, where they have an interval: whether they stood."""
+    """Whether p50, p99 and rate stood, where they have an interval."""
     series = {}
     latency = step.latencies_ns[step.headline]
     for name, q in (("p50", 0.5), ("p99", 0.99)):

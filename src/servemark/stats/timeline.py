@@ -98,7 +98,7 @@ class StepTimeline:
     distribution: Distribution
 
     def percentiles_ms(self, quantile: float, least: int) -> FloatArray:
-        """That percentile of the latencies of each part of the time; see ``percentiles_by_part_ms``."""
+        """The percentile of the latencies of each part of the time; see ``percentiles_by_part_ms``."""
         return percentiles_by_part_ms(self.cells, len(self.scheduled), quantile, least)
 
     def density(self, most: int) -> tuple[FloatArray, IntArray]:
@@ -134,7 +134,7 @@ class Timeline:
 
     @property
     def edges_s(self) -> FloatArray:
-        """Where the parts begin, and where the last one ends."""
+        """The times at which the parts begin, and the last one ends."""
         edges: FloatArray = self.start_s + self.width_s * np.arange(len(self.under_way) + 1.0)
         return edges
 
@@ -198,7 +198,7 @@ def _step(name: str, step: _loadgen.TimelineStep, kinds: Sequence[str]) -> StepT
 
 
 def percentiles_by_part_ms(cells: IntArray, parts: int, quantile: float, least: int) -> FloatArray:
-    """That percentile of each of some parts of the time; NaN where there are fewer than `least`.
+    """The percentile at `quantile` of each of some parts of the time; NaN where there are fewer than `least`.
 
     Where parts have fewer in the mean, as many neighbours as have enough together share their percentile, if at least
     `_LEAST_JOINED` such groups are left.

@@ -41,7 +41,7 @@ class TokenTimes(Binned):
     parts: int
 
     def percentiles_ms(self, quantile: float, least: int) -> FloatArray:
-        """That percentile of each part of the time; NaN where there are fewer than `least`."""
+        """The percentile of each part of the time; NaN where there are fewer than `least`."""
         return percentiles_by_part_ms(self.cells, self.parts, quantile, least)
 
 
@@ -57,7 +57,7 @@ class TokenTimeline:
 
 
 def token_timelines(files: Sequence[RecordFile], window: Window, timeline: Timeline) -> dict[str, TokenTimeline]:
-    """By step name what its answers were, of a run whose records are in `files`, over the parts of `timeline`.
+    """What the answers of a run were, by the name of their step, over the parts of `timeline`; `files` has its records.
 
     Steps whose answers were not read are not in it. `window` is the measured time.
 
@@ -123,7 +123,7 @@ class _Counting:
 
 
 def token_times_ns(file: RecordFile, rows: Rows) -> dict[str, IntArray]:
-    """By their names (TOKEN_TIMES) the times of some `rows` of `file`, which has the columns of answers; -1 of none."""
+    """The times (TOKEN_TIMES, by name) of some `rows` of `file`, which has the columns of answers; -1 of none."""
     has_content, per_token = rows[_OF_ANSWERS] >= 0, time_per_token_ns(rows)
     return {
         "first_token": until_ns(rows, "first_content", file.flags),

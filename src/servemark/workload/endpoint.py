@@ -1,4 +1,4 @@
-"""Where an HTTP endpoint is: the URL of the benchmark http, and ``--connect-to``. Nothing is looked up here."""
+"""An HTTP endpoint: the URL of the benchmark http, and ``--connect-to``. Nothing is looked up here."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class RateSegment:
 
 @dataclass(frozen=True)
 class TraceOrigin:
-    """Where the times of a trace are from: the file, its SHA-256, of a table the column, and what unit they have."""
+    """The source of a trace's times: the file, its SHA-256, of a table the column, and what unit they have."""
 
     file: str
     sha256: str

@@ -55,7 +55,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class Address:
-    """Where an endpoint listens.
+    """The address at which an endpoint listens.
 
     Attributes:
         host: the name for the Host header; the zone of an IPv6 address is not sent.
@@ -282,7 +282,7 @@ class EngineGroup:
 
 @dataclass(frozen=True)
 class EngineShare:
-    """Of the users and arrivals of a plan, those whose number leaves `index` when divided by `of`.
+    """The users and arrivals of a plan whose number leaves `index` when divided by `of`.
 
     Several generators that have a share each, and begin together, send what one would have sent.
     """

@@ -68,7 +68,7 @@ class Prompts:
         return "give prompts that it takes with --prompts, or have shorter ones made with --prompt-tokens"
 
     def __iter__(self) -> Iterator[Input]:
-        """Those of the pool."""
+        """Make the prompts of the pool."""
         return self.make()
 
     def __len__(self) -> int:
@@ -76,7 +76,7 @@ class Prompts:
         return self.count
 
     def drawn_by(self, drawn: Drawn) -> Prompts:
-        """Those that are asked in a run: of prompts that are made others in each, since a server may remember them."""
+        """The prompts that are asked in a run: made ones are others in each, since a server may remember them."""
         return self.others(drawn) if self.others else self
 
 

@@ -162,7 +162,7 @@ def _seconds_since_1970(match: re.Match[str]) -> Decimal | None:
 
 
 def _named(name: str) -> _Named:
-    """Where the name of the file ends, which may have colons in it: at the last before which there is such a file."""
+    """Part `name`: the file's, which may have colons, ends at the last before which there is such a file."""
     if Path(name).exists():
         return _Named(name)
     parts = name.split(":")

@@ -1,4 +1,4 @@
-"""Where the times of a trace stand in its file: alone on their lines, in a column of CSV, or at a key of JSON lines."""
+"""Cells that hold the times of a trace: alone on their lines, in a column of CSV, or at a key of JSON lines."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _of_rows(text: str, file: str, column: str) -> Iterator[Cell]:
 
 
 def _index(row: Sequence[str], file: str, column: str) -> tuple[int, bool]:
-    """Where the column is in the first row, and whether that row is the heading."""
+    """The index of the column in the first row, and whether that row is the heading."""
     names = [cell.strip() for cell in row]
     headings = {at: name for at, name in enumerate(names) if not _NUMBER.match(name)}
     for same in (column, column.lower()):
@@ -161,5 +161,5 @@ def _choose(file: str, names: Sequence[str]) -> str:
 
 
 def trace_refusal(file: str, cause: str, next_step: str) -> UsageError:
-    """That the trace in `file` cannot be used, and why."""
+    """The refusal of the trace in `file`, and why."""
     return UsageError(f"cannot use the trace {file}", cause=cause, next_step=next_step)

@@ -86,7 +86,7 @@ def built_model(model: ZooModel, environment: MmsEnvironment) -> BuiltModel | No
 
 
 def model_key(model: ZooModel, environment: MmsEnvironment) -> str:
-    """Where the built model is in the cache: changes with the backend, its packages and everything that makes it."""
+    """The key of the built model in the cache: changes with the backend, its packages and everything that makes it."""
     digest = hashlib.sha256(json.dumps([model.wire_name, dict(environment.versions)], sort_keys=True).encode())
     makers = (
         Path(__file__),

@@ -1,4 +1,4 @@
-"""Where a custom model comes from: a file on this machine, or an http(s) URL. Standard library only."""
+"""The source of a custom model: a file on this machine, or an http(s) URL. Standard library only."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ FIRST_OPTIONS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a shell looks for completions of the user's: a file, and what has to be done besides."""
+    """The file in which a shell looks for completions of the user's, and what has to be done besides."""
 
     path: Path
     needs: str
@@ -84,7 +84,7 @@ def script(shell: Shell) -> str:
 
 
 def place_of(shell: Shell) -> Place:
-    """Where `shell` looks for completions of the user's.
+    """The place where `shell` looks for completions of the user's.
 
     Raises:
         SetupError: there is no home directory.

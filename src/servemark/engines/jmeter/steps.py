@@ -24,7 +24,7 @@ _SEQ_DIGITS = 20
 
 @dataclass(frozen=True)
 class Place:
-    """Where a step stands.
+    """The place of a step in the plan.
 
     Attributes:
         number: its index among all steps of the plan.

@@ -63,7 +63,7 @@ class NativeEngine:
         )
 
     def _placement(self, spread: Sharing) -> Placement:
-        """Where its generators run; the same for all runs that ask for the same, however many they are."""
+        """What its generators run on; the same for all runs that ask for the same, however many they are."""
         asked = replace(spread, generators=1)
         if asked not in self._placements:
             self._placements[asked] = _placement_of(asked, self._note)

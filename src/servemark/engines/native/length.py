@@ -58,7 +58,7 @@ class Length:
 
     @classmethod
     def of(cls, job: Job) -> Length | None:
-        """That of a run; None of one whose length does not adapt."""
+        """The length of a run that adapts; None of one whose length does not."""
         foreground = (group.load for group in job.plan.groups if not group.background)
         until = next((load.until for load in foreground if load.until), None)
         if until is None:

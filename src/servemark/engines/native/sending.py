@@ -116,7 +116,7 @@ def _users_of(plan: EnginePlan, resource: str) -> int:
 
 
 def too_many(users: int, of_what: str, needed: int, had: int) -> UsageError:
-    """That this machine cannot hold so many users."""
+    """The refusal of so many users, which this machine cannot hold."""
     advice = "lower -t"
     if "descriptors" in of_what:
         advice += ", or raise ulimit -n (ulimit -Hn says how far)"

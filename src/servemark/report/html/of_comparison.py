@@ -135,7 +135,7 @@ def _trials(one: ComparedBenchmark, comparison: Comparison, base: Side, side: Si
 
 
 def _curves(base: Side, others: Sequence[Side]) -> Iterator[Section]:
-    """Of each benchmark that the base and another have a section with the percentiles of all, on the same axes."""
+    """A section for each benchmark that the base and another have: the percentiles of all, on the same axes."""
     sides = [base, *others]
     matched = {side.label: matchable(side.result) for side in sides}
     of_base = matched[base.label]

@@ -47,7 +47,7 @@ class Drawn:
 
     @cached_property
     def edges_s(self) -> NDArray[np.float64]:
-        """Where the parts of its time begin, and where the last one ends, in seconds from its beginning."""
+        """The times at which its parts begin, and the last one ends, in seconds from its beginning."""
         return self.timeline.edges_s - self.timeline.start_s
 
     @cached_property
@@ -69,7 +69,7 @@ class Drawn:
                 yield step, over_time[step.name]
 
     def shown(self) -> list[tuple[StepSummary, StepTimeline]]:
-        """Those of its steps that have a place in a chart."""
+        """The steps of it that have a place in a chart."""
         return list(self.steps())[:_MOST_SERIES]
 
 

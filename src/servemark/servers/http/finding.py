@@ -168,7 +168,7 @@ class _Look:
         )
 
     def _by_the_other_scheme(self, target: Target, ip: str, port: int) -> Iterator[str]:
-        """That a server speaks TLS which was to be asked without, or none which was to be asked by it."""
+        """Say that a server speaks TLS which was to be asked without, or none which was to be asked by it."""
         scheme, spoken = ("http", "no TLS") if target.scheme == "https" else ("https", "TLS")
         address = candidate(target.host, ip, port, scheme, self.trust)
         if address.tls:

@@ -41,5 +41,5 @@ def decoded(body: bytes) -> object:
 
 
 def said(reason: str, body: bytes | str, status: int) -> str:
-    """Of a failure whose meaning only its makers know: what its status line says, and its body."""
+    """The words of a failure whose meaning only its makers know: of its status line, and of its body."""
     return ": ".join(filter(None, (reason, server_message(body)))) or f"HTTP {status}"

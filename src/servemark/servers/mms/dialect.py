@@ -31,7 +31,7 @@ _MEANINGS: tuple[tuple[int, str, str], ...] = (
 
 
 def model_path(model: str) -> str:
-    """Where the management API has a model."""
+    """The path at which the management API has a model."""
     return f"/models/{quote(model, safe='')}"
 
 

@@ -38,7 +38,7 @@ _NOBODYS = re.compile(r".*\.new|core(\.\d+)?")
 
 @dataclass(frozen=True)
 class Instance:
-    """Where one server lives. `temporary` is the server's TMPDIR; it is elsewhere when the cache's path is long."""
+    """The home of one server. `temporary` is the server's TMPDIR; it is elsewhere when the cache's path is long."""
 
     root: Path
     temporary: Path
@@ -62,7 +62,7 @@ class Instance:
 
     @property
     def logs(self) -> Path:
-        """Where the server's logs go."""
+        """The folder of the server's logs."""
         return self.root / "logs"
 
     def names(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Where a running server has its management API: at a port of its own, as a rule the next one, or at the same."""
+"""The address of a running server's management API: a port of its own, as a rule the next one, or the same."""
 
 from __future__ import annotations
 

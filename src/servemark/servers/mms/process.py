@@ -60,7 +60,7 @@ class MmsProcess:
             raise self.death()
 
     def death(self) -> ServerDiedError:
-        """That it has ended, and how."""
+        """The error of a server that has ended, which says how."""
         memory = server_log.out_of_memory(self.instance.logs, {})
         status = self.process.poll()
         how = f"killed by signal {-status}" if status is not None and status < 0 else f"exit status {status}"

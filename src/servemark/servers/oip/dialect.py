@@ -30,12 +30,12 @@ OF_OWN_TRITON: frozenset[Ability] = OF_TRITON | {"load"}
 
 
 def model_path(model: str) -> str:
-    """Where a model is."""
+    """The path of a model."""
     return f"/v2/models/{quote(model, safe='')}"
 
 
 def repository_path(model: str, call: str) -> str:
-    """Where a model is loaded or unloaded."""
+    """The path at which a model is loaded or unloaded."""
     return f"/v2/repository/models/{quote(model, safe='')}/{call}"
 
 
@@ -151,7 +151,7 @@ class OipDialect:
 
     @property
     def expects(self) -> Expect | None:
-        """Of ``generate`` no `error`: what goes wrong after Triton has begun to answer comes with the status 200.
+        """Expect no `error` of ``generate``: what goes wrong once Triton has begun to answer comes with the status 200.
 
         What is too long to be looked into is no failure: nobody asked for that.
         """

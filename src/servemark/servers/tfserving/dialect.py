@@ -20,7 +20,7 @@ _NO_MODEL = "servemark-asks-what-this-is"
 
 
 def model_path(model: str) -> str:
-    """Where a model is, and what its state is."""
+    """The path of a model, at which its state is told."""
     return f"/v1/models/{quote(model, safe='')}"
 
 

@@ -1,1 +1,1 @@
-"""Where a Multi Model Server of ours runs: this machine, a checkout that is built, or a container."""
+"""Sites, on which a Multi Model Server of ours runs: this machine, a checkout that is built, or a container."""

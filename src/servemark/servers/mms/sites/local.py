@@ -34,7 +34,7 @@ class Start:
 
 
 class Site(Protocol):
-    """Where a server runs.
+    """What a server runs on.
 
     Attributes:
         launcher: its name in the result: "managed", "source", "docker".
@@ -95,7 +95,7 @@ class LocalSite:
         return Start(command, environ)
 
     def processes(self, instance: Instance) -> list[psutil.Process]:
-        """Those with the instance's mark, and their descendants."""
+        """The processes with the instance's mark, and their descendants."""
         return members(instance.root)
 
     def listens(self, instance: Instance, host: str, ports: Collection[int]) -> bool:
@@ -103,7 +103,7 @@ class LocalSite:
         return somebody_listens(ports, host) and set(ports) <= listening_ports(self.processes(instance))
 
     def stop(self, instance: Instance) -> None:
-        """By the instance's mark, so that it is found even if we were interrupted while we started it."""
+        """Stop it by the instance's mark, so that it is found even if we were interrupted while we started it."""
         stop_members(instance.root)
 
     def facts(self, _instance: Instance) -> Mapping[str, object]:
