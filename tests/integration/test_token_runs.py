@@ -328,8 +328,8 @@ def test_what_is_drawn_adds_up_to_what_is_reported(short_run):
     window = Window(*(ns_from_s(time_s) for time_s in run["window_s"]))
     (found,) = token_timelines([file], window, timeline_of([file], window, 24)).values()
     assert found.tokens.sum() == 120
-    assert {name: times.count for name, times in found.times.items()} == dict.fromkeys(TOKEN_TIMES, 30)
+    assert {name: times.distribution.count for name, times in found.times.items()} == dict.fromkeys(TOKEN_TIMES, 30)
     tokens = step_of(result)["tokens"]
     for name in ("first_token", "time_per_output_token", "longest_gap"):
-        drawn = float(found.times[name].quantiles_ms(np.array([0.5]))[0])
+        drawn = float(found.times[name].distribution.quantiles_ms(np.array([0.5]))[0])
         assert drawn == pytest.approx(tokens[f"{name}_ms"]["p50"]["value"], rel=0.002)

@@ -83,7 +83,7 @@ def test_what_time_was_spent_on_adds_up_to_the_response(make_records):
     timeline = timeline_of([file], Window(0, 11_000 * MS), 40)
     for number, step in enumerate(timeline.steps):
         rows = (file["step"] == number) & (file["kind"] == 0)
-        spent = step.distribution.spent_between_ms(0.0, 1.0)
+        spent = step.spent_between_ms(0.0, 1.0)
         parts = {
             "waiting for a connection": file["ready"] - file["scheduled"],
             "sent late": file["sent"] - file["ready"],
@@ -93,7 +93,7 @@ def test_what_time_was_spent_on_adds_up_to_the_response(make_records):
         assert tuple(parts) == SPENT
         for got, wanted in zip(spent, parts.values(), strict=True):
             assert got == pytest.approx(wanted[rows].mean() / MS, rel=1e-9)
-        slowest = step.distribution.spent_between_ms(0.9, 1.0).sum()
+        slowest = step.spent_between_ms(0.9, 1.0).sum()
         response_ms = np.sort((file["end"] - file["scheduled"])[rows] / MS)
         assert slowest == pytest.approx(response_ms[-len(response_ms) // 10 :].mean(), rel=0.01)
 

@@ -35,7 +35,7 @@ SPENT = ("waiting for a connection", "sent late", "until the first byte", "until
 
 
 @dataclass(frozen=True)
-class Binned:
+class Distribution:
     """Times that were counted in bins: those that hold any, rising.
 
     Attributes:
@@ -60,25 +60,6 @@ class Binned:
 
 
 @dataclass(frozen=True)
-class Distribution(Binned):
-    """Measured successes by latency.
-
-    Attributes:
-        spent_ms: what the time of those in each bin went on, summed; shape (bins, SPENT).
-    """
-
-    spent_ms: FloatArray
-
-    def spent_between_ms(self, low: float, high: float) -> FloatArray:
-        """What the requests between two quantiles spent their time on, in the mean; the bins that lie between count."""
-        before = np.cumsum(self.counts) - self.counts
-        share = np.minimum(before + self.counts, high * self.count) - np.maximum(before, low * self.count)
-        weights = np.maximum(share, 0) / self.counts
-        found: FloatArray = weights @ self.spent_ms / max(weights @ self.counts, 1e-9)
-        return found
-
-
-@dataclass(frozen=True)
 class StepTimeline:
     """What happened to the requests of one step name; arrays have an entry a part of the time.
 
@@ -88,6 +69,8 @@ class StepTimeline:
         failed: failures by error name, by when they ended.
         cells: of successes the part of the time in which they were due, the bin of their latency, and how many;
             shape (cells, 3), in order.
+        distribution: measured successes by latency.
+        spent_ms: what the time of those in each of its bins went on, summed; shape (bins, SPENT).
     """
 
     name: str
@@ -96,6 +79,17 @@ class StepTimeline:
     failed: Mapping[str, IntArray]
     cells: IntArray
     distribution: Distribution
+    spent_ms: FloatArray
+
+    def spent_between_ms(self, low: float, high: float) -> FloatArray:
+        """What the requests between two quantiles spent their time on, in the mean; the bins that lie between count."""
+        counts = self.distribution.counts
+        before = np.cumsum(counts) - counts
+        total = self.distribution.count
+        share = np.minimum(before + counts, high * total) - np.maximum(before, low * total)
+        weights = np.maximum(share, 0) / counts
+        found: FloatArray = weights @ self.spent_ms / max(weights @ counts, 1e-9)
+        return found
 
     def percentiles_ms(self, quantile: float, least: int) -> FloatArray:
         """The percentile of the latencies of each part of the time; see ``percentiles_by_part_ms``."""
@@ -191,9 +185,9 @@ def _step(name: str, step: _loadgen.TimelineStep, kinds: Sequence[str]) -> StepT
         distribution=Distribution(
             value_ms=middle_ms(bins, PARTS),
             counts=np.array([count for _, count, _ in step.distribution], dtype=np.int64),
-            spent_ms=np.array([spent for _, _, spent in step.distribution], dtype=np.float64).reshape(-1, len(SPENT))
-            / NS_PER_MS,
         ),
+        spent_ms=np.array([spent for _, _, spent in step.distribution], dtype=np.float64).reshape(-1, len(SPENT))
+        / NS_PER_MS,
     )
 
 

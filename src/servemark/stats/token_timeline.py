@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from servemark.records import RecordFile, Rows, reading, time_per_token_ns, tokens_of, until_ns
 from servemark.stats.evidence import Window
-from servemark.stats.timeline import PARTS, PARTS_BY_TIME, Binned, Timeline, middle_ms, percentiles_by_part_ms
+from servemark.stats.timeline import PARTS, PARTS_BY_TIME, Distribution, Timeline, middle_ms, percentiles_by_part_ms
 from servemark.units import NS_PER_S
 
 FloatArray = NDArray[np.float64]
@@ -29,14 +29,16 @@ _OF_ANSWERS = "first_content"
 
 
 @dataclass(frozen=True)
-class TokenTimes(Binned):
-    """Times of the measured streams, and `cells` by when their requests were due.
+class TokenTimes:
+    """Times of the measured streams.
 
     Attributes:
-        cells: the part of the time, the bin, and how many; shape (cells, 3), in order.
+        distribution: all of them.
+        cells: by when requests were due the part of the time, the bin, and how many; shape (cells, 3), in order.
         parts: of the time.
     """
 
+    distribution: Distribution
     cells: IntArray
     parts: int
 
@@ -119,7 +121,7 @@ class _Counting:
         (places,) = np.nonzero(self._cells[name])
         width = _DECADES * PARTS_BY_TIME
         cells = np.stack([places // width, places % width, self._cells[name][places]], axis=1)
-        return TokenTimes(middle_ms(bins, PARTS), self._counts[name][bins], cells, self._parts)
+        return TokenTimes(Distribution(middle_ms(bins, PARTS), self._counts[name][bins]), cells, self._parts)
 
 
 def token_times_ns(file: RecordFile, rows: Rows) -> dict[str, IntArray]:

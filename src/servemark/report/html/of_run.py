@@ -173,10 +173,9 @@ def under_way_of(drawn: Drawn) -> Chart:
 
 def spent_of(step: StepSummary, over_time: StepTimeline) -> Chart:
     """What the time of requests went on: of all, of those in the middle, of the slowest."""
-    distribution = over_time.distribution
-    few = distribution.count < _LEAST_OF_SLOWEST
+    few = over_time.distribution.count < _LEAST_OF_SLOWEST
     spent = {
-        name: distribution.spent_between_ms(*between)
+        name: over_time.spent_between_ms(*between)
         for name, between in _SPENT_OF.items()
         if not (few and name == "slowest 1%")
     }

@@ -112,9 +112,9 @@ def _ends(step: StepSummary, place: str) -> Iterator[tuple[str, ...]]:
 
 def _curves(summary: TokenSummary, tokens: TokenTimeline) -> dict[str, Curve]:
     return {
-        called: Curve(getattr(summary, f"{name}_ms"), tokens.times[name].quantiles_ms)
+        called: Curve(getattr(summary, f"{name}_ms"), tokens.times[name].distribution.quantiles_ms)
         for name, called in _NAMES.items()
-        if tokens.times[name].count and (getattr(summary, f"{name}_ms").p50.value or 0) >= _LEAST_DRAWN_MS
+        if tokens.times[name].distribution.count and (getattr(summary, f"{name}_ms").p50.value or 0) >= _LEAST_DRAWN_MS
     }
 
 
