@@ -12,6 +12,8 @@ SOURCES = ROOT / "src" / "servemark"
 NO_BEGINNING = {"Of", "That", "Those", "By", "For", "Where"}
 #: Rooms whose docstrings are not yet so.
 NOT_YET = ("engines/native/cluster", "engines/native/spread")
+#: Functions have fewer lines.
+LINES = 60
 
 
 def definitions() -> Iterator[tuple[str, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -28,3 +30,12 @@ def test_a_docstring_begins_with_a_verb_or_names_its_subject():
     assert len(found) > 2000
     begun = [(where, text.split()[0]) for where, text in found if text and not where.startswith(NOT_YET)]
     assert [where for where, word in begun if word in NO_BEGINNING] == []
+
+
+def test_a_function_is_seen_at_a_glance():
+    functions = [
+        (where, node) for where, node in definitions() if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    assert len(functions) > 2000
+    lengths = [(where, (node.end_lineno or 0) - node.lineno + 1) for where, node in functions]
+    assert [(where, lines) for where, lines in lengths if lines >= LINES] == []

@@ -121,8 +121,35 @@ class RunRequest:
         return cls(arguments.benchmark, parameters=arguments.parameters, words=arguments.given, **made)
 
     def __post_init__(self) -> None:
-        content, server, endpoint = self.content, self.server, self.content.endpoint
+        content, server = self.content, self.server
         by_jmeter = self.generator.engine == "jmeter"
+        self._check_models()
+        server.check_reachability(content.endpoint, by_jmeter=by_jmeter)
+        if by_jmeter and self.load.is_open:
+            asked = "--rate" if self.load.rate is not None else "--arrival trace"
+            raise refuse(asked, "--engine jmeter", "its threads wait for their answers", "leave --engine out")
+        if by_jmeter and self.load.precision_share is not None:
+            raise refuse("--precision", "--engine jmeter", "it writes its times at the end", "leave --engine out")
+        self._check_answers(by_jmeter=by_jmeter)
+        if self.question.by is not None:
+            self._check_search(by_jmeter=by_jmeter)
+        elif self.load.precision_share is not None and self.load.duration_s is not None:
+            raise refuse("--precision", "--duration", "that says how long it is")
+        if self.load.fresh_server and server.server is not None:
+            raise refuse("--fresh-server", "--server", "only a server of our own is restarted", "leave one of them out")
+        if content.expect == "same" and self.generator.generators > 1:
+            why = "each generator would compare with the first body that it got itself"
+            raise refuse("--expect same", "--generators", why, "say what the body is: regex:R or json:PATH")
+        if content.expected_body is not None and by_jmeter:
+            check_expect(content.expected_body, self.generator.engine)
+        own_models = server.server is not None or server.model_repository is not None
+        if not own_models and content.model is not None and find(content.model) is None:
+            names = [name for model in ZOO for name in model.all_names]
+            raise UsageError(f"unknown model {content.model!r}", next_step=nearest(content.model, names))
+
+    def _check_models(self) -> None:
+        """Refuse what is said of models and their inputs where the server that is chosen has no use for it."""
+        content, server = self.content, self.server
         for name, value in (
             ("--server-requirements", server.server_requirements),
             ("--server-python", server.server_python),
@@ -137,12 +164,10 @@ class RunRequest:
         if content.custom_model is not None and server.server_kind in OWN_MODELS:
             why = "it takes no archives of Multi Model Server"
             raise refuse("-c", f"--server-kind {server.server_kind}", why, "give --model-repository DIR")
-        server.check_reachability(endpoint, by_jmeter=by_jmeter)
-        if by_jmeter and self.load.is_open:
-            asked = "--rate" if self.load.rate is not None else "--arrival trace"
-            raise refuse(asked, "--engine jmeter", "its threads wait for their answers", "leave --engine out")
-        if by_jmeter and self.load.precision_share is not None:
-            raise refuse("--precision", "--engine jmeter", "it writes its times at the end", "leave --engine out")
+
+    def _check_answers(self, *, by_jmeter: bool) -> None:
+        """Refuse what is asked of answers that nobody reads for it, and prompts for a server that takes none."""
+        content, server = self.content, self.server
         of_streams = [one.text for one in self.question.objective if one.figure in STREAMED]
         if of_streams and (content.no_stream or content.call == "generate"):
             whole = "--no-stream" if content.no_stream else "--call generate"
@@ -166,21 +191,6 @@ class RunRequest:
         if by_jmeter and of_events:
             asked = f"--slo {of_events[0]}"
             raise refuse(asked, "--engine jmeter", "it knows of no events", "leave --engine out")
-        if self.question.by is not None:
-            self._check_search(by_jmeter=by_jmeter)
-        elif self.load.precision_share is not None and self.load.duration_s is not None:
-            raise refuse("--precision", "--duration", "that says how long it is")
-        if self.load.fresh_server and server.server is not None:
-            raise refuse("--fresh-server", "--server", "only a server of our own is restarted", "leave one of them out")
-        if content.expect == "same" and self.generator.generators > 1:
-            why = "each generator would compare with the first body that it got itself"
-            raise refuse("--expect same", "--generators", why, "say what the body is: regex:R or json:PATH")
-        if content.expected_body is not None and by_jmeter:
-            check_expect(content.expected_body, self.generator.engine)
-        own_models = server.server is not None or server.model_repository is not None
-        if not own_models and content.model is not None and find(content.model) is None:
-            names = [name for model in ZOO for name in model.all_names]
-            raise UsageError(f"unknown model {content.model!r}", next_step=nearest(content.model, names))
 
     def _check_search(self, *, by_jmeter: bool) -> None:
         """Refuse what a search for the capacity says itself, or cannot be had of it."""

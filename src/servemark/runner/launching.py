@@ -64,18 +64,39 @@ class Launchers:
             )
         # What speaks to a model server takes as long to load as a first request; an endpoint needs none of it.
         from servemark.servers.mms.archives import ServeRequest, ServerPython
-        from servemark.servers.running import RunningLauncher
 
-        names = entry.benchmark.models(entry.request)
         archive = content.archive if entry.benchmark.needs_model else None
         custom = self._archive(archive) if archive else None
+        if server.server is not None:
+            return self._running(entry, custom)
+        if server.server_kind != "mms":
+            return launcher_of_kind(self._running(entry, custom), server)
+        return own_launcher(
+            ServeRequest(
+                models=(custom,) if custom else tuple(map(zoo_model, entry.benchmark.models(entry.request))),
+                inputs=content.bodies or None,
+                sending=content.sending,
+                headers=content.all_headers,
+                backend=server.backend,
+                server_python=ServerPython(server.server_requirements, server.server_python),
+                progress=self._listener.note,
+                log=self._listener.log,
+            ),
+            server,
+        )
+
+    def _running(self, entry: Entry, custom: CustomModel | None) -> RunningLauncher:
+        """What has a server that runs, or, of the kind that `entry` names, will run; `custom` is the user's model."""
+        from servemark.servers.running import RunningLauncher
+
+        content, server = entry.request.content, entry.request.server
         inputs = content.bodies or None
         is_openai = [spoken.name for spoken in may_speak(server)] == ["openai"]
         prompts = _prompts_of(entry, inputs, of_openai=is_openai)
         says_more = server.dialect == "auto" and (prompts is None or content.takes_lengths)
-        asked = RunningLauncher(
+        return RunningLauncher(
             server.server or "",
-            (custom,) if custom else names,
+            (custom,) if custom else entry.benchmark.models(entry.request),
             is_named=content.model is not None or not entry.benchmark.needs_model,
             inputs=inputs,
             prompts=prompts,
@@ -95,23 +116,6 @@ class Launchers:
             engine=entry.request.generator.engine,
             progress=self._listener.note,
             log=self._listener.log,
-        )
-        if server.server is not None:
-            return asked
-        if server.server_kind != "mms":
-            return launcher_of_kind(asked, server)
-        return own_launcher(
-            ServeRequest(
-                models=(custom,) if custom else tuple(map(zoo_model, names)),
-                inputs=inputs,
-                sending=content.sending,
-                headers=content.all_headers,
-                backend=server.backend,
-                server_python=ServerPython(server.server_requirements, server.server_python),
-                progress=self._listener.note,
-                log=self._listener.log,
-            ),
-            server,
         )
 
     def _archive(self, source: ModelSource) -> CustomModel:

@@ -23,7 +23,7 @@ from servemark.benchmarks.refusals import (
     threads_of,
 )
 from servemark.benchmarks.trials import asked_points, following
-from servemark.engines import Engine, Figure, Job, ProgressReport
+from servemark.engines import Engine, Job, ProgressReport
 from servemark.engines.native.engine import check_users
 from servemark.errors import RecordingError, ServerError, UsageError
 from servemark.interrupts import held_back
@@ -79,9 +79,7 @@ def trial_by_trial(
     """
     benchmark, request = entry.benchmark, entry.request
     launcher, points = launchers.of(entry), asked_points(benchmark, request)
-    if engine.name == "native":
-        foreseen = (point.load.users for point in entry.points if isinstance(point.load, ClosedLoad))
-        check_users(-(-max(foreseen, default=0) // request.generator.generators))
+    _check_users(entry, engine)
     measured: list[Measured] = []
     assessed: list[Assessed] = []
     jobs: list[Job] = []
@@ -100,44 +98,26 @@ def trial_by_trial(
             before = sum(one.point.trial == point.trial for one in measured)
             of_seed = before * entry.count + entry.place  # others have the same, and may ask the same server
             served = tuple(model.drawn_by(Drawn(_seed_of(point, request), of_seed)) for model in served)
-            figure: Figure = "rate" if benchmark.headline == "throughput" else "p50"
             backlog = _backlog(point, request)
-            job = _job(point, server, served, request, written.folder.new_record_path(name), figure)
+            job = _job(entry, point, server, served, written.folder.new_record_path(name))
             watch = _Watch(server, _under_way(job, point.load), listener, go_on_errors=request.output.go_on_errors)
             job = replace(job, watch=watch)
             job = replace(job, enough=backlog) if backlog else job
             _tell_plan(job.plan, listener)
             _tell_condensing(job, foreseen_requests(point.load), listener)
-            asked = asked_of(entry, point, job.plan)
-            if measured and any(model.drawn for model in served):  # which prompts are asked goes by those of the first
-                first = measured[0].asked
-                asked = replace(asked, input_count=first.input_count, input_sha256=first.input_sha256)
+            asked = _asked(entry, point, job, served, measured)
             written.begin(entry, begun(entry, point, trial, served, job, asked, known), server)
             with held_back():  # by the engine an interruption is heard at once, and what it measured is written
                 one = _measure(entry, point, server, served, engine, job, asked, watch, written.redaction)
-                # What computes is loaded when there is something to compute: the first request does not wait for it.
-                from servemark.assessment import assess, assess_run
-                from servemark.records import mark_warm_up
-
                 if point.may_fall_behind and not one.failure:
                     _await_recovery(server, one)
                 took_s = time.monotonic() - started_s
                 behind = backlog is not None and backlog.falls_behind
                 measured.append(replace(one, trial=trial, took_s=took_s, falls_behind=behind))
-                assessed.append(assess_run(measured[-1], request.output.max_errors_share, len(assessed)))
-                for file in one.records if one.finds_warm_up else ():
-                    mark_warm_up(file, assessed[-1].run.warmup_s)
-                known = assess(benchmark, measured, assessed, _trials_asked(request), _sought(request))
+                known = _assess_last(entry, measured, assessed)
                 point = None if known.partial else following(points, known)
                 written.put(entry, known, server, whole=point is None)
-            if one.failure and not request.output.go_on_errors:
-                raise one.failure
-            if one.failure:
-                listener.note(f"{one.failure}; went on to the end all the same (--go-on-errors)")
-            if one.engine_run.stop_reason:
-                reason = one.engine_run.stop_reason
-                own_files = f"; see {job.folder}" if job.folder.exists() else ""
-                raise RecordingError(reason, next_step=f"what it sent before is in the result{own_files}")
+            _check_ended(one, job, listener, go_on_errors=request.output.go_on_errors)
             if one.engine_run.interrupted:
                 yield []
                 return
@@ -146,12 +126,70 @@ def trial_by_trial(
                 if request.load.fresh_server:
                     servers.stop()
                 yield jobs
-    for job in jobs:  # with the server gone: they take seconds, and nobody waits for what they say
+    _report(engine, jobs, listener)  # with the server gone: it takes seconds, and nobody waits for what it says
+    yield jobs
+
+
+def _check_users(entry: Entry, engine: Engine) -> None:
+    """See that this machine can hold the users of a generator of ours, as far as they are foreseen.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if engine.name != "native":
+        return
+    foreseen = (point.load.users for point in entry.points if isinstance(point.load, ClosedLoad))
+    check_users(-(-max(foreseen, default=0) // entry.request.generator.generators))
+
+
+def _asked(
+    entry: Entry, point: Point, job: Job, served: Sequence[LoadedModel], measured: Sequence[Measured]
+) -> AskedOptions:
+    """What the result says was asked of a point; which prompts are drawn from, as the first one `measured` says."""
+    asked = asked_of(entry, point, job.plan)
+    if measured and any(model.drawn for model in served):
+        first = measured[0].asked
+        asked = replace(asked, input_count=first.input_count, input_sha256=first.input_sha256)
+    return asked
+
+
+def _assess_last(entry: Entry, measured: Sequence[Measured], assessed: list[Assessed]) -> BenchmarkResult:
+    """Assess the last of the points that were `measured`, and with it the benchmark as far as it is known."""
+    # What computes is loaded when there is something to compute: the first request does not wait for it.
+    from servemark.assessment import assess, assess_run
+    from servemark.records import mark_warm_up
+
+    request, last = entry.request, measured[-1]
+    assessed.append(assess_run(last, request.output.max_errors_share, len(assessed)))
+    for file in last.records if last.finds_warm_up else ():
+        mark_warm_up(file, assessed[-1].run.warmup_s)
+    return assess(entry.benchmark, measured, assessed, _trials_asked(request), _sought(request))
+
+
+def _check_ended(one: Measured, job: Job, listener: Listener, *, go_on_errors: bool) -> None:
+    """See that a point came to its end by itself, or was to go on whatever the server did.
+
+    Raises:
+        ServerError: the server failed.
+        RecordingError: the engine could not go on.
+    """
+    if one.failure and not go_on_errors:
+        raise one.failure
+    if one.failure:
+        listener.note(f"{one.failure}; went on to the end all the same (--go-on-errors)")
+    if one.engine_run.stop_reason:
+        own_files = f"; see {job.folder}" if job.folder.exists() else ""
+        next_step = f"what it sent before is in the result{own_files}"
+        raise RecordingError(one.engine_run.stop_reason, next_step=next_step)
+
+
+def _report(engine: Engine, jobs: Sequence[Job], listener: Listener) -> None:
+    """Have the engine's own reports made; that one failed is no failure of the measurement."""
+    for job in jobs:
         try:
             engine.report(job)
         except RecordingError as error:
             listener.note(f"{error}; the measurement itself is complete")
-    yield jobs
 
 
 def _trials_asked(request: RunRequest) -> Trials | None:
@@ -353,14 +391,8 @@ def _save_logs(server: Server, folder: Path, note: Callable[[str], None]) -> Non
         note(f"the server's logs could not be kept in {folder}: {error.strerror or error}")
 
 
-def _job(
-    point: Point,
-    server: Server,
-    served: tuple[LoadedModel, ...],
-    request: RunRequest,
-    record_path: Path,
-    figure: Figure,
-) -> Job:
+def _job(entry: Entry, point: Point, server: Server, served: tuple[LoadedModel, ...], record_path: Path) -> Job:
+    request = entry.request
     content, load, generator = request.content, request.load, request.generator
     plan = point.plan(server.dialect, served).expecting(content.expect_status, content.expected_body)
     _check_steps(request, plan)
@@ -391,7 +423,7 @@ def _job(
         folder=record_path.parent.parent / generator.engine / record_path.stem,
         server_pid=server.pid,
         server_cpu_s=server.cpu_s,
-        figure=figure,
+        figure="rate" if entry.benchmark.headline == "throughput" else "p50",
         spread=spread,
         most_records=generator.max_records,
         condensing=_condensing(point.load, compiled, request.question.objective) if generator.spread.has_crew else None,

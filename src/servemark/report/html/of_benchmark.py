@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from servemark.options.objectives import parse_objective
 from servemark.report.html.charts import (
@@ -188,6 +188,20 @@ def pareto(points: list[tuple[RunResult, StepSummary, bool]]) -> Chart:
 def capacity_chart(capacity: Capacity) -> Chart:
     """The probes of a search: how much of what the objective allows each load used."""
     load = "requests/s" if capacity.by == "rate" else "threads"
+    values, rows = _probes(capacity)
+    return Chart(
+        "The probes of the search",
+        "Each point is a probe: the share of its requests beyond the objective's limit, as a part of the share that it "
+        "allows, by load. Above the dashed line the objective is missed; the solid line is the capacity, with its "
+        f"interval of 90%. A share of less than {_LEAST_OF_ALLOWED:.0%} of what is allowed stands there.",
+        layered(_capacity_layers(capacity, load, values)),
+        ("probe", load, "condition", "beyond", "allowed", "outcome"),
+        tuple(rows),
+    )
+
+
+def _probes(capacity: Capacity) -> tuple[list[Spec], list[tuple[str, ...]]]:
+    """What each probe saw of each condition, as it is drawn, and as rows of a table."""
     values: list[Spec] = []
     rows: list[tuple[str, ...]] = []
     for number, probe in enumerate(capacity.probes, 1):
@@ -208,6 +222,11 @@ def capacity_chart(capacity: Capacity) -> Chart:
             )
             said = plain(probe.load) if capacity.by == "rate" else f"{probe.load:g}"
             rows.append((str(number), said, text, f"{seen.share:.3%}", f"{allowed:.3g}", outcome))
+    return values, rows
+
+
+def _capacity_layers(capacity: Capacity, load: str, values: Sequence[Spec]) -> list[Spec]:
+    """The capacity and its interval, the limit, and the probes, which are `values`."""
     x = quantity("load", load)
     y = quantity("used", "share beyond the limit, of what is allowed", [1.0, *(row["used"] for row in values)])
     estimate = capacity.estimate
@@ -242,15 +261,7 @@ def capacity_chart(capacity: Capacity) -> Chart:
             },
         },
     ]
-    return Chart(
-        "The probes of the search",
-        "Each point is a probe: the share of its requests beyond the objective's limit, as a part of the share that it "
-        "allows, by load. Above the dashed line the objective is missed; the solid line is the capacity, with its "
-        f"interval of 90%. A share of less than {_LEAST_OF_ALLOWED:.0%} of what is allowed stands there.",
-        layered(layers),
-        ("probe", load, "condition", "beyond", "allowed", "outcome"),
-        tuple(rows),
-    )
+    return layers
 
 
 def stages_chart(stages: tuple[Stage, ...]) -> Chart:
@@ -267,16 +278,37 @@ def stages_chart(stages: tuple[Stage, ...]) -> Chart:
         for name, value in (("p50 ms", stage.response_ms.p50), ("p99 ms", stage.response_ms.p99))
         if value is not None
     ]
+    return Chart(
+        "Stages of the rate",
+        "The rate that each stage offered and achieved (bars, left), and the response of its requests (lines, right).",
+        _stages_spec(values, latencies),
+        ("from s", "to s", "offered/s", "achieved/s", "p50 ms", "p99 ms"),
+        tuple(
+            (
+                f"{stage.start_s - start_s:g}",
+                f"{stage.end_s - start_s:g}",
+                plain(stage.offered_per_s),
+                plain(stage.achieved_per_s),
+                plain(stage.response_ms.p50),
+                plain(stage.response_ms.p99),
+            )
+            for stage in stages
+        ),
+    )
+
+
+def _stages_spec(rates: Sequence[Spec], latencies: Sequence[Spec]) -> Spec:
+    """Rates as bars, by the axis at the left, and latencies as lines, by that at the right."""
     axis = {"title": "seconds", "grid": False}
     x: Spec = {"field": "from", "type": "quantitative", "axis": axis}
     names = ("offered/s", "achieved/s", "p50 ms", "p99 ms")
     colour = colour_by("of", names, (MUTED, MAIN, INK, TAIL))
     right = {"title": "ms", "orient": "right", "grid": False}
     wide = where_wide(row["ms"] for row in latencies)
-    spec: Spec = {
+    return {
         "layer": [
             {
-                "data": data(values),
+                "data": data(rates),
                 "mark": {"type": "rule", "strokeWidth": 3},
                 "encoding": {
                     "x": x,
@@ -299,20 +331,3 @@ def stages_chart(stages: tuple[Stage, ...]) -> Chart:
         ],
         "resolve": {"scale": {"y": "independent"}},
     }
-    return Chart(
-        "Stages of the rate",
-        "The rate that each stage offered and achieved (bars, left), and the response of its requests (lines, right).",
-        spec,
-        ("from s", "to s", "offered/s", "achieved/s", "p50 ms", "p99 ms"),
-        tuple(
-            (
-                f"{stage.start_s - start_s:g}",
-                f"{stage.end_s - start_s:g}",
-                plain(stage.offered_per_s),
-                plain(stage.achieved_per_s),
-                plain(stage.response_ms.p50),
-                plain(stage.response_ms.p99),
-            )
-            for stage in stages
-        ),
-    )

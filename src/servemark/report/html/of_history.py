@@ -54,14 +54,19 @@ def _chart(series: Series, statistic: str) -> Chart:
         interval = f"{decimal(low, digits)} to {decimal(high, digits)}" if member.figure.ci95 else "-"
         folder = f"{member.result.folder}{' (gone)' if member.result.is_gone else ''}"
         rows.append((str(member.result.number), date, decimal(member.value, digits), interval, printable(folder)))
-    starts = [0, *(change.at for change in series.changes)]
-    ends = [*(change.at - 1 for change in series.changes), len(values) - 1]
-    middles = [change.before for change in series.changes[:1]] + [change.after for change in series.changes]
-    segments = [
-        {"from": start + 1, "to": end + 1, "value": middle}
-        for start, end, middle in zip(starts, ends, middles, strict=False)
-        if middles
-    ]
+    percent = f"{series.members[-1].measured.interval_percent}%"
+    return Chart(
+        f"{statistic} of each result",
+        f"Each point is a result, in the order in which they were measured, with its interval of {percent}; "
+        "dashed rules are where the series changed, and lines the median between them.",
+        layered(_layers(series, statistic, values)),
+        ("result", "date", f"{statistic} {_UNITS.get(statistic, 'ms')}", f"{percent} interval", "folder"),
+        tuple(rows),
+    )
+
+
+def _layers(series: Series, statistic: str, values: Sequence[Spec]) -> list[Spec]:
+    """Rules where the series changed, the median between these, and the results themselves, which are `values`."""
     unit, percent = _UNITS.get(statistic, "ms"), f"{series.members[-1].measured.interval_percent}%"
     # No more ticks than results: those between two would be labelled as one of them.
     ticks = min(len(values), _MOST_TICKS)
@@ -79,14 +84,14 @@ def _chart(series: Series, statistic: str) -> Chart:
         "axis": {"title": f"{statistic} {unit}"},
     }
     changed = [{"n": change.at + 0.5, "verdict": verdict_of(change, statistic)} for change in series.changes]
-    layers: list[Spec] = [
+    return [
         {
             "data": data(changed),
             "mark": {"type": "rule", "color": WARN, "strokeDash": [4, 3]},
             "encoding": {"x": x, "tooltip": tooltip(verdict="changed")},
         },
         {
-            "data": data(segments),
+            "data": data(_medians(series)),
             "mark": {"type": "rule", "color": INK, "strokeWidth": 2},
             "encoding": {"x": {**x, "field": "from"}, "x2": {"field": "to"}, "y": y},
         },
@@ -105,11 +110,16 @@ def _chart(series: Series, statistic: str) -> Chart:
             },
         },
     ]
-    return Chart(
-        f"{statistic} of each result",
-        f"Each point is a result, in the order in which they were measured, with its interval of {percent}; "
-        "dashed rules are where the series changed, and lines the median between them.",
-        layered(layers),
-        ("result", "date", f"{statistic} {unit}", f"{percent} interval", "folder"),
-        tuple(rows),
-    )
+
+
+def _medians(series: Series) -> list[Spec]:
+    """The median from each change to the next; nothing where the series did not change."""
+    if not series.changes:
+        return []
+    starts = [0, *(change.at for change in series.changes)]
+    ends = [*(change.at - 1 for change in series.changes), len(series.members) - 1]
+    middles = [series.changes[0].before, *(change.after for change in series.changes)]
+    return [
+        {"from": start + 1, "to": end + 1, "value": middle}
+        for start, end, middle in zip(starts, ends, middles, strict=True)
+    ]

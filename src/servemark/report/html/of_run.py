@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +69,7 @@ def curves_of(drawn: Drawn) -> dict[str, Curve]:
 
 def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
     """How latencies lie over time, and two percentiles of them."""
-    width_s = drawn.timeline.width_s
     edges_ms, cells = step.density(_MOST_ROWS)
-    ratio = edges_ms[1] / edges_ms[0]
     middles = (drawn.edges_s[:-1] + drawn.edges_s[1:]) / 2
     lines, found = [], {}
     for name, least in _LEAST_OF.items():
@@ -81,34 +79,10 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
             for at, value in zip(middles.tolist(), found[name].tolist(), strict=True)
             if not np.isnan(value)
         ]
-    x = seconds("from")
     log_of = [] if (cells[:, 1] < 0).any() else edges_ms.tolist()
-    y = quantity("low", f"{drawn.latency} ms", log_of)
     layers: list[Spec] = [
         *background(drawn),
-        {
-            "data": _cells(cells),
-            "transform": [
-                {"calculate": f"{width_s} * datum.part", "as": "from"},
-                {"calculate": f"{width_s} * (datum.part + 1)", "as": "to"},
-                {"calculate": f"datum.row < 0 ? 0 : {edges_ms[0]} * pow({ratio}, datum.row)", "as": "low"},
-                {"calculate": f"{edges_ms[0]} * pow({ratio}, datum.row + 1)", "as": "high"},
-            ],
-            "mark": {"type": "rect", "color": MAIN},
-            "encoding": {
-                "x": x,
-                "x2": {"field": "to"},
-                "y": y,
-                "y2": {"field": "high"},
-                "opacity": {
-                    "field": "requests",
-                    "type": "quantitative",
-                    "scale": {"type": "sqrt", "range": [0.12, 0.95]},
-                    "legend": None,
-                },
-                "tooltip": tooltip(requests="requests", low="from ms", high="to ms"),
-            },
-        },
+        _density(drawn, edges_ms, cells, log_of),
         {
             "data": data(lines),
             "mark": {"type": "line", "strokeWidth": 1.6},
@@ -138,6 +112,37 @@ def over_time_of(drawn: Drawn, step: StepTimeline) -> Chart:
         ("at s", *(f"{name} ms" for name in _LEAST_OF)),
         tuple(rows),
     )
+
+
+def _density(drawn: Drawn, edges_ms: NDArray[np.float64], cells: NDArray[np.int64], log_of: Sequence[float]) -> Spec:
+    """A layer of cells, part of the time by latency, the darker the more requests are in one."""
+    width_s = drawn.timeline.width_s
+    ratio = edges_ms[1] / edges_ms[0]
+    x = seconds("from")
+    y = quantity("low", f"{drawn.latency} ms", log_of)
+    return {
+        "data": _cells(cells),
+        "transform": [
+            {"calculate": f"{width_s} * datum.part", "as": "from"},
+            {"calculate": f"{width_s} * (datum.part + 1)", "as": "to"},
+            {"calculate": f"datum.row < 0 ? 0 : {edges_ms[0]} * pow({ratio}, datum.row)", "as": "low"},
+            {"calculate": f"{edges_ms[0]} * pow({ratio}, datum.row + 1)", "as": "high"},
+        ],
+        "mark": {"type": "rect", "color": MAIN},
+        "encoding": {
+            "x": x,
+            "x2": {"field": "to"},
+            "y": y,
+            "y2": {"field": "high"},
+            "opacity": {
+                "field": "requests",
+                "type": "quantitative",
+                "scale": {"type": "sqrt", "range": [0.12, 0.95]},
+                "legend": None,
+            },
+            "tooltip": tooltip(requests="requests", low="from ms", high="to ms"),
+        },
+    }
 
 
 def rates_of(drawn: Drawn) -> Chart:

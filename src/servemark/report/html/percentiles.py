@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,17 @@ from servemark.stats.timeline import StepTimeline
 _BETWEEN = " Between the marks the line is straight: the records, which have what lies there, were not read."
 #: Points of a curve between two decades of the share beyond it.
 _CURVE_POINTS = 40
+#: The axis of percentiles, by how rare what lies above them is.
+_BY_PERCENTILE: Spec = {
+    "field": "beyond",
+    "type": "quantitative",
+    "scale": {"type": "log", "nice": False},
+    "axis": {
+        "title": "percentile",
+        "values": [1, 2, 10, 20, 100, 1000],
+        "labelExpr": "datum.value == 1 ? 'least' : 'p' + format(100 * (1 - 1 / datum.value), '.4~g')",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,23 @@ def percentile_chart(
     drawn = {name: shown for name, shown in series.items() if _with_interval(shown)}
     if not drawn:
         return None
-    curve: list[dict[str, Any]] = []
-    band, rows = [], []
+    curve, band, rows = _curve_and_band(drawn)
+    return Chart(
+        title,
+        description
+        or f"The {latency} that so many requests do not exceed, as far as an interval of 95% exists; the band is that "
+        f"interval.{_BETWEEN if any(shown.quantiles_ms is None for shown in drawn.values()) else ''}",
+        layered(_layers(curve, band, list(drawn), latency, what)),
+        (what, "percentile", "ms", "95% from", "to"),
+        tuple(rows),
+    )
+
+
+def _curve_and_band(drawn: Mapping[str, Curve]) -> tuple[list[Spec], list[Spec], list[tuple[str, ...]]]:
+    """The points of each curve; the interval of each reported percentile that has one; and these as rows of a table."""
+    curve: list[Spec] = []
+    band: list[Spec] = []
+    rows = []
     for name, shown in drawn.items():
         with_interval = _with_interval(shown)
         curve += [
@@ -65,26 +90,20 @@ def percentile_chart(
             beyond = 1 / (1 - REPORTED[one])
             band.append({"series": name, "beyond": beyond, "ms": value, "low": interval[0], "high": interval[1]})
             rows.append((name, percentile_name(one), *map(plain, (value, *interval))))
-    names = list(drawn)
+    return curve, band, rows
+
+
+def _layers(curve: list[Spec], band: list[Spec], names: Sequence[str], latency: str, what: str) -> list[Spec]:
+    """The band, the curve in it, and a point at each reported percentile."""
     wide = where_wide([*(row["ms"] for row in curve), *(row["low"] for row in band), *(row["high"] for row in band)])
-    x = {
-        "field": "beyond",
-        "type": "quantitative",
-        "scale": {"type": "log", "nice": False},
-        "axis": {
-            "title": "percentile",
-            "values": [1, 2, 10, 20, 100, 1000],
-            "labelExpr": "datum.value == 1 ? 'least' : 'p' + format(100 * (1 - 1 / datum.value), '.4~g')",
-        },
-    }
     colour = colour_by("series", names)
     latency_axis = quantity("ms", f"{latency} ms", wide)
-    layers: list[Spec] = [
+    return [
         {
             "data": data(band),
             "mark": {"type": "area", "opacity": 0.18},
             "encoding": {
-                "x": x,
+                "x": _BY_PERCENTILE,
                 "y": quantity("low", f"{latency} ms", wide),
                 "y2": {"field": "high"},
                 "color": colour,
@@ -94,7 +113,7 @@ def percentile_chart(
             "data": data(curve),
             "mark": {"type": "line", "strokeWidth": 2},
             "encoding": {
-                "x": x,
+                "x": _BY_PERCENTILE,
                 "y": latency_axis,
                 "color": colour,
                 "tooltip": tooltip(series=what, percentile="percentile", ms="ms"),
@@ -104,22 +123,13 @@ def percentile_chart(
             "data": data(band),
             "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
             "encoding": {
-                "x": x,
+                "x": _BY_PERCENTILE,
                 "y": latency_axis,
                 "color": colour,
                 "tooltip": tooltip(series=what, ms="ms", low="95% from", high="to"),
             },
         },
     ]
-    return Chart(
-        title,
-        description
-        or f"The {latency} that so many requests do not exceed, as far as an interval of 95% exists; the band is that "
-        f"interval.{_BETWEEN if any(shown.quantiles_ms is None for shown in drawn.values()) else ''}",
-        layered(layers),
-        (what, "percentile", "ms", "95% from", "to"),
-        tuple(rows),
-    )
 
 
 def without_curve(series: Mapping[str, Curve], title: str = "Latency by percentile", noun: str = "requests") -> str:
