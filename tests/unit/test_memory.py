@@ -24,7 +24,7 @@ from servemark.machine.memory import (
 )
 from servemark.options import RunRequest
 from servemark.runner.entry import Entry
-from servemark.runner.measuring import asked_of_server
+from servemark.runner.point_servers import asked_of_server
 from servemark.servers import ServerSettings, default_workers
 from servemark.servers.own import OwnLauncher
 from servemark.servers.running import RunningLauncher

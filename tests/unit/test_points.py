@@ -16,7 +16,8 @@ from servemark.options import RunRequest
 from servemark.report.directory import ResultDirectory
 from servemark.result import Certificate, RunResult, Telemetry, answering
 from servemark.runner.entry import Entry
-from servemark.runner.measuring import _announced, _Servers
+from servemark.runner.measuring import _announced
+from servemark.runner.point_servers import PointServers
 from servemark.runner.redaction import Redaction
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.mms.dialect import DIALECT
@@ -138,7 +139,7 @@ class _Launcher:
 def _served(tmp_path: Path, launcher: _Launcher, points: list[Point]) -> list[str]:
     entry = replace(Entry.of(RunRequest.of("batching")), points=tuple(points))
     written = SimpleNamespace(redaction=Redaction(()), logs_of=lambda _: ResultDirectory(tmp_path).server_logs)
-    with _Servers(entry, launcher, written, print) as servers:  # type: ignore[arg-type]
+    with PointServers(entry, launcher, written, print) as servers:  # type: ignore[arg-type]
         for point in points:
             servers.of(point)
     return launcher.happened
