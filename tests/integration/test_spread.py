@@ -268,6 +268,17 @@ def test_of_one_that_is_killed_what_was_condensed_and_what_stood_in_its_file_cou
     assert condensed_of(files).records > run.generators[0].scheduled
 
 
+def test_nothing_that_a_generator_starts_keeps_its_channel_open_when_it_is_gone(tmp_path: Path) -> None:
+    with GeneratorProcess(tmp_path / "run.bin", TOKEN) as one:
+        one.await_facts()
+        descriptors = Path(f"/proc/{one.pid}/fd")
+        sockets = [found.name for found in descriptors.iterdir() if str(found.readlink()).startswith("socket:")]
+        assert len(sockets) > 1, "the channel, and its clock's"
+        for name in sockets:
+            (flags,) = re.findall(r"^flags:\s*(\d+)$", (descriptors.parent / "fdinfo" / name).read_text(), re.MULTILINE)
+            assert int(flags, 8) & os.O_CLOEXEC
+
+
 def test_one_that_is_lost_before_the_run_begins_is_an_error(port: int, tmp_path: Path) -> None:
     def tamper(place: int, one: GeneratorProcess) -> RemoteGenerator:
         if place == 1:

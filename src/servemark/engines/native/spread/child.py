@@ -25,7 +25,9 @@ def main() -> None:
     for number in INTERRUPTS:  # they are for the driver, which says what is to be done
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
-    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    end = socket.socket(fileno=int(sys.argv[1]))
+    end.set_inheritable(False)  # what is started here, to keep CPUs awake, may end late: the driver is to see at once
+    channel = Channel(end)
     agent = Agent(token=channel.receive())
     try:
         while True:
