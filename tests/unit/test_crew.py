@@ -379,6 +379,19 @@ def test_after_a_second_interruption_one_that_cannot_write_is_waited_for_a_bound
     assert len(looks) == pytest.approx(50, abs=3)
 
 
+def test_after_a_second_interruption_one_that_does_not_become_ready_is_waited_for_a_bounded_time(monkeypatch):
+    of_two, _ = _hanging(monkeypatch)
+    looks: list[int] = []
+    monkeypatch.setattr(crew, "wait", lambda *_, **__: looks.append(1) or SimpleNamespace(not_done={1}))
+    monkeypatch.setattr(crew, "time", SimpleNamespace(monotonic=lambda: 0.1 * len(looks)))
+    monkeypatch.setattr(of_two, "_orders", lambda: [None, None])
+    monkeypatch.setattr(Sending, "arm", lambda *_: Future(), raising=False)
+    of_two.hear(2)
+    with pytest.raises(KeyboardInterrupt):
+        of_two.arm()
+    assert len(looks) == pytest.approx(50, abs=3)
+
+
 def _answered(value: Any) -> Future[Any]:
     answer: Future[Any] = Future()
     answer.set_result(value)
