@@ -225,7 +225,7 @@ def _of_several(
     each: tuple[OfGenerator, ...],
     seen: RunConditions,
 ) -> list[Check]:
-    """Those of a crew; of several, of what is judged of all together, whatever fails of one by itself too."""
+    """Judge a crew; of several, also each by itself by what is judged of all together."""
     ended = check_generators(losses(measured, evidence, each), len(each), stopped_late(each))
     if len(each) == 1:
         return [ended]

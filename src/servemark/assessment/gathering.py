@@ -140,7 +140,7 @@ def _workers_asked_of(measured: Measured) -> int | None:
 
 
 def processes_of(measured: Measured) -> Iterator[tuple[str, Process]]:
-    """Of each open loop the arrivals that there should be, by the names of its steps."""
+    """Find the arrivals that there should be of each open loop, by the names of its steps."""
     compiled, ended_ns = measured.compiled, measured.engine_run.scheduling_ended_ns
     for number, group in enumerate(compiled.groups):
         if group.arrivals:

@@ -104,7 +104,7 @@ def losses(measured: Measured, evidence: Evidence, each: tuple[OfGenerator, ...]
 
 
 def stopped_late(each: tuple[OfGenerator, ...]) -> list[str]:
-    """Of each generator that heard late that it was to stop how long it went on, in words."""
+    """Tell of each generator that heard late that it was to stop how long it went on, in words."""
     return [
         f"{named(one.place, len(each), one.run)} went on for {one.run.stopped_late_ns / NS_PER_S:.3f} s when the "
         "others had stopped, of which nothing is in the measured time"

@@ -146,12 +146,12 @@ class RunConditions:
 
     @property
     def window_s(self) -> float:
-        """For how long was measured."""
+        """The length of the measured time."""
         return (self.measured_ns[1] - self.measured_ns[0]) / NS_PER_S
 
     @property
     def paused_s(self) -> float:
-        """For how long the thread that paused most did, in the whole run."""
+        """The time that the thread which paused most did, in the whole run."""
         return self.pauses.total_ns / NS_PER_S
 
     @property
@@ -162,12 +162,12 @@ class RunConditions:
 
     @property
     def measured_paused_s(self) -> float:
-        """For how much of the measured time users, or arrivals, had no thread, on the mean over them."""
+        """The part of the measured time in which users, or arrivals, had no thread, on the mean over them."""
         return self._mean_s([one.within_ns(self.measured_ns) for one in self.pauses.threads])
 
     @property
     def begun_paused_s(self) -> float:
-        """For how much of it before they had one at first: who became due before that is not measured."""
+        """The part of it before they had one at first: who became due before that is not measured."""
         return self._mean_s([one.begun_before_ns(self.measured_ns) for one in self.pauses.threads])
 
     @property

@@ -79,7 +79,7 @@ class Measurement:
 
     @property
     def interval_percent(self) -> int:
-        """Of how much its intervals are."""
+        """The confidence of its intervals."""
         return 90 if self.point.startswith(f"{CAPACITY} by rate") else 95
 
 

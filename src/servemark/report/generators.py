@@ -44,7 +44,7 @@ def condensed_words(run: RunResult) -> Iterator[Fact]:
 
 
 def tables_of(benchmark: BenchmarkResult) -> Iterator[Columns]:
-    """Of each run that answers, and was sent by others than this process, a row a generator."""
+    """A row for each generator, of each run that answers and was sent by others than this process."""
     for run in benchmark.answering.values():
         if run.generators:
             where = f"generator ({run.place})" if run.place else "generator"

@@ -20,7 +20,7 @@ class Labels:
     behind: str
 
     def of(self, step: str) -> str:
-        """That of the step of that name."""
+        """The label of the step of that name."""
         return printable(f"{self.before}{step} {self.behind}".strip())
 
 

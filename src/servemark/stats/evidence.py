@@ -245,7 +245,7 @@ class UnderWay:
 
     @classmethod
     def of_all(cls, parts: Sequence[UnderWay]) -> UnderWay:
-        """Those of several generators, each over its own accounted time."""
+        """Sum up several generators, each over its own accounted time."""
         return cls(
             sent=sum(one.sent for one in parts),
             in_flight_ns=sum(one.in_flight_ns for one in parts),

@@ -107,7 +107,7 @@ def quantity(field: str, title: str, log_of: Sequence[float] = ()) -> Spec:
 
 
 def where_wide(values: Iterable[float | None]) -> list[float]:
-    """Those of `values` that there are, if only a logarithmic axis shows all of them; such a one cannot show 0."""
+    """Pick those of `values` that there are, if only a logarithmic axis shows all of them; such a one cannot show 0."""
     found = [value for value in values if value is not None and math.isfinite(value)]
     return found if found and 0 < _WIDE_RANGE * min(found) < max(found) else []
 

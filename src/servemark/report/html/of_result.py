@@ -140,7 +140,7 @@ def _curve_by_point(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> dict[
 
 
 def _beyond(benchmark: BenchmarkResult, drawn: Sequence[Drawn]) -> Iterator[str]:
-    """That there are more points or steps than a chart has colours for."""
+    """Say that there are more points or steps than a chart has colours for."""
     of_runs = [len(list(one.steps())) for one in drawn] or [len(_reported_steps(benchmark))]
     for what, count in (("points", len(_curve_by_point(benchmark, drawn))), ("steps", max(of_runs))):
         if count > len(SERIES):

@@ -30,7 +30,7 @@ Asked = TypeVar("Asked", bound=Hashable)
 
 
 class Chunks(Protocol[Asked]):
-    """Where chunks come from."""
+    """A source of chunks."""
 
     def ask(self, generator: int, offset: int, most_bytes: int) -> Asked:
         """Ask a generator for what is in its file from `offset` on."""

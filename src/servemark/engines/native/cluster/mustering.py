@@ -109,7 +109,7 @@ class RayPlacement:
 
 
 def _raylet_address() -> str:
-    """Where the raylet of this node listens."""
+    """Find where the raylet of this node listens."""
     import ray._private.worker as driver
 
     assert driver.global_worker.node
@@ -146,7 +146,7 @@ def _facts(actors: Sequence[ActorHandle[Any]], group: PlacementGroup) -> list[An
 
 
 def _not_started(number: int, node: Node | None, why: str) -> SetupError:
-    """That a generator did not start, in words."""
+    """Say in words that a generator did not start."""
     where = f"generator {number + 1} did not start on {node.host if node else 'its node'}"
     lines = why.strip().splitlines() or [""]
     if "No module named 'servemark" in why:

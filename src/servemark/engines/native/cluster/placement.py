@@ -1,4 +1,4 @@
-"""Where on a cluster generators go: one a node, and none beside a server of ours."""
+"""The places of generators on a cluster: one a node, and none beside a server of ours."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class RemoteGenerator(Protocol):
         ...
 
     def behind_ns(self) -> int:
-        """For how long what it has written may not be in `records` yet."""
+        """The time for which what it has written may not be in `records` yet."""
         ...
 
     def stop_at(self, elapsed_ns: int) -> Future[int]:
@@ -161,7 +161,7 @@ class RemoteGenerator(Protocol):
 
 
 class Placement(Protocol):
-    """Where generators run, and how they are started there; it outlives a run, so that what takes long is done once.
+    """A place where generators run, and how they are started there; it outlives a run: what takes long is done once.
 
     Attributes:
         silence_s: see ``Order``.

@@ -147,13 +147,13 @@ class ClockAnswers:
 
     @property
     def port(self) -> int:
-        """Where it answers."""
+        """The port at which it answers."""
         port: int = self._socket.getsockname()[1]
         return port
 
     @property
     def silent_s(self) -> float:
-        """For how long nobody has asked."""
+        """The time since somebody asked."""
         return (time.monotonic_ns() - self._heard_ns) / NS_PER_S
 
     def hear(self) -> None:
@@ -200,7 +200,7 @@ class Signs:
         self._thread.join()
 
     def silent_s(self, place: int) -> float:
-        """For how long the generator at that place has given none."""
+        """The time since the generator at that place gave one."""
         return (time.monotonic_ns() - self._heard_ns[place]) / NS_PER_S
 
     def hear(self, place: int) -> None:

@@ -127,7 +127,7 @@ def _gaps(told: Sequence[Mapping[int, tuple[bytes, ...]]]) -> dict[int, tuple[by
 
 
 def first_examples(found: Sequence[dict[int, tuple[ErrorExample, ...]]]) -> dict[int, tuple[ErrorExample, ...]]:
-    """Of each step the first failure of each kind, in the order in which they happened, whichever generator met it."""
+    """Pick of each step the first failure of each kind, in the order of time, whichever generator met it."""
     first: dict[int, dict[str, ErrorExample]] = {}
     for step, example in sorted(
         ((step, example) for one in found for step, examples in one.items() for example in examples),

@@ -33,7 +33,7 @@ _LONGEST_COMPLAINT = 2000
 
 
 class Processes:
-    """Where generators are processes of this machine."""
+    """A placement whose generators are processes of this machine."""
 
     #: The end of the channel tells at once, and a driver that was stopped goes on with its generators.
     silence_s: float | None = None
@@ -118,7 +118,7 @@ class GeneratorProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process by its number."""
         return self._process.pid
 
     def await_facts(self) -> None:
@@ -204,7 +204,7 @@ class GeneratorProcess:
             asked.set_exception(self._lost())
 
     def _lost(self) -> GeneratorLostError:
-        """That it is gone, and what it said in the end."""
+        """Say that it is gone, and what it said in the end."""
         status = self._process.returncode
         how = "closed its channel" if status is None else f"ended with status {status}"
         if status is not None and status < 0:
