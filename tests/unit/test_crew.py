@@ -385,6 +385,7 @@ def test_after_a_second_interruption_one_that_does_not_become_ready_is_waited_fo
     monkeypatch.setattr(crew, "wait", lambda *_, **__: looks.append(1) or SimpleNamespace(not_done={1}))
     monkeypatch.setattr(crew, "time", SimpleNamespace(monotonic=lambda: 0.1 * len(looks)))
     monkeypatch.setattr(of_two, "_orders", lambda: [None, None])
+    monkeypatch.setattr(of_two, "_job", SimpleNamespace(compiled=SimpleNamespace(tokenizer="")))
     monkeypatch.setattr(Sending, "arm", lambda *_: Future(), raising=False)
     of_two.hear(2)
     with pytest.raises(KeyboardInterrupt):
