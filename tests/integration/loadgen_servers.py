@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from servemark import _loadgen
+from servemark.errors import SetupError
 from servemark.records import open_records
 from servemark.workload.plan import (
     Address,
@@ -34,6 +35,10 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 STREAM_CHUNKED = STREAM_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 STREAM_UNTIL_CLOSE = STREAM_HEAD + b"\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+#: Before the instant that runs are told to begin at: the second where one was not run until the first had passed.
+LEADS_NS = (200 * MS, 5 * S)
+#: What must come comes sooner, however busy the machine is.
+_LONGEST_S = 20.0
 
 Serve = Callable[[socket.socket], None]
 
@@ -227,6 +232,24 @@ def plan_for(
     )
 
 
+def begin_soon(begin_at: Callable[[int], None]) -> int:
+    """Have an armed run begin by its `begin_at`, and tell when."""
+    for lead_ns in LEADS_NS:
+        begin_ns = time.monotonic_ns() + lead_ns
+        with contextlib.suppress(ValueError, SetupError):
+            begin_at(begin_ns)
+            return begin_ns
+    raise AssertionError("the run was told too late again and again")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds, which must come."""
+    deadline_s = time.monotonic() + _LONGEST_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"what was awaited did not come in {_LONGEST_S:g} s"
+        time.sleep(0.005)
+
+
 class Ran:
     """A finished run: its outcome, and its records as a structured array sorted by `seq`."""
 
@@ -253,7 +276,7 @@ def run_plan(plan: EnginePlan, path: Path) -> Ran:
 
 def finish(run: _loadgen.Run, path: Path) -> Ran:
     """Wait for the end of `run`, which must come."""
-    assert run.wait(20), "the run did not end"
+    assert run.wait(_LONGEST_S), "the run did not end"
     ran = Ran(run.finish(), run.progress(), path)
     assert ran.outcome.records == len(ran.rows)
     assert ran.progress.in_flight == 0

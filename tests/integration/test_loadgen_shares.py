@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from generator_process import send_together
-from loadgen_servers import MS, OK, S, answering, plan_for, run_plan, serving
+from loadgen_servers import MS, OK, S, answering, begin_soon, plan_for, run_plan, serving
 from test_loadgen_open_loop import PROCESSES, schedule
 
 from servemark import _loadgen
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.seconds
 
 #: What a request is, whoever sends it and however long it takes.
 _WHOSE = ["seq", "user", "scheduled", "step", "group", "input"]
-_LEAD_NS = 200 * MS
 
 
 def shares(plan: EnginePlan, generators: int) -> list[EnginePlan]:
@@ -34,7 +33,7 @@ def shares(plan: EnginePlan, generators: int) -> list[EnginePlan]:
 def sent_together(plan: EnginePlan, folder: Path, generators: int = 2) -> tuple[list[Path], list[dict[str, Any]]]:
     """Where the records of the shares are, sent by as many processes, and what these say."""
     paths = [folder / f"share-{index}.bin" for index in range(generators)]
-    return paths, send_together(shares(plan, generators), paths, _LEAD_NS)
+    return paths, send_together(shares(plan, generators), paths)
 
 
 def joined(paths: list[Path]) -> Any:
@@ -117,8 +116,7 @@ class TestArmedRuns:
             assert run.wait_ready(60)
             assert not run.wait(0.3)
             assert (run.progress().scheduled, run.progress().elapsed_ns) == (0, 0)
-            begin_ns = time.monotonic_ns() + _LEAD_NS
-            run.begin_at(begin_ns)
+            begin_ns = begin_soon(run.begin_at)
             assert run.wait(60)
             outcome = run.finish()
         assert time.monotonic_ns() >= begin_ns
@@ -133,7 +131,7 @@ class TestArmedRuns:
             assert run.wait_ready(60)
             with pytest.raises(ValueError, match="cannot begin in the past"):
                 run.begin_at(time.monotonic_ns() - S)
-            run.begin_at(time.monotonic_ns() + _LEAD_NS)
+            begin_soon(run.begin_at)
             with pytest.raises(ValueError, match="has begun already"):
                 run.begin_at(time.monotonic_ns() + S)
             assert run.wait(60)

@@ -330,6 +330,38 @@ def test_a_cluster_that_is_gone_ends_the_run_and_none_of_its_generators_is_blame
     assert [one.heard for one in generators] == [[1.0], [1.0], [1.0]], "all are told to stop"
 
 
+@dataclass
+class Asked(Known):
+    """One that may be asked for its counts every `asked_every_s`, and answers at once if it `answers`."""
+
+    asked_every_s: float = 0.5
+    answers: bool = True
+    asked: list[Future[Counts]] = field(default_factory=list)
+    asked_at_s: list[float] = field(default_factory=list)
+
+    def progress(self) -> Future[Counts]:
+        self.asked.append(Future())
+        self.asked_at_s.append(crew.time.monotonic())
+        if self.answers:
+            self.asked[-1].set_result(Counts(succeeded=len(self.asked)))
+        return self.asked[-1]
+
+
+def test_each_is_asked_for_its_counts_as_often_as_may_be_and_not_again_before_it_has_answered(monkeypatch):
+    generators: list[Any] = [Asked(FACTS), Asked(FACTS, asked_every_s=1.0), Asked(FACTS, answers=False)]
+    driver = _Crew(SimpleNamespace(), generators, b"", None, None)
+    for eighths in range(21):
+        now_s = 100 + eighths / 8
+        monkeypatch.setattr(crew, "time", SimpleNamespace(monotonic=lambda at_s=now_s: at_s))
+        if now_s == 101.75:
+            generators[2].asked[0].set_result(Counts(succeeded=9))
+        driver._ask_progress()
+    assert generators[0].asked_at_s == [100.0, 100.5, 101.0, 101.5, 102.0, 102.5]
+    assert generators[1].asked_at_s == [100.0, 101.0, 102.0]
+    assert generators[2].asked_at_s == [100.0, 101.75]
+    assert [one.succeeded for one in driver._counts] == [5, 3, 9]
+
+
 class Hanging(Sending):
     """One that hears everything and answers nothing."""
 
