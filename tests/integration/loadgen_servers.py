@@ -37,6 +37,9 @@ STREAM_UNTIL_CLOSE = STREAM_HEAD + b"\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 #: Before the instant that runs are told to begin at: the second where one was not run until the first had passed.
 LEADS_NS = (200 * MS, 5 * S)
+#: Limits of time for requests that are to time out once a part of their answer came: the second where a thread was not
+#: run within the first, so that nothing had come.
+LIMITS_S = (0.3, 5.0)
 #: What must come comes sooner, however busy the machine is.
 _LONGEST_S = 20.0
 

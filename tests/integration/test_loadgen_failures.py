@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from loadgen_servers import (
     GET,
+    LIMITS_S,
     MS,
     OK,
+    S,
     Serve,
     answering_once,
     plan_for,
@@ -46,7 +48,7 @@ def stall_in_the_body(connection: socket.socket) -> None:
 #: How servers fail by what they do; by what they send: test_loadgen_responses.
 CASES: list[tuple[str, Serve, str, int, str, bytes]] = [
     ("reset", reset_after_request, "reset", 0, "reset by peer", b""),
-    ("stall", stall_in_the_body, "timeout", 200, "within 0.3 s", b"part"),
+    ("stall", stall_in_the_body, "timeout", 200, "within {limit_s:g} s", b"part"),
 ]
 
 
@@ -56,11 +58,13 @@ CASES: list[tuple[str, Serve, str, int, str, bytes]] = [
 def test_what_goes_wrong_is_a_record_of_its_kind(
     tmp_path: Path, serve: Serve, kind: str, status: int, words: str, body: bytes
 ) -> None:
-    timeout_s = 0.3 if kind == "timeout" else 10.0
-    with serving(serve) as server:
-        ran = run_plan(plan_for(server.port, loops=2, timeout_s=timeout_s), tmp_path / "r")
-        keeps_connection = kind == "http_status"
-        assert server.accepted == (1 if keeps_connection else 2)
+    for limit_s in LIMITS_S if kind == "timeout" else (10.0,):
+        with serving(serve) as server:
+            ran = run_plan(plan_for(server.port, loops=2, timeout_s=limit_s), tmp_path / "r")
+            keeps_connection = kind == "http_status"
+            assert server.accepted == (1 if keeps_connection else 2)
+        if (ran.rows["first_byte"] >= 0).all():
+            break
     assert ran.kinds == [kind, kind]
     assert ran.rows["status"].tolist() == [status, status]
     assert (ran.rows["sent"] >= 0).all()
@@ -68,11 +72,11 @@ def test_what_goes_wrong_is_a_record_of_its_kind(
     assert ran.flagged("opened") == [False, not keeps_connection]
     (example,) = ran.outcome.examples
     assert (example.kind, example.status, example.step, example.body) == (kind, status, 0, body)
-    assert words in example.message
+    assert words.format(limit_s=limit_s) in example.message
     assert example.seq == ran.rows["seq"][0]
     assert example.at_ns == ran.rows["end"][0]
     if kind == "timeout":
-        assert (ran.rows["end"] - ran.rows["ready"] >= 300 * MS).all()
+        assert (ran.rows["end"] - ran.rows["ready"] >= limit_s * S).all()
 
 
 def test_a_refused_connection(tmp_path: Path) -> None:

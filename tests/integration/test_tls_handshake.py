@@ -157,18 +157,18 @@ def _greet(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("serve", "words"),
+    ("serve", "within_s", "words"),
     [
-        (_greet, "what the server sent is not TLS"),
-        (lambda connection: connection.recv(1 << 16), "closed"),
-        (reset, "reset"),
-        (silent, "the server did not finish it in time"),
+        (_greet, 10.0, "what the server sent is not TLS"),
+        (lambda connection: connection.recv(1 << 16), 10.0, "closed"),
+        (reset, 10.0, "reset"),
+        (silent, 0.3, "the server did not finish it in time"),
     ],
     ids=["greets", "closes", "resets", "says_nothing"],
 )
-def test_what_speaks_no_tls(serve: Serve, words: str) -> None:
+def test_what_speaks_no_tls(serve: Serve, within_s: float, words: str) -> None:
     with serving(serve) as server:
-        failure = _loadgen.tls_handshake(at(server.port), 0.3)
+        failure = _loadgen.tls_handshake(at(server.port), within_s)
     assert failure
     assert failure.cause == "other"
     assert words in failure.message
