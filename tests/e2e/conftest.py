@@ -24,6 +24,7 @@ import psutil
 import pytest
 
 import servemark
+from servemark import _loadgen
 from servemark.result import schema_text
 
 from ..caches import fresh_cache
@@ -164,11 +165,12 @@ class Started:
         """Wait until it has said `text` on stderr."""
         self.wait_for(repr(text), lambda: text in self.stderr)
 
-    def wait_until_measuring(self) -> None:
-        """Wait until the first records are on disk."""
+    def wait_until_measuring(self, records: int = 1) -> None:
+        """Wait until the first records are on disk: so many of one generator."""
+        least_bytes = RECORD_HEADER_BYTES + records * _loadgen.RECORD_ROW_BYTES
 
         def recording() -> bool:
-            return any(path.stat().st_size > RECORD_HEADER_BYTES for path in self.command.cwd.rglob("records/*.bin"))
+            return any(path.stat().st_size >= least_bytes for path in self.command.cwd.rglob("records/*.bin"))
 
         self.wait_for("records", recording)
 

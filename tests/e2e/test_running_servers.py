@@ -301,7 +301,7 @@ def test_a_full_queue_is_named_as_such(command, server, unchanged):
 def test_ctrl_c_while_requests_hang_cancels_them(command, server, obedient, interrupts):
     (command.cwd / "order.txt").write_text("slow-after 4")
     with command.started(f"latency --mms 127.0.0.1:{port(server)} -m obedient -i order.txt -l 9 -t 2") as started:
-        started.wait_until_measuring()
+        started.wait_until_measuring(records=3)
         started.interrupt()
         if interrupts == 2:
             time.sleep(0.2)  # two signals at once are one

@@ -145,7 +145,11 @@ def test_an_objective_that_is_missed_by_the_generators_lag_alone_is_named(measur
         status, certificate, printed = measure(_OPEN, EngineFault("late_wake_up", 40 * NS_PER_MS), "--force", *slo)
         assert status == 3
         if "generator lag (p90<130ms)" in failed_checks([certificate]):
-            break  # else this machine was so busy that the server, too, took 30 ms more than its 100
+            break
+    else:
+        # The server, too, took 30 ms more than its 100.
+        assert "service.p90<130ms met" not in printed
+        skip_where_too_busy(failed_checks([certificate]))
     reason = failed_checks([certificate])["generator lag (p90<130ms)"]
     words = (
         r"^\d+ of the \d+ requests that missed p90<130ms did so only by the generator's lag, without which it is not "

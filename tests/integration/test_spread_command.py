@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -239,9 +238,7 @@ def test_a_driver_that_is_killed_leaves_no_generator_and_all_records(tmp_path: P
         generators = _generators(process.pid)
         assert len(generators) == 2
         process.kill()
-        began_s = time.monotonic()
         assert psutil.wait_procs(generators, timeout=_GONE_WITHIN_S)[1] == []
-        assert time.monotonic() - began_s < _GONE_WITHIN_S
     folder = tmp_path / "servemark-results" / "latest"
     assert main(["report", str(folder)]) == 0
     (benchmark,) = read(folder)["benchmarks"]
