@@ -1,21 +1,24 @@
 """A generator in a process of its own, which begins when it is told to: a plan comes in, counts go out.
 
 What it reads: a pickled (plan, path of its records), then a line with the instant. What it writes: a line when it is
-ready, and one of JSON when it has ended: null where the instant was past when it was read.
+ready, and one of JSON when it has ended. A line without an instant lets it begin soon.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadgen_servers import LEADS_NS
+from loadgen_servers import begin
 
 from servemark import _loadgen
 from servemark.workload.plan import EnginePlan
@@ -46,8 +49,24 @@ class GeneratorProcess:
         self._process.stdin.write(b"%d\n" % monotonic_ns)
         self._process.stdin.flush()
 
-    def finish(self) -> dict[str, Any] | None:
-        """What it says of its run; None where it was told too late to begin."""
+    def begin_soon(self) -> None:
+        """Tell it to begin once it is ready."""
+        assert self._process.stdin
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Hold it: what is sent to it meanwhile it finds all at once."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            os.waitpid(self._process.pid, os.WUNTRACED)
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def finish(self) -> dict[str, Any]:
+        """What it says of its run."""
         out, _ = self._process.communicate(timeout=_LONGEST_S)
         assert self._process.returncode == 0
         counts: dict[str, Any] | None = json.loads(out)
@@ -59,17 +78,20 @@ class GeneratorProcess:
         self._process.communicate()
 
 
-def send_together(plans: Sequence[EnginePlan], paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Have a process for each plan send it, all from the same instant, soon after all are ready."""
-    for lead_ns in LEADS_NS:
-        told = _sent_together(plans, paths, lead_ns)
-        counts = [one for one in told if one is not None]
-        if len(counts) == len(told):
-            return counts
-    raise AssertionError("a generator was told too late again and again")
+@contextlib.contextmanager
+def in_a_process(plan: EnginePlan, record_path: Path) -> Iterator[GeneratorProcess]:
+    """A generator that has begun to send `plan`, for as long as the block lasts."""
+    generator = GeneratorProcess(plan, record_path)
+    try:
+        generator.await_ready()
+        generator.begin_soon()
+        yield generator
+    finally:
+        generator.kill()
 
 
-def _sent_together(plans: Sequence[EnginePlan], paths: Sequence[Path], lead_ns: int) -> list[dict[str, Any] | None]:
+def send_together(plans: Sequence[EnginePlan], paths: Sequence[Path], lead_ns: int) -> list[dict[str, Any]]:
+    """Have a process for each plan send it, all from the same instant, `lead_ns` after all are ready."""
     generators = [GeneratorProcess(plan, path) for plan, path in zip(plans, paths, strict=True)]
     try:
         for generator in generators:
@@ -88,12 +110,10 @@ def _main() -> None:
     run = _loadgen.arm(plan, record_path)
     assert run.wait_ready(_LONGEST_S)
     _say(_READY)
-    begin_ns = int(sys.stdin.buffer.readline())
-    try:
-        run.begin_at(begin_ns)
-    except ValueError:
-        _say("null")
-        return
+    if instant := sys.stdin.buffer.readline().strip():
+        run.begin_at(int(instant))
+    else:
+        begin(run)
     assert run.wait(_LONGEST_S)
     outcome = run.finish()
     assert outcome.write_error is None

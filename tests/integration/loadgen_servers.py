@@ -124,6 +124,7 @@ def answering_once(response: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         if read_request(connection):
             connection.sendall(response)
+            close_first(connection)
 
     return serve
 
@@ -132,6 +133,12 @@ def silent(connection: socket.socket) -> None:
     """Read and never answer."""
     while connection.recv(65536):
         pass
+
+
+def close_first(connection: socket.socket) -> None:
+    """Say that nothing more will come, and wait until the client has closed, too."""
+    connection.shutdown(socket.SHUT_WR)
+    silent(connection)
 
 
 def reset(connection: socket.socket) -> None:
@@ -235,30 +242,10 @@ def plan_for(
     )
 
 
-def begin_soon(begin_at: Callable[[int], None]) -> int:
-    """Have an armed run begin by its `begin_at`, and tell when."""
-    for lead_ns in LEADS_NS:
-        begin_ns = time.monotonic_ns() + lead_ns
-        with contextlib.suppress(ValueError, SetupError):
-            begin_at(begin_ns)
-            return begin_ns
-    raise AssertionError("the run was told too late again and again")
+class Records:
+    """The records of a finished run, as a structured array sorted by `seq`."""
 
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds, which must come."""
-    deadline_s = time.monotonic() + _LONGEST_S
-    while not condition():
-        assert time.monotonic() < deadline_s, f"what was awaited did not come in {_LONGEST_S:g} s"
-        time.sleep(0.005)
-
-
-class Ran:
-    """A finished run: its outcome, and its records as a structured array sorted by `seq`."""
-
-    def __init__(self, outcome: _loadgen.Outcome, progress: _loadgen.Progress, path: Path) -> None:
-        self.outcome = outcome
-        self.progress = progress
+    def __init__(self, path: Path) -> None:
         self.file = open_records(path)
         self.rows: Any = np.sort(np.array(self.file.memmap()), order="seq")
 
@@ -272,9 +259,95 @@ class Ran:
         return [bool(flags & self.file.flags[name]) for flags in self.rows["flags"]]
 
 
+class Ran(Records):
+    """A finished run: its outcome, and its records."""
+
+    def __init__(self, outcome: _loadgen.Outcome, progress: _loadgen.Progress, path: Path) -> None:
+        super().__init__(path)
+        self.outcome = outcome
+        self.progress = progress
+
+
+class Pause:
+    """A pause of users behind each answer, which lasts until the server has done what it does behind it.
+
+    How long that takes nobody knows: its thread may not run meanwhile. So users ask another server, which answers once
+    no connection is served any more.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._served = self._pausing = 0
+
+    def behind(self, serve: Serve) -> Serve:
+        """`serve`, whose end is waited for."""
+
+        def served(connection: socket.socket) -> None:
+            self._change(served=1)
+            try:
+                serve(connection)
+            finally:
+                connection.close()
+                self._change(served=-1)
+
+        return served
+
+    def wait_begun(self) -> None:
+        """Wait until a user has had its answer, and pauses."""
+        self._wait_for(lambda: self._pausing > 0)
+
+    def run(self, plan: EnginePlan, path: Path) -> Ran:
+        """Run `plan`, of one user a thread, with such a pause behind each step. What ran is told without the pauses."""
+        (group,) = plan.groups
+        with serving(self._answer) as other:
+            pause = EngineStep("pause", len(plan.addresses), (request_of(GET),))
+            steps = tuple(step for own in group.steps for step in (own, len(plan.steps)))
+            ran = run_plan(
+                replace(
+                    plan,
+                    addresses=(*plan.addresses, Address("pause", "127.0.0.1", other.port)),
+                    steps=(*plan.steps, pause),
+                    groups=(replace(group, steps=steps),),
+                ),
+                path,
+            )
+        pauses = ran.rows["step"] == len(plan.steps)
+        assert (ran.rows["kind"][pauses] == 0).all(), "the server did not end what is waited for"
+        ran.rows = ran.rows[~pauses]
+        return ran
+
+    def _answer(self, connection: socket.socket) -> None:
+        while read_request(connection):
+            self._change(pausing=1)
+            self._wait_for(lambda: self._served == 0)
+            self._change(pausing=-1)
+            connection.sendall(OK)
+
+    def _change(self, *, served: int = 0, pausing: int = 0) -> None:
+        with self._changed:
+            self._served += served
+            self._pausing += pausing
+            self._changed.notify_all()
+
+    def _wait_for(self, is_so: Callable[[], bool]) -> None:
+        with self._changed:
+            if not self._changed.wait_for(is_so, 20):
+                raise TimeoutError
+
+
 def run_plan(plan: EnginePlan, path: Path) -> Ran:
     """Run `plan` to its end."""
     return finish(_loadgen.start(plan, str(path)), path)
+
+
+def begin(run: _loadgen.Run) -> None:
+    """Have a run that is armed begin soon, once it is ready."""
+    assert run.wait_ready(20)
+    for _ in range(10):
+        # That is past where this thread has not run in between.
+        with contextlib.suppress(ValueError):
+            return run.begin_at(time.monotonic_ns() + 20 * MS)
+    raise AssertionError("it cannot begin")
 
 
 def finish(run: _loadgen.Run, path: Path) -> Ran:

@@ -15,6 +15,7 @@ from loadgen_servers import (
     GET,
     MS,
     OK,
+    Pause,
     S,
     answering,
     answering_once,
@@ -188,11 +189,12 @@ def test_more_users_than_are_connected_at_once(tmp_path: Path) -> None:
 
 
 def test_an_idle_connection_that_the_server_closed_is_replaced_without_a_failure(tmp_path: Path) -> None:
-    with serving(answering_once(OK)) as server:
-        ran = run_plan(plan_for(server.port, loops=4, think_s=0.2), tmp_path / "r")
+    pause = Pause()
+    with serving(pause.behind(answering_once(OK))) as server:
+        ran = pause.run(plan_for(server.port, loops=4), tmp_path / "r")
     assert ran.kinds == ["ok"] * 4
     assert ran.flagged("reconnected") == ran.flagged("opened") == [False, True, True, True]
-    assert ran.rows["connection"].tolist() == [0, 1, 2, 3]
+    assert len(np.unique(ran.rows["connection"])) == 4
     assert (ran.rows["connect_us"] > 0).all()
 
 

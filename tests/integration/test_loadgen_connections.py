@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import queue
 import random
 import re
 import shutil
@@ -18,9 +19,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from generator_process import GeneratorProcess, in_a_process
 from loadgen_servers import (
     MS,
     OK,
+    Records,
     Serve,
     Server,
     answering,
@@ -29,7 +32,6 @@ from loadgen_servers import (
     read_request,
     run_plan,
     serving,
-    wait_until,
 )
 from test_loadgen_open_loop import arriving
 
@@ -62,12 +64,16 @@ def test_only_the_request_that_waited_for_its_opening_is_told_of_a_connection(tm
 
 
 def test_only_that_request_is_told_of_a_reconnection(tmp_path: Path) -> None:
+    """The connection is closed behind its first answer; the others of the backlog are due later."""
     numbers = itertools.count()
+    generators: queue.SimpleQueue[GeneratorProcess] = queue.SimpleQueue()
 
     def die_at_rest_once(connection: socket.socket) -> None:
         if next(numbers) == 0:
             read_request(connection)
-            connection.sendall(OK)
+            with generators.get(timeout=20).stopped():
+                connection.sendall(OK)
+                connection.shutdown(socket.SHUT_WR)
             return
         while read_request(connection):
             time.sleep(0.05)
@@ -76,8 +82,11 @@ def test_only_that_request_is_told_of_a_reconnection(tmp_path: Path) -> None:
     with serving(die_at_rest_once) as server:
         times_ns = (0, *(300_000_000 + i for i in range(5)))
         arrivals = arriving(process="trace", times_ns=times_ns, max_connections=1)
-        ran = run_plan(plan_for(server.port, arrivals=arrivals), tmp_path / "r")
+        with in_a_process(plan_for(server.port, arrivals=arrivals), tmp_path / "r") as generator:
+            generators.put(generator)
+            generator.finish()
         assert server.accepted == 2
+    ran = Records(tmp_path / "r")
     assert ran.kinds == ["ok"] * 6
     assert ran.flagged("opened") == ran.flagged("reconnected") == [False, True, False, False, False, False]
     assert (np.diff(ran.rows["sent"][1:]) > 0).all()
@@ -88,18 +97,18 @@ _BEGIN = '''
 import json, os, pathlib, resource, sys
 sys.path.insert(0, sys.argv[1])
 port, path = int(sys.argv[2]), pathlib.Path(sys.argv[3])
-from loadgen_servers import MS, finish, plan_for, run_plan
+from loadgen_servers import MS, begin, finish, plan_for, run_plan
 from servemark import _loadgen
 from test_loadgen_connections import counted
 from test_loadgen_open_loop import arriving
 
 def run_without_new_descriptors(plan):
-    """From when its connections are open."""
+    """From when its connections are open, before anything is sent."""
     had, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    run = _loadgen.start(plan, str(path))
-    while run.progress().elapsed_ns == 0:
-        assert not run.wait(0.001)
+    run = _loadgen.arm(plan, str(path))
+    assert run.wait_ready(20)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+    begin(run)
     assert run.wait(20)
     resource.setrlimit(resource.RLIMIT_NOFILE, (had, most))
     return finish(run, path)

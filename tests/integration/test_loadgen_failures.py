@@ -18,7 +18,7 @@ from loadgen_servers import (
     LIMITS_S,
     MS,
     OK,
-    S,
+    Pause,
     Serve,
     answering_once,
     plan_for,
@@ -126,14 +126,16 @@ def test_a_body_that_ends_with_its_connection(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_nobody_asked_for_ends_an_idle_connection(tmp_path: Path) -> None:
+    pause = Pause()
+
     def answer_again_later(connection: socket.socket) -> None:
         while read_request(connection):
             connection.sendall(OK)
-            time.sleep(0.02)
+            pause.wait_begun()
             connection.sendall(OK)
 
-    with serving(answer_again_later) as server:
-        ran = run_plan(plan_for(server.port, loops=2, think_s=0.5), tmp_path / "r")
+    with serving(pause.behind(answer_again_later)) as server:
+        ran = pause.run(plan_for(server.port, loops=2), tmp_path / "r")
         assert server.accepted == 2
     assert ran.kinds == ["ok"] * 2
     assert ran.flagged("reconnected") == [False, True]

@@ -20,8 +20,10 @@ from loadgen_servers import (
     GET,
     MS,
     OK,
+    Pause,
     S,
     answering,
+    answering_once,
     finish,
     plan_for,
     read_request,
@@ -143,14 +145,13 @@ def test_connections_that_rest_are_used_before_others_are_opened(tmp_path: Path)
 
 
 def test_a_connection_that_the_server_closed_at_rest_is_replaced_without_a_failure(tmp_path: Path) -> None:
-    def once(connection: socket.socket) -> None:
-        if read_request(connection):
-            connection.sendall(OK)
-
-    with serving(once) as server:
-        ran = run_plan(plan_for(server.port, arrivals=arriving(50, count=20), threads=2), tmp_path / "r")
-        assert server.accepted >= 20
+    pause = Pause()
+    with serving(pause.behind(answering_once(OK))) as server:
+        plan = plan_for(server.port, arrivals=arriving(50, count=2), steps=10, threads=2)
+        ran = pause.run(plan, tmp_path / "r")
+        assert server.accepted == 20
     assert ran.kinds == ["ok"] * 20
+    assert sum(ran.flagged("reconnected")) == 18
 
 
 def test_the_responses_of_a_stall_are_those_that_users_would_have_had(tmp_path: Path) -> None:

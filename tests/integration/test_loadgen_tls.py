@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loadgen_servers import OK, Serve, answering, answering_once, plan_for, reset, run_plan, serving, silent
+from loadgen_servers import OK, Pause, Serve, answering, answering_once, plan_for, reset, run_plan, serving, silent
 
 from servemark.records import open_records
 from servemark.units import NS_PER_S
@@ -181,9 +181,9 @@ def test_large_bodies_both_ways(tmp_path: Path, certificates: Path) -> None:
 
 
 def test_an_idle_tls_connection_that_the_server_closed_is_replaced(tmp_path: Path, certificates: Path) -> None:
-    with serving(over_tls(answering_once(OK), certificates)) as server:
-        plan = plan_for(server.port, loops=3, think_s=0.2, tls=Tls("test", verify=False))
-        ran = run_plan(plan, tmp_path / "r")
+    pause = Pause()
+    with serving(pause.behind(over_tls(answering_once(OK), certificates))) as server:
+        ran = pause.run(plan_for(server.port, loops=3, tls=Tls("test", verify=False)), tmp_path / "r")
     assert ran.kinds == ["ok"] * 3
     assert ran.flagged("reconnected") == [False, True, True]
 

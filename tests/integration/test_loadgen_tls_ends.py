@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loadgen_servers import OK, Serve, plan_for, reset, run_plan, serving, silent
+from loadgen_servers import OK, Pause, Serve, plan_for, reset, run_plan, serving, silent
 from tls_servers import Channel, make_certificate, over_channel, server_context
 
 from servemark.workload.plan import Tls
@@ -83,9 +83,9 @@ def test_what_came_before_a_broken_record_is_in_the_record(
 def test_a_whole_answer_stays_one_when_its_connection_breaks_behind_it(
     tmp_path: Path, context: ssl.SSLContext, end: Callable[[Channel], bytes], cut: Cut
 ) -> None:
-    with serving(ending(OK, end, cut, context)) as server:
-        plan = plan_for(server.port, loops=2, think_s=0.3, tls=UNCHECKED)
-        ran = run_plan(plan, tmp_path / "r")
+    pause = Pause()
+    with serving(pause.behind(ending(OK, end, cut, context))) as server:
+        ran = pause.run(plan_for(server.port, loops=2, tls=UNCHECKED), tmp_path / "r")
         assert server.accepted == 2
     assert ran.kinds == ["ok"] * 2
     assert ran.rows["bytes_received"].tolist() == [len(OK)] * 2
