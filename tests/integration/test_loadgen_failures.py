@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
 import resource
 import socket
 import subprocess
@@ -9,17 +11,21 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from generator_process import in_a_process
 from loadgen_servers import (
     GET,
     LIMITS_S,
     MS,
     OK,
     Pause,
+    Records,
     Serve,
+    answering,
     answering_once,
     plan_for,
     read_request,
@@ -229,21 +235,23 @@ def test_an_answer_before_the_end_of_the_request(tmp_path: Path) -> None:
     assert ran.outcome.examples[0].body == b"big"
 
 
-def sending_much(*, chunked: bool) -> Serve:
-    """Answer GET /much with 64 MB, and anything else at once."""
-    pieces, piece = 64, bytes(1_000_000)
-    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (pieces * len(piece))
+def much(megabytes: int, *, chunked: bool) -> Iterator[bytes]:
+    """The pieces of a large answer."""
+    piece = bytes(1_000_000)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (megabytes * len(piece))
     framed = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
+    yield b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n"
+    yield from itertools.repeat(framed, megabytes)
+    yield b"0\r\n\r\n" if chunked else b""
+
+
+def sending_much(*, chunked: bool) -> Serve:
+    """Answer each request with 64 MB."""
 
     def serve(connection: socket.socket) -> None:
-        while request := read_request(connection):
-            if not request.startswith(b"GET /much"):
-                connection.sendall(OK)
-                continue
-            connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
-            for _ in range(pieces):
-                connection.sendall(framed)
-            connection.sendall(b"0\r\n\r\n" if chunked else b"")
+        while read_request(connection):
+            for piece in much(64, chunked=chunked):
+                connection.sendall(piece)
 
     return serve
 
@@ -264,19 +272,44 @@ def test_a_64_mb_answer_takes_no_memory(tmp_path: Path, chunked: bool) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_64_mb_answer_delays_no_other(tmp_path: Path, chunked: bool) -> None:
-    with serving(sending_much(chunked=chunked)) as server:
-        plan = plan_for(server.port, loops=1, users=2, wires=(MUCH,))
+def test_a_large_answer_delays_no_other(tmp_path: Path, chunked: bool) -> None:
+    """Two large ones and then a small one lie there together: the generator is stopped while they are sent.
+
+    Its connections have brought as much before, so that they take it.
+    """
+    asked: queue.SimpleQueue[tuple[bytes, socket.socket]] = queue.SimpleQueue()
+    is_sent = threading.Event()
+
+    def hand_over(connection: socket.socket) -> None:
+        request = read_request(connection)
+        if request == MUCH:
+            connection.sendall(answer)
+            read_request(connection)
+        asked.put((request, connection))
+        is_sent.wait(20)
+        answering(OK)(connection)
+
+    answer = b"".join(much(4, chunked=chunked))
+    with serving(hand_over) as server:
+        plan = plan_for(server.port, loops=2, users=2, wires=(MUCH,))
         small = EngineStep("small", 0, (request_of(GET),))
         beside = EngineGroup((1,), users=1, loops=0, duration_ns=0, ramp_ns=0, think_ns=0, background=True)
         plan = replace(plan, steps=(*plan.steps, small), groups=(*plan.groups, beside))
-        ran = run_plan(plan, tmp_path / "r")
+        with in_a_process(plan, tmp_path / "r") as generator:
+            by_request = [asked.get(timeout=20) for _ in range(3)]
+            large = [connection for request, connection in by_request if request == MUCH]
+            (of_small,) = (connection for request, connection in by_request if request != MUCH)
+            with generator.stopped():
+                left = [(one, answer[one.send(answer, socket.MSG_DONTWAIT) :]) for one in large]
+                of_small.sendall(OK)
+            for one, rest in left:
+                one.sendall(rest)
+            is_sent.set()
+            generator.finish()
+    ran = Records(tmp_path / "r")
     assert set(ran.kinds) == {"ok"}
-    much, others = (ran.rows[ran.rows["step"] == step] for step in (0, 1))
-    for body in much:
-        meanwhile = (others["sent"] > body["first_byte"]) & (others["end"] < body["end"])
-        # 64 KiB at a time are a thousand turns; whoever waited for the whole body would be answered once.
-        assert meanwhile.sum() >= 20
+    # In the order in which they were read: 64 KiB at a time, so that the small one has its turn before their end.
+    assert ran.file.memmap()["step"][:3].tolist() == [0, 0, 1]
 
 
 def test_a_full_disk_ends_the_run(tmp_path: Path) -> None:
