@@ -170,7 +170,8 @@ def test_the_responses_of_a_stall_are_those_that_users_would_have_had(tmp_path: 
         plan = plan_for(server.port, arrivals=arriving(200, count=160, max_connections=4))
         run = _loadgen.start(plan, str(tmp_path / "r"))
         assert stalled.wait(10)
-        while run.progress().in_flight < 60:
+        # 60, whatever the other connections still bring: each may have been about to answer.
+        while run.progress().in_flight < 64:
             assert not run.wait(0.005)
         stall_ended_ns = run.progress().elapsed_ns
         go_on.set()
@@ -183,8 +184,7 @@ def test_the_responses_of_a_stall_are_those_that_users_would_have_had(tmp_path: 
     response = np.sort(during["end"] - during["scheduled"])[::-1]
     assert (response[:60] >= np.arange(59, -1, -1) * 5 * MS).all()
     # Only as many as there are connections were under way; to the others the stall was a wait for one.
-    assert ((during["end"] - during["sent"]) > 100 * MS).sum() <= 4
-    assert ((during["ready"] - during["scheduled"]) > 100 * MS).sum() >= 20
+    assert (during["ready"] < stall_ended_ns).sum() <= 4
 
 
 def test_the_steps_of_an_arrival_follow_one_another(tmp_path: Path) -> None:
