@@ -53,7 +53,7 @@ class Server:
         self.port: int = listener.getsockname()[1]
         self.accepted = 0
         self._listener = listener
-        self._serve = serve
+        self.serve = serve
         self._sockets: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept)
         self._thread.start()
@@ -63,7 +63,11 @@ class Server:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(10)
-        for connection in self._sockets:
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connections that there are."""
+        for connection in list(self._sockets):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -79,7 +83,7 @@ class Server:
 
     def _run(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            self._serve(connection)
+            self.serve(connection)
 
 
 @contextlib.contextmanager
@@ -340,13 +344,15 @@ def run_plan(plan: EnginePlan, path: Path) -> Ran:
     return finish(_loadgen.start(plan, str(path)), path)
 
 
-def begin(run: _loadgen.Run) -> None:
-    """Have a run that is armed begin soon, once it is ready."""
+def begin(run: _loadgen.Run) -> int:
+    """Have a run that is armed begin soon, once it is ready. Returns the instant."""
     assert run.wait_ready(20)
     for _ in range(10):
+        begin_ns = time.monotonic_ns() + 20 * MS
         # That is past where this thread has not run in between.
         with contextlib.suppress(ValueError):
-            return run.begin_at(time.monotonic_ns() + 20 * MS)
+            run.begin_at(begin_ns)
+            return begin_ns
     raise AssertionError("it cannot begin")
 
 

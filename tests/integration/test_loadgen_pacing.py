@@ -45,7 +45,7 @@ def _ran(path: Path, realtime: Switch) -> Ran:
 
 def test_realtime_priority_is_had_where_it_is_permitted(tmp_path: Path) -> None:
     with serving(answering(OK)) as server:
-        run = _loadgen.start(_plan(server.port, count=100), str(tmp_path / "r"))
+        run = _loadgen.start(_plan(server.port, count=10_000), str(tmp_path / "r"))
         while run.progress().succeeded < 5:
             assert not run.wait(0.005)
         policies = {}
@@ -54,6 +54,7 @@ def test_realtime_priority_is_had_where_it_is_permitted(tmp_path: Path) -> None:
                 name = Path(f"/proc/self/task/{thread.id}/comm").read_text().strip()
                 policy = os.sched_getscheduler(thread.id) & ~os.SCHED_RESET_ON_FORK
                 policies.setdefault(name.partition("-")[0], set()).add(policy)
+        run.stop_at(0)
         ran = finish(run, tmp_path / "r")
     # A thread of a machine that is busy enough may have given it up since.
     if PERMITTED:
@@ -129,7 +130,7 @@ def _await_end_of(spinner: psutil.Process) -> None:
 def test_cpus_are_kept_awake_during_the_run_and_not_longer(tmp_path: Path) -> None:
     cpus = os.sched_getaffinity(0)
     with serving(answering(OK)) as server:
-        run = _loadgen.start(_plan(server.port, keep_awake="on", count=60), str(tmp_path / "r"))
+        run = _loadgen.start(_plan(server.port, keep_awake="on", count=10_000), str(tmp_path / "r"))
         (spinner,) = _spinners(psutil.Process())
         threads = [thread.id for thread in spinner.threads() if thread.id != spinner.pid]
         assert {os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK for thread in threads} == {os.SCHED_IDLE}
@@ -139,6 +140,7 @@ def test_cpus_are_kept_awake_during_the_run_and_not_longer(tmp_path: Path) -> No
         if autogroup.exists():
             assert "nice 19" in autogroup.read_text()
         assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {19}
+        run.stop_at(0)
         ran = finish(run, tmp_path / "r")
     _await_end_of(spinner)
     assert ran.outcome.keep_awake == f"{len(cpus)} CPU{'s' * (len(cpus) > 1)}"

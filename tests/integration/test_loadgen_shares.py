@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from generator_process import send_together
-from loadgen_servers import MS, OK, S, answering, begin_soon, plan_for, run_plan, serving
+from loadgen_servers import MS, OK, S, answering, begin, plan_for, run_plan, serving
 from test_loadgen_open_loop import PROCESSES, schedule
 
 from servemark import _loadgen
@@ -116,7 +116,7 @@ class TestArmedRuns:
             assert run.wait_ready(60)
             assert not run.wait(0.3)
             assert (run.progress().scheduled, run.progress().elapsed_ns) == (0, 0)
-            begin_ns = begin_soon(run.begin_at)
+            begin_ns = begin(run)
             assert run.wait(60)
             outcome = run.finish()
         assert time.monotonic_ns() >= begin_ns
@@ -131,7 +131,7 @@ class TestArmedRuns:
             assert run.wait_ready(60)
             with pytest.raises(ValueError, match="cannot begin in the past"):
                 run.begin_at(time.monotonic_ns() - S)
-            begin_soon(run.begin_at)
+            begin(run)
             with pytest.raises(ValueError, match="has begun already"):
                 run.begin_at(time.monotonic_ns() + S)
             assert run.wait(60)
