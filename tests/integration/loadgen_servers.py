@@ -356,6 +356,18 @@ def begin(run: _loadgen.Run) -> int:
     raise AssertionError("it cannot begin")
 
 
+def in_time(run: Callable[[float], Ran], is_there: Callable[[Ran], bool], within_s: float) -> Ran:
+    """What `run` gives within that time, or within a longer one where what the server sends in it was not there yet.
+
+    A server's thread may not run: no time is long enough for what is to come before a timeout.
+    """
+    for longer in (1, 5, 25):
+        ran = run(within_s * longer)
+        if is_there(ran):
+            break
+    return ran
+
+
 def finish(run: _loadgen.Run, path: Path) -> Ran:
     """Wait for the end of `run`, which must come."""
     assert run.wait(_LONGEST_S), "the run did not end"
