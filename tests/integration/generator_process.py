@@ -73,7 +73,7 @@ class GeneratorProcess:
         if self._process.returncode == _LATE:
             return {}
         assert self._process.returncode == 0
-        counts: dict[str, Any] | None = json.loads(out)
+        counts: dict[str, Any] = json.loads(out)
         return counts
 
     def kill(self) -> None:

@@ -35,11 +35,6 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 STREAM_CHUNKED = STREAM_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 STREAM_UNTIL_CLOSE = STREAM_HEAD + b"\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
-#: Before the instant that runs are told to begin at: the second where one was not run until the first had passed.
-LEADS_NS = (200 * MS, 5 * S)
-#: Limits of time for requests that are to time out once a part of their answer came: the second where a thread was not
-#: run within the first, so that nothing had come.
-LIMITS_S = (0.3, 5.0)
 #: What must come comes sooner, however busy the machine is.
 _LONGEST_S = 20.0
 
@@ -346,14 +341,27 @@ def run_plan(plan: EnginePlan, path: Path) -> Ran:
 
 def begin(run: _loadgen.Run) -> int:
     """Have a run that is armed begin soon, once it is ready. Returns the instant."""
-    assert run.wait_ready(20)
-    for _ in range(10):
-        begin_ns = time.monotonic_ns() + 20 * MS
+    assert run.wait_ready(_LONGEST_S)
+    return begin_soon(run.begin_at)
+
+
+def begin_soon(begin_at: Callable[[int], None]) -> int:
+    """Have a run that is ready begin by its `begin_at`. Returns the instant."""
+    for longer in range(10):
+        begin_ns = time.monotonic_ns() + (20 * MS << longer)
         # That is past where this thread has not run in between.
-        with contextlib.suppress(ValueError):
-            run.begin_at(begin_ns)
+        with contextlib.suppress(ValueError, SetupError):
+            begin_at(begin_ns)
             return begin_ns
     raise AssertionError("it cannot begin")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds, which must come."""
+    deadline_s = time.monotonic() + _LONGEST_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"what was awaited did not come in {_LONGEST_S:g} s"
+        time.sleep(0.005)
 
 
 def in_time(run: Callable[[float], Ran], is_there: Callable[[Ran], bool], within_s: float) -> Ran:

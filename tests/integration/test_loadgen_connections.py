@@ -297,22 +297,6 @@ def _listen_where_nobody_connects_from(serve: Serve) -> Server:
     raise AssertionError("no free port")
 
 
-class Counting:
-    """Answers at once, and counts the answers of each connection."""
-
-    def __init__(self) -> None:
-        self.answered: list[int] = []
-        self._lock = threading.Lock()
-
-    def __call__(self, connection: socket.socket) -> None:
-        with self._lock:
-            number = len(self.answered)
-            self.answered.append(0)
-        while read_request(connection):
-            connection.sendall(OK)
-            self.answered[number] += 1
-
-
 def _drop(connection: socket.socket) -> None:
     """Close without an answer."""
 

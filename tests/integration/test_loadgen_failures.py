@@ -19,7 +19,6 @@ import pytest
 from generator_process import in_a_process
 from loadgen_servers import (
     GET,
-    LIMITS_S,
     MS,
     OK,
     Pause,

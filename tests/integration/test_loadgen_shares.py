@@ -23,6 +23,7 @@ pytestmark = pytest.mark.seconds
 
 #: What a request is, whoever sends it and however long it takes.
 _WHOSE = ["seq", "user", "scheduled", "step", "group", "input"]
+_LEAD_NS = 200 * MS
 
 
 def shares(plan: EnginePlan, generators: int) -> list[EnginePlan]:
@@ -33,7 +34,7 @@ def shares(plan: EnginePlan, generators: int) -> list[EnginePlan]:
 def sent_together(plan: EnginePlan, folder: Path, generators: int = 2) -> tuple[list[Path], list[dict[str, Any]]]:
     """Where the records of the shares are, sent by as many processes, and what these say."""
     paths = [folder / f"share-{index}.bin" for index in range(generators)]
-    return paths, send_together(shares(plan, generators), paths)
+    return paths, send_together(shares(plan, generators), paths, _LEAD_NS)
 
 
 def joined(paths: list[Path]) -> Any:
