@@ -37,18 +37,20 @@ def check_start(
     loop nothing is scheduled but the start, and only the rate is moved: by that part of the measured time. How far
     those went after the start whose clocks are `unread` nobody knows.
     """
-    check = _check_start(step, apart_ns, whose, window_s, conditions)
+    name = f"start ({step.name})"
+    check = _of_clocks_read(name, step, apart_ns, whose, window_s, conditions)
     if check.passed is False or not unread:
         return check
     reason = (
         f"{', '.join(unread)} could not be asked for the clock after the run: how far out of step it was is not known"
     )
-    return Check(check.name, None, reason)
+    return Check(name, None, reason)
 
 
-def _check_start(step: StepSummary, apart_ns: int, whose: str, window_s: float, conditions: RunConditions) -> Check:
-    """The same, where all clocks could be read."""
-    name = f"start ({step.name})"
+def _of_clocks_read(
+    name: str, step: StepSummary, apart_ns: int, whose: str, window_s: float, conditions: RunConditions
+) -> Check:
+    """The check of the start by what the clocks say that could be read."""
     apart_ms = apart_ns / NS_PER_MS
     said = f"{whose} may have been {apart_ms:.3f} ms out of step"
     if not apart_ns:
