@@ -97,12 +97,12 @@ def test_few_observations_make_a_wide_interval_by_students_t() -> None:
     assert few.ci90[1] - few.ci90[0] > 3 * (many.ci90[1] - many.ci90[0])
 
 
-def test_a_probe_that_looks_for_the_neighbourhood_lasts_half_as_long_as_one_that_looks_for_the_answer() -> None:
+def test_a_probe_that_looks_for_the_neighbourhood_lasts_a_third_of_one_that_looks_for_the_answer() -> None:
     _, search = _searched(_SOUGHT, lambda load: min(1.0, 0.1 * (load / 70) ** 6))
     lasted = [(probe.load, probe.took_s - 2) for probe in search.probes]
-    assert lasted[:5] == [(1.0, 7.5), (20.0, 7.5), (40.0, 7.5), (80.0, 7.5), (56.57, 7.5)]
+    assert lasted[:5] == [(load, pytest.approx(5.0)) for load in (1.0, 20.0, 40.0, 80.0, 56.57)]
     assert lasted[5][1] == 15.0
-    whole = Search(replace(_SOUGHT, whole=True)).after(_seen(Probe(1.0, 7.5), 0.0))
+    whole = Search(replace(_SOUGHT, whole=True)).after(_seen(Probe(1.0, 5.0), 0.0))
     assert whole.next() == Probe(2.0, 15.0)
 
 
@@ -129,7 +129,7 @@ def test_the_capacity_is_no_load_that_fails_and_none_below_one_that_holds(seen, 
     found = search.found("budget")
     assert (found.feasible_max, found.infeasible_min) == bounds
     assert found.estimate.value == value
-    assert found.estimate.ci90 == bounds
+    assert found.estimate.ci90[0] <= value <= found.estimate.ci90[1]
 
 
 def test_an_objective_that_the_lowest_load_misses_is_impossible() -> None:

@@ -31,11 +31,14 @@ _WIDE = 1.6
 _SAME = 0.35
 #: A probe that only looks for where the answer is lasts this part of one that looks for the answer: what it sees of
 #: loads far from it says nothing of that.
-_EXPLORING = 0.5
+_EXPLORING = 1 / 3
 #: A probe at the same load again lasts twice as long, up to this many times the first.
 _LONGEST = 4.0
 #: Requests that a probe is to have, and how many times as long it may last for them.
 _LEAST_REQUESTS, _MOST_FOR_THEM = 30, 6.0
+#: Of the precision, how far an interval may go to either side for the search to end: one that ends where it is narrow
+#: ends where it is so by chance.
+_NARROW = 0.8
 #: Shares that miss a condition so many times as often as they may are not near what is sought.
 _FAR_BEYOND = 3.0
 #: If so many did.
@@ -252,7 +255,7 @@ class Search:
     def _is_narrow(self, crossing: Crossing | None) -> bool:
         if crossing is None or crossing.ci90 is None:
             return False
-        return (crossing.ci90[1] - crossing.ci90[0]) / 2 <= self.sought.precision_share * crossing.load
+        return (crossing.ci90[1] - crossing.ci90[0]) / 2 <= _NARROW * self.sought.precision_share * crossing.load
 
     def _at(self, load: float) -> tuple[float, _Level | None]:
         """The load that was probed as near to `load` as makes no difference, with what was seen; else `load` alone."""
