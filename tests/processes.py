@@ -1,8 +1,12 @@
-"""Whether a process still runs, and waiting until it does not: of any process, whoever reaps it, whenever it ends."""
+"""Whether a process still runs, and waiting until it does not: of any process, whoever reaps it, whenever it ends.
+
+Waiting for what else must come stands here, too.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -20,6 +24,14 @@ def await_end(*pids: int, within_s: float = 20) -> None:
     deadline_s = time.monotonic() + within_s
     while running := [pid for pid in pids if runs(pid)]:
         assert time.monotonic() < deadline_s, f"{running} still run after {within_s:g} s"
+        time.sleep(0.01)
+
+
+def wait_until(condition: Callable[[], object], within_s: float = 20) -> None:
+    """Wait until `condition` holds, which must come."""
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"what was awaited did not come in {within_s:g} s"
         time.sleep(0.01)
 
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from servemark.zoo.catalogue import find
 from servemark.zoo.custom_model import custom_model
 from servemark.zoo.model_source import model_source
 
+from ..processes import wait_until
 from .conftest import BROKEN_IMPORT
 from .docker_daemon import docker_daemon
 from .predicting import prediction_of
@@ -90,13 +90,6 @@ def derived(name: str, *instructions: str) -> Iterator[str]:
         yield name
     finally:
         docker("image", "rm", name)
-
-
-def wait_until(happened: Callable[[], object], limit_s: float = 15) -> None:
-    deadline = time.monotonic() + limit_s
-    while not happened():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -192,7 +185,7 @@ def test_an_exception_in_the_body_removes_the_container(image: str, error: type[
 def test_a_container_killed_in_use_is_a_failure(image: str) -> None:
     with DockerLauncher(ServeRequest()).serve(ServerSettings()) as server:
         docker("kill", *containers())
-        wait_until(server.failure)
+        wait_until(server.failure, 15)
         failure = server.failure()
         assert isinstance(failure, ServerDiedError)
         assert "exit status 137" in str(failure)

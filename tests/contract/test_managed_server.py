@@ -26,20 +26,13 @@ from servemark.servers.ports import free_port_pair
 from servemark.workload.inputs import Input
 from servemark.zoo.catalogue import find
 
-from ..processes import runs
+from ..processes import runs, wait_until
 from .conftest import BROKEN_IMPORT, QUEUE
 from .predicting import prediction_of
 
 pytestmark = pytest.mark.slow
 
 FindProcesses = Callable[[int], list[psutil.Process]]
-
-
-def wait_until(happened: Callable[[], object], limit_s: float = 15) -> None:
-    deadline = time.monotonic() + limit_s
-    while not happened():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)
 
 
 def instances() -> set[str]:
@@ -76,7 +69,7 @@ def test_several_models_are_served_together_and_watched(obedient: ModelArchive) 
             assert server.failure() is None
             request = DIALECT.prediction("obedient", Input(b"die", "text/plain", "test"))
             assert send_once(server.addresses["inference"], request, 10).status == 500
-            wait_until(server.failure)
+            wait_until(server.failure, 15)
             assert "of obedient" in str(server.failure())
         assert server.management.list_models() == ()
 
@@ -226,7 +219,7 @@ def test_a_server_killed_in_use_is_a_failure(obedient: ModelArchive, session_pro
     ):
         (java,) = [p for p in session_processes(server.pid) if p.name() == "java"]
         java.kill()
-        wait_until(server.failure)
+        wait_until(server.failure, 15)
         failure = server.failure()
         assert isinstance(failure, ServerDiedError)
         assert "died while it was in use" in str(failure)
@@ -238,7 +231,7 @@ def test_a_worker_that_died_is_a_failure_that_names_it(obedient: ModelArchive) -
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         request = DIALECT.prediction("obedient", Input(b"die", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 500
-        wait_until(server.failure)
+        wait_until(server.failure, 15)
         assert "worker" in str(server.failure())
 
 
@@ -247,7 +240,7 @@ def test_memory_that_ran_out_is_named(obedient: ModelArchive) -> None:
     with launcher.serve(ServerSettings()) as server, server.serve_models(ModelSettings(workers=1)):
         request = DIALECT.prediction("obedient", Input(b"memory", "text/plain", "test"))
         assert send_once(server.addresses["inference"], request, 10).status == 507
-        wait_until(server.failure)
+        wait_until(server.failure, 15)
         assert "out of memory" in str(server.failure())
 
 

@@ -356,14 +356,6 @@ def begin_soon(begin_at: Callable[[int], None]) -> int:
     raise AssertionError("it cannot begin")
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds, which must come."""
-    deadline_s = time.monotonic() + _LONGEST_S
-    while not condition():
-        assert time.monotonic() < deadline_s, f"what was awaited did not come in {_LONGEST_S:g} s"
-        time.sleep(0.005)
-
-
 def in_time(run: Callable[[float], Ran], is_there: Callable[[Ran], bool], within_s: float) -> Ran:
     """What `run` gives within that time, or within a longer one where what the server sends in it was not there yet.
 

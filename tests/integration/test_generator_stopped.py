@@ -19,6 +19,8 @@ from loadgen_servers import MS, read_request, serving
 
 from servemark.records import open_records
 
+from ..processes import wait_until
+
 pytestmark = pytest.mark.seconds
 
 _BODY = b'{"status": "Healthy!"}'
@@ -46,18 +48,11 @@ def _measuring(folder: Path, *load: str, within: Path | None = None) -> Iterator
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             try:
                 records = folder / "records" / "ping.bin"
-                _wait_for(lambda: records.exists() and records.stat().st_size > 4096)
+                wait_until(lambda: records.exists() and records.stat().st_size > 4096, 30)
                 yield process
                 process.wait(60)
             finally:
                 process.kill()
-
-
-def _wait_for(condition) -> None:
-    end_s = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come"
-        time.sleep(0.01)
 
 
 def _throttled(group: Path) -> int:
@@ -118,7 +113,7 @@ def test_a_generator_whose_control_group_has_too_small_a_quota(tmp_path: Path, g
         (group / "cpu.cfs_period_us").write_text("500000")
         before = _throttled(group)
         (group / "cpu.cfs_quota_us").write_text("2000")
-        _wait_for(lambda: _throttled(group) >= before + 3)
+        wait_until(lambda: _throttled(group) >= before + 3, 30)
         (group / "cpu.cfs_quota_us").write_text("-1")
     assert process.returncode == 3
     assert "its control group's quota of CPU time kept it waiting for" in _causes(folder)["pauses (ping)"]

@@ -19,7 +19,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from loadgen_servers import Server, serving, wait_until
+from loadgen_servers import Server, serving
 from tls_servers import make_certificate, openssl, server_context
 
 import servemark
@@ -29,6 +29,7 @@ from servemark.runner import measuring
 from servemark.servers.http import plain
 from servemark.workload import inputs
 
+from ..processes import wait_until
 from ..validity import status_but_for_the_machine
 
 SECRET = "s3cr3t-with-a-tail"

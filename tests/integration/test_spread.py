@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from loadgen_servers import OK, answering, begin_soon, plan_for, serving, wait_until
+from loadgen_servers import OK, answering, begin_soon, plan_for, serving
 
 from servemark.assessment.condensing import condensing_of
 from servemark.certificate.records import check_schedule
@@ -39,6 +39,7 @@ from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSe
 from servemark.workload.plan import Address, Group, Plan, compile_plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
 
+from ..processes import wait_until
 from .heard import ALONE_S, LOST_S, waits
 
 pytestmark = pytest.mark.seconds
@@ -195,20 +196,28 @@ def test_the_slowest_is_named(port: int, tmp_path: Path) -> None:
     )
 
 
+class Once:
+    """A watch that does something once, that long after the start; `at_s` is when it did."""
+
+    def __init__(self, after_s: float, act: Callable[[], None]) -> None:
+        self._after_s = after_s
+        self._act = act
+        self.at_s: list[float] = []
+
+    def __call__(self, progress: Any, _words: str) -> None:
+        if progress.elapsed_ns > self._after_s * NS_PER_S and not self.at_s:
+            self.at_s.append(progress.elapsed_ns / NS_PER_S)
+            self._act()
+
+
 def test_one_that_is_killed_ends_the_run_for_all_and_what_was_recorded_is_kept(port: int, tmp_path: Path) -> None:
     placement = Tampered(lambda _, one: one)
-    killed_at_s: list[float] = []
-
-    def watch(progress: Any, _words: str) -> None:
-        if progress.elapsed_ns > 0.6 * NS_PER_S and not killed_at_s:
-            killed_at_s.append(progress.elapsed_ns / NS_PER_S)
-            os.kill(placement.pids[1], signal.SIGKILL)
-
+    watch = Once(0.6, lambda: os.kill(placement.pids[1], signal.SIGKILL))
     with waits() as waited:
         run = crew.execute(job_of(port, OpenLoad(POISSON, duration_s=20.0), tmp_path, 3, watch), placement)
     # By its own records: when the others sent the last request that they began.
     last_ns = max(open_records(run.generators[place].records)["sent"].max() for place in (0, 2))
-    assert last_ns / NS_PER_S - killed_at_s[0] < LOST_S + waited.noise_s
+    assert last_ns / NS_PER_S - watch.at_s[0] < LOST_S + waited.noise_s
     reason = (
         r"^generator 2 of 3 \(\S+\) was lost \d+\.\d s into the run: its process \d+ was ended by signal 9 \(SIGKILL\)"
     )
@@ -224,17 +233,15 @@ def test_one_that_is_killed_ends_the_run_for_all_and_what_was_recorded_is_kept(p
 
 def test_a_second_interruption_does_not_wait_for_one_that_does_not_run(port: int, tmp_path: Path) -> None:
     placement = Tampered(lambda _, one: one)
-    stopped: list[int] = []
 
-    def watch(progress: Any, _words: str) -> None:
-        if progress.elapsed_ns > 0.3 * NS_PER_S and not stopped:
-            stopped.append(placement.pids[1])
-            os.kill(placement.pids[1], signal.SIGSTOP)
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
+    def stop() -> None:
+        os.kill(placement.pids[1], signal.SIGSTOP)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
 
+    watch = Once(0.3, stop)
     run = crew.execute(job_of(port, OpenLoad(POISSON, duration_s=600.0), tmp_path, 2, watch), placement)
-    assert stopped
+    assert watch.at_s
     assert run.interrupted
     assert "it has answered nothing for 1 s" in run.generators[1].lost
     assert run.generators[0].lost == ""
@@ -243,13 +250,7 @@ def test_a_second_interruption_does_not_wait_for_one_that_does_not_run(port: int
 
 def test_of_one_that_is_killed_what_was_condensed_and_what_stood_in_its_file_counts(port: int, tmp_path: Path) -> None:
     placement = Tampered(lambda _, one: one)
-    killed: list[int] = []
-
-    def watch(progress: Any, _words: str) -> None:
-        if progress.elapsed_ns > 1.2 * NS_PER_S and not killed:
-            killed.append(placement.pids[1])
-            os.kill(placement.pids[1], signal.SIGKILL)
-
+    watch = Once(1.2, lambda: os.kill(placement.pids[1], signal.SIGKILL))
     load = ClosedLoad(users=4, duration_s=20.0)
     job = job_of(port, load, tmp_path, 2, watch)
     job = replace(job, most_records=50, condensing=condensing_of(load, job.compiled))

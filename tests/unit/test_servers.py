@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,6 +42,8 @@ from servemark.servers.running import RunningLauncher
 from servemark.workload.inputs import Input
 from servemark.workload.plan import Address
 from servemark.zoo.catalogue import find
+
+from ..processes import wait_until
 
 
 def test_one_input_does_not_suit_several_models() -> None:
@@ -183,23 +184,16 @@ def test_a_log_that_is_rolled_over_is_followed_without_a_gap(tmp_path: Path, mon
     log = tmp_path / server_log.SERVER_LOG
     with server_log.followed(tmp_path, lines.append):
         log.write_text("one\n", encoding="utf-8")
-        _wait_until(lambda: lines)
+        wait_until(lambda: lines)
         with log.open("a", encoding="utf-8") as file:
             file.write("two\n")
             log.rename(tmp_path / "mms_log.1.log")
             file.write("three\n")
             file.flush()
             log.write_text("four\n", encoding="utf-8")
-        _wait_until(lambda: len(lines) >= 4)
+        wait_until(lambda: len(lines) >= 4)
         log.write_text("5\n", encoding="utf-8")  # cut off where it lies
     assert lines == [f"server: {line}" for line in ("one", "two", "three", "four", "5")]
-
-
-def _wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_log_that_is_rolled_over_between_a_look_and_a_copy_is_no_error(

@@ -19,7 +19,7 @@ def cause_of(seen: RunConditions) -> str:
     if _is_throttled(seen):
         return f"its control group's quota of CPU time kept it waiting for {machine.throttled_s:.2f} s"
     began_s, ended_s = seen.longest_pause_s
-    if ended_s - began_s >= _STOPPED_S:
+    if _is_stopped(seen):
         return f"it was stopped, or kept from a CPU, for {ended_s - began_s:.2f} s until {ended_s:.1f} s"
     if seen.busy_share:
         return f"its thread{'s were' if seen.threads > 1 else ' was'} busy for {seen.busy_share:.0%} of the time"
@@ -41,8 +41,7 @@ def _actions(seen: RunConditions) -> Iterator[str]:
     if _is_throttled(seen):
         yield "give it a larger quota"
         return
-    began_s, ended_s = seen.longest_pause_s
-    if ended_s - began_s >= _STOPPED_S:
+    if _is_stopped(seen):
         yield "see that nothing stops it, and run again"
         return
     most_busy = (seen.machine_share or 0.0) > _ALL_BUSY_SHARE
@@ -62,6 +61,12 @@ def _actions(seen: RunConditions) -> Iterator[str]:
         yield "send from a machine with more CPUs"
     else:
         yield "measure on a machine with more CPUs"
+
+
+def _is_stopped(seen: RunConditions) -> bool:
+    """Whether its longest pause was none that a busy machine makes."""
+    began_s, ended_s = seen.longest_pause_s
+    return ended_s - began_s >= _STOPPED_S
 
 
 def _is_throttled(seen: RunConditions) -> bool:

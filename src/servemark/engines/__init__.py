@@ -231,7 +231,8 @@ class EngineRun:
     @property
     def busiest_cpu_s(self) -> float:
         """CPU time of the generators there."""
-        return sum(one.cpu_s for one in self.generators if one.boot == self.busiest.boot)
+        boot = self.busiest.boot
+        return sum(one.cpu_s for one in self.generators if one.boot == boot)
 
     @property
     def realtime(self) -> str:

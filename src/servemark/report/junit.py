@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 from servemark.report.recorded import RecordedResult
 from servemark.report.suite import rows_of_suite
 from servemark.report.terminal import headline
-from servemark.report.words import first_error, named, told_apart
-from servemark.result import BenchmarkResult, Result, Verdict
+from servemark.report.words import first_error, named
+from servemark.result import BenchmarkResult, Result, Verdict, told_apart
 from servemark.verdict import has_failed
 
 #: What a verdict's outcome is there; what is met is a case without any of these.

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from servemark.printable import printable
-from servemark.report.words import told_apart
-from servemark.result import BenchmarkResult, Result, RunResult
+from servemark.result import BenchmarkResult, Result, RunResult, told_apart
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from rich.text import Text
@@ -43,15 +43,6 @@ def named(benchmark: BenchmarkResult) -> str:
     """The benchmark, with its model or endpoint."""
     what = benchmark.model or urlsplit(benchmark.options.url or "").netloc
     return f"{benchmark.name} {shortened(what)}" if what else benchmark.name
-
-
-def told_apart(names: Iterable[str]) -> list[str]:
-    """`names` in their order; behind those that were there before stands a number."""
-    told: list[str] = []
-    for name in names:
-        numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
-        told.append(next(one for one in numbered if one not in told))
-    return told
 
 
 def counted(how_many: int, noun: str) -> str:

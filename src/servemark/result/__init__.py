@@ -85,6 +85,7 @@ from servemark.result.fingerprint import fingerprint as fingerprint
 from servemark.result.fingerprint import matchable as matchable
 from servemark.result.fingerprint import served_by as served_by
 from servemark.result.fingerprint import spread_over as spread_over
+from servemark.result.fingerprint import told_apart as told_apart
 from servemark.result.loads import KERNEL_CLOCK as KERNEL_CLOCK
 from servemark.result.loads import OWN_CLOCK as OWN_CLOCK
 from servemark.result.loads import UNSTAMPED_CLOCK as UNSTAMPED_CLOCK

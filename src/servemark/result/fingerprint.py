@@ -201,10 +201,15 @@ def matchable(result: Result) -> dict[str, BenchmarkResult]:
     Where several have the same they are numbered. An endpoint is matched by its path: another host is another server,
     which may be what is compared.
     """
-    found: dict[str, BenchmarkResult] = {}
-    for benchmark in result.benchmarks:
-        what = benchmark.model or urlsplit(benchmark.options.url or "").path
-        name = f"{benchmark.name} {what}" if what else benchmark.name
-        number = 1 + sum(known == name or known.startswith(f"{name} (") for known in found)
-        found[name if number == 1 else f"{name} ({number})"] = benchmark
-    return found
+    whats = [one.model or urlsplit(one.options.url or "").path for one in result.benchmarks]
+    names = told_apart(f"{one.name} {what}".strip() for one, what in zip(result.benchmarks, whats, strict=True))
+    return dict(zip(names, result.benchmarks, strict=True))
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """`names` in their order; behind those that were there before stands a number."""
+    told: list[str] = []
+    for name in names:
+        numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
+        told.append(next(one for one in numbered if one not in told))
+    return told

@@ -36,9 +36,7 @@ _CONNECT = "connect"
 
 
 class Room:
-    """How many more runs the page has room for, and how finely the time of each is cut; `runs` has those of each
-    benchmark.
-    """
+    """How many more runs the page has room for, of the `runs` of each benchmark, and how finely their time is cut."""
 
     def __init__(self, runs: Sequence[int]) -> None:
         self._runs = _MOST_RUNS_OF_PAGE
