@@ -16,8 +16,8 @@ from measuring import Conditions, Sample, measure
 from bench.proof import Section
 from servemark.benchmarks import ping
 from servemark.units import NS_PER_MS
+from servemark.workload.engine_plan import EngineFault, FaultName
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
-from servemark.workload.plan import EngineFault, FaultName
 
 _LAW = ("--constant-ms", "100")
 _CLOSED: Load = ClosedLoad(8, loops=15)

@@ -21,7 +21,7 @@ from servemark.stats.evidence import Process, Question, Window
 from servemark.stats.gather import gather
 from servemark.stats.summary import summarise
 from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
-from servemark.workload.plan import EngineArrivals, EngineRateSegment
+from servemark.workload.engine_plan import EngineArrivals, EngineRateSegment
 
 _GAP_NS = NS_PER_US
 

@@ -6,7 +6,8 @@ from typing import final
 from servemark.records import RecordFile
 from servemark.stats.tally_question import TallyQuestion
 from servemark.stats.timeline import TimelineQuestion
-from servemark.workload.plan import Address, EngineArrivals, EngineExpect, EnginePlan
+from servemark.workload.address import Address
+from servemark.workload.engine_plan import EngineArrivals, EngineExpect, EnginePlan
 from servemark.workload.scenario import TokenFormat
 
 __all__ = [

@@ -31,17 +31,11 @@ from servemark.stats.evidence import Question, Window
 from servemark.stats.gather import gather
 from servemark.stats.summary import bounded, summarise
 from servemark.units import NS_PER_MS
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_plan
+from servemark.workload.engine_plan import EngineArrivals, EngineFault, EnginePlan, Switch
 from servemark.workload.load import Arrivals, Load, OpenLoad
-from servemark.workload.plan import (
-    Address,
-    EngineArrivals,
-    EngineFault,
-    EnginePlan,
-    Group,
-    Plan,
-    Switch,
-    compile_plan,
-)
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
 
 #: How often a run is tried that does not count: by its certificate, or by what the oracle says of itself.

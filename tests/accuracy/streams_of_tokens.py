@@ -27,8 +27,10 @@ from servemark.result import AskedOptions, Certificate, StepSummary
 from servemark.servers import ModelSettings, ServerSettings
 from servemark.servers.http.dialect import DIALECT
 from servemark.units import NS_PER_S
+from servemark.workload.address import Address, Tls
+from servemark.workload.compiling import compile_plan
 from servemark.workload.load import Arrivals, Load, OpenLoad, RateSegment
-from servemark.workload.plan import Address, Group, Plan, Tls, compile_plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
 
 #: What is asked of the oracle, see ``crates/servemark-oracle/src/llm.rs``.

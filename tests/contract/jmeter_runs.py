@@ -21,8 +21,10 @@ from servemark.engines.native.engine import execute as execute_natively
 from servemark.environments.jmeter import JMeterHome, jmeter_home
 from servemark.machine.counters import MachineWatch
 from servemark.records import RecordFile, open_records
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_plan
 from servemark.workload.load import ClosedLoad
-from servemark.workload.plan import Address, Group, Plan, compile_plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import ApiName, Request, Scenario, Step
 
 NO_JMETER = "no Java or no Maven: JMeter cannot be assembled"

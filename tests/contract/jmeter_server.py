@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from servemark.workload.plan import Address, Tls
+from servemark.workload.address import Address, Tls
 
 LATENCY_S = 0.02
 

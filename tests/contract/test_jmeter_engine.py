@@ -26,8 +26,9 @@ from servemark.engines import ProgressReport
 from servemark.engines.jmeter import perfmon, tools
 from servemark.engines.jmeter.draws import draw
 from servemark.environments.jmeter import JMeterHome
+from servemark.workload.address import Address
 from servemark.workload.load import ClosedLoad, Until
-from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, Request, Scenario, Step
 
 from ..short_java import short_lived_java

@@ -26,8 +26,9 @@ from servemark.environments.jmeter import JMeterHome
 from servemark.servers.mms.archives import ModelArchive
 from servemark.servers.mms.managed import ManagedServer
 from servemark.servers.mms.management import ManagementClient
+from servemark.workload.address import Address
 from servemark.workload.load import ClosedLoad
-from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, RepeatUntil, Request, Scenario, Step
 
 from ..short_java import short_lived_java

@@ -17,8 +17,8 @@ from servemark.servers.mms.archives import ModelArchive
 from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.managed import ManagedServer
 from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
+from servemark.workload.address import Address
 from servemark.workload.inputs import Input
-from servemark.workload.plan import Address
 
 from .conftest import BROKEN_IMPORT, QUEUE
 

@@ -15,7 +15,7 @@ from servemark.servers.mms.instance import Instance
 from servemark.servers.mms.sites.local import LocalSite, server_arguments
 from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
 from servemark.servers.ports import LOOPBACK, free_ports
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 from servemark.workload.scenario import Request
 from servemark.zoo.build import build_model
 from servemark.zoo.catalogue import find

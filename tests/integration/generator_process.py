@@ -21,7 +21,7 @@ from typing import Any
 from loadgen_servers import begin
 
 from servemark import _loadgen
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 
 _READY = "ready"
 #: The exit status of one that was told of an instant that was past.

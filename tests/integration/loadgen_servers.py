@@ -17,15 +17,14 @@ import numpy as np
 from servemark import _loadgen
 from servemark.errors import SetupError
 from servemark.records import open_records
-from servemark.workload.plan import (
-    Address,
+from servemark.workload.address import Address, Tls
+from servemark.workload.engine_plan import (
     EngineArrivals,
     EngineGroup,
     EnginePatch,
     EnginePlan,
     EngineRequest,
     EngineStep,
-    Tls,
 )
 
 MS = 1_000_000

@@ -21,7 +21,7 @@ from servemark.engines.native.engine import NativeEngine
 from servemark.environments.cache import cache_dir
 from servemark.result import schema_text
 from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
-from servemark.workload.plan import EngineArrivals, EngineFault, EnginePlan, EngineRateSegment
+from servemark.workload.engine_plan import EngineArrivals, EngineFault, EnginePlan, EngineRateSegment
 
 from ..validity import failed_checks, skip_where_too_busy
 

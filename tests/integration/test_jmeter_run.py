@@ -20,8 +20,9 @@ from servemark.environments.jmeter import JMeterHome
 from servemark.errors import RecordingError, SetupError
 from servemark.machine.counters import MachineWatch
 from servemark.records import open_records
+from servemark.workload.address import Address
 from servemark.workload.load import ClosedLoad, Until
-from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step
 
 from ..processes import await_end
@@ -223,7 +224,8 @@ from servemark.engines.jmeter.run import execute
 from servemark.environments.jmeter import JMeterHome
 from servemark.machine.counters import MachineWatch
 from servemark.workload.load import ClosedLoad
-from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.address import Address
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step
 folder = pathlib.Path({str(tmp_path)!r})
 plan = Plan((Group(Scenario((Step("predict", (Request("GET", "/"),)),)), ClosedLoad(users=1, duration_s=60)),))

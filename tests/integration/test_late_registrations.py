@@ -18,7 +18,7 @@ import pytest
 from servemark.servers.mms import temporary_models as module
 from servemark.servers.mms.management import ManagementClient
 from servemark.servers.mms.temporary_models import temporary_models
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 pytestmark = pytest.mark.seconds
 

@@ -11,7 +11,7 @@ import pytest
 from loadgen_servers import MS, OK, STREAM_CHUNKED, plan_for, read_request, run_plan, serving
 
 from servemark.units import NS_PER_MS
-from servemark.workload.plan import EngineFault, ReceiveClock
+from servemark.workload.engine_plan import EngineFault, ReceiveClock
 
 _SERVICE_S = 0.03
 

@@ -29,7 +29,8 @@ from loadgen_servers import (
 )
 
 from servemark import _loadgen
-from servemark.workload.plan import Address, EngineGroup, EnginePatch, EnginePlan, EngineStep
+from servemark.workload.address import Address
+from servemark.workload.engine_plan import EngineGroup, EnginePatch, EnginePlan, EngineStep
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

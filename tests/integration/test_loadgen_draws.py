@@ -15,7 +15,7 @@ import pytest
 from loadgen_servers import MS, OK, plan_for, read_request, run_plan, serving
 
 from servemark.engines.jmeter.draws import draw, draw_weighted
-from servemark.workload.plan import EngineArrivals, EngineGroup, EnginePlan, EngineRateSegment, EngineUntil
+from servemark.workload.engine_plan import EngineArrivals, EngineGroup, EnginePlan, EngineRateSegment, EngineUntil
 
 USERS, LOOPS, STEPS, POOL, SEED = 6, 25, 3, 9, 77
 WIRES = tuple(b"GET /%d HTTP/1.1\r\nHost: test\r\n\r\n" % number for number in range(POOL))

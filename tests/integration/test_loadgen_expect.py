@@ -16,7 +16,7 @@ from loadgen_servers import MS, Ran, Serve, plan_for, read_request, run_plan, se
 import servemark
 from servemark import _loadgen
 from servemark.verdict import exit_status
-from servemark.workload.plan import EngineExpect, EnginePlan, EngineUntil
+from servemark.workload.engine_plan import EngineExpect, EnginePlan, EngineUntil
 
 Body = Callable[[int, bytes], bytes]
 SAME = EngineExpect("same", "")

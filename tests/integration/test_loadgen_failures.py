@@ -38,7 +38,7 @@ from loadgen_servers import (
 )
 
 from servemark import _loadgen
-from servemark.workload.plan import EngineGroup, EngineStep
+from servemark.workload.engine_plan import EngineGroup, EngineStep
 
 
 def reset_after_request(connection: socket.socket) -> None:

@@ -34,8 +34,7 @@ from loadgen_servers import (
 )
 
 from servemark import _loadgen
-from servemark.workload.load import ProcessName
-from servemark.workload.plan import (
+from servemark.workload.engine_plan import (
     EngineArrivals,
     EngineGroup,
     EnginePlan,
@@ -43,6 +42,7 @@ from servemark.workload.plan import (
     EngineStep,
     EngineUntil,
 )
+from servemark.workload.load import ProcessName
 
 
 def arriving(

@@ -21,7 +21,7 @@ from loadgen_servers import OK, Ran, answering, finish, plan_for, run_plan, serv
 from test_loadgen_open_loop import arriving
 
 from servemark import _loadgen
-from servemark.workload.plan import EnginePlan, Switch
+from servemark.workload.engine_plan import EnginePlan, Switch
 
 from ..processes import await_end, command_line
 

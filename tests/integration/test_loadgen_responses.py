@@ -16,7 +16,7 @@ from loadgen_servers import Pause, Ran, close_first, in_time, plan_for, read_req
 from responses import Case, cases
 from tls_servers import Channel, make_certificate, server_context
 
-from servemark.workload.plan import Tls
+from servemark.workload.address import Tls
 
 #: Longer responses take too many packets of a byte.
 _DRIBBLED_BYTES = 200

@@ -17,7 +17,7 @@ from servemark import _loadgen
 from servemark.records import open_records
 from servemark.stats.evidence import Process, Question, Window
 from servemark.stats.gather import gather
-from servemark.workload.plan import EngineArrivals, EngineGroup, EnginePlan, EngineShare
+from servemark.workload.engine_plan import EngineArrivals, EngineGroup, EnginePlan, EngineShare
 
 pytestmark = pytest.mark.seconds
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from loadgen_servers import MS, OK, answering, plan_for, read_request, run_plan, serving
 
-from servemark.workload.plan import EngineGroup, EngineStep, EngineUntil
+from servemark.workload.engine_plan import EngineGroup, EngineStep, EngineUntil
 
 
 def _counting(connection: socket.socket) -> None:

@@ -20,7 +20,7 @@ from loadgen_servers import OK, Pause, Serve, answering, answering_once, plan_fo
 
 from servemark.records import open_records
 from servemark.units import NS_PER_S
-from servemark.workload.plan import Tls
+from servemark.workload.address import Tls
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ _OPEN_AT_ONCE = f"""
 import pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from test_loadgen_open_loop import arriving, plan_for, run_plan
-from servemark.workload.plan import Tls
+from servemark.workload.address import Tls
 arrivals = arriving(1e6, count={_TOGETHER + 1}, max_connections=100)
 ran = run_plan(plan_for(int(sys.argv[2]), arrivals=arrivals, tls=Tls("test", verify=False)), pathlib.Path(sys.argv[3]))
 assert set(ran.kinds) == {{"ok"}}, ran.outcome.examples[0].message

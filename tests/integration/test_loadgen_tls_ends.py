@@ -17,7 +17,7 @@ import pytest
 from loadgen_servers import OK, Pause, Serve, plan_for, reset, run_plan, serving, silent
 from tls_servers import Channel, make_certificate, over_channel, server_context
 
-from servemark.workload.plan import Tls
+from servemark.workload.address import Tls
 
 UNCHECKED = Tls("test", verify=False)
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf"
@@ -98,7 +98,7 @@ from pathlib import Path
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 sys.path.insert(0, sys.argv[1])
 from loadgen_servers import plan_for, run_plan
-from servemark.workload.plan import Tls
+from servemark.workload.address import Tls
 wire = b"POST / HTTP/1.1\\r\\nHost: test\\r\\nContent-Length: 20000000\\r\\n\\r\\n" + bytes(20_000_000)
 ran = run_plan(plan_for(int(sys.argv[2]), loops=1, wires=(wire,), tls=Tls("test", verify=False)), Path(sys.argv[3]))
 print(*ran.kinds, *ran.rows["status"].tolist())

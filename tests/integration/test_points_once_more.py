@@ -15,7 +15,7 @@ from dialect_servers import MMS, answering
 from servemark import cli, runner
 from servemark.engines.native.engine import NativeEngine
 from servemark.result import schema_text
-from servemark.workload.plan import EngineFault
+from servemark.workload.engine_plan import EngineFault
 
 from ..validity import TOO_BUSY, failed_checks, skip_where_too_busy
 

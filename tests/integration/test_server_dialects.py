@@ -15,7 +15,7 @@ from servemark.servers.http.finding import find_server
 from servemark.servers.http.trust import Trust
 from servemark.servers.mms.management import ManagementClient
 from servemark.servers.oip.asked import CALLS
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 from ..validity import status_but_for_the_machine, until_valid
 

@@ -35,8 +35,10 @@ from servemark.stats.condensed import condensed_of
 from servemark.stats.evidence import Process, Question, Window
 from servemark.stats.gather import gather
 from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_plan
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
-from servemark.workload.plan import Address, Group, Plan, compile_plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, Request, Scenario, Step
 
 from ..processes import wait_until

@@ -15,7 +15,7 @@ from tls_servers import make_certificate, openssl, server_context
 from servemark import _loadgen
 from servemark.errors import UnreachableError, UsageError
 from servemark.servers.http.handshake import refusal, shake_hands, shake_hands_for_jmeter
-from servemark.workload.plan import Address, Tls
+from servemark.workload.address import Address, Tls
 
 VERSIONS = pytest.mark.parametrize(
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name

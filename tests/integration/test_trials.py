@@ -15,7 +15,7 @@ from dialect_servers import answering
 from servemark import cli, runner
 from servemark.engines.native.engine import NativeEngine
 from servemark.result import Result, schema_text
-from servemark.workload.plan import EngineFault
+from servemark.workload.engine_plan import EngineFault
 
 from ..validity import failed_checks, skip_where_too_busy
 

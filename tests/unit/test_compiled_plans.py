@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_plan
+from servemark.workload.engine_plan import EnginePlan, ReceiveClock
 from servemark.workload.load import ClosedLoad, Load, Until
-from servemark.workload.plan import Address, EnginePlan, Group, Plan, ReceiveClock, compile_plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step
 
 S = 1_000_000_000

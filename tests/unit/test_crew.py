@@ -33,8 +33,11 @@ from servemark.machine.processes import boot_id
 from servemark.records import open_records, row_dtype, write_records
 from servemark.units import NS_PER_S
 from servemark.version import version
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_plan
+from servemark.workload.engine_plan import EngineShare
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad, RateSegment
-from servemark.workload.plan import Address, EngineShare, Group, Plan, compile_plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Request, Scenario, Step
 
 from .test_certificate import IDLE

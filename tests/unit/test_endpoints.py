@@ -10,8 +10,8 @@ from servemark.errors import UnreachableError, UsageError
 from servemark.servers.http import reachability
 from servemark.servers.http.reachability import connectable
 from servemark.servers.http.trust import Trust, tls_for
+from servemark.workload.address import Address, Tls
 from servemark.workload.endpoint import Place, parse_place, parse_url, without_user
-from servemark.workload.plan import Address, Tls
 
 
 @pytest.mark.parametrize(

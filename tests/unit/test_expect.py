@@ -14,10 +14,13 @@ from servemark.errors import UsageError
 from servemark.options import RunRequest
 from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
+from servemark.workload.address import Address
 from servemark.workload.answers import parse_expect
+from servemark.workload.compiling import compile_plan
+from servemark.workload.engine_plan import EngineExpect
 from servemark.workload.inputs import Input
 from servemark.workload.load import ClosedLoad
-from servemark.workload.plan import Address, EngineExpect, Group, Plan, compile_plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import Expect, Request, Scenario, Step
 
 ADDRESSES = {"inference": Address("h", "127.0.0.1", 80), "management": Address("h", "127.0.0.1", 81)}

@@ -9,8 +9,9 @@ import pytest
 from servemark.errors import UsageError
 from servemark.runner.redaction import Redaction
 from servemark.servers.http.connection import http_client
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_request
 from servemark.workload.headers import MASK, Header, basic_header, parse_headers, replaced
-from servemark.workload.plan import Address, compile_request
 from servemark.workload.scenario import Request
 
 ENVIRONMENT = {"TOKEN": "abc-123", "EMPTY": "", "LINES": "a\nb", "KANJI": "\u6f22", "_A1": "x"}

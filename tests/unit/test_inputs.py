@@ -11,8 +11,9 @@ import pytest
 
 from servemark.errors import UsageError
 from servemark.workload import inputs
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_request
 from servemark.workload.inputs import STANDARD_INPUT, Input, Sending, as_form, checksum, lines_in, read_inputs
-from servemark.workload.plan import Address, compile_request
 from servemark.workload.scenario import Request
 
 

@@ -13,9 +13,10 @@ import pytest
 from servemark.engines.jmeter.draws import draw, draw_weighted
 from servemark.engines.jmeter.plan import PLAN, write_plan
 from servemark.errors import UsageError
+from servemark.workload.address import Address, Tls
 from servemark.workload.headers import parse_headers
 from servemark.workload.load import ClosedLoad, Until
-from servemark.workload.plan import Address, Group, Plan, Tls
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, RepeatUntil, Request, Scenario, Step
 
 ADDRESS = Address("127.0.0.1", "127.0.0.1", 8080)

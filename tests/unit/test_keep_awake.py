@@ -10,8 +10,11 @@ from servemark import _loadgen
 from servemark.engines import Job
 from servemark.engines.native.awake import NOT_NEEDED, awake_or_not
 from servemark.machine import cgroups
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_plan
+from servemark.workload.engine_plan import Switch
 from servemark.workload.load import Arrivals, ClosedLoad, Load, OpenLoad, RateSegment
-from servemark.workload.plan import Address, Group, Plan, Switch, compile_plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import ApiName, Request, Scenario, Step
 
 OPEN = OpenLoad(Arrivals(profile=(RateSegment(10, 10),)), duration_s=1)

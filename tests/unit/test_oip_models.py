@@ -12,7 +12,7 @@ from servemark.servers import ModelSettings
 from servemark.servers.oip.calls import About, Signature
 from servemark.servers.oip.running import OipModels
 from servemark.servers.running import RunningLauncher
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 ONE, TWO = ({"instance_group": [{"kind": "KIND_CPU", "count": count}]} for count in (1, 2))
 

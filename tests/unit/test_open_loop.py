@@ -28,10 +28,11 @@ from servemark.servers import LoadedModel
 from servemark.servers.mms.dialect import DIALECT
 from servemark.stats.capacity import Sought
 from servemark.units import NS_PER_MS, NS_PER_S
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_plan
 from servemark.workload.inputs import Input
 from servemark.workload.load import ClosedLoad, OpenLoad
 from servemark.workload.open_loop import arrivals_of
-from servemark.workload.plan import Address, compile_plan
 
 from .results import MACHINE, TOOL
 from .test_certificate import IDLE

@@ -14,9 +14,10 @@ from servemark.errors import UsageError
 from servemark.options.content import ContentOptions
 from servemark.servers.openai.dialect import DIALECT
 from servemark.units import NS_PER_S
+from servemark.workload.address import Address
+from servemark.workload.compiling import _compile_step
 from servemark.workload.inputs import Input
 from servemark.workload.made_prompts import made_prompts, prompts_of_trace
-from servemark.workload.plan import Address, _compile_step
 from servemark.workload.prompts import Asked, Drawn, answer_asked, prompts_in
 from servemark.workload.scenario import Step
 from servemark.workload.trace import read_lengths, read_trace

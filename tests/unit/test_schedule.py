@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servemark import _loadgen
-from servemark.workload.plan import EngineArrivals, EngineRateSegment
+from servemark.workload.engine_plan import EngineArrivals, EngineRateSegment
 
 _PER_NS = Fraction(1, 10**18)  # a billionth of an arrival a second, in arrivals a nanosecond
 _MASK = 2**64 - 1

@@ -39,8 +39,8 @@ from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import new_instance, sweep_stale
 from servemark.servers.mms.management import Refusal, refusal_of
 from servemark.servers.running import RunningLauncher
+from servemark.workload.address import Address
 from servemark.workload.inputs import Input
-from servemark.workload.plan import Address
 from servemark.zoo.catalogue import find
 
 from ..processes import wait_until

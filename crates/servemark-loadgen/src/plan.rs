@@ -1,4 +1,4 @@
-//! A plan: all that a run needs, as `servemark.workload.plan.EnginePlan` describes it. Times are nanoseconds.
+//! A plan: all that a run needs, as `servemark.workload.engine_plan.EnginePlan` describes it. Times are nanoseconds.
 
 mod implied;
 #[cfg(test)]

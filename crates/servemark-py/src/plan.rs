@@ -1,4 +1,4 @@
-//! The dataclasses of `servemark.workload.plan`, read by attribute.
+//! The dataclasses of `servemark.workload.engine_plan`, read by attribute.
 
 use std::ffi::OsString;
 use std::net::IpAddr;

@@ -11,8 +11,8 @@ from servemark.options.objectives import Condition
 from servemark.result import CondensedRecords
 from servemark.stats.evidence import Evidence
 from servemark.units import NS_PER_S, ns_from_s
+from servemark.workload.engine_plan import EnginePlan
 from servemark.workload.load import Load, OpenLoad
-from servemark.workload.plan import EnginePlan
 
 #: Slots of the measured time: what intervals are told by.
 _SLOTS = 250

@@ -16,8 +16,8 @@ from servemark.stats.evidence import NO_TIME, Evidence, Process, Question, Windo
 from servemark.stats.gather import gather
 from servemark.stats.warm_up import warm_up_share
 from servemark.units import ns_from_s
+from servemark.workload.engine_plan import EnginePlan
 from servemark.workload.load import Arrivals, ClosedLoad, OpenLoad
-from servemark.workload.plan import EnginePlan
 
 #: Parts of a ramp's time that are told apart.
 _PARTS_OF_RAMP = 10

@@ -14,7 +14,8 @@ from servemark.records import RecordFile
 from servemark.result import AskedOptions, Incident
 from servemark.servers import InsideCounts, LoadedModel
 from servemark.servers.dialect import Dialect
-from servemark.workload.plan import EnginePlan, Plan
+from servemark.workload.engine_plan import EnginePlan
+from servemark.workload.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from servemark.records import RecordFile
 from servemark.result import PromptsSent
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 from servemark.workload.prompts import Drawn, prompt_text
 
 #: Prompts that are the same for so many characters share a prefix: about a block of 16 tokens, as caches have them.

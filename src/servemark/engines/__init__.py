@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from servemark.certificate.pauses import NO_PAUSES, Pauses
 from servemark.result import ErrorExample
-from servemark.workload.plan import Address, EnginePlan, Plan
+from servemark.workload.address import Address
+from servemark.workload.engine_plan import EnginePlan
+from servemark.workload.plan import Plan
 from servemark.workload.scenario import ApiName
 
 if TYPE_CHECKING:  # help and usage errors do without it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from servemark.engines import EngineName
 from servemark.errors import UsageError
-from servemark.workload.plan import EngineExpect
+from servemark.workload.engine_plan import EngineExpect
 from servemark.workload.scenario import Expect
 
 #: Why JMeter cannot do it.

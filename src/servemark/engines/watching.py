@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from servemark.machine.counters import MachineWatch
 from servemark.machine.network import is_remote
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 
 def watch_machine(addresses: Iterable[Address], server_cpu_s: Callable[[], float | None]) -> MachineWatch:

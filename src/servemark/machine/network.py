@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import psutil
 
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 
 def is_loopback(address: Address) -> bool:

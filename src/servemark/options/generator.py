@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from servemark.engines import ENGINES, WHERE, EngineName, Sharing, Where
 from servemark.options.kinds import OneOf, Switch, Text, Whole
 from servemark.options.table import OptionGroup, option, refuse
-from servemark.workload.plan import RECEIVE_CLOCKS, SWITCHES, ReceiveClock
-from servemark.workload.plan import Switch as Setting
+from servemark.workload.engine_plan import RECEIVE_CLOCKS, SWITCHES, ReceiveClock
+from servemark.workload.engine_plan import Switch as Setting
 
 _OF_NATIVE = "it is for the native engine's threads"
 

@@ -40,8 +40,10 @@ from servemark.runner.redaction import Redaction
 from servemark.runner.result_on_disk import ResultOnDisk
 from servemark.servers import LoadedModel, Server
 from servemark.units import NS_PER_S
+from servemark.workload.compiling import compile_plan
+from servemark.workload.engine_plan import EnginePlan
 from servemark.workload.load import ClosedLoad, Load, OpenLoad
-from servemark.workload.plan import EnginePlan, Plan, compile_plan, headline_step
+from servemark.workload.plan import Plan, headline_step
 from servemark.workload.prompts import Drawn
 
 if TYPE_CHECKING:

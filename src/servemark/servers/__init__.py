@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from servemark.errors import ServerError
 from servemark.machine import cgroups
 from servemark.servers.dialect import Dialect
+from servemark.workload.address import Address
 from servemark.workload.inputs import Pool
-from servemark.workload.plan import Address
 from servemark.workload.prompts import Drawn, Prompts
 from servemark.workload.scenario import ApiName
 

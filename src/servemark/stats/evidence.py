@@ -19,7 +19,7 @@ from servemark.stats.tally_question import NO_TIME as NO_TIME
 from servemark.stats.tally_question import Window as Window
 from servemark.stats.tokens import TokenEvidence
 from servemark.units import NS_PER_MS
-from servemark.workload.plan import EngineArrivals
+from servemark.workload.engine_plan import EngineArrivals
 
 FloatArray = NDArray[np.float64]
 #: The failures of which a complete response was read.

@@ -9,7 +9,8 @@ from servemark.engines.answers import NOT_JMETER
 from servemark.engines.jmeter.elements import MS_PER_S
 from servemark.engines.jmeter.steps import MARKS, plain_text
 from servemark.errors import UsageError
-from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.address import Address
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import ApiName, Request, Step
 
 #: What Java takes for a URI's path and query.

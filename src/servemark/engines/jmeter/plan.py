@@ -24,7 +24,8 @@ from servemark.engines.jmeter import draws, elements, scripts
 from servemark.engines.jmeter.elements import MS_PER_S, Element
 from servemark.engines.jmeter.limits import check_plan
 from servemark.engines.jmeter.steps import STEP_VARIABLE, Place, StepWriter, uses
-from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.address import Address
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import USER_MARK, ApiName, Step
 
 PLAN = "plan.jmx"

@@ -22,8 +22,9 @@ from servemark.errors import RecordingError, SetupError
 from servemark.interrupts import held_back
 from servemark.machine.counters import MachineWatch
 from servemark.units import NS_PER_MS, NS_PER_S, ns_from_s
+from servemark.workload.address import Address
 from servemark.workload.load import Until
-from servemark.workload.plan import Address, Group, Plan
+from servemark.workload.plan import Group, Plan
 from servemark.workload.scenario import ApiName
 
 _LOOK_EVERY_S = 0.2

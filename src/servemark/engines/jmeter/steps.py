@@ -9,8 +9,8 @@ from pathlib import Path
 
 from servemark.engines.jmeter import elements, scripts
 from servemark.engines.jmeter.elements import MS_PER_S, Element, Value
+from servemark.workload.address import Address
 from servemark.workload.headers import replaced
-from servemark.workload.plan import Address
 from servemark.workload.scenario import SEQ_MARK, USER_MARK, ApiName, RepeatUntil, Request, Step
 
 #: The variable with a step's number in the plan, where its name is not enough to know it by.

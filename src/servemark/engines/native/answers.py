@@ -19,7 +19,7 @@ from servemark.errors import RecordingError, UsageError
 from servemark.event_files import bodies_path
 from servemark.record_header import BODIES_MAGIC, MAGIC, packed, read_header, with_size
 from servemark.records import RecordFile, open_records
-from servemark.workload.plan import EnginePlan, EngineStep
+from servemark.workload.engine_plan import EnginePlan, EngineStep
 from servemark.workload.prompts import AnswerAsked, answer_asked
 from servemark.workload.scenario import TokenFormat
 

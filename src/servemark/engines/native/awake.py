@@ -10,7 +10,7 @@ from servemark.machine import cgroups
 from servemark.machine.cgroups import usable_cpus
 from servemark.machine.network import is_remote
 from servemark.units import NS_PER_US
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 
 #: A p99 that a CPU which has to wake up shows, and one that is awake does not.
 _LATE_NS = 100 * NS_PER_US

@@ -17,7 +17,7 @@ from servemark.engines.native.spread import Placement
 from servemark.engines.watching import watch_machine
 from servemark.interrupts import held_back
 from servemark.machine.counters import MachineWatch
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 
 _LOOK_EVERY_S = 0.1
 

@@ -20,7 +20,9 @@ from servemark import _loadgen
 from servemark.environments.cache import cache_dir
 from servemark.errors import SetupError
 from servemark.units import NS_PER_S, NS_PER_US
-from servemark.workload.plan import Address, EngineFault, EngineGroup, EnginePlan, EngineStep, compile_request
+from servemark.workload.address import Address
+from servemark.workload.compiling import compile_request
+from servemark.workload.engine_plan import EngineFault, EngineGroup, EnginePlan, EngineStep
 from servemark.workload.scenario import Request
 
 #: What the check allows whatever the server: at most this is believed at once.

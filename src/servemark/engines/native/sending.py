@@ -16,7 +16,7 @@ from servemark.event_files import write_gaps
 from servemark.machine.counters import MachineWatch
 from servemark.result import ErrorExample, error_name
 from servemark.units import NS_PER_S
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 
 #: After a first Ctrl-C, how long requests in flight are awaited.
 DRAIN_S = 1.0

@@ -10,8 +10,8 @@ import httpx
 
 from servemark.servers.http.trust import tls_context
 from servemark.units import NS_PER_MS
+from servemark.workload.address import Address
 from servemark.workload.headers import replaced, wire
-from servemark.workload.plan import Address
 from servemark.workload.scenario import Request
 
 

@@ -18,9 +18,9 @@ from servemark.servers.http.handshake import shake_hands, shake_hands_for_jmeter
 from servemark.servers.http.plain import PlainServer, StillModels
 from servemark.servers.http.reachability import check_unix_socket, connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
+from servemark.workload.address import Address
 from servemark.workload.endpoint import Endpoint, Place
 from servemark.workload.headers import Header
-from servemark.workload.plan import Address
 
 if TYPE_CHECKING:
     from servemark.engines import EngineName

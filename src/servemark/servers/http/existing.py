@@ -8,8 +8,8 @@ from servemark.errors import UsageError
 from servemark.servers import LoadedModel, ModelSettings
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.first_prediction import first_prediction
+from servemark.workload.address import Address
 from servemark.workload.inputs import Input
-from servemark.workload.plan import Address
 
 
 def existing_model(

@@ -17,9 +17,9 @@ from servemark.servers.http.handshake import Refusal, refusal
 from servemark.servers.http.reachability import connectable
 from servemark.servers.http.trust import Trust, tls_for, unchecked
 from servemark.servers.http.words import WHERE_NOT_ALLOWED, json_object, server_message
+from servemark.workload.address import Address
 from servemark.workload.endpoint import Place, ipv6_host, without_user
 from servemark.workload.headers import Header
-from servemark.workload.plan import Address
 from servemark.workload.scenario import Request
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from servemark.errors import InputRefusedError, ModelError
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.connection import Answer, send_once
 from servemark.servers.http.words import WHERE_NOT_ALLOWED
+from servemark.workload.address import Address
 from servemark.workload.inputs import Input
-from servemark.workload.plan import Address
 
 FIRST_PREDICTION_TIMEOUT_S = 120.0
 _NOT_ALLOWED = (401, 403)

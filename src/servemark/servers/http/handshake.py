@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from servemark import _loadgen
 from servemark.errors import UnreachableError, UsageError
 from servemark.servers.http.trust import tls_context
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 _TIMEOUT_S = 5.0
 

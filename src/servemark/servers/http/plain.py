@@ -17,7 +17,7 @@ from servemark.errors import ServerDiedError, ServerError
 from servemark.servers import InsideCounts, LoadedModel, ModelSettings
 from servemark.servers.dialect import Dialect
 from servemark.servers.http.reachability import refuses
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 from servemark.workload.scenario import ApiName
 
 if TYPE_CHECKING:  # it needs psutil, and an endpoint none of it

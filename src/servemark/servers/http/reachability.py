@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from servemark.errors import UnreachableError
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 _CONNECT_TIMEOUT_S = 5.0
 _LOOK_TIMEOUT_S = 2.0

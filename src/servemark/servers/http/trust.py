@@ -11,8 +11,8 @@ from pathlib import Path
 
 from servemark.environments.authorities import BYTE_ORDER_MARK, certificates, system_authorities, trusting
 from servemark.errors import UsageError
+from servemark.workload.address import Address, Tls
 from servemark.workload.endpoint import without_zone
-from servemark.workload.plan import Address, Tls
 
 #: OpenSSL refuses short keys and old digests of its own accord: where nothing is checked they are nobody's business.
 _ANY_KEY = "DEFAULT:@SECLEVEL=0"

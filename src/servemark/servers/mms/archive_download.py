@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 _CLIENT_TIMEOUT_S = 60
 

@@ -37,7 +37,7 @@ from servemark.servers.mms.sites.local import LocalSite, Site
 from servemark.servers.mms.temporary_models import Remove, temporary_models
 from servemark.servers.mms.worker_memory import worker_memory
 from servemark.servers.ports import check_ports, free_port_pair
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 from servemark.workload.scenario import ApiName
 
 _REGISTER_S = 60.0

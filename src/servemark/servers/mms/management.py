@@ -20,7 +20,7 @@ from servemark.servers.http.connection import http_client
 from servemark.servers.http.words import server_message
 from servemark.servers.mms.dialect import model_path
 from servemark.units import NS_PER_MS
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 #: Limits on calls that only look, and on calls that start or stop workers.
 LOOK_TIMEOUT_S = 10.0

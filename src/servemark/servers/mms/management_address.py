@@ -10,8 +10,8 @@ from servemark.servers.http.finding import Found, candidate, probe
 from servemark.servers.http.trust import Trust
 from servemark.servers.http.words import json_object
 from servemark.servers.mms.dialect import DIALECT
+from servemark.workload.address import Address
 from servemark.workload.headers import Header
-from servemark.workload.plan import Address
 
 
 def find_management(

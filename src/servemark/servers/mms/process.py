@@ -20,7 +20,7 @@ from servemark.servers.mms.dialect import DIALECT
 from servemark.servers.mms.instance import Instance, new_instance
 from servemark.servers.mms.sites.local import Site, Start
 from servemark.servers.ports import LOOPBACK, check_not_taken, started_on_ports
-from servemark.workload.plan import Address, Tls
+from servemark.workload.address import Address, Tls
 
 _START_TIMEOUT_S = 60.0
 _LOOK_EVERY_S = 0.05

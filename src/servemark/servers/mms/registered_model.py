@@ -14,7 +14,7 @@ from servemark.servers.mms.archive_download import downloadable_archive
 from servemark.servers.mms.archives import ModelArchive
 from servemark.servers.mms.management import ManagementClient, Refusal, refusal_of
 from servemark.servers.mms.temporary_models import removing
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 _REGISTER_S = 60.0
 _REGISTER_EACH_WORKER_S = 30.0

@@ -31,8 +31,8 @@ from servemark.servers.mms.management_address import find_management
 from servemark.servers.mms.readiness import changed_workers, settings_now, settings_of, wait_for_workers
 from servemark.servers.mms.registered_model import registered_model, registering_by_hand
 from servemark.servers.mms.temporary_models import Remove, temporary_models
+from servemark.workload.address import Address
 from servemark.workload.inputs import Input
-from servemark.workload.plan import Address
 from servemark.workload.scenario import ApiName, Request
 from servemark.zoo.catalogue import ZOO, ZooModel, find
 from servemark.zoo.custom_model import CustomModel

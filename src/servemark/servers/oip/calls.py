@@ -16,7 +16,7 @@ from servemark.servers.http.connection import http_client
 from servemark.servers.http.words import WHERE_NOT_ALLOWED, server_message
 from servemark.servers.oip.dialect import load_with, model_path, repository_path
 from servemark.servers.oip.tensors import TensorSpec
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 from servemark.workload.scenario import Request
 
 _LOOK_TIMEOUT_S = 10.0

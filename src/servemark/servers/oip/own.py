@@ -24,7 +24,7 @@ from servemark.servers.oip.running import OipModels, served
 from servemark.servers.own import OwnLauncher
 from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
 from servemark.servers.ports import check_ports, free_port_pair
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 from servemark.workload.scenario import Request
 
 _READY_TIMEOUT_S = 5.0

@@ -34,8 +34,8 @@ from servemark.servers.oip.dialect import (
 from servemark.servers.oip.made_inputs import made_inputs
 from servemark.servers.oip.tensors import wrong_in
 from servemark.servers.oip.told import counts_told, settings_told
+from servemark.workload.address import Address
 from servemark.workload.inputs import Input
-from servemark.workload.plan import Address
 from servemark.workload.scenario import ApiName
 from servemark.zoo.catalogue import find
 from servemark.zoo.custom_model import CustomModel

@@ -24,7 +24,7 @@ from servemark.servers.openai.running import chosen_model, served
 from servemark.servers.own import OwnLauncher
 from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_process
 from servemark.servers.ports import LOOPBACK, check_ports, free_ports
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 from servemark.workload.scenario import Request
 
 _HEALTH, _VERSION = Request("GET", "/health"), Request("GET", "/version")

@@ -10,7 +10,7 @@ import httpx
 
 from servemark.servers import InsideCounts
 from servemark.servers.http.connection import send_once
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 from servemark.workload.scenario import Request
 
 _LOOK_TIMEOUT_S = 5.0

@@ -23,7 +23,7 @@ from servemark.servers.own_process import OwnProcess, OwnStart, Ports, started_p
 from servemark.servers.ports import LOOPBACK, check_ports, free_ports
 from servemark.servers.torchserve.dialect import DIALECT
 from servemark.servers.torchserve.metrics import counted_at
-from servemark.workload.plan import Address
+from servemark.workload.address import Address
 
 _READY_TIMEOUT_S = 5.0
 _JOB_QUEUE_SIZE = 100

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from servemark.condensed_files import Condensing
 from servemark.engines import EngineRun
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ from servemark.interrupts import heed, held_back
 from servemark.machine.network import is_remote
 from servemark.machine.processes import boot_id
 from servemark.units import NS_PER_S, ns_from_s
+from servemark.workload.engine_plan import EngineShare
 from servemark.workload.load import ClosedLoad, OpenLoad
-from servemark.workload.plan import EngineShare, Plan
+from servemark.workload.plan import Plan
 
 _LOOK_EVERY_S = 0.1
 #: The start is told so long before it, and so many times as long as the slowest just took to answer, up to the longest:

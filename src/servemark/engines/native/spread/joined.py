@@ -17,7 +17,7 @@ from servemark.machine.counters import MachineWatch
 from servemark.machine.processes import boot_id
 from servemark.result import ErrorExample
 from servemark.units import ns_from_s
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 
 if TYPE_CHECKING:
     from servemark.certificate.conditions import MachineUse

@@ -10,7 +10,7 @@ from servemark.errors import SetupError, UsageError
 from servemark.machine.network import is_loopback
 from servemark.machine.processes import boot_id
 from servemark.version import version
-from servemark.workload.plan import EnginePlan
+from servemark.workload.engine_plan import EnginePlan
 
 
 def check_alike(generators: Sequence[RemoteGenerator]) -> None:
