@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import time
@@ -18,9 +19,10 @@ from servemark.engines.native.spread.clocks import (
     agreement,
     measure_offset,
     offset_of,
+    wall_clock_offset_ns,
 )
 from servemark.errors import SetupError
-from servemark.units import NS_PER_MS, NS_PER_US
+from servemark.units import NS_PER_MS, NS_PER_S, NS_PER_US
 
 TOKEN = b"t" * TOKEN_BYTES
 SKEW_NS = 50 * NS_PER_MS
@@ -55,6 +57,20 @@ def test_the_exchange_with_the_least_round_trip_counts():
     quick = Exchange(2000, 2060, 2100)
     assert offset_of([slow, quick]) == Offset(10, 50)
     assert offset_of([Exchange(0, 7, 11)]) == Offset(2, 6), "rounded away from what is claimed"
+
+
+def test_the_wall_clock_is_told_by_readings_that_nothing_held_up(monkeypatch):
+    ahead_ns, now_ns = 1_000 * NS_PER_S, 0
+    held_up = itertools.chain([0, 80 * NS_PER_MS, 80 * NS_PER_MS], itertools.repeat(NS_PER_US))
+
+    def read() -> int:
+        nonlocal now_ns
+        now_ns += next(held_up)
+        return now_ns
+
+    monkeypatch.setattr(time, "monotonic_ns", read)
+    monkeypatch.setattr(time, "time_ns", lambda: read() + ahead_ns)
+    assert wall_clock_offset_ns() == ahead_ns
 
 
 def test_a_skew_is_no_disagreement_and_a_step_is():

@@ -29,6 +29,8 @@ _ANSWERED_WITHIN_S = 0.2
 #: For how long exchanges go on without as many answers as are wanted.
 _LONGEST_S = 5.0
 _SIGN_EVERY_S = 0.2
+#: Of two clocks of one machine: one of them is not interrupted.
+_READINGS = 8
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def offset_of(exchanges: Sequence[Exchange]) -> Offset:
     """What `exchanges` tell, of which there is at least one."""
     best = min(exchanges, key=lambda one: one.round_trip_ns)
     return Offset(best.answered_ns - (best.sent_ns + best.received_ns) // 2, -(-best.round_trip_ns // 2))
+
+
+def wall_clock_offset_ns() -> int:
+    """How much more the wall clock of this machine says than its monotonic one, however long a reading is held up."""
+    readings = [Exchange(time.monotonic_ns(), time.time_ns(), time.monotonic_ns()) for _ in range(_READINGS)]
+    return offset_of(readings).offset_ns
 
 
 def agreement(before: Offset, after: Offset | None, *, same_machine: bool) -> ClockAgreement:

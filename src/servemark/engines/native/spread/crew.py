@@ -21,7 +21,7 @@ from servemark.engines.native.answers import load_tokenizer
 from servemark.engines.native.length import Length
 from servemark.engines.native.sending import DRAIN_S
 from servemark.engines.native.spread import Counts, Order, Placement, RemoteGenerator
-from servemark.engines.native.spread.clocks import TOKEN_BYTES, Offset, Signs, measure_offset
+from servemark.engines.native.spread.clocks import TOKEN_BYTES, Offset, Signs, measure_offset, wall_clock_offset_ns
 from servemark.engines.native.spread.joined import Part, joined
 from servemark.engines.native.spread.mustered import check_alike, check_reachable
 from servemark.engines.watching import watch_machine
@@ -240,8 +240,8 @@ class _Crew:
         lead_s = self._start_lead_s()
         self._heed_interrupts()
         if not self._interrupts:
-            lead_ns = ns_from_s(lead_s)
-            self._begins_ns, self.begins_unix_ns = time.monotonic_ns() + lead_ns, time.time_ns() + lead_ns
+            self._begins_ns = time.monotonic_ns() + ns_from_s(lead_s)
+            self.begins_unix_ns = self._begins_ns + wall_clock_offset_ns()
             for one, offset in zip(self._generators, self._offsets, strict=True):
                 apart_ns = 0 if one.facts.boot == own and offset.may_be_none else offset.offset_ns
                 self._begun.append(one.begin_at(self._begins_ns + apart_ns))
